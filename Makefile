@@ -1,0 +1,60 @@
+# The commands people and CI run. Each makes the environment it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-rust test-python test-gateway lint bench bench-memory peers fuzz build clean
+
+demo: build
+	$(BIN)/tailflip demo
+
+test: build lint test-rust test-python
+
+test-rust:
+	cargo test --release --workspace --exclude tailflip-native
+
+test-python: build
+	$(BIN)/python -m pytest -m "not gateway"
+
+test-gateway: build
+	$(BIN)/python -m pytest -m gateway -rs
+
+lint: build
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check python tests bench
+	$(BIN)/ruff format --check python tests bench
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest tailflip._native
+
+bench: build $(VENV)/.bench
+	$(BIN)/python bench/speed.py
+
+bench-memory: build
+	$(BIN)/python bench/memory.py
+
+peers: build $(VENV)/.bench
+	$(BIN)/python bench/peers.py
+
+fuzz:
+	cd rust/fuzz && cargo run --release -- 60
+
+build: $(VENV)/.built
+
+RUST := $(shell find rust Cargo.toml Cargo.lock -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print 2>/dev/null)
+$(VENV)/.built: $(VENV)/.deps $(RUST) pyproject.toml
+	. $(BIN)/activate && maturin develop --release --quiet --skip-install
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.deps: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python tests/tools/requirements.py dev | xargs -d '\n' $(BIN)/pip install --quiet
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.deps
+	$(BIN)/python tests/tools/requirements.py bench | xargs -d '\n' $(BIN)/pip install --quiet
+	touch $@
+
+clean:
+	rm -rf $(VENV) target

@@ -1,0 +1,5 @@
+"""`python -m tailflip`."""
+
+from tailflip.cli import main
+
+main()

@@ -1,0 +1,82 @@
+"""Every way tailflip says no, and the exit code it says it with.
+
+    TailflipError
+    ├── Usage            64  bad arguments
+    ├── StoreInvalid     65  the store is not valid, or of a kind we do not touch; bytes intact
+    ├── Unavailable      69  a service we need cannot be reached
+    ├── InternalError    70  a bug of ours, or a panic in the extension
+    ├── CannotCreate     73  no room for archive and new store, or no state directory
+    ├── IoFailed         74  a read or write failed; the original is in place
+    ├── TryLater         75  lock held, gateway running, store changed under us (retry helps)
+    ├── NoPermission     77  permission
+    └── ConfigInvalid    78  configuration: key path, rule, value found
+"""
+
+from __future__ import annotations
+
+
+class TailflipError(Exception):
+    """An error a person can act on: one line, and a hint with the next step."""
+
+    exit_code = 70
+    retry = False
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class Usage(TailflipError):
+    """Bad arguments."""
+
+    exit_code = 64
+
+
+class StoreInvalid(TailflipError):
+    """The store is not valid, or of a kind we do not touch. Its bytes are intact."""
+
+    exit_code = 65
+
+
+class Unavailable(TailflipError):
+    """A service we need cannot be reached."""
+
+    exit_code = 69
+
+
+class InternalError(TailflipError):
+    """A bug of ours."""
+
+    exit_code = 70
+
+
+class CannotCreate(TailflipError):
+    """No room for archive and new store, or no state directory."""
+
+    exit_code = 73
+
+
+class IoFailed(TailflipError):
+    """A read or write failed; the original is in place."""
+
+    exit_code = 74
+
+
+class TryLater(TailflipError):
+    """Lock held, gateway busy, or the store changed under us."""
+
+    exit_code = 75
+    retry = True
+
+
+class NoPermission(TailflipError):
+    """Permission denied."""
+
+    exit_code = 77
+
+
+class ConfigInvalid(TailflipError):
+    """A configuration value is wrong."""
+
+    exit_code = 78

@@ -1,0 +1,306 @@
+"""The values that cross rooms, in the order they are made. Read this file first.
+
+    observe -> Store, Gateway, Evidence -> survey -> SurveyNumbers -> plan -> Plan
+            -> compact -> RewriteNumbers, VerifyNumbers, Report
+
+Sizes are bytes, `_ms` is milliseconds since the epoch or a length in
+milliseconds, `_s` seconds. Models whose docstring says *native* are parsed from
+what the Rust extension returns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Value(BaseModel):
+    """Base of everything that is read from or written to disk: frozen, no extras."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Rule(StrEnum):
+    """Why an entry may be changed or removed, from the least lossy to the most."""
+
+    SLIM = "slim"
+    RETIRE = "retire"
+    EXPIRE = "expire"
+    FORCE_EXPIRE = "force-expire"
+    SINGLE_FLIGHT = "single-flight"
+    CAP_PER_JOB = "cap-per-job"
+    CAP_TOTAL = "cap-total"
+    NAMED = "named"
+
+
+# --- observe -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Store:
+    """One session store of one agent; `agent_id` is None when a path was given by hand."""
+
+    path: Path
+    agent_id: str | None
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Is a gateway alive on this state directory?
+
+    `alive` is None when it could not be told. `evidence` says how we know.
+    `started_ms` is the living process's start.
+    """
+
+    alive: bool | None
+    pid: int | None
+    started_ms: int | None
+    evidence: str
+
+
+@dataclass(frozen=True)
+class OverRun:
+    """A run that the run log proves to have ended; `status` done, failed or timeout."""
+
+    key: str
+    status: str
+    ended_at_ms: int
+    runtime_ms: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Proof of life and of death about entries of one store, gathered before judging."""
+
+    gateway: Gateway
+    over: tuple[OverRun, ...] = ()
+    live_sessions: frozenset[str] = frozenset()
+    protected_keys: frozenset[str] = frozenset()
+    dropped_keys: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+# --- survey ------------------------------------------------------------------------------
+
+
+class Tally(Value):
+    """A name with how many entries and bytes fall under it (native)."""
+
+    name: str
+    entries: int
+    bytes: int
+
+
+class JobNumbers(Value):
+    """What one cron job has in the store (native). `status` counts by value, `-` for none."""
+
+    agent: str
+    job: str
+    runs: int
+    bytes: int
+    first_ms: int | None
+    last_ms: int | None
+    status: dict[str, int]
+
+
+class Duplicate(Value):
+    """Two entries with the same key: the byte offset of the second (native)."""
+
+    offset: int
+
+
+class SurveyNumbers(Value):
+    """One full read of a store (native). `rules` says what the policy would do.
+
+    `kinds` and `fields` are sorted by bytes; `fields` sums the top-level fields of
+    all entries, `wide` says that text outside Latin-1 was seen (V8 then needs two
+    bytes a character). `entries_after` and `bytes_after` forecast the rewrite; for
+    `rules`, `bytes` is what leaves the store.
+    """
+
+    bytes: int
+    entries: int
+    digest: str
+    wide: bool
+    kinds: tuple[Tally, ...]
+    fields: tuple[Tally, ...]
+    jobs: tuple[JobNumbers, ...]
+    jobs_untracked: int
+    duplicate: Duplicate | None
+    rules: tuple[Tally, ...]
+    entries_after: int
+    bytes_after: int
+
+
+class RewriteNumbers(Value):
+    """What a rewrite wrote (native). Digests are BLAKE3 in hex.
+
+    `digest` is that of the whole new store, `kept_digest` that of its entries one
+    after the other, without what separates them.
+    """
+
+    bytes: int
+    entries: int
+    digest: str
+    kept_digest: str
+    rules: tuple[Tally, ...]
+    records: int
+    archive_bytes: int
+    archive_digest: str
+
+
+class VerifyNumbers(Value):
+    """What a full validating read found (native); digests as in `RewriteNumbers`."""
+
+    bytes: int
+    entries: int
+    digest: str
+    kept_digest: str
+
+
+class SalvageNumbers(Value):
+    """What can be had of a damaged store (native).
+
+    `damage` is the error kind at byte `offset`; `bytes` and `digest` are of the
+    salvaged store, `lost_bytes` is what lies after the last complete entry.
+    """
+
+    entries: int
+    bytes: int
+    digest: str
+    kept_digest: str
+    damage: str
+    offset: int
+    lost_bytes: int
+
+
+class RecordHeader(Value):
+    """One archived entry (native). `bytes` raw bytes follow the header line.
+
+    Of these, `lead` bytes before and `trail` bytes after the member are the
+    separators that left with it. `after` is None for a removed entry, else the
+    BLAKE3 of the member as it stays in the store. `at` is the original offset.
+    """
+
+    key: str
+    rule: str
+    time_ms: int
+    at: int
+    bytes: int
+    lead: int
+    trail: int
+    session: str | None
+    file: str | None
+    job: str | None
+    after: str | None
+    after_bytes: int
+
+
+class ArchiveNumbers(Value):
+    """A whole archive, read and checked (native)."""
+
+    records: int
+    raw_bytes: int
+    archive_bytes: int
+    digest: str
+
+
+class Selection(Value):
+    """Which archived entries to put back: all, or these keys, or these jobs' (native)."""
+
+    all: bool = False
+    keys: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
+
+
+class RestoreNumbers(Value):
+    """What a restore wrote (native). `conflicts` counts keys that live again, changed.
+
+    `handled` selected records were looked at in this call; `more` says that some
+    remain. `unchanged` were already there as archived.
+    """
+
+    added: int
+    replaced: int
+    unchanged: int
+    conflicts: int
+    conflict_keys: tuple[str, ...]
+    handled: int
+    more: bool
+    bytes: int
+    entries: int
+    digest: str
+    kept_digest: str
+
+
+# --- plan --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Predicted V8 heap of loading stores, against the limit the gateway has.
+
+    `limit_bytes` is None when no limit could be found; `source` says where it is from.
+    """
+
+    heap_bytes: int
+    limit_bytes: int | None
+    factor: float
+    source: str
+
+    @property
+    def over(self) -> bool:
+        """Say whether the gateway is predicted to die."""
+        return self.limit_bytes is not None and self.heap_bytes > self.limit_bytes
+
+
+@dataclass(frozen=True)
+class FileIdentity:
+    """What must not have changed between survey and rename."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+# --- compact -----------------------------------------------------------------------------
+
+
+class Report(Value):
+    """What was done to one store, and how to undo it."""
+
+    action_id: str
+    kind: str  # "compact", "salvage" or "restore"
+    store: str
+    entries_before: int
+    entries_after: int
+    bytes_before: int
+    bytes_after: int
+    rules: tuple[Tally, ...]
+    archive: str | None
+    archive_bytes: int
+    transcripts: int
+    took_s: float
+    lock_held_s: float
+    undo: str | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, as `check` reports it.
+
+    `code` is stable (`store-too-big`), `severity` is error or warning, `hint` a next step.
+    """
+
+    code: str
+    severity: str
+    subject: str
+    message: str
+    hint: str
+    evidence: tuple[str, ...] = field(default=())
