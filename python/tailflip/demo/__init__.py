@@ -1,0 +1,1 @@
+"""The incident, rebuilt: what `tailflip demo`, the tests and the benchmarks run on."""
