@@ -12,9 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Value(BaseModel):
@@ -81,6 +84,25 @@ class Evidence:
     protected_keys: frozenset[str] = frozenset()
     dropped_keys: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CronJob:
+    """One cron job; `running_at_ms` is the marker that the scheduler sets while it runs."""
+
+    job_id: str
+    name: str
+    enabled: bool
+    running_at_ms: int | None
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A file beside a store: a backup of the gateway's, or what a killed process left."""
+
+    path: Path
+    size_bytes: int
+    modified_ms: int
 
 
 # --- survey ------------------------------------------------------------------------------
@@ -234,6 +256,23 @@ class RestoreNumbers(Value):
     entries: int
     digest: str
     kept_digest: str
+
+
+@dataclass(frozen=True)
+class ObservedStore:
+    """One store as it lies there, for `check`.
+
+    `size_bytes` is None when the file is missing, `numbers` when it could not be
+    surveyed; `error` then says why. `litter` are locks of the dead and old temporary
+    files, `backups` the gateway's `sessions.json.bak.<ms>`, newest first.
+    """
+
+    store: Store
+    size_bytes: int | None
+    numbers: SurveyNumbers | None
+    error: str | None
+    litter: tuple[Leftover, ...] = ()
+    backups: tuple[Leftover, ...] = ()
 
 
 # --- plan --------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Head: pure functions that say what is wrong."""

@@ -1,0 +1,1 @@
+"""Eyes: they look and never touch."""

@@ -1,0 +1,114 @@
+"""Is a gateway alive on this installation, and since when?
+
+Its own lock file is the best witness: pid and start time. The lock's name hashes the
+path of the configuration as the gateway spelled it, in a folder that depends on the
+gateway's TMPDIR and user; we look wherever it can be, and compare the path inside too.
+A port that answers without a lock leaves the question open; nothing then counts as proof of death.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tailflip import clock
+from tailflip.flow import Gateway
+from tailflip.observe.files import read_regular
+from tailflip.observe.process import is_alive, started_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tailflip.observe.installation import Installation
+
+_MAX_LOCK_BYTES = 64 << 10
+_PROBE_S = 1.0
+_FRESH_MS = 30_000  # the gateway itself waits that long for the owner of a lock it cannot read
+_CLOCK_SLACK_MS = 5_000
+
+
+def read_gateway(installation: Installation, env: Mapping[str, str]) -> Gateway:
+    """Tell whether a gateway lives, from its lock, its process and its port."""
+    unreadable = False
+    for path in _find_locks(installation, env):
+        owner = _read_lock(path)
+        if owner is None:
+            unreadable = unreadable or _is_fresh(path)
+        elif _owns(owner):
+            pid = int(owner["pid"])
+            return Gateway(True, pid, started_ms(pid), f"lock {path} is held by pid {pid}")
+    bound = _is_bound(installation.port)
+    where = f"port {installation.port}"
+    if bound is False and not unreadable:
+        return Gateway(False, None, None, f"no lock with a living owner, {where} is free")
+    if bound is False:
+        return Gateway(None, None, None, f"a fresh lock cannot be read, {where} is free")
+    state = "answers" if bound else "cannot be probed"
+    return Gateway(None, None, None, f"no lock with a living owner, but {where} {state}")
+
+
+def _find_locks(installation: Installation, env: Mapping[str, str]) -> Iterator[Path]:
+    """List lock files that are this installation's, by name or by the path written inside."""
+    config = installation.config_path
+    real = os.path.realpath(config)
+    digests = {hashlib.sha256(os.fsencode(path)).hexdigest()[:8] for path in (str(config), real)}
+    users = {os.getuid(), installation.state_dir.stat().st_uid}
+    roots = {env.get(name) or "/tmp" for name in ("TMPDIR", "TMP", "TEMP")} | {"/tmp"}  # noqa: S108
+    for folder in sorted(Path(root) / f"openclaw-{user}" for root in roots for user in users):
+        for path in sorted(folder.glob("gateway.????????.lock")):
+            owner = None if path.name[8:16] in digests else _read_lock(path)
+            if path.name[8:16] in digests or (
+                owner is not None and os.path.realpath(str(owner.get("configPath"))) == real
+            ):
+                yield path
+
+
+def _read_lock(path: Path) -> dict[str, Any] | None:
+    """Read a lock's payload; None while it is empty, torn, or not ours to read."""
+    try:
+        payload = json.loads(read_regular(path, _MAX_LOCK_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(payload, dict) or type(payload.get("pid")) is not int:
+        return None
+    return payload
+
+
+def _owns(payload: dict[str, Any]) -> bool:
+    """Say whether the lock's writer still lives; guards against a pid that was used again."""
+    ticks = payload.get("startTime")
+    pid: int = payload["pid"]
+    if not is_alive(pid, ticks if type(ticks) is int else None):
+        return False
+    if type(ticks) is int:
+        return True
+    # macOS writes no start time: a process younger than the lock can not have written it.
+    try:
+        created_ms = datetime.fromisoformat(str(payload.get("createdAt"))).timestamp() * 1000
+    except (ValueError, OverflowError):
+        return True
+    started = started_ms(pid)
+    return started is None or started <= created_ms + _CLOCK_SLACK_MS
+
+
+def _is_fresh(path: Path) -> bool:
+    try:
+        return clock.now_ms() - path.stat().st_mtime_ns // 1_000_000 < _FRESH_MS
+    except OSError:
+        return False
+
+
+def _is_bound(port: int) -> bool | None:
+    """Say whether something listens on the loopback port; None when nobody says yes or no."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=_PROBE_S).close()
+    except ConnectionRefusedError:
+        return False
+    except OSError:
+        return None
+    return True

@@ -1,0 +1,293 @@
+"""Where an OpenClaw installation keeps its things: state, configuration, agents, stores.
+
+The gateway takes its directories from the environment of its service, so the same
+variables must be given here when they are not the defaults.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tailflip.errors import CannotCreate, ConfigInvalid, Usage
+from tailflip.flow import Store
+from tailflip.observe.cron import read_jobs
+from tailflip.observe.grammar import parse_duration_ms, parse_size_bytes
+from tailflip.observe.json5config import load_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+DEFAULT_PORT = 18789
+DEFAULT_RETENTION_MS = 86_400_000
+DEFAULT_ROTATE_BYTES = 10 << 20
+MAIN_AGENT = "main"
+STORE_NAME = "sessions.json"
+_LEGACY_STATE = (".clawdbot", ".moldbot")
+_LEGACY_CONFIG = ("clawdbot.json", "moldbot.json")
+_PROFILE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}")
+_MAX_PORT = 65_535
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What one gateway works on.
+
+    `stores` exist; `missing` are stores that should, by configuration or by an agent's
+    folder. `retention_ms` None means that the user keeps finished runs for ever.
+    `retention_problem` says why a configured retention could not be read; the gateway
+    then silently takes 24 h. `notes` are for people.
+    """
+
+    state_dir: Path
+    config_path: Path
+    config: dict[str, Any]
+    agents: tuple[str, ...]
+    stores: tuple[Store, ...]
+    missing: tuple[Store, ...]
+    retention_ms: int | None
+    retention_problem: str | None
+    cron_store: Path
+    port: int
+    enforces: bool
+    rotate_bytes: int
+    notes: tuple[str, ...] = ()
+
+
+def locate(
+    env: Mapping[str, str], *, state_dir: Path | None = None, profile: str | None = None
+) -> Installation:
+    """Find the installation that a gateway with this environment would use.
+
+    Args:
+        env: environment variables, such as `OPENCLAW_STATE_DIR` and `HOME`.
+        state_dir: given by hand; wins over `env` and `profile`.
+        profile: as OpenClaw's own `--profile`; weaker than `OPENCLAW_STATE_DIR`.
+
+    Raises:
+        Usage: a profile name that OpenClaw would refuse.
+        CannotCreate: there is no state directory.
+        ConfigInvalid: the configuration can not be read.
+    """
+    if profile is not None and not _PROFILE.fullmatch(profile):
+        raise Usage(f"profile name is not valid: {profile!r}")
+    state = _find_state_dir(env, state_dir, profile)
+    if not state.is_dir():
+        raise CannotCreate(
+            f"no state directory: {state}: it does not exist or is not a directory",
+            hint="pass --state-dir, or set OPENCLAW_STATE_DIR as the gateway's service has it",
+        )
+    config_path = _find_config(env, state, profile)
+    config, notes = load_config(config_path, env)
+    template = _string(config, "session", "store", at=config_path)
+    if template and not template.startswith(("~", "/")):
+        notes = (*notes, "session.store is relative: taken from here, the gateway may differ")
+    agents, stores = _find_stores(config, state, template, env)
+    retention_ms, problem = _read_retention(config)
+    cron_store = _string(config, "cron", "store", at=config_path)
+    maintenance = _section(_section(config, "session"), "maintenance")
+    return Installation(
+        state_dir=state,
+        config_path=config_path,
+        config=config,
+        agents=agents,
+        stores=tuple(store for store in stores if os.path.lexists(store.path)),
+        missing=tuple(store for store in stores if not os.path.lexists(store.path)),
+        retention_ms=retention_ms,
+        retention_problem=problem,
+        cron_store=_expand(cron_store, env) if cron_store else state / "cron" / "jobs.json",
+        port=_read_port(config, env),
+        enforces=maintenance.get("mode") == "enforce",
+        rotate_bytes=_read_rotate_bytes(maintenance),
+        notes=notes,
+    )
+
+
+def read_job_names(cron_store: Path) -> dict[str, str]:
+    """Read the names that people gave their cron jobs, by id; empty if it can not be read."""
+    return {job.job_id: job.name for job in read_jobs(cron_store)[0] if job.name}
+
+
+def normalise_agent_id(value: str) -> str:
+    """Write an agent id as the gateway does: lower case, `-` for what is not allowed."""
+    text = re.sub(r"[^a-z0-9_-]+", "-", value.strip().lower())
+    if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", text):
+        return text
+    return text.strip("-")[:64] or MAIN_AGENT
+
+
+def _find_state_dir(env: Mapping[str, str], given: Path | None, profile: str | None) -> Path:
+    if given is not None:
+        return Path(os.path.abspath(given))  # noqa: PTH100 - the string counts, not the target
+    override = env.get("OPENCLAW_STATE_DIR", "").strip()
+    if override:
+        return _expand(override, env)
+    home = _find_home(env)
+    if profile is not None and profile.lower() != "default":
+        return home / f".openclaw-{profile}"
+    default = home / ".openclaw"
+    if default.exists():
+        return default
+    return next((home / name for name in _LEGACY_STATE if (home / name).exists()), default)
+
+
+def _find_config(env: Mapping[str, str], state: Path, profile: str | None) -> Path:
+    """Find the configuration; its path's very string names the gateway's lock."""
+    override = env.get("OPENCLAW_CONFIG_PATH", "").strip()
+    # A variable that belongs to another state directory than the one asked for is not ours.
+    if override and state == _find_state_dir(env, None, profile):
+        return _expand(override, env)
+    names = (state / name for name in ("openclaw.json", *_LEGACY_CONFIG))
+    return next((path for path in names if path.exists()), state / "openclaw.json")
+
+
+def _find_home(env: Mapping[str, str]) -> Path:
+    system = next(
+        (value for name in ("HOME", "USERPROFILE") if (value := _set(env.get(name)))),
+        os.path.expanduser("~"),  # noqa: PTH111 - Path.home raises without an entry
+    )
+    home = _set(env.get("OPENCLAW_HOME")) or system
+    if home == "~" or home.startswith("~/"):
+        home = system + home[1:]
+    return Path(os.path.abspath(home))  # noqa: PTH100
+
+
+def _set(value: str | None) -> str | None:
+    """Take what JavaScript writes for a missing value as missing."""
+    text = (value or "").strip()
+    return text if text not in ("", "undefined", "null") else None
+
+
+def _expand(path: str, env: Mapping[str, str]) -> Path:
+    """Make a configured path absolute without resolving symlinks, `~` being the gateway's home."""
+    if path == "~" or path.startswith("~/"):
+        path = str(_find_home(env)) + path[1:]
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def _section(config: dict[str, Any], name: str) -> dict[str, Any]:
+    value = config.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _string(config: dict[str, Any], section: str, key: str, *, at: Path) -> str | None:
+    """Read a path from the configuration; one that is still `${NAME}` leads nowhere."""
+    value = _section(config, section).get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str) or "\0" in value:
+        raise ConfigInvalid(f"{at}: {section}.{key}: must be a path, found {value!r}")
+    if re.search(r"\$\{[A-Z_][A-Z0-9_]*\}", value):
+        raise ConfigInvalid(
+            f"{at}: {section}.{key}: a variable is not set: {value}",
+            hint="run with the environment of the gateway's service",
+        )
+    return value.strip() or None
+
+
+def _find_stores(
+    config: dict[str, Any], state: Path, template: str | None, env: Mapping[str, str]
+) -> tuple[tuple[str, ...], list[Store]]:
+    """List every agent's store once: the configured, then those only found on disk."""
+    configured = _configured_agents(config)
+    on_disk = dict(_agents_below(state / "agents"))
+    agents = list(dict.fromkeys([*configured, *on_disk]))
+    found: list[Store] = []
+    roots = {state / "agents"}
+    if template and "{agentId}" not in template:
+        found.append(Store(_expand(template, env), None))  # one file for all agents
+    elif template:
+        for agent in agents:
+            path = _expand(template.replace("{agentId}", agent), env)
+            if agent in configured or os.path.lexists(path):
+                found.append(Store(path, agent))
+            if path.parts[-2:] == ("sessions", STORE_NAME) and path.parent.parent.parent.name == (
+                "agents"
+            ):
+                roots.add(path.parent.parent.parent)
+    else:
+        found += [
+            Store(state / "agents" / agent / "sessions" / STORE_NAME, agent) for agent in configured
+        ]
+    for root in sorted(roots):
+        for agent, folder in _agents_below(root):
+            if agent not in agents:
+                agents.append(agent)
+            path = folder / "sessions" / STORE_NAME
+            if os.path.lexists(path) or (not template and path.parent.is_dir()):
+                found.append(Store(path, agent))
+    return tuple(agents), list(_once(found))
+
+
+def _configured_agents(config: dict[str, Any]) -> list[str]:
+    listed = _section(config, "agents").get("list")
+    ids = [
+        normalise_agent_id(agent["id"])
+        for agent in (listed if isinstance(listed, list) else [])
+        if isinstance(agent, dict) and isinstance(agent.get("id"), str)
+    ]
+    return list(dict.fromkeys(ids)) or [MAIN_AGENT]
+
+
+def _agents_below(root: Path) -> Iterator[tuple[str, Path]]:
+    """Find agents' folders; one that only *normalises* to `main` is not main's, and skipped."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    except OSError:
+        return  # no agents there, or none for us to see: the stores' own errors will say so
+    for name in names:
+        agent = normalise_agent_id(name)
+        if agent != MAIN_AGENT or name.strip().lower() == MAIN_AGENT:
+            yield agent, root / name
+
+
+def _once(stores: list[Store]) -> Iterator[Store]:
+    """Drop further names of the same file, be it through a symlink or a case-blind disk."""
+    seen: set[object] = set()
+    for store in stores:
+        try:
+            status = store.path.stat()
+            identity: object = (status.st_dev, status.st_ino)
+        except OSError:
+            identity = os.path.realpath(store.path)
+        if identity not in seen:
+            seen.add(identity)
+            yield store
+
+
+def _read_retention(config: dict[str, Any]) -> tuple[int | None, str | None]:
+    """Read `cron.sessionRetention` as the gateway's own reaper does."""
+    value = _section(config, "cron").get("sessionRetention")
+    if value is False:
+        return None, None
+    if value is None or value == "":
+        return DEFAULT_RETENTION_MS, None
+    if isinstance(value, str):
+        try:
+            return parse_duration_ms(value, "h"), None
+        except ValueError:
+            pass
+    return DEFAULT_RETENTION_MS, f"cron.sessionRetention: not a duration or false: {value!r}"
+
+
+def _read_rotate_bytes(maintenance: dict[str, Any]) -> int:
+    value = maintenance.get("rotateBytes")
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        try:
+            return parse_size_bytes(value)
+        except ValueError:
+            pass
+    return DEFAULT_ROTATE_BYTES
+
+
+def _read_port(config: dict[str, Any], env: Mapping[str, str]) -> int:
+    text = env.get("OPENCLAW_GATEWAY_PORT", "").strip().rpartition(":")[2]
+    value = int(text) if re.fullmatch(r"[0-9]{1,5}", text) else 0
+    if not value:
+        configured = _section(config, "gateway").get("port")
+        if isinstance(configured, int | float) and not isinstance(configured, bool):
+            value = int(configured)
+    return value if 0 < value <= _MAX_PORT else DEFAULT_PORT

@@ -1,0 +1,175 @@
+"""OpenClaw's configuration file as the gateway reads it: JSON5, then `$include`, then `${ENV}`.
+
+One difference on purpose: a variable that is not set stops the gateway, but here it
+only becomes a note. Secrets live in the service's environment and not in the shell of
+the person who runs us, and the few keys that we need rarely hold one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import json5
+
+from tailflip.errors import ConfigInvalid
+from tailflip.observe.files import read_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_FILE_BYTES = 2 << 20  # the gateway's own limit for an included file
+MAX_INCLUDE_DEPTH = 10
+_INCLUDE = "$include"
+_BLOCKED_KEYS = frozenset({"__proto__", "prototype", "constructor"})
+_VARIABLE = re.compile(r"(\$)?\$\{([A-Z_][A-Z0-9_]*)\}")
+
+
+def load_config(path: Path, env: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Load the configuration, whole; a missing file is an empty one.
+
+    Returns:
+        The configuration, and notes such as a variable that is not set (its `${NAME}`
+        is then left in place).
+
+    Raises:
+        ConfigInvalid: naming the file, and the key path where there is one.
+    """
+    try:
+        raw = read_regular(path, MAX_FILE_BYTES)
+    except FileNotFoundError:
+        return {}, ()
+    except OSError as error:
+        raise ConfigInvalid(f"cannot read configuration: {path}: {error.strerror}") from error
+    notes: list[str] = []
+    try:
+        merged = _Includes(path).resolve(_parse(raw, path), path, (path,), "")
+        config = _substitute(merged, env, "", notes)
+    except RecursionError:
+        raise ConfigInvalid(f"configuration is nested too deeply: {path}") from None
+    if not isinstance(config, dict):
+        raise ConfigInvalid(f"configuration is not an object: {path}")
+    return config, tuple(notes)
+
+
+def parse_json5(raw: bytes) -> Any:
+    """Parse JSON, or else JSON5, which is far slower.
+
+    Raises:
+        ValueError: it is neither, or not UTF-8.
+    """
+    text = raw.decode("utf-8")
+    try:
+        return json.loads(text)
+    except ValueError:
+        return json5.loads(text)
+
+
+def _parse(raw: bytes, path: Path) -> Any:
+    try:
+        return parse_json5(raw)
+    except ValueError as error:
+        reason = str(error).splitlines()[0] if str(error) else "not JSON5"
+        raise ConfigInvalid(f"configuration is not valid JSON5: {path}: {reason}") from error
+
+
+class _Includes:
+    """Resolves `$include`: inside the root file's directory, no cycles, at most ten deep."""
+
+    def __init__(self, root_file: Path) -> None:
+        self._root = Path(os.path.normpath(root_file.parent))
+
+    def resolve(self, value: Any, base: Path, chain: tuple[Path, ...], at: str) -> Any:
+        """Return `value` of the file `base`, merged; `chain` is the files being read."""
+        if isinstance(value, list):
+            return [
+                self.resolve(item, base, chain, f"{at}[{index}]")
+                for index, item in enumerate(value)
+            ]
+        if not isinstance(value, dict):
+            return value
+        rest = {
+            key: self.resolve(item, base, chain, _join(at, key))
+            for key, item in value.items()
+            if key != _INCLUDE
+        }
+        if _INCLUDE not in value:
+            return rest
+        included = self._include(value[_INCLUDE], base, chain, _join(at, _INCLUDE))
+        if not rest:
+            return included
+        if not isinstance(included, dict):
+            raise ConfigInvalid(f"{base}: {_join(at, _INCLUDE)}: keys beside it need an object")
+        return _merge(included, rest)
+
+    def _include(self, names: Any, base: Path, chain: tuple[Path, ...], at: str) -> Any:
+        if isinstance(names, str):
+            return self._load(names, base, chain, at)
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ConfigInvalid(f"{base}: {at}: must be a string or a list of strings")
+        merged: Any = {}
+        for name in names:
+            merged = _merge(merged, self._load(name, base, chain, at))
+        return merged
+
+    def _load(self, name: str, base: Path, chain: tuple[Path, ...], at: str) -> Any:
+        path = Path(os.path.normpath(base.parent / name))
+        inside = path.is_relative_to(self._root) and Path(os.path.realpath(path)).is_relative_to(
+            os.path.realpath(self._root)
+        )
+        if not inside:
+            raise ConfigInvalid(f"{base}: {at}: {name} is outside {self._root}")
+        if path in chain:
+            raise ConfigInvalid(f"{base}: {at}: {name} includes itself")
+        if len(chain) > MAX_INCLUDE_DEPTH:
+            raise ConfigInvalid(f"{base}: {at}: more than {MAX_INCLUDE_DEPTH} levels of includes")
+        try:
+            raw = read_regular(path, MAX_FILE_BYTES)
+            links = path.stat().st_nlink
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ConfigInvalid(f"{base}: {at}: cannot read {name}: {reason}") from error
+        if links > 1:
+            raise ConfigInvalid(f"{base}: {at}: {name} has {links} hard links")
+        return self.resolve(_parse(raw, path), path, (*chain, path), "")
+
+
+def _merge(base: Any, over: Any) -> Any:
+    """Merge as the gateway does: objects by key, arrays end to end, else the later wins."""
+    if isinstance(base, list) and isinstance(over, list):
+        return [*base, *over]
+    if isinstance(base, dict) and isinstance(over, dict):
+        merged = dict(base)
+        for key, value in over.items():
+            if key not in _BLOCKED_KEYS:
+                merged[key] = _merge(merged[key], value) if key in merged else value
+        return merged
+    return over
+
+
+def _substitute(value: Any, env: Mapping[str, str], at: str, notes: list[str]) -> Any:
+    """Put variables in; `$${NAME}` is the escape for a literal `${NAME}`."""
+    if isinstance(value, list):
+        return [_substitute(item, env, f"{at}[{index}]", notes) for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {key: _substitute(item, env, _join(at, key), notes) for key, item in value.items()}
+    if not isinstance(value, str) or "${" not in value:
+        return value
+
+    def put(match: re.Match[str]) -> str:
+        name = match[2]
+        if match[1]:
+            return f"${{{name}}}"
+        if env.get(name):
+            return env[name]
+        notes.append(f"{at}: ${{{name}}} is not set here")
+        return match[0]
+
+    return _VARIABLE.sub(put, value)
+
+
+def _join(at: str, key: str) -> str:
+    return f"{at}.{key}" if at else key
