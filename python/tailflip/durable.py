@@ -1,0 +1,187 @@
+"""Every effect on a disk, behind one seam, so that tests can count them and die at each.
+
+Nothing else in tailflip creates, renames, deletes or syncs a file. The bytes of large
+files are written by the extension into descriptors that `Disk.open_new` made.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sqlite3
+import stat
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from tailflip.errors import CannotCreate, IoFailed, NoPermission, StoreInvalid, TailflipError
+from tailflip.flow import FileIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Disk(Protocol):
+    """The effects. Each either happens, or raises OSError; none retries."""
+
+    def open_new(self, path: Path, mode: int) -> int:
+        """Create a file that must not exist, and return a read-write descriptor."""
+
+    def write(self, fd: int, data: bytes) -> None:
+        """Write all of `data`."""
+
+    def fsync(self, fd: int) -> None:
+        """Return when the file's bytes are on the medium."""
+
+    def set_owner(self, fd: int, mode: int, gid: int) -> None:
+        """Give a new file the group and mode of the one it will replace."""
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Rename, replacing what is there."""
+
+    def unlink(self, path: Path) -> None:
+        """Delete a file."""
+
+    def fsync_dir(self, path: Path) -> None:
+        """Return when the directory's names are on the medium."""
+
+    def mkdir(self, path: Path, mode: int) -> None:
+        """Create a directory that must not exist."""
+
+    def rmdir(self, path: Path) -> None:
+        """Delete an empty directory."""
+
+    def commit(self, db: sqlite3.Connection) -> None:
+        """Commit the open transaction of a ledger."""
+
+
+class RealDisk:
+    """The operating system's disk."""
+
+    def open_new(self, path: Path, mode: int) -> int:
+        """Create a file that must not exist; never follows a link."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.open(path, flags, mode)
+
+    def write(self, fd: int, data: bytes) -> None:
+        """Write all of `data`, in one system call unless the kernel splits it."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+
+    def fsync(self, fd: int) -> None:
+        """Get bytes past the drive's cache too: on macOS only F_FULLFSYNC does."""
+        if sys.platform == "darwin":
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        else:
+            os.fsync(fd)
+
+    def set_owner(self, fd: int, mode: int, gid: int) -> None:
+        """Set group first: chown clears the set-id bits of a mode."""
+        if os.fstat(fd).st_gid != gid:
+            os.fchown(fd, -1, gid)
+        os.fchmod(fd, mode)
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Rename within a file system."""
+        old.rename(new)
+
+    def unlink(self, path: Path) -> None:
+        """Delete a file."""
+        path.unlink()
+
+    def fsync_dir(self, path: Path) -> None:
+        """Sync a directory: rename(2) orders nothing, a power cut may lose the new name."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        except OSError as e:
+            # Some network and FUSE file systems cannot sync a directory, and say so.
+            if e.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
+        finally:
+            os.close(fd)
+
+    def mkdir(self, path: Path, mode: int) -> None:
+        """Create one directory."""
+        path.mkdir(mode=mode)
+
+    def rmdir(self, path: Path) -> None:
+        """Delete an empty directory."""
+        path.rmdir()
+
+    def commit(self, db: sqlite3.Connection) -> None:
+        """Commit; the ledger's connection has `synchronous=EXTRA`."""
+        db.commit()
+
+
+def identify(info: os.stat_result) -> FileIdentity:
+    """Take from a stat what must stay the same while we work."""
+    return FileIdentity(
+        device=info.st_dev,
+        inode=info.st_ino,
+        size_bytes=info.st_size,
+        mtime_ns=info.st_mtime_ns,
+        ctime_ns=info.st_ctime_ns,
+    )
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[int]:
+    """Open a regular file for reading, without ever waiting on a FIFO or device.
+
+    Raises:
+        StoreInvalid: It is something else.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        mode = os.fstat(fd).st_mode
+        if not stat.S_ISREG(mode):
+            raise StoreInvalid(f"not a regular file: {path}: {describe_type(mode)}")
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def describe_type(mode: int) -> str:
+    """Name the type of a file that is not a regular one."""
+    names = {
+        stat.S_IFDIR: "a directory",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFCHR: "a character device",
+        stat.S_IFBLK: "a block device",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFLNK: "a symbolic link",
+    }
+    return names.get(stat.S_IFMT(mode), "a file of unknown type")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Add the path to errors raised below that do not know it, and give OSError its leaf."""
+    try:
+        yield
+    except OSError as e:
+        raise explain_os_error(path, e) from e
+    except sqlite3.Error as e:
+        raise IoFailed(f"cannot use {path}: {e}") from e
+    except TailflipError as e:
+        if str(path) in e.message:
+            raise
+        raise type(e)(f"{e.message}: {path}", hint=e.hint) from e
+
+
+def explain_os_error(path: Path, error: OSError) -> TailflipError:
+    """Choose the leaf, and so the exit code, that an errno belongs to."""
+    reason = error.strerror or str(error)
+    named = error.filename if error.filename is not None else path
+    message = f"cannot use {named}: {reason}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return CannotCreate(message, hint="free some room, or set TAILFLIP_STATE_DIR elsewhere")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return NoPermission(message, hint="run as the user who owns the session store")
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO):
+        return StoreInvalid(message, hint="check the path of the store")
+    return IoFailed(message)
