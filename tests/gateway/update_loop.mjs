@@ -1,0 +1,50 @@
+// The gateway's own store library as a busy writer beside a compaction.
+//
+//   node update_loop.mjs LIBRARY STORE loop SECONDS   many small updates, then a JSON line of them
+//   node update_loop.mjs LIBRARY STORE hold SECONDS   one update that keeps the lock that long
+//
+// `hold` prints "locked" once it has the lock, so that the test knows when to start.
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { pathToFileURL } from "node:url";
+
+const [library, store, mode, seconds] = process.argv.slice(2);
+const { updateSessionStore } = await import(pathToFileURL(library));
+const DAY = 86_400_000;
+const main = "agent:main:main";
+const updates = [];
+const failed = [];
+
+async function update(number, hold) {
+  const id = randomUUID();
+  const chat = `agent:main:telegram:direct:${number}`;
+  const run = `agent:main:cron:00000000-0000-4000-8000-000000000000:run:${id}`;
+  try {
+    await updateSessionStore(store, async (sessions) => {
+      if (hold) {
+        console.log("locked");
+        await sleep(hold);
+      }
+      // A counter in an entry that must survive, a new chat, and one long-finished run
+      // so that every compaction has something to remove.
+      sessions[main].counter = (sessions[main].counter ?? 0) + 1;
+      sessions[chat] = { sessionId: randomUUID(), updatedAt: Date.now() };
+      sessions[run] = { sessionId: id, updatedAt: Date.now() - 3 * DAY };
+    });
+    updates.push({ chat, run });
+  } catch (error) {
+    failed.push(String(error));
+  }
+}
+
+if (mode === "hold") {
+  await update(0, Number(seconds) * 1000);
+} else {
+  const until = Date.now() + Number(seconds) * 1000;
+  for (let number = 0; Date.now() < until; number += 1) {
+    await update(number, 0);
+    await sleep(Math.random() * 30);
+  }
+}
+console.log(JSON.stringify({ updates, failed }));
+process.exit(0); // the library keeps timers that would hold us here
