@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# V8 cannot make a longer string: a store above it silently counts as empty, and the
+# gateway's next write replaces it. A byte is never more than one character.
+STRING_LIMIT_CHARS = 536_870_888
+
+
 class Value(BaseModel):
     """Base of everything that is read from or written to disk: frozen, no extras."""
 
@@ -263,7 +268,8 @@ class ObservedStore:
     """One store as it lies there, for `check`.
 
     `size_bytes` is None when the file is missing, `numbers` when it could not be
-    surveyed; `error` then says why. `litter` are locks of the dead and old temporary
+    surveyed; `error` then says why, and `damaged` that its bytes are no valid store.
+    `litter` are locks of the dead and old temporary
     files, `backups` the gateway's `sessions.json.bak.<ms>`, newest first.
     """
 
@@ -271,6 +277,7 @@ class ObservedStore:
     size_bytes: int | None
     numbers: SurveyNumbers | None
     error: str | None
+    damaged: bool = False
     litter: tuple[Leftover, ...] = ()
     backups: tuple[Leftover, ...] = ()
 

@@ -1,0 +1,99 @@
+"""How much heap the gateway's Node may use: asked of that Node, bounded by the cgroup."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_SCRIPT = "process.stdout.write(String(v8.getHeapStatistics().heap_size_limit))"
+_TIMEOUT_S = 10
+_UNLIMITED_BYTES = 1 << 60  # cgroup v1 writes a huge number for no limit
+_PASSED = ("HOME", "LANG", "PATH", "TMPDIR")
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def read_heap_limit(
+    env: Mapping[str, str], node: str | None = None, *, pid: int | None = None
+) -> tuple[int | None, str]:
+    """Find the gateway's heap limit in bytes, and say where it is from.
+
+    Args:
+        env: of the gateway; of its `NODE_OPTIONS` only those that size the heap are passed on.
+        node: the gateway's node; None takes the one on the PATH.
+        pid: of a living gateway, for its cgroup; None takes ours.
+    """
+    limit, source = _ask_node(env, node)
+    cgroup = _read_cgroup(pid)
+    if cgroup is not None and (limit is None or cgroup < limit):
+        return cgroup, "memory limit of the cgroup"
+    return limit, source
+
+
+def _ask_node(env: Mapping[str, str], node: str | None) -> tuple[int | None, str]:
+    program = node or shutil.which("node", path=env.get("PATH"))
+    if program is None:
+        return None, "unknown: no node on the PATH"
+    options = _heap_options(env.get("NODE_OPTIONS", ""))
+    passed = {name: env[name] for name in _PASSED if name in env}
+    try:
+        answer = subprocess.run(
+            [program, "-e", _SCRIPT],
+            env={**passed, "NODE_OPTIONS": options},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=True,
+        ).stdout
+        return int(answer), f"{program} {options}".rstrip()
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None, f"unknown: {program} did not answer"
+
+
+def _heap_options(options: str) -> str:
+    """Keep what sizes the heap: the rest may load code, open ports or write files."""
+    words = options.replace("_", "-").split()
+    return " ".join(
+        word for word in words if word.startswith(("--max-", "--min-", "--semi-", "--huge-max-"))
+    )
+
+
+def _read_cgroup(pid: int | None) -> int | None:
+    """Find the tightest memory limit on the way from a process's cgroup to the root."""
+    limits = [
+        int(text)
+        for path in _cgroup_files(pid)
+        if (text := _read_text(path).strip()).isdigit() and int(text) < _UNLIMITED_BYTES
+    ]
+    return min(limits, default=None)
+
+
+def _cgroup_files(pid: int | None) -> Iterator[Path]:
+    """Yield the limit files, from the process's own cgroup upwards.
+
+    In a container the path in /proc may not exist below our mount; the root then holds the limit.
+    """
+    for line in _read_text(Path(f"/proc/{pid or 'self'}/cgroup")).splitlines():
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root, name = (
+            (_CGROUPS / "memory", "memory.limit_in_bytes")
+            if controllers
+            else (_CGROUPS, "memory.max")
+        )
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for depth in range(len(parts), -1, -1):
+            yield root.joinpath(*parts[:depth], name)
+
+
+def _read_text(path: Path) -> str:
+    """Read a file of the kernel's; one that is not there says nothing."""
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""
