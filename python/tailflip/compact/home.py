@@ -1,0 +1,111 @@
+"""Where tailflip keeps what it removed, and its record of what it did.
+
+$TAILFLIP_STATE_DIR, else $XDG_STATE_HOME/tailflip, else ~/.local/state/tailflip
+  ledger.sqlite                  intents and outcomes
+  claim                          locked by the one tailflip that may act
+  archive/<action>/              records.zst, manifest.json
+  quarantine/<action>.json       damaged stores, byte for byte
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailflip.durable import naming
+from tailflip.errors import CannotCreate, TryLater
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tailflip.durable import Disk
+
+_PRIVATE = 0o700
+
+
+@dataclass(frozen=True)
+class Home:
+    """The state directory of tailflip itself; outside the gateway's folders."""
+
+    root: Path
+
+    @classmethod
+    def locate(cls, env: Mapping[str, str]) -> Home:
+        """Find the directory; XDG wants relative paths ignored."""
+        if own := env.get("TAILFLIP_STATE_DIR"):
+            return cls(Path(own).expanduser().absolute())
+        shared = env.get("XDG_STATE_HOME", "")
+        if shared and Path(shared).is_absolute():
+            return cls(Path(shared) / "tailflip")
+        user = env.get("HOME")
+        base = Path(user) if user else Path.home()
+        return cls(base / ".local" / "state" / "tailflip")
+
+    @property
+    def ledger(self) -> Path:
+        """The database of actions."""
+        return self.root / "ledger.sqlite"
+
+    @property
+    def archives(self) -> Path:
+        """The directory that holds one directory for each action."""
+        return self.root / "archive"
+
+    @property
+    def quarantine(self) -> Path:
+        """The directory of damaged stores."""
+        return self.root / "quarantine"
+
+    def archive(self, action_id: str) -> Path:
+        """Return the directory of one action."""
+        return self.archives / action_id
+
+    def records(self, action_id: str) -> Path:
+        """Return the stream of one action's removed bytes."""
+        return self.archives / action_id / "records.zst"
+
+    def quarantined(self, action_id: str) -> Path:
+        """Return the damaged store that one action set aside."""
+        return self.quarantine / f"{action_id}.json"
+
+    def create(self, disk: Disk) -> None:
+        """Make the directories that are missing, readable by nobody else."""
+        for path in (*reversed(self.root.parents), self.root, self.archives, self.quarantine):
+            try:
+                if not path.is_dir():
+                    disk.mkdir(path, _PRIVATE)
+                    disk.fsync_dir(path.parent)
+            except FileExistsError:
+                if not path.is_dir():
+                    raise CannotCreate(f"not a directory: {path}") from None
+            except OSError as e:
+                raise CannotCreate(
+                    f"cannot create state directory {path}: {e.strerror}; nothing was changed",
+                    hint="set TAILFLIP_STATE_DIR to a directory you may write to",
+                ) from e
+
+    @contextmanager
+    def claim(self, disk: Disk) -> Iterator[None]:
+        """Be the only tailflip that acts: what looks half done is then nobody's work in hand.
+
+        The kernel gives the claim back however the process ends.
+        """
+        self.create(disk)
+        path = self.root / "claim"
+        with naming(path):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            with naming(path):
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise TryLater(
+                        "another tailflip is at work; nothing was changed", hint="wait for it"
+                    ) from None
+            yield
+        finally:
+            os.close(fd)

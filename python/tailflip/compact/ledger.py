@@ -1,0 +1,192 @@
+"""What was intended and what was done, written before the act.
+
+    intended ──▶ archived ──▶ committed ──▶ done ──▶ expired
+        └────────────┴──▶ undone
+
+`intended`: files of ours may lie about. `archived`: archive and new store are whole and
+synced, the rename may or may not have happened. `committed`: the new store is the
+store; transcripts may still have to follow. `expired`: the archive was deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from tailflip.durable import naming
+from tailflip.errors import IoFailed
+from tailflip.flow import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tailflip.compact.home import Home
+    from tailflip.durable import Disk
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE actions (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    store TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    details TEXT NOT NULL
+) STRICT
+"""
+_BUSY_S = 5.0
+
+
+class State(StrEnum):
+    """How far an action got; see the module's drawing."""
+
+    INTENDED = "intended"
+    ARCHIVED = "archived"
+    COMMITTED = "committed"
+    DONE = "done"
+    UNDONE = "undone"
+    EXPIRED = "expired"
+
+
+HALF_DONE = (State.INTENDED, State.ARCHIVED, State.COMMITTED)
+
+
+class Details(Value):
+    """What finishing or undoing an action needs to know.
+
+    `temps` are the files beside the store that only this action writes. `digest` is
+    that of the new store. `sources` are the actions a restore takes entries from.
+    """
+
+    temps: tuple[str, ...]
+    inode: int | None = None
+    digest: str | None = None
+    sources: tuple[str, ...] = ()
+
+
+class Action(Value):
+    """One row; `kind` is compact, salvage or restore."""
+
+    id: str
+    kind: str
+    store: str
+    state: State
+    created_ms: int
+    details: Details
+
+    @property
+    def store_path(self) -> Path:
+        """The real path of the store."""
+        return Path(self.store)
+
+    @property
+    def transcript_suffix(self) -> str:
+        """What this action appends to a transcript that it archives; names the action."""
+        return f".deleted.{format_stamp(self.created_ms)}"
+
+
+def format_stamp(now_ms: int) -> str:
+    """Format a time as the gateway does in names of archived transcripts."""
+    moment = datetime.fromtimestamp(now_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H-%M-%S}.{now_ms % 1000:03d}Z"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The record of all actions. A write returns only when it is on the medium."""
+
+    home: Home
+    disk: Disk
+
+    def begin(self, action: Action) -> None:
+        """Record an action before its first effect."""
+        row = action.model_dump(exclude={"details"}) | {"details": action.details.model_dump_json()}
+        with self._writing() as db:
+            db.execute(
+                "INSERT INTO actions VALUES (:id, :kind, :store, :state, :created_ms, :details)",
+                row,
+            )
+
+    def advance(self, action: Action, state: State, details: Details | None = None) -> Action:
+        """Record that an action got further, and return it as it now stands."""
+        now = action.model_copy(update={"state": state, "details": details or action.details})
+        with self._writing() as db:
+            db.execute(
+                "UPDATE actions SET state = ?, details = ? WHERE id = ?",
+                (now.state, now.details.model_dump_json(), now.id),
+            )
+        return now
+
+    def read_all(self) -> tuple[Action, ...]:
+        """Read every action, newest first; none when there never was one."""
+        if not self.home.ledger.exists():
+            return ()
+        with self._connected() as db:
+            rows = db.execute(
+                "SELECT id, kind, store, state, created_ms, details FROM actions "
+                "ORDER BY created_ms DESC, rowid DESC"
+            ).fetchall()
+        with naming(self.home.ledger):
+            return tuple(_parse(row) for row in rows)
+
+    def find(self, action_id: str) -> Action | None:
+        """Read one action."""
+        return next((a for a in self.read_all() if a.id == action_id), None)
+
+    def read_half_done(self) -> tuple[Action, ...]:
+        """Read the actions that somebody began and did not end."""
+        return tuple(a for a in self.read_all() if a.state in HALF_DONE)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._connected() as db:
+            with naming(self.home.ledger):
+                db.execute("BEGIN IMMEDIATE")
+            yield db
+            with naming(self.home.ledger):
+                self.disk.commit(db)
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        path = self.home.ledger
+        with naming(path):
+            if not path.exists():
+                # SQLite would create it with the umask's mode.
+                os.close(self.disk.open_new(path, 0o600))
+                self.disk.fsync_dir(path.parent)
+            db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+            with closing(db):
+                db.execute("PRAGMA synchronous = EXTRA")
+                version = db.execute("PRAGMA user_version").fetchone()[0]
+                if version == 0:
+                    db.executescript(
+                        f"BEGIN IMMEDIATE;{_SCHEMA};PRAGMA user_version = {_SCHEMA_VERSION};COMMIT"
+                    )
+                elif version != _SCHEMA_VERSION:
+                    raise IoFailed(
+                        f"the ledger is of a version we do not know: {version}",
+                        hint="use the newer tailflip that wrote it",
+                    )
+                yield db
+
+
+def _parse(row: tuple[str, str, str, str, int, str]) -> Action:
+    try:
+        return Action(
+            id=row[0],
+            kind=row[1],
+            store=row[2],
+            state=State(row[3]),
+            created_ms=row[4],
+            details=Details.model_validate_json(row[5]),
+        )
+    except (ValidationError, ValueError) as e:
+        raise IoFailed("the ledger holds a row that we did not write") from e
