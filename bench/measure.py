@@ -1,0 +1,110 @@
+"""Run one command and tell how long it took and how much memory its processes peaked at.
+
+The command is started by a tiny interpreter of its own: a process inherits the peak of
+whoever forked it, so a large benchmark would hide what a small program needs. What is
+left of that effect is a floor of about 10 MiB, `FLOOR` in the tables.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MB = 1_000_000
+GB = 1_000_000_000
+MIB = 1 << 20
+
+_LAUNCHER = """
+import json, os, resource, sys, time
+began = time.monotonic()
+pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+status = os.waitpid(pid, 0)[1]
+took = time.monotonic() - began
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+scale = 1 if sys.platform == "darwin" else 1024
+with open(sys.argv[1], "w") as out:
+    json.dump({"wall_s": took, "peak_bytes": peak * scale, "status": status}, out)
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run: `exit_code` is negative for a signal, as in `subprocess`."""
+
+    wall_s: float
+    peak_bytes: int
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+def run(
+    argv: Sequence[str], *, env: Mapping[str, str] | None = None, timeout_s: float = 1_800
+) -> Measured:
+    with tempfile.TemporaryDirectory() as scratch:
+        answer = Path(scratch) / "answer"
+        out, err = Path(scratch) / "out", Path(scratch) / "err"
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            subprocess.run(
+                [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(answer), *argv],
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                check=True,
+                timeout=timeout_s,
+            )
+        told = json.loads(answer.read_text())
+        return Measured(
+            wall_s=told["wall_s"],
+            peak_bytes=told["peak_bytes"],
+            exit_code=os.waitstatus_to_exitcode(told["status"]),
+            stdout=out.read_text(errors="replace"),
+            stderr=err.read_text(errors="replace"),
+        )
+
+
+def tailflip(*args: str) -> list[str]:
+    return [sys.executable, "-m", "tailflip", *args]
+
+
+def tailflip_environment(home: Path) -> dict[str, str]:
+    """Return an environment in which tailflip keeps its archive below `home`."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("OPENCLAW_")}
+    return kept | {"TAILFLIP_STATE_DIR": str(home), "NO_COLOR": "1"}
+
+
+def machine() -> str:
+    """Describe the machine in one line, for whoever compares two tables."""
+    return (
+        f"{platform.system()} {platform.release()}, {platform.machine()}, "
+        f"{os.cpu_count()} cores, Python {platform.python_version()}"
+    )
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out a Markdown table whose columns also line up in a terminal."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        # The first column is a name, the others are mostly numbers.
+        padded = [
+            c.ljust(w) if i == 0 else c.rjust(w)
+            for i, (c, w) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    rule = "|".join(
+        ("-" * (w + 2)) if i == 0 else ("-" * (w + 1) + ":") for i, w in enumerate(widths)
+    )
+    return "\n".join([line(header), f"|{rule}|", *map(line, rows)])

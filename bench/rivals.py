@@ -1,0 +1,107 @@
+"""What else people clean a session store with: the same job, as short as one would write it.
+
+    python bench/rivals.py NAME STORE NEW_STORE
+
+Each writes a new store without the single cron runs (`:run:` in the key), except
+`incident`, which is the rule of the script that ended the incident: everything of the
+last 36 hours goes, whatever it is. None of them archives, verifies, syncs or locks;
+that is what they are, and what their times are for.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+_JQ = 'with_entries(select(.key | contains(":run:") | not))'
+_NODE = """
+const fs = require("fs");
+const store = JSON.parse(fs.readFileSync(process.argv[1], "utf8"));
+for (const key of Object.keys(store)) if (key.includes(":run:")) delete store[key];
+fs.writeFileSync(process.argv[2], JSON.stringify(store, null, 2));
+"""
+_NOISE_MS = 36 * 3_600_000
+
+
+def _is_run(key: str) -> bool:
+    return ":run:" in key
+
+
+def use_json(source: Path, target: Path) -> None:
+    store = json.loads(source.read_text(encoding="utf-8"))
+    kept = {key: entry for key, entry in store.items() if not _is_run(key)}
+    target.write_text(json.dumps(kept, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def use_incident(source: Path, target: Path) -> None:
+    began_ms = time.time() * 1000 - _NOISE_MS
+    with source.open(encoding="utf-8") as file:
+        store = json.load(file)
+    kept = {key: entry for key, entry in store.items() if entry["updatedAt"] < began_ms}
+    with target.open("w", encoding="utf-8") as file:
+        json.dump(kept, file, indent=2)
+
+
+def use_orjson(source: Path, target: Path) -> None:
+    import orjson  # noqa: PLC0415 - each rival pays for its own import only
+
+    store = orjson.loads(source.read_bytes())
+    kept = {key: entry for key, entry in store.items() if not _is_run(key)}
+    target.write_bytes(orjson.dumps(kept, option=orjson.OPT_INDENT_2))
+
+
+def use_msgspec(source: Path, target: Path) -> None:
+    import msgspec  # noqa: PLC0415
+
+    store = msgspec.json.decode(source.read_bytes(), type=dict[str, msgspec.Raw])
+    kept = (
+        f"\n  {json.dumps(key, ensure_ascii=False)}: ".encode() + bytes(entry)
+        for key, entry in store.items()
+        if not _is_run(key)
+    )
+    target.write_bytes(b"{" + b",".join(kept) + b"\n}")
+
+
+def use_ijson(source: Path, target: Path) -> None:
+    import ijson  # noqa: PLC0415
+
+    with source.open("rb") as file, target.open("w", encoding="utf-8") as out:
+        before = "{\n  "
+        for key, entry in ijson.kvitems(file, "", use_float=True):
+            if not _is_run(key):
+                text = json.dumps(entry, indent=2, ensure_ascii=False).replace("\n", "\n  ")
+                out.write(f"{before}{json.dumps(key, ensure_ascii=False)}: {text}")
+                before = ",\n  "
+        out.write("\n}")
+
+
+_IN_PYTHON = {
+    "json": use_json,
+    "incident": use_incident,
+    "orjson": use_orjson,
+    "msgspec": use_msgspec,
+    "ijson": use_ijson,
+}
+NAMES = (*_IN_PYTHON, "jq", "node")
+
+
+def find_argv(name: str, source: Path, target: Path) -> list[str] | None:
+    """Return the command of a rival, or None when it is not on this machine."""
+    if name in _IN_PYTHON:
+        if name in ("orjson", "msgspec", "ijson") and find_spec(name) is None:
+            return None
+        return [sys.executable, __file__, name, str(source), str(target)]
+    program = shutil.which(name)
+    if program is None:
+        return None
+    if name == "jq":
+        return ["sh", "-c", 'exec "$0" "$1" "$2" >"$3"', program, _JQ, str(source), str(target)]
+    return [program, "-e", _NODE, str(source), str(target)]
+
+
+if __name__ == "__main__":
+    _IN_PYTHON[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))
