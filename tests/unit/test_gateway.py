@@ -1,0 +1,130 @@
+"""Only a dead owner and a free port together prove that no gateway runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tailflip.observe.gateway import read_gateway
+from tailflip.observe.installation import locate
+from tailflip.observe.process import start_ticks, started_ms
+
+
+@pytest.fixture
+def listener():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+@pytest.fixture
+def env(tmp_path):
+    (tmp_path / "state").mkdir()
+    (tmp_path / "tmp").mkdir()
+    return {"OPENCLAW_STATE_DIR": str(tmp_path / "state"), "TMPDIR": str(tmp_path / "tmp")}
+
+
+def look(env, port):
+    env = {**env, "OPENCLAW_GATEWAY_PORT": str(port)}
+    return read_gateway(locate(env), env)
+
+
+def lock(env, payload, *, name=None, age_s=0):
+    config = os.path.join(env["OPENCLAW_STATE_DIR"], "openclaw.json")  # noqa: PTH118
+    folder = os.path.join(env["TMPDIR"], f"openclaw-{os.getuid()}")  # noqa: PTH118
+    os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+    name = name or hashlib.sha256(config.encode()).hexdigest()[:8]
+    path = os.path.join(folder, f"gateway.{name}.lock")  # noqa: PTH118
+    text = payload if isinstance(payload, str) else json.dumps({"configPath": config, **payload})
+    with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123
+        file.write(text)
+    if age_s:
+        os.utime(path, (1, os.stat(path).st_mtime - age_s))  # noqa: PTH116
+    return path
+
+
+def dead_pid():
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def test_no_lock_and_a_free_port_is_no_gateway(env, free_port):
+    found = look(env, free_port)
+    assert (found.alive, found.pid, found.started_ms) == (False, None, None)
+    assert str(free_port) in found.evidence
+
+
+def test_no_lock_but_a_port_that_answers_is_unknown(env, listener):
+    assert look(env, listener).alive is None
+
+
+def test_a_living_owner_is_alive_even_before_it_listens(env, free_port):
+    lock(env, {"pid": os.getpid(), "startTime": start_ticks(os.getpid())})
+    found = look(env, free_port)
+    assert (found.alive, found.pid) == (True, os.getpid())
+    assert found.started_ms == started_ms(os.getpid())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="start ticks are read from /proc")
+def test_a_pid_used_again_is_dead(env, free_port, listener):
+    lock(env, {"pid": os.getpid(), "startTime": 1})
+    assert look(env, free_port).alive is False
+    assert look(env, listener).alive is None
+
+
+def test_a_dead_owner_is_dead(env, free_port):
+    lock(env, {"pid": dead_pid(), "startTime": 1})
+    assert look(env, free_port).alive is False
+
+
+@pytest.mark.parametrize(
+    ("created", "alive"), [("2001-01-01T00:00:00.000Z", False), ("2999-01-01T00:00:00Z", True)]
+)
+def test_without_a_start_time_the_lock_must_be_younger_than_its_owner(
+    env, free_port, created, alive
+):
+    lock(env, {"pid": os.getpid(), "createdAt": created})
+    assert look(env, free_port).alive is alive
+
+
+def test_a_lock_of_another_spelling_of_the_path_is_found_by_what_it_says(env, free_port, tmp_path):
+    (tmp_path / "link").symlink_to(env["OPENCLAW_STATE_DIR"])
+    owner = {"pid": os.getpid(), "startTime": start_ticks(os.getpid())}
+    lock(env, {**owner, "configPath": str(tmp_path / "link/openclaw.json")}, name="0123abcd")
+    assert look(env, free_port).alive is True
+
+
+def test_the_lock_of_another_installation_is_not_ours(env, free_port):
+    owner = {"pid": os.getpid(), "startTime": start_ticks(os.getpid())}
+    lock(env, {**owner, "configPath": "/elsewhere/openclaw.json"}, name="0123abcd")
+    assert look(env, free_port).alive is False
+
+
+def test_a_fresh_lock_without_its_payload_is_unknown_an_old_one_is_litter(env, free_port):
+    lock(env, "")
+    assert look(env, free_port).alive is None
+    lock(env, "{torn", age_s=60)
+    assert look(env, free_port).alive is False
+
+
+def test_a_fifo_in_the_locks_place_does_not_hang(env, free_port):
+    path = lock(env, "")
+    os.unlink(path)  # noqa: PTH108
+    os.mkfifo(path)
+    os.utime(path, (1, 1))
+    assert look(env, free_port).alive is False

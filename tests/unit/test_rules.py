@@ -1,0 +1,193 @@
+"""Each thing that can be wrong is found, alone, and nothing is found where all is well."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from tailflip.diagnose.rules import Observed, find_problems
+from tailflip.errors import StoreInvalid, TryLater
+from tailflip.flow import (
+    STRING_LIMIT_CHARS,
+    CronJob,
+    Forecast,
+    Gateway,
+    JobNumbers,
+    Leftover,
+    ObservedStore,
+    Store,
+    SurveyNumbers,
+)
+from tailflip.observe.stores import observe_all
+
+NOW = 1_800_000_000_000
+MINUTE_MS = 60_000
+STORE = Store(Path("/s/sessions.json"), "main")
+
+
+def numbers(*jobs):
+    return SurveyNumbers(
+        bytes=1000,
+        entries=1,
+        digest="",
+        wide=False,
+        kinds=(),
+        fields=(),
+        jobs=jobs,
+        jobs_untracked=0,
+        duplicate=None,
+        rules=(),
+        entries_after=1,
+        bytes_after=1000,
+    )
+
+
+def job(runs, span_ms, **status):
+    return JobNumbers(
+        agent="main",
+        job="j1",
+        runs=runs,
+        bytes=1,
+        first_ms=NOW,
+        last_ms=NOW + span_ms,
+        status=status,
+    )
+
+
+HEALTHY = Observed(
+    now_ms=NOW,
+    config_path="/s/openclaw.json",
+    gateway=Gateway(False, None, None, "test"),
+    stores=(ObservedStore(STORE, 1000, numbers(job(3, MINUTE_MS, done=3)), None),),
+    forecast=Forecast(100, 200, 22.0, "test"),
+    cron_store="/s/cron/jobs.json",
+    jobs=(CronJob("j1", "night", True, None),),
+    jobs_problem=None,
+    retention_problem=None,
+    enforces=False,
+    rotate_bytes=10 << 20,
+)
+ALIVE = Gateway(True, 1, NOW, "test")
+BAK = Leftover(Path("/s/sessions.json.bak.1"), 500, NOW)
+
+
+def store(**changes):
+    return {"stores": (dataclasses.replace(HEALTHY.stores[0], **changes),)}
+
+
+CASES = {
+    "store-too-big": store(size_bytes=STRING_LIMIT_CHARS + 1),
+    "store-invalid": store(numbers=None, error="cut off", damaged=True, backups=(BAK,)),
+    "store-missing": store(size_bytes=None, numbers=None, error="missing", backups=(BAK,)),
+    "store-unreadable": store(size_bytes=None, numbers=None, error="Permission denied"),
+    "heap-forecast": {"forecast": Forecast(201, 200, 22.0, "test")},
+    "rotation-trap": {"enforces": True, "rotate_bytes": 999},
+    "cron-store-invalid": {"jobs_problem": "not valid JSON"},
+    "runs-stuck": store(numbers=numbers(job(2, MINUTE_MS, running=2))),
+    "job-rapid": store(numbers=numbers(job(11, 10 * MINUTE_MS - 1, done=11))),
+    "marker-orphaned": {"jobs": (CronJob("j1", "night", True, NOW - MINUTE_MS),)},
+    "leftovers": store(litter=(Leftover(Path("/s/x.tmp"), 5, 1),)),
+    "retention-invalid": {"retention_problem": "cron.sessionRetention: bad"},
+}
+ERRORS = {
+    "store-too-big",
+    "store-invalid",
+    "store-missing",
+    "store-unreadable",
+    "heap-forecast",
+    "rotation-trap",
+    "cron-store-invalid",
+}
+
+
+def test_all_is_well():
+    assert find_problems(HEALTHY) == ()
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_each_problem_is_found_alone(code):
+    (found,) = find_problems(dataclasses.replace(HEALTHY, **CASES[code]))
+    assert found.code == code
+    assert found.severity == ("error" if code in ERRORS else "warning")
+    assert found.hint
+    assert "\n" not in found.message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        store(size_bytes=STRING_LIMIT_CHARS),
+        store(size_bytes=None, numbers=None, error="missing"),
+        store(numbers=numbers(job(11, 10 * MINUTE_MS, done=11))),
+        store(numbers=numbers(job(10, 1, done=10))),
+        {**store(numbers=numbers(job(2, MINUTE_MS, running=2))), "gateway": ALIVE},
+        {"jobs": (CronJob("j1", "", True, NOW - MINUTE_MS),), "gateway": ALIVE},
+        {"forecast": Forecast(200, 200, 22.0, "test")},
+        {"forecast": Forecast(10**12, None, 22.0, "test")},
+        {"forecast": None},
+        {"enforces": True, "rotate_bytes": 1000},
+    ],
+)
+def test_what_looks_alike_is_no_problem(changes):
+    assert find_problems(dataclasses.replace(HEALTHY, **changes)) == ()
+
+
+def test_errors_come_first_and_jobs_have_their_names():
+    both = {**CASES["job-rapid"], **CASES["cron-store-invalid"]}
+    found = find_problems(dataclasses.replace(HEALTHY, **both))
+    assert [finding.code for finding in found] == ["cron-store-invalid", "job-rapid"]
+    assert found[1].subject == "night (j1)"
+
+
+def look(path, measure=lambda _store: numbers(), now_ms=NOW):
+    (found,) = observe_all([Store(path, None)], measure, now_ms)
+    return found
+
+
+def test_a_store_and_what_lies_beside_it(tmp_path):
+    path = tmp_path / "sessions.json"
+    path.write_text("{}")
+    tmp = "sessions.json.0a1b2c3d-0000-4000-8000-000000000000.tmp"
+    names = ("sessions.json.bak.1", "sessions.json.bak.2", tmp, "sessions.json.bak.x", "other.tmp")
+    for seconds, name in enumerate(names):
+        (tmp_path / name).write_text("12345")
+        os.utime(tmp_path / name, (seconds, seconds))
+    (tmp_path / "sessions.json.lock").write_text('{"pid": 4194999, "starttime": 1}')
+    found = look(path)
+    assert found.size_bytes == 2
+    assert found.numbers == numbers()
+    assert [b.path.name for b in found.backups] == ["sessions.json.bak.2", "sessions.json.bak.1"]
+    assert [old.path.name for old in found.litter] == [tmp, "sessions.json.lock"]
+
+
+def test_a_held_lock_and_a_write_in_progress_are_no_litter(tmp_path):
+    path = tmp_path / "sessions.json"
+    path.write_text("{}")
+    now_ms = path.stat().st_mtime_ns // 1_000_000
+    (tmp_path / "sessions.json.0a1b2c3d-0000-4000-8000-000000000000.tmp").write_text("")
+    (tmp_path / "sessions.json.lock").write_text(f'{{"pid": {os.getpid()}}}')
+    assert look(path, now_ms=now_ms).litter == ()
+    (tmp_path / "sessions.json.lock").write_text("")  # made, payload not yet written
+    assert look(path, now_ms=now_ms).litter == ()
+    assert len(look(path, now_ms=now_ms + 60_000).litter) == 1
+
+
+def test_what_goes_wrong_becomes_the_stores_error(tmp_path):
+    def cut(_store):
+        raise StoreInvalid("cut off at byte 5")
+
+    def changed(_store):
+        raise TryLater("changed")
+
+    path = tmp_path / "sessions.json"
+    assert look(path).error == "missing"
+    path.write_text("{")
+    assert (look(path, cut).error, look(path, cut).damaged) == ("cut off at byte 5", True)
+    assert (look(path, changed).error, look(path, changed).damaged) == ("changed", False)
+    os.mkfifo(tmp_path / "fifo")
+    assert look(tmp_path / "fifo").error == "not a regular file"
+    (tmp_path / "loop").symlink_to("loop")
+    assert "symbolic links" in look(tmp_path / "loop").error
