@@ -13,6 +13,7 @@ import sqlite3
 import stat
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tailflip.errors import CannotCreate, IoFailed, NoPermission, StoreInvalid, TailflipError
@@ -20,7 +21,6 @@ from tailflip.flow import FileIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 class Disk(Protocol):
@@ -117,6 +117,11 @@ class RealDisk:
         db.commit()
 
 
+def resolve(path: Path) -> Path:
+    """Follow symbolic links as far as they lead; a loop is found by whoever opens the result."""
+    return Path(os.path.realpath(path))
+
+
 def identify(info: os.stat_result) -> FileIdentity:
     """Take from a stat what must stay the same while we work."""
     return FileIdentity(
@@ -170,7 +175,8 @@ def naming(path: Path) -> Iterator[None]:
     except TailflipError as e:
         if str(path) in e.message:
             raise
-        raise type(e)(f"{e.message}: {path}", hint=e.hint) from e
+        what, colon, why = e.message.partition(": ")
+        raise type(e)(f"{what}: {path}{colon}{why}", hint=e.hint) from e
 
 
 def explain_os_error(path: Path, error: OSError) -> TailflipError:

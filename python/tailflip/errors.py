@@ -70,6 +70,10 @@ class TryLater(TailflipError):
     retry = True
 
 
+class StoreChanged(TryLater):
+    """The store is no longer the one that was read; a fresh attempt may succeed at once."""
+
+
 class NoPermission(TailflipError):
     """Permission denied."""
 

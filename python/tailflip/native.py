@@ -126,7 +126,7 @@ def rewrite(
     """Write what the policy leaves, and archive what it takes.
 
     Raises:
-        TryLater: The bytes are no longer those that were surveyed.
+        StoreChanged: The bytes are no longer those that were surveyed.
     """
     s = surveyed
     text = _run(
@@ -221,7 +221,7 @@ def _explain(failure: BaseException) -> BaseException:
     if isinstance(failure, _native.StoreInvalid):
         kind, offset = failure.args
         if kind == "changed":
-            return errors.TryLater(
+            return errors.StoreChanged(
                 "store changed while it was read; nothing was changed by us", hint="try again"
             )
         if kind == "archive":

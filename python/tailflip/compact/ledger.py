@@ -67,7 +67,6 @@ class Details(Value):
     """
 
     temps: tuple[str, ...]
-    inode: int | None = None
     digest: str | None = None
     sources: tuple[str, ...] = ()
 

@@ -20,7 +20,7 @@ from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from tailflip import clock
-from tailflip.durable import naming
+from tailflip.durable import naming, resolve
 from tailflip.errors import TailflipError, TryLater
 from tailflip.observe.process import is_alive, start_ticks, started_ms
 
@@ -93,7 +93,7 @@ def hold(store_path: Path, disk: Disk, timeout_s: float = 10.0) -> Iterator[Lock
     Raises:
         TryLater: Somebody else held it all the time; names pid and age.
     """
-    path = store_path.parent.resolve() / f"{store_path.name}.lock"
+    path = resolve(store_path.parent) / f"{store_path.name}.lock"
     with naming(path):
         lock = _take(path, disk, clock.monotonic_s() + timeout_s)
     try:

@@ -1,0 +1,160 @@
+"""What was removed, kept whole: list it, show it, check it, and at last let it go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from tailflip import native
+from tailflip.compact import recovery
+from tailflip.compact.ledger import Action, Ledger, State
+from tailflip.compact.swap import write_file
+from tailflip.durable import naming, open_regular
+from tailflip.errors import StoreInvalid, TailflipError, Usage
+from tailflip.flow import ArchiveNumbers, RecordHeader, RewriteNumbers, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tailflip.compact.home import Home
+    from tailflip.durable import Disk
+
+KEPT = (State.COMMITTED, State.DONE)
+
+
+class Manifest(Value):
+    """What an archive holds and where it is from; `manifest.json` beside the records."""
+
+    version: int = 1
+    action: str
+    kind: str
+    store: str
+    created_ms: int
+    engine: str
+    entries_before: int
+    bytes_before: int
+    digest_before: str
+    transcript_suffix: str
+    rewrite: RewriteNumbers
+
+
+@dataclass(frozen=True)
+class Archived:
+    """One action in the list.
+
+    `manifest` is None for a salvage or a restore, or when it is damaged.
+    """
+
+    action: Action
+    manifest: Manifest | None
+
+
+def write_manifest(home: Home, disk: Disk, manifest: Manifest) -> None:
+    """Write the manifest, and sync the names of it and of the records."""
+    directory = home.archive(manifest.action)
+    text = manifest.model_dump_json(indent=2) + "\n"
+    write_file(disk, directory / "manifest.json", text.encode())
+    disk.fsync_dir(directory)
+    disk.fsync_dir(directory.parent)
+
+
+def read_manifest(home: Home, action_id: str) -> Manifest:
+    """Read one action's manifest.
+
+    Raises:
+        StoreInvalid: It is missing or damaged.
+    """
+    path = home.archive(action_id) / "manifest.json"
+    with naming(path):
+        try:
+            return Manifest.model_validate_json(path.read_bytes())
+        except ValidationError as e:
+            raise StoreInvalid(f"manifest is damaged: {path}") from e
+
+
+def list_actions(home: Home, disk: Disk) -> tuple[Archived, ...]:
+    """List every action that was done, newest first."""
+    return tuple(
+        Archived(action, _read_manifest_if_whole(home, action))
+        for action in Ledger(home, disk).read_all()
+        if action.state in KEPT
+    )
+
+
+def _read_manifest_if_whole(home: Home, action: Action) -> Manifest | None:
+    if action.kind != "compact":
+        return None
+    try:
+        return read_manifest(home, action.id)
+    except TailflipError:
+        return None  # `archive verify` says what is wrong; the list stays readable
+
+
+def find_action(home: Home, disk: Disk, action_id: str) -> Action:
+    """Find an action whose archive is there.
+
+    Raises:
+        Usage: There is none of that name, or its archive was let go.
+    """
+    action = Ledger(home, disk).find(action_id)
+    if action is not None and action.state is State.EXPIRED:
+        raise Usage(f"the archive of that action was deleted: {action_id}")
+    if action is None or action.state not in KEPT:
+        raise Usage(f"no such action: {action_id}", hint="see `tailflip archive list`")
+    return action
+
+
+def show(home: Home, disk: Disk, action_id: str) -> tuple[Manifest, Iterator[RecordHeader]]:
+    """Read the manifest, and stream the headers of what one action removed."""
+    action = find_action(home, disk, action_id)
+    if action.kind != "compact":
+        raise Usage(f"a {action.kind} archives no entries: {action_id}")
+    return read_manifest(home, action_id), _stream(home, action_id)
+
+
+def verify(home: Home, disk: Disk, action_id: str) -> ArchiveNumbers:
+    """Read an archive whole and compare it with its manifest.
+
+    Raises:
+        StoreInvalid: A byte is not what was written.
+    """
+    manifest, _ = show(home, disk, action_id)
+    with naming(home.records(action_id)), open_regular(home.records(action_id)) as fd:
+        return check_archive(fd, manifest.rewrite)
+
+
+def check_archive(fd: int, written: RewriteNumbers) -> ArchiveNumbers:
+    """Read an archive whole; it must be what the rewrite said it wrote."""
+    found = native.archive_verify(fd)
+    if (found.records, found.archive_bytes, found.digest) != (
+        written.records,
+        written.archive_bytes,
+        written.archive_digest,
+    ):
+        raise StoreInvalid("archive is not what was written")
+    return found
+
+
+def expire(
+    home: Home, disk: Disk, *, older_than_ms: int, now_ms: int, apply: bool
+) -> tuple[Action, ...]:
+    """Choose the actions older than an age; with `apply`, delete what they archived for ever."""
+    chosen = tuple(
+        a
+        for a in Ledger(home, disk).read_all()
+        if a.state is State.DONE and now_ms - a.created_ms > older_than_ms
+    )
+    if apply and chosen:
+        with home.claim(disk):
+            for action in chosen:
+                expired = Ledger(home, disk).advance(action, State.EXPIRED)
+                recovery.remove_archive(home, disk, expired)
+    return chosen
+
+
+def _stream(home: Home, action_id: str) -> Iterator[RecordHeader]:
+    path = home.records(action_id)
+    with naming(path), open_regular(path) as fd:
+        yield from native.read_headers(fd)

@@ -1,0 +1,137 @@
+"""Starting up is recovery: what was begun and not ended is finished or undone.
+
+Which of the two, the disk says. Before the ledger says `archived`, nothing but our own
+files exists: they go. After it, the new store is whole beside the old one; its name
+still there proves that the rename did not happen, so the action is undone. Without it,
+the rename happened, or we cannot know: then the archive stays and the action is ended.
+The same code runs after a kill, a full disk and a power cut, and may itself be killed.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailflip import clock
+from tailflip.compact.ledger import Action, Ledger, State
+from tailflip.compact.lock import remove_stale
+from tailflip.compact.transcripts import Moves, archive_transcripts, return_transcripts
+from tailflip.durable import resolve
+from tailflip.errors import TailflipError
+
+if TYPE_CHECKING:
+    from tailflip.compact.home import Home
+    from tailflip.durable import Disk
+
+
+def recover(home: Home, disk: Disk) -> tuple[str, ...]:
+    """End every half-done action, and say what was done; run it before acting.
+
+    An action that cannot be ended now (its disk is away) is left for the next time.
+
+    Raises:
+        TryLater: Another tailflip is at work.
+    """
+    if not Ledger(home, disk).read_half_done() and not _find_expired(home, disk):
+        return ()
+    with home.claim(disk):
+        return settle_all(home, disk)
+
+
+def settle_all(home: Home, disk: Disk) -> tuple[str, ...]:
+    """Do the work of `recover` for a caller who has the claim."""
+    notes = []
+    for action in Ledger(home, disk).read_half_done():
+        try:
+            ended = settle(home, disk, action)
+            _remove_our_lock(disk, action)
+        except (OSError, TailflipError) as e:
+            notes.append(f"{action.kind} {action.id} of {action.store} is still half done: {e}")
+        else:
+            verb = "undone" if ended.state is State.UNDONE else "finished"
+            notes.append(f"{action.kind} {action.id} of {action.store} was half done: {verb}")
+    for action in _find_expired(home, disk):
+        remove_archive(home, disk, action)
+        notes.append(f"expired archive {action.id} is now deleted")
+    return tuple(notes)
+
+
+def settle(home: Home, disk: Disk, action: Action) -> Action:
+    """Finish or undo one action; `action` is as the ledger has it."""
+    ledger = Ledger(home, disk)
+    if action.state is State.ARCHIVED:
+        directory = Path(action.details.temps[0]).parent
+        if not directory.is_dir():
+            raise FileNotFoundError(2, os.strerror(2), str(directory))
+        if os.path.lexists(action.details.temps[0]):
+            # First back to "nothing but our own files": were we killed between deleting
+            # the new store and deleting its archive, the next look would misread the disk.
+            action = ledger.advance(action, State.INTENDED)
+        else:
+            disk.fsync_dir(directory)
+            action = ledger.advance(action, State.COMMITTED)
+    if action.state is State.INTENDED:
+        for temp in action.details.temps:
+            _remove(disk, Path(temp))
+        remove_archive(home, disk, action)
+        return ledger.advance(action, State.UNDONE)
+    move_transcripts(home, disk, action)
+    return ledger.advance(action, State.DONE)
+
+
+def move_transcripts(home: Home, disk: Disk, action: Action) -> Moves:
+    """Let the transcripts follow a committed action, one way or the other.
+
+    Never fails: the store is right already, and a transcript that stays under its name
+    loses nothing; `failed` counts what did not work.
+    """
+    moved = failed = 0
+    try:
+        if action.kind == "compact":
+            return archive_transcripts(home, disk, action)
+        for source in action.details.sources:
+            origin = Ledger(home, disk).find(source)
+            if origin is not None and home.records(source).exists():
+                moves = return_transcripts(home, disk, origin, action.store_path)
+                moved, failed = moved + moves.moved, failed + moves.failed
+    except (OSError, TailflipError):
+        failed += 1
+    return Moves(moved, failed)
+
+
+def remove_archive(home: Home, disk: Disk, action: Action) -> None:
+    """Delete all that one action keeps in our own directory."""
+    directory = home.archive(action.id)
+    if directory.is_dir():
+        # The manifest goes first: without it nobody takes the directory for whole.
+        for name in ("manifest.json", "manifest.json.partial", "records.zst", PARTIAL):
+            _remove(disk, directory / name)
+        disk.rmdir(directory)
+    _remove(disk, home.quarantined(action.id))
+
+
+PARTIAL = "records.zst.partial"
+
+
+def _find_expired(home: Home, disk: Disk) -> tuple[Action, ...]:
+    """Find expired actions whose files are still there: their deletion was interrupted."""
+    return tuple(
+        a
+        for a in Ledger(home, disk).read_all()
+        if a.state is State.EXPIRED
+        and (home.archive(a.id).exists() or home.quarantined(a.id).exists())
+    )
+
+
+def _remove_our_lock(disk: Disk, action: Action) -> None:
+    """Delete the lock a killed tailflip left; a living owner's is never touched."""
+    path = action.store_path
+    with suppress(OSError):  # litter at most: whoever takes the lock next removes it
+        remove_stale(resolve(path.parent) / f"{path.name}.lock", disk, clock.now_ms())
+
+
+def _remove(disk: Disk, path: Path) -> None:
+    with suppress(FileNotFoundError):
+        disk.unlink(path)

@@ -1,0 +1,271 @@
+"""Putting entries back, under the same lock and the same verification as taking them out.
+
+Actions are undone newest first, so that an entry which was slimmed and later removed
+comes back whole. A key that lives again with other bytes is a conflict: the living
+entry stays, the archived one stays in the archive, and both are told.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tailflip import clock, native
+from tailflip.compact import archive, recovery, salvage, swap
+from tailflip.compact.preflight import find_missing_room, find_refusals, refuse
+from tailflip.durable import naming, open_regular, resolve
+from tailflip.errors import StoreInvalid, Usage
+from tailflip.flow import Report, RestoreNumbers, Selection, VerifyNumbers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tailflip.compact.home import Home
+    from tailflip.compact.ledger import Action
+    from tailflip.compact.swap import Draft, Progress, Source
+    from tailflip.durable import Disk
+
+
+@dataclass(frozen=True)
+class RestoreOutcome:
+    """What a restore would do, or with a `report` has done.
+
+    `actions` are those that entries come from, newest first. An entry that several of
+    them hold counts once for each. `conflict_keys` names some of the `conflicts`.
+    """
+
+    store: Path
+    actions: tuple[str, ...]
+    added: int
+    replaced: int
+    unchanged: int
+    conflicts: int
+    conflict_keys: tuple[str, ...]
+    report: Report | None
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be put back, from which actions, into which store."""
+
+    store: Path
+    actions: tuple[Action, ...]
+    selection: Selection
+
+
+def restore(
+    home: Home,
+    disk: Disk,
+    *,
+    action_id: str | None = None,
+    keys: Sequence[str] = (),
+    jobs: Sequence[str] = (),
+    everything: bool = False,
+    store: Path | None = None,
+    apply: bool,
+    now_ms: int,
+    on_progress: Progress | None = None,
+) -> RestoreOutcome:
+    """Plan to put entries back, and with `apply` do it.
+
+    Args:
+        home: Where the archives are.
+        disk: The effects.
+        action_id: Only from this action; alone it means all of it. Of a salvage it puts
+            the damaged bytes back, as they were.
+        keys: Session keys, from whatever actions hold them.
+        jobs: Cron job ids, the same.
+        everything: All entries of all actions of the store.
+        store: Needed only where the actions are of several stores.
+        apply: Do it.
+        now_ms: Names the action.
+        on_progress: As for a compaction.
+
+    Raises:
+        Usage: Nothing selected, no such action, or several stores could be meant.
+        TryLater: Locked, or changing all the time.
+    """
+    wanted = _choose(
+        home, disk, action_id=action_id, keys=keys, jobs=jobs, everything=everything, store=store
+    )
+    if wanted.actions[0].kind == "salvage":
+        report = salvage.undo(
+            home, disk, wanted.actions[0], apply=apply, now_ms=now_ms, on_progress=on_progress
+        )
+        return RestoreOutcome(wanted.store, (wanted.actions[0].id,), 0, 0, 0, 0, (), report)
+    started = clock.monotonic_s()
+    if not apply:
+        with naming(wanted.store), swap.open_source(wanted.store) as source:
+            return _measure(home, wanted, source)[0]
+
+    def attempt(source: Source) -> RestoreOutcome:
+        return _restore_once(home, disk, wanted, source, now_ms=now_ms, on_progress=on_progress)
+
+    with naming(wanted.store), home.claim(disk):
+        recovery.settle_all(home, disk)
+        refuse(find_refusals(wanted.store))
+        outcome = swap.try_attempts(wanted.store, disk, attempt)
+    if outcome.report is None:
+        return outcome
+    took_s = swap.measure_s(started)
+    return replace(outcome, report=outcome.report.model_copy(update={"took_s": took_s}))
+
+
+def _choose(
+    home: Home,
+    disk: Disk,
+    *,
+    action_id: str | None,
+    keys: Sequence[str],
+    jobs: Sequence[str],
+    everything: bool,
+    store: Path | None,
+) -> _Wanted:
+    """Find the actions that hold what is wanted; all of one store."""
+    narrow = Selection(keys=tuple(keys), jobs=tuple(jobs))
+    if action_id is not None:
+        action = archive.find_action(home, disk, action_id)
+        if action.kind == "restore":
+            raise Usage(f"a restore archives nothing: {action_id}", hint="compact again instead")
+        selection = narrow if keys or jobs else Selection(all=True)
+        return _Wanted(action.store_path, (action,), selection)
+    if not (keys or jobs or everything):
+        raise Usage("nothing to restore was named", hint="see `tailflip archive list`")
+    held = [a.action for a in archive.list_actions(home, disk) if a.action.kind == "compact"]
+    if store is not None:
+        held = [a for a in held if resolve(a.store_path) == resolve(store)]
+    selection = Selection(all=True) if everything else narrow
+    if not everything:
+        held = [a for a in held if _holds(home, a, narrow)]
+    if not held:
+        raise Usage("no archive holds that", hint="see `tailflip archive list`")
+    stores = sorted({a.store for a in held})
+    if len(stores) > 1:
+        raise Usage(
+            f"archives of {len(stores)} stores hold that: {', '.join(stores)}",
+            hint="say which with --store",
+        )
+    return _Wanted(held[0].store_path, tuple(held), selection)
+
+
+def _holds(home: Home, action: Action, selection: Selection) -> bool:
+    keys, jobs = set(selection.keys), set(selection.jobs)
+    path = home.records(action.id)
+    with naming(path), open_regular(path) as fd:
+        return any(h.key in keys or h.job in jobs for h in native.read_headers(fd))
+
+
+def _measure(
+    home: Home, wanted: _Wanted, source: Source
+) -> tuple[RestoreOutcome, list[RestoreNumbers]]:
+    """Compare each action with the store as it is: what it would do, and every conflict."""
+    if source.fd is None:
+        raise StoreInvalid(
+            f"store is missing: {wanted.store}", hint="`tailflip compact` looks for a backup"
+        )
+    found: list[RestoreNumbers] = []
+    for action in wanted.actions:
+        path = home.records(action.id)
+        with naming(path), open_regular(path) as records:
+            skip = 0
+            while True:
+                numbers = native.restore(source.fd, None, records, wanted.selection, skip)
+                found.append(numbers)
+                skip += numbers.handled
+                if not numbers.more:
+                    break
+    outcome = RestoreOutcome(
+        store=wanted.store,
+        actions=tuple(a.id for a in wanted.actions),
+        added=sum(n.added for n in found),
+        replaced=sum(n.replaced for n in found),
+        unchanged=sum(n.unchanged for n in found),
+        conflicts=sum(n.conflicts for n in found),
+        conflict_keys=tuple(k for n in found for k in n.conflict_keys),
+        report=None,
+    )
+    return outcome, found
+
+
+def _restore_once(
+    home: Home,
+    disk: Disk,
+    wanted: _Wanted,
+    source: Source,
+    *,
+    now_ms: int,
+    on_progress: Progress | None,
+) -> RestoreOutcome:
+    outcome, measured = _measure(home, wanted, source)
+    if source.fd is None or not outcome.added + outcome.replaced:
+        return outcome
+    before_bytes = os.fstat(source.fd).st_size
+    grown = before_bytes + sum(max(0, n.bytes - before_bytes) for n in measured)
+    refuse(find_missing_room(source.real, home, new_bytes=2 * grown, removed_bytes=0))
+    with swap.begin(
+        home, disk, source, kind="restore", now_ms=now_ms, temps=2, sources=outcome.actions
+    ) as draft:
+        passes = _write(home, draft, wanted, source.fd)
+        last = passes[-1]
+        written = VerifyNumbers(
+            bytes=last.bytes,
+            entries=last.entries,
+            digest=last.digest,
+            kept_digest=last.kept_digest,
+        )
+        swap.commit(
+            home,
+            disk,
+            draft,
+            digest=last.digest,
+            is_as_written=lambda fd: swap.is_verified(fd, written, on_progress),
+        )
+        transcripts, warnings = swap.finish(home, disk, draft)
+    added = sum(n.added for n in passes)
+    report = Report(
+        action_id=draft.action.id,
+        kind="restore",
+        store=str(wanted.store),
+        entries_before=last.entries - added,
+        entries_after=last.entries,
+        bytes_before=before_bytes,
+        bytes_after=last.bytes,
+        rules=(),
+        archive=None,
+        archive_bytes=0,
+        transcripts=transcripts,
+        took_s=0.0,
+        lock_held_s=round(draft.lock_held_s, 3),
+        undo=None,
+        warnings=warnings,
+    )
+    replaced = sum(n.replaced for n in passes)
+    return replace(outcome, added=added, replaced=replaced, report=report)
+
+
+def _write(home: Home, draft: Draft, wanted: _Wanted, store_fd: int) -> list[RestoreNumbers]:
+    """Add the archives to the store one after the other, between two files in turn.
+
+    Leaves the finished file first in the draft.
+    """
+    passes: list[RestoreNumbers] = []
+    reading = store_fd
+    for action in wanted.actions:
+        path = home.records(action.id)
+        with naming(path), open_regular(path) as records:
+            skip = 0
+            while True:
+                out = draft.fds[1]
+                os.ftruncate(out, 0)
+                os.lseek(out, 0, os.SEEK_SET)
+                numbers = native.restore(reading, out, records, wanted.selection, skip)
+                passes.append(numbers)
+                reading = out
+                draft.fds.reverse()
+                draft.temps.reverse()
+                skip += numbers.handled
+                if not numbers.more:
+                    break
+    return passes
