@@ -43,8 +43,7 @@ build: $(VENV)/.built
 
 RUST := $(shell find rust Cargo.toml Cargo.lock -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print 2>/dev/null)
 $(VENV)/.built: $(VENV)/.deps $(RUST) pyproject.toml
-	. $(BIN)/activate && maturin develop --release --quiet --skip-install
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/.deps: pyproject.toml

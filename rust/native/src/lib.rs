@@ -1,0 +1,340 @@
+//! `tailflip._native`: the store crate as Python sees it. One call = GIL released throughout.
+//!
+//! Documented in `python/tailflip/_native.pyi`.
+
+mod fd;
+
+use fd::Fd;
+use pyo3::create_exception;
+use pyo3::exceptions::{PyException, PyOSError, PyValueError};
+use pyo3::prelude::*;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::os::fd::RawFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use tailflip_store::entry::Status;
+use tailflip_store::error::Error;
+use tailflip_store::{
+    archive, evidence, io, policy, restore, rewrite, salvage, simd, survey, verify,
+};
+
+create_exception!(_native, StoreInvalid, PyException);
+create_exception!(_native, Cancelled, PyException);
+
+fn raise(error: Error) -> PyErr {
+    match error {
+        Error::Invalid { kind, offset } => StoreInvalid::new_err((kind.name(), offset)),
+        Error::Io(error) => match error.raw_os_error() {
+            Some(code) => PyOSError::new_err((code, error.to_string())),
+            None => PyOSError::new_err((5, error.to_string())),
+        },
+        Error::Cancelled => Cancelled::new_err(()),
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> PyResult<String> {
+    serde_json::to_string(value).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+fn random() -> u64 {
+    RandomState::new().hash_one(0u8)
+}
+
+#[pyclass(frozen, module = "tailflip._native")]
+struct Control(Arc<io::Control>);
+
+#[pymethods]
+impl Control {
+    #[new]
+    fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    fn cancel(&self) {
+        self.0.cancel();
+    }
+
+    #[getter]
+    fn done_bytes(&self) -> u64 {
+        self.0.done_bytes()
+    }
+}
+
+#[pyclass(frozen, module = "tailflip._native")]
+struct Evidence(Mutex<evidence::Evidence>);
+
+impl Evidence {
+    fn with<T>(&self, work: impl FnOnce(&mut evidence::Evidence) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[pymethods]
+impl Evidence {
+    #[new]
+    fn new() -> Self {
+        Self(Mutex::new(evidence::Evidence::new(random())))
+    }
+
+    fn add_over(
+        &self,
+        key: &str,
+        status: &str,
+        ended_at_ms: i64,
+        runtime_ms: i64,
+    ) -> PyResult<bool> {
+        let status = Status::from_text(status.as_bytes());
+        if matches!(status, Status::Other | Status::Running) {
+            return Err(PyValueError::new_err(
+                "status must be done, failed, killed or timeout",
+            ));
+        }
+        let over = evidence::Over {
+            status,
+            ended_at_ms,
+            runtime_ms,
+        };
+        Ok(self.with(|evidence| evidence.add_over(key, over)))
+    }
+
+    fn add_live_session(&self, session_id: &str) -> bool {
+        self.with(|evidence| evidence.add_live_session(session_id))
+    }
+
+    fn add_protected_key(&self, key: &str) -> bool {
+        self.with(|evidence| evidence.add_protected_key(key))
+    }
+
+    fn add_dropped_key(&self, key: &str) -> bool {
+        self.with(|evidence| evidence.add_dropped_key(key))
+    }
+}
+
+#[pyclass(frozen, module = "tailflip._native")]
+struct Policy(policy::Policy);
+
+#[pymethods]
+impl Policy {
+    #[new]
+    #[pyo3(signature = (*, now_ms, slim_runs, slim_idle_ms, retire, retention_ms, max_lifetime_ms,
+                        single_flight, cap_per_job, cap_total, owner_died_before_ms))]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        now_ms: i64,
+        slim_runs: bool,
+        slim_idle_ms: Option<i64>,
+        retire: bool,
+        retention_ms: Option<i64>,
+        max_lifetime_ms: Option<i64>,
+        single_flight: bool,
+        cap_per_job: Option<usize>,
+        cap_total: Option<usize>,
+        owner_died_before_ms: Option<i64>,
+    ) -> PyResult<Self> {
+        for cap in [cap_per_job, cap_total].into_iter().flatten() {
+            if !(1..=65_536).contains(&cap) {
+                return Err(PyValueError::new_err("a cap must be from 1 to 65,536"));
+            }
+        }
+        Ok(Self(policy::Policy {
+            now_ms,
+            slim_runs,
+            slim_idle_ms,
+            retire,
+            retention_ms,
+            max_lifetime_ms,
+            single_flight,
+            cap_per_job,
+            cap_total,
+            owner_died_before_ms,
+        }))
+    }
+}
+
+#[pyclass(frozen, module = "tailflip._native")]
+struct Survey(survey::Survey);
+
+#[pymethods]
+impl Survey {
+    #[getter]
+    fn json(&self) -> PyResult<String> {
+        json(&self.0.numbers)
+    }
+}
+
+#[pyfunction]
+fn features() -> String {
+    format!(
+        "{} {}",
+        simd::Level::best().name(),
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+#[pyfunction(name = "survey")]
+fn survey_store(
+    py: Python<'_>,
+    fd: RawFd,
+    policy: &Policy,
+    evidence: &Evidence,
+    control: &Control,
+) -> PyResult<Survey> {
+    py.detach(|| {
+        evidence.with(|evidence| survey::survey(&Fd::new(fd), &policy.0, evidence, &control.0))
+    })
+    .map(Survey)
+    .map_err(raise)
+}
+
+#[pyfunction(name = "rewrite")]
+#[allow(clippy::too_many_arguments)]
+fn rewrite_store(
+    py: Python<'_>,
+    fd_in: RawFd,
+    fd_out: RawFd,
+    fd_archive: RawFd,
+    policy: &Policy,
+    evidence: &Evidence,
+    survey: &Survey,
+    control: &Control,
+) -> PyResult<String> {
+    let numbers = py.detach(|| {
+        evidence.with(|evidence| {
+            rewrite::rewrite(
+                &Fd::new(fd_in),
+                Fd::new(fd_out),
+                Fd::new(fd_archive),
+                &policy.0,
+                evidence,
+                &survey.0,
+                &control.0,
+            )
+        })
+    });
+    json(&numbers.map_err(raise)?)
+}
+
+#[pyfunction(name = "verify")]
+fn verify_store(py: Python<'_>, fd: RawFd, control: &Control) -> PyResult<String> {
+    json(
+        &py.detach(|| verify::verify(&Fd::new(fd), &control.0))
+            .map_err(raise)?,
+    )
+}
+
+#[pyfunction(name = "salvage")]
+fn salvage_store(
+    py: Python<'_>,
+    fd_in: RawFd,
+    fd_out: RawFd,
+    control: &Control,
+) -> PyResult<String> {
+    let numbers = py.detach(|| {
+        let input = Fd::new(fd_in);
+        let bytes = input.size()?;
+        if fd_out < 0 {
+            salvage::salvage(&input, bytes, std::io::sink(), &control.0)
+        } else {
+            salvage::salvage(&input, bytes, Fd::new(fd_out), &control.0)
+        }
+    });
+    json(&numbers.map_err(raise)?)
+}
+
+#[pyfunction]
+fn archive_verify(py: Python<'_>, fd: RawFd, control: &Control) -> PyResult<String> {
+    json(
+        &py.detach(|| archive::verify(Fd::new(fd), &control.0))
+            .map_err(raise)?,
+    )
+}
+
+#[pyclass(frozen, module = "tailflip._native")]
+struct ArchiveReader(Mutex<archive::Reader<Fd>>);
+
+#[pymethods]
+impl ArchiveReader {
+    #[new]
+    fn new(fd: RawFd) -> PyResult<Self> {
+        Ok(Self(Mutex::new(
+            archive::Reader::new(Fd::new(fd)).map_err(raise)?,
+        )))
+    }
+
+    fn next_headers(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<String>> {
+        let headers = py.detach(|| {
+            let mut reader = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut headers = Vec::new();
+            while headers.len() < limit {
+                match reader.next_header()? {
+                    Some(header) => headers.push(header),
+                    None => break,
+                }
+            }
+            Ok(headers)
+        });
+        headers.map_err(raise)?.iter().map(json).collect()
+    }
+}
+
+#[pyfunction(name = "restore")]
+fn restore_store(
+    py: Python<'_>,
+    fd_store: RawFd,
+    fd_out: RawFd,
+    fd_archive: RawFd,
+    selection: &str,
+    skip: u64,
+    control: &Control,
+) -> PyResult<String> {
+    let selection: restore::Selection = serde_json::from_str(selection)
+        .map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let numbers = py.detach(|| {
+        let store = Fd::new(fd_store);
+        let open = || archive::Reader::new(Fd::new(fd_archive));
+        let seed = random();
+        if fd_out < 0 {
+            restore::restore(
+                &store,
+                std::io::sink(),
+                open,
+                &selection,
+                skip,
+                seed,
+                &control.0,
+            )
+        } else {
+            restore::restore(
+                &store,
+                Fd::new(fd_out),
+                open,
+                &selection,
+                skip,
+                seed,
+                &control.0,
+            )
+        }
+    });
+    json(&numbers.map_err(raise)?)
+}
+
+#[pyfunction]
+fn referenced_sessions(
+    py: Python<'_>,
+    fd: RawFd,
+    session_ids: Vec<String>,
+    control: &Control,
+) -> PyResult<Vec<bool>> {
+    py.detach(|| verify::referenced_sessions(&Fd::new(fd), &session_ids, random(), &control.0))
+        .map_err(raise)
+}
+
+#[pymodule(gil_used = false)]
+mod _native {
+    #[pymodule_export]
+    use super::{
+        archive_verify, features, referenced_sessions, restore_store, rewrite_store, salvage_store,
+        survey_store, verify_store, ArchiveReader, Cancelled, Control, Evidence, Policy,
+        StoreInvalid, Survey,
+    };
+}

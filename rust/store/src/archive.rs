@@ -1,0 +1,308 @@
+//! The archive: one zstd stream of records, each a JSON header line and raw bytes.
+//!
+//! The first line names the format. After each record's raw bytes comes one line feed, so that
+//! `zstdcat` output can be read by a person.
+
+use crate::error::{Error, Kind, Result};
+use crate::io::Control;
+use serde::{Deserialize, Serialize};
+use std::io::{BufRead, BufReader, Read, Write};
+
+/// The stream's first line, without its line feed.
+pub const MAGIC: &str = r#"{"tailflip":"archive","version":1}"#;
+
+/// Longest header line that is read back.
+const HEADER_BYTES: u64 = 64 * 1024;
+
+/// What is known of one archived member; serialises to its header line.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Header {
+    /// The entry's key.
+    pub key: String,
+    /// Which rule.
+    pub rule: String,
+    /// When, ms.
+    pub time_ms: i64,
+    /// Original offset of the raw bytes.
+    pub at: u64,
+    /// Their number.
+    pub bytes: u64,
+    /// Separators before the member.
+    pub lead: u64,
+    /// Separators after it.
+    pub trail: u64,
+    /// `sessionId`
+    pub session: Option<String>,
+    /// `sessionFile`
+    pub file: Option<String>,
+    /// Cron job.
+    pub job: Option<String>,
+    /// BLAKE3 of the member as it stays in the store, if it does.
+    pub after: Option<String>,
+    /// Its length there.
+    pub after_bytes: u64,
+}
+
+/// Counts and digests what passes to `inner`.
+pub struct Digesting<W> {
+    inner: W,
+    hash: blake3::Hasher,
+    bytes: u64,
+}
+
+impl<W: Write> Digesting<W> {
+    /// Wraps `inner`.
+    pub fn new(inner: W) -> Self {
+        Self {
+            inner,
+            hash: blake3::Hasher::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Returns the bytes written and their BLAKE3 in hex.
+    #[must_use]
+    pub fn finish(&self) -> (u64, String) {
+        (self.bytes, self.hash.finalize().to_hex().to_string())
+    }
+}
+
+impl<W: Write> Write for Digesting<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.hash.update(&bytes[..count]);
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Writes an archive.
+///
+/// # Memory
+///
+/// O(1): zstd at level 1 holds about 1 MiB.
+pub struct Writer<W: Write> {
+    out: zstd::Encoder<'static, Digesting<W>>,
+    /// Records begun.
+    pub records: u64,
+}
+
+impl<W: Write> Writer<W> {
+    /// Starts an archive on `out`.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub fn new(out: W) -> Result<Self> {
+        let mut out = zstd::Encoder::new(Digesting::new(out), 1)?;
+        out.include_checksum(true)?;
+        writeln!(out, "{MAGIC}")?;
+        Ok(Self { out, records: 0 })
+    }
+
+    /// Starts a record; exactly `header.bytes` bytes and [`Writer::end`] must follow.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub fn begin(&mut self, header: &Header) -> Result<()> {
+        self.records += 1;
+        let line = serde_json::to_string(header).map_err(std::io::Error::from)?;
+        writeln!(self.out, "{line}")?;
+        Ok(())
+    }
+
+    /// Adds raw bytes.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub fn raw(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.out.write_all(bytes)?)
+    }
+
+    /// Ends a record.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub fn end(&mut self) -> Result<()> {
+        Ok(self.out.write_all(b"\n")?)
+    }
+
+    /// Ends the stream; returns its compressed size and digest.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub fn finish(self) -> Result<(u64, String)> {
+        let mut out = self.out.finish()?;
+        out.flush()?;
+        Ok(out.finish())
+    }
+}
+
+/// Reads an archive record by record.
+///
+/// # Memory
+///
+/// O(1): the window that zstd level 1 needs, and a header line of at most 64 KiB. A stream that
+/// asks for a larger window than 8 MiB is refused.
+pub struct Reader<R: Read> {
+    input: BufReader<zstd::Decoder<'static, BufReader<R>>>,
+    left: u64,
+    at: u64,
+    started: bool,
+}
+
+impl<R: Read> Reader<R> {
+    /// Opens an archive.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub fn new(input: R) -> Result<Self> {
+        let mut decoder = zstd::Decoder::new(input)?;
+        decoder.window_log_max(23)?;
+        let input = BufReader::with_capacity(64 * 1024, decoder);
+        Ok(Self {
+            input,
+            left: 0,
+            at: 0,
+            started: false,
+        })
+    }
+
+    /// Skips what is left of the current record and reads the next header; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// `Kind::Archive` with the offset in the decompressed stream, or `Io`.
+    pub fn next_header(&mut self) -> Result<Option<Header>> {
+        if !self.started {
+            self.started = true;
+            if self.line()? != Some(format!("{MAGIC}\n")) {
+                return Err(self.damaged());
+            }
+        } else if self.left > 0 {
+            self.raw(|_| Ok(()))?;
+        }
+        let Some(line) = self.line()? else {
+            return Ok(None);
+        };
+        let header: Header = serde_json::from_str(&line).map_err(|_| self.damaged())?;
+        if header.lead.saturating_add(header.trail) > header.bytes {
+            return Err(self.damaged());
+        }
+        self.left = header.bytes.checked_add(1).ok_or_else(|| self.damaged())?;
+        Ok(Some(header))
+    }
+
+    /// Passes the current record's raw bytes to `each`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::next_header`], or what `each` says.
+    pub fn raw(&mut self, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        while self.left > 0 {
+            let buffer = match self.input.fill_buf() {
+                Ok(buffer) if !buffer.is_empty() => buffer,
+                _ => return Err(self.damaged()),
+            };
+            let count = usize::try_from(self.left).map_or(buffer.len(), |n| n.min(buffer.len()));
+            // The record's last byte is the line feed, not part of it.
+            let is_last = count as u64 == self.left;
+            if is_last && buffer[count - 1] != b'\n' {
+                return Err(self.damaged());
+            }
+            each(&buffer[..count - usize::from(is_last)])?;
+            self.input.consume(count);
+            self.left -= count as u64;
+            self.at += count as u64;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self) -> Result<Option<String>> {
+        let mut line = Vec::new();
+        let mut limited = (&mut self.input).take(HEADER_BYTES);
+        if limited.read_until(b'\n', &mut line).is_err() {
+            return Err(self.damaged());
+        }
+        self.at += line.len() as u64;
+        if line.is_empty() {
+            return Ok(None);
+        }
+        let text = String::from_utf8(line).map_err(|_| self.damaged())?;
+        if text.ends_with('\n') {
+            Ok(Some(text))
+        } else {
+            Err(self.damaged())
+        }
+    }
+
+    fn damaged(&self) -> Error {
+        Error::invalid(Kind::Archive, self.at)
+    }
+}
+
+/// What a whole archive holds; serialises to what Python reads.
+#[derive(Debug, Serialize)]
+pub struct Numbers {
+    /// Records.
+    pub records: u64,
+    /// Raw bytes in them.
+    pub raw_bytes: u64,
+    /// Size of the archive.
+    pub archive_bytes: u64,
+    /// BLAKE3 of the archive in hex.
+    pub digest: String,
+}
+
+/// Reads an archive whole.
+///
+/// # Errors
+///
+/// `Kind::Archive`, `Io`, `Cancelled`.
+pub fn verify<R: Read>(input: R, control: &Control) -> Result<Numbers> {
+    let mut source = DigestingRead {
+        inner: input,
+        hash: blake3::Hasher::new(),
+        bytes: 0,
+    };
+    let (mut records, mut raw_bytes) = (0, 0);
+    {
+        let mut reader = Reader::new(&mut source)?;
+        while let Some(header) = reader.next_header()? {
+            records += 1;
+            raw_bytes += header.bytes;
+            reader.raw(|bytes| control.advance(bytes.len()))?;
+        }
+    }
+    std::io::copy(&mut source, &mut std::io::sink())?;
+    Ok(Numbers {
+        records,
+        raw_bytes,
+        archive_bytes: source.bytes,
+        digest: source.hash.finalize().to_hex().to_string(),
+    })
+}
+
+struct DigestingRead<R> {
+    inner: R,
+    hash: blake3::Hasher,
+    bytes: u64,
+}
+
+impl<R: Read> Read for DigestingRead<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hash.update(&buffer[..count]);
+        self.bytes += count as u64;
+        Ok(count)
+    }
+}

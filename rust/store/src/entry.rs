@@ -1,0 +1,556 @@
+//! From lexer events to entries: where each lies, and what its top-level fields say.
+
+use crate::error::Result;
+use crate::key::{self, Fingerprint, Parsed};
+use crate::lex::{Chunk, Part, Shape, Visitor};
+use crate::limits::CAPTURE_BYTES;
+use xxhash_rust::xxh3::Xxh3;
+
+/// A half-open range of bytes in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// First byte.
+    pub start: u64,
+    /// Byte after the last.
+    pub end: u64,
+}
+
+impl Span {
+    /// Returns its length in bytes.
+    #[must_use]
+    pub fn len(self) -> u64 {
+        self.end - self.start
+    }
+
+    /// Says whether it holds nothing.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// A top-level field of an entry, with what is needed to cut or replace it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Its place among the entry's fields, from 0.
+    pub ordinal: u32,
+    /// End of the field before it, or the byte after the entry's brace.
+    pub previous_end: u64,
+    /// From its name's quote to the end of its value.
+    pub span: Span,
+    /// End of its name, quote included.
+    pub name_end: u64,
+    /// Its value alone.
+    pub value: Span,
+    /// Start of the next field, if there is one.
+    pub next_start: Option<u64>,
+}
+
+/// `status` as the gateway writes it. It is not evidence by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// No such field.
+    Absent,
+    /// `"running"`
+    Running,
+    /// `"done"`
+    Done,
+    /// `"failed"`
+    Failed,
+    /// `"killed"`
+    Killed,
+    /// `"timeout"`
+    Timeout,
+    /// Anything else.
+    Other,
+}
+
+impl Status {
+    /// All values, in the order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::Absent,
+        Self::Running,
+        Self::Done,
+        Self::Failed,
+        Self::Killed,
+        Self::Timeout,
+        Self::Other,
+    ];
+
+    /// Returns the value's text; `-` for none.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Absent => "-",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Killed => "killed",
+            Self::Timeout => "timeout",
+            Self::Other => "other",
+        }
+    }
+
+    /// Reads the text of the field.
+    #[must_use]
+    pub fn from_text(text: &[u8]) -> Self {
+        Self::ALL
+            .into_iter()
+            .skip(1)
+            .find(|status| *status != Self::Other && status.name().as_bytes() == text)
+            .unwrap_or(Self::Other)
+    }
+}
+
+/// The fields that are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    SessionId,
+    SessionFile,
+    UpdatedAt,
+    StartedAt,
+    EndedAt,
+    RuntimeMs,
+    Status,
+    Skills,
+    Report,
+}
+
+impl Known {
+    fn from_name(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"sessionId" => Self::SessionId,
+            b"sessionFile" => Self::SessionFile,
+            b"updatedAt" => Self::UpdatedAt,
+            b"startedAt" => Self::StartedAt,
+            b"endedAt" => Self::EndedAt,
+            b"runtimeMs" => Self::RuntimeMs,
+            b"status" => Self::Status,
+            b"skillsSnapshot" => Self::Skills,
+            b"systemPromptReport" => Self::Report,
+            _ => return None,
+        })
+    }
+}
+
+/// Fields that a person set on a session; an entry that has one is never removed by a rule.
+///
+/// Source: `SessionEntry` in the gateway's `src/config/sessions/types.ts`.
+const OVERRIDES: [&[u8]; 20] = [
+    b"providerOverride",
+    b"modelOverride",
+    b"authProfileOverride",
+    b"thinkingLevel",
+    b"fastMode",
+    b"verboseLevel",
+    b"reasoningLevel",
+    b"elevatedLevel",
+    b"traceLevel",
+    b"ttsAuto",
+    b"execHost",
+    b"execSecurity",
+    b"execAsk",
+    b"execNode",
+    b"responseUsage",
+    b"sendPolicy",
+    b"groupActivation",
+    b"queueMode",
+    b"queueCap",
+    b"queueDrop",
+];
+
+/// One entry of the store; strings are unescaped, and empty where absent or too long.
+#[derive(Debug, Default)]
+pub struct Entry {
+    /// Key quote to value end.
+    pub span: Span,
+    /// The value alone.
+    pub value: Span,
+    /// The key, unescaped; meaningless when `key_truncated`.
+    pub key: String,
+    /// The key is longer than is captured, or not Unicode.
+    pub key_odd: bool,
+    /// Fingerprint of the unescaped key.
+    pub fingerprint: u64,
+    /// The value is an object.
+    pub is_object: bool,
+    /// A looked-at field occurs twice, or has a type it should not have.
+    pub odd: bool,
+    /// A person chose something for this session.
+    pub has_override: bool,
+    /// `sessionId`
+    pub session_id: String,
+    /// `sessionFile`
+    pub session_file: String,
+    /// `updatedAt`, ms
+    pub updated_at: Option<i64>,
+    /// `startedAt`, ms
+    pub started_at: Option<i64>,
+    /// `endedAt`, ms
+    pub ended_at: Option<i64>,
+    /// `status`
+    pub status: Option<Status>,
+    /// Where `status` is.
+    pub status_member: Option<Member>,
+    /// Where `endedAt` is.
+    pub ended_member: Option<Member>,
+    /// Where `runtimeMs` is.
+    pub runtime_member: Option<Member>,
+    /// Where `skillsSnapshot` is.
+    pub skills: Option<Member>,
+    /// Where `systemPromptReport` is.
+    pub report: Option<Member>,
+    /// XXH3-128 of the whole member as scanned, if the pass asked for it.
+    pub member_hash: u128,
+}
+
+impl Entry {
+    /// Returns `status`, `Absent` where there is none.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status.unwrap_or(Status::Absent)
+    }
+
+    /// Takes the key apart.
+    #[must_use]
+    pub fn parsed(&self) -> Parsed<'_> {
+        if self.key_odd {
+            return key::parse("");
+        }
+        key::parse(&self.key)
+    }
+
+    fn clear(&mut self) {
+        let mut key = std::mem::take(&mut self.key);
+        let mut session_id = std::mem::take(&mut self.session_id);
+        let mut session_file = std::mem::take(&mut self.session_file);
+        key.clear();
+        session_id.clear();
+        session_file.clear();
+        *self = Self {
+            key,
+            session_id,
+            session_file,
+            ..Self::default()
+        };
+    }
+}
+
+/// Hears of whole entries, in file order.
+pub trait EntryVisitor {
+    /// An entry has ended. `chunk` is the piece of input that holds its last byte.
+    ///
+    /// # Errors
+    ///
+    /// Ends the pass.
+    fn entry(&mut self, entry: &Entry, chunk: Chunk<'_>) -> Result<()>;
+    /// A top-level field of the current entry has ended; `name` is raw and perhaps cut short.
+    fn field(&mut self, name: &[u8], bytes: u64) {
+        let _ = (name, bytes);
+    }
+    /// The root object closes at `at`.
+    ///
+    /// # Errors
+    ///
+    /// Ends the pass.
+    fn root_end(&mut self, at: u64) -> Result<()> {
+        let _ = at;
+        Ok(())
+    }
+}
+
+/// The first bytes of a string or scalar as it streams by.
+#[derive(Default)]
+struct Capture {
+    bytes: Vec<u8>,
+    /// Where the next piece begins; `None` when nothing is captured.
+    from: Option<u64>,
+    cut: bool,
+}
+
+impl Capture {
+    fn begin(&mut self, at: u64) {
+        self.bytes.clear();
+        self.cut = false;
+        self.from = Some(at);
+    }
+
+    fn take<'c>(&mut self, to: u64, chunk: Chunk<'c>) -> &'c [u8] {
+        let piece = self.from.map_or(&[][..], |from| chunk.slice(from, to));
+        let room = CAPTURE_BYTES - self.bytes.len();
+        self.cut |= piece.len() > room;
+        self.bytes
+            .extend_from_slice(&piece[..piece.len().min(room)]);
+        self.from = Some(to);
+        piece
+    }
+
+    /// The inside of a captured string, `None` if it was too long.
+    fn inside(&self) -> Option<&[u8]> {
+        match self.bytes.as_slice() {
+            [b'"', inside @ .., b'"'] if !self.cut => Some(inside),
+            _ => None,
+        }
+    }
+
+    fn text(&self, into: &mut String) -> bool {
+        let Some(inside) = self.inside() else {
+            return false;
+        };
+        let bytes = if inside.contains(&b'\\') {
+            key::unescape(inside)
+        } else {
+            inside.to_vec()
+        };
+        match String::from_utf8(bytes) {
+            Ok(text) => {
+                into.push_str(&text);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn millis(&self) -> Option<i64> {
+        let text = std::str::from_utf8(&self.bytes).ok()?;
+        if self.cut {
+            return None;
+        }
+        text.parse::<i64>().ok().or_else(|| {
+            let value = text.parse::<f64>().ok()?;
+            // Exact below 2^53; anything else is no time.
+            #[allow(clippy::cast_possible_truncation)]
+            (value.abs() < 9.0e15).then_some(value as i64)
+        })
+    }
+}
+
+/// Assembles entries from lexer events and passes them to `inner`.
+pub struct Entries<T> {
+    /// Who hears of the entries.
+    pub inner: T,
+    entry: Entry,
+    fingerprint: Fingerprint,
+    capture: Capture,
+    /// What is open, outermost first: at most key, or entry and name or field.
+    open: Vec<Part>,
+    known: Option<Known>,
+    name: Vec<u8>,
+    name_span: Span,
+    value_start: u64,
+    ordinal: u32,
+    previous_end: u64,
+    /// Members whose `next_start` is due.
+    hash: Option<Xxh3>,
+    hash_from: Option<u64>,
+}
+
+impl<T: EntryVisitor> Entries<T> {
+    /// Makes one; `seed` is that of the key fingerprints.
+    pub fn new(inner: T, seed: u64, hash_members: bool) -> Self {
+        Self {
+            inner,
+            entry: Entry::default(),
+            fingerprint: Fingerprint::new(seed),
+            capture: Capture::default(),
+            open: Vec::with_capacity(4),
+            known: None,
+            name: Vec::new(),
+            name_span: Span::default(),
+            value_start: 0,
+            ordinal: 0,
+            previous_end: 0,
+            hash: hash_members.then(Xxh3::new),
+            hash_from: None,
+        }
+    }
+
+    fn take_hash(&mut self, to: u64, chunk: Chunk<'_>) {
+        if let (Some(hash), Some(from)) = (&mut self.hash, self.hash_from) {
+            hash.update(chunk.slice(from, to));
+            self.hash_from = Some(to);
+        }
+    }
+
+    fn end_key(&mut self, at: u64, chunk: Chunk<'_>) {
+        let first = self.capture.bytes.is_empty();
+        let piece = self.capture.take(at, chunk);
+        let inside = &piece[usize::from(first)
+            ..piece
+                .len()
+                .saturating_sub(1)
+                .max(usize::from(first).min(piece.len()))];
+        self.fingerprint.feed(inside);
+        self.entry.fingerprint = self.fingerprint.take();
+        let mut key = std::mem::take(&mut self.entry.key);
+        self.entry.key_odd = !self.capture.text(&mut key);
+        self.entry.key = key;
+        self.capture.from = None;
+    }
+
+    fn end_name(&mut self, at: u64, chunk: Chunk<'_>) {
+        self.capture.take(at, chunk);
+        self.capture.from = None;
+        self.name_span.end = at;
+        self.name.clear();
+        let inside = self.capture.inside().unwrap_or_default();
+        if inside.contains(&b'\\') {
+            self.name.extend(key::unescape(inside));
+        } else {
+            self.name.extend_from_slice(inside);
+        }
+        self.known = Known::from_name(&self.name);
+        self.entry.has_override |= OVERRIDES.contains(&self.name.as_slice());
+    }
+
+    fn end_field(&mut self, shape: Shape, at: u64, chunk: Chunk<'_>) {
+        if self.capture.from.is_some() {
+            self.capture.take(at, chunk);
+            self.capture.from = None;
+        }
+        let member = Member {
+            ordinal: self.ordinal,
+            previous_end: self.previous_end,
+            span: Span {
+                start: self.name_span.start,
+                end: at,
+            },
+            name_end: self.name_span.end,
+            value: Span {
+                start: self.value_start,
+                end: at,
+            },
+            next_start: None,
+        };
+        self.inner.field(&self.name, member.span.len());
+        if let Some(known) = self.known {
+            self.entry.odd |= self.learn(known, shape, member);
+        }
+        self.ordinal += 1;
+        self.previous_end = at;
+    }
+
+    /// Notes a looked-at field; true when it is not as it should be.
+    fn learn(&mut self, known: Known, shape: Shape, member: Member) -> bool {
+        let entry = &mut self.entry;
+        let time = |slot: &mut Option<i64>| {
+            let twice = slot.is_some();
+            *slot = self.capture.millis();
+            twice || slot.is_none() || shape != Shape::Scalar
+        };
+        match known {
+            Known::SessionId | Known::SessionFile => {
+                let slot = if known == Known::SessionId {
+                    &mut entry.session_id
+                } else {
+                    &mut entry.session_file
+                };
+                let twice = !slot.is_empty();
+                twice || shape != Shape::String || !self.capture.text(slot)
+            }
+            Known::UpdatedAt => time(&mut entry.updated_at),
+            Known::StartedAt => time(&mut entry.started_at),
+            Known::EndedAt => {
+                time(&mut entry.ended_at) | entry.ended_member.replace(member).is_some()
+            }
+            Known::RuntimeMs => entry.runtime_member.replace(member).is_some(),
+            Known::Status => {
+                let mut text = String::new();
+                let good = shape == Shape::String && self.capture.text(&mut text);
+                entry.status = Some(Status::from_text(text.as_bytes()));
+                entry.status_member.replace(member).is_some() || !good
+            }
+            Known::Skills => entry.skills.replace(member).is_some(),
+            Known::Report => entry.report.replace(member).is_some(),
+        }
+    }
+
+    fn next_member_starts(&mut self, at: u64) {
+        let previous = self.ordinal.wrapping_sub(1);
+        for slot in [
+            &mut self.entry.skills,
+            &mut self.entry.report,
+            &mut self.entry.status_member,
+            &mut self.entry.ended_member,
+            &mut self.entry.runtime_member,
+        ] {
+            if let Some(member) = slot {
+                if member.ordinal == previous {
+                    member.next_start = Some(at);
+                }
+            }
+        }
+    }
+}
+
+impl<T: EntryVisitor> Visitor for Entries<T> {
+    fn begin(&mut self, part: Part, at: u64, chunk: Chunk<'_>) {
+        let _ = chunk;
+        match part {
+            Part::Key => {
+                self.entry.clear();
+                self.entry.span.start = at;
+                self.capture.begin(at);
+                if let Some(hash) = &mut self.hash {
+                    hash.reset();
+                    self.hash_from = Some(at);
+                }
+            }
+            Part::Entry(shape) => {
+                self.entry.value.start = at;
+                self.entry.is_object = shape == Shape::Object;
+                self.ordinal = 0;
+                self.previous_end = at + 1;
+            }
+            Part::Name => {
+                self.next_member_starts(at);
+                self.name_span.start = at;
+                self.capture.begin(at);
+            }
+            Part::Field(shape) => {
+                self.value_start = at;
+                if self.known.is_some() && matches!(shape, Shape::String | Shape::Scalar) {
+                    self.capture.begin(at);
+                }
+            }
+        }
+        self.open.push(part);
+    }
+
+    fn end(&mut self, at: u64, chunk: Chunk<'_>) -> Result<()> {
+        match self.open.pop() {
+            Some(Part::Key) => self.end_key(at, chunk),
+            Some(Part::Name) => self.end_name(at, chunk),
+            Some(Part::Field(shape)) => self.end_field(shape, at, chunk),
+            Some(Part::Entry(_)) => {
+                self.entry.span.end = at;
+                self.entry.value.end = at;
+                self.take_hash(at, chunk);
+                self.hash_from = None;
+                if let Some(hash) = &self.hash {
+                    self.entry.member_hash = hash.digest128();
+                }
+                self.inner.entry(&self.entry, chunk)?;
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn chunk_end(&mut self, chunk: Chunk<'_>) {
+        let end = chunk.end();
+        self.take_hash(end, chunk);
+        if self.capture.from.is_some() {
+            let first = self.capture.bytes.is_empty();
+            let piece = self.capture.take(end, chunk);
+            if self.open.last() == Some(&Part::Key) {
+                self.fingerprint
+                    .feed(piece.get(usize::from(first)..).unwrap_or_default());
+            }
+        }
+    }
+
+    fn root_end(&mut self, at: u64, _: Chunk<'_>) -> Result<()> {
+        self.inner.root_end(at)
+    }
+}

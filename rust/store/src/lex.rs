@@ -1,0 +1,624 @@
+//! Bit masks → tokens → grammar, resumable at any byte.
+//!
+//! Each 64-byte block becomes masks ([`crate::simd`]); a block that lies inside one string and
+//! holds nothing special costs one test. Tokens (operators, opening quotes, first bytes of
+//! numbers and literals) drive a table of ten states; nesting is a stack of bits. Strings are
+//! checked on the masks alone: control characters, escapes, four hex digits after `\u`.
+//!
+//! What a [`Visitor`] hears of is the outer two levels: entries (key and value) and the
+//! top-level fields of an entry that is an object. All below is validated and skipped.
+//! Everything that must survive the end of a buffer is a field of [`Lexer`]; a block may have
+//! fewer than 64 bytes, so any split of the input gives the same events.
+
+use crate::error::{Error, Kind, Result};
+use crate::limits::MAX_DEPTH;
+use crate::number;
+use crate::simd::{dispatch, Kernel, Level, Work};
+use crate::utf8::Utf8;
+
+/// A piece of the input and where it begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunk<'a> {
+    /// Offset of its first byte in the file.
+    pub base: u64,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Chunk<'a> {
+    /// Returns the part of `[from, to)` that lies in this piece.
+    #[must_use]
+    pub fn slice(&self, from: u64, to: u64) -> &'a [u8] {
+        let len = self.bytes.len();
+        let clamp =
+            |at: u64| usize::try_from(at.saturating_sub(self.base)).map_or(len, |at| at.min(len));
+        &self.bytes[clamp(from)..clamp(to).max(clamp(from))]
+    }
+
+    /// Returns the offset after its last byte.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.base + self.bytes.len() as u64
+    }
+}
+
+/// What a value is, by its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// `{`
+    Object,
+    /// `[`
+    Array,
+    /// `"`
+    String,
+    /// Anything else.
+    Scalar,
+}
+
+/// A part of the document that is reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The key of an entry, quotes included.
+    Key,
+    /// The value of an entry.
+    Entry(Shape),
+    /// The name of a top-level field of an entry, quotes included.
+    Name,
+    /// The value of such a field.
+    Field(Shape),
+}
+
+/// Hears of the outer two levels. Offsets are of the first byte and after the last one.
+pub trait Visitor {
+    /// A part begins.
+    fn begin(&mut self, part: Part, at: u64, chunk: Chunk<'_>);
+    /// The part that began last, and has not ended, ends.
+    ///
+    /// # Errors
+    ///
+    /// Ends the pass.
+    fn end(&mut self, at: u64, chunk: Chunk<'_>) -> Result<()>;
+    /// The piece is used up: what lies in it must be taken now.
+    fn chunk_end(&mut self, chunk: Chunk<'_>);
+    /// The root object closes at `at` (its brace).
+    ///
+    /// # Errors
+    ///
+    /// Ends the pass.
+    fn root_end(&mut self, at: u64, chunk: Chunk<'_>) -> Result<()> {
+        let _ = (at, chunk);
+        Ok(())
+    }
+}
+
+const ROOT: u8 = 0;
+const OBJECT_FIRST: u8 = 1;
+const OBJECT_KEY: u8 = 2;
+const COLON: u8 = 3;
+const OBJECT_VALUE: u8 = 4;
+const OBJECT_NEXT: u8 = 5;
+const ARRAY_FIRST: u8 = 6;
+const ARRAY_VALUE: u8 = 7;
+const ARRAY_NEXT: u8 = 8;
+const DONE: u8 = 9;
+const BAD: u8 = 15;
+
+const T_OPEN_OBJECT: u8 = 0;
+const T_CLOSE_OBJECT: u8 = 1;
+const T_OPEN_ARRAY: u8 = 2;
+const T_CLOSE_ARRAY: u8 = 3;
+const T_COLON: u8 = 4;
+const T_COMMA: u8 = 5;
+const T_QUOTE: u8 = 6;
+const T_SCALAR: u8 = 7;
+
+const fn token(byte: u8) -> u8 {
+    match byte {
+        b'{' => T_OPEN_OBJECT,
+        b'}' => T_CLOSE_OBJECT,
+        b'[' => T_OPEN_ARRAY,
+        b']' => T_CLOSE_ARRAY,
+        b':' => T_COLON,
+        b',' => T_COMMA,
+        b'"' => T_QUOTE,
+        _ => T_SCALAR,
+    }
+}
+
+const TOKEN: [u8; 256] = {
+    let mut table = [0u8; 256];
+    let mut byte = 0usize;
+    while byte < 256 {
+        #[allow(clippy::cast_possible_truncation)] // byte < 256
+        let class = token(byte as u8);
+        table[byte] = class;
+        byte += 1;
+    }
+    table
+};
+
+/// The state after a token; after a closing bracket the stack decides, so any good one is there.
+const fn next(state: u8, token: u8) -> u8 {
+    match (state, token) {
+        (ROOT | OBJECT_VALUE | ARRAY_FIRST | ARRAY_VALUE, T_OPEN_OBJECT) => OBJECT_FIRST,
+        (OBJECT_VALUE | ARRAY_FIRST | ARRAY_VALUE, T_OPEN_ARRAY) => ARRAY_FIRST,
+        (OBJECT_FIRST | OBJECT_NEXT, T_CLOSE_OBJECT)
+        | (ARRAY_FIRST | ARRAY_NEXT, T_CLOSE_ARRAY) => DONE,
+        (COLON, T_COLON) => OBJECT_VALUE,
+        (OBJECT_NEXT, T_COMMA) => OBJECT_KEY,
+        (ARRAY_NEXT, T_COMMA) => ARRAY_VALUE,
+        (OBJECT_FIRST | OBJECT_KEY, T_QUOTE) => COLON,
+        (OBJECT_VALUE, T_QUOTE | T_SCALAR) => OBJECT_NEXT,
+        (ARRAY_FIRST | ARRAY_VALUE, T_QUOTE | T_SCALAR) => ARRAY_NEXT,
+        _ => BAD,
+    }
+}
+
+const NEXT: [[u8; 8]; 16] = {
+    let mut table = [[BAD; 8]; 16];
+    let mut state = 0usize;
+    while state < 16 {
+        let mut class = 0usize;
+        while class < 8 {
+            #[allow(clippy::cast_possible_truncation)] // both below 16
+            let to = next(state as u8, class as u8);
+            table[state][class] = to;
+            class += 1;
+        }
+        state += 1;
+    }
+    table
+};
+
+/// May follow a backslash inside a string.
+const ESCAPE: [bool; 256] = {
+    let mut table = [false; 256];
+    let good = *b"\"\\/bfnrtu";
+    let mut at = 0;
+    while at < good.len() {
+        table[good[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
+/// The whole state between two bytes of input.
+pub struct Lexer {
+    level: Level,
+    state: u8,
+    depth: u64,
+    /// One bit a level, 1 = object.
+    stack: Vec<u64>,
+    /// The entry whose inside we are in is an object: level 2 is reported.
+    entry_is_object: bool,
+    /// All ones inside a string.
+    in_string: u64,
+    /// 1 if the next byte is escaped.
+    escaped: u64,
+    /// Hex digits still due after `\u`.
+    hex_due: usize,
+    /// 1 if the previous byte belonged to a number or literal.
+    in_scalar: u64,
+    scalar: u8,
+    /// A reported string or scalar is open: its end must be told.
+    watching: bool,
+    utf8: Utf8,
+}
+
+impl Default for Lexer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Lexer {
+    /// Makes one with the best kernel of this machine.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_level(Level::best())
+    }
+
+    /// Makes one with a given kernel.
+    #[must_use]
+    pub fn with_level(level: Level) -> Self {
+        Self {
+            level,
+            state: ROOT,
+            depth: 0,
+            stack: Vec::new(),
+            entry_is_object: false,
+            in_string: 0,
+            escaped: 0,
+            hex_due: 0,
+            in_scalar: 0,
+            scalar: number::START,
+            watching: false,
+            utf8: Utf8::default(),
+        }
+    }
+
+    /// Says whether text outside Latin-1 was seen.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        self.utf8.wide
+    }
+
+    /// Takes the next piece of input.
+    ///
+    /// # Errors
+    ///
+    /// The first offence of the input, or what the visitor says. The lexer is then spent.
+    pub fn feed<V: Visitor>(&mut self, chunk: Chunk<'_>, visitor: &mut V) -> Result<()> {
+        let mut first_wide = None;
+        let outcome = dispatch(
+            self.level,
+            Feed {
+                lexer: self,
+                chunk,
+                visitor,
+                first_wide: &mut first_wide,
+            },
+        );
+        // Whichever offence comes first in the file is the one that is told, so that the answer
+        // does not depend on how the input was cut.
+        let checked_to = match &outcome {
+            Err(Error::Invalid { offset, .. }) => offset + 1,
+            _ => chunk.end(),
+        };
+        let from = if self.utf8.is_open() {
+            Some(chunk.base)
+        } else {
+            first_wide
+        };
+        if let Some(from) = from {
+            self.utf8.check(chunk.slice(from, checked_to), from)?;
+        }
+        outcome?;
+        visitor.chunk_end(chunk);
+        Ok(())
+    }
+
+    /// Says that the input ends at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// `Empty` or `Truncated`.
+    pub fn finish(&self, offset: u64) -> Result<()> {
+        match self.state {
+            DONE => Ok(()),
+            ROOT if self.in_scalar == 0 && self.in_string == 0 => {
+                Err(Error::invalid(Kind::Empty, offset))
+            }
+            _ => Err(Error::invalid(Kind::Truncated, offset)),
+        }
+    }
+
+    #[inline(always)]
+    fn run<K: Kernel, V: Visitor>(
+        &mut self,
+        chunk: Chunk<'_>,
+        visitor: &mut V,
+        first_wide: &mut Option<u64>,
+    ) -> Result<()> {
+        let (blocks, rest) = chunk.bytes.as_chunks::<64>();
+        let mut base = chunk.base;
+        for block in blocks {
+            self.block::<K, V>(block, 64, base, chunk, visitor, first_wide)?;
+            base += 64;
+        }
+        if !rest.is_empty() {
+            let mut block = [b' '; 64];
+            block[..rest.len()].copy_from_slice(rest);
+            self.block::<K, V>(&block, rest.len(), base, chunk, visitor, first_wide)?;
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn block<K: Kernel, V: Visitor>(
+        &mut self,
+        block: &[u8; 64],
+        len: usize,
+        base: u64,
+        chunk: Chunk<'_>,
+        visitor: &mut V,
+        first_wide: &mut Option<u64>,
+    ) -> Result<()> {
+        let masks = K::classify(block);
+        let valid = below(len);
+        if masks.non_ascii != 0 && first_wide.is_none() {
+            *first_wide = Some(base);
+        }
+        // Wholly inside a string, nothing special: most blocks of a real store.
+        if self.in_string != 0
+            && (masks.quote | masks.backslash | masks.control) == 0
+            && (self.escaped | self.hex_due as u64) == 0
+        {
+            return Ok(());
+        }
+        let escaped = self.escaped_mask(masks.backslash & valid, len);
+        let quotes = masks.quote & !escaped & valid;
+        let was_in_string = self.in_string;
+        let in_string = K::prefix_xor(quotes) ^ was_in_string;
+        // The last bit as a sign, spread: the state after the block.
+        self.in_string = 0u64.wrapping_sub(in_string >> 63);
+
+        let (stop, fault) = self.string_fault(
+            block,
+            len,
+            masks.control & in_string & valid,
+            escaped & in_string & valid,
+        );
+
+        if self.watching && was_in_string != 0 && quotes != 0 {
+            let close = quotes.trailing_zeros() as usize;
+            if close < stop {
+                self.watching = false;
+                visitor.end(base + close as u64 + 1, chunk)?;
+            }
+        }
+
+        let scalars = !(masks.op | masks.space | quotes | in_string) & valid;
+        let starts = scalars & !((scalars << 1) | self.in_scalar);
+        if self.in_scalar != 0 {
+            self.scalar_goes_on(block, scalars, 0, base, chunk, visitor)?;
+        }
+        self.in_scalar = (scalars >> (len - 1)) & 1;
+
+        let opens = quotes & in_string;
+        let mut tokens = ((masks.op & !in_string & valid) | opens | starts) & below(stop);
+        while tokens != 0 {
+            let at = tokens.trailing_zeros() as usize;
+            tokens &= tokens - 1;
+            let offset = base + at as u64;
+            let class = TOKEN[usize::from(block[at])];
+            let before = self.state;
+            let after = NEXT[usize::from(before)][usize::from(class)];
+            if after == BAD {
+                return Err(self.refuse(before, class, block[at], offset));
+            }
+            self.state = after;
+            let outer = self.depth <= 2 && (self.depth < 2 || self.entry_is_object);
+            match class {
+                T_OPEN_OBJECT | T_OPEN_ARRAY => {
+                    let is_object = class == T_OPEN_OBJECT;
+                    if outer && self.depth > 0 {
+                        let shape = if is_object {
+                            Shape::Object
+                        } else {
+                            Shape::Array
+                        };
+                        if self.depth == 1 {
+                            self.entry_is_object = is_object;
+                        }
+                        visitor.begin(self.value_part(shape), offset, chunk);
+                    }
+                    self.push(is_object, offset)?;
+                }
+                T_CLOSE_OBJECT | T_CLOSE_ARRAY => self.pop(offset, chunk, visitor)?,
+                T_QUOTE if outer => {
+                    let part = match (after, self.depth) {
+                        (COLON, 1) => Part::Key,
+                        (COLON, _) => Part::Name,
+                        _ => self.value_part(Shape::String),
+                    };
+                    visitor.begin(part, offset, chunk);
+                    let closes = quotes & !below(at + 1);
+                    let close = closes.trailing_zeros() as usize;
+                    if close < stop {
+                        visitor.end(base + close as u64 + 1, chunk)?;
+                    } else {
+                        self.watching = true;
+                    }
+                }
+                T_SCALAR => {
+                    self.scalar = number::START;
+                    if outer {
+                        visitor.begin(self.value_part(Shape::Scalar), offset, chunk);
+                        self.watching = true;
+                    }
+                    self.scalar_goes_on(block, scalars, at, base, chunk, visitor)?;
+                }
+                _ => {}
+            }
+        }
+        match fault {
+            Some(kind) => Err(Error::invalid(kind, base + stop as u64)),
+            None => Ok(()),
+        }
+    }
+
+    #[inline(always)]
+    fn value_part(&self, shape: Shape) -> Part {
+        if self.depth == 1 {
+            Part::Entry(shape)
+        } else {
+            Part::Field(shape)
+        }
+    }
+
+    /// Bits of bytes that a backslash escapes; `backslashes` is masked to `len` bytes.
+    #[inline(always)]
+    fn escaped_mask(&mut self, backslashes: u64, len: usize) -> u64 {
+        const EVEN: u64 = 0x5555_5555_5555_5555;
+        if backslashes == 0 {
+            return std::mem::take(&mut self.escaped);
+        }
+        let starts = backslashes & !self.escaped;
+        let follows = (starts << 1) | self.escaped;
+        let odd_starts = starts & !EVEN & !follows;
+        let (runs, carry) = odd_starts.overflowing_add(starts);
+        let escaped = (EVEN ^ (runs << 1)) & follows;
+        self.escaped = if len == 64 {
+            u64::from(carry)
+        } else {
+            (escaped >> len) & 1
+        };
+        escaped
+    }
+
+    /// Finds the first offence inside strings of this block: its place (or `len`) and its kind.
+    #[inline(always)]
+    fn string_fault(
+        &mut self,
+        block: &[u8; 64],
+        len: usize,
+        controls: u64,
+        mut escaped: u64,
+    ) -> (usize, Option<Kind>) {
+        let mut stop = len;
+        let mut fault = None;
+        if controls != 0 {
+            stop = controls.trailing_zeros() as usize;
+            fault = Some(Kind::Control);
+        }
+        if (self.hex_due as u64 | escaped) == 0 {
+            return (stop, fault);
+        }
+        if self.hex_due > 0 {
+            let due = self.hex_due.min(len);
+            if let Some(bad) = block[..due]
+                .iter()
+                .position(|byte| !byte.is_ascii_hexdigit())
+            {
+                return (
+                    bad.min(stop),
+                    if bad < stop {
+                        Some(Kind::Escape)
+                    } else {
+                        fault
+                    },
+                );
+            }
+            self.hex_due -= due;
+        }
+        while escaped != 0 {
+            let at = escaped.trailing_zeros() as usize;
+            if at >= stop {
+                break;
+            }
+            escaped &= escaped - 1;
+            if !ESCAPE[usize::from(block[at])] {
+                return (at, Some(Kind::Escape));
+            }
+            if block[at] == b'u' {
+                let to = (at + 5).min(len);
+                if let Some(bad) = block[at + 1..to]
+                    .iter()
+                    .position(|b| !b.is_ascii_hexdigit())
+                {
+                    let bad = at + 1 + bad;
+                    return (
+                        bad.min(stop),
+                        if bad < stop {
+                            Some(Kind::Escape)
+                        } else {
+                            fault
+                        },
+                    );
+                }
+                self.hex_due = at + 5 - to;
+            }
+        }
+        (stop, fault)
+    }
+
+    /// Feeds the number or literal from `from` on, and ends it if it ends in this block.
+    #[inline(always)]
+    fn scalar_goes_on<V: Visitor>(
+        &mut self,
+        block: &[u8; 64],
+        scalars: u64,
+        from: usize,
+        base: u64,
+        chunk: Chunk<'_>,
+        visitor: &mut V,
+    ) -> Result<()> {
+        let len = usize::try_from(chunk.end() - base).map_or(64, |len| len.min(64));
+        let end = (!scalars & !below(from)).trailing_zeros() as usize;
+        let limit = end.min(len);
+        if let Err(at) = number::advance(&mut self.scalar, &block[from..limit]) {
+            return Err(Error::invalid(Kind::Scalar, base + (from + at) as u64));
+        }
+        if end >= len {
+            return Ok(()); // goes on: the next block tells
+        }
+        if !number::is_complete(self.scalar) {
+            return Err(Error::invalid(Kind::Scalar, base + end as u64));
+        }
+        if self.watching {
+            self.watching = false;
+            visitor.end(base + end as u64, chunk)?;
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn push(&mut self, is_object: bool, offset: u64) -> Result<()> {
+        if self.depth >= MAX_DEPTH {
+            return Err(Error::invalid(Kind::Depth, offset));
+        }
+        #[allow(clippy::cast_possible_truncation)] // at most MAX_DEPTH
+        let (word, bit) = ((self.depth / 64) as usize, self.depth % 64);
+        if word == self.stack.len() {
+            self.stack.push(0);
+        }
+        self.stack[word] = (self.stack[word] & !(1 << bit)) | (u64::from(is_object) << bit);
+        self.depth += 1;
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn pop<V: Visitor>(&mut self, offset: u64, chunk: Chunk<'_>, visitor: &mut V) -> Result<()> {
+        self.depth -= 1;
+        if self.depth == 0 {
+            self.state = DONE;
+            return visitor.root_end(offset, chunk);
+        }
+        let parent = self.depth - 1;
+        #[allow(clippy::cast_possible_truncation)]
+        let is_object = self.stack[(parent / 64) as usize] >> (parent % 64) & 1 != 0;
+        self.state = if is_object { OBJECT_NEXT } else { ARRAY_NEXT };
+        if self.depth == 1 || (self.depth == 2 && self.entry_is_object) {
+            visitor.end(offset + 1, chunk)?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn refuse(&self, state: u8, class: u8, byte: u8, offset: u64) -> Error {
+        let kind = match state {
+            DONE => Kind::Trailing,
+            ROOT if class == T_OPEN_ARRAY || class == T_QUOTE => Kind::Root,
+            ROOT if byte.is_ascii_alphanumeric() || byte == b'-' => Kind::Root,
+            _ => Kind::Syntax,
+        };
+        Error::invalid(kind, offset)
+    }
+}
+
+struct Feed<'a, 'c, V> {
+    lexer: &'a mut Lexer,
+    chunk: Chunk<'c>,
+    visitor: &'a mut V,
+    first_wide: &'a mut Option<u64>,
+}
+
+impl<V: Visitor> Work for Feed<'_, '_, V> {
+    type Output = Result<()>;
+    #[inline(always)]
+    fn run<K: Kernel>(self) -> Result<()> {
+        self.lexer
+            .run::<K, V>(self.chunk, self.visitor, self.first_wide)
+    }
+}
+
+/// Ones below bit `len`, which may be 64.
+#[inline(always)]
+fn below(len: usize) -> u64 {
+    if len >= 64 {
+        !0
+    } else {
+        (1 << len) - 1
+    }
+}

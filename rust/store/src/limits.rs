@@ -1,0 +1,25 @@
+//! The budget for hostile input. Every table here is allocated once, whatever the store.
+
+/// Bytes read at a time; larger gains nothing, smaller costs little.
+pub const BUFFER_BYTES: usize = 256 * 1024;
+/// Nesting levels accepted; one bit each, so 512 KiB at most.
+pub const MAX_DEPTH: u64 = 4 * 1024 * 1024;
+/// Captured bytes of a key or value; a longer key is fingerprinted as it streams by and its
+/// entry is kept, a longer value counts as unknown.
+pub const CAPTURE_BYTES: usize = 4 * 1024;
+/// Cron jobs tracked per store; entries of further jobs are judged by age alone.
+pub const JOBS: usize = 4096;
+/// Longest job id, and agent id, that is remembered for display.
+pub const NAME_BYTES: usize = 64;
+/// Distinct top-level field names that are told apart.
+pub const FIELDS: usize = 128;
+/// Key fingerprints of one duplicate search (8 bytes each, filled to 4/5).
+pub const FINGERPRINTS: usize = 512 * 1024;
+/// Ranks held for all caps together (16 bytes each).
+pub const RANKS: usize = 128 * 1024;
+/// Runs whose end is known from the run log.
+pub const OVER_RUNS: usize = 64 * 1024;
+/// Sessions or keys named by other evidence.
+pub const NAMED: usize = 64 * 1024;
+/// Archived records handled by one restore pass.
+pub const RESTORE_RECORDS: usize = 256 * 1024;

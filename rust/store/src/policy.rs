@@ -1,0 +1,257 @@
+//! Which entry may be changed or removed, and by which rule. A pure function of values.
+
+use crate::entry::{Entry, Status};
+use crate::evidence::{Evidence, Over};
+use crate::key::{fingerprint, Kind, Parsed};
+use crate::table::Jobs;
+
+/// The compiled policy. `None` turns a rule off; times are ms.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The moment of judgement.
+    pub now_ms: i64,
+    /// Cut the big fields of cron runs that are over.
+    pub slim_runs: bool,
+    /// Cut them from any entry idle for longer than this.
+    pub slim_idle_ms: Option<i64>,
+    /// Set the end of entries that say "running" and are proven over.
+    pub retire: bool,
+    /// Drop finished cron runs older than this.
+    pub retention_ms: Option<i64>,
+    /// Drop "running" cron runs older than this without proof of life or of an end.
+    pub max_lifetime_ms: Option<i64>,
+    /// Keep only the newest "running" entry of a job.
+    pub single_flight: bool,
+    /// Keep the newest N finished runs of each job.
+    pub cap_per_job: Option<usize>,
+    /// Keep the newest N finished runs in all.
+    pub cap_total: Option<usize>,
+    /// Whatever ran before this moment has lost its process.
+    pub owner_died_before_ms: Option<i64>,
+}
+
+/// A run without proof of an end is taken for possibly alive for this long, even where no
+/// maximum lifetime is set. Source: the gateway's own default time-out of an agent turn, 60 min.
+const PRESUMED_ALIVE_MS: i64 = 3_600_000;
+
+/// The rules, from the least lossy to the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Big fields cut that the gateway rebuilds.
+    Slim,
+    /// End set from the evidence.
+    Retire,
+    /// Finished and older than the retention.
+    Expire,
+    /// "Running" longer than any run may.
+    ForceExpire,
+    /// Not the newest "running" entry of its job.
+    SingleFlight,
+    /// Not among the newest of its job.
+    CapPerJob,
+    /// Not among the newest of all.
+    CapTotal,
+    /// Named by the user.
+    Named,
+}
+
+impl Rule {
+    /// All rules, in order.
+    pub const ALL: [Self; 8] = [
+        Self::Slim,
+        Self::Retire,
+        Self::Expire,
+        Self::ForceExpire,
+        Self::SingleFlight,
+        Self::CapPerJob,
+        Self::CapTotal,
+        Self::Named,
+    ];
+
+    /// Returns the stable name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Slim => "slim",
+            Self::Retire => "retire",
+            Self::Expire => "expire",
+            Self::ForceExpire => "force-expire",
+            Self::SingleFlight => "single-flight",
+            Self::CapPerJob => "cap-per-job",
+            Self::CapTotal => "cap-total",
+            Self::Named => "named",
+        }
+    }
+}
+
+/// What is to become of one entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The same bytes.
+    Keep,
+    /// Removed.
+    Drop(Rule),
+    /// Kept, with fields cut or set.
+    Edit {
+        /// Cut `skillsSnapshot` and `systemPromptReport`.
+        slim: bool,
+        /// Set status, end and run time.
+        retire: Option<Over>,
+    },
+}
+
+/// Age order of entries: the later one is newer; the offset breaks ties.
+pub type Rank = (i64, u64);
+
+/// What the thresholds know of an entry: how it would fare without them.
+#[derive(Debug, Clone, Copy)]
+pub struct Judged {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// It says "running", may be alive, and competes for its job's single flight.
+    pub in_flight: bool,
+    /// It is finished and stays: caps count it.
+    pub cappable: bool,
+    /// Its age order.
+    pub rank: Rank,
+    /// Its job, hashed; meaningful for cron runs.
+    pub job: u64,
+}
+
+/// Returns the group of a cron run.
+#[must_use]
+pub fn job_hash(seed: u64, parsed: &Parsed<'_>) -> u64 {
+    fingerprint(seed, parsed.agent.as_bytes())
+        .rotate_left(17)
+        .wrapping_add(fingerprint(seed, parsed.job.as_bytes()))
+}
+
+/// Judges one entry; `thresholds` are `None` in the pass that gathers them.
+#[must_use]
+pub fn judge(
+    policy: &Policy,
+    evidence: &Evidence,
+    thresholds: Option<&Jobs>,
+    entry: &Entry,
+    parsed: &Parsed<'_>,
+) -> Judged {
+    let seen = match (entry.updated_at, entry.started_at) {
+        (Some(updated), Some(started)) => Some(updated.max(started)),
+        (one, other) => one.or(other),
+    };
+    let rank = (seen.unwrap_or(i64::MAX), entry.span.start);
+    let job = if parsed.kind == Kind::CronRun {
+        job_hash(evidence.seed(), parsed)
+    } else {
+        0
+    };
+    let mut judged = Judged {
+        verdict: Verdict::Keep,
+        in_flight: false,
+        cappable: false,
+        rank,
+        job,
+    };
+
+    let alive = evidence.is_live_session(&entry.session_id) || evidence.is_live_session(parsed.run);
+    if alive || entry.key_odd || evidence.is_protected(entry.fingerprint) {
+        return judged;
+    }
+    if evidence.is_dropped(entry.fingerprint) {
+        judged.verdict = Verdict::Drop(Rule::Named);
+        return judged;
+    }
+    let Some(seen) = seen else { return judged };
+    if !entry.is_object || entry.odd {
+        return judged;
+    }
+    let age = policy.now_ms.saturating_sub(seen);
+    if parsed.kind != Kind::CronRun {
+        let idle = policy.slim_idle_ms.is_some_and(|limit| age > limit);
+        judged.verdict = slimmed(entry, idle, None);
+        return judged;
+    }
+    judge_run(policy, evidence, thresholds, entry, age, &mut judged);
+    judged
+}
+
+fn judge_run(
+    policy: &Policy,
+    evidence: &Evidence,
+    thresholds: Option<&Jobs>,
+    entry: &Entry,
+    age: i64,
+    judged: &mut Judged,
+) {
+    let seen = policy.now_ms.saturating_sub(age);
+    let over = evidence.over(entry.fingerprint);
+    let owner_dead = policy
+        .owner_died_before_ms
+        .is_some_and(|moment| seen < moment);
+    let running = entry.status() == Status::Running;
+    let proven = over.is_some() || owner_dead;
+    let lifetime = policy.max_lifetime_ms.unwrap_or(PRESUMED_ALIVE_MS);
+    let over_age = over.map_or(age, |over| {
+        policy.now_ms.saturating_sub(over.ended_at_ms).min(age)
+    });
+
+    if running && over.is_none() && policy.max_lifetime_ms.is_some_and(|limit| age > limit) {
+        judged.verdict = Verdict::Drop(Rule::ForceExpire);
+        return;
+    }
+    if policy.retention_ms.is_some_and(|limit| over_age > limit) && (proven || age > lifetime) {
+        judged.verdict = Verdict::Drop(Rule::Expire);
+        return;
+    }
+    if running && !proven {
+        judged.in_flight = true;
+        let newest = thresholds.and_then(|jobs| jobs.newest_in_flight(judged.job));
+        if policy.single_flight && newest.is_some_and(|newest| judged.rank < newest) {
+            judged.verdict = Verdict::Drop(Rule::SingleFlight);
+            return;
+        }
+    }
+    let finished = proven || age > lifetime;
+    if !finished || judged.in_flight || entry.has_override {
+        return;
+    }
+    judged.cappable = true;
+    if let Some(jobs) = thresholds {
+        if policy.cap_per_job.is_some()
+            && jobs.job_floor(judged.job).is_some_and(|f| judged.rank < f)
+        {
+            judged.verdict = Verdict::Drop(Rule::CapPerJob);
+            return;
+        }
+        if policy.cap_total.is_some() && jobs.total_floor().is_some_and(|f| judged.rank < f) {
+            judged.verdict = Verdict::Drop(Rule::CapTotal);
+            return;
+        }
+    }
+    let retire = if policy.retire && running {
+        over.or_else(|| {
+            policy
+                .owner_died_before_ms
+                .filter(|_| owner_dead)
+                .map(|moment| Over {
+                    status: Status::Killed,
+                    ended_at_ms: moment,
+                    runtime_ms: moment
+                        .saturating_sub(entry.started_at.unwrap_or(seen))
+                        .max(0),
+                })
+        })
+    } else {
+        None
+    };
+    judged.verdict = slimmed(entry, policy.slim_runs, retire);
+}
+
+fn slimmed(entry: &Entry, slim: bool, retire: Option<Over>) -> Verdict {
+    let slim = slim && (entry.skills.is_some() || entry.report.is_some());
+    if slim || retire.is_some() {
+        Verdict::Edit { slim, retire }
+    } else {
+        Verdict::Keep
+    }
+}

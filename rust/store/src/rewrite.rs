@@ -1,0 +1,300 @@
+//! Writes the store that a policy leaves, and the archive of what it takes away.
+
+use crate::archive::{Digesting, Header, Writer};
+use crate::cut::{edits, shrinkage, signed, Cut, Cutter, Edit};
+use crate::entry::{Entries, Entry, EntryVisitor, Span};
+use crate::error::{Error, Kind, Result};
+use crate::evidence::Evidence;
+use crate::io::{read_range, scan, Control, ReadAt};
+use crate::key::Kind as KeyKind;
+use crate::lex::Chunk;
+use crate::limits::BUFFER_BYTES;
+use crate::policy::{judge, Policy, Rule, Verdict};
+use crate::survey::{RuleCount, Survey, Tally};
+use serde::Serialize;
+use std::io::{BufWriter, Write};
+use xxhash_rust::xxh3::Xxh3;
+
+/// What a rewrite wrote; serialises to what Python reads.
+#[derive(Debug, Serialize)]
+pub struct Numbers {
+    /// Size of the new store.
+    pub bytes: u64,
+    /// Its entries.
+    pub entries: u64,
+    /// BLAKE3 of it in hex.
+    pub digest: String,
+    /// BLAKE3 over the XXH3-128 of each of its entries.
+    pub kept_digest: String,
+    /// What each rule did.
+    pub rules: Vec<Tally>,
+    /// Records in the archive.
+    pub records: u64,
+    /// Size of the archive.
+    pub archive_bytes: u64,
+    /// BLAKE3 of the archive in hex.
+    pub archive_digest: String,
+}
+
+/// A new store being written: ranges of the old one, and new text between them.
+pub(crate) struct Output<'a, W: Write> {
+    input: &'a dyn ReadAt,
+    out: BufWriter<Digesting<W>>,
+    copied_to: u64,
+    buffer: Vec<u8>,
+    kept: blake3::Hasher,
+    /// Entries written.
+    pub entries: u64,
+}
+
+impl<'a, W: Write> Output<'a, W> {
+    pub(crate) fn new(input: &'a dyn ReadAt, out: W) -> Self {
+        Self {
+            input,
+            out: BufWriter::with_capacity(BUFFER_BYTES, Digesting::new(out)),
+            copied_to: 0,
+            buffer: vec![0; BUFFER_BYTES],
+            kept: blake3::Hasher::new(),
+            entries: 0,
+        }
+    }
+
+    /// Copies the input up to `to`.
+    pub(crate) fn copy_to(&mut self, to: u64) -> Result<()> {
+        if to <= self.copied_to {
+            return Ok(());
+        }
+        let out = &mut self.out;
+        read_range(self.input, self.copied_to, to, &mut self.buffer, |bytes| {
+            Ok(out.write_all(bytes)?)
+        })?;
+        self.copied_to = to;
+        Ok(())
+    }
+
+    /// Copies up to `span` and leaves it out, writing `text` instead.
+    pub(crate) fn replace(&mut self, span: Span, text: &[u8]) -> Result<()> {
+        self.copy_to(span.start)?;
+        self.out.write_all(text)?;
+        self.copied_to = span.end;
+        Ok(())
+    }
+
+    /// Writes new text here.
+    pub(crate) fn text(&mut self, text: &[u8]) -> Result<()> {
+        Ok(self.out.write_all(text)?)
+    }
+
+    /// Notes that an entry with this XXH3-128 belongs to the output.
+    pub(crate) fn note_entry(&mut self, hash: u128) {
+        self.entries += 1;
+        self.kept.update(&hash.to_le_bytes());
+    }
+
+    /// Ends the output; returns bytes, digest, digest of entries.
+    pub(crate) fn finish(mut self) -> Result<(u64, String, String)> {
+        self.out.flush()?;
+        let (bytes, digest) = self.out.get_ref().finish();
+        Ok((bytes, digest, self.kept.finalize().to_hex().to_string()))
+    }
+}
+
+/// Writes the new store to `out` and what leaves it to `archive`.
+///
+/// # Errors
+///
+/// As [`scan`]; `Kind::Changed` when these are not the bytes that were surveyed.
+///
+/// # Memory
+///
+/// O(1): two more buffers of 256 KiB, and zstd.
+#[allow(clippy::too_many_arguments)]
+pub fn rewrite<W: Write, A: Write>(
+    input: &dyn ReadAt,
+    out: W,
+    archive: A,
+    policy: &Policy,
+    evidence: &Evidence,
+    survey: &Survey,
+    control: &Control,
+) -> Result<Numbers> {
+    let rewriter = Rewriter {
+        input,
+        policy,
+        evidence,
+        survey,
+        output: Output::new(input, out),
+        archive: Writer::new(archive)?,
+        cutter: Cutter::default(),
+        pending: None,
+        rules: RuleCount::default(),
+        buffer: vec![0; BUFFER_BYTES],
+    };
+    let mut entries = Entries::new(rewriter, evidence.seed(), true);
+    let scanned = scan(input, control, &mut entries)?;
+    if scanned.digest != survey.numbers.digest {
+        return Err(Error::invalid(Kind::Changed, 0));
+    }
+    let mut done = entries.inner;
+    done.output.copy_to(scanned.bytes)?;
+    let entries = done.output.entries;
+    let (bytes, digest, kept_digest) = done.output.finish()?;
+    let records = done.archive.records;
+    let (archive_bytes, archive_digest) = done.archive.finish()?;
+    Ok(Numbers {
+        bytes,
+        entries,
+        digest,
+        kept_digest,
+        rules: done.rules.tallies(),
+        records,
+        archive_bytes,
+        archive_digest,
+    })
+}
+
+struct Rewriter<'a, W: Write, A: Write> {
+    input: &'a dyn ReadAt,
+    policy: &'a Policy,
+    evidence: &'a Evidence,
+    survey: &'a Survey,
+    output: Output<'a, W>,
+    archive: Writer<A>,
+    cutter: Cutter,
+    /// The header of a removed entry whose cut the next entry decides.
+    pending: Option<(Rule, Header)>,
+    rules: RuleCount,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write, A: Write> Rewriter<'_, W, A> {
+    fn remove(&mut self, rule: Rule, mut header: Header, cut: Cut) -> Result<()> {
+        header.at = cut.range.start;
+        header.bytes = cut.range.len();
+        header.lead = cut.lead;
+        header.trail = cut.trail;
+        self.archive.begin(&header)?;
+        self.archive_range(cut.range)?;
+        self.output.replace(cut.range, b"")?;
+        self.rules.add(rule, signed(cut.range.len()));
+        Ok(())
+    }
+
+    fn archive_range(&mut self, span: Span) -> Result<()> {
+        let archive = &mut self.archive;
+        read_range(
+            self.input,
+            span.start,
+            span.end,
+            &mut self.buffer,
+            |bytes| archive.raw(bytes),
+        )?;
+        archive.end()
+    }
+
+    fn edit(&mut self, entry: &Entry, verdict: Verdict, edits: &[Edit]) -> Result<()> {
+        let mut hash = Xxh3::new();
+        let mut digest = blake3::Hasher::new();
+        let mut after_bytes = 0u64;
+        let mut at = entry.span.start;
+        let end = Span {
+            start: entry.span.end,
+            end: entry.span.end,
+        };
+        let last = (end, Vec::new());
+        for (span, text) in edits.iter().chain([&last]) {
+            let mut take = |bytes: &[u8]| {
+                hash.update(bytes);
+                digest.update(bytes);
+                after_bytes += bytes.len() as u64;
+            };
+            read_range(self.input, at, span.start, &mut self.buffer, |bytes| {
+                take(bytes);
+                Ok(())
+            })?;
+            take(text);
+            at = span.end;
+        }
+        let rule = match verdict {
+            Verdict::Edit {
+                slim: true,
+                retire: Some(_),
+            } => "retire+slim",
+            Verdict::Edit {
+                retire: Some(_), ..
+            } => "retire",
+            _ => Rule::Slim.name(),
+        };
+        let mut header = header(self.policy, entry, rule);
+        header.at = entry.span.start;
+        header.bytes = entry.span.len();
+        header.after = Some(digest.finalize().to_hex().to_string());
+        header.after_bytes = after_bytes;
+        self.archive.begin(&header)?;
+        self.archive_range(entry.span)?;
+        for (span, text) in edits {
+            self.output.replace(*span, text)?;
+        }
+        self.output.note_entry(hash.digest128());
+        self.rules.add_edit(verdict, shrinkage(edits));
+        Ok(())
+    }
+}
+
+fn header(policy: &Policy, entry: &Entry, rule: &str) -> Header {
+    let parsed = entry.parsed();
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let is_cron = matches!(parsed.kind, KeyKind::CronRun | KeyKind::CronBase);
+    Header {
+        key: entry.key.clone(),
+        rule: rule.to_owned(),
+        time_ms: policy.now_ms,
+        at: 0,
+        bytes: 0,
+        lead: 0,
+        trail: 0,
+        session: text(&entry.session_id),
+        file: text(&entry.session_file),
+        job: text(if is_cron { parsed.job } else { "" }),
+        after: None,
+        after_bytes: 0,
+    }
+}
+
+impl<W: Write, A: Write> EntryVisitor for Rewriter<'_, W, A> {
+    fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
+        if let Some(cut) = self.cutter.entry_starts(entry.span.start) {
+            if let Some((rule, header)) = self.pending.take() {
+                self.remove(rule, header, cut)?;
+            }
+        }
+        let parsed = entry.parsed();
+        let jobs = Some(&self.survey.jobs);
+        match judge(self.policy, self.evidence, jobs, entry, &parsed).verdict {
+            Verdict::Drop(rule) => {
+                let header = header(self.policy, entry, rule.name());
+                match self.cutter.remove(entry.span) {
+                    Some(cut) => self.remove(rule, header, cut)?,
+                    None => self.pending = Some((rule, header)),
+                }
+            }
+            Verdict::Keep => {
+                self.cutter.keep(entry.span);
+                self.output.note_entry(entry.member_hash);
+            }
+            verdict @ Verdict::Edit { .. } => {
+                self.cutter.keep(entry.span);
+                let edits = edits(self.input, entry, verdict)?;
+                self.edit(entry, verdict, &edits)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn root_end(&mut self, _: u64) -> Result<()> {
+        if let (Some(cut), Some((rule, header))) = (self.cutter.finish(), self.pending.take()) {
+            self.remove(rule, header, cut)?;
+        }
+        Ok(())
+    }
+}

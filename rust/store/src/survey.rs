@@ -1,0 +1,460 @@
+//! Measures a store, judges every entry, and finds the thresholds that a rewrite needs.
+
+use crate::cut::{edits, shrinkage, signed, Cut, Cutter};
+use crate::entry::{Entries, Entry, EntryVisitor, Status};
+use crate::error::Result;
+use crate::evidence::Evidence;
+use crate::io::{scan, Control, ReadAt, Scanned};
+use crate::key::Kind;
+use crate::lex::Chunk;
+use crate::limits::FIELDS;
+use crate::policy::{judge, Judged, Policy, Rule, Verdict};
+use crate::table::{count_status, Fingerprints, Jobs};
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// A name with entries and bytes.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct Tally {
+    /// What is counted.
+    pub name: String,
+    /// How many entries.
+    pub entries: u64,
+    /// How many bytes; for rules, what leaves the store.
+    pub bytes: i64,
+}
+
+/// One job's numbers.
+#[derive(Debug, Clone, Serialize)]
+pub struct JobNumbers {
+    agent: String,
+    job: String,
+    runs: u64,
+    bytes: u64,
+    first_ms: Option<i64>,
+    last_ms: Option<i64>,
+    status: HashMap<&'static str, u64>,
+}
+
+/// The second of two entries with one key.
+#[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
+pub struct Duplicate {
+    /// Its offset.
+    pub offset: u64,
+}
+
+/// What a survey found; serialises to what Python reads.
+#[derive(Debug, Clone, Serialize)]
+pub struct Numbers {
+    /// Size of the store.
+    pub bytes: u64,
+    /// Its entries.
+    pub entries: u64,
+    /// BLAKE3 in hex.
+    pub digest: String,
+    /// Text outside Latin-1 was seen.
+    pub wide: bool,
+    /// By kind of key, largest first.
+    pub kinds: Vec<Tally>,
+    /// By top-level field, largest first.
+    pub fields: Vec<Tally>,
+    /// By cron job, largest first.
+    pub jobs: Vec<JobNumbers>,
+    /// Run entries of jobs beyond the table.
+    pub jobs_untracked: u64,
+    /// A key that occurs twice.
+    pub duplicate: Option<Duplicate>,
+    /// What each rule would do.
+    pub rules: Vec<Tally>,
+    /// Entries that would stay.
+    pub entries_after: u64,
+    /// Bytes that would stay.
+    pub bytes_after: u64,
+}
+
+/// A finished survey: its numbers, and the thresholds by which a rewrite judges again.
+#[derive(Debug)]
+pub struct Survey {
+    /// What was found.
+    pub numbers: Numbers,
+    /// Thresholds of single flight and caps.
+    pub jobs: Jobs,
+}
+
+/// Counts by rule.
+#[derive(Debug, Default)]
+pub(crate) struct RuleCount {
+    counts: [(u64, i64); Rule::ALL.len()],
+}
+
+impl RuleCount {
+    pub(crate) fn add(&mut self, rule: Rule, bytes: i64) {
+        if let Some(at) = Rule::ALL.iter().position(|one| *one == rule) {
+            self.counts[at].0 += 1;
+            self.counts[at].1 += bytes;
+        }
+    }
+
+    /// Counts an edit; its bytes go to the first rule that applies.
+    pub(crate) fn add_edit(&mut self, verdict: Verdict, bytes: i64) {
+        if let Verdict::Edit { slim, retire } = verdict {
+            if slim {
+                self.add(Rule::Slim, bytes);
+            }
+            if retire.is_some() {
+                self.add(Rule::Retire, if slim { 0 } else { bytes });
+            }
+        }
+    }
+
+    pub(crate) fn tallies(&self) -> Vec<Tally> {
+        Rule::ALL
+            .iter()
+            .zip(self.counts)
+            .filter(|(_, (entries, _))| *entries > 0)
+            .map(|(rule, (entries, bytes))| Tally {
+                name: rule.name().to_owned(),
+                entries,
+                bytes,
+            })
+            .collect()
+    }
+}
+
+/// Surveys a store.
+///
+/// # Errors
+///
+/// As [`scan`].
+///
+/// # Memory
+///
+/// O(1). A store with more keys than the fingerprint table holds (about 419,000) is read once
+/// more for each further table-full; one with rivals or caps once or twice more.
+pub fn survey(
+    input: &dyn ReadAt,
+    policy: &Policy,
+    evidence: &Evidence,
+    control: &Control,
+) -> Result<Survey> {
+    let seed = evidence.seed();
+    let pass = Pass::new(input, policy, evidence, None, Some(Fingerprints::new()));
+    let mut entries = Entries::new(pass, seed, false);
+    let scanned = scan(input, control, &mut entries)?;
+    let mut first = entries.inner;
+    let duplicate = find_duplicate(input, seed, control, &mut first)?;
+
+    if policy.cap_per_job.is_some() || policy.cap_total.is_some() || first.jobs.has_rivals() {
+        let pass = Pass::new(input, policy, evidence, Some(&first.jobs), None);
+        let mut entries = Entries::new(pass, seed, false);
+        scan(input, control, &mut entries)?;
+        first.totals = entries.inner.totals;
+    }
+    Ok(Survey {
+        numbers: first.numbers(scanned, duplicate),
+        jobs: first.jobs,
+    })
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    rules: RuleCount,
+    dropped: u64,
+    freed: i64,
+}
+
+struct Pass<'a> {
+    input: &'a dyn ReadAt,
+    policy: &'a Policy,
+    evidence: &'a Evidence,
+    /// Thresholds to judge by; the pass that gathers them has none.
+    thresholds: Option<&'a Jobs>,
+    jobs: Jobs,
+    cutter: Cutter,
+    pending: Option<Rule>,
+    totals: Totals,
+    entries: u64,
+    kinds: [(u64, i64); Kind::ALL.len()],
+    fields: HashMap<Vec<u8>, (u64, i64)>,
+    other_fields: (u64, i64),
+    fingerprints: Option<Fingerprints>,
+    overflow: bool,
+    twice_at: Option<u64>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(
+        input: &'a dyn ReadAt,
+        policy: &'a Policy,
+        evidence: &'a Evidence,
+        thresholds: Option<&'a Jobs>,
+        fingerprints: Option<Fingerprints>,
+    ) -> Self {
+        Self {
+            input,
+            policy,
+            evidence,
+            thresholds,
+            jobs: Jobs::default(),
+            cutter: Cutter::default(),
+            pending: None,
+            totals: Totals::default(),
+            entries: 0,
+            kinds: Default::default(),
+            fields: HashMap::new(),
+            other_fields: (0, 0),
+            fingerprints,
+            overflow: false,
+            twice_at: None,
+        }
+    }
+
+    fn count_cut(&mut self, rule: Option<Rule>, cut: Option<Cut>) {
+        if let (Some(rule), Some(cut)) = (rule, cut) {
+            let bytes = signed(cut.range.len());
+            self.totals.rules.add(rule, bytes);
+            self.totals.dropped += 1;
+            self.totals.freed += bytes;
+        }
+    }
+
+    fn note_key(&mut self, entry: &Entry) {
+        let Some(seen) = &mut self.fingerprints else {
+            return;
+        };
+        if seen.is_full() {
+            self.overflow = true;
+        } else if !seen.add(entry.fingerprint) && self.twice_at.is_none() {
+            self.twice_at = Some(entry.span.start);
+        }
+    }
+
+    fn numbers(&self, scanned: Scanned, duplicate: Option<Duplicate>) -> Numbers {
+        let mut fields: Vec<Tally> = self
+            .fields
+            .iter()
+            .map(|(name, count)| tally(String::from_utf8_lossy(name).into_owned(), *count))
+            .collect();
+        if self.other_fields.0 > 0 {
+            fields.push(tally("(further names)".to_owned(), self.other_fields));
+        }
+        let kinds = Kind::ALL
+            .iter()
+            .zip(self.kinds)
+            .filter(|(_, count)| count.0 > 0);
+        let mut kinds: Vec<Tally> = kinds
+            .map(|(kind, count)| tally(kind.name().to_owned(), count))
+            .collect();
+        for list in [&mut fields, &mut kinds] {
+            list.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
+        }
+        let mut jobs: Vec<JobNumbers> = self
+            .jobs
+            .all()
+            .iter()
+            .map(|job| JobNumbers {
+                agent: job.agent.clone(),
+                job: job.job.clone(),
+                runs: job.runs,
+                bytes: job.bytes,
+                first_ms: job.first_ms,
+                last_ms: job.last_ms,
+                status: Status::ALL
+                    .iter()
+                    .zip(job.status)
+                    .filter(|(_, count)| *count > 0)
+                    .map(|(status, count)| (status.name(), count))
+                    .collect(),
+            })
+            .collect();
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.bytes));
+        Numbers {
+            bytes: scanned.bytes,
+            entries: self.entries,
+            digest: scanned.digest,
+            wide: scanned.wide,
+            kinds,
+            fields,
+            jobs,
+            jobs_untracked: self.jobs.untracked,
+            duplicate,
+            rules: self.totals.rules.tallies(),
+            entries_after: self.entries - self.totals.dropped,
+            bytes_after: scanned.bytes.saturating_add_signed(-self.totals.freed),
+        }
+    }
+}
+
+fn tally(name: String, (entries, bytes): (u64, i64)) -> Tally {
+    Tally {
+        name,
+        entries,
+        bytes,
+    }
+}
+
+impl EntryVisitor for Pass<'_> {
+    fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
+        let parsed = entry.parsed();
+        let Judged {
+            verdict,
+            in_flight,
+            cappable,
+            rank,
+            job,
+        } = judge(self.policy, self.evidence, self.thresholds, entry, &parsed);
+        let completed = self.cutter.entry_starts(entry.span.start);
+        let rule = self.pending.take();
+        self.count_cut(rule, completed);
+        if let Verdict::Drop(rule) = verdict {
+            let cut = self.cutter.remove(entry.span);
+            if cut.is_none() {
+                self.pending = Some(rule);
+            }
+            self.count_cut(Some(rule), cut);
+        } else {
+            self.cutter.keep(entry.span);
+            let freed = shrinkage(&edits(self.input, entry, verdict)?);
+            self.totals.rules.add_edit(verdict, freed);
+            self.totals.freed += freed;
+        }
+        self.entries += 1;
+        if self.thresholds.is_some() {
+            return Ok(());
+        }
+
+        let bytes = entry.span.len();
+        if let Some(at) = Kind::ALL.iter().position(|kind| *kind == parsed.kind) {
+            self.kinds[at].0 += 1;
+            self.kinds[at].1 += signed(bytes);
+        }
+        if parsed.kind == Kind::CronRun {
+            if let Some(slot) = self.jobs.slot(job, parsed.agent, parsed.job) {
+                slot.runs += 1;
+                slot.bytes += bytes;
+                count_status(slot, entry.status());
+                if let Some(at) = entry.updated_at {
+                    slot.first_ms = Some(slot.first_ms.map_or(at, |first| first.min(at)));
+                    slot.last_ms = slot.last_ms.max(Some(at));
+                }
+            }
+            if in_flight {
+                self.jobs.note_in_flight(job, rank);
+            }
+            if cappable {
+                let (per_job, total) = (self.policy.cap_per_job, self.policy.cap_total);
+                self.jobs.note_cappable(job, rank, per_job, total);
+            }
+        }
+        self.note_key(entry);
+        Ok(())
+    }
+
+    fn field(&mut self, name: &[u8], bytes: u64) {
+        if self.thresholds.is_some() {
+            return;
+        }
+        if let Some(count) = self.fields.get_mut(name) {
+            count.0 += 1;
+            count.1 += signed(bytes);
+            return;
+        }
+        let count = if self.fields.len() < FIELDS && name.len() <= 64 {
+            self.fields.entry(name.to_vec()).or_default()
+        } else {
+            &mut self.other_fields
+        };
+        count.0 += 1;
+        count.1 += signed(bytes);
+    }
+
+    fn root_end(&mut self, _: u64) -> Result<()> {
+        let completed = self.cutter.finish();
+        let rule = self.pending.take();
+        self.count_cut(rule, completed);
+        Ok(())
+    }
+}
+
+/// Looks for a key that occurs twice, after the first pass.
+fn find_duplicate(
+    input: &dyn ReadAt,
+    seed: u64,
+    control: &Control,
+    first: &mut Pass<'_>,
+) -> Result<Option<Duplicate>> {
+    let mut suspect = first.twice_at;
+    if let (None, true, Some(table)) = (suspect, first.overflow, first.fingerprints.take()) {
+        // More keys than fit: look at one share of them after the other.
+        let shares = first.entries / (Fingerprints::ROOM as u64 / 10 * 9) + 1;
+        let mut keys = Keys {
+            table,
+            share: 0,
+            shares,
+            twice_at: None,
+        };
+        while keys.share < shares && keys.twice_at.is_none() {
+            keys.table.clear();
+            let mut entries = Entries::new(keys, seed, false);
+            scan(input, control, &mut entries)?;
+            keys = entries.inner;
+            keys.share += 1;
+        }
+        suspect = keys.twice_at;
+    }
+    let Some(offset) = suspect else {
+        return Ok(None);
+    };
+    // Equal fingerprints are not yet equal keys: ask once more with another seed.
+    let other = seed ^ 0x9E37_79B9_7F4A_7C15;
+    let mut entries = Entries::new(
+        Twin {
+            offset,
+            wanted: None,
+            found: false,
+        },
+        other,
+        false,
+    );
+    scan(input, control, &mut entries)?;
+    let mut entries = Entries::new(entries.inner, other, false);
+    scan(input, control, &mut entries)?;
+    Ok(entries.inner.found.then_some(Duplicate { offset }))
+}
+
+struct Keys {
+    table: Fingerprints,
+    share: u64,
+    shares: u64,
+    twice_at: Option<u64>,
+}
+
+impl EntryVisitor for Keys {
+    fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
+        let mine = (entry.fingerprint >> 33) % self.shares == self.share;
+        if mine && !self.table.is_full() && !self.table.add(entry.fingerprint) {
+            self.twice_at = self.twice_at.or(Some(entry.span.start));
+        }
+        Ok(())
+    }
+}
+
+/// First pass: the fingerprint at `offset`; second: does an earlier entry have it?
+struct Twin {
+    offset: u64,
+    wanted: Option<u64>,
+    found: bool,
+}
+
+impl EntryVisitor for Twin {
+    fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
+        match self.wanted {
+            None if entry.span.start == self.offset => self.wanted = Some(entry.fingerprint),
+            Some(wanted) => {
+                self.found |= entry.span.start < self.offset && entry.fingerprint == wanted;
+            }
+            None => {}
+        }
+        Ok(())
+    }
+}

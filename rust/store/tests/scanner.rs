@@ -1,0 +1,331 @@
+//! The scanner against an independent parser: verdict, entry ranges and field ranges, with every
+//! kernel and at every chunking.
+
+mod common;
+
+use common::{parse, Seen};
+use proptest::prelude::*;
+use tailflip_store::error::{Error, Result};
+use tailflip_store::io::{scan_with, Control};
+use tailflip_store::lex::{Chunk, Lexer, Part, Visitor};
+use tailflip_store::simd::Level;
+
+/// Records what the lexer tells, field names included.
+#[derive(Default)]
+struct Record {
+    input: Vec<u8>,
+    open: Vec<(Part, u64)>,
+    name: String,
+    seen: Vec<Seen>,
+}
+
+impl Visitor for Record {
+    fn begin(&mut self, part: Part, at: u64, _: Chunk<'_>) {
+        if part == Part::Key {
+            self.seen.push(Seen {
+                span: (at as usize, 0),
+                fields: Vec::new(),
+            });
+        }
+        self.open.push((part, at));
+    }
+
+    fn end(&mut self, at: u64, _: Chunk<'_>) -> Result<()> {
+        let (part, from) = self.open.pop().expect("something is open");
+        let (from, to) = (from as usize, at as usize);
+        let last = self.seen.last_mut().expect("an entry is open");
+        match part {
+            Part::Key => {}
+            Part::Entry(_) => last.span.1 = to,
+            Part::Name => self.name = String::from_utf8_lossy(&self.input[from..to]).into_owned(),
+            Part::Field(_) => last.fields.push((self.name.clone(), (from, to))),
+        }
+        Ok(())
+    }
+
+    fn chunk_end(&mut self, _: Chunk<'_>) {}
+}
+
+fn run(input: &[u8], level: Level, buffer: usize) -> Result<Vec<Seen>> {
+    let mut record = Record {
+        input: input.to_vec(),
+        ..Record::default()
+    };
+    let lexer = Lexer::with_level(level);
+    scan_with(
+        lexer,
+        buffer,
+        &input.to_vec(),
+        &Control::default(),
+        &mut record,
+    )?;
+    Ok(record.seen)
+}
+
+fn kind_and_offset(error: &Error) -> String {
+    error.to_string()
+}
+
+/// Every kernel, every buffer size of `sizes`: one verdict, one offset, the oracle's ranges.
+fn agree(input: &[u8], sizes: &[usize]) {
+    let expected = parse(input);
+    let mut first: Option<String> = None;
+    for level in Level::all() {
+        for &size in sizes {
+            let got = run(input, level, size);
+            let shown = String::from_utf8_lossy(input);
+            match (&expected, &got) {
+                (Some(expected), Ok(got)) => assert_eq!(got, expected, "{level:?} {size} {shown}"),
+                (None, Err(error)) => {
+                    let error = kind_and_offset(error);
+                    let first = first.get_or_insert_with(|| error.clone());
+                    assert_eq!(*first, error, "{level:?} {size} {shown}");
+                }
+                _ => panic!("{level:?} {size}: oracle {expected:?}, scanner {got:?}: {shown}"),
+            }
+        }
+    }
+}
+
+const SIZES: [usize; 9] = [1, 2, 3, 7, 63, 64, 65, 128, 4096];
+
+#[test]
+fn conformance_cases_agree_with_the_oracle_at_every_chunking() {
+    // Written by us in the spirit of JSONTestSuite: each is put where a value may stand, at
+    // different distances from a block's edge.
+    let values: &[&[u8]] = &[
+        b"0",
+        b"-0",
+        b"1",
+        b"-1",
+        b"01",
+        b"-",
+        b"-a",
+        b"1.",
+        b"1.0",
+        b".5",
+        b"1e5",
+        b"1E+5",
+        b"1e",
+        b"1e+",
+        b"1e-05",
+        b"1.5e300",
+        b"1e999999",
+        b"0x1",
+        b"+1",
+        b"NaN",
+        b"Infinity",
+        b"-Infinity",
+        b"true",
+        b"false",
+        b"null",
+        b"tru",
+        b"truee",
+        b"True",
+        b"nul",
+        b"nulll",
+        b"falsetrue",
+        b"\"\"",
+        b"\"a\"",
+        b"\"\\\"\"",
+        b"\"\\\\\"",
+        b"\"\\\\\\\"\"",
+        b"\"\\/\"",
+        b"\"\\b\\f\\n\\r\\t\"",
+        b"\"\\u0041\"",
+        b"\"\\uD800\"",
+        b"\"\\uDC00\\uD800\"",
+        b"\"\\ud83d\\ude00\"",
+        b"\"\\u00G0\"",
+        b"\"\\u004\"",
+        b"\"\\u\"",
+        b"\"\\x41\"",
+        b"\"\\a\"",
+        b"\"\\",
+        b"\"\\\"",
+        b"\"",
+        b"\"\x00\"",
+        b"\"\x1f\"",
+        b"\"\n\"",
+        b"\"\x7f\"",
+        b"\"\xc3\xa9\"",
+        b"\"\xe2\x82\xac\"",
+        b"\"\xf0\x9f\x98\x80\"",
+        b"\"\xff\"",
+        b"\"\xc0\xaf\"",
+        b"\"\xed\xa0\x80\"",
+        b"\"\xf4\x90\x80\x80\"",
+        b"\"\xe2\x82\"",
+        b"\"\x80\"",
+        b"\xc3\xa9",
+        b"[]",
+        b"[1]",
+        b"[1,2]",
+        b"[1,]",
+        b"[,1]",
+        b"[,]",
+        b"[1 2]",
+        b"[",
+        b"]",
+        b"[[]",
+        b"[]]",
+        b"{}",
+        b"{\"a\":1}",
+        b"{\"a\":1,}",
+        b"{,}",
+        b"{\"a\"}",
+        b"{\"a\":}",
+        b"{a:1}",
+        b"{1:1}",
+        b"{\"a\":1 \"b\":2}",
+        b"{\"a\":1,\"a\":2}",
+        b"{'a':1}",
+        b"[}",
+        b"{]",
+        b"{\"a\":[}",
+        b"\x0c",
+        b"\x1a",
+        b"\x00",
+        b"\x0b1",
+        b"1\x0c",
+        b"/**/1",
+        b"//\n1",
+        b"1//",
+        b"\xef\xbb\xbf1",
+        b"\"a\"b",
+        b"1\"a\"",
+        b"\"a\"\"b\"",
+        b"[]1",
+        b"{}\"\"",
+        b"1:1",
+        b"\\u0031",
+        b"\\\"a\"",
+        b" 1 ",
+        b"\t\r\n1",
+        b"[\"a\",[{\"b\":[null,true,-1.5e-3]}],\"\\u00e9\"]",
+        b"[1,[2,[3,[4]]]]",
+        b"\xe2\x80\xa81",
+        b"\xc2\xa01",
+        b"1.0.0",
+        b"--1",
+        b"1-1",
+        b"1e1e1",
+        b"-01",
+        b"0e0",
+        b"0.0e-0",
+    ];
+    for value in values {
+        for pad in [
+            0usize, 40, 50, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 120,
+        ] {
+            for (before, after) in [
+                (&b"{\"k\":"[..], &b"}"[..]),
+                (b"{\"k\":{\"f\":", b",\"g\":2},\"l\":3}"),
+                (b"{\"k\":[[", b"]]}"),
+            ] {
+                let spaces = vec![b' '; pad];
+                let input = [&spaces[..], before, value, after].concat();
+                agree(&input, &[1, 3, 64, 4096]);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_prefix_of_a_document_is_truncated_at_its_end() {
+    let document = "  {\"a\\\"\\u00e9\": {\"sessionId\": \"é€😀\", \"x\": [1.5e3, {\"y\": null}]}, \"b\": -0.5}\n";
+    let whole = document.as_bytes();
+    agree(whole, &SIZES);
+    let end = document.trim_end().len();
+    for cut in 0..end {
+        let error = run(&whole[..cut], Level::best(), 5)
+            .expect_err("cut")
+            .to_string();
+        let expected = if whole[..cut].iter().all(|b| *b == b' ') {
+            "empty"
+        } else {
+            "truncated"
+        };
+        assert_eq!(error, format!("{expected} at byte {cut}"));
+    }
+}
+
+#[test]
+fn depth_is_accepted_up_to_the_limit_and_refused_beyond_it() {
+    let deep = |levels: usize| {
+        let mut text = b"{\"a\":".to_vec();
+        text.resize(text.len() + levels, b'[');
+        text.resize(text.len() + levels, b']');
+        text.push(b'}');
+        text
+    };
+    let buffer = 1 << 16;
+    assert!(run(&deep(1_000_000), Level::best(), buffer).is_ok());
+    let limit = usize::try_from(tailflip_store::limits::MAX_DEPTH).unwrap();
+    assert!(run(&deep(limit - 1), Level::best(), buffer).is_ok());
+    let error = run(&deep(limit), Level::best(), buffer)
+        .expect_err("too deep")
+        .to_string();
+    assert_eq!(error, format!("depth at byte {}", 5 + limit - 1));
+}
+
+fn json() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        "-?(0|[1-9][0-9]{0,12})(\\.[0-9]{1,5})?([eE][+-]?[0-9]{1,3})?",
+        string(),
+    ];
+    leaf.prop_recursive(5, 40, 5, |inner| {
+        let space = "[ \n\t]{0,3}";
+        prop_oneof![
+            (prop::collection::vec(inner.clone(), 0..5), space)
+                .prop_map(|(items, s)| format!("[{s}{}{s}]", items.join(&format!("{s},{s}")))),
+            (prop::collection::vec((string(), inner), 0..5), space).prop_map(|(items, s)| {
+                let items: Vec<_> = items
+                    .iter()
+                    .map(|(k, v)| format!("{k}{s}:{s}{v}"))
+                    .collect();
+                format!("{{{s}{}{s}}}", items.join(&format!("{s},{s}")))
+            }),
+        ]
+    })
+}
+
+fn string() -> impl Strategy<Value = String> {
+    prop::collection::vec(
+        prop_oneof![
+            "[a-z]{0,70}",
+            Just("\\\"".to_owned()),
+            Just("\\\\".to_owned()),
+            "\\\\u[0-9a-fA-F]{4}",
+            Just("é€😀".to_owned()),
+            Just("\\n".to_owned()),
+        ],
+        0..6,
+    )
+    .prop_map(|parts| format!("\"{}\"", parts.concat()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn valid_and_mutated_documents_agree_with_the_oracle(
+        entries in prop::collection::vec((string(), json()), 0..6),
+        mutation in prop::option::of((any::<prop::sample::Index>(), any::<u8>(), 0..3u8)),
+        size in 1usize..200,
+    ) {
+        let entries: Vec<_> = entries.iter().map(|(k, v)| format!("{k}: {v}")).collect();
+        let mut input = format!("{{\n  {}\n}}", entries.join(",\n  ")).into_bytes();
+        if let Some((at, byte, how)) = mutation {
+            let at = at.index(input.len());
+            match how {
+                0 => input[at] = byte,
+                1 => input.truncate(at),
+                _ => { input.remove(at); }
+            }
+        }
+        agree(&input, &[size, 1, 64, 1 << 16]);
+    }
+}
