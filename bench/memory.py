@@ -95,7 +95,7 @@ def cases(scale: float) -> dict[str, Callable[[Path], object]]:
     big = int(GB * scale)
     stale = b"agent:main:cron:j:run:1"
     return {
-        "one entry": plain(lambda out: write_tiny(out, 1)),
+        "one entry": plain(lambda out: write_tiny(out, 2)),
         "incident mix, 64 MB": incident(64 * MB),
         "incident mix, 1 GB": incident(GB),
         "incident mix, 4 GB": incident(4 * GB),
