@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tailflip.errors import TailflipError
-    from tailflip.flow import Finding, Forecast, JobNumbers, Report, SurveyNumbers, Tally
+    from tailflip.flow import (
+        Finding,
+        Forecast,
+        Gateway,
+        JobNumbers,
+        Report,
+        Store,
+        SurveyNumbers,
+        Tally,
+    )
 
 _WHAT_RULES_DO = {
     Rule.SLIM: "cut the skills prompt and prompt report, which the gateway rebuilds",
@@ -68,6 +77,11 @@ def format_error(error: TailflipError) -> str:
     return f"{text}\nhint: {escape(error.hint)}" if error.hint else text
 
 
+def format_store(store: Store) -> str:
+    """Name a store: its path, and whose it is."""
+    return escape(f"{store.path} (agent {store.agent_id})" if store.agent_id else store.path)
+
+
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "  ") -> str:
     """Align columns: the first to the left, all others to the right; never wraps."""
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
@@ -98,10 +112,10 @@ def format_survey(numbers: SurveyNumbers, jobs: Sequence[JobView], now_ms: int) 
         parts.append(_format_jobs(jobs, now_ms))
     if numbers.jobs_untracked:
         parts.append(f"  and {format_count(numbers.jobs_untracked)} runs of further jobs")
-    parts.append(_format_tallies("kind of entry", numbers.kinds, "entries", numbers.bytes))
+    parts.append(format_kinds(numbers))
     top = sorted(numbers.fields, key=lambda field: -field.bytes)[:_SHOWN_FIELDS]
     if top:
-        parts.append(_format_tallies("field", top, "entries", numbers.bytes))
+        parts.append(_format_tallies("field", top, numbers.bytes))
     return "\n\n".join(parts)
 
 
@@ -139,7 +153,7 @@ def _job_cells(job: JobView, statuses: Sequence[str], now_ms: int) -> Iterator[s
     yield "rapid retry" if job.rapid else ""
 
 
-def _format_tallies(title: str, tallies: Sequence[Tally], counted: str, whole_bytes: int) -> str:
+def _format_tallies(title: str, tallies: Sequence[Tally], whole_bytes: int) -> str:
     rows = [
         [
             escape(tally.name),
@@ -149,7 +163,7 @@ def _format_tallies(title: str, tallies: Sequence[Tally], counted: str, whole_by
         ]
         for tally in tallies
     ]
-    return format_table([title, counted, "bytes", "of store"], rows)
+    return format_table([title, "entries", "bytes", "of store"], rows)
 
 
 def format_forecast(forecast: Forecast) -> str:
@@ -160,6 +174,17 @@ def format_forecast(forecast: Forecast) -> str:
     have = f"the limit is {format_bytes(forecast.limit_bytes)} ({escape(forecast.source)})"
     verdict = "it will not fit" if forecast.over else "it fits"
     return f"{need}; {have}: {verdict}"
+
+
+def format_gateway(gateway: Gateway) -> str:
+    """Say whether a gateway runs, and how we know."""
+    state = {True: "running", False: "not running", None: "perhaps running"}[gateway.alive]
+    return f"{state} ({escape(gateway.evidence)})"
+
+
+def format_kinds(numbers: SurveyNumbers) -> str:
+    """Show which kinds of entries fill a store."""
+    return _format_tallies("kind of entry", numbers.kinds, numbers.bytes)
 
 
 def format_rules(rules: Sequence[Tally]) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tailflip.flow import Store, SurveyNumbers
+from tailflip.native import Surveyed
 from tailflip.plan.planner import plan_stores
 from tailflip.plan.policy import HOUR_MS, Policy
 
@@ -10,16 +11,17 @@ STORE = Store(Path("/s/sessions.json"), "main")
 MB = 1_000_000
 
 
-def numbers(size: int, after: int, *, wide: bool = False) -> SurveyNumbers:
-    return SurveyNumbers(
+def surveyed(size, after, *, wide=False):
+    numbers = SurveyNumbers(
         bytes=size, entries=10, digest="", wide=wide, kinds=(), fields=(), jobs=(),
         jobs_untracked=0, duplicate=None, rules=(), entries_after=5, bytes_after=after,
     )  # fmt: skip
+    return Surveyed(numbers, handle=None, policy=None, evidence=None)
 
 
 def test_hygiene_alone_when_it_fits():
     plan = plan_stores(
-        [STORE], Policy(), lambda *_: numbers(185 * MB, MB), limit_bytes=2_300 * MB, source="test"
+        [STORE], Policy(), lambda *_: surveyed(185 * MB, MB), limit_bytes=2_300 * MB, source="test"
     )
     assert plan.policy == Policy()
     assert plan.pressure == ()
@@ -30,7 +32,7 @@ def test_hygiene_alone_when_it_fits():
 
 def test_pressure_goes_only_as_far_as_needed():
     def measure(_store, policy):
-        return numbers(185 * MB, 10 * MB if policy.retention_ms == HOUR_MS else 180 * MB)
+        return surveyed(185 * MB, 10 * MB if policy.retention_ms == HOUR_MS else 180 * MB)
 
     plan = plan_stores([STORE], Policy(), measure, limit_bytes=2_300 * MB, source="test")
     assert plan.fits
@@ -40,7 +42,7 @@ def test_pressure_goes_only_as_far_as_needed():
 
 def test_protected_entries_alone_too_large_ends_the_ladder_and_says_so():
     plan = plan_stores(
-        [STORE], Policy(), lambda *_: numbers(185 * MB, 170 * MB), limit_bytes=900 * MB, source="t"
+        [STORE], Policy(), lambda *_: surveyed(185 * MB, 170 * MB), limit_bytes=900 * MB, source="t"
     )
     assert not plan.fits
     assert plan.policy.cap_total == 50
@@ -48,7 +50,7 @@ def test_protected_entries_alone_too_large_ends_the_ladder_and_says_so():
 
 def test_unknown_limit_means_hygiene():
     plan = plan_stores(
-        [STORE], Policy(), lambda *_: numbers(185 * MB, 170 * MB), limit_bytes=None, source="t"
+        [STORE], Policy(), lambda *_: surveyed(185 * MB, 170 * MB), limit_bytes=None, source="t"
     )
     assert plan.fits
     assert plan.pressure == ()
@@ -56,7 +58,7 @@ def test_unknown_limit_means_hygiene():
 
 def test_a_store_node_cannot_read_is_pressed_even_without_a_limit():
     def measure(_store, policy):
-        return numbers(700 * MB, 600 * MB if policy.cap_per_job is None else MB)
+        return surveyed(700 * MB, 600 * MB if policy.cap_per_job is None else MB)
 
     plan = plan_stores([STORE], Policy(), measure, limit_bytes=None, source="t")
     assert plan.fits
@@ -65,14 +67,14 @@ def test_a_store_node_cannot_read_is_pressed_even_without_a_limit():
 
 def test_other_stores_and_wide_text_count():
     alone = plan_stores(
-        [STORE], Policy(), lambda *_: numbers(10 * MB, 5 * MB), limit_bytes=400 * MB, source="t"
+        [STORE], Policy(), lambda *_: surveyed(10 * MB, 5 * MB), limit_bytes=400 * MB, source="t"
     )
     wide = plan_stores(
-        [STORE], Policy(), lambda *_: numbers(10 * MB, 5 * MB, wide=True), limit_bytes=400 * MB,
+        [STORE], Policy(), lambda *_: surveyed(10 * MB, 5 * MB, wide=True), limit_bytes=400 * MB,
         source="t",
     )  # fmt: skip
     crowded = plan_stores(
-        [STORE], Policy(), lambda *_: numbers(10 * MB, 5 * MB), limit_bytes=400 * MB, source="t",
+        [STORE], Policy(), lambda *_: surveyed(10 * MB, 5 * MB), limit_bytes=400 * MB, source="t",
         others_bytes=10 * MB,
     )  # fmt: skip
     assert (alone.fits, wide.fits, crowded.fits) == (True, False, False)

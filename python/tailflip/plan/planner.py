@@ -12,20 +12,21 @@ from tailflip.plan.policy import PRESSURE_LADDER
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tailflip.flow import Forecast, Store, SurveyNumbers
+    from tailflip.flow import Forecast, Store
+    from tailflip.native import Surveyed
     from tailflip.plan.policy import Policy
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one compaction will do to these stores.
+    """What one compaction will do to these stores, as `surveyed` under `policy`.
 
     `pressure` names the steps beyond hygiene that the forecast asked for. `fits` is
     False when even all of them leave too much: protected entries alone exceed the limit.
     """
 
     policy: Policy
-    numbers: Mapping[Store, SurveyNumbers]
+    surveyed: Mapping[Store, Surveyed]
     before: Forecast
     after: Forecast
     pressure: tuple[str, ...]
@@ -35,7 +36,7 @@ class Plan:
 def plan_stores(
     stores: Sequence[Store],
     policy: Policy,
-    measure: Callable[[Store, Policy], SurveyNumbers],
+    measure: Callable[[Store, Policy], Surveyed],
     *,
     limit_bytes: int | None,
     source: str,
@@ -51,17 +52,21 @@ def plan_stores(
         source: where the limit is from.
         others_bytes: size of stores that the gateway loads but that are left alone.
     """
-    numbers = {store: measure(store, policy) for store in stores}
-    wide = any(each.wide for each in numbers.values())
+    surveyed = {store: measure(store, policy) for store in stores}
+    wide = any(each.numbers.wide for each in surveyed.values())
 
     def predict(sizes_bytes: list[int]) -> Forecast:
         return forecast([*sizes_bytes, others_bytes], wide, limit_bytes, source)
 
-    def is_enough() -> bool:
-        readable = all(each.bytes_after <= STRING_LIMIT_CHARS for each in numbers.values())
-        return readable and not predict([each.bytes_after for each in numbers.values()]).over
+    def list_sizes_after() -> list[int]:
+        return [each.numbers.bytes_after for each in surveyed.values()]
 
-    before = predict([each.bytes for each in numbers.values()])
+    def is_enough() -> bool:
+        sizes_bytes = list_sizes_after()
+        is_readable = all(size_bytes <= STRING_LIMIT_CHARS for size_bytes in sizes_bytes)
+        return is_readable and not predict(sizes_bytes).over
+
+    before = predict([each.numbers.bytes for each in surveyed.values()])
     taken: list[str] = []
     for step in PRESSURE_LADDER:
         if is_enough():
@@ -71,6 +76,6 @@ def plan_stores(
             continue
         policy = tighter
         taken.append(step.name)
-        numbers = {store: measure(store, policy) for store in stores}
-    after = predict([each.bytes_after for each in numbers.values()])
-    return Plan(policy, numbers, before, after, tuple(taken), is_enough())
+        surveyed = {store: measure(store, policy) for store in stores}
+    after = predict(list_sizes_after())
+    return Plan(policy, surveyed, before, after, tuple(taken), is_enough())

@@ -1,0 +1,323 @@
+"""`tailflip compact`: say what would go and why, or with --apply do it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tailflip.cli.progress import show_progress
+from tailflip.cli.scene import (
+    Agent,
+    Apply,
+    AsJson,
+    HeapLimit,
+    Profile,
+    StateDir,
+    StorePaths,
+    end_with,
+    look,
+)
+from tailflip.compact.home import Home
+from tailflip.compact.recovery import recover
+from tailflip.compact.salvage import SalvagePlan, apply_salvage, plan_salvage
+from tailflip.compact.transaction import compact_store, refuse_duplicates
+from tailflip.durable import RealDisk
+from tailflip.errors import StoreInvalid, TailflipError, Usage
+from tailflip.observe.grammar import parse_duration_ms
+from tailflip.plan.planner import plan_stores
+from tailflip.plan.policy import Policy
+from tailflip.render import (
+    escape,
+    format_change,
+    format_forecast,
+    format_gateway,
+    format_kinds,
+    format_report,
+    format_rules,
+    format_store,
+    format_table,
+    to_json,
+)
+from tailflip.units import format_bytes, format_count, format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tailflip.cli.progress import OnProgress
+    from tailflip.cli.scene import Scene
+    from tailflip.flow import Evidence, Report, Store
+    from tailflip.native import Surveyed
+    from tailflip.plan.planner import Plan
+
+
+@dataclass
+class _Job:
+    """One call of the verb: what it works with, what it found, and what went wrong."""
+
+    scene: Scene
+    policy: Policy
+    dropped_keys: frozenset[str]
+    on_progress: OnProgress
+    home: Home = field(default_factory=lambda: Home.locate(os.environ))
+    disk: RealDisk = field(default_factory=RealDisk)
+    evidence: dict[Store, Evidence] = field(default_factory=dict)
+    surveyed: dict[Store, Surveyed] = field(default_factory=dict)
+    damaged: dict[Store, SalvagePlan] = field(default_factory=dict)
+    errors: dict[Store, TailflipError] = field(default_factory=dict)
+    reports: list[Report] = field(default_factory=list)
+
+    def survey(self, store: Store, policy: Policy) -> Surveyed:
+        """Measure a store under a policy."""
+        if store not in self.evidence:
+            self.evidence[store] = self.scene.read_evidence(store, self.dropped_keys)
+        return self.scene.survey(store, policy, self.evidence[store], self.on_progress)
+
+    @contextmanager
+    def keeping_error(self, store: Store) -> Iterator[None]:
+        """Go on with the other stores when one has an error."""
+        try:
+            yield
+        except TailflipError as e:
+            self.errors[store] = e
+
+
+def compact(
+    *,
+    stores: StorePaths = None,
+    apply: Apply = False,
+    state_dir: StateDir = None,
+    profile: Profile = None,
+    agent: Agent = None,
+    heap_limit: HeapLimit = None,
+    retention: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME|false",
+            help="Keep finished cron runs this long; without it, OpenClaw's own "
+            "cron.sessionRetention counts (24h).",
+            show_default=False,
+        ),
+    ] = None,
+    max_lifetime: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME|false", help='A run "running" for longer, without a sign of life, goes.'
+        ),
+    ] = "1h",
+    cap_per_job: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="Keep only the newest N runs of a job.")
+    ] = None,
+    cap_total: Annotated[
+        int | None, typer.Option(min=1, max=65_536, help="Keep only the newest N runs in all.")
+    ] = None,
+    no_slim: Annotated[
+        bool, typer.Option("--no-slim", help="Leave prompts and reports in idle runs.")
+    ] = False,
+    no_retire: Annotated[
+        bool, typer.Option("--no-retire", help="Leave the status of runs that are over.")
+    ] = False,
+    no_single_flight: Annotated[
+        bool, typer.Option("--no-single-flight", help='Keep all "running" runs of a job.')
+    ] = False,
+    drop_key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="Also remove this entry, whatever it is; repeatable."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make session stores small. Prints the plan; with --apply, does it and says how to undo it.
+
+    Chats, groups, threads, base cron entries, sub-agents in use, live runs and everything
+    unknown stay, byte for byte. What goes is archived first. A damaged store is salvaged.
+    """
+    scene = look(stores, state_dir, profile, agent)
+    policy = Policy(
+        slim=not no_slim,
+        retire=not no_retire,
+        retention_ms=(
+            scene.installation.retention_ms
+            if retention is None
+            else _parse_time("--retention", retention)
+        ),
+        max_lifetime_ms=_parse_time("--max-lifetime", max_lifetime),
+        single_flight=not no_single_flight,
+        cap_per_job=cap_per_job,
+        cap_total=cap_total,
+    )
+    with show_progress() as on_progress:
+        job = _Job(scene, policy, frozenset(drop_key or ()), on_progress)
+        if apply:
+            for note in recover(job.home, job.disk):
+                print(f"note: {escape(note)}", file=sys.stderr)
+        _survey_all(job)
+        if apply:
+            _salvage_all(job)
+        limit_bytes, source = scene.find_heap_limit(heap_limit)
+        plan = plan_stores(
+            tuple(job.surveyed),
+            policy,
+            lambda store, rules: (
+                job.surveyed[store] if rules == policy else job.survey(store, rules)
+            ),
+            limit_bytes=limit_bytes,
+            source=source,
+            others_bytes=scene.others_bytes,
+        )
+        if apply:
+            _compact_all(job, plan)
+    if as_json:
+        print(to_json(_describe(job, plan, applied=apply)))
+    else:
+        _print_all(job, plan, applied=apply)
+    end_with(list(job.errors.values()))
+
+
+def _parse_time(option: str, text: str) -> int | None:
+    """Read a length of time in OpenClaw's grammar, a bare number being hours, or `false`."""
+    if text == "false":
+        return None
+    try:
+        return parse_duration_ms(text, "h")
+    except ValueError as e:
+        raise Usage(
+            f"{option} is not a length of time: {text}", hint="write it as 90m, 24h or false"
+        ) from e
+
+
+def _survey_all(job: _Job) -> None:
+    """Measure every store; one that is broken or gone is looked through for what can be saved."""
+    for store in job.scene.stores:
+        with job.keeping_error(store):
+            try:
+                found = job.survey(store, job.policy)
+            except StoreInvalid:
+                if store.path.is_file() or not os.path.lexists(store.path):
+                    _look_for_salvage(job, store)
+                raise
+            refuse_duplicates(found, store.path)
+            job.surveyed[store] = found
+    for store in job.scene.missing:
+        _look_for_salvage(job, store)
+
+
+def _look_for_salvage(job: _Job, store: Store) -> None:
+    try:
+        plan = plan_salvage(store, job.on_progress)
+    except StoreInvalid:
+        return  # nothing to have it from; that the store is broken has its own error
+    if plan.best.written.entries:
+        job.damaged[store] = plan
+
+
+def _salvage_all(job: _Job) -> None:
+    """Salvage what can be; a store that is whole again is compacted with the others."""
+    for store, plan in job.damaged.items():
+        job.errors.pop(store, None)
+        with job.keeping_error(store):
+            job.reports.append(
+                apply_salvage(
+                    plan,
+                    home=job.home,
+                    disk=job.disk,
+                    now_ms=job.scene.now_ms,
+                    on_progress=job.on_progress,
+                )
+            )
+            job.surveyed[store] = job.survey(store, job.policy)
+
+
+def _compact_all(job: _Job, plan: Plan) -> None:
+    for store, surveyed in plan.surveyed.items():
+        with job.keeping_error(store):
+            report = compact_store(
+                store,
+                plan.policy,
+                job.evidence[store],
+                home=job.home,
+                disk=job.disk,
+                # Names the action; a salvage of the same store may just have had the moment.
+                now_ms=job.scene.now_ms + len(job.reports),
+                on_progress=job.on_progress,
+                expected=surveyed,
+            )
+            job.reports.append(report)
+
+
+def _print_all(job: _Job, plan: Plan, *, applied: bool) -> None:
+    for salvage in job.damaged.values():
+        print(_format_salvage(salvage), end="\n\n")
+    for store, surveyed in plan.surveyed.items():
+        numbers = surveyed.numbers
+        rules = format_rules(numbers.rules)
+        change = format_change(
+            numbers.entries, numbers.entries_after, numbers.bytes, numbers.bytes_after
+        )
+        print(f"{format_store(store)}: {change if rules else 'nothing to do'}")
+        print(rules, end="\n\n" if rules else "\n")
+    if plan.surveyed:
+        _print_forecast(job, plan)
+    for note in dict.fromkeys(n for e in job.evidence.values() for n in e.notes):
+        print(f"note: {escape(note)}", file=sys.stderr)
+    if applied:
+        for report in job.reports:
+            print(f"\n{format_report(report)}")
+        return
+    does_something = any(s.numbers.rules for s in plan.surveyed.values()) or job.damaged
+    if does_something:
+        print("\nnothing was changed; add --apply to do it")
+    elif not (job.errors or plan.surveyed):
+        where = escape(job.scene.installation.state_dir)
+        print(f"no session store below {where}", file=sys.stderr)
+
+
+def _print_forecast(job: _Job, plan: Plan) -> None:
+    print(f"before:  {format_forecast(plan.before)}")
+    print(f"after:   {format_forecast(plan.after)}")
+    print(f"gateway: {format_gateway(job.scene.gateway)}")
+    if plan.pressure:
+        print(f"beyond hygiene, because of the forecast: {', '.join(plan.pressure)}")
+    if not plan.fits:
+        print("even so it will not fit; what remains is protected. By kind, before:")
+        for surveyed in plan.surveyed.values():
+            print(format_kinds(surveyed.numbers))
+
+
+def _format_salvage(plan: SalvagePlan) -> str:
+    head = ["can be had from", "entries", "bytes", "lost", "written"]
+    rows = []
+    for candidate in plan.candidates:
+        mark = " (this one)" if candidate is plan.best else ""
+        rows.append(
+            [
+                escape(candidate.path.name) + mark,
+                format_count(candidate.written.entries),
+                format_bytes(candidate.written.bytes),
+                format_bytes(candidate.lost_bytes),
+                format_time(candidate.modified_ms),
+            ]
+        )
+    return f"{escape(plan.store)}: salvage\n{format_table(head, rows)}"
+
+
+def _describe(job: _Job, plan: Plan, *, applied: bool) -> dict[str, object]:
+    return {
+        "applied": applied,
+        "policy": plan.policy,
+        "stores": [
+            {"path": store.path, "agent": store.agent_id, "survey": surveyed.numbers}
+            for store, surveyed in plan.surveyed.items()
+        ],
+        "damaged": list(job.damaged.values()),
+        "before": plan.before,
+        "after": plan.after,
+        "pressure": plan.pressure,
+        "fits": plan.fits,
+        "gateway": job.scene.gateway,
+        "reports": job.reports,
+        "errors": [{"message": e.message, "code": e.exit_code} for e in job.errors.values()],
+    }

@@ -1,0 +1,140 @@
+"""`tailflip demo`: the incident and its cure, from beginning to end, in a scratch directory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tailflip import clock
+from tailflip.demo.incident import INCIDENT_BYTES, write_incident
+from tailflip.errors import InternalError
+from tailflip.units import format_bytes, format_count
+
+_HEAP_MB = 384
+# Reads a store as the gateway does: the whole text, its objects, and a copy of them.
+_READ_LIKE_THE_GATEWAY = """
+const store = JSON.parse(require("node:fs").readFileSync(process.argv[1], "utf8"));
+const copy = structuredClone(store);
+process.stdout.write(Object.keys(copy).length + " entries read");
+"""
+_RESTORED_JOB = "morning-sleep-report"
+
+
+def demo(
+    size_mb: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Size of the store, in MB.")
+    ] = INCIDENT_BYTES // 10**6,
+) -> None:
+    """Rebuild the incident in a scratch directory, cure it, put a job back, and clean up."""
+    scratch = Path(tempfile.mkdtemp(prefix="tailflip-demo-"))
+    try:
+        _play(scratch, size_mb * 10**6)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        print(f"\n{scratch} is removed", file=sys.stderr)
+
+
+def _play(scratch: Path, size_bytes: int) -> None:
+    state = scratch / "openclaw"
+    _say(f"A gateway's state directory as the incident left it: {state}")
+    incident = write_incident(state, size_bytes=size_bytes, now_ms=clock.now_ms())
+    print(f"{format_count(incident['entries'])} entries, {format_bytes(incident['bytes'])}")
+    store = incident["store"]
+    before = _digest_members(store)
+    _show_node(store)
+    _tell(scratch, "inspect")
+    _tell(scratch, "compact", "--apply")
+    _show_node(store)
+    _compare_kept(before, _digest_members(store))
+    job = incident["jobs"][_RESTORED_JOB]
+    _tell(scratch, "restore", "--job", job, "--apply")
+    _compare_restored(before, _digest_members(store), job)
+
+
+def _tell(scratch: Path, *argv: str) -> None:
+    """Run a verb as a person would, against the scratch directory alone."""
+    _say(f"$ tailflip {' '.join(argv)}")
+    env = {
+        **{name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ},
+        "HOME": str(scratch),
+        "OPENCLAW_STATE_DIR": str(scratch / "openclaw"),
+        "TAILFLIP_STATE_DIR": str(scratch / "tailflip"),
+    }
+    sys.stdout.flush()
+    code = subprocess.run(
+        [sys.executable, "-m", "tailflip", *argv], env=env, check=False
+    ).returncode
+    if code:
+        raise InternalError(f"the demonstration failed: tailflip {argv[0]} ended with {code}")
+
+
+def _show_node(store: Path) -> None:
+    """Let Node read the store with a small heap, if there is a Node."""
+    node = shutil.which("node")
+    if node is None:
+        return
+    _say(f"Node with {_HEAP_MB} MB of heap reads the store of {format_bytes(store.stat().st_size)}")
+    done = subprocess.run(
+        [node, f"--max-old-space-size={_HEAP_MB}", "-e", _READ_LIKE_THE_GATEWAY, str(store)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode == 0:
+        print(done.stdout)
+        return
+    fatal = next((line for line in done.stderr.splitlines() if "FATAL" in line), "no output")
+    print(f"it dies ({done.returncode}): {fatal}")
+
+
+def _digest_members(store: Path) -> dict[str, bytes]:
+    """Take the store apart by nothing but its indentation: key -> digest of the member's bytes.
+
+    Knows nothing of JSON, so that it can not share a mistake with what it checks.
+    """
+    members: dict[str, bytes] = {}
+    key, digest = b"", hashlib.blake2b()
+    with store.open("rb") as lines:
+        for line in lines:
+            if line.startswith(b'  "'):
+                key, digest = line.split(b'": ')[0][3:], hashlib.blake2b()
+            digest.update(line.rstrip(b",\n"))
+            if line.startswith(b"  }"):
+                members[key.decode()] = digest.digest()
+    return members
+
+
+def _compare_kept(before: dict[str, bytes], after: dict[str, bytes]) -> None:
+    """Say what became of the entries; one that was not there before is a bug."""
+    same = sum(before.get(key) == digest for key, digest in after.items())
+    if after.keys() - before.keys():
+        raise InternalError("the demonstration failed: the store has entries it never had")
+    if list(after) != [key for key in before if key in after]:
+        raise InternalError("the demonstration failed: the order of entries changed")
+    gone = len(before) - len(after)
+    _say("Compared with a parser of its own")
+    print(
+        f"{format_count(same)} entries byte for byte as they were, "
+        f"{format_count(len(after) - same)} slimmed, {format_count(gone)} archived; same order"
+    )
+
+
+def _compare_restored(before: dict[str, bytes], after: dict[str, bytes], job: str) -> None:
+    """Check that every run of a job is back, byte for byte."""
+    wanted = {key: digest for key, digest in before.items() if f":cron:{job}:run:" in key}
+    if any(after.get(key) != digest for key, digest in wanted.items()):
+        raise InternalError("the demonstration failed: a restored run is not what it was")
+    print(f"all {format_count(len(wanted))} runs of {_RESTORED_JOB} are back, byte for byte")
+
+
+def _say(text: str) -> None:
+    print(f"\n== {text}")

@@ -1,0 +1,104 @@
+"""`tailflip restore`: put back what was taken out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tailflip import clock
+from tailflip.cli.progress import show_progress
+from tailflip.cli.scene import Apply, AsJson, OneStore  # noqa: TC001 - typer reads them
+from tailflip.compact.home import Home
+from tailflip.compact.ledger import Ledger
+from tailflip.compact.recovery import recover
+from tailflip.compact.restore import restore as put_back
+from tailflip.durable import RealDisk
+from tailflip.errors import Usage
+from tailflip.render import escape, format_report, to_json
+from tailflip.units import format_count
+
+if TYPE_CHECKING:
+    from tailflip.compact.restore import RestoreOutcome
+
+_SHOWN_CONFLICTS = 10
+
+
+def restore(
+    *,
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ACTION|KEY]...",
+            help="An action's id from `tailflip archive list`: all of it, or only the keys and "
+            "jobs also given. Or session keys, from whatever actions hold them.",
+            show_default=False,
+        ),
+    ] = None,
+    apply: Apply = False,
+    job: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="All archived runs of this cron job; repeatable."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All entries: of the action, or of all actions.")
+    ] = False,
+    store: OneStore = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put archived entries back, byte for byte. Prints what would happen; --apply does it.
+
+    An entry that lives again under its key is never overwritten: it is reported.
+    """
+    home, disk = Home.locate(os.environ), RealDisk()
+    known = {action.id for action in Ledger(home, disk).read_all()}
+    actions = [name for name in what or () if name in known]
+    keys = [name for name in what or () if name not in known]
+    if len(actions) > 1:
+        raise Usage("give one action at a time", hint="`--all` takes all actions of a store")
+    if everything and (keys or job):
+        raise Usage("--all leaves nothing for keys and jobs to choose")
+    if apply:
+        for note in recover(home, disk):
+            print(f"note: {escape(note)}", file=sys.stderr)
+    with show_progress() as on_progress:
+        outcome = put_back(
+            home,
+            disk,
+            action_id=actions[0] if actions else None,
+            keys=keys,
+            jobs=job or (),
+            everything=everything,
+            store=store,
+            apply=apply,
+            now_ms=clock.now_ms(),
+            on_progress=on_progress,
+        )
+    if as_json:
+        print(to_json(outcome))
+    else:
+        print(_format_outcome(outcome, applied=apply))
+
+
+def _format_outcome(outcome: RestoreOutcome, *, applied: bool) -> str:
+    if outcome.report is not None:
+        lines = [format_report(outcome.report)]
+    else:
+        lines = [f"{escape(outcome.store)}: from {', '.join(map(escape, outcome.actions))}"]
+    counts = {
+        "come back": outcome.added,
+        "get back what was cut from them": outcome.replaced,
+        "are there already": outcome.unchanged,
+        "live again under their key, and stay as they are": outcome.conflicts,
+    }
+    lines += [f"  {format_count(count)} {what}" for what, count in counts.items() if count]
+    lines += [f"    {escape(key)}" for key in outcome.conflict_keys[:_SHOWN_CONFLICTS]]
+    if outcome.conflicts > _SHOWN_CONFLICTS:
+        lines.append("    …")
+    if not applied:
+        lines.append("nothing was changed; add --apply to do it")
+    elif outcome.report is None:
+        lines.append("nothing to do")
+    return "\n".join(lines)

@@ -1,0 +1,20 @@
+"""Fixtures for every test; being here also lets tests import `support`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tailflip.compact.home import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A state directory of tailflip's own, not yet made."""
+    return Home(tmp_path / "state")
+
+
+@pytest.fixture
+def store_path(tmp_path: Path) -> Path:
+    """Where a store would be; the directory is not yet made."""
+    return tmp_path / "agents" / "main" / "sessions" / "sessions.json"

@@ -1,0 +1,264 @@
+"""Die, or fail a system call, at every counted effect of every action; then start again.
+
+Promise: whatever happens and whenever, the store is wholly old or wholly new, nothing
+is missing from store and archive together, and starting again ends what was begun, once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import (
+    BROKEN,
+    FULL,
+    GONE,
+    HOUR_MS,
+    NOW_MS,
+    FaultyDisk,
+    list_tree,
+    make_entries,
+    make_entry,
+    make_store,
+    run_key,
+)
+from tailflip.compact import archive
+from tailflip.compact.home import Home
+from tailflip.compact.lock import hold
+from tailflip.compact.recovery import recover
+from tailflip.compact.restore import restore
+from tailflip.compact.salvage import apply_salvage, plan_salvage
+from tailflip.compact.transaction import compact_store
+from tailflip.durable import Disk, RealDisk
+from tailflip.errors import TailflipError
+from tailflip.flow import Store
+from tailflip.plan.policy import Policy
+
+pytestmark = pytest.mark.crash
+
+Act = Callable[[Path, Home, Disk], object]
+LIMIT = 200  # more effects than any action has
+
+KILL, FULL_ONCE, FULL_FOR_GOOD, BROKEN_ONCE = "kill", "full once", "full for good", "broken once"
+MODES = (KILL, FULL_ONCE, FULL_FOR_GOOD, BROKEN_ONCE)
+
+
+def do_compact(path: Path, home: Home, disk: Disk) -> object:
+    return compact_store(Store(path, "main"), Policy(), GONE, home=home, disk=disk, now_ms=NOW_MS)
+
+
+def do_restore(path: Path, home: Home, disk: Disk) -> object:
+    return restore(home, disk, everything=True, apply=True, now_ms=NOW_MS + 1)
+
+
+def do_salvage(path: Path, home: Home, disk: Disk) -> object:
+    plan = plan_salvage(Store(path, "main"))
+    return apply_salvage(plan, home=home, disk=disk, now_ms=NOW_MS)
+
+
+def do_expire(path: Path, home: Home, disk: Disk) -> object:
+    return archive.expire(home, disk, older_than_ms=0, now_ms=NOW_MS + 1, apply=True)
+
+
+def run_child(act: Callable[[], object]) -> int:
+    """Run in a child process: 0 done, 9 killed, 3 a TailflipError; its name is then printed."""
+    pid = os.fork()
+    if pid == 0:
+        code = 70
+        try:
+            act()
+            code = 0
+        except TailflipError:
+            code = 3
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def make_disk(mode: str, at: int) -> FaultyDisk:
+    if mode == KILL:
+        return FaultyDisk(at)
+    error = BROKEN if mode == BROKEN_ONCE else FULL
+    return FaultyDisk(at, error=error, for_good=mode == FULL_FOR_GOOD)
+
+
+def check_litter(path: Path, disk: Disk) -> None:
+    """No temporary file is left, and the store can be locked at once.
+
+    But for one case the gateway has too: death between making a lock and writing into
+    it. Nobody can tell whose it is, and all wait until it is half a minute old.
+    """
+    lock = path.with_name(f"{path.name}.lock")
+    if lock.exists() and b"}" not in lock.read_bytes():
+        os.utime(lock, (1, 1))
+    assert [p.name for p in path.parent.iterdir() if p.name.endswith(".tmp")] == []
+    with hold(path, disk, timeout_s=0.1):
+        pass
+
+
+def sessions_of(path: Path) -> set[str]:
+    return {p.name for p in path.parent.iterdir() if p.name.endswith(".jsonl")}
+
+
+def check_recovers_once(path: Path, home: Home) -> None:
+    before = path.read_bytes()
+    recover(home, RealDisk())
+    assert path.read_bytes() == before
+    settled = list_tree(path.parent), list_tree(home.root)
+    assert recover(home, RealDisk()) == ()
+    assert (list_tree(path.parent), list_tree(home.root)) == settled
+    check_litter(path, RealDisk())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_compaction_interrupted_anywhere_loses_nothing(tmp_path: Path, mode: str) -> None:
+    clean = tmp_path / "clean" / "sessions" / "sessions.json"
+    old = make_store(clean)
+    do_compact(clean, Home(tmp_path / "clean" / "state"), RealDisk())
+    new = clean.read_bytes()
+    assert new != old
+    outcomes = set()
+    for at in range(1, LIMIT):
+        path = tmp_path / f"{at}" / "sessions" / "sessions.json"
+        home = Home(tmp_path / f"{at}" / "state")
+        make_store(path)
+        transcripts = sessions_of(path)
+        code = run_child(lambda p=path, h=home, k=at: do_compact(p, h, make_disk(mode, k)))
+        assert path.read_bytes() in {old, new}
+        check_recovers_once(path, home)
+        outcomes.add((code, path.read_bytes() == new))
+        if path.read_bytes() == new:
+            (done,) = archive.list_actions(home, RealDisk())
+            archive.verify(home, RealDisk(), done.action.id)
+            do_restore(path, home, RealDisk())
+            assert json.loads(path.read_bytes()) == json.loads(old)
+        else:
+            assert archive.list_actions(home, RealDisk()) == ()
+            assert list(home.archives.glob("*")) == []
+            do_compact(path, home, RealDisk())
+            assert path.read_bytes() == new
+            do_restore(path, home, RealDisk())
+        assert sessions_of(path) == transcripts
+        if code == 0:
+            break
+    else:
+        pytest.fail("no end of effects")
+    failed = 9 if mode == KILL else 3
+    assert {(failed, False), (failed, True), (0, True)} <= outcomes
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_restore_interrupted_anywhere_loses_nothing(tmp_path: Path, mode: str) -> None:
+    for at in range(1, LIMIT):
+        path = tmp_path / f"{at}" / "sessions" / "sessions.json"
+        home = Home(tmp_path / f"{at}" / "state")
+        full = make_store(path)
+        transcripts = sessions_of(path)
+        do_compact(path, home, RealDisk())
+        compacted = path.read_bytes()
+        code = run_child(lambda p=path, h=home, k=at: do_restore(p, h, make_disk(mode, k)))
+        assert path.read_bytes() == compacted or json.loads(path.read_bytes()) == json.loads(full)
+        check_recovers_once(path, home)
+        compaction = archive.list_actions(home, RealDisk())[-1]
+        archive.verify(home, RealDisk(), compaction.action.id)
+        do_restore(path, home, RealDisk())
+        assert json.loads(path.read_bytes()) == json.loads(full)
+        assert sessions_of(path) == transcripts
+        if code == 0:
+            return
+    pytest.fail("no end of effects")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_salvage_interrupted_anywhere_loses_nothing(tmp_path: Path, mode: str) -> None:
+    for at in range(1, LIMIT):
+        path = tmp_path / f"{at}" / "sessions" / "sessions.json"
+        home = Home(tmp_path / f"{at}" / "state")
+        damaged = make_store(path)[:-40]
+        path.write_bytes(damaged)
+        code = run_child(lambda p=path, h=home, k=at: do_salvage(p, h, make_disk(mode, k)))
+        check_recovers_once(path, home)
+        kept = [p.read_bytes() for p in home.quarantine.glob("*")] if home.root.exists() else []
+        if path.read_bytes() == damaged:
+            assert kept == []
+            do_salvage(path, home, RealDisk())
+        else:
+            assert kept == [damaged]
+        assert set(json.loads(path.read_bytes())) == set(list(make_entries())[:-1])
+        (done,) = archive.list_actions(home, RealDisk())
+        restore(home, RealDisk(), action_id=done.action.id, apply=True, now_ms=NOW_MS + 1)
+        assert path.read_bytes() == damaged
+        if code == 0:
+            return
+    pytest.fail("no end of effects")
+
+
+@pytest.mark.parametrize("mode", [KILL, BROKEN_ONCE])
+def test_expiry_interrupted_anywhere_is_finished_or_never_happened(
+    tmp_path: Path, mode: str
+) -> None:
+    for at in range(1, LIMIT):
+        path = tmp_path / f"{at}" / "sessions" / "sessions.json"
+        home = Home(tmp_path / f"{at}" / "state")
+        make_store(path)
+        do_compact(path, home, RealDisk())
+        code = run_child(lambda p=path, h=home, k=at: do_expire(p, h, make_disk(mode, k)))
+        check_recovers_once(path, home)
+        known = archive.list_actions(home, RealDisk())
+        assert len(known) == len(list(home.archives.iterdir()))
+        for kept in known:
+            archive.verify(home, RealDisk(), kept.action.id)
+        if code == 0:
+            assert known == ()
+            return
+    pytest.fail("no end of effects")
+
+
+def test_recovery_killed_anywhere_is_recovered(tmp_path: Path) -> None:
+    """A machine that dies again while it recovers, at every pair of effects."""
+    for first in range(1, LIMIT):
+        for second in range(1, LIMIT):
+            path = tmp_path / f"{first}-{second}" / "sessions" / "sessions.json"
+            home = Home(tmp_path / f"{first}-{second}" / "state")
+            old = make_store(path)
+            done = run_child(lambda p=path, h=home, k=first: do_compact(p, h, FaultyDisk(k))) == 0
+            if done:
+                return
+            again = run_child(lambda h=home, k=second: recover(h, FaultyDisk(k)))
+            check_recovers_once(path, home)
+            if path.read_bytes() != old:
+                do_restore(path, home, RealDisk())
+                assert json.loads(path.read_bytes()) == json.loads(old)
+            if again == 0:
+                break
+
+
+def test_kill_at_a_random_moment_inside_a_rewrite(tmp_path: Path) -> None:
+    dice = random.Random(7)
+    filler = "x" * 4_000
+    entries = make_entries()
+    for n in range(2_500):
+        entries[run_key(f"many-{n}")] = make_entry(f"many-{n}", 99 * HOUR_MS, filler=filler)
+    path = tmp_path / "sessions" / "sessions.json"
+    home = Home(tmp_path / "state")
+    old = make_store(path, entries)
+    for _ in range(8):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                do_compact(path, home, RealDisk())
+            finally:
+                os._exit(0)
+        time.sleep(dice.uniform(0.0, 0.12))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        check_recovers_once(path, home)
+        if path.read_bytes() != old:
+            do_restore(path, home, RealDisk())
+        assert json.loads(path.read_bytes()) == entries
