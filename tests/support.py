@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tailflip.durable import RealDisk
 from tailflip.flow import Evidence, Gateway
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOW_MS = 1_770_000_000_000
 HOUR_MS = 3_600_000
@@ -30,7 +32,9 @@ def make_entries(old_runs: int = 3) -> dict[str, Any]:
     """A store of everyday shape: chats, a base entry, `old_runs` to expire, one fresh run."""
     entries: dict[str, Any] = {
         "agent:main:main": make_entry("main-1", 50 * HOUR_MS, note="grüß dich \u2028 \\ud83d"),
-        f"agent:main:cron:{JOB}": make_entry("run-0", HOUR_MS),
+        f"agent:main:cron:{JOB}": make_entry(
+            "run-0", HOUR_MS, skillsSnapshot={"prompt": "p" * 500, "skills": []}, label="mine"
+        ),
     }
     for n in range(old_runs):
         entries[run_key(f"run-{n}")] = make_entry(f"run-{n}", 60 * HOUR_MS, status="done", n=n)
