@@ -115,7 +115,7 @@ pub fn edits(input: &dyn ReadAt, entry: &Entry, verdict: Verdict) -> Result<Vec<
         ] {
             match member {
                 Some(member) => edits.push((member.value, value.to_string().into_bytes())),
-                None => text += &format!(",{separator}\"{name}\"{colon}{value}"),
+                None => text.extend([",", &separator, "\"", name, "\"", colon, &value.to_string()]),
             }
         }
         edits.push((status.value, text.into_bytes()));

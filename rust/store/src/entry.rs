@@ -159,6 +159,7 @@ const OVERRIDES: [&[u8]; 20] = [
     b"queueDrop",
 ];
 
+#[allow(clippy::struct_excessive_bools)] // four independent facts
 /// One entry of the store; strings are unescaped, and empty where absent or too long.
 #[derive(Debug, Default)]
 pub struct Entry {
@@ -340,7 +341,7 @@ pub struct Entries<T> {
     value_start: u64,
     ordinal: u32,
     previous_end: u64,
-    /// Members whose `next_start` is due.
+    /// Hash of the current member, if the pass wants it, and from where on it is due.
     hash: Option<Xxh3>,
     hash_from: Option<u64>,
 }
@@ -467,18 +468,20 @@ impl<T: EntryVisitor> Entries<T> {
 
     fn next_member_starts(&mut self, at: u64) {
         let previous = self.ordinal.wrapping_sub(1);
-        for slot in [
-            &mut self.entry.skills,
-            &mut self.entry.report,
-            &mut self.entry.status_member,
-            &mut self.entry.ended_member,
-            &mut self.entry.runtime_member,
-        ] {
-            if let Some(member) = slot {
-                if member.ordinal == previous {
-                    member.next_start = Some(at);
-                }
-            }
+        let entry = &mut self.entry;
+        let noted = [
+            &mut entry.skills,
+            &mut entry.report,
+            &mut entry.status_member,
+            &mut entry.ended_member,
+            &mut entry.runtime_member,
+        ];
+        for member in noted
+            .into_iter()
+            .flatten()
+            .filter(|member| member.ordinal == previous)
+        {
+            member.next_start = Some(at);
         }
     }
 }

@@ -379,10 +379,10 @@ mod tests {
                 let mut state = Unescape::default();
                 let mut text = Vec::new();
                 state.feed(&raw.as_bytes()[..cut], |bytes| {
-                    text.extend_from_slice(bytes)
+                    text.extend_from_slice(bytes);
                 });
                 state.feed(&raw.as_bytes()[cut..], |bytes| {
-                    text.extend_from_slice(bytes)
+                    text.extend_from_slice(bytes);
                 });
                 state.finish(|bytes| text.extend_from_slice(bytes));
                 assert_eq!(text, expected, "{raw} cut at {cut}");

@@ -375,7 +375,7 @@ impl Lexer {
             let before = self.state;
             let after = NEXT[usize::from(before)][usize::from(class)];
             if after == BAD {
-                return Err(self.refuse(before, class, block[at], offset));
+                return Err(Self::refuse(before, class, block[at], offset));
             }
             self.state = after;
             let outer = self.depth <= 2 && (self.depth < 2 || self.entry_is_object);
@@ -586,7 +586,7 @@ impl Lexer {
     }
 
     #[cold]
-    fn refuse(&self, state: u8, class: u8, byte: u8, offset: u64) -> Error {
+    fn refuse(state: u8, class: u8, byte: u8, offset: u64) -> Error {
         let kind = match state {
             DONE => Kind::Trailing,
             ROOT if class == T_OPEN_ARRAY || class == T_QUOTE => Kind::Root,

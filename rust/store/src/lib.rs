@@ -1,4 +1,4 @@
-//! Reads and rewrites OpenClaw session stores: one JSON object, key → entry, of any size.
+//! Reads and rewrites `OpenClaw` session stores: one JSON object, key → entry, of any size.
 //!
 //! # What is promised
 //!

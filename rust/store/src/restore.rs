@@ -106,39 +106,14 @@ pub fn restore<R: Read, W: Write>(
     control: &Control,
 ) -> Result<Numbers> {
     let mut numbers = Numbers::default();
-    let mut records = HashMap::new();
-    let mut reader = open_archive()?;
-    let mut selected = 0;
-    while let Some(header) = reader.next_header()? {
-        if !selection.has(&header) {
-            continue;
-        }
-        selected += 1;
-        if selected <= skip {
-            continue;
-        }
-        if records.len() == RESTORE_RECORDS {
-            numbers.more = true;
-            break;
-        }
-        numbers.handled += 1;
-        let mut hash = Xxh3::new();
-        each_member_byte(&mut reader, &header, |bytes| {
-            hash.update(bytes);
-            control.advance(0)
-        })?;
-        let left = header
-            .after
-            .as_deref()
-            .and_then(hex16)
-            .map(|d| (d, header.after_bytes));
-        let record = Record {
-            fate: Fate::Gone,
-            archived: hash.digest128(),
-            left,
-        };
-        records.insert(fingerprint(seed, header.key.as_bytes()), record);
-    }
+    let records = index_records(
+        &mut open_archive()?,
+        selection,
+        skip,
+        seed,
+        &mut numbers,
+        control,
+    )?;
 
     let match_up = Match {
         store,
@@ -165,7 +140,78 @@ pub fn restore<R: Read, W: Write>(
         None => "\n  ".to_owned(),
     };
 
-    let mut reader = open_archive()?;
+    append_records(
+        &mut open_archive()?,
+        selection,
+        skip,
+        seed,
+        &mut numbers,
+        &mut merge,
+        &separator,
+    )?;
+    if merge.first_start.is_none() && merge.output.entries > 0 {
+        merge.output.text(b"\n")?;
+    }
+    merge.output.copy_to(scanned.bytes)?;
+    numbers.entries = merge.output.entries;
+    (numbers.bytes, numbers.digest, numbers.kept_digest) = merge.output.finish()?;
+    Ok(numbers)
+}
+
+/// Reads the selected records of this call: what each holds.
+fn index_records<R: Read>(
+    reader: &mut Reader<R>,
+    selection: &Selection,
+    skip: u64,
+    seed: u64,
+    numbers: &mut Numbers,
+    control: &Control,
+) -> Result<HashMap<u64, Record>> {
+    let mut records = HashMap::new();
+    let mut selected = 0;
+    while let Some(header) = reader.next_header()? {
+        if !selection.has(&header) {
+            continue;
+        }
+        selected += 1;
+        if selected <= skip {
+            continue;
+        }
+        if records.len() == RESTORE_RECORDS {
+            numbers.more = true;
+            break;
+        }
+        numbers.handled += 1;
+        let mut hash = Xxh3::new();
+        each_member_byte(reader, &header, |bytes| {
+            hash.update(bytes);
+            control.advance(0)
+        })?;
+        let left = header
+            .after
+            .as_deref()
+            .and_then(hex16)
+            .map(|d| (d, header.after_bytes));
+        let record = Record {
+            fate: Fate::Gone,
+            archived: hash.digest128(),
+            left,
+        };
+        records.insert(fingerprint(seed, header.key.as_bytes()), record);
+    }
+    Ok(records)
+}
+
+/// Writes those of the same records that are gone, or as our edit left them.
+fn append_records<R: Read, W: Write>(
+    reader: &mut Reader<R>,
+    selection: &Selection,
+    skip: u64,
+    seed: u64,
+    numbers: &mut Numbers,
+    merge: &mut Merge<'_, W>,
+    separator: &str,
+) -> Result<()> {
     let mut passed = 0;
     while let Some(header) = reader.next_header()? {
         if !selection.has(&header) {
@@ -179,7 +225,8 @@ pub fn restore<R: Read, W: Write>(
             break;
         }
         let hash = fingerprint(seed, header.key.as_bytes());
-        match records
+        match merge
+            .records
             .get(&hash)
             .map(|record| (record.fate, record.archived))
         {
@@ -191,7 +238,7 @@ pub fn restore<R: Read, W: Write>(
                     merge.output.text(separator.as_bytes())?;
                 }
                 let output = &mut merge.output;
-                each_member_byte(&mut reader, &header, |bytes| output.text(bytes))?;
+                each_member_byte(reader, &header, |bytes| output.text(bytes))?;
                 merge.output.note_entry(archived);
                 if fate == Fate::Gone {
                     numbers.added += 1;
@@ -208,13 +255,7 @@ pub fn restore<R: Read, W: Write>(
             }
         }
     }
-    if merge.first_start.is_none() && merge.output.entries > 0 {
-        merge.output.text(b"\n")?;
-    }
-    merge.output.copy_to(scanned.bytes)?;
-    numbers.entries = merge.output.entries;
-    (numbers.bytes, numbers.digest, numbers.kept_digest) = merge.output.finish()?;
-    Ok(numbers)
+    Ok(())
 }
 
 /// Passes the member's bytes, without the separators that left with it, to `each`.

@@ -1,6 +1,14 @@
 //! The scanner against an independent parser: verdict, entry ranges and field ranges, with every
 //! kernel and at every chunking.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::pedantic,
+    dead_code,
+    missing_docs
+)]
+
 mod common;
 
 use common::{parse, Seen};
