@@ -18,8 +18,18 @@ use tailflip_store::{
     archive, evidence, io, policy, restore, rewrite, salvage, simd, survey, verify,
 };
 
-create_exception!(_native, StoreInvalid, PyException);
-create_exception!(_native, Cancelled, PyException);
+create_exception!(
+    _native,
+    StoreInvalid,
+    PyException,
+    "The store is not what it must be: (kind, offset)."
+);
+create_exception!(
+    _native,
+    Cancelled,
+    PyException,
+    "The call was cancelled; nothing was completed."
+);
 
 fn raise(error: Error) -> PyErr {
     match error {
@@ -319,6 +329,7 @@ fn restore_store(
 }
 
 #[pyfunction]
+#[allow(clippy::needless_pass_by_value)] // a Python list can only be taken by value
 fn referenced_sessions(
     py: Python<'_>,
     fd: RawFd,
