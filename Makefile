@@ -36,8 +36,16 @@ bench-memory: build
 peers: build $(VENV)/.bench
 	$(BIN)/python bench/peers.py
 
+# libFuzzer's instrumentation needs a nightly compiler, or a stable one told to act as such.
+FUZZ_SECONDS ?= 60
 fuzz:
-	cd rust/fuzz && cargo run --release -- 60
+	cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	for target in scanner laws; do \
+	  mkdir -p rust/fuzz/corpus/$$target && \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir rust/fuzz --sanitizer none $$target \
+	    rust/fuzz/corpus/$$target rust/fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -max_len=600 -verbosity=0 -print_final_stats=1 || exit 1; \
+	done
 
 build: $(VENV)/.built
 
