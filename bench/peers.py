@@ -119,8 +119,8 @@ def run_tailflip(bench: Bench, node: Path | None) -> Row:
         if ran.exit_code != 0:
             sys.exit(f"tailflip failed with exit {ran.exit_code}: {ran.stderr}")
         note(row, ran, state)
-    action = json.loads(ran.stdout)["stores"][0]["report"]["action_id"]
-    undone = measure.run(measure.tailflip("restore", action, "--all", "--apply"), env=env)
+    action = json.loads(ran.stdout)["reports"][0]["action_id"]
+    undone = measure.run(measure.tailflip("restore", action, "--apply"), env=env)
     same = json.loads(store_of(state).read_bytes()) == bench.original
     row.undo = f"one command; {'checked, equal' if same else 'NOT EQUAL'} ({undone.wall_s:.1f} s)"
     return row

@@ -1,8 +1,10 @@
 // The gateway's own store library as a busy writer beside a compaction.
 //
-//   node update_loop.mjs LIBRARY STORE loop SECONDS   many small updates, then a JSON line of them
+//   node update_loop.mjs LIBRARY STORE loop SECONDS   many small updates, then a JSON line
 //   node update_loop.mjs LIBRARY STORE hold SECONDS   one update that keeps the lock that long
 //
+// Update number N adds a chat and a run whose keys end in N; the last line is
+// {"updates": how many were acknowledged, "failed": [why the others were not]}.
 // `hold` prints "locked" once it has the lock, so that the test knows when to start.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,13 +14,12 @@ const [library, store, mode, seconds] = process.argv.slice(2);
 const { updateSessionStore } = await import(pathToFileURL(library));
 const DAY = 86_400_000;
 const main = "agent:main:main";
-const updates = [];
+let updates = 0;
 const failed = [];
 
 async function update(number, hold) {
-  const id = randomUUID();
   const chat = `agent:main:telegram:direct:${number}`;
-  const run = `agent:main:cron:00000000-0000-4000-8000-000000000000:run:${id}`;
+  const run = `agent:main:cron:update-loop:run:${number}`;
   try {
     await updateSessionStore(store, async (sessions) => {
       if (hold) {
@@ -29,9 +30,9 @@ async function update(number, hold) {
       // so that every compaction has something to remove.
       sessions[main].counter = (sessions[main].counter ?? 0) + 1;
       sessions[chat] = { sessionId: randomUUID(), updatedAt: Date.now() };
-      sessions[run] = { sessionId: id, updatedAt: Date.now() - 3 * DAY };
+      sessions[run] = { sessionId: randomUUID(), updatedAt: Date.now() - 3 * DAY };
     });
-    updates.push({ chat, run });
+    updates += 1;
   } catch (error) {
     failed.push(String(error));
   }
