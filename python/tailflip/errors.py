@@ -10,6 +10,8 @@
     ├── TryLater         75  lock held, gateway running, store changed under us (retry helps)
     ├── NoPermission     77  permission
     └── ConfigInvalid    78  configuration: key path, rule, value found
+
+Only `TryLater` can be cured by trying again.
 """
 
 from __future__ import annotations
