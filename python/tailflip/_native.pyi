@@ -7,19 +7,37 @@ position, and returns a JSON text whose model is named in its docstring
 what they must be), `OSError` (with errno) or `Cancelled`.
 """
 
-from typing import final
+from typing import Self, final
 
-class StoreInvalid(Exception):  # noqa: N818
+__all__ = [
+    "ArchiveReader",
+    "Cancelled",
+    "Control",
+    "Evidence",
+    "Policy",
+    "StoreInvalid",
+    "Survey",
+    "archive_verify",
+    "features",
+    "referenced_sessions",
+    "restore",
+    "rewrite",
+    "salvage",
+    "survey",
+    "verify",
+]
+
+class StoreInvalid(Exception):
     """The store is not what it must be. `args` is (kind: str, offset_bytes: int)."""
 
-class Cancelled(Exception):  # noqa: N818
+class Cancelled(Exception):
     """`Control.cancel` was called; nothing was completed."""
 
 @final
 class Control:
     """Progress and cancellation, shared with a running call from another thread."""
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Self: ...
     def cancel(self) -> None: ...
     @property
     def done_bytes(self) -> int: ...
@@ -28,7 +46,7 @@ class Control:
 class Evidence:
     """What is known about single entries; bounded, so `add_*` may say no."""
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Self: ...
     def add_over(self, key: str, status: str, ended_at_ms: int, runtime_ms: int) -> bool:
         """Record that the run under `key` ended; False when the table is full (65,536)."""
 
@@ -45,8 +63,8 @@ class Evidence:
 class Policy:
     """The compiled policy; `None` turns a rule off. Times in ms since the epoch."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         now_ms: int,
         slim_runs: bool,
@@ -58,7 +76,7 @@ class Policy:
         cap_per_job: int | None,
         cap_total: int | None,
         owner_died_before_ms: int | None,
-    ) -> None: ...
+    ) -> Self: ...
 
 @final
 class Survey:
@@ -105,7 +123,7 @@ def archive_verify(fd: int, control: Control) -> str:
 class ArchiveReader:
     """Streams the header lines of an archive."""
 
-    def __init__(self, fd: int) -> None: ...
+    def __new__(cls, fd: int) -> Self: ...
     def next_headers(self, limit: int) -> list[str]:
         """Return up to `limit` headers (texts of `flow.RecordHeader`); empty at the end."""
 
