@@ -32,14 +32,14 @@ def make_entries(old_runs: int = 3) -> dict[str, Any]:
     """A store of everyday shape: chats, a base entry, `old_runs` to expire, one fresh run."""
     entries: dict[str, Any] = {
         "agent:main:main": make_entry("main-1", 50 * HOUR_MS, note="grüß dich \u2028 \\ud83d"),
-        f"agent:main:cron:{JOB}": make_entry(
-            "run-0", HOUR_MS, skillsSnapshot={"prompt": "p" * 500, "skills": []}, label="mine"
-        ),
+        f"agent:main:cron:{JOB}": make_entry("run-0", HOUR_MS),
     }
     for n in range(old_runs):
         entries[run_key(f"run-{n}")] = make_entry(f"run-{n}", 60 * HOUR_MS, status="done", n=n)
     entries["agent:main:direct:peer"] = make_entry("direct-1", 90 * HOUR_MS, unknown=[1, {}])
-    entries[run_key("fresh")] = make_entry("fresh", HOUR_MS // 2, status="done")
+    entries[run_key("fresh")] = make_entry(
+        "fresh", HOUR_MS // 2, status="done", skillsSnapshot={"prompt": "p" * 500}, label="mine"
+    )
     return entries
 
 

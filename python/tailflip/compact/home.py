@@ -81,7 +81,7 @@ class Home:
                     disk.fsync_dir(path.parent)
             except FileExistsError:
                 if not path.is_dir():
-                    raise CannotCreate(f"not a directory: {path}") from None
+                    raise CannotCreate(f"not a directory: {path}; nothing was changed") from None
             except OSError as e:
                 raise CannotCreate(
                     f"cannot create state directory {path}: {e.strerror}; nothing was changed",

@@ -43,7 +43,8 @@ def find_refusals(store_path: Path) -> tuple[TailflipError, ...]:
     except RuntimeError:  # how Python before 3.13 reports a loop
         return (StoreInvalid(f"symbolic links of the store form a loop: {store_path}"),)
     except OSError as e:
-        return (explain_os_error(store_path, e),)
+        # Named by the path that was given: a dangling link's target tells nobody which store.
+        return (explain_os_error(store_path, OSError(e.errno, e.strerror)),)
     found: list[TailflipError] = []
     if not stat.S_ISREG(info.st_mode):
         kind = describe_type(info.st_mode)

@@ -83,7 +83,8 @@ def plan_salvage(store: Store, on_progress: Progress | None = None) -> SalvagePl
         )
         paths = [real, *backups] if os.path.lexists(real) else backups
         found = [c for p in paths if (c := _measure(p, on_progress)) is not None]
-    if not found:
+    # An empty file may become an empty store. Bytes that we only cannot read may not.
+    if not any(c.written.entries or c.damage is None or not c.size_bytes for c in found):
         raise StoreInvalid(
             f"nothing can be salvaged: {path}; bytes intact",
             hint="look for a backup of your own; keep the gateway stopped until then",

@@ -1,12 +1,14 @@
 //! Takes every complete entry out of a damaged store.
 
 use crate::entry::{Entries, Entry, EntryVisitor};
-use crate::error::{Error, Result};
-use crate::io::{scan, Control, ReadAt};
+use crate::error::{Error, Kind, Result};
+use crate::io::{read_full, scan, Control, ReadAt};
 use crate::lex::Chunk;
 use crate::rewrite::Output;
 use serde::Serialize;
-use std::io::Write;
+use std::io::{self, Write};
+
+const BOM: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
 /// What can be had of a damaged store; serialises to what Python reads.
 #[derive(Debug, Serialize)]
@@ -29,6 +31,8 @@ pub struct Numbers {
 
 /// Writes `{`, every complete entry up to the damage with what separates them, and `}`.
 ///
+/// A byte order mark is damage that costs nothing: what follows it is read as usual.
+///
 /// # Errors
 ///
 /// `Io`, `Cancelled`. Damage is not an error here, but what is sought.
@@ -38,14 +42,21 @@ pub fn salvage<W: Write>(
     out: W,
     control: &Control,
 ) -> Result<Numbers> {
+    let mut start = [0; BOM.len()];
+    let skip = match read_full(input, &mut start, 0)? {
+        3 if start == BOM => 3,
+        _ => 0,
+    };
+    let input: &dyn ReadAt = &After { input, skip };
     let find = Find {
         last_end: 0,
         output: Output::new(input, out),
     };
     let mut entries = Entries::new(find, 0, true);
     let (damage, offset) = match scan(input, control, &mut entries) {
+        Ok(_) if skip > 0 => (Kind::Bom.name(), 0),
         Ok(_) => ("none", input_bytes),
-        Err(Error::Invalid { kind, offset }) => (kind.name(), offset),
+        Err(Error::Invalid { kind, offset }) => (kind.name(), offset + skip),
         Err(other) => return Err(other),
     };
     let Find {
@@ -67,8 +78,20 @@ pub fn salvage<W: Write>(
         kept_digest,
         damage: damage.to_owned(),
         offset,
-        lost_bytes: input_bytes.saturating_sub(last_end),
+        lost_bytes: input_bytes.saturating_sub(skip + last_end),
     })
+}
+
+/// The input without its first `skip` bytes.
+struct After<'a> {
+    input: &'a dyn ReadAt,
+    skip: u64,
+}
+
+impl ReadAt for After<'_> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.input.read_at(buffer, offset + self.skip)
+    }
 }
 
 struct Find<'a, W: Write> {

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support import NOW_MS, format_store, make_entries, make_store, split_members
+from tailflip.compact.restore import restore
+from tailflip.compact.salvage import apply_salvage, plan_salvage
+from tailflip.durable import RealDisk
+from tailflip.errors import StoreInvalid, TryLater, Usage
+from tailflip.flow import Store
+
+if TYPE_CHECKING:
+    from tailflip.compact.home import Home
+
+DISK = RealDisk()
+
+
+def test_every_complete_entry_before_the_damage_survives(store_path: Path, home: Home) -> None:
+    whole = make_store(store_path)
+    members = split_members(whole)
+    for cut in range(1, len(whole) - 2, 97):
+        damaged = whole[:cut]
+        store_path.write_bytes(damaged)
+        text = damaged.decode(errors="ignore")
+        complete = [k for k, raw in members if raw in text]
+        if not complete:
+            continue
+        plan = plan_salvage(Store(store_path, None))
+        assert store_path.read_bytes() == damaged
+        assert plan.best.written.entries == len(complete)
+        report = apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS)
+        new = split_members(store_path.read_bytes())
+        assert new == members[: len(complete)]
+        assert home.quarantined(report.action_id).read_bytes() == damaged
+
+
+def test_a_backup_that_holds_more_is_preferred_and_shown(store_path: Path, home: Home) -> None:
+    whole = make_store(store_path)
+    store_path.write_bytes(whole[:300])
+    backup = store_path.with_name("sessions.json.bak.1770000000000")
+    backup.write_bytes(whole)
+    store_path.with_name("sessions.json.bak.9").write_bytes(b"{}")
+    plan = plan_salvage(Store(store_path, None))
+    assert [c.path.name for c in plan.candidates] == [
+        "sessions.json",
+        "sessions.json.bak.1770000000000",
+        "sessions.json.bak.9",
+    ]
+    assert plan.best.path == backup
+    apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS)
+    assert store_path.read_bytes() == whole == backup.read_bytes()
+
+
+def test_the_user_may_choose_otherwise(store_path: Path, home: Home) -> None:
+    whole = make_store(store_path)
+    store_path.write_bytes(whole[:-30])
+    backup = store_path.with_name("sessions.json.bak.1")
+    backup.write_bytes(b'{"only": {}}')
+    plan = plan_salvage(Store(store_path, None))
+    apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS, source=backup)
+    assert store_path.read_bytes() == b'{"only": {}}'
+    with pytest.raises(Usage):
+        apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS, source=Path("/etc/passwd"))
+
+
+def test_a_store_that_vanished_comes_back_from_its_backup(store_path: Path, home: Home) -> None:
+    """The gateway renames a big store away and then writes nothing: all chats seem gone."""
+    whole = make_store(store_path)
+    store_path.rename(store_path.with_name("sessions.json.bak.1770000000000"))
+    report = apply_salvage(
+        plan_salvage(Store(store_path, None)), home=home, disk=DISK, now_ms=NOW_MS
+    )
+    assert store_path.read_bytes() == whole
+    assert report.undo is None
+    with pytest.raises(Usage, match="no store before"):
+        restore(home, DISK, action_id=report.action_id, apply=True, now_ms=NOW_MS)
+
+
+def test_a_sound_store_is_not_salvaged(store_path: Path, home: Home) -> None:
+    whole = make_store(store_path)
+    plan = plan_salvage(Store(store_path, None))
+    with pytest.raises(TryLater, match="not the one that was looked at"):
+        apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS)
+    assert store_path.read_bytes() == whole
+
+
+def test_undo_gives_the_damaged_bytes_back_but_not_over_newer_work(
+    store_path: Path, home: Home
+) -> None:
+    damaged = make_store(store_path)[:-30]
+    store_path.write_bytes(damaged)
+    report = apply_salvage(
+        plan_salvage(Store(store_path, None)), home=home, disk=DISK, now_ms=NOW_MS
+    )
+    salvaged = store_path.read_bytes()
+    newer = format_store(make_entries(old_runs=1))
+    store_path.write_bytes(newer)
+    with pytest.raises(TryLater, match="written to since"):
+        restore(home, DISK, action_id=report.action_id, apply=True, now_ms=NOW_MS + 1)
+    assert store_path.read_bytes() == newer
+    store_path.write_bytes(salvaged)
+    restore(home, DISK, action_id=report.action_id, apply=True, now_ms=NOW_MS + 1)
+    assert store_path.read_bytes() == damaged
+    assert len(list(home.quarantine.iterdir())) == 2
+
+
+def test_what_changed_since_the_plan_is_looked_at_again(store_path: Path, home: Home) -> None:
+    whole = make_store(store_path)
+    store_path.write_bytes(whole[:-30])
+    plan = plan_salvage(Store(store_path, None))
+    store_path.write_bytes(whole)
+    with pytest.raises(TryLater):
+        apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS)
+    assert store_path.read_bytes() == whole
+
+
+def test_a_byte_order_mark_costs_nothing(store_path: Path, home: Home) -> None:
+    whole = make_store(store_path)
+    store_path.write_bytes(b"\xef\xbb\xbf" + whole)
+    apply_salvage(plan_salvage(Store(store_path, None)), home=home, disk=DISK, now_ms=NOW_MS)
+    assert json.loads(store_path.read_bytes()) == make_entries()
+
+
+def test_garbage_is_not_replaced_by_an_empty_store(store_path: Path) -> None:
+    make_store(store_path)
+    store_path.write_bytes(b"\0" * 5_000)
+    with pytest.raises(StoreInvalid, match="nothing can be salvaged"):
+        plan_salvage(Store(store_path, None))
