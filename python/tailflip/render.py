@@ -42,6 +42,7 @@ _WHAT_RULES_DO = {
     Rule.CAP_TOTAL: "remove the oldest runs of all",
     Rule.NAMED: "remove what was named",
 }
+_CLOSE = 0.8  # of the limit: what else a gateway does takes the rest
 _SHOWN_FIELDS = 6
 _SHOWN_JOBS = 20
 _FIRST_STATUSES = ("running", "done", "failed")
@@ -82,16 +83,18 @@ def format_store(store: Store) -> str:
     return escape(f"{store.path} (agent {store.agent_id})" if store.agent_id else store.path)
 
 
-def format_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "  ") -> str:
-    """Align columns: the first to the left, all others to the right; never wraps."""
+def format_table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "  ", left: int = 1
+) -> str:
+    """Align columns: the first `left` to the left, all others to the right; never wraps."""
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     lines = []
     for row in (head, *rows):
-        first, *others = (
-            cell.ljust(width) if i == 0 else cell.rjust(width)
+        cells = (
+            cell.ljust(width) if i < left else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
-        lines.append((indent + "  ".join((first, *others))).rstrip())
+        lines.append((indent + "  ".join(cells)).rstrip())
     return "\n".join(lines)
 
 
@@ -170,9 +173,13 @@ def format_forecast(forecast: Forecast) -> str:
     """Say what loading takes, what there is, and what follows from it."""
     need = f"about {format_bytes(forecast.heap_bytes)} of heap to load"
     if forecast.limit_bytes is None:
-        return f"{need}; the gateway's limit is not known ({escape(forecast.source)})"
+        return f"{need}; its limit is {escape(forecast.source)}"
     have = f"the limit is {format_bytes(forecast.limit_bytes)} ({escape(forecast.source)})"
-    verdict = "it will not fit" if forecast.over else "it fits"
+    if forecast.over:
+        verdict = "it will not fit"
+    else:
+        is_close = forecast.heap_bytes > forecast.limit_bytes * _CLOSE
+        verdict = "it only just fits" if is_close else "it fits"
     return f"{need}; {have}: {verdict}"
 
 
@@ -222,7 +229,7 @@ def format_report(report: Report) -> str:
     lines = [f"{escape(report.store)}: {report.kind} done {times}", f"  {change}"]
     if report.archive:
         size = format_bytes(report.archive_bytes)
-        lines.append(f"  kept: {escape(report.archive)} ({size})")
+        lines.append(f"  archive: {escape(report.archive)} ({size})")
     if report.transcripts:
         lines.append(f"  {format_count(report.transcripts)} transcripts set aside as .deleted")
     lines += [f"  warning: {escape(warning)}" for warning in report.warnings]

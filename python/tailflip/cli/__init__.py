@@ -71,13 +71,13 @@ def main() -> NoReturn:
 
 def run(argv: list[str]) -> int:
     """Run one command line; every error becomes one line, a hint and an exit code."""
+    code = _INTERRUPTED
     try:
-        code = app(args=argv or ["--help"], prog_name="tailflip", standalone_mode=False)
+        code = app(args=argv or ["--help"], prog_name="tailflip", standalone_mode=False) or 0
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
-        print("error: interrupted; every store is wholly old or wholly new", file=sys.stderr)
-        return _INTERRUPTED
-    except BrokenPipeError:
+        pass
+    except (BrokenPipeError, SystemExit):  # typer turns the former into the latter
         # The reader went away. Python would complain once more while it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
@@ -87,7 +87,9 @@ def run(argv: list[str]) -> int:
         error = _explain(e, argv)
         print(format_error(error), file=sys.stderr)
         return error.exit_code
-    return int(code or 0)
+    if code == _INTERRUPTED:
+        print("error: interrupted; every store is wholly old or wholly new", file=sys.stderr)
+    return int(code)
 
 
 def _explain(error: Exception, argv: list[str]) -> TailflipError:
@@ -102,11 +104,12 @@ def _explain(error: Exception, argv: list[str]) -> TailflipError:
 
 
 def _explain_refusal(error: Exception, argv: list[str]) -> TailflipError:
-    message = str(getattr(error, "message", error)).strip().rstrip(".")
+    format_message = getattr(error, "format_message", error.__str__)
+    message = str(format_message()).strip().rstrip(".")
     message = message[:1].lower() + message[1:]
     names = {info.name for info in app.registered_commands}
     verb = f"{argv[0]} " if argv and argv[0] in names | {"archive"} else ""
-    return Usage(message or "no command", hint=f"see `tailflip {verb}--help`")
+    return Usage(message, hint=f"see `tailflip {verb}--help`")
 
 
 def _explain_bug(error: Exception) -> TailflipError:

@@ -38,7 +38,7 @@ def list_(as_json: AsJson = False) -> None:
         print(to_json(actions))
     elif actions:
         head = ["action", "kind", "when", "removed or changed", "archive", "store"]
-        print(format_table(head, [_row(each) for each in actions], indent=""))
+        print(format_table(head, [_row(each) for each in actions], indent="", left=3))
     else:
         print(f"nothing archived in {escape(home.root)}", file=sys.stderr)
 

@@ -47,6 +47,7 @@ def check(
     Changes nothing.
     """
     scene = look(stores, state_dir, profile, agent)
+    limit_bytes, source = scene.find_heap_limit(heap_limit)
     installation = scene.installation
     policy = Policy(retention_ms=installation.retention_ms)
     with show_progress() as on_progress:
@@ -57,7 +58,6 @@ def check(
 
         observed_stores = observe_all((*scene.stores, *scene.missing), measure, scene.now_ms)
     sizes = [each.size_bytes or 0 for each in observed_stores]
-    limit_bytes, source = scene.find_heap_limit(heap_limit)
     prediction = forecast(
         [*sizes, scene.others_bytes],
         any(each.numbers.wide for each in observed_stores if each.numbers is not None),

@@ -43,7 +43,7 @@ from tailflip.render import (
     format_table,
     to_json,
 )
-from tailflip.units import format_bytes, format_count, format_time
+from tailflip.units import format_bytes, format_count, format_span, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from tailflip.flow import Evidence, Report, Store
     from tailflip.native import Surveyed
     from tailflip.plan.planner import Plan
+
+_SALVAGE_HINT = "--apply sets it aside whole and salvages it; do not start the gateway before"
 
 
 @dataclass
@@ -136,6 +138,7 @@ def compact(
     unknown stay, byte for byte. What goes is archived first. A damaged store is salvaged.
     """
     scene = look(stores, state_dir, profile, agent)
+    limit_bytes, source = scene.find_heap_limit(heap_limit)
     policy = Policy(
         slim=not no_slim,
         retire=not no_retire,
@@ -157,7 +160,6 @@ def compact(
         _survey_all(job)
         if apply:
             _salvage_all(job)
-        limit_bytes, source = scene.find_heap_limit(heap_limit)
         plan = plan_stores(
             tuple(job.surveyed),
             policy,
@@ -195,10 +197,12 @@ def _survey_all(job: _Job) -> None:
         with job.keeping_error(store):
             try:
                 found = job.survey(store, job.policy)
-            except StoreInvalid:
+            except StoreInvalid as e:
                 if store.path.is_file() or not os.path.lexists(store.path):
                     _look_for_salvage(job, store)
-                raise
+                if store not in job.damaged:
+                    raise
+                raise StoreInvalid(e.message, hint=_SALVAGE_HINT) from e
             refuse_duplicates(found, store.path)
             job.surveyed[store] = found
     for store in job.scene.missing:
@@ -276,7 +280,9 @@ def _print_all(job: _Job, plan: Plan, *, applied: bool) -> None:
 
 
 def _print_forecast(job: _Job, plan: Plan) -> None:
-    print(f"before:  {format_forecast(plan.before)}")
+    print(f"policy:  {_format_policy(plan.policy)}")
+    if any(surveyed.numbers.rules for surveyed in plan.surveyed.values()):
+        print(f"before:  {format_forecast(plan.before)}")
     print(f"after:   {format_forecast(plan.after)}")
     print(f"gateway: {format_gateway(job.scene.gateway)}")
     if plan.pressure:
@@ -285,6 +291,19 @@ def _print_forecast(job: _Job, plan: Plan) -> None:
         print("even so it will not fit; what remains is protected. By kind, before:")
         for surveyed in plan.surveyed.values():
             print(format_kinds(surveyed.numbers))
+
+
+def _format_policy(policy: Policy) -> str:
+    keep, live = policy.retention_ms, policy.max_lifetime_ms
+    parts = [
+        "finished runs are kept for ever" if keep is None else f"runs kept {format_span(keep)}",
+        "no longest life" if live is None else f"longest life without a sign {format_span(live)}",
+    ]
+    if policy.cap_per_job is not None:
+        parts.append(f"{format_count(policy.cap_per_job)} runs of a job")
+    if policy.cap_total is not None:
+        parts.append(f"{format_count(policy.cap_total)} runs in all")
+    return ", ".join(parts)
 
 
 def _format_salvage(plan: SalvagePlan) -> str:

@@ -10,17 +10,25 @@ import typer
 
 from tailflip import clock
 from tailflip.cli.progress import show_progress
-from tailflip.cli.scene import Apply, AsJson, OneStore  # noqa: TC001 - typer reads them
+from tailflip.cli.scene import (  # noqa: TC001 - typer reads them
+    Apply,
+    AsJson,
+    OneStore,
+    StateDir,
+)
 from tailflip.compact.home import Home
 from tailflip.compact.ledger import Ledger
 from tailflip.compact.recovery import recover
 from tailflip.compact.restore import restore as put_back
 from tailflip.durable import RealDisk
-from tailflip.errors import Usage
+from tailflip.errors import TailflipError, Usage
+from tailflip.observe.installation import locate, read_job_names
 from tailflip.render import escape, format_report, to_json
 from tailflip.units import format_count
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tailflip.compact.restore import RestoreOutcome
 
 _SHOWN_CONFLICTS = 10
@@ -40,12 +48,13 @@ def restore(
     apply: Apply = False,
     job: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help="All archived runs of this cron job; repeatable."),
+        typer.Option(metavar="ID|NAME", help="All archived runs of this cron job; repeatable."),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="All entries: of the action, or of all actions.")
     ] = False,
     store: OneStore = None,
+    state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Put archived entries back, byte for byte. Prints what would happen; --apply does it.
@@ -69,7 +78,7 @@ def restore(
             disk,
             action_id=actions[0] if actions else None,
             keys=keys,
-            jobs=job or (),
+            jobs=_find_job_ids(job or [], state_dir),
             everything=everything,
             store=store,
             apply=apply,
@@ -80,6 +89,21 @@ def restore(
         print(to_json(outcome))
     else:
         print(_format_outcome(outcome, applied=apply))
+
+
+def _find_job_ids(named: list[str], state_dir: Path | None) -> list[str]:
+    """Take jobs by the names that `inspect` shows, too; what is no name is an id."""
+    if not named:
+        return []
+    try:
+        names = read_job_names(locate(os.environ, state_dir=state_dir).cron_store)
+    except TailflipError:
+        return named  # an archive can be restored where no installation is left
+    return [
+        job_id
+        for word in named
+        for job_id in ([i for i, name in names.items() if name == word] or [word])
+    ]
 
 
 def _format_outcome(outcome: RestoreOutcome, *, applied: bool) -> str:

@@ -1,0 +1,338 @@
+"""argv -> exit code, stdout, stderr; on the incident in small."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tailflip import cli
+
+HEALTHY = [
+    # argv, exit code, stdout, stderr
+    (["--version"], 0, r"^tailflip \d+\.\d+\.\d+ \(\w+ .*\)$", r"^$"),
+    ([], 0, r"Exit codes: 0 done", r"^$"),
+    (["--help"], 0, r"Exit codes: 0 done", r"^$"),
+    (["compact", "--help"], 0, r"(?s)--cap-per-job.*Exit codes:", r"^$"),
+    (["inspect"], 0, r"(?s)morning-sleep-report .*rapid retry.*skillsSnapshot.*forecast:", r"^$"),
+    (["inspect", "--agent", "MAIN"], 0, r"agent main", r"^$"),
+    (["inspect", "--heap-limit", "200mb"], 0, r"limit is 209\.7 MB .*it will not fit", r"^$"),
+    (["inspect", "--heap-limit", "16gb"], 0, r"it fits", r"^$"),
+    (["check"], 1, r"(?s)\[runs-stuck\].*not running", r"^$"),
+    (["compact"], 0, r"(?s) -> .*force-expire.*nothing was changed; add --apply", r"^$"),
+    (["compact", "--cap-total", "3"], 0, r"cap-total", r"^$"),
+    (["compact", "--heap-limit", "190mb"], 0, r"(?s)beyond hygiene.*even so it will not fit", r""),
+    (["archive", "list"], 0, r"^$", r"nothing archived"),
+    (["archive", "expire", "--older-than", "30d"], 0, r"^$", r"no archive is that old"),
+    # bad arguments
+    (["frobnicate"], 64, r"^$", r"^error: no such command.*\nhint: see `tailflip --help`$"),
+    (["inspect", "--frob"], 64, r"^$", r"^error: no such option.*\nhint: see `tailflip inspect"),
+    (["archive"], 64, r"^$", r"^error: missing command\nhint: see `tailflip archive --help`$"),
+    (["archive", "show"], 64, r"^$", r"^error: missing argument.*\nhint:"),
+    (["archive", "show", "nope"], 64, r"^$", r"^error: no such action: nope\nhint:"),
+    (["archive", "verify", "nope"], 64, r"^$", r"^error: no such action: nope\nhint:"),
+    (["archive", "expire", "--older-than", "soon"], 64, r"^$", r"^error: --older-than"),
+    (["restore"], 64, r"^$", r"^error: nothing to restore was named\nhint:"),
+    (["restore", "agent:main:never"], 64, r"^$", r"^error: no archive holds that\nhint:"),
+    (["restore", "--all", "some:key"], 64, r"^$", r"^error: --all leaves nothing"),
+    (["inspect", "--agent", "nobody"], 64, r"^$", r"^error: no store of agent nobody.*\n.*main"),
+    (["inspect", "--agent", "main", "x.json"], 64, r"^$", r"^error: give either paths"),
+    (["inspect", "--heap-limit", "big"], 64, r"^$", r"^error: --heap-limit is not a size.*\nhint:"),
+    (["compact", "--retention", "-1h"], 64, r"^$", r"^error: --retention is not.*\nhint:"),
+    (["compact", "--max-lifetime", "x"], 64, r"^$", r"^error: --max-lifetime is not.*\nhint:"),
+    (["compact", "--cap-per-job", "0"], 64, r"^$", r"^error: invalid value.*\nhint:"),
+    (["compact", "--profile", "../x"], 64, r"^$", r"^error: profile name is not valid"),
+    (["compact", "--state-dir", "/nonexistent"], 73, r"^$", r"^error: no state directory.*\nhint:"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("argv", "code", "out", "err"), HEALTHY, ids=lambda v: str(v)[:40])
+def test_argv_to_code_and_text(place, argv, code, out, err):
+    """None of these changes a byte, whatever it says."""
+    data = place.fill()
+    found = place.run(*argv)
+    assert found[0] == code, found
+    assert re.search(out, found[1].strip()), found[1]
+    assert re.search(err, found[2].strip()), found[2]
+    assert place.store.read_bytes() == data
+    assert place.list_litter() == []
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["inspect"], ["check"], ["compact"], ["compact", "--apply"], ["archive", "list"]],
+    ids=" ".join,
+)
+def test_json_on_every_verb_is_one_document_on_stdout(place, argv):
+    place.fill()
+    _, out, err = place.run(*argv, "--json")
+    assert isinstance(json.loads(out), dict | list)
+    assert err == ""
+
+
+def test_compact_then_undo_by_the_printed_command(place):
+    data = place.fill()
+    code, out, err = place.run("compact", "--apply")
+    assert (code, err) == (0, "")
+    small = place.store.read_bytes()
+    assert len(small) < len(data) / 2
+    undo = re.search(r"undo: tailflip (restore \S+ --apply)", out)
+    assert undo
+    code, out, _ = place.run(*undo[1].split())
+    assert code == 0
+    assert "come back" in out
+    assert json.loads(place.store.read_bytes()) == json.loads(data)
+    code, out, _ = place.run(*undo[1].split())
+    assert (code, "nothing to do" in out) == (0, True)
+
+
+def test_a_plan_after_doing_it_has_nothing_to_do(place):
+    place.fill()
+    assert place.run("compact", "--apply")[0] == 0
+    code, out, _ = place.run("compact")
+    assert code == 0
+    assert "nothing to do" in out
+    assert "--apply" not in out
+
+
+def test_restore_puts_back_one_job_by_its_name(place):
+    data = json.loads(place.fill())
+    place.run("compact", "--apply")
+    code, out, _ = place.run("restore", "--job", "git-backup-night", "--apply", "--json")
+    assert code == 0
+    job_id = next(
+        job["id"]
+        for job in json.loads((place.state / "cron" / "jobs.json").read_bytes())["jobs"]
+        if job["name"] == "git-backup-night"
+    )
+    wanted = {key: entry for key, entry in data.items() if f":cron:{job_id}:run:" in key}
+    now = json.loads(place.store.read_bytes())
+    assert json.loads(out)["added"] + json.loads(out)["replaced"] == len(wanted)
+    assert {key: now[key] for key in wanted} == wanted
+    assert len(now) < len(data)
+
+
+def test_restore_reports_a_key_that_lives_again_and_leaves_it(place):
+    place.fill()
+    place.run("compact", "--apply")
+    _, out, _ = place.run("archive", "list", "--json")
+    action = json.loads(out)[0]["action"]["id"]
+    _, out, _ = place.run("archive", "show", action, "--json")
+    headers = [json.loads(line) for line in out.splitlines()[1:]]
+    key = next(header["key"] for header in headers if header["after"] is None)
+    entries = json.loads(place.store.read_bytes())
+    place.put(json.dumps(entries | {key: {"sessionId": "new"}}, indent=2).encode())
+    code, out, _ = place.run("restore", key, "--apply")
+    assert code == 0
+    assert "live again" in out
+    assert key in out
+    assert json.loads(place.store.read_bytes())[key] == {"sessionId": "new"}
+
+
+def test_archive_show_verify_and_expire(place):
+    place.fill()
+    place.run("compact", "--apply")
+    _, out, _ = place.run("archive", "list", "--json")
+    action = json.loads(out)[0]["action"]["id"]
+    assert place.run("archive", "verify", action)[0] == 0
+    assert "force-expire" in place.run("archive", "show", action)[1]
+    records = place.home / "archive" / action / "records.zst"
+    damaged = bytearray(records.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    records.write_bytes(damaged)
+    code, _, err = place.run("archive", "verify", action)
+    assert code == 65
+    assert err.startswith("error: archive is")
+    time.sleep(0.002)
+    assert action in place.run("archive", "expire", "--older-than", "0ms")[1]
+    assert records.exists()
+    assert place.run("archive", "expire", "--older-than", "0ms", "--apply")[0] == 0
+    assert not records.exists()
+    assert place.run("restore", action)[0] == 64
+
+
+def test_drop_key_removes_even_a_chat(place):
+    place.fill()
+    code, out, _ = place.run("compact", "--drop-key", "agent:main:main", "--apply")
+    assert (code, "named" in out) == (0, True)
+    assert "agent:main:main" not in json.loads(place.store.read_bytes())
+
+
+def test_rules_can_be_turned_off_one_by_one(place):
+    data = place.fill()
+    flags = ("--no-slim", "--no-retire", "--no-single-flight", "--retention", "false")
+    code, out, _ = place.run("compact", *flags, "--max-lifetime", "false", "--apply")
+    assert (code, "nothing to do" in out) == (0, True)
+    assert place.store.read_bytes() == data
+
+
+def test_retention_comes_from_openclaws_own_configuration(place):
+    place.fill()
+    config = place.state / "openclaw.json"
+    config.write_text("{ cron: { sessionRetention: false }, } // JSON5")
+    _, out, _ = place.run("compact", "--json")
+    assert json.loads(out)["policy"]["retention_ms"] is None
+    config.write_text("{ cron: { sessionRetention: '1h30m' } }")
+    _, out, _ = place.run("compact", "--json")
+    assert json.loads(out)["policy"]["retention_ms"] == 5_400_000
+    config.write_text("{ nonsense")
+    code, out, err = place.run("compact", "--apply")
+    assert (code, out) == (78, "")
+    assert err.startswith("error: ")
+    assert str(config) in err
+
+
+def test_stores_of_all_agents_and_one_bad_one_does_not_stop_the_others(place):
+    data = place.fill()
+    other = place.state / "agents" / "ops" / "sessions" / "sessions.json"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"[]")
+    code, out, err = place.run("compact", "--apply")
+    assert code == 65
+    assert err.count("error: ") == 1
+    assert str(other) in err
+    assert other.read_bytes() == b"[]"
+    assert "compact done" in out
+    assert len(place.store.read_bytes()) < len(data)
+
+
+def test_a_store_far_from_any_installation(place, tmp_path):
+    place.fill()
+    lone = tmp_path / "backup" / "old.json"
+    lone.parent.mkdir()
+    lone.write_bytes(place.store.read_bytes())
+    lone.chmod(0o600)
+    code, out, _ = place.run("compact", str(lone), "--apply")
+    assert (code, "compact done" in out) == (0, True)
+    assert len(lone.read_bytes()) < len(place.store.read_bytes())
+
+
+def test_no_store_at_all_is_nothing_to_do(place):
+    place.state.mkdir()
+    for verb in ("inspect", "compact"):
+        code, out, err = place.run(verb)
+        assert (code, out) == (0, "")
+        assert err.startswith("no session store below")
+
+
+def test_check_says_when_nothing_is_wrong(place):
+    place.put(b'{"agent:main:main": {"sessionId": "a", "updatedAt": 1}}')
+    code, out, _ = place.run("check")
+    assert (code, "nothing is wrong" in out) == (0, True)
+
+
+def test_check_and_compact_find_a_store_that_rotation_took_away(place):
+    """`enforce` renamed the store to .bak and a write without a change never came back."""
+    data = place.fill()
+    backup = place.store.with_name("sessions.json.bak.1760000000000")
+    place.store.rename(backup)
+    code, out, _ = place.run("check")
+    assert (code, "[store-missing]" in out) == (1, True)
+    code, out, _ = place.run("compact")
+    assert (code, backup.name in out) == (0, True)
+    assert not place.store.exists()
+    code, out, _ = place.run("compact", "--no-slim", "--max-lifetime", "false", "--apply")
+    assert code == 0
+    assert backup.read_bytes() == data
+    assert "agent:main:main" in json.loads(place.store.read_bytes())
+
+
+def test_hostile_names_cannot_reach_the_terminal(place, tmp_path):
+    folder = tmp_path / "a\x1b[2J\nerror: b\u202e"
+    folder.mkdir()
+    (folder / "sessions.json").write_bytes(b"{")
+    code, out, err = place.run("compact", str(folder / "sessions.json"))
+    assert code == 65
+    assert not {"\x1b", "\u202e"} & {*out, *err}
+    assert r"\x1b[2J\x0aerror: b\u202e" in err
+    assert len(err.splitlines()) == 2
+
+
+def test_hostile_keys_cannot_reach_the_terminal(place):
+    key = "agent:main:cron:j\u001b[31m:run:x"
+    place.put(json.dumps({key: {"sessionId": "x", "updatedAt": 1, "status": "done"}}).encode())
+    assert "\x1b" not in place.run("inspect")[1]
+    place.run("compact", "--apply")
+    _, out, _ = place.run("archive", "list", "--json")
+    action = json.loads(out)[0]["action"]["id"]
+    _, out, _ = place.run("archive", "show", action)
+    assert "\x1b" not in out
+    assert r"\x1b[31m" in out
+
+
+def test_a_bug_is_said_without_the_contents_it_may_quote(place, monkeypatch):
+    place.fill()
+
+    def break_down(*_):
+        raise ValueError("phone number 0123456789")
+
+    monkeypatch.setattr("tailflip.cli.scene.read_gateway", break_down)
+    code, out, err = place.run("inspect")
+    assert (code, out) == (70, "")
+    assert err.startswith("error: a bug in tailflip: ValueError at ")
+    assert "0123456789" not in err
+
+
+def test_interrupt_ends_with_130(place, monkeypatch):
+    place.fill()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tailflip.cli.scene.read_gateway", interrupt)
+    assert place.run("inspect")[0] == 130
+
+
+def test_ctrl_c_during_a_compaction_leaves_the_old_store_and_nothing_else(place):
+    data = place.fill(60_000_000)
+    argv = [sys.executable, "-m", "tailflip", "compact", "--apply"]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 30
+        while not list(place.store.parent.glob("*.tmp")):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    if process.returncode == 0:  # it was done before the signal came
+        assert len(place.store.read_bytes()) < len(data)
+    else:
+        assert process.returncode == 130
+        assert err.startswith(b"error: interrupted")
+        assert place.store.read_bytes() == data
+    assert place.list_litter() == []
+
+
+def test_a_reader_that_goes_away_is_no_error(place):
+    place.fill()
+    argv = [sys.executable, "-m", "tailflip", "inspect", "--json"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_half_done_work_is_ended_first_and_told(place):
+    """A tailflip killed in the middle: the next --apply cleans up before it does anything."""
+    data = place.fill()
+    code = (
+        "import os\nfrom tailflip import native, cli\n"
+        "native.rewrite = lambda *_: os._exit(9)\ncli.run(['compact', '--apply'])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert place.store.read_bytes() == data
+    assert place.list_litter() != []
+    _, _, err = place.run("check")
+    assert "was interrupted" in err
+    code, _, err = place.run("compact", "--apply")
+    assert (code, "was half done: undone" in err) == (0, True)
+    assert place.list_litter() == []
+
+
+def test_every_registered_verb_lists_the_exit_codes():
+    for command in cli.app.registered_commands:
+        assert "75 try later" in command.epilog
