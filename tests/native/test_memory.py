@@ -1,0 +1,88 @@
+"""Peak memory does not know how large a store is, or of what shape."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+MIB = 1 << 20
+
+CHILD = """
+import json, os, sys, tempfile
+from pathlib import Path
+from tailflip import native
+from tailflip.flow import Evidence, Gateway
+from tailflip.plan.policy import Policy
+
+fd = os.open(sys.argv[1], os.O_RDONLY)
+evidence = Evidence(gateway=Gateway(alive=False, pid=None, started_ms=None, evidence="test"))
+with tempfile.TemporaryFile() as new, tempfile.TemporaryFile() as kept:
+    if sys.argv[2] == "all":
+        surveyed = native.survey(fd, Policy(), evidence, 10**12)
+        native.rewrite(fd, new.fileno(), kept.fileno(), surveyed, None)
+        native.verify(new.fileno())
+status = Path("/proc/self/status").read_text()
+print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+"""
+
+
+def measure_peak_bytes(path, what="all"):
+    argv = [sys.executable, "-c", CHILD, str(path), what]
+    run = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=120)
+    return int(run.stdout) * 1024
+
+
+def runs(count, body):
+    for n in range(count):
+        key = f"agent:main:cron:j{n % 7}:run:{n}"
+        yield json.dumps(key) + ": " + json.dumps({"sessionId": str(n), "updatedAt": n, **body})
+
+
+def tiny(count):
+    return (f'"{n}": 0' for n in range(count))
+
+
+def one(value_bytes):
+    yield '"agent:main:cron:j:run:1": {"updatedAt": 1, "x": "'
+    for _ in range(value_bytes // MIB):
+        yield "y" * (MIB - 2) + "\\n"
+    yield '"}'
+
+
+def deep(levels):
+    yield '"a": ' + "[" * levels + "]" * levels
+
+
+SHAPES = {
+    "16 MB of runs": (lambda: runs(600, {"skillsSnapshot": "s" * 27_000}), ","),
+    "128 MB of runs": (lambda: runs(4800, {"skillsSnapshot": "s" * 27_000}), ","),
+    "1.5 million tiny entries": (lambda: tiny(1_500_000), ","),
+    "one string of 64 MB": (lambda: one(64 * MIB), ""),
+    "a million levels": (lambda: deep(1_000_000), ","),
+}
+
+
+@pytest.fixture(scope="module")
+def peaks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shapes")
+    found = {}
+    for name, (pieces, comma) in SHAPES.items():
+        path = folder / "sessions.json"
+        with path.open("w") as out:
+            out.write("{")
+            for n, piece in enumerate(pieces()):
+                out.write((comma if n else "") + piece)
+            out.write("}")
+        found[name] = measure_peak_bytes(path)
+        found["bare"] = measure_peak_bytes(path, "nothing")
+    return found
+
+
+def test_every_shape_peaks_within_4_mib_of_every_other(peaks):
+    shapes = [peaks[name] for name in SHAPES]
+    assert max(shapes) - min(shapes) <= 4 * MIB, peaks
+
+
+def test_the_engine_adds_at_most_16_mib_to_the_bare_process(peaks):
+    assert max(peaks[name] for name in SHAPES) - peaks["bare"] <= 16 * MIB, peaks
