@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -429,3 +430,26 @@ def test_archive_is_readable_without_tailflip(store_path: Path, home: Home) -> N
         header = json.loads(line)
         assert rest[: header["bytes"]] == old[header["at"] : header["at"] + header["bytes"]]
         plain = rest[header["bytes"] + 1 :]
+
+
+def test_a_disk_that_fills_up_inside_the_extension_is_an_answer(
+    store_path: Path, home: Home
+) -> None:
+    """The file size limit stands in for a full disk: the extension's own write fails."""
+    entries = make_entries()
+    entries["agent:main:main"]["pad"] = "x" * 500_000
+    make_store(store_path, entries)
+    before = list_tree(store_path.parent)
+    pid = os.fork()
+    if pid == 0:
+        code = 70
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+            compact(store_path, home)
+        except TailflipError as e:
+            code = e.exit_code if "the original is in place" in e.message else 70
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 73
+    assert list_tree(store_path.parent) == before
+    assert list(home.archives.iterdir()) == []
