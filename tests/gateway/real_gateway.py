@@ -48,7 +48,7 @@ QUIET = dict.fromkeys(
 )
 
 
-class NotInstallable(Exception):  # noqa: N818 - a condition, as in tailflip.errors
+class NotInstallable(Exception):
     """This machine cannot have the package; the message says why."""
 
 
