@@ -11,8 +11,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 /// The stream's first line, without its line feed.
 pub const MAGIC: &str = r#"{"tailflip":"archive","version":1}"#;
 
-/// Longest header line that is read back.
-const HEADER_BYTES: u64 = 64 * 1024;
+/// Longest header line that is read back: three captured strings of 4 KiB, each byte escaped.
+const HEADER_BYTES: u64 = 128 * 1024;
 
 /// What is known of one archived member; serialises to its header line.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -150,7 +150,7 @@ impl<W: Write> Writer<W> {
 ///
 /// # Memory
 ///
-/// O(1): the window that zstd level 1 needs, and a header line of at most 64 KiB. A stream that
+/// O(1): the window that zstd level 1 needs, and a header line of at most 128 KiB. A stream that
 /// asks for a larger window than 8 MiB is refused.
 pub struct Reader<R: Read> {
     input: BufReader<zstd::Decoder<'static, BufReader<R>>>,
