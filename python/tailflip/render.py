@@ -14,13 +14,24 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import to_jsonable_python
 
+from tailflip.errors import (
+    CannotCreate,
+    ConfigInvalid,
+    InternalError,
+    IoFailed,
+    NoPermission,
+    StoreInvalid,
+    TailflipError,
+    TryLater,
+    Unavailable,
+    Usage,
+)
 from tailflip.flow import Rule
 from tailflip.units import format_bytes, format_count, format_entries, format_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tailflip.errors import TailflipError
     from tailflip.flow import (
         Finding,
         Forecast,
@@ -41,6 +52,18 @@ _WHAT_RULES_DO = {
     Rule.CAP_PER_JOB: "remove the oldest runs of jobs that have too many",
     Rule.CAP_TOTAL: "remove the oldest runs of all",
     Rule.NAMED: "remove what was named",
+}
+# The next step where whoever raised an error knew no better one.
+_HINTS = {
+    Usage.exit_code: "see `tailflip --help`",
+    StoreInvalid.exit_code: "its bytes are intact; see what stands there before going on",
+    Unavailable.exit_code: "see whether the service runs",
+    InternalError.exit_code: "please report it; TAILFLIP_TRACEBACK=1 shows more",
+    CannotCreate.exit_code: "free some room, or set TAILFLIP_STATE_DIR elsewhere",
+    IoFailed.exit_code: "look at the disk and the system's log before trying again",
+    TryLater.exit_code: "try again in a moment",
+    NoPermission.exit_code: "run as the user the gateway runs as",
+    ConfigInvalid.exit_code: "correct the configuration; nothing was changed",
 }
 _CLOSE = 0.8  # of the limit: what else a gateway does takes the rest
 _SHOWN_FIELDS = 6
@@ -74,8 +97,8 @@ def to_json(value: object) -> str:
 
 def format_error(error: TailflipError) -> str:
     """Write an error as one line, and its hint as another."""
-    text = f"error: {escape(error.message)}"
-    return f"{text}\nhint: {escape(error.hint)}" if error.hint else text
+    hint = error.hint or _HINTS.get(error.exit_code, _HINTS[InternalError.exit_code])
+    return f"error: {escape(error.message)}\nhint: {escape(hint)}"
 
 
 def format_store(store: Store) -> str:

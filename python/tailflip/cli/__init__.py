@@ -118,7 +118,4 @@ def _explain_bug(error: Exception) -> TailflipError:
     while trace is not None:
         where = f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}"
         trace = trace.tb_next
-    return InternalError(
-        f"a bug in tailflip: {type(error).__name__} at {where}",
-        hint="please report it; TAILFLIP_TRACEBACK=1 shows more",
-    )
+    return InternalError(f"a bug in tailflip: {type(error).__name__} at {where}")
