@@ -112,10 +112,12 @@ def compact(
         ),
     ] = "1h",
     cap_per_job: Annotated[
-        int | None, typer.Option(min=1, max=4096, help="Keep only the newest N runs of a job.")
+        int | None,
+        typer.Option(metavar="N", min=1, max=4096, help="Keep only the newest N runs of a job."),
     ] = None,
     cap_total: Annotated[
-        int | None, typer.Option(min=1, max=65_536, help="Keep only the newest N runs in all.")
+        int | None,
+        typer.Option(metavar="N", min=1, max=65_536, help="Keep only the newest N runs in all."),
     ] = None,
     no_slim: Annotated[
         bool, typer.Option("--no-slim", help="Leave prompts and reports in idle runs.")
@@ -134,8 +136,9 @@ def compact(
 ) -> None:
     """Make session stores small. Prints the plan; with --apply, does it and says how to undo it.
 
-    Chats, groups, threads, base cron entries, sub-agents in use, live runs and everything
-    unknown stay, byte for byte. What goes is archived first. A damaged store is salvaged.
+    Chats, groups, threads, base cron entries, sub-agents and everything unknown are never
+    removed, live runs are not touched at all. What goes is archived first. A damaged store
+    is salvaged: what can be read of it stays, and the damaged file is kept whole.
     """
     scene = look(stores, state_dir, profile, agent)
     limit_bytes, source = scene.find_heap_limit(heap_limit)

@@ -39,7 +39,7 @@ def restore(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ACTION|KEY]...",
+            metavar="ACTION|KEY",
             help="An action's id from `tailflip archive list`: all of it, or only the keys and "
             "jobs also given. Or session keys, from whatever actions hold them.",
             show_default=False,

@@ -31,20 +31,25 @@ if TYPE_CHECKING:
 StorePaths = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[STORE]...",
+        metavar="STORE",
         help="Paths of sessions.json files; without any, the stores of all agents.",
         show_default=False,
     ),
 ]
 StateDir = Annotated[
     Path | None,
-    typer.Option(help="OpenClaw's state directory, if it is not where OpenClaw would look."),
+    typer.Option(
+        metavar="DIR", help="OpenClaw's state directory, if it is not where OpenClaw would look."
+    ),
 ]
 OneStore = Annotated[
-    Path | None, typer.Option("--store", help="Which store, if archives of several hold that.")
+    Path | None,
+    typer.Option("--store", metavar="PATH", help="Which store, if archives of several hold that."),
 ]
-Profile = Annotated[str | None, typer.Option(help="OpenClaw's profile, as in its --profile.")]
-Agent = Annotated[str | None, typer.Option(help="Only this agent's store.")]
+Profile = Annotated[
+    str | None, typer.Option(metavar="NAME", help="OpenClaw's profile, as in its --profile.")
+]
+Agent = Annotated[str | None, typer.Option(metavar="ID", help="Only this agent's store.")]
 HeapLimit = Annotated[
     str | None,
     typer.Option(
