@@ -65,7 +65,7 @@ def show(action: Action, as_json: AsJson = False) -> None:
     print(f"{escape(manifest.store)}, {format_time(manifest.created_ms)}: {change}")
     for header in headers:
         size = format_bytes(header.bytes)
-        print(f"{header.rule:14}{size:>10}  {format_time(header.time_ms)}  {escape(header.key)}")
+        print(f"{header.rule:14}{size:>10}  {escape(header.key)}")
 
 
 @app.command()
