@@ -90,12 +90,7 @@ SALVAGEABLE = {
 }
 
 
-def _mark(name):
-    counted_late = pytest.mark.xfail(reason="salvage counts the entry with the bad bytes")
-    return pytest.param(name, marks=counted_late) if "UTF-8" in name else name
-
-
-@pytest.mark.parametrize("name", [_mark(name) for name in SALVAGEABLE])
+@pytest.mark.parametrize("name", SALVAGEABLE)
 def test_a_damaged_store_is_shown_then_salvaged_and_can_be_had_back(place, name):
     data, word = SALVAGEABLE[name]
     place.put(data)

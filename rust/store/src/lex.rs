@@ -249,31 +249,25 @@ impl Lexer {
     ///
     /// The first offence of the input, or what the visitor says. The lexer is then spent.
     pub fn feed<V: Visitor>(&mut self, chunk: Chunk<'_>, visitor: &mut V) -> Result<()> {
-        let mut first_wide = None;
-        let outcome = dispatch(
+        // Nothing after a byte that is not UTF-8 may be told: the scan ends with it. The byte
+        // itself is scanned, because outside strings it is an offence of another kind, which a
+        // cut before its continuation would find first.
+        let bad_at = self.utf8.check(chunk.bytes, chunk.base).err();
+        let good = Chunk {
+            base: chunk.base,
+            bytes: chunk.slice(chunk.base, bad_at.map_or(chunk.end(), |at| at + 1)),
+        };
+        dispatch(
             self.level,
             Feed {
                 lexer: self,
-                chunk,
+                chunk: good,
                 visitor,
-                first_wide: &mut first_wide,
             },
-        );
-        // Whichever offence comes first in the file is the one that is told, so that the answer
-        // does not depend on how the input was cut.
-        let checked_to = match &outcome {
-            Err(Error::Invalid { offset, .. }) => offset + 1,
-            _ => chunk.end(),
-        };
-        let from = if self.utf8.is_open() {
-            Some(chunk.base)
-        } else {
-            first_wide
-        };
-        if let Some(from) = from {
-            self.utf8.check(chunk.slice(from, checked_to), from)?;
+        )?;
+        if let Some(offset) = bad_at {
+            return Err(Error::invalid(Kind::Utf8, offset));
         }
-        outcome?;
         visitor.chunk_end(chunk);
         Ok(())
     }
@@ -294,22 +288,17 @@ impl Lexer {
     }
 
     #[inline(always)]
-    fn run<K: Kernel, V: Visitor>(
-        &mut self,
-        chunk: Chunk<'_>,
-        visitor: &mut V,
-        first_wide: &mut Option<u64>,
-    ) -> Result<()> {
+    fn run<K: Kernel, V: Visitor>(&mut self, chunk: Chunk<'_>, visitor: &mut V) -> Result<()> {
         let (blocks, rest) = chunk.bytes.as_chunks::<64>();
         let mut base = chunk.base;
         for block in blocks {
-            self.block::<K, V>(block, 64, base, chunk, visitor, first_wide)?;
+            self.block::<K, V>(block, 64, base, chunk, visitor)?;
             base += 64;
         }
         if !rest.is_empty() {
             let mut block = [b' '; 64];
             block[..rest.len()].copy_from_slice(rest);
-            self.block::<K, V>(&block, rest.len(), base, chunk, visitor, first_wide)?;
+            self.block::<K, V>(&block, rest.len(), base, chunk, visitor)?;
         }
         Ok(())
     }
@@ -322,13 +311,9 @@ impl Lexer {
         base: u64,
         chunk: Chunk<'_>,
         visitor: &mut V,
-        first_wide: &mut Option<u64>,
     ) -> Result<()> {
         let masks = K::classify(block);
         let valid = below(len);
-        if masks.non_ascii != 0 && first_wide.is_none() {
-            *first_wide = Some(base);
-        }
         // Wholly inside a string, nothing special: most blocks of a real store.
         if self.in_string != 0
             && (masks.quote | masks.backslash | masks.control) == 0
@@ -601,15 +586,13 @@ struct Feed<'a, 'c, V> {
     lexer: &'a mut Lexer,
     chunk: Chunk<'c>,
     visitor: &'a mut V,
-    first_wide: &'a mut Option<u64>,
 }
 
 impl<V: Visitor> Work for Feed<'_, '_, V> {
     type Output = Result<()>;
     #[inline(always)]
     fn run<K: Kernel>(self) -> Result<()> {
-        self.lexer
-            .run::<K, V>(self.chunk, self.visitor, self.first_wide)
+        self.lexer.run::<K, V>(self.chunk, self.visitor)
     }
 }
 

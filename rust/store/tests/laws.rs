@@ -328,6 +328,20 @@ fn salvage_yields_every_complete_entry_at_every_cut() {
 }
 
 #[test]
+fn salvage_stops_before_a_byte_that_is_not_utf8() {
+    let mut store = br#"{"a": 1, "b": "two", "c": "x", "d": 4}"#.to_vec();
+    let at = store.iter().position(|byte| *byte == b'x').unwrap();
+    store[at] = 0xFF;
+    let mut out = Vec::new();
+    let numbers = salvage(&store, store.len() as u64, &mut out, &Control::default()).unwrap();
+    assert_eq!(
+        (numbers.damage.as_str(), numbers.offset),
+        ("utf8", at as u64)
+    );
+    assert_eq!(members(&out), [r#""a": 1"#, r#""b": "two""#]);
+}
+
+#[test]
 fn a_damaged_archive_is_refused_wherever_a_byte_is_changed() {
     let store = br#"{"agent:a:cron:j:run:1": {"sessionId": "1", "updatedAt": 5}}"#;
     let done = compact(store, &policy(), &evidence(&[], &[]));

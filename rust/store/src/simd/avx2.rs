@@ -34,7 +34,6 @@ impl Kernel for Avx2 {
                 op: join(op(low), op(high)),
                 space: join(space(low), space(high)),
                 control: join(control(low), control(high)),
-                non_ascii: join(low, high),
             }
         }
     }

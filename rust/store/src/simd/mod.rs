@@ -23,8 +23,6 @@ pub struct Masks {
     pub space: u64,
     /// Below 0x20.
     pub control: u64,
-    /// 0x80 and above.
-    pub non_ascii: u64,
 }
 
 /// A way to compute [`Masks`].
@@ -125,7 +123,7 @@ mod tests {
                 block[at] = byte;
                 block[(at + 7) % 64] = b'"';
                 let expected = dispatch(Level::Portable, Classify(&block));
-                assert_eq!(expected.0.non_ascii & (1 << at) != 0, byte >= 0x80);
+                assert_eq!(expected.0.control & (1 << at) != 0, byte < 0x20);
                 for level in Level::all() {
                     assert_eq!(
                         dispatch(level, Classify(&block)),

@@ -7,7 +7,6 @@ const BACKSLASH: u8 = 2;
 const OP: u8 = 4;
 const SPACE: u8 = 8;
 const CONTROL: u8 = 16;
-const NON_ASCII: u8 = 32;
 
 const CLASS: [u8; 256] = {
     let mut table = [0u8; 256];
@@ -24,7 +23,6 @@ const CLASS: [u8; 256] = {
             // The vector kernels see these two as operators; so that all agree, so do we.
             0x0C | 0x1A => OP | CONTROL,
             0..=0x1F => CONTROL,
-            0x80..=0xFF => NON_ASCII,
             _ => 0,
         };
         byte += 1;
@@ -49,7 +47,6 @@ impl Kernel for Portable {
             masks.op |= bit(OP);
             masks.space |= bit(SPACE);
             masks.control |= bit(CONTROL);
-            masks.non_ascii |= bit(NON_ASCII);
         }
         masks
     }
