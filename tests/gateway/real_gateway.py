@@ -134,7 +134,9 @@ class Install:
         """Return the session keys that `openclaw sessions --json` shows."""
         ran = self.openclaw(state, "sessions", "--json")
         assert ran.returncode == 0, ran.stderr[-2000:]
-        return {session["key"] for session in json.loads(ran.stdout)["sessions"]}
+        # Some starts log a line of theirs to stdout, before or after the document.
+        document, _ = json.JSONDecoder().raw_decode(ran.stdout, ran.stdout.index("{\n"))
+        return {session["key"] for session in document["sessions"]}
 
 
 def install(version: str) -> Install:
