@@ -114,6 +114,8 @@ class Install:
             "OPENCLAW_CONFIG_PATH": str(state / "openclaw.json"),
             "TAILFLIP_STATE_DIR": str(state.parent / "tailflip"),
             "NO_COLOR": "1",
+            # `doctor --fix` would install dozens of plugin packages into the cache.
+            "npm_config_offline": "true",
         }
         if heap_mib is not None:
             env["NODE_OPTIONS"] = f"--max-old-space-size={heap_mib}"
