@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from tailflip import clock
-from tailflip.compact.home import Home
+from tailflip.home import Home
 from tailflip.compact.transaction import compact_store
 from tailflip.durable import RealDisk
 from tailflip.flow import Evidence, Gateway, Store

@@ -271,7 +271,7 @@ def test_a_bug_is_said_without_the_contents_it_may_quote(place, monkeypatch):
     def break_down(*_):
         raise ValueError("phone number 0123456789")
 
-    monkeypatch.setattr("tailflip.cli.scene.read_gateway", break_down)
+    monkeypatch.setattr("tailflip.scene.read_gateway", break_down)
     code, out, err = place.run("inspect")
     assert (code, out) == (70, "")
     assert err.startswith("error: a bug in tailflip: ValueError at ")
@@ -284,7 +284,7 @@ def test_interrupt_ends_with_130(place, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tailflip.cli.scene.read_gateway", interrupt)
+    monkeypatch.setattr("tailflip.scene.read_gateway", interrupt)
     assert place.run("inspect")[0] == 130
 
 

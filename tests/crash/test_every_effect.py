@@ -30,7 +30,6 @@ from support import (
     run_key,
 )
 from tailflip.compact import archive
-from tailflip.compact.home import Home
 from tailflip.compact.lock import hold
 from tailflip.compact.recovery import recover
 from tailflip.compact.restore import restore
@@ -39,6 +38,7 @@ from tailflip.compact.transaction import compact_store
 from tailflip.durable import Disk, RealDisk
 from tailflip.errors import TailflipError
 from tailflip.flow import Store
+from tailflip.home import Home
 from tailflip.plan.policy import Policy
 
 pytestmark = pytest.mark.crash

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from support import FULL, NOW_MS, FaultyDisk
-from tailflip.compact.home import Home
-from tailflip.compact.ledger import Action, Details, Ledger, State
 from tailflip.compact.recovery import recover
 from tailflip.durable import RealDisk
 from tailflip.errors import CannotCreate, IoFailed, TryLater
+from tailflip.home import Home
+from tailflip.ledger.actions import Action, Details, Ledger, State
 
 DISK = RealDisk()
 

@@ -13,7 +13,7 @@ from tailflip.errors import CannotCreate, NoPermission, StoreInvalid, TryLater
 from tailflip.observe.process import start_ticks
 
 if TYPE_CHECKING:
-    from tailflip.compact.home import Home
+    from tailflip.home import Home
 
 EXABYTE = 1 << 60
 

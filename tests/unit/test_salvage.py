@@ -14,7 +14,7 @@ from tailflip.errors import StoreInvalid, TryLater, Usage
 from tailflip.flow import Store
 
 if TYPE_CHECKING:
-    from tailflip.compact.home import Home
+    from tailflip.home import Home
 
 DISK = RealDisk()
 

@@ -25,18 +25,18 @@ from support import (
     split_members,
 )
 from tailflip.compact import archive, swap
-from tailflip.compact.ledger import Ledger, State
 from tailflip.compact.restore import restore
 from tailflip.compact.transaction import compact_store
 from tailflip.durable import RealDisk
 from tailflip.errors import InternalError, StoreInvalid, TailflipError, TryLater, Usage
 from tailflip.flow import Evidence, Report, Store, VerifyNumbers
+from tailflip.ledger.actions import Ledger, State
 from tailflip.plan.policy import Policy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tailflip.compact.home import Home
+    from tailflip.home import Home
 
 DISK = RealDisk()
 

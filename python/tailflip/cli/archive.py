@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailflip import clock
-from tailflip.cli.scene import Apply, AsJson  # noqa: TC001 - typer reads the annotations
+from tailflip.cli.options import (  # noqa: TC001 - typer reads them
+    Apply,
+    AsJson,
+)
 from tailflip.compact import archive as kept
-from tailflip.compact.home import Home
 from tailflip.durable import RealDisk
 from tailflip.errors import Usage
+from tailflip.home import Home
 from tailflip.observe.grammar import parse_duration_ms
 from tailflip.render import escape, format_change, format_table, to_json
 from tailflip.units import format_bytes, format_count, format_time

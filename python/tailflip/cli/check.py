@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tailflip.cli.progress import show_progress
-from tailflip.cli.scene import (
+from tailflip.cli.options import (  # noqa: TC001 - typer reads them
     Agent,
     AsJson,
     HeapLimit,
     Profile,
     StateDir,
     StorePaths,
-    look,
 )
-from tailflip.compact.home import Home
-from tailflip.compact.ledger import Ledger
+from tailflip.cli.progress import show_progress
 from tailflip.diagnose.rules import Observed, find_problems
 from tailflip.durable import RealDisk
+from tailflip.home import Home
+from tailflip.ledger.actions import Ledger
 from tailflip.observe.cron import read_jobs
 from tailflip.observe.stores import observe_all
 from tailflip.plan.forecast import forecast
 from tailflip.plan.policy import Policy
 from tailflip.render import escape, format_finding, format_forecast, format_gateway, to_json
+from tailflip.scene import look
 from tailflip.units import format_bytes
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def check(
 
     Changes nothing.
     """
-    scene = look(stores, state_dir, profile, agent)
+    scene = look(os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent)
     limit_bytes, source = scene.find_heap_limit(heap_limit)
     installation = scene.installation
     policy = Policy(retention_ms=installation.retention_ms)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailflip.cli.progress import show_progress
-from tailflip.cli.scene import (
+from tailflip.cli.options import (
     Agent,
     Apply,
     AsJson,
@@ -20,14 +19,14 @@ from tailflip.cli.scene import (
     StateDir,
     StorePaths,
     end_with,
-    look,
 )
-from tailflip.compact.home import Home
+from tailflip.cli.progress import show_progress
 from tailflip.compact.recovery import recover
 from tailflip.compact.salvage import SalvagePlan, apply_salvage, plan_salvage
 from tailflip.compact.transaction import compact_store, refuse_duplicates
 from tailflip.durable import RealDisk
 from tailflip.errors import StoreInvalid, TailflipError, Usage
+from tailflip.home import Home
 from tailflip.observe.grammar import parse_duration_ms
 from tailflip.plan.planner import plan_stores
 from tailflip.plan.policy import Policy
@@ -43,16 +42,17 @@ from tailflip.render import (
     format_table,
     to_json,
 )
+from tailflip.scene import look
 from tailflip.units import format_bytes, format_count, format_span, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tailflip.cli.progress import OnProgress
-    from tailflip.cli.scene import Scene
     from tailflip.flow import Evidence, Report, Store
     from tailflip.native import Surveyed
     from tailflip.plan.planner import Plan
+    from tailflip.scene import Scene
 
 _SALVAGE_HINT = "--apply sets it aside whole and salvages it; do not start the gateway before"
 
@@ -140,7 +140,7 @@ def compact(
     removed, live runs are not touched at all. What goes is archived first. A damaged store
     is salvaged: what can be read of it stays, and the damaged file is kept whole.
     """
-    scene = look(stores, state_dir, profile, agent)
+    scene = look(os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent)
     limit_bytes, source = scene.find_heap_limit(heap_limit)
     policy = Policy(
         slim=not no_slim,

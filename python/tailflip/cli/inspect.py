@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
-from tailflip.cli.progress import show_progress
-from tailflip.cli.scene import (
+from tailflip.cli.options import (
     Agent,
     AsJson,
     HeapLimit,
@@ -14,8 +14,8 @@ from tailflip.cli.scene import (
     StateDir,
     StorePaths,
     end_with,
-    look,
 )
+from tailflip.cli.progress import show_progress
 from tailflip.diagnose.rules import RAPID_INTERVAL_MS, measure_interval_ms
 from tailflip.errors import TailflipError
 from tailflip.observe.installation import read_job_names
@@ -29,6 +29,7 @@ from tailflip.render import (
     format_survey,
     to_json,
 )
+from tailflip.scene import look
 from tailflip.units import format_bytes, format_entries
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Show what fills the session stores: jobs, kinds of entries, fields. Changes nothing."""
-    scene = look(stores, state_dir, profile, agent)
+    scene = look(os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent)
     limit_bytes, source = scene.find_heap_limit(heap_limit)
     names = read_job_names(scene.installation.cron_store)
     policy = Policy(retention_ms=scene.installation.retention_ms)

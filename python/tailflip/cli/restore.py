@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailflip import clock
-from tailflip.cli.progress import show_progress
-from tailflip.cli.scene import (  # noqa: TC001 - typer reads them
+from tailflip.cli.options import (  # noqa: TC001 - typer reads them
     Apply,
     AsJson,
     OneStore,
     StateDir,
 )
-from tailflip.compact.home import Home
-from tailflip.compact.ledger import Ledger
+from tailflip.cli.progress import show_progress
 from tailflip.compact.recovery import recover
 from tailflip.compact.restore import restore as put_back
 from tailflip.durable import RealDisk
 from tailflip.errors import TailflipError, Usage
+from tailflip.home import Home
+from tailflip.ledger.actions import Ledger
 from tailflip.observe.installation import locate, read_job_names
 from tailflip.render import escape, format_report, to_json
 from tailflip.units import format_count

@@ -9,17 +9,17 @@ from pydantic import ValidationError
 
 from tailflip import native
 from tailflip.compact import recovery
-from tailflip.compact.ledger import Action, Ledger, State
 from tailflip.compact.swap import write_file
 from tailflip.durable import naming, open_regular
 from tailflip.errors import StoreInvalid, TailflipError, Usage
 from tailflip.flow import ArchiveNumbers, RecordHeader, RewriteNumbers, Value
+from tailflip.ledger.actions import Action, Ledger, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tailflip.compact.home import Home
     from tailflip.durable import Disk
+    from tailflip.home import Home
 
 KEPT = (State.COMMITTED, State.DONE)
 

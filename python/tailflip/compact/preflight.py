@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tailflip.compact.home import Home
+    from tailflip.home import Home
 
 # What the exit code of several refusals is: the gravest, that is the one which trying
 # again cures least.

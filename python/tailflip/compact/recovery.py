@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip import clock
-from tailflip.compact.ledger import Action, Ledger, State
 from tailflip.compact.lock import remove_stale
 from tailflip.compact.transcripts import Moves, archive_transcripts, return_transcripts
 from tailflip.durable import resolve
 from tailflip.errors import TailflipError
+from tailflip.ledger.actions import Action, Ledger, State
 
 if TYPE_CHECKING:
-    from tailflip.compact.home import Home
     from tailflip.durable import Disk
+    from tailflip.home import Home
 
 
 def recover(home: Home, disk: Disk) -> tuple[str, ...]:

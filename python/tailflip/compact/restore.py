@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tailflip.compact.home import Home
-    from tailflip.compact.ledger import Action
     from tailflip.compact.swap import Draft, Progress, Source
     from tailflip.durable import Disk
+    from tailflip.home import Home
+    from tailflip.ledger.actions import Action
 
 
 @dataclass(frozen=True)

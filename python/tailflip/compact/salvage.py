@@ -22,11 +22,11 @@ from tailflip.flow import Report, VerifyNumbers
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tailflip.compact.home import Home
-    from tailflip.compact.ledger import Action
     from tailflip.compact.swap import Draft, Progress, Source
     from tailflip.durable import Disk
     from tailflip.flow import Store
+    from tailflip.home import Home
+    from tailflip.ledger.actions import Action
 
 _BACKUP = re.compile(r"\.bak\.[0-9]+")
 _COMPARE_BYTES = 1 << 18

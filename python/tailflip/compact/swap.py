@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tailflip import clock, native
 from tailflip.compact import recovery
-from tailflip.compact.ledger import Action, Details, Ledger, State
 from tailflip.compact.lock import Lock, hold_all
 from tailflip.durable import explain_os_error, identify, open_regular, resolve
 from tailflip.errors import InternalError, IoFailed, StoreChanged, TailflipError, TryLater
+from tailflip.ledger.actions import Action, Details, Ledger, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tailflip.compact.home import Home
     from tailflip.durable import Disk
     from tailflip.flow import FileIdentity, VerifyNumbers
+    from tailflip.home import Home
 
     # (what is being done, bytes done, bytes in all)
     Progress = Callable[[str, int, int], None]

@@ -20,10 +20,10 @@ from tailflip.flow import Report, RewriteNumbers, VerifyNumbers
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tailflip.compact.home import Home
     from tailflip.compact.swap import Draft, Progress, Source
     from tailflip.durable import Disk
     from tailflip.flow import Evidence, Store
+    from tailflip.home import Home
     from tailflip.native import Surveyed
     from tailflip.plan.policy import Policy
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tailflip.compact.home import Home
-    from tailflip.compact.ledger import Action
     from tailflip.durable import Disk
     from tailflip.flow import RecordHeader
+    from tailflip.home import Home
+    from tailflip.ledger.actions import Action
 
 _BATCH = 20_000
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")

@@ -1,65 +1,30 @@
-"""What a verb works on: the options that choose stores, and what is known about them."""
+"""What we work on: one installation at one moment, and which of its stores are meant."""
 
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from tailflip import clock, native
 from tailflip.durable import naming, open_regular
-from tailflip.errors import CannotCreate, TailflipError, Usage
+from tailflip.errors import CannotCreate, Usage
 from tailflip.flow import Store
 from tailflip.observe.evidence import read_evidence
 from tailflip.observe.gateway import read_gateway
 from tailflip.observe.grammar import parse_size_bytes
 from tailflip.observe.heap import read_heap_limit
 from tailflip.observe.installation import STORE_NAME, locate, normalise_agent_id
-from tailflip.render import format_error
 
 if TYPE_CHECKING:
-    from tailflip.cli.progress import OnProgress
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tailflip.compact.swap import Progress
     from tailflip.flow import Evidence, Gateway
     from tailflip.native import Surveyed
     from tailflip.observe.installation import Installation
     from tailflip.plan.policy import Policy
-
-StorePaths = Annotated[
-    list[Path] | None,
-    typer.Argument(
-        metavar="STORE",
-        help="Paths of sessions.json files; without any, the stores of all agents.",
-        show_default=False,
-    ),
-]
-StateDir = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR", help="OpenClaw's state directory, if it is not where OpenClaw would look."
-    ),
-]
-OneStore = Annotated[
-    Path | None,
-    typer.Option("--store", metavar="PATH", help="Which store, if archives of several hold that."),
-]
-Profile = Annotated[
-    str | None, typer.Option(metavar="NAME", help="OpenClaw's profile, as in its --profile.")
-]
-Agent = Annotated[str | None, typer.Option(metavar="ID", help="Only this agent's store.")]
-HeapLimit = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SIZE",
-        help="The gateway's heap limit, such as 2gb; without it, its node is asked.",
-        show_default=False,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
-Apply = Annotated[bool, typer.Option("--apply", help="Do it; without this, only say what.")]
 
 _STATE_DIR_ABOVE = 3  # STATE/agents/AGENT/sessions/sessions.json
 
@@ -68,9 +33,11 @@ _STATE_DIR_ABOVE = 3  # STATE/agents/AGENT/sessions/sessions.json
 class Scene:
     """An installation at one moment; `stores` are those that the user chose.
 
-    `missing` are stores that should be there; empty when the user named what to look at.
+    `env` is the gateway's environment. `missing` are stores that should be there; empty when the
+    user named what to look at.
     """
 
+    env: Mapping[str, str]
     installation: Installation
     gateway: Gateway
     stores: tuple[Store, ...]
@@ -93,7 +60,7 @@ class Scene:
         return replace(found, dropped_keys=dropped_keys)
 
     def survey(
-        self, store: Store, policy: Policy, evidence: Evidence, on_progress: OnProgress
+        self, store: Store, policy: Policy, evidence: Evidence, on_progress: Progress
     ) -> Surveyed:
         """Measure one store under a policy."""
         with naming(store.path), open_regular(store.path) as fd:
@@ -109,7 +76,7 @@ class Scene:
             Usage: what was given is no size.
         """
         if given is None:
-            return read_heap_limit(os.environ, pid=self.gateway.pid)
+            return read_heap_limit(self.env, pid=self.gateway.pid)
         try:
             return parse_size_bytes(given), "--heap-limit"
         except ValueError as e:
@@ -119,7 +86,12 @@ class Scene:
 
 
 def look(
-    paths: list[Path] | None, state_dir: Path | None, profile: str | None, agent: str | None
+    env: Mapping[str, str],
+    *,
+    paths: list[Path] | None = None,
+    state_dir: Path | None = None,
+    profile: str | None = None,
+    agent: str | None = None,
 ) -> Scene:
     """Find the installation, its gateway and the chosen stores.
 
@@ -129,7 +101,7 @@ def look(
     if paths and agent is not None:
         raise Usage("give either paths of stores or --agent, not both")
     given = [path.absolute() for path in paths or ()]
-    installation = _locate(given, state_dir, profile)
+    installation = _locate(env, given, state_dir, profile)
     stores = installation.stores
     if given:
         known = {os.path.realpath(store.path): store.agent_id for store in stores}
@@ -143,31 +115,25 @@ def look(
                 f"no store of agent {agent} below {installation.state_dir}",
                 hint=f"agents are: {', '.join(installation.agents)}",
             )
-    gateway = read_gateway(installation, os.environ)
+    gateway = read_gateway(installation, env)
     missing = () if given or agent is not None else installation.missing
-    return Scene(installation, gateway, stores, missing, clock.now_ms())
+    return Scene(env, installation, gateway, stores, missing, clock.now_ms())
 
 
-def end_with(errors: list[TailflipError]) -> None:
-    """Print what went wrong with single stores, and exit with the first one's code."""
-    for error in errors:
-        print(format_error(error), file=sys.stderr)
-    if errors:
-        raise typer.Exit(errors[0].exit_code)
-
-
-def _locate(given: list[Path], state_dir: Path | None, profile: str | None) -> Installation:
+def _locate(
+    env: Mapping[str, str], given: list[Path], state_dir: Path | None, profile: str | None
+) -> Installation:
     """Find the installation; a path given by hand says where it is, if it lies as they do."""
     guesses = {guess for path in given if (guess := _guess_state_dir(path)) is not None}
     if state_dir is None and profile is None and len(guesses) == 1:
-        return locate(os.environ, state_dir=guesses.pop())
+        return locate(env, state_dir=guesses.pop())
     try:
-        return locate(os.environ, state_dir=state_dir, profile=profile)
+        return locate(env, state_dir=state_dir, profile=profile)
     except CannotCreate:
         if not given or state_dir is not None or not given[0].parent.is_dir():
             raise
         # A store far from any installation: there is no other evidence than itself.
-        return locate(os.environ, state_dir=given[0].parent)
+        return locate(env, state_dir=given[0].parent)
 
 
 def _guess_state_dir(path: Path) -> Path | None:

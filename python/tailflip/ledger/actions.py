@@ -10,9 +10,6 @@ store; transcripts may still have to follow. `expired`: the archive was deleted.
 
 from __future__ import annotations
 
-import os
-import sqlite3
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -24,25 +21,11 @@ from pydantic import ValidationError
 from tailflip.durable import naming
 from tailflip.errors import IoFailed
 from tailflip.flow import Value
+from tailflip.ledger.database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tailflip.compact.home import Home
     from tailflip.durable import Disk
-
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE actions (
-    id TEXT PRIMARY KEY,
-    kind TEXT NOT NULL,
-    store TEXT NOT NULL,
-    state TEXT NOT NULL,
-    created_ms INTEGER NOT NULL,
-    details TEXT NOT NULL
-) STRICT
-"""
-_BUSY_S = 5.0
+    from tailflip.home import Home
 
 
 class State(StrEnum):
@@ -108,7 +91,7 @@ class Ledger:
     def begin(self, action: Action) -> None:
         """Record an action before its first effect."""
         row = action.model_dump(exclude={"details"}) | {"details": action.details.model_dump_json()}
-        with self._writing() as db:
+        with Database(self.home, self.disk).writing() as db:
             db.execute(
                 "INSERT INTO actions VALUES (:id, :kind, :store, :state, :created_ms, :details)",
                 row,
@@ -117,7 +100,7 @@ class Ledger:
     def advance(self, action: Action, state: State, details: Details | None = None) -> Action:
         """Record that an action got further, and return it as it now stands."""
         now = action.model_copy(update={"state": state, "details": details or action.details})
-        with self._writing() as db:
+        with Database(self.home, self.disk).writing() as db:
             db.execute(
                 "UPDATE actions SET state = ?, details = ? WHERE id = ?",
                 (now.state, now.details.model_dump_json(), now.id),
@@ -128,7 +111,7 @@ class Ledger:
         """Read every action, newest first; none when there never was one."""
         if not self.home.ledger.exists():
             return ()
-        with self._connected() as db:
+        with Database(self.home, self.disk).connected() as db:
             rows = db.execute(
                 "SELECT id, kind, store, state, created_ms, details FROM actions "
                 "ORDER BY created_ms DESC, rowid DESC"
@@ -143,38 +126,6 @@ class Ledger:
     def read_half_done(self) -> tuple[Action, ...]:
         """Read the actions that somebody began and did not end."""
         return tuple(a for a in self.read_all() if a.state in HALF_DONE)
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._connected() as db:
-            with naming(self.home.ledger):
-                db.execute("BEGIN IMMEDIATE")
-            yield db
-            with naming(self.home.ledger):
-                self.disk.commit(db)
-
-    @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        path = self.home.ledger
-        with naming(path):
-            if not path.exists():
-                # SQLite would create it with the umask's mode.
-                os.close(self.disk.open_new(path, 0o600))
-                self.disk.fsync_dir(path.parent)
-            db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-            with closing(db):
-                db.execute("PRAGMA synchronous = EXTRA")
-                version = db.execute("PRAGMA user_version").fetchone()[0]
-                if version == 0:
-                    db.executescript(
-                        f"BEGIN IMMEDIATE;{_SCHEMA};PRAGMA user_version = {_SCHEMA_VERSION};COMMIT"
-                    )
-                elif version != _SCHEMA_VERSION:
-                    raise IoFailed(
-                        f"the ledger is of a version we do not know: {version}",
-                        hint="use the newer tailflip that wrote it",
-                    )
-                yield db
 
 
 def _parse(row: tuple[str, str, str, str, int, str]) -> Action:

@@ -1,0 +1,155 @@
+"""The ledger's file: one SQLite database, its schema, and the way in.
+
+Every table of every part is made here, so that one number tells what the file holds. A
+write returns only when it is on the medium.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tailflip.durable import naming
+from tailflip.errors import IoFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tailflip.durable import Disk
+    from tailflip.home import Home
+
+_BUSY_S = 5.0
+
+# Each step takes the file from version n to n + 1; steps are never edited, only added.
+_STEPS = (
+    """
+CREATE TABLE actions (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    store TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    details TEXT NOT NULL
+) STRICT
+""",
+    """
+CREATE TABLE lives (
+    id TEXT PRIMARY KEY,
+    guard TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    started_ms INTEGER NOT NULL,
+    ended_ms INTEGER,
+    details TEXT NOT NULL,
+    stderr BLOB
+) STRICT;
+CREATE INDEX lives_by_guard ON lives (guard, started_ms);
+CREATE TABLE incidents (
+    id TEXT PRIMARY KEY,
+    guard TEXT NOT NULL,
+    opened_ms INTEGER NOT NULL,
+    closed_ms INTEGER,
+    acked_ms INTEGER,
+    cause TEXT NOT NULL,
+    signature TEXT NOT NULL
+) STRICT;
+CREATE TABLE decisions (
+    guard TEXT NOT NULL,
+    made_ms INTEGER NOT NULL,
+    life TEXT,
+    kind TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    details TEXT NOT NULL
+) STRICT;
+CREATE INDEX decisions_by_guard ON decisions (guard, made_ms);
+CREATE TABLE findings (
+    guard TEXT NOT NULL,
+    code TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    message TEXT NOT NULL,
+    hint TEXT NOT NULL,
+    evidence TEXT NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL,
+    ended_ms INTEGER,
+    PRIMARY KEY (guard, code, subject, first_ms)
+) STRICT;
+CREATE TABLE samples (
+    guard TEXT NOT NULL,
+    life TEXT,
+    at_ms INTEGER NOT NULL,
+    rss_bytes INTEGER,
+    stores_bytes INTEGER
+) STRICT;
+CREATE INDEX samples_by_guard ON samples (guard, at_ms);
+CREATE TABLE facts (
+    guard TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    PRIMARY KEY (guard, name)
+) STRICT
+""",
+)
+
+
+@dataclass(frozen=True)
+class Database:
+    """The file, opened anew for every use: nobody holds it between two looks."""
+
+    home: Home
+    disk: Disk
+
+    @property
+    def exists(self) -> bool:
+        """Say whether anything was ever recorded."""
+        return self.home.ledger.exists()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Run one transaction; it is on the medium when the block has ended."""
+        with self.connected() as db:
+            with naming(self.home.ledger):
+                db.execute("BEGIN IMMEDIATE")
+            yield db
+            with naming(self.home.ledger):
+                self.disk.commit(db)
+
+    @contextmanager
+    def connected(self) -> Iterator[sqlite3.Connection]:
+        """Open the file, made and brought to today's schema if need be.
+
+        Raises:
+            IoFailed: it cannot be used, or a newer tailflip wrote it.
+        """
+        path = self.home.ledger
+        with naming(path):
+            if not path.exists():
+                # SQLite would create it with the umask's mode.
+                os.close(self.disk.open_new(path, 0o600))
+                self.disk.fsync_dir(path.parent)
+            db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+            with closing(db):
+                db.execute("PRAGMA synchronous = EXTRA")
+                _bring_up_to_date(db)
+                yield db
+
+
+def _bring_up_to_date(db: sqlite3.Connection) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(_STEPS):
+        raise IoFailed(
+            f"the ledger is of a version we do not know: {version}",
+            hint="use the newer tailflip that wrote it",
+        )
+    if version < len(_STEPS):
+        db.execute("BEGIN IMMEDIATE")
+        # Another process may have been faster.
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        for statement in (s for step in _STEPS[version:] for s in step.split(";")):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {len(_STEPS)}")
+        db.execute("COMMIT")
