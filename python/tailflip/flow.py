@@ -3,6 +3,10 @@
     observe -> Store, Gateway, Evidence -> survey -> SurveyNumbers -> plan -> Plan
             -> compact -> RewriteNumbers, VerifyNumbers, Report
 
+and round the gateway's process:
+
+    observe -> Clues -> diagnose -> Death, Loop -> restart -> Breaker, Decision -> gateway
+
 Sizes are bytes, `_ms` is milliseconds since the epoch or a length in
 milliseconds, `_s` seconds. Models whose docstring says *native* are parsed from
 what the Rust extension returns.
@@ -350,3 +354,208 @@ class Finding:
     message: str
     hint: str
     evidence: tuple[str, ...] = field(default=())
+
+
+# --- the gateway's lives and deaths ------------------------------------------------------
+
+
+class Cause(StrEnum):
+    """Why a gateway's process ended."""
+
+    V8_HEAP = "v8-heap-oom"
+    CGROUP_OOM = "cgroup-oom-kill"
+    KERNEL_OOM = "kernel-oom-kill"
+    OOMD = "oomd-kill"
+    CONFIG = "config-fault"
+    MIGRATION = "migration-fault"
+    OTHER_INSTANCE = "another-instance"
+    PORT_IN_USE = "port-in-use"
+    LOCKED = "locked"
+    NATIVE_CRASH = "native-crash"
+    HANG = "hang"
+    UPDATE = "update-handoff"
+    PARKED = "parked"
+    PLANNED_RESTART = "planned-restart"
+    ASKED_STOP = "asked-stop"
+    UNKNOWN = "unknown"
+
+
+# Ends of these kinds are nobody's failure: they count for no loop and open no incident.
+WANTED = frozenset({Cause.PLANNED_RESTART, Cause.ASKED_STOP, Cause.UPDATE, Cause.PARKED})
+OUT_OF_MEMORY = frozenset({Cause.V8_HEAP, Cause.CGROUP_OOM, Cause.KERNEL_OOM, Cause.OOMD})
+
+
+class Confidence(StrEnum):
+    """How sure a verdict is: the cause was seen, follows from what was seen, or is a guess."""
+
+    PROVEN = "proven"
+    LIKELY = "likely"
+    GUESS = "guess"
+
+
+@dataclass(frozen=True)
+class Clues:
+    """All that is known of one end of a gateway's process; what `classify` judges by.
+
+    `exit_code` and `signal` are of the process that we or a service manager started: a
+    wrapper in front of the gateway makes exit 1 of every signal. Both None: nobody saw it.
+    `stderr_tail` is text, its last part at most. `asked` says who asked for the end
+    ("operator", "tailflip: hang", ...). `oom_kills` is how much the cgroup's counter grew
+    during this life, None where there is none; `oomd` that systemd-oomd took the cgroup.
+    `heap_report` is the trigger of a Node report of this life, such as "OOMError".
+    `other_pid` is a living gateway on the same state directory that is not this one.
+    """
+
+    exit_code: int | None = None
+    signal: int | None = None
+    uptime_s: float | None = None
+    was_ready: bool = False
+    asked: str | None = None
+    handed_off: bool = False
+    stderr_tail: str = ""
+    oom_kills: int | None = None
+    oomd: bool = False
+    heap_report: str | None = None
+    other_pid: int | None = None
+    heap_limit_bytes: int | None = None
+    peak_rss_bytes: int | None = None
+
+
+class Death(Value):
+    """The verdict on one end: deaths with the same `signature` are the same thing again."""
+
+    cause: Cause
+    signature: str
+    confidence: Confidence
+    evidence: tuple[str, ...]
+
+
+class Life(Value):
+    """One life of a gateway, from the intent to start it to the verdict on its end.
+
+    `mode` is run, gate, preflight or adopted. `guard` names the installation: the real
+    path of its state directory. `pid` is of the process that was started and
+    `worker_pid` of the gateway itself, each with its start in clock ticks since boot
+    (None where the system has none). `ready_ms` is the first answer. `exit_code` and
+    `signal` as in `Clues`. `end_known` False: it was found dead later, `ended_ms` is
+    when. `cured` says that something was changed after this death that may help.
+    """
+
+    id: str
+    guard: str
+    mode: str
+    started_ms: int
+    command: tuple[str, ...] = ()
+    version: str | None = None
+    boot_id: str | None = None
+    pid: int | None = None
+    pid_ticks: int | None = None
+    worker_pid: int | None = None
+    worker_ticks: int | None = None
+    ready_ms: int | None = None
+    peak_rss_bytes: int | None = None
+    ended_ms: int | None = None
+    end_known: bool = True
+    exit_code: int | None = None
+    signal: int | None = None
+    death: Death | None = None
+    incident: str | None = None
+    cured: bool = False
+
+    @property
+    def uptime_s(self) -> float | None:
+        """Length of the life, None while it lasts."""
+        return None if self.ended_ms is None else (self.ended_ms - self.started_ms) / 1000
+
+
+@dataclass(frozen=True)
+class Loop:
+    """The same death again and again: `period_s` is the median time from death to death."""
+
+    cause: Cause
+    signature: str
+    deaths: int
+    period_s: float
+    first_ms: int
+    last_ms: int
+
+
+class Waiting(StrEnum):
+    """What a breaker waits for before it lets the gateway start."""
+
+    NOTHING = "nothing"
+    TIME = "time"
+    CONFIG_CHANGE = "config-change"
+    CURE = "cure"
+    OTHER_INSTANCE = "other-instance"
+
+
+class BreakerState(StrEnum):
+    """closed: starts are allowed. open: none. half-open: one trial runs."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+class Breaker(Value):
+    """What is remembered from death to start; stored before every decision is acted on.
+
+    `row` counts deaths of `signature` in a row, without a good life between them.
+    `trials` counts half-open trials since it opened. `marks` is what was seen of the
+    thing that must change (fingerprint of the configuration, of the stores).
+    """
+
+    state: BreakerState = BreakerState.CLOSED
+    signature: str | None = None
+    row: int = 0
+    trials: int = 0
+    waiting: Waiting = Waiting.NOTHING
+    until_ms: int | None = None
+    marks: str | None = None
+
+
+class Decision(Value):
+    """What to do after a death.
+
+    start: at `at_ms`, `waiting` being TIME or NOTHING. wait: for a change, and try anyway
+    at `at_ms` if that is not None. end: ourselves, with `exit_code`.
+    """
+
+    kind: str  # "start", "wait" or "end"
+    reason: str
+    waiting: Waiting = Waiting.NOTHING
+    at_ms: int | None = None
+    exit_code: int | None = None
+    alert: bool = False
+
+
+class Incident(Value):
+    """Deaths of one signature in a row: opened by the first, closed by a good life."""
+
+    id: str
+    guard: str
+    opened_ms: int
+    closed_ms: int | None
+    acked_ms: int | None
+    cause: Cause
+    signature: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was measured at one moment; sizes in bytes, None where it could not be."""
+
+    at_ms: int
+    rss_bytes: int | None
+    stores_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Growth of memory towards its limit; `hits_ms` is when it gets there at this pace."""
+
+    bytes_per_s: float
+    span_s: float
+    limit_bytes: int
+    hits_ms: int
