@@ -53,11 +53,16 @@ class Row:
     walls_s: list[float] = field(default_factory=list)
     peaks: list[int] = field(default_factory=list)
     exit_code: int = 0
-    out_of_memory: bool = False
+    failure: str = ""
     store: dict[str, Any] = field(default_factory=dict)
     store_bytes: int = 0
     mode: int = 0
     undo: str = "no"
+
+    @property
+    def result(self) -> str:
+        """What became of the last run, in two words."""
+        return self.failure or (f"exit {self.exit_code}" if self.exit_code else "ok")
 
     @property
     def wall_s(self) -> float:
@@ -84,9 +89,14 @@ class Bench:
         return {key: entry for key, entry in self.original.items() if ":run:" not in key}
 
     def fresh_state(self) -> Path:
-        """Return a new copy of the pristine state directory; the last one is gone."""
-        state = self.scratch / "work" / "state"
-        shutil.rmtree(state.parent, ignore_errors=True)
+        """Return a new copy of the pristine state directory; the last one is gone.
+
+        Each has a path of its own: a process that outlives its program, as the gateway's
+        may, must not find the next program's files under a name that it knows.
+        """
+        for old in self.scratch.glob("work-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        state = Path(tempfile.mkdtemp(prefix="work-", dir=self.scratch)) / "state"
         shutil.copytree(self.pristine, state)
         return state
 
@@ -100,10 +110,15 @@ def note(row: Row, ran: measure.Measured, state: Path) -> None:
     row.walls_s.append(ran.wall_s)
     row.peaks.append(ran.peak_bytes)
     row.exit_code = ran.exit_code
-    row.out_of_memory = real_gateway.HEAP_DEATH in ran.stderr
-    row.store = json.loads(store.read_bytes()) if store.exists() else {}
-    row.store_bytes = store.stat().st_size if store.exists() else 0
-    row.mode = store.stat().st_mode & 0o777 if store.exists() else 0
+    if real_gateway.HEAP_DEATH in ran.stderr:
+        row.failure = "out of memory"
+    try:
+        row.store = json.loads(store.read_bytes())
+        row.store_bytes = store.stat().st_size
+        row.mode = store.stat().st_mode & 0o777
+    except (OSError, ValueError):
+        row.store, row.store_bytes, row.mode = {}, 0, 0
+        row.failure = row.failure or "left no store"
 
 
 def run_tailflip(bench: Bench, node: Path | None) -> Row:
@@ -147,16 +162,20 @@ def run_script(bench: Bench, name: str) -> Row | None:
         if argv is None:
             return None
         ran = measure.run(argv)
-        if ran.exit_code == 0:
+        if ran.exit_code == 0 and target.exists():
             target.rename(store)
+        elif ran.exit_code == 0:
+            row.failure = "wrote nothing"
         note(row, ran, state)
+        if row.result != "ok":
+            print(f"{row.name}: {row.result}: {ran.stderr.strip()[-400:]}", file=sys.stderr)
+            break
     return row
 
 
 def format_row(row: Row, bench: Bench) -> list[str]:
     same = sum(row.store.get(key) == entry for key, entry in bench.important.items())
     running = sum(e.get("status") == "running" for e in row.store.values())
-    result = "out of memory" if row.out_of_memory else f"exit {row.exit_code}"
     unchanged = row.store == bench.original
     return [
         row.name,
@@ -166,7 +185,7 @@ def format_row(row: Row, bench: Bench) -> list[str]:
         "unchanged" if unchanged else f"{row.store_bytes / MB:.2f}",
         f"{row.wall_s:.2f}",
         f"{row.peak_mib:,.0f}",
-        result if row.exit_code else "ok",
+        row.result,
         "-" if unchanged else f"{row.mode:03o}",
         "-" if unchanged else row.undo,
     ]
@@ -217,14 +236,16 @@ How to read it:
 """
 
 
-def write_verdict(rows: list[Row]) -> str:
-    """Say plainly who was faster or smaller than tailflip."""
-    own = rows[0]
-    faster = [f"{r.name} ({r.wall_s:.2f} s)" for r in rows[1:] if r.wall_s < own.wall_s]
-    smaller = [f"{r.name} ({r.peak_mib:.0f} MiB)" for r in rows[1:] if r.peak_mib < own.peak_mib]
+def write_verdict(rows: list[Row], original: dict[str, Any]) -> str:
+    """Say plainly who was faster or smaller than tailflip, among those that did something."""
+    own, *others = rows
+    done = [r for r in others if r.result == "ok" and r.store != original]
+    faster = [f"{r.name} ({r.wall_s:.2f} s)" for r in done if r.wall_s < own.wall_s]
+    smaller = [f"{r.name} ({r.peak_mib:.0f} MiB)" for r in done if r.peak_mib < own.peak_mib]
     return (
-        f"Faster than tailflip ({own.wall_s:.2f} s) here: {'; '.join(faster) or 'none'}. "
-        f"Smaller in memory ({own.peak_mib:.0f} MiB): {'; '.join(smaller) or 'none'}."
+        f"Of those that changed the store, faster than tailflip ({own.wall_s:.2f} s): "
+        f"{'; '.join(faster) or 'none'}; smaller in memory ({own.peak_mib:.0f} MiB): "
+        f"{'; '.join(smaller) or 'none'}."
     )
 
 
@@ -278,7 +299,7 @@ def main() -> None:
         count=RUNS,
         table=measure.table(HEADER, lines),
         missing="".join(f"\nNot on this machine: {what}.\n" for what in missing),
-        verdict=write_verdict(rows),
+        verdict=write_verdict(rows, original),
     )
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(page)
