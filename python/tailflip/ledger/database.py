@@ -37,17 +37,18 @@ CREATE TABLE actions (
 """,
     """
 CREATE TABLE lives (
-    id TEXT PRIMARY KEY,
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
     guard TEXT NOT NULL,
-    mode TEXT NOT NULL,
     started_ms INTEGER NOT NULL,
     ended_ms INTEGER,
+    incident TEXT,
     details TEXT NOT NULL,
     stderr BLOB
 ) STRICT;
-CREATE INDEX lives_by_guard ON lives (guard, started_ms);
+CREATE INDEX lives_by_guard ON lives (guard, seq);
 CREATE TABLE incidents (
-    id TEXT PRIMARY KEY,
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
     guard TEXT NOT NULL,
     opened_ms INTEGER NOT NULL,
     closed_ms INTEGER,
@@ -56,14 +57,13 @@ CREATE TABLE incidents (
     signature TEXT NOT NULL
 ) STRICT;
 CREATE TABLE decisions (
+    seq INTEGER PRIMARY KEY,
     guard TEXT NOT NULL,
     made_ms INTEGER NOT NULL,
     life TEXT,
-    kind TEXT NOT NULL,
-    reason TEXT NOT NULL,
     details TEXT NOT NULL
 ) STRICT;
-CREATE INDEX decisions_by_guard ON decisions (guard, made_ms);
+CREATE INDEX decisions_by_guard ON decisions (guard, seq);
 CREATE TABLE findings (
     guard TEXT NOT NULL,
     code TEXT NOT NULL,
@@ -74,9 +74,9 @@ CREATE TABLE findings (
     evidence TEXT NOT NULL,
     first_ms INTEGER NOT NULL,
     last_ms INTEGER NOT NULL,
-    ended_ms INTEGER,
-    PRIMARY KEY (guard, code, subject, first_ms)
+    ended_ms INTEGER
 ) STRICT;
+CREATE UNIQUE INDEX findings_open ON findings (guard, code, subject) WHERE ended_ms IS NULL;
 CREATE TABLE samples (
     guard TEXT NOT NULL,
     life TEXT,
@@ -89,7 +89,6 @@ CREATE TABLE facts (
     guard TEXT NOT NULL,
     name TEXT NOT NULL,
     value TEXT NOT NULL,
-    at_ms INTEGER NOT NULL,
     PRIMARY KEY (guard, name)
 ) STRICT
 """,
