@@ -13,3 +13,8 @@ def now_ms() -> int:
 def monotonic_s() -> float:
     """Read a clock that never goes back, in seconds; only differences mean anything."""
     return time.monotonic()
+
+
+def sleep_s(seconds: float) -> None:
+    """Wait; for retries of a few hundred milliseconds, never to schedule anything."""
+    time.sleep(seconds)

@@ -78,3 +78,13 @@ def test_other_stores_and_wide_text_count():
         others_bytes=10 * MB,
     )  # fmt: skip
     assert (alone.fits, wide.fits, crowded.fits) == (True, False, False)
+
+
+def test_a_forecast_that_was_wrong_is_not_believed_twice():
+    """The gateway died of memory although all fitted: the next plan goes two steps further."""
+    plan = plan_stores(
+        [STORE], Policy(), lambda *_: surveyed(10 * MB, 5 * MB), limit_bytes=2_300 * MB,
+        source="t", at_least=2,
+    )  # fmt: skip
+    assert plan.fits
+    assert plan.pressure == ("slim chats idle for 24 h", "slim chats idle for 1 h")

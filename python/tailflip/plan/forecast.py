@@ -27,6 +27,7 @@ def forecast(
     limit_bytes: int | None,
     source: str,
     era_factor: float = FACTOR,
+    base_bytes: int = BASE_BYTES,
 ) -> Forecast:
     """Predict the heap of a gateway that loads these stores.
 
@@ -36,6 +37,7 @@ def forecast(
         limit_bytes: the heap the gateway may use, or None if that is unknown.
         source: where the limit is from, for people.
         era_factor: bytes of heap for a byte of store.
+        base_bytes: heap of a gateway without sessions.
     """
     factor = era_factor * WIDE_FACTOR if wide else era_factor
-    return Forecast(BASE_BYTES + int(sum(sizes_bytes) * factor), limit_bytes, factor, source)
+    return Forecast(base_bytes + int(sum(sizes_bytes) * factor), limit_bytes, factor, source)

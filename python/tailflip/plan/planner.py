@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.flow import STRING_LIMIT_CHARS
-from tailflip.plan.forecast import forecast
+from tailflip.plan.forecast import BASE_BYTES, FACTOR, forecast
 from tailflip.plan.policy import PRESSURE_LADDER
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tailflip.flow import Forecast, Store
     from tailflip.native import Surveyed
-    from tailflip.plan.policy import Policy
+    from tailflip.plan.policy import Policy, Pressure
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,10 @@ def plan_stores(
     limit_bytes: int | None,
     source: str,
     others_bytes: int = 0,
+    factor: float = FACTOR,
+    base_bytes: int = BASE_BYTES,
+    ladder: Sequence[Pressure] = PRESSURE_LADDER,
+    at_least: int = 0,
 ) -> Plan:
     """Choose the mildest policy under which the gateway can load its stores.
 
@@ -51,12 +55,17 @@ def plan_stores(
         limit_bytes: the gateway's heap, None when it is not known.
         source: where the limit is from.
         others_bytes: size of stores that the gateway loads but that are left alone.
+        factor: bytes of heap for a byte of store, as the forecast has it for this release.
+        base_bytes: heap of this release without sessions.
+        ladder: what may be done beyond hygiene.
+        at_least: steps of it to take whatever the forecast says: it was wrong before.
     """
     surveyed = {store: measure(store, policy) for store in stores}
     wide = any(each.numbers.wide for each in surveyed.values())
 
     def predict(sizes_bytes: list[int]) -> Forecast:
-        return forecast([*sizes_bytes, others_bytes], wide, limit_bytes, source)
+        sizes = [*sizes_bytes, others_bytes]
+        return forecast(sizes, wide, limit_bytes, source, factor, base_bytes)
 
     def list_sizes_after() -> list[int]:
         return [each.numbers.bytes_after for each in surveyed.values()]
@@ -68,8 +77,8 @@ def plan_stores(
 
     before = predict([each.numbers.bytes for each in surveyed.values()])
     taken: list[str] = []
-    for step in PRESSURE_LADDER:
-        if is_enough():
+    for step in ladder:
+        if len(taken) >= at_least and is_enough():
             break
         tighter = step.apply(policy)
         if tighter == policy:

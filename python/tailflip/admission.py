@@ -1,0 +1,365 @@
+"""May the gateway start? Looked at before every start, and healed where it can be.
+
+A start is refused only on proof or forecast of harm: a store that the gateway would take
+for empty and overwrite, or one that its heap cannot hold. A failure of our own (a ledger
+that cannot be written, another tailflip at work) never keeps a healthy gateway down.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tailflip import clock
+from tailflip.compact.recovery import recover
+from tailflip.compact.salvage import apply_salvage, plan_salvage
+from tailflip.compact.transaction import compact_store, refuse_duplicates
+from tailflip.errors import CannotCreate, StoreInvalid, TailflipError, TryLater
+from tailflip.flow import STRING_LIMIT_CHARS, Waiting
+from tailflip.observe.era import has_session_databases
+from tailflip.observe.release import is_external_mode
+from tailflip.plan.forecast import factor_for
+from tailflip.plan.planner import plan_stores
+from tailflip.plan.policy import PRESSURE_LADDER, Policy
+from tailflip.scene import look
+from tailflip.units import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from tailflip.compact.salvage import SalvagePlan
+    from tailflip.compact.swap import Progress
+    from tailflip.durable import Disk
+    from tailflip.flow import Evidence, Forecast, Report, Store
+    from tailflip.home import Home
+    from tailflip.native import Surveyed
+    from tailflip.observe.installation import Installation
+    from tailflip.observe.release import Version
+    from tailflip.plan.planner import Plan
+    from tailflip.scene import Scene
+
+_CLAIM_PATIENCE_S = 30.0
+_CLAIM_PAUSE_S = 0.2
+_SHOWN_KINDS = 3
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What healing may do before a start; the `heal` section of the configuration.
+
+    `margin` is the share of the heap limit that a forecast may use. `pressure_steps` are
+    taken whatever the forecast says, because a gateway died although it said "fits".
+    `compact_anyway` compacts stores that would fit: the last death was by memory.
+    """
+
+    enabled: bool = True
+    admission: bool = True
+    margin: float = 0.9
+    pressure: bool = True
+    salvage: bool = True
+    retention_ms: int | None = None
+    own_retention: bool = True
+    max_lifetime_ms: int | None = 3_600_000
+    compact_anyway: bool = False
+    pressure_steps: int = 0
+
+
+@dataclass
+class Admission:
+    """The answer: `go`, or why not and what must change. `reports` are what was done."""
+
+    go: bool = True
+    reason: str = "nothing stands against it"
+    hint: str | None = None
+    exit_code: int = 0
+    waiting: Waiting = Waiting.NOTHING
+    reports: list[Report] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    before: Forecast | None = None
+    after: Forecast | None = None
+
+    @property
+    def cured(self) -> bool:
+        """Say whether any store was made smaller or whole."""
+        return any(report.action_id for report in self.reports)
+
+    def refuse(self, error: TailflipError) -> None:
+        """Turn into a refusal; the first reason stays."""
+        if self.go:
+            self.go, self.reason, self.hint = False, error.message, error.hint
+            self.exit_code, self.waiting = error.exit_code, Waiting.CURE
+
+
+@dataclass(frozen=True)
+class Start:
+    """The start that is asked about: whose, of what, with which memory."""
+
+    env: Mapping[str, str]
+    version: Version | None
+    limit_bytes: int | None
+    limit_source: str
+    state_dir: Path | None = None
+    profile: str | None = None
+
+
+def admit(
+    start: Start,
+    rules: Rules,
+    *,
+    home: Home,
+    disk: Disk,
+    on_progress: Progress | None = None,
+) -> Admission:
+    """Look at all that the gateway will load, heal what must be, and say whether it may start.
+
+    Raises:
+        ConfigInvalid: OpenClaw's own configuration cannot be read; the gateway says that better.
+        Exception: whatever `on_progress` raises, to stop at once; every store is then whole.
+    """
+    found = Admission()
+    try:
+        scene = look(start.env, state_dir=start.state_dir, profile=start.profile)
+    except CannotCreate:
+        found.notes.append("no state directory yet: nothing to look at")
+        return found
+    if scene.gateway.alive:
+        found.notes.append(f"a gateway is running ({scene.gateway.evidence}): nothing was touched")
+        return found
+    try:
+        _heal(_Work(scene, start, rules, home, disk, found, on_progress or _be_quiet))
+    except (TailflipError, OSError) as e:
+        # Ours, and not the gateway's: what is wrong with a store was dealt with below.
+        found.notes.append(f"not looked at in full: {e}")
+    return found
+
+
+def _be_quiet(_stage: str, _done: int, _total: int) -> None:
+    pass
+
+
+@dataclass
+class _Work:
+    """One admission at work."""
+
+    scene: Scene
+    start: Start
+    rules: Rules
+    home: Home
+    disk: Disk
+    found: Admission
+    on_progress: Progress
+    evidence: dict[Store, Evidence] = field(default_factory=dict)
+
+    @property
+    def policy(self) -> Policy:
+        retention_ms = (
+            self.scene.installation.retention_ms
+            if self.rules.own_retention
+            else self.rules.retention_ms
+        )
+        return Policy(retention_ms=retention_ms, max_lifetime_ms=self.rules.max_lifetime_ms)
+
+    @property
+    def now_ms(self) -> int:
+        """Name the next action: each needs a moment of its own."""
+        return self.scene.now_ms + len(self.found.reports)
+
+    def survey(self, store: Store, policy: Policy) -> Surveyed:
+        if store not in self.evidence:
+            self.evidence[store] = self.scene.read_evidence(store, frozenset())
+        return self.scene.survey(store, policy, self.evidence[store], self.on_progress)
+
+    def act(self, effect: Callable[[], Report]) -> None:
+        """Do something to a store; wait for another tailflip that is at it."""
+        until = clock.monotonic_s() + _CLAIM_PATIENCE_S
+        while True:
+            try:
+                report = effect()
+            except TryLater:
+                if clock.monotonic_s() > until:
+                    raise
+                clock.sleep_s(_CLAIM_PAUSE_S)
+            else:
+                if report.action_id:
+                    self.found.reports.append(report)
+                return
+
+
+def _heal(work: _Work) -> None:
+    found, rules = work.found, work.rules
+    found.notes += recover(work.home, work.disk)
+    whole = _look_at_all(work)
+    if not found.go:
+        return
+    plan = _plan(work, whole)
+    found.before = found.after = plan.before
+    sizes = {store: each.numbers.bytes for store, each in whole.items()}
+    too_long = any(size > STRING_LIMIT_CHARS for size in sizes.values())
+    if rules.enabled and (rules.compact_anyway or plan.before.over or too_long):
+        try:
+            for store, surveyed in plan.surveyed.items():
+                work.act(partial(_compact, work, plan, store, surveyed))
+                sizes[store] = surveyed.numbers.bytes_after
+            found.after = plan.after
+        except TailflipError as e:
+            found.notes.append(f"could not be compacted: {e}")
+        if plan.pressure:
+            found.notes.append(f"beyond hygiene: {', '.join(plan.pressure)}")
+    _judge(work, found.after, sizes, whole)
+
+
+def _compact(work: _Work, plan: Plan, store: Store, surveyed: Surveyed) -> Report:
+    return compact_store(
+        store,
+        plan.policy,
+        work.evidence[store],
+        home=work.home,
+        disk=work.disk,
+        now_ms=work.now_ms,
+        on_progress=work.on_progress,
+        expected=surveyed,
+    )
+
+
+def _look_at_all(work: _Work) -> dict[Store, Surveyed]:
+    """Survey every store; what is broken or was rotated away is salvaged, or forbids the start."""
+    whole: dict[Store, Surveyed] = {}
+    for store in work.scene.stores:
+        try:
+            whole[store] = _survey_or_salvage(work, store)
+        except TryLater as e:
+            work.found.notes.append(f"not looked at: {e}")
+            continue
+        except TailflipError as e:
+            # What we cannot read, the gateway takes for empty and overwrites.
+            work.found.refuse(e)
+            continue
+        try:
+            refuse_duplicates(whole[store], store.path)
+        except StoreInvalid as e:
+            # The gateway reads it, the last entry wins; only we cannot rewrite it.
+            work.found.notes.append(e.message)
+            work.evidence.pop(store)
+    if work.scene.missing and not has_session_databases(work.scene.installation):
+        for store in work.scene.missing:
+            _bring_back(work, store)
+    return whole
+
+
+def _survey_or_salvage(work: _Work, store: Store) -> Surveyed:
+    try:
+        return work.survey(store, work.policy)
+    except StoreInvalid as broken:
+        if not (work.rules.enabled and work.rules.salvage):
+            raise
+        try:
+            plan = plan_salvage(store, work.on_progress)
+            if not plan.best.written.entries:
+                raise
+            work.act(partial(_salvage, work, plan))
+        except TailflipError as e:
+            raise StoreInvalid(
+                broken.message, hint=e.hint if e is not broken else broken.hint
+            ) from e
+        work.found.notes.append(f"{broken.message}: set aside whole, and salvaged")
+        return work.survey(store, work.policy)
+
+
+def _salvage(work: _Work, plan: SalvagePlan) -> Report:
+    return apply_salvage(plan, home=work.home, disk=work.disk, now_ms=work.now_ms)
+
+
+def _bring_back(work: _Work, store: Store) -> None:
+    """A store that is gone beside backups of it: rotated away, and never written again."""
+    try:
+        plan = plan_salvage(store, work.on_progress)
+    except (StoreInvalid, OSError):
+        return
+    if not plan.best.written.entries:
+        return
+    if not (work.rules.enabled and work.rules.salvage):
+        work.found.notes.append(f"store is missing, {plan.best.path.name} holds one: {store.path}")
+        return
+    work.act(partial(_salvage, work, plan))
+    work.found.notes.append(f"store was missing, brought back from {plan.best.path.name}")
+
+
+def _plan(work: _Work, whole: Mapping[Store, Surveyed]) -> Plan:
+    """Plan within the margin; what cannot be rewritten counts, and is left alone."""
+    can_shrink = [store for store in whole if store in work.evidence]
+    others = sum(s.numbers.bytes for store, s in whole.items() if store not in can_shrink)
+    limit = work.start.limit_bytes
+    rules = work.rules
+    version = work.start.version
+    factor, base_bytes = factor_for(version, legacy_import=is_external_mode(version))
+    policy = work.policy
+    return plan_stores(
+        can_shrink,
+        policy,
+        lambda store, tried: whole[store] if tried == policy else work.survey(store, tried),
+        limit_bytes=int(limit * rules.margin) if limit is not None and rules.admission else None,
+        source=f"{work.start.limit_source}, {rules.margin:.0%} of it",
+        others_bytes=others,
+        factor=factor,
+        base_bytes=base_bytes,
+        ladder=PRESSURE_LADDER if rules.pressure else (),
+        at_least=rules.pressure_steps,
+    )
+
+
+def _judge(
+    work: _Work,
+    forecast: Forecast | None,
+    sizes: Mapping[Store, int],
+    surveyed: Mapping[Store, Surveyed],
+) -> None:
+    """Refuse a start that is expected to end in death or in the loss of a store."""
+    for store, size in sizes.items():
+        if size > STRING_LIMIT_CHARS:
+            work.found.refuse(
+                StoreInvalid(
+                    f"the gateway cannot read a store of {format_bytes(size)} and would "
+                    f"overwrite it: {store.path}",
+                    hint="see `tailflip inspect`; name what may go with `tailflip compact "
+                    "--drop-key KEY --apply`",
+                )
+            )
+    limit = work.start.limit_bytes
+    if (
+        forecast is None
+        or limit is None
+        or not work.rules.admission
+        or forecast.heap_bytes <= limit
+    ):
+        return
+    filling = ", ".join(f"{format_bytes(size)} {name}" for name, size in _list_kinds(surveyed))
+    work.found.refuse(
+        StoreInvalid(
+            f"loading the stores needs about {format_bytes(forecast.heap_bytes)} of heap, the "
+            f"gateway has {format_bytes(limit)} ({work.start.limit_source}), and nothing more "
+            f"may go; before, they held: {filling}",
+            hint="give the gateway more heap (NODE_OPTIONS=--max-old-space-size=MB), or name "
+            "what may go with `tailflip compact --drop-key KEY --apply`; with heal.admission = "
+            "false it is started all the same",
+        )
+    )
+
+
+def _list_kinds(surveyed: Mapping[Store, Surveyed]) -> list[tuple[str, int]]:
+    sums: dict[str, int] = {}
+    for each in surveyed.values():
+        for tally in each.numbers.kinds:
+            sums[tally.name] = sums.get(tally.name, 0) + tally.bytes
+    return sorted(sums.items(), key=lambda pair: -pair[1])[:_SHOWN_KINDS]
+
+
+def measure_stores(installation: Installation) -> int:
+    """Sum the sizes of all stores, by a stat each."""
+    total = 0
+    for store in installation.stores:
+        with suppress(OSError):
+            total += store.path.stat().st_size
+    return total

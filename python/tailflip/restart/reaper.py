@@ -1,0 +1,44 @@
+"""Duties of a process that orphans fall to: PID 1 of a container, or a subreaper.
+
+A gateway's orphaned children come to us and not to init. That is how a gateway whose
+wrapper was killed can still be waited for; and whoever dies here must be reaped, or it
+stays a zombie for ever.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def become_subreaper() -> bool:
+    """Have orphaned descendants come to us; False where the system knows no such thing."""
+    if sys.platform != "linux":
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+
+
+def reap_orphans(but: Container[int]) -> int:
+    """Reap dead children, except those that somebody else here waits for; return how many.
+
+    Waiting for any child at once would take the exit status of the gateway away.
+    """
+    count = 0
+    for child in psutil.Process().children():
+        if child.pid in but:
+            continue
+        with suppress(ChildProcessError, psutil.Error):
+            if child.status() == psutil.STATUS_ZOMBIE and os.waitpid(child.pid, os.WNOHANG)[0]:
+                count += 1
+    return count

@@ -1,0 +1,124 @@
+"""The gateway's standard error: passed on untouched, its last part kept.
+
+V8 writes why it dies there and nowhere else. It goes through a named FIFO and not a
+plain pipe, so that a supervisor that takes a living gateway over can read on.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import threading
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TAIL_BYTES = 256 << 10
+_READ_BYTES = 64 << 10
+_DRAIN_S = 2.0
+
+
+class Tail:
+    """The last bytes of a stream, at most `TAIL_BYTES` of them."""
+
+    def __init__(self) -> None:
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Append, and forget what is too old."""
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        while self._size - len(self._chunks[0]) >= TAIL_BYTES:
+            self._size -= len(self._chunks.popleft())
+
+    def read(self) -> bytes:
+        """Return the tail."""
+        return b"".join(self._chunks)[-TAIL_BYTES:]
+
+
+class Pump:
+    """Carries one life's standard error from a FIFO to ours, in a thread that only waits.
+
+    A reader of ours that is slow slows the gateway down, as it would without us; one that
+    is gone is ignored, the tail is kept all the same.
+    """
+
+    def __init__(self, fifo: Path, out_fd: int) -> None:
+        """Open the FIFO, made if it is not there; nothing is read before `start`."""
+        self.fifo = fifo
+        self.tail = Tail()
+        self._out_fd: int | None = out_fd
+        self._drained = threading.Event()
+        self._wake_in, self._wake_out = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        with suppress(FileExistsError):
+            os.mkfifo(fifo, 0o600)
+        self._fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        self._thread = threading.Thread(target=self._carry, name="stderr", daemon=True)
+
+    def open_writer(self) -> int:
+        """Open the end that the gateway writes to; the caller closes it."""
+        return os.open(self.fifo, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def start(self) -> None:
+        """Begin to carry; call it when the gateway has its end, for without writers it ends."""
+        self._thread.start()
+
+    def finish(self) -> bytes:
+        """Take what the dead gateway still left in the FIFO, and return the tail.
+
+        Its children may live on and hold the FIFO open: what they write later is not waited for.
+        """
+        if self._thread.is_alive():
+            with suppress(BlockingIOError):
+                os.write(self._wake_out, b"x")
+            self._drained.wait(_DRAIN_S)
+        with suppress(OSError):
+            self.fifo.unlink()
+        return self.tail.read()
+
+    def _carry(self) -> None:
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        poll.register(self._wake_in, select.POLLIN)
+        finishing = False
+        try:
+            while True:
+                ready = dict(poll.poll(0 if finishing else None))
+                if self._wake_in in ready:
+                    finishing = True
+                    poll.unregister(self._wake_in)
+                if not self._read_once() and (finishing or self._fd in ready):
+                    return
+        finally:
+            self._drained.set()
+            for fd in (self._fd, self._wake_in, self._wake_out):
+                os.close(fd)
+
+    def _read_once(self) -> bool:
+        """Carry one chunk; False at the end of the stream, or when there is nothing now."""
+        try:
+            chunk = os.read(self._fd, _READ_BYTES)
+        except BlockingIOError:
+            return False
+        if not chunk:
+            return False
+        self.tail.add(chunk)
+        self._pass_on(chunk)
+        return True
+
+    def _pass_on(self, chunk: bytes) -> None:
+        view = memoryview(chunk)
+        while view and self._out_fd is not None:
+            try:
+                view = view[os.write(self._out_fd, view) :]
+            except BlockingIOError:
+                select.select([], [self._out_fd], [])
+            except OSError as e:
+                if e.errno == errno.EINTR:
+                    continue
+                self._out_fd = None  # our own reader went away: nothing to pass on to
