@@ -1,0 +1,120 @@
+"""Tell systemd, or whoever set $NOTIFY_SOCKET, how we are: READY, STATUS, WATCHDOG, STOPPING.
+
+Source: sd_notify(3) and sd_watchdog_enabled(3). One datagram a message; nothing answers. A
+manager that is not there, does not listen or is slow costs us a message and nothing else: no
+method raises or waits.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# A child that inherits these could speak in our name, and would be believed or not by
+# `NotifyAccess=`: take them out of a gateway's environment.
+VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+# systemd reads at most a page (NOTIFY_BUFFER_MAX) and ignores the whole message beyond it.
+_STATUS_LIMIT_BYTES = 1000
+_MICRO = 1_000_000
+
+
+@dataclass
+class Notifier:
+    """The one who speaks to the service manager; silent if there is none.
+
+    `watchdog_s` is how often `watchdog` is to be called, in seconds: half of what the manager
+    allows. None: no watchdog watches us. Methods return whether the message was handed over.
+    """
+
+    address: bytes | None = None
+    watchdog_s: float | None = None
+    _last_status: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Notifier:
+        """Find the manager in the environment. What makes no sense there counts as absent."""
+        return cls(_parse_address(env.get("NOTIFY_SOCKET", "")), _parse_watchdog(env))
+
+    def ready(self, status: str = "") -> bool:
+        """Say that the service is up, or has ended a reload."""
+        return self._send("READY=1", status)
+
+    def status(self, text: str) -> bool:
+        """Say in words how it goes, for `systemctl status`. The same words again are not sent."""
+        return text == self._last_status or self._send("", text)
+
+    def watchdog(self) -> bool:
+        """Say that the loop turns. Only the loop itself may call this."""
+        return self._send("WATCHDOG=1")
+
+    def stopping(self, status: str = "") -> bool:
+        """Say that the service is about to end."""
+        return self._send("STOPPING=1", status)
+
+    def reloading(self, monotonic_usec: int) -> bool:
+        """Say that settings are read again; `ready` says when that is done.
+
+        Args:
+            monotonic_usec: CLOCK_MONOTONIC in microseconds; `Type=notify-reload` needs it.
+        """
+        return self._send(f"RELOADING=1\nMONOTONIC_USEC={monotonic_usec}")
+
+    def extend_timeout(self, seconds: float) -> bool:
+        """Ask for this long from now on before a start, stop or run counts as too long.
+
+        To be repeated before the time is over, for as long as the work goes on.
+        """
+        if not math.isfinite(seconds) or seconds <= 0:
+            return False
+        return self._send(f"EXTEND_TIMEOUT_USEC={math.ceil(seconds * _MICRO)}")
+
+    def main_pid(self, pid: int) -> bool:
+        """Say which process is the service's main one, if it is not us."""
+        return self._send(f"MAINPID={pid}")
+
+    def _send(self, message: str, status: str = "") -> bool:
+        if self.address is None or not (message or status):
+            return False
+        if status:
+            message = f"{message}\nSTATUS={_clean(status)}".lstrip("\n")
+        # A socket for each message: nothing to inherit, close or find broken after a re-exec.
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                sock.setblocking(False)
+                sock.sendto(message.encode(errors="replace"), self.address)
+        except (OSError, ValueError):
+            return False  # nobody listens, or not fast enough: not our concern
+        if status:
+            self._last_status = status
+        return True
+
+
+def _parse_address(text: str) -> bytes | None:
+    """Take a path or, after an `@`, an abstract name; other kinds of address are not spoken."""
+    if text.startswith("/"):
+        return os.fsencode(text)
+    if text.startswith("@") and len(text) > 1:
+        return b"\0" + os.fsencode(text[1:])
+    return None
+
+
+def _parse_watchdog(env: Mapping[str, str]) -> float | None:
+    """Find half the watchdog's time, unless another process is meant."""
+    pid, usec = env.get("WATCHDOG_PID", ""), env.get("WATCHDOG_USEC", "")
+    if pid and pid != str(os.getpid()):
+        return None
+    if not (usec.isascii() and usec.isdigit() and len(usec) < 20 and int(usec)):  # noqa: PLR2004
+        return None
+    return int(usec) / _MICRO / 2
+
+
+def _clean(status: str) -> str:
+    r"""Make one line of a status: a line break would begin another message, such as READY=1."""
+    line = "".join(char if char.isprintable() else " " for char in status)
+    return line.encode(errors="replace")[:_STATUS_LIMIT_BYTES].decode(errors="ignore")
