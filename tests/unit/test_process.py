@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tailflip import clock
-from tailflip.observe.process import is_alive, start_ticks, started_ms
+from tailflip.observe.process import boot_id, is_alive, start_ticks, started_ms
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="start ticks are read from /proc")
 
@@ -45,3 +45,9 @@ def test_a_zombie_is_dead_and_so_is_what_was_reaped():
 @pytest.mark.parametrize("pid", [0, -1, 2**31, 2**70])
 def test_what_is_no_pid_is_dead(pid):
     assert not is_alive(pid, None)
+
+
+@linux
+def test_a_boot_has_one_id():
+    assert boot_id() == boot_id()
+    assert len(boot_id()) == 36

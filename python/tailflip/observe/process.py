@@ -70,3 +70,15 @@ def started_ms(pid: int) -> int | None:
         return int(psutil.Process(pid).create_time() * 1000)
     except (psutil.Error, ValueError, OverflowError):
         return None
+
+
+def boot_id() -> str | None:
+    """Read what is different after every boot of the machine; None where the system has none.
+
+    A container that is started again keeps it, and so do start times in ticks.
+    """
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_text("ascii")
+    except (OSError, ValueError):
+        return None
+    return text.strip() or None
