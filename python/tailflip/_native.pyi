@@ -19,6 +19,7 @@ __all__ = [
     "Survey",
     "archive_verify",
     "features",
+    "list_entries",
     "referenced_sessions",
     "restore",
     "rewrite",
@@ -49,6 +50,14 @@ class Evidence:
     def __new__(cls) -> Self: ...
     def add_over(self, key: str, status: str, ended_at_ms: int, runtime_ms: int) -> bool:
         """Record that the run under `key` ended; False when the table is full (65,536)."""
+
+    def add_over_session(
+        self, key: str, session_id: str, status: str, ended_at_ms: int, runtime_ms: int
+    ) -> bool:
+        """Record that one session's run ended, under a key that others use after it.
+
+        Only an entry of that key which still has that `sessionId` is ended.
+        """
 
     def add_live_session(self, session_id: str) -> bool:
         """Record proof of life: no entry with this sessionId is touched at all."""
@@ -109,6 +118,13 @@ def rewrite(
 
 def verify(fd: int, control: Control) -> str:
     """Read a store whole and validate it; text of `flow.VerifyNumbers`."""
+
+def list_entries(fd_in: int, fd_out: int, control: Control) -> int:
+    """Write one line of JSON (`flow.ListedEntry`) for each entry that evidence may judge.
+
+    These are cron runs, base entries, sub-agents, and whatever says "running"; entries
+    with odd fields are left out. Returns the number of lines.
+    """
 
 def salvage(fd_in: int, fd_out: int, control: Control) -> str:
     """Write every complete entry before the damage; text of `flow.SalvageNumbers`.

@@ -75,12 +75,17 @@ class Gateway:
 
 @dataclass(frozen=True)
 class OverRun:
-    """A run that the run log proves to have ended; `status` done, failed or timeout."""
+    """A run that is proven to have ended; `status` done, failed, timeout or killed.
+
+    With `session_id`, `key` is one that other sessions use afterwards (a base entry's, a
+    sub-agent's): only an entry that still has this session is meant.
+    """
 
     key: str
     status: str
     ended_at_ms: int
     runtime_ms: int
+    session_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -190,6 +195,25 @@ class VerifyNumbers(Value):
     entries: int
     digest: str
     kept_digest: str
+
+
+class ListedEntry(Value):
+    """One entry that evidence may judge (native); texts are empty where there is nothing.
+
+    `kind` is a `Tally` name of `SurveyNumbers.kinds`, `status` `-` for none.
+    """
+
+    key: str
+    kind: str
+    agent: str
+    job: str
+    session: str
+    file: str
+    updated_ms: int | None
+    started_ms: int | None
+    ended_ms: int | None
+    status: str
+    bytes: int
 
 
 class SalvageNumbers(Value):

@@ -7,6 +7,7 @@ without a path: callers add it with `durable.naming`.
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tailflip import _native, errors
 from tailflip.flow import (
     ArchiveNumbers,
+    ListedEntry,
     RecordHeader,
     RestoreNumbers,
     RewriteNumbers,
@@ -92,7 +94,12 @@ def compile_policy(
     )
     known = _native.Evidence()
     for run in evidence.over:
-        if not known.add_over(run.key, run.status, run.ended_at_ms, run.runtime_ms):
+        end = (run.status, run.ended_at_ms, run.runtime_ms)
+        if run.session_id is None:
+            fits = known.add_over(run.key, *end)
+        else:
+            fits = known.add_over_session(run.key, run.session_id, *end)
+        if not fits:
             break  # newest first: older verdicts are only a convenience, age decides without them
     fits = all(known.add_live_session(s) for s in evidence.live_sessions)
     fits = fits and all(known.add_protected_key(k) for k in evidence.protected_keys)
@@ -148,6 +155,36 @@ def salvage(
     out = -1 if fd_out is None else fd_out
     text = _run(lambda c: _native.salvage(fd_in, out, c), on_progress)
     return SalvageNumbers.model_validate_json(text)
+
+
+def list_entries(fd: int) -> Iterator[ListedEntry]:
+    """Stream the entries that evidence may judge, through a pipe and so in bounded memory.
+
+    Raises:
+        StoreInvalid: As of a survey; perhaps only after entries were yielded.
+    """
+    reading, writing = os.pipe()
+    outcome: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            _run(lambda c: _native.list_entries(fd, writing, c), None)
+        except BaseException as e:  # noqa: BLE001 - raised again by the reader
+            outcome.append(e)
+        finally:
+            os.close(writing)
+
+    writer = threading.Thread(target=work, name="tailflip-list", daemon=True)
+    writer.start()
+    try:
+        with os.fdopen(reading, "rb") as lines:
+            for line in lines:
+                yield ListedEntry.model_validate_json(line)
+    finally:
+        # A reader that stops early has closed its end: the writer then fails with EPIPE.
+        writer.join()
+    if outcome:
+        raise outcome[0]
 
 
 def archive_verify(fd: int, on_progress: OnProgress | None = None) -> ArchiveNumbers:

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tailflip_store::entry::Status;
 use tailflip_store::error::Error;
 use tailflip_store::{
-    archive, evidence, io, policy, restore, rewrite, salvage, simd, survey, verify,
+    archive, evidence, io, list, policy, restore, rewrite, salvage, simd, survey, verify,
 };
 
 create_exception!(
@@ -70,6 +70,20 @@ impl Control {
     }
 }
 
+fn ended(status: &str, ended_at_ms: i64, runtime_ms: i64) -> PyResult<evidence::Over> {
+    let status = Status::from_text(status.as_bytes());
+    if matches!(status, Status::Other | Status::Running) {
+        return Err(PyValueError::new_err(
+            "status must be done, failed, killed or timeout",
+        ));
+    }
+    Ok(evidence::Over {
+        status,
+        ended_at_ms,
+        runtime_ms,
+    })
+}
+
 #[pyclass(frozen, module = "tailflip._native")]
 struct Evidence(Mutex<evidence::Evidence>);
 
@@ -93,18 +107,20 @@ impl Evidence {
         ended_at_ms: i64,
         runtime_ms: i64,
     ) -> PyResult<bool> {
-        let status = Status::from_text(status.as_bytes());
-        if matches!(status, Status::Other | Status::Running) {
-            return Err(PyValueError::new_err(
-                "status must be done, failed, killed or timeout",
-            ));
-        }
-        let over = evidence::Over {
-            status,
-            ended_at_ms,
-            runtime_ms,
-        };
+        let over = ended(status, ended_at_ms, runtime_ms)?;
         Ok(self.with(|evidence| evidence.add_over(key, over)))
+    }
+
+    fn add_over_session(
+        &self,
+        key: &str,
+        session_id: &str,
+        status: &str,
+        ended_at_ms: i64,
+        runtime_ms: i64,
+    ) -> PyResult<bool> {
+        let over = ended(status, ended_at_ms, runtime_ms)?;
+        Ok(self.with(|evidence| evidence.add_over_session(key, session_id, over)))
     }
 
     fn add_live_session(&self, session_id: &str) -> bool {
@@ -232,6 +248,12 @@ fn verify_store(py: Python<'_>, fd: RawFd, control: &Control) -> PyResult<String
     )
 }
 
+#[pyfunction(name = "list_entries")]
+fn list_store(py: Python<'_>, fd_in: RawFd, fd_out: RawFd, control: &Control) -> PyResult<u64> {
+    py.detach(|| list::list(&Fd::new(fd_in), Fd::new(fd_out), &control.0))
+        .map_err(raise)
+}
+
 #[pyfunction(name = "salvage")]
 fn salvage_store(
     py: Python<'_>,
@@ -344,8 +366,8 @@ fn referenced_sessions(
 mod _native {
     #[pymodule_export]
     use super::{
-        archive_verify, features, referenced_sessions, restore_store, rewrite_store, salvage_store,
-        survey_store, verify_store, ArchiveReader, Cancelled, Control, Evidence, Policy,
-        StoreInvalid, Survey,
+        archive_verify, features, list_store, referenced_sessions, restore_store, rewrite_store,
+        salvage_store, survey_store, verify_store, ArchiveReader, Cancelled, Control, Evidence,
+        Policy, StoreInvalid, Survey,
     };
 }

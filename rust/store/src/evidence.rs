@@ -59,6 +59,18 @@ impl Evidence {
         true
     }
 
+    /// Notes that the run of `session` is over, under a key that other sessions use after it.
+    ///
+    /// Such a key is a base entry's, a sub-agent's or a chat's. False when the table is full.
+    pub fn add_over_session(&mut self, key: &str, session: &str, over: Over) -> bool {
+        let hash = pair(self.seed, key, session);
+        if self.over.len() >= OVER_RUNS && !self.over.contains_key(&hash) {
+            return false;
+        }
+        self.over.insert(hash, over);
+        true
+    }
+
     /// Notes proof of life of a session; false when the table is full.
     pub fn add_live_session(&mut self, session_id: &str) -> bool {
         add(&mut self.live_sessions, self.seed, session_id)
@@ -78,6 +90,13 @@ impl Evidence {
         self.over.get(&key).copied()
     }
 
+    pub(crate) fn over_session(&self, key: &str, session: &str) -> Option<Over> {
+        if self.over.is_empty() || session.is_empty() {
+            return None;
+        }
+        self.over.get(&pair(self.seed, key, session)).copied()
+    }
+
     pub(crate) fn is_live_session(&self, session_id: &str) -> bool {
         !session_id.is_empty()
             && !self.live_sessions.is_empty()
@@ -93,6 +112,12 @@ impl Evidence {
     pub(crate) fn is_dropped(&self, key: u64) -> bool {
         self.dropped.contains(&key)
     }
+}
+
+/// Fingerprints a key together with a session; another seed keeps it apart from plain keys.
+fn pair(seed: u64, key: &str, session: &str) -> u64 {
+    let inner = fingerprint(seed, session.as_bytes());
+    fingerprint(seed.wrapping_add(1) ^ inner, key.as_bytes())
 }
 
 fn add(set: &mut HashSet<u64>, seed: u64, text: &str) -> bool {

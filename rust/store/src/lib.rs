@@ -21,6 +21,7 @@ pub mod io;
 pub mod key;
 pub mod lex;
 pub mod limits;
+pub mod list;
 pub mod policy;
 pub mod restore;
 pub mod rewrite;

@@ -168,7 +168,11 @@ pub fn judge(
     let age = policy.now_ms.saturating_sub(seen);
     if parsed.kind != Kind::CronRun {
         let idle = policy.slim_idle_ms.is_some_and(|limit| age > limit);
-        judged.verdict = slimmed(entry, idle, None);
+        // These keys outlive their runs: only an end of this very session counts.
+        let over = (policy.retire && entry.status() == Status::Running)
+            .then(|| evidence.over_session(&entry.key, &entry.session_id))
+            .flatten();
+        judged.verdict = slimmed(entry, idle, over);
         return judged;
     }
     judge_run(policy, evidence, thresholds, entry, age, &mut judged);
@@ -212,11 +216,11 @@ fn judge_run(
         }
     }
     let finished = proven || age > lifetime;
-    if !finished || judged.in_flight || entry.has_override {
+    if !finished || judged.in_flight {
         return;
     }
-    judged.cappable = true;
-    if let Some(jobs) = thresholds {
+    judged.cappable = !entry.has_override;
+    if let Some(jobs) = thresholds.filter(|_| judged.cappable) {
         if policy.cap_per_job.is_some()
             && jobs.job_floor(judged.job).is_some_and(|f| judged.rank < f)
         {
@@ -244,7 +248,7 @@ fn judge_run(
     } else {
         None
     };
-    judged.verdict = slimmed(entry, policy.slim_runs, retire);
+    judged.verdict = slimmed(entry, policy.slim_runs && judged.cappable, retire);
 }
 
 fn slimmed(entry: &Entry, slim: bool, retire: Option<Over>) -> Verdict {
