@@ -2,12 +2,14 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::lex::{Chunk, Lexer, Visitor};
-use crate::limits::BUFFER_BYTES;
+use crate::limits::{AHEAD_BUFFERS, BUFFER_BYTES, INLINE_BYTES};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
 
 /// A file that can be read at any position; the caller's position does not matter.
-pub trait ReadAt {
+pub trait ReadAt: Sync {
     /// Reads some bytes at `offset`; 0 only at the end.
     ///
     /// # Errors
@@ -78,7 +80,7 @@ pub struct Scanned {
 ///
 /// # Memory
 ///
-/// O(1): one buffer of 256 KiB and the lexer.
+/// O(1): four buffers of 256 KiB and the lexer.
 pub fn scan<V: Visitor>(input: &dyn ReadAt, control: &Control, visitor: &mut V) -> Result<Scanned> {
     scan_with(Lexer::new(), BUFFER_BYTES, input, control, visitor)
 }
@@ -95,34 +97,118 @@ pub fn scan_with<V: Visitor>(
     control: &Control,
     visitor: &mut V,
 ) -> Result<Scanned> {
-    let mut buffer = vec![0u8; buffer_bytes];
     let mut digest = blake3::Hasher::new();
-    let mut offset = 0u64;
+    let bytes = feed_all(&mut lexer, buffer_bytes, input, control, visitor, |bytes| {
+        digest.update(bytes);
+    })?;
+    Ok(Scanned {
+        bytes,
+        digest: digest.finalize().to_hex().to_string(),
+        wide: lexer.is_wide(),
+    })
+}
+
+/// [`scan`] for one more look at a store whose digest is known already.
+///
+/// # Errors
+///
+/// As [`scan`].
+pub(crate) fn scan_again<V: Visitor>(
+    input: &dyn ReadAt,
+    control: &Control,
+    visitor: &mut V,
+) -> Result<()> {
+    let mut lexer = Lexer::new();
+    feed_all(&mut lexer, BUFFER_BYTES, input, control, visitor, |_| {}).map(drop)
+}
+
+/// Feeds the whole input to `lexer`, and each piece to `each` first; returns its size.
+///
+/// From the second MiB on, a thread of its own reads and calls `each`, so that a store is read and
+/// digested while the piece before is scanned. Small stores do without.
+fn feed_all<V: Visitor>(
+    lexer: &mut Lexer,
+    buffer_bytes: usize,
+    input: &dyn ReadAt,
+    control: &Control,
+    visitor: &mut V,
+    mut each: impl FnMut(&[u8]) + Send,
+) -> Result<u64> {
     let mut start = [0u8; 3];
     let started = read_full(input, &mut start, 0)?;
     check_start(&start[..started])?;
+    let mut offset = 0u64;
+    let mut take = |bytes: &[u8]| -> Result<()> {
+        let base = offset;
+        offset += bytes.len() as u64;
+        lexer.feed(Chunk { base, bytes }, visitor)?;
+        control.advance(bytes.len())
+    };
+    let mut buffer = vec![0u8; buffer_bytes];
+    let mut read = 0u64;
+    let mut may_spawn = true;
     loop {
-        let filled = read_full(input, &mut buffer, offset)?;
-        let bytes = &buffer[..filled];
+        if may_spawn && read >= INLINE_BYTES {
+            if feed_ahead(input, read, buffer_bytes, &mut each, &mut take)? {
+                break;
+            }
+            may_spawn = false;
+        }
+        let filled = read_full(input, &mut buffer, read)?;
         if filled == 0 {
             break;
         }
-        digest.update(bytes);
-        lexer.feed(
-            Chunk {
-                base: offset,
-                bytes,
-            },
-            visitor,
-        )?;
-        offset += filled as u64;
-        control.advance(filled)?;
+        read += filled as u64;
+        each(&buffer[..filled]);
+        take(&buffer[..filled])?;
     }
     lexer.finish(offset)?;
-    Ok(Scanned {
-        bytes: offset,
-        digest: digest.finalize().to_hex().to_string(),
-        wide: lexer.is_wide(),
+    Ok(offset)
+}
+
+/// Feeds the input from `at` on, read ahead by a thread; false if no thread is to be had.
+fn feed_ahead(
+    input: &dyn ReadAt,
+    mut at: u64,
+    buffer_bytes: usize,
+    each: &mut (impl FnMut(&[u8]) + Send),
+    take: &mut impl FnMut(&[u8]) -> Result<()>,
+) -> Result<bool> {
+    thread::scope(|scope| {
+        // Buffers go round. Whichever side ends first drops its ends, which ends the other.
+        let (full_out, full_in) = mpsc::channel::<Result<(Vec<u8>, usize)>>();
+        let (free_out, free_in) = mpsc::channel::<Vec<u8>>();
+        let ahead = move || {
+            for mut buffer in free_in {
+                let filled = read_full(input, &mut buffer, at);
+                let is_last = !matches!(filled, Ok(1..));
+                if let Ok(filled) = filled {
+                    at += filled as u64;
+                    each(&buffer[..filled]);
+                }
+                let sent = full_out.send(filled.map(|filled| (buffer, filled)));
+                if is_last || sent.is_err() {
+                    return;
+                }
+            }
+        };
+        let name = "tailflip-ahead".to_owned();
+        if thread::Builder::new()
+            .name(name)
+            .spawn_scoped(scope, ahead)
+            .is_err()
+        {
+            return Ok(false);
+        }
+        for _ in 0..AHEAD_BUFFERS {
+            free_out.send(vec![0; buffer_bytes]).ok();
+        }
+        for piece in full_in {
+            let (buffer, filled) = piece?;
+            take(&buffer[..filled])?;
+            free_out.send(buffer).ok(); // gone already once it has read the end
+        }
+        Ok(true)
     })
 }
 

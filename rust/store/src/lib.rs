@@ -2,7 +2,7 @@
 //!
 //! # What is promised
 //!
-//! * **Memory** is O(1) in the size and the shape of the input: 256 KiB to read, 256 KiB to
+//! * **Memory** is O(1) in the size and the shape of the input: 1 MiB to read, 256 KiB to
 //!   write, fixed tables of about 6 MiB ([`limits`]), one bit a nesting level up to the depth
 //!   limit. No entry, key list or index is held.
 //! * **Validation** is complete: RFC 8259 grammar, strict UTF-8, depth. Accepted is what
@@ -33,4 +33,5 @@ pub mod verify;
 
 mod cut;
 mod number;
+mod twins;
 mod utf8;

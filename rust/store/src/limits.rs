@@ -2,6 +2,10 @@
 
 /// Bytes read at a time; larger gains nothing, smaller costs little.
 pub const BUFFER_BYTES: usize = 256 * 1024;
+/// What is read before a thread is started to read ahead.
+pub const INLINE_BYTES: u64 = 1024 * 1024;
+/// Buffers that go round between that thread and the scan.
+pub const AHEAD_BUFFERS: usize = 3;
 /// Nesting levels accepted; one bit each, so 512 KiB at most.
 pub const MAX_DEPTH: u64 = 4 * 1024 * 1024;
 /// Captured bytes of a key or value; a longer key is fingerprinted as it streams by and its
@@ -13,8 +17,10 @@ pub const JOBS: usize = 4096;
 pub const NAME_BYTES: usize = 64;
 /// Distinct top-level field names that are told apart.
 pub const FIELDS: usize = 128;
-/// Key fingerprints of one duplicate search (8 bytes each, filled to 4/5).
-pub const FINGERPRINTS: usize = 512 * 1024;
+/// Slots for key fingerprints in one pass of the duplicate search (2 bytes each, filled to 4/5).
+pub const FINGERPRINTS: usize = 2 * 1024 * 1024;
+/// Keys that may occur twice, to be looked at once more (16 bytes each).
+pub const SUSPECTS: usize = 32 * 1024;
 /// Ranks held for all caps together (16 bytes each).
 pub const RANKS: usize = 128 * 1024;
 /// Runs whose end is known from the run log.

@@ -9,7 +9,8 @@ use crate::key::Kind;
 use crate::lex::Chunk;
 use crate::limits::FIELDS;
 use crate::policy::{judge, Judged, Policy, Rule, Verdict};
-use crate::table::{count_status, Fingerprints, Jobs};
+use crate::table::{count_status, Jobs};
+use crate::twins::{find_duplicate, Duplicate, Sieve};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -34,13 +35,6 @@ pub struct JobNumbers {
     first_ms: Option<i64>,
     last_ms: Option<i64>,
     status: HashMap<&'static str, u64>,
-}
-
-/// The second of two entries with one key.
-#[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
-pub struct Duplicate {
-    /// Its offset.
-    pub offset: u64,
 }
 
 /// What a survey found; serialises to what Python reads.
@@ -129,8 +123,8 @@ impl RuleCount {
 ///
 /// # Memory
 ///
-/// O(1). A store with more keys than the fingerprint table holds (about 419,000) is read once
-/// more for each further table-full; one with rivals or caps once or twice more.
+/// O(1). A store with more keys than the fingerprint table holds (about 1.7 million) is read once
+/// more for each table-full; one with rivals or caps once more.
 pub fn survey(
     input: &dyn ReadAt,
     policy: &Policy,
@@ -138,11 +132,14 @@ pub fn survey(
     control: &Control,
 ) -> Result<Survey> {
     let seed = evidence.seed();
-    let pass = Pass::new(input, policy, evidence, None, Some(Fingerprints::new()));
+    let pass = Pass::new(input, policy, evidence, None, Some(Sieve::new()));
     let mut entries = Entries::new(pass, seed, false);
     let scanned = scan(input, control, &mut entries)?;
     let mut first = entries.inner;
-    let duplicate = find_duplicate(input, seed, control, &mut first)?;
+    let duplicate = match first.sieve.take() {
+        Some(sieve) => find_duplicate(input, seed, control, first.entries, sieve)?,
+        None => None,
+    };
 
     if policy.cap_per_job.is_some() || policy.cap_total.is_some() || first.jobs.has_rivals() {
         let pass = Pass::new(input, policy, evidence, Some(&first.jobs), None);
@@ -177,9 +174,7 @@ struct Pass<'a> {
     kinds: [(u64, i64); Kind::ALL.len()],
     fields: HashMap<Vec<u8>, (u64, i64)>,
     other_fields: (u64, i64),
-    fingerprints: Option<Fingerprints>,
-    overflow: bool,
-    twice_at: Option<u64>,
+    sieve: Option<Sieve>,
 }
 
 impl<'a> Pass<'a> {
@@ -188,7 +183,7 @@ impl<'a> Pass<'a> {
         policy: &'a Policy,
         evidence: &'a Evidence,
         thresholds: Option<&'a Jobs>,
-        fingerprints: Option<Fingerprints>,
+        sieve: Option<Sieve>,
     ) -> Self {
         Self {
             input,
@@ -203,9 +198,7 @@ impl<'a> Pass<'a> {
             kinds: Default::default(),
             fields: HashMap::new(),
             other_fields: (0, 0),
-            fingerprints,
-            overflow: false,
-            twice_at: None,
+            sieve,
         }
     }
 
@@ -215,17 +208,6 @@ impl<'a> Pass<'a> {
             self.totals.rules.add(rule, bytes);
             self.totals.dropped += 1;
             self.totals.freed += bytes;
-        }
-    }
-
-    fn note_key(&mut self, entry: &Entry) {
-        let Some(seen) = &mut self.fingerprints else {
-            return;
-        };
-        if seen.is_full() {
-            self.overflow = true;
-        } else if !seen.add(entry.fingerprint) && self.twice_at.is_none() {
-            self.twice_at = Some(entry.span.start);
         }
     }
 
@@ -346,7 +328,9 @@ impl EntryVisitor for Pass<'_> {
                 self.jobs.note_cappable(job, rank, per_job, total);
             }
         }
-        self.note_key(entry);
+        if let Some(sieve) = &mut self.sieve {
+            sieve.add(entry.fingerprint);
+        }
         Ok(())
     }
 
@@ -372,89 +356,6 @@ impl EntryVisitor for Pass<'_> {
         let completed = self.cutter.finish();
         let rule = self.pending.take();
         self.count_cut(rule, completed);
-        Ok(())
-    }
-}
-
-/// Looks for a key that occurs twice, after the first pass.
-fn find_duplicate(
-    input: &dyn ReadAt,
-    seed: u64,
-    control: &Control,
-    first: &mut Pass<'_>,
-) -> Result<Option<Duplicate>> {
-    let mut suspect = first.twice_at;
-    if let (None, true, Some(table)) = (suspect, first.overflow, first.fingerprints.take()) {
-        // More keys than fit: look at one share of them after the other.
-        let shares = first.entries / (Fingerprints::ROOM as u64 / 10 * 9) + 1;
-        let mut keys = Keys {
-            table,
-            share: 0,
-            shares,
-            twice_at: None,
-        };
-        while keys.share < shares && keys.twice_at.is_none() {
-            keys.table.clear();
-            let mut entries = Entries::new(keys, seed, false);
-            scan(input, control, &mut entries)?;
-            keys = entries.inner;
-            keys.share += 1;
-        }
-        suspect = keys.twice_at;
-    }
-    let Some(offset) = suspect else {
-        return Ok(None);
-    };
-    // Equal fingerprints are not yet equal keys: ask once more with another seed.
-    let other = seed ^ 0x9E37_79B9_7F4A_7C15;
-    let mut entries = Entries::new(
-        Twin {
-            offset,
-            wanted: None,
-            found: false,
-        },
-        other,
-        false,
-    );
-    scan(input, control, &mut entries)?;
-    let mut entries = Entries::new(entries.inner, other, false);
-    scan(input, control, &mut entries)?;
-    Ok(entries.inner.found.then_some(Duplicate { offset }))
-}
-
-struct Keys {
-    table: Fingerprints,
-    share: u64,
-    shares: u64,
-    twice_at: Option<u64>,
-}
-
-impl EntryVisitor for Keys {
-    fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
-        let mine = (entry.fingerprint >> 33) % self.shares == self.share;
-        if mine && !self.table.is_full() && !self.table.add(entry.fingerprint) {
-            self.twice_at = self.twice_at.or(Some(entry.span.start));
-        }
-        Ok(())
-    }
-}
-
-/// First pass: the fingerprint at `offset`; second: does an earlier entry have it?
-struct Twin {
-    offset: u64,
-    wanted: Option<u64>,
-    found: bool,
-}
-
-impl EntryVisitor for Twin {
-    fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
-        match self.wanted {
-            None if entry.span.start == self.offset => self.wanted = Some(entry.fingerprint),
-            Some(wanted) => {
-                self.found |= entry.span.start < self.offset && entry.fingerprint == wanted;
-            }
-            None => {}
-        }
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
-//! Fixed tables: jobs with their thresholds, and fingerprints for the duplicate search.
+//! A fixed table of jobs with their thresholds.
 
 use crate::entry::Status;
-use crate::limits::{FINGERPRINTS, JOBS, NAME_BYTES, RANKS};
+use crate::limits::{JOBS, NAME_BYTES, RANKS};
 use crate::policy::Rank;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -158,61 +158,5 @@ fn short(text: &str) -> String {
 pub fn count_status(job: &mut Job, status: Status) {
     if let Some(at) = Status::ALL.iter().position(|one| *one == status) {
         job.status[at] += 1;
-    }
-}
-
-/// A set of key fingerprints that may fill up.
-pub struct Fingerprints {
-    slots: Vec<u64>,
-    used: usize,
-}
-
-impl Default for Fingerprints {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Fingerprints {
-    /// Fingerprints that fit.
-    pub const ROOM: usize = FINGERPRINTS / 5 * 4;
-
-    /// Makes an empty set of 4 MiB.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            slots: vec![0; FINGERPRINTS],
-            used: 0,
-        }
-    }
-
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        self.slots.fill(0);
-        self.used = 0;
-    }
-
-    /// Says whether nothing more fits.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.used >= Self::ROOM
-    }
-
-    /// Adds one; false when it was there. Must not be called on a full set.
-    pub fn add(&mut self, fingerprint: u64) -> bool {
-        let value = fingerprint | 1; // 0 marks an empty slot; bit 0 takes no part in the place
-        #[allow(clippy::cast_possible_truncation)] // masked to the table's size
-        let mut at = (value >> 1) as usize & (FINGERPRINTS - 1);
-        loop {
-            match self.slots[at] {
-                0 => {
-                    self.slots[at] = value;
-                    self.used += 1;
-                    return true;
-                }
-                here if here == value => return false,
-                _ => at = (at + 1) & (FINGERPRINTS - 1),
-            }
-        }
     }
 }

@@ -259,6 +259,27 @@ fn every_prefix_of_a_document_is_truncated_at_its_end() {
 }
 
 #[test]
+fn what_is_read_ahead_is_scanned_like_the_first_mebibyte() {
+    let entry = |n: usize| {
+        format!(
+            "\"k{n}\": {{\"text\": \"{}\", \"n\": [{n}]}}",
+            "é€ ".repeat(2_000)
+        )
+    };
+    let entries: Vec<_> = (0..250).map(entry).collect();
+    let document = format!("{{{}}}", entries.join(",\n")).into_bytes();
+    assert!(document.len() > 2_500_000);
+    let sizes = [4_096, 65_536, 262_144, 1 << 22];
+    agree(&document, &sizes);
+    for cut in [1 << 20, (1 << 20) + 1, 2_000_000, document.len() - 1] {
+        agree(&document[..cut], &sizes);
+        let mut damaged = document.clone();
+        damaged[cut] = 1;
+        agree(&damaged, &sizes);
+    }
+}
+
+#[test]
 fn depth_is_accepted_up_to_the_limit_and_refused_beyond_it() {
     let deep = |levels: usize| {
         let mut text = b"{\"a\":".to_vec();

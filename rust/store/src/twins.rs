@@ -1,0 +1,229 @@
+//! Looks for a key that occurs twice, in constant memory.
+//!
+//! The survey's own pass puts 16 bits of each key's fingerprint into a fixed table. A key whose
+//! bits are there already is a suspect: every true twin is one, and of others about one in
+//! 16,000 when the table is nearly full. If the table overflows, the store is read again, one
+//! share of the keys after the other. All suspects are then looked at once more with all 64
+//! bits, and what is still a pair with a fingerprint of another seed.
+//!
+//! These further passes look at keys alone and neither judge entries nor digest the store.
+
+use crate::error::Result;
+use crate::io::{scan_again, Control, ReadAt};
+use crate::key::{fingerprint, Fingerprint};
+use crate::lex::{Chunk, Part, Visitor};
+use crate::limits::{FINGERPRINTS, SUSPECTS};
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// The second of two entries with one key.
+#[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
+pub struct Duplicate {
+    /// Its offset.
+    pub offset: u64,
+}
+
+/// Keys that fit into one pass.
+const ROOM: usize = FINGERPRINTS / 5 * 4;
+/// Keys in a share on average: shares differ, and none may overflow.
+const SHARE: u64 = ROOM as u64 / 10 * 9;
+const EMPTY: u16 = u16::MAX;
+
+/// A set of key fingerprints that may fill up, and the suspects found with it.
+#[derive(Debug)]
+pub(crate) struct Sieve {
+    slots: Vec<u16>,
+    used: usize,
+    overflow: bool,
+    suspects: Vec<u64>,
+}
+
+impl Sieve {
+    /// Makes an empty one of 4 MiB, all of them in use at once: memory must not depend on the
+    /// store.
+    pub(crate) fn new() -> Self {
+        Self {
+            slots: vec![EMPTY; FINGERPRINTS],
+            used: 0,
+            overflow: false,
+            suspects: Vec::new(),
+        }
+    }
+
+    /// Forgets everything but the suspects.
+    fn clear(&mut self) {
+        self.slots.fill(EMPTY);
+        self.used = 0;
+        self.overflow = false;
+    }
+
+    /// Adds one, and notes it as a suspect if it may have been there.
+    ///
+    /// More than [`SUSPECTS`] are not needed: so many at once are nearly all true.
+    pub(crate) fn add(&mut self, fingerprint: u64) {
+        if self.used >= ROOM {
+            self.overflow = true;
+            return;
+        }
+        // Place, bits and share are taken from different parts of the fingerprint.
+        #[allow(clippy::cast_possible_truncation)] // masked
+        let (mut at, bits) = (
+            fingerprint as usize & (FINGERPRINTS - 1),
+            (fingerprint >> FINGERPRINTS.ilog2()) as u16,
+        );
+        let bits = if bits == EMPTY { 0 } else { bits };
+        loop {
+            match self.slots[at] {
+                EMPTY => {
+                    self.slots[at] = bits;
+                    self.used += 1;
+                    return;
+                }
+                here if here == bits => {
+                    if self.suspects.len() < SUSPECTS {
+                        self.suspects.push(fingerprint);
+                    }
+                    return;
+                }
+                _ => at = (at + 1) & (FINGERPRINTS - 1),
+            }
+        }
+    }
+}
+
+/// Looks for a key that occurs twice, after a pass that gave all `entries` keys to `sieve`.
+///
+/// # Errors
+///
+/// As [`crate::io::scan`].
+pub(crate) fn find_duplicate(
+    input: &dyn ReadAt,
+    seed: u64,
+    control: &Control,
+    entries: u64,
+    mut sieve: Sieve,
+) -> Result<Option<Duplicate>> {
+    if !sieve.overflow {
+        return confirm(input, seed, control, &sieve.suspects);
+    }
+    sieve.suspects.clear();
+    let shares = entries / SHARE + 1;
+    for share in 0..shares {
+        sieve.clear();
+        for_each_key(input, seed, control, |fingerprint, _| {
+            if (fingerprint >> 40) % shares == share {
+                sieve.add(fingerprint);
+            }
+        })?;
+        if sieve.suspects.len() >= SUSPECTS / 2 || share + 1 == shares {
+            let found = confirm(input, seed, control, &sieve.suspects)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+            sieve.suspects.clear();
+        }
+    }
+    Ok(None)
+}
+
+/// Says whether one of the suspects really occurs twice.
+fn confirm(
+    input: &dyn ReadAt,
+    seed: u64,
+    control: &Control,
+    suspects: &[u64],
+) -> Result<Option<Duplicate>> {
+    if suspects.is_empty() {
+        return Ok(None);
+    }
+    let mut met: HashMap<u64, bool> = suspects.iter().map(|one| (*one, false)).collect();
+    let mut twice_at = None;
+    for_each_key(input, seed, control, |fingerprint, at| {
+        if let Some(met) = met.get_mut(&fingerprint) {
+            if *met && twice_at.is_none() {
+                twice_at = Some(at);
+            }
+            *met = true;
+        }
+    })?;
+    let Some(offset) = twice_at else {
+        return Ok(None);
+    };
+    // Equal fingerprints are not yet equal keys: ask once more with another seed.
+    let other = seed ^ 0x9E37_79B9_7F4A_7C15;
+    let (mut wanted, mut found) = (None, false);
+    for_each_key(input, other, control, |fingerprint, at| {
+        if at == offset {
+            wanted = Some(fingerprint);
+        }
+    })?;
+    for_each_key(input, other, control, |fingerprint, at| {
+        found |= at < offset && wanted == Some(fingerprint);
+    })?;
+    Ok(found.then_some(Duplicate { offset }))
+}
+
+/// Calls `each` with the fingerprint and the offset of every key.
+fn for_each_key(
+    input: &dyn ReadAt,
+    seed: u64,
+    control: &Control,
+    each: impl FnMut(u64, u64),
+) -> Result<()> {
+    let mut keys = Keys {
+        seed,
+        each,
+        fingerprint: Fingerprint::new(seed),
+        starts: 0,
+        from: None,
+        is_cut: false,
+    };
+    scan_again(input, control, &mut keys)
+}
+
+struct Keys<F> {
+    seed: u64,
+    each: F,
+    /// Of a key that needs more than one call: cut by the end of a buffer, or with escapes.
+    fingerprint: Fingerprint,
+    /// Offset of the key's quote.
+    starts: u64,
+    /// What of the key was not looked at yet; `None` outside a key.
+    from: Option<u64>,
+    is_cut: bool,
+}
+
+impl<F: FnMut(u64, u64)> Visitor for Keys<F> {
+    #[inline(always)]
+    fn begin(&mut self, part: Part, at: u64, _: Chunk<'_>) {
+        if part == Part::Key {
+            self.starts = at;
+            self.from = Some(at + 1);
+        }
+    }
+
+    #[inline(always)]
+    fn end(&mut self, at: u64, chunk: Chunk<'_>) -> Result<()> {
+        // Nothing else begins inside a key, so the first end is its own.
+        if let Some(from) = self.from.take() {
+            let piece = chunk.slice(from, at - 1);
+            let value = if self.is_cut || piece.contains(&b'\\') {
+                self.fingerprint.feed(piece);
+                self.is_cut = false;
+                self.fingerprint.take()
+            } else {
+                fingerprint(self.seed, piece)
+            };
+            (self.each)(value, self.starts);
+        }
+        Ok(())
+    }
+
+    fn chunk_end(&mut self, chunk: Chunk<'_>) {
+        if let Some(from) = &mut self.from {
+            self.fingerprint.feed(chunk.slice(*from, chunk.end()));
+            self.is_cut = true;
+            *from = chunk.end();
+        }
+    }
+}
