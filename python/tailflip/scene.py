@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from tailflip.observe.heap import read_heap_limit
 from tailflip.observe.installation import STORE_NAME, locate, normalise_agent_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tailflip.compact.swap import Progress
@@ -83,6 +84,31 @@ class Scene:
             raise Usage(
                 f"--heap-limit is not a size: {given}", hint="write it as 2gb or 512mb"
             ) from e
+
+    def begin_heap_limit(self, given: str | None) -> Callable[[], tuple[int | None, str]]:
+        """Begin to find the limit, and return what waits for it.
+
+        Node takes as long to answer as we take to survey a store of a hundred megabytes.
+
+        Raises:
+            Usage: what was given is no size.
+        """
+        if given is not None:
+            answer = self.find_heap_limit(given)
+            return lambda: answer
+        found: list[tuple[int | None, str]] = []
+
+        def ask() -> None:
+            found.append(self.find_heap_limit(None))
+
+        worker = threading.Thread(target=ask, name="tailflip-node", daemon=True)
+        worker.start()
+
+        def wait() -> tuple[int | None, str]:
+            worker.join()
+            return found[0]
+
+        return wait
 
 
 def look(

@@ -141,7 +141,7 @@ def compact(
     is salvaged: what can be read of it stays, and the damaged file is kept whole.
     """
     scene = look(os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent)
-    limit_bytes, source = scene.find_heap_limit(heap_limit)
+    find_limit = scene.begin_heap_limit(heap_limit)
     policy = Policy(
         slim=not no_slim,
         retire=not no_retire,
@@ -163,6 +163,7 @@ def compact(
         _survey_all(job)
         if apply:
             _salvage_all(job)
+        limit_bytes, source = find_limit()
         plan = plan_stores(
             tuple(job.surveyed),
             policy,

@@ -6,9 +6,6 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
 from tailflip import clock
 
 if TYPE_CHECKING:
@@ -26,6 +23,16 @@ def show_progress() -> Iterator[OnProgress]:
     if not sys.stderr.isatty():
         yield lambda _stage, _done, _total: None
         return
+    # Costs a tenth of a whole start, which only people at a terminal are to pay.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TransferSpeedColumn,
+    )
+
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
