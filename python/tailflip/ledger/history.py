@@ -163,8 +163,13 @@ class History:
 
     def read_decision(self) -> Decision | None:
         """Read the last decision."""
+        made = self.read_last_decision()
+        return made.decision if made else None
+
+    def read_last_decision(self) -> MadeDecision | None:
+        """Read the last decision, with when it was made and after which life."""
         made = self._read_decisions("ORDER BY seq DESC LIMIT 1", ())
-        return made[0].decision if made else None
+        return made[0] if made else None
 
     def read_decisions(self, since_ms: int) -> tuple[MadeDecision, ...]:
         """Read the decisions since a moment, oldest first."""

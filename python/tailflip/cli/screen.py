@@ -1,0 +1,185 @@
+"""The screen of `status`: at most 30 lines of 100 columns, and nothing else. Prints nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailflip.flow import BreakerState
+from tailflip.render import escape, format_gateway, format_table
+from tailflip.story import describe_undo
+from tailflip.units import format_bytes, format_count, format_span, format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tailflip.compact.archive import Archived
+    from tailflip.flow import Life
+    from tailflip.situation import Memory, Situation, Stores
+
+WIDTH = 100
+HEIGHT = 30
+_SHOWN_DEATHS = 5
+_SHOWN_ACTIONS = 3
+_SHOWN_FINDINGS = 4
+_SHOWN_INCIDENTS = 3
+_MORE_NEXT = 2
+_LABEL = 10
+_HOUR_S = 3_600.0
+
+
+def format_screen(situation: Situation) -> list[str]:
+    """Lay out all of it; a line that is too long is cut, but for what a person will copy."""
+    lines = [_label(name, text) for name, text in _describe(situation)]
+    lines += _format_incidents(situation)
+    lines += _format_deaths(situation)
+    lines += _format_actions(situation)
+    lines += _format_findings(situation)
+    return lines
+
+
+def cut(text: str, width: int = WIDTH) -> str:
+    """Cut a line to a width; `text` is escaped already."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _label(name: str, text: str) -> str:
+    return cut(f"{name:{_LABEL}}{text}")
+
+
+def _describe(situation: Situation) -> Iterator[tuple[str, str]]:
+    look, life = situation.look, situation.life
+    yield "guards", escape(look.guard)
+    version = f"OpenClaw {escape(situation.version)}" if situation.version else "version unknown"
+    port = f", port {look.port}" if look.port is not None else ""
+    gateway = format_gateway(look.gateway) if look.gateway is not None else "not found"
+    yield "gateway", f"{version}{port}, {gateway}"
+    yield "guarded", _describe_supervisor(situation)
+    yield "life", _describe_life(life, look.now_ms) if life is not None else "none on record"
+    yield "memory", _describe_memory(look.memory, look.now_ms)
+    if look.stores is not None:
+        yield "stores", _describe_stores(look.stores)
+    yield "starts", _describe_breaker(situation)
+    # A person acts on this line, so it is never cut.
+    first, *more = _wrap(escape(situation.next_step), WIDTH - _LABEL)
+    yield "next", first
+    for line in more[:_MORE_NEXT]:
+        yield "", line
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    lines = [""]
+    for word in text.split(" "):
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append("")
+        lines[-1] += f" {word}" if lines[-1] else word
+    return lines
+
+
+def _describe_supervisor(situation: Situation) -> str:
+    found = situation.look.supervisor
+    if found is None:
+        return "by nobody now"
+    since = format_time(found.started_ms)
+    return f"by `tailflip {escape(found.mode)}`, pid {found.pid}, since {since}"
+
+
+def _describe_life(life: Life, now_ms: int) -> str:
+    if life.ended_ms is not None:
+        lived = format_span(life.ended_ms - life.started_ms)
+        return f"ended {format_time(life.ended_ms)}, it lasted {lived}"
+    pid = life.worker_pid or life.pid
+    text = f"since {format_time(life.started_ms)} ({format_span(now_ms - life.started_ms)})"
+    text += f", pid {pid}" if pid is not None else ""
+    if life.ready_ms is None:
+        return f"{text}, has not answered yet"
+    return f"{text}, first answer after {format_span(life.ready_ms - life.started_ms)}"
+
+
+def _describe_memory(memory: Memory, now_ms: int) -> str:
+    text = "not measured" if memory.rss_bytes is None else format_bytes(memory.rss_bytes)
+    if memory.at_ms is not None and memory.at_ms != now_ms:
+        text += f" {format_span(now_ms - memory.at_ms)} ago"
+    if memory.limit_bytes is not None:
+        text += f", heap limit {format_bytes(memory.limit_bytes)} ({escape(memory.limit_source)})"
+    if memory.trend is not None:
+        pace = format_bytes(int(memory.trend.bytes_per_s * _HOUR_S))
+        left = format_span(max(0, memory.trend.hits_ms - now_ms))
+        text += f"; grows {pace} an hour, full in {left}"
+    return text
+
+
+def _describe_stores(stores: Stores) -> str:
+    text = f"{format_bytes(stores.size_bytes)} in {format_count(stores.count)}"
+    if stores.bytes_per_day is None:
+        return text
+    pace = format_bytes(int(abs(stores.bytes_per_day)))
+    return f"{text}; {'grow' if stores.bytes_per_day >= 0 else 'shrink'} {pace} a day"
+
+
+def _describe_breaker(situation: Situation) -> str:
+    breaker = situation.breaker
+    if breaker.state is BreakerState.CLOSED:
+        row = f", {format_count(breaker.row)} deaths of one kind in a row" if breaker.row else ""
+        text = f"allowed{row}"
+    elif breaker.state is BreakerState.HALF_OPEN:
+        text = f"one trial after {format_count(breaker.row)} deaths of one kind in a row"
+    else:
+        text = f"not allowed after {format_count(breaker.row)} deaths of one kind in a row"
+    made = situation.decision
+    if made is not None and made.reason:
+        text += f"; last decision: {escape(made.kind)}, {escape(made.reason)}"
+    return text
+
+
+def _format_incidents(situation: Situation) -> Iterator[str]:
+    for each in situation.incidents[:_SHOWN_INCIDENTS]:
+        incident = each.incident
+        seen = ", seen" if incident.acked_ms is not None else ""
+        since = format_time(incident.opened_ms)
+        yield cut(
+            f"incident {escape(incident.id)} is open since {since}{seen}: "
+            f"{format_count(each.deaths)} deaths, {incident.cause}; "
+            f"`tailflip incidents why {escape(incident.id)}`"
+        )
+
+
+def _format_deaths(situation: Situation) -> Iterator[str]:
+    if not situation.deaths:
+        return
+    yield f"deaths ({format_count(situation.deaths_in_a_day)} in the last 24 h)"
+    rows = [_format_death(life) for life in situation.deaths[:_SHOWN_DEATHS]]
+    yield from map(cut, format_table(["time", "cause", "sure", "lived"], rows, left=3).split("\n"))
+
+
+def _format_death(life: Life) -> list[str]:
+    when = format_time(life.ended_ms or 0)
+    lived = format_span((life.uptime_s or 0.0) * 1000)
+    if life.death is None:
+        return [when, "not judged yet", "", lived]
+    return [when, life.death.cause.value, life.death.confidence.value, lived]
+
+
+def _format_actions(situation: Situation) -> Iterator[str]:
+    if not situation.actions:
+        return
+    rows = [_format_action(each) for each in situation.actions[:_SHOWN_ACTIONS]]
+    table = format_table(["action", "undo", "what"], rows, indent="", left=3)
+    yield from map(cut, table.split("\n"))
+
+
+def _format_action(archived: Archived) -> list[str]:
+    action, manifest = archived.action, archived.manifest
+    what = escape(action.kind)
+    if manifest is not None:
+        before, after = manifest.bytes_before, manifest.rewrite.bytes
+        what += f" {format_bytes(before)} -> {format_bytes(after)}"
+    return [format_time(action.created_ms), escape(describe_undo(archived) or ""), what]
+
+
+def _format_findings(situation: Situation) -> Iterator[str]:
+    for each in situation.findings[:_SHOWN_FINDINGS]:
+        finding = each.finding
+        yield cut(f"{finding.severity}: {escape(finding.message)} [{escape(finding.code)}]")
+    rest = len(situation.findings) - _SHOWN_FINDINGS
+    if rest > 0:
+        yield f"and {format_count(rest)} more: `tailflip check`"

@@ -1,0 +1,193 @@
+"""How a gateway fares at one moment, and what comes next: what `status` shows. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tailflip.flow import WANTED, BreakerState, Decision, Waiting
+from tailflip.units import format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tailflip.compact.archive import Archived
+    from tailflip.flow import Breaker, Gateway, Incident, Life, Sample, Trend
+    from tailflip.home import Supervisor
+    from tailflip.ledger.findings import NotedFinding
+    from tailflip.ledger.history import MadeDecision
+
+DAY_MS = 86_400_000
+_MIN_GROWTH_MS = 600_000  # what happens in less says nothing about a day
+_DROP = 0.95  # below this share of the last size, something was taken out
+_ERROR = "error"
+_TO_DO = {
+    Waiting.CONFIG_CHANGE: "correct the configuration; the gateway is started when it changes",
+    Waiting.CURE: "`tailflip check` says what fills the heap; "
+    "it is started when the stores or the configuration change",
+    Waiting.OTHER_INSTANCE: "stop the other gateway; this one is started when it is gone",
+}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory of the gateway's processes; `rss_bytes` was measured at `at_ms`.
+
+    `limit_bytes` is the heap that V8 may use, `limit_source` where that is from.
+    """
+
+    rss_bytes: int | None
+    at_ms: int | None
+    limit_bytes: int | None
+    limit_source: str
+    trend: Trend | None
+
+
+@dataclass(frozen=True)
+class Stores:
+    """All stores together; `bytes_per_day` is their growth since something was taken out."""
+
+    count: int
+    size_bytes: int
+    bytes_per_day: float | None
+
+
+@dataclass(frozen=True)
+class OpenIncident:
+    """An incident that is not over, with the deaths on record."""
+
+    incident: Incident
+    deaths: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen at this moment; `port` is None when no installation was found."""
+
+    now_ms: int
+    guard: str
+    gateway: Gateway | None
+    port: int | None
+    supervisor: Supervisor | None
+    memory: Memory
+    stores: Stores | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was recorded, newest first except for the findings."""
+
+    lives: Sequence[Life]
+    actions: Sequence[Archived]
+    findings: Sequence[NotedFinding]
+    incidents: Sequence[OpenIncident]
+    breaker: Breaker
+    made: MadeDecision | None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All of it, and what follows.
+
+    `life` is the one that lasts, else the last. `deaths` are unwanted ends, newest first.
+    `is_grave`: starts are not allowed, or an incident is open that nobody took note of.
+    """
+
+    look: Look
+    version: str | None
+    life: Life | None
+    deaths: tuple[Life, ...]
+    deaths_in_a_day: int
+    actions: tuple[Archived, ...]
+    findings: tuple[NotedFinding, ...]
+    incidents: tuple[OpenIncident, ...]
+    breaker: Breaker
+    decision: Decision | None
+    decided_ms: int | None
+    next_step: str
+    is_grave: bool
+
+
+def sum_up(look: Look, record: Record) -> Situation:
+    """Put together what was seen and what was recorded, and say what comes next."""
+    lives = tuple(record.lives)
+    deaths = tuple(life for life in lives if _is_unwanted(life))
+    day_ago_ms = look.now_ms - DAY_MS
+    unseen = any(each.incident.acked_ms is None for each in record.incidents)
+    return Situation(
+        look=look,
+        version=next((life.version for life in lives if life.version), None),
+        life=next((life for life in lives if life.ended_ms is None), lives[0] if lives else None),
+        deaths=deaths,
+        deaths_in_a_day=sum((life.ended_ms or 0) > day_ago_ms for life in deaths),
+        actions=tuple(record.actions),
+        findings=tuple(record.findings),
+        incidents=tuple(record.incidents),
+        breaker=record.breaker,
+        decision=record.made.decision if record.made else None,
+        decided_ms=record.made.at_ms if record.made else None,
+        next_step=choose_next_step(look, record),
+        is_grave=record.breaker.state is BreakerState.OPEN or unseen,
+    )
+
+
+def measure_growth(samples: Sequence[Sample]) -> float | None:
+    """Measure how the stores grow, in bytes a day, since something was last taken out.
+
+    Args:
+        samples: oldest first.
+
+    Returns:
+        None when too little time lies between the first and the last measurement.
+    """
+    sizes = [(each.at_ms, each.stores_bytes) for each in samples if each.stores_bytes is not None]
+    start = 0
+    for n in range(1, len(sizes)):
+        if sizes[n][1] < sizes[n - 1][1] * _DROP:
+            start = n
+    if not sizes or sizes[-1][0] - sizes[start][0] < _MIN_GROWTH_MS:
+        return None
+    span_ms = sizes[-1][0] - sizes[start][0]
+    return (sizes[-1][1] - sizes[start][1]) / span_ms * DAY_MS
+
+
+def choose_next_step(look: Look, record: Record) -> str:
+    """Say what happens next, or what a person has to do."""
+    if look.supervisor is None:
+        return _choose_unguarded(look, record)
+    breaker, decision = record.breaker, record.made.decision if record.made else None
+    if breaker.state is BreakerState.OPEN:
+        what = _TO_DO.get(breaker.waiting, "`tailflip incidents` tells what happened")
+        return what + _format_trial(breaker, decision)
+    if breaker.state is BreakerState.HALF_OPEN:
+        return "one trial start is being watched; if it lives long enough, all is well again"
+    lasts = any(life.ended_ms is None for life in record.lives)
+    if not lasts and decision is not None and decision.at_ms is not None:
+        return f"the gateway is started at {format_time(decision.at_ms)}: {decision.reason}"
+    worst = next((each for each in record.findings if each.finding.severity == _ERROR), None)
+    if worst is not None and worst.finding.hint:
+        return worst.finding.hint
+    return "nothing to do"
+
+
+def _choose_unguarded(look: Look, record: Record) -> str:
+    if record.lives and record.lives[0].mode in ("gate", "preflight"):
+        return f"its service manager starts it; `tailflip {record.lives[0].mode}` looks before that"
+    if look.gateway is not None and look.gateway.alive:
+        return "nothing guards it: stop it, then `tailflip run -- openclaw gateway run`"
+    if not record.lives:
+        return "nothing was ever guarded here: `tailflip run -- openclaw gateway run`"
+    return "nothing guards it: start `tailflip run` again; it goes on where it was"
+
+
+def _format_trial(breaker: Breaker, decision: Decision | None) -> str:
+    at_ms = breaker.until_ms
+    if at_ms is None and decision is not None:
+        at_ms = decision.at_ms
+    return "" if at_ms is None else f"; one trial at {format_time(at_ms)}"
+
+
+def _is_unwanted(life: Life) -> bool:
+    if life.ended_ms is None:
+        return False
+    return life.death is None or life.death.cause not in WANTED
