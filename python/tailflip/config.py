@@ -65,8 +65,8 @@ _NUMBERS = {
 }
 # pydantic's kinds of error in our words; {…} are its own particulars.
 _RULES = {
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
+    "greater_than_equal": "must be at least {ge:.12g}",
+    "less_than_equal": "must be at most {le:.12g}",
     "finite_number": "must be a finite number",
     "bool_type": "must be true or false",
     "int_type": "must be a whole number",
@@ -188,7 +188,9 @@ def _judge(given: Mapping[str, _Given], env: Mapping[str, str]) -> Config:
     except ValidationError as e:
         problems += [_explain(error, given, settings) for error in e.errors(include_url=False)]
     if problems:
-        raise ConfigInvalid("; ".join(problems), hint="`tailflip config show` lists all settings")
+        raise ConfigInvalid(
+            "; ".join(problems), hint="`tailflip config example` lists all settings"
+        )
     return config
 
 

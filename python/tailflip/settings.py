@@ -138,9 +138,7 @@ class HealSettings(Section):
     admission: bool = _setting(
         True, "before a start, predict the heap it needs and compact stores that do not fit"
     )
-    margin: float = _setting(
-        0.9, "share of the heap limit that a prediction may use, 0.1 to 1", ge=0.1, le=1
-    )
+    margin: float = _setting(0.9, "share of the heap limit that a prediction may use", ge=0.1, le=1)
     pressure: bool = _setting(
         True,
         "go beyond hygiene where the prediction demands it: slim idle chats, shorten the "
@@ -178,16 +176,14 @@ class RestartSettings(Section):
     first_delay_s: float = _setting(1.0, "delay before the first restart", ge=0, le=3600)
     factor: float = _setting(2.0, "by how much each further delay in a row grows", ge=1, le=10)
     cap_s: float = _setting(300.0, "longest delay; at least first_delay_s", ge=0, le=86_400)
-    jitter: float = _setting(
-        0.2, "share of a delay that chance may add or take away, 0 to 1", ge=0, le=1
-    )
+    jitter: float = _setting(0.2, "share of a delay that chance may add or take away", ge=0, le=1)
     loop_deaths: int = _setting(
         3, "deaths of the same kind in a row that make a crash loop", ge=1, le=100
     )
     good_life_s: float = _setting(
         180.0,
-        "a life this long after the first answer ends a row of deaths; "
-        "long enough for the first cron runs",
+        "a life this long, once it has answered, ends a row of deaths; "
+        "it should cover the first cron runs",
         ge=1,
         le=86_400,
     )

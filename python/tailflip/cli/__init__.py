@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from tailflip import __version__, native
-from tailflip.cli import archive, check, compact, demo, inspect, restore
+from tailflip.cli import archive, check, compact, config, demo, inspect, restore
 from tailflip.durable import explain_os_error
 from tailflip.errors import InternalError, TailflipError, Usage
 from tailflip.render import format_error
@@ -40,6 +40,7 @@ app.command("inspect", epilog=_EXIT_CODES)(inspect.inspect)
 app.command("compact", epilog=_EXIT_CODES)(compact.compact)
 app.command("restore", epilog=_EXIT_CODES)(restore.restore)
 app.add_typer(archive.app, name="archive")
+app.add_typer(config.app, name="config")
 app.command("demo", epilog=_EXIT_CODES)(demo.demo)
 
 
@@ -108,7 +109,8 @@ def _explain_refusal(error: Exception, argv: list[str]) -> TailflipError:
     message = str(format_message()).strip().rstrip(".")
     message = message[:1].lower() + message[1:]
     names = {info.name for info in app.registered_commands}
-    verb = f"{argv[0]} " if argv and argv[0] in names | {"archive"} else ""
+    names |= {group.name for group in app.registered_groups}
+    verb = f"{argv[0]} " if argv and argv[0] in names else ""
     return Usage(message, hint=f"see `tailflip {verb}--help`")
 
 
