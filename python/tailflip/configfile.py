@@ -43,8 +43,8 @@ def fingerprint(path: Path) -> str:
             return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
     except FileNotFoundError:
         return "missing"
-    except OSError as e:
-        return f"unreadable: {e.strerror}"
+    except (OSError, ValueError) as e:
+        return f"unreadable: {e.strerror if isinstance(e, OSError) else e}"
 
 
 def _open(path: Path) -> BufferedReader:

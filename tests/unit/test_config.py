@@ -343,12 +343,18 @@ def test_dev_null_is_an_empty_file():
     assert load({"TAILFLIP_CONFIG": "/dev/null"}).config == Config()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_is_a_matter_of_permission(tmp_path):
     path = tmp_path / "config.toml"
     path.touch(0o000)
-    with pytest.raises(NoPermission, match="permission denied"):
-        load({"TAILFLIP_CONFIG": str(path)})
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65_534)  # root may read everything
+    try:
+        with pytest.raises(NoPermission, match="permission denied"):
+            load({"TAILFLIP_CONFIG": str(path)})
+        assert fingerprint(path) == "unreadable: Permission denied"
+    finally:
+        os.seteuid(user)
 
 
 def test_paths_start_at_home_or_where_a_flag_was_typed(tmp_path, monkeypatch):
@@ -411,6 +417,7 @@ def test_fingerprint_follows_the_bytes_and_nothing_else(tmp_path):
     assert fingerprint(path) not in (first, "missing")
     path.unlink()
     assert fingerprint(path) == "missing"
+    assert fingerprint(Path("/a\0b")).startswith("unreadable")
 
 
 def test_settings_cost_no_command_line_to_import():
