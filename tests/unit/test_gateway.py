@@ -8,10 +8,13 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from tailflip.observe.gateway import read_gateway
+from tailflip.observe.gateway import read_dead_lock, read_gateway
 from tailflip.observe.installation import locate
 from tailflip.observe.process import start_ticks, started_ms
 
@@ -128,3 +131,91 @@ def test_a_fifo_in_the_locks_place_does_not_hang(env, free_port):
     os.mkfifo(path)
     os.utime(path, (1, 1))
     assert look(env, free_port).alive is False
+
+
+# --- locks of 2026.9.6, below the state directory -------------------------------------------
+
+
+def state_lock(env, payload, name="state"):
+    folder = Path(env["OPENCLAW_STATE_DIR"]) / "tmp" / f"openclaw-{os.getuid()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"gateway.{name}.lock"
+    config = str(Path(env["OPENCLAW_STATE_DIR"]) / "openclaw.json")
+    path.write_text(json.dumps({"configPath": config, **payload}))
+    return path
+
+
+def test_the_lock_below_the_state_directory_counts(env, free_port):
+    """A running 2026.9.6 was taken for dead, for its lock is not in TMPDIR."""
+    owner = {"pid": os.getpid(), "startTime": start_ticks(os.getpid())}
+    path = state_lock(env, owner)
+    assert look(env, free_port).pid == os.getpid()
+    path.unlink()
+    assert look(env, free_port).alive is False
+    state_lock(env, owner, name="0123abcd")
+    assert look(env, free_port).pid == os.getpid()
+
+
+@pytest.mark.parametrize("role", ["agent-embedded", "sqlite-maintenance", "skill-workshop-apply"])
+def test_a_living_helper_is_no_gateway_but_leaves_the_question_open(env, free_port, role):
+    owner = {"pid": os.getpid(), "startTime": start_ticks(os.getpid()), "role": role}
+    state_lock(env, owner)
+    found = look(env, free_port)
+    assert (found.alive, found.pid) == (None, None)
+    state_lock(env, {**owner, "pid": dead_pid()})
+    assert look(env, free_port).alive is False
+    assert dead_lock(env) is None
+
+
+def test_a_gateway_beside_a_helper_is_found(env, free_port):
+    owner = {"pid": os.getpid(), "startTime": start_ticks(os.getpid())}
+    state_lock(env, {**owner, "role": "agent-embedded"})
+    lock(env, owner)
+    assert look(env, free_port).alive is True
+
+
+# --- what a dead one left -------------------------------------------------------------------
+
+
+def dead_lock(env):
+    return read_dead_lock(locate(env), env)
+
+
+def stamp(seconds):
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def test_a_lock_of_the_dead_tells_who_and_when(env):
+    now = int(time.time())
+    pid = dead_pid()
+    path = lock(env, {"pid": pid, "startTime": 7, "createdAt": stamp(now)})
+    found = dead_lock(env)
+    assert (str(found.path), found.pid, found.ticks) == (path, pid, 7)
+    assert found.created_ms == now * 1000
+    assert not found.before_boot
+
+
+def test_the_newest_of_several_is_the_last_one(env):
+    now = int(time.time())
+    lock(env, {"pid": dead_pid(), "createdAt": stamp(now - 500)})
+    newest = dead_pid()
+    state_lock(env, {"pid": newest, "createdAt": stamp(now)})
+    assert dead_lock(env).pid == newest
+
+
+def test_a_lock_from_before_the_boot_says_so(env):
+    lock(env, {"pid": dead_pid(), "startTime": 7, "createdAt": "2001-01-01T00:00:00.000Z"})
+    assert dead_lock(env).before_boot
+
+
+def test_without_a_date_the_files_own_counts(env):
+    path = lock(env, {"pid": dead_pid(), "createdAt": "yesterday"})
+    assert dead_lock(env).created_ms == os.stat(path).st_mtime_ns // 1_000_000  # noqa: PTH116
+
+
+def test_no_lock_a_living_owner_and_a_torn_one_are_not_dead(env):
+    assert dead_lock(env) is None
+    lock(env, {"pid": os.getpid(), "startTime": start_ticks(os.getpid())})
+    assert dead_lock(env) is None
+    lock(env, "{torn")
+    assert dead_lock(env) is None

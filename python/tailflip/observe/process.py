@@ -82,3 +82,8 @@ def boot_id() -> str | None:
     except (OSError, ValueError):
         return None
     return text.strip() or None
+
+
+def booted_ms() -> int:
+    """Read when the machine was started, in milliseconds since the epoch."""
+    return int(psutil.boot_time() * 1000)
