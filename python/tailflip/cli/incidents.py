@@ -1,0 +1,194 @@
+"""`tailflip incidents`: what happened while nobody looked, told in plain words."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tailflip import clock
+from tailflip.cli.guarded import find_guarded
+from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
+from tailflip.cli.screen import cut
+from tailflip.compact.archive import list_actions
+from tailflip.durable import RealDisk
+from tailflip.home import Home
+from tailflip.ledger.history import History
+from tailflip.render import escape, format_table, to_json
+from tailflip.story import describe_cause, tell
+from tailflip.units import format_bytes, format_count, format_span, format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tailflip.compact.archive import Archived
+    from tailflip.flow import Incident, Life
+
+app = typer.Typer(
+    help="List incidents, tell the story of one, or note that you have seen it.",
+    rich_markup_mode=None,
+    invoke_without_command=True,
+)
+
+_MOST_LIVES = 2_000
+_MOST_EVIDENCE = 10
+
+IncidentId = Annotated[
+    str, typer.Argument(metavar="ID", help="An incident's number, from `tailflip incidents`.")
+]
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    *,
+    state_dir: StateDir = None,
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        list_(state_dir=state_dir, profile=profile, as_json=as_json)
+
+
+@app.command("list")
+def list_(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJson = False) -> None:
+    """List the incidents of the guarded gateway, newest first; this is what happens by default."""
+    guarded = find_guarded(state_dir, profile)
+    incidents = guarded.history.read_incidents()
+    counts = guarded.history.count_deaths()
+    if as_json:
+        both = [{"incident": each, "deaths": counts.get(each.id, 0)} for each in incidents]
+        print(to_json(both))
+        return
+    if incidents:
+        now_ms = clock.now_ms()
+        rows = [_row(each, counts.get(each.id, 0), now_ms) for each in incidents]
+        head = ["id", "state", "opened", "lasted", "deaths", "cause"]
+        for line in format_table(head, rows, indent="", left=3).split("\n"):
+            print(cut(line))
+    else:
+        print(f"no incidents of {escape(guarded.history.guard)}", file=sys.stderr)
+    for note in guarded.notes:
+        print(f"note: {escape(note)}", file=sys.stderr)
+
+
+def _row(incident: Incident, deaths: int, now_ms: int) -> list[str]:
+    state = "open" if incident.closed_ms is None else "over"
+    if incident.acked_ms is not None:
+        state += ", seen"
+    lasted = format_span((incident.closed_ms or now_ms) - incident.opened_ms)
+    opened = format_time(incident.opened_ms)
+    cause = incident.cause.value
+    return [escape(incident.id), state, opened, lasted, format_count(deaths), cause]
+
+
+@app.command()
+def why(
+    incident_id: IncidentId,
+    *,
+    stderr: Annotated[
+        bool,
+        typer.Option(
+            "--stderr",
+            help="Print the last that the gateway wrote to stderr instead; it may hold secrets.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell the story of an incident: what happened, why, what was done, how to undo it."""
+    history = _open()
+    incident = history.find_incident(incident_id)
+    history = History(history.home, history.disk, incident.guard)
+    lives = history.read_lives(_MOST_LIVES, incident=incident.id)
+    if stderr:
+        _print_stderr(history, lives)
+        return
+    lines = tell(
+        incident,
+        [*_find_what_followed(history, incident, lives), *lives],
+        history.read_decisions(min([incident.opened_ms, *(each.started_ms for each in lives)])),
+        _list_own_actions(history),
+        history.read_findings(open_only=False),
+    )
+    kept = next((life.id for life in lives if history.read_stderr(life.id)), None)
+    if as_json:
+        print(
+            to_json({"incident": incident, "story": lines, "lives": lives, "stderr_of_life": kept})
+        )
+        return
+    over = "over" if incident.closed_ms is not None else "open"
+    print(f"incident {escape(incident.id)} ({over}): {describe_cause(incident.cause)}")
+    print(f"gateway {escape(incident.guard)}, {format_count(len(lives))} x {_name(incident)}\n")
+    for line in lines:
+        print(f"{format_time(line.at_ms)}  {escape(line.text)}")
+    evidence = _gather_evidence(lives)
+    if evidence:
+        print("\nevidence")
+    for item in evidence:
+        print(f"  {escape(item)}")
+    if kept is not None:
+        size = format_bytes(len(history.read_stderr(kept)))
+        print(f"\nthe last {size} of its stderr: tailflip incidents why {incident.id} --stderr")
+    if incident.acked_ms is None:
+        print(f"\nyou have seen it: tailflip incidents ack {incident.id}")
+
+
+@app.command()
+def ack(incident_id: IncidentId, *, as_json: AsJson = False) -> None:
+    """Note that you have seen an incident, so that `status` no longer calls for you."""
+    incident = _open().ack(incident_id, clock.now_ms())
+    if as_json:
+        print(to_json(incident))
+        return
+    when = format_time(incident.acked_ms or 0)
+    print(f"incident {escape(incident.id)} is noted as seen since {when}")
+
+
+def _name(incident: Incident) -> str:
+    return escape(incident.signature)
+
+
+def _open() -> History:
+    """Open the record by an incident's id alone, whosoever gateway it is of."""
+    return History(Home.locate(os.environ), RealDisk(), "")
+
+
+def _find_what_followed(
+    history: History, incident: Incident, lives: Sequence[Life]
+) -> tuple[Life, ...]:
+    """Find the life that came after the last death: the cure, if the incident is over."""
+    known = {life.id for life in lives}
+    last_ms = max([incident.opened_ms, *(life.started_ms for life in lives)])
+    later = [
+        life
+        for life in history.read_lives(_MOST_LIVES)
+        if life.id not in known and life.started_ms >= last_ms
+    ]
+    return tuple(later[-1:])
+
+
+def _list_own_actions(history: History) -> tuple[Archived, ...]:
+    below = history.guard + os.sep
+    actions = list_actions(history.home, history.disk)
+    return tuple(each for each in actions if each.action.store.startswith(below))
+
+
+def _gather_evidence(lives: Sequence[Life]) -> tuple[str, ...]:
+    """List what the verdicts rest on, each thing once, newest first."""
+    items = (item for life in lives if life.death is not None for item in life.death.evidence)
+    return tuple(dict.fromkeys(items))[:_MOST_EVIDENCE]
+
+
+def _print_stderr(history: History, lives: Sequence[Life]) -> None:
+    """Print the newest tail there is, made safe for a terminal, line by line."""
+    for life in lives:
+        tail = history.read_stderr(life.id)
+        if tail:
+            when = format_time(life.ended_ms or life.started_ms)
+            print(f"of the life that ended {when}", file=sys.stderr)
+            for line in tail.decode("utf-8", "surrogateescape").split("\n"):
+                print(escape(line.replace("\t", "    ")))
+            return
+    print("no stderr is kept of this incident", file=sys.stderr)

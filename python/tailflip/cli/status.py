@@ -1,0 +1,178 @@
+"""`tailflip status`: how the guarded gateway fares, on one screen; exit code 1 if it is grave."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tailflip import clock
+from tailflip.admission import measure_stores
+from tailflip.cli.guarded import Guarded, find_guarded
+from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
+from tailflip.cli.screen import format_screen
+from tailflip.compact.archive import list_actions
+from tailflip.diagnose.trend import find_trend
+from tailflip.errors import TailflipError, Usage
+from tailflip.observe.gateway import read_gateway
+from tailflip.observe.grammar import parse_size_bytes
+from tailflip.observe.vitals import read_tree
+from tailflip.render import escape, format_error, to_json
+from tailflip.situation import (
+    DAY_MS,
+    Look,
+    Memory,
+    OpenIncident,
+    Record,
+    Stores,
+    measure_growth,
+    sum_up,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tailflip.compact.archive import Archived
+    from tailflip.flow import Gateway, Life
+    from tailflip.situation import Situation
+
+_EVERY_S = 2.0
+_CLEAR = "\x1b[H\x1b[2J"
+_LIVES = 200
+_GROWTH_MS = 7 * DAY_MS
+_HEAP_FACT = "heap-limit"  # put there by whoever guards: asking node again would cost its start
+
+
+def status(
+    *,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again every 2 s, until Ctrl-C.")
+    ] = False,
+    state_dir: StateDir = None,
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say how the guarded gateway fares and what comes next; changes nothing.
+
+    Exit code 1 if it may not start, or if an incident is open that nobody took note of.
+    """
+    if watch and as_json:
+        raise Usage("give either --watch or --json", hint="ask with --json as often as you like")
+    situation = _look(state_dir, profile, as_json=as_json)
+    if watch:
+        situation = _watch(situation, state_dir, profile)
+    if situation.is_grave:
+        raise typer.Exit(1)
+
+
+def _watch(situation: Situation, state_dir: Path | None, profile: str | None) -> Situation:
+    """Look until somebody says stop, which is no failure; return what was seen last."""
+    try:
+        while True:
+            clock.sleep_s(_EVERY_S)
+            try:
+                situation = _look(state_dir, profile, clear=sys.stdout.isatty())
+            except TailflipError as e:
+                # The next look may find the ledger free, or the configuration whole again.
+                print(format_error(e), file=sys.stderr)
+    except KeyboardInterrupt:
+        return situation
+
+
+def _look(
+    state_dir: Path | None, profile: str | None, *, as_json: bool = False, clear: bool = False
+) -> Situation:
+    guarded = find_guarded(state_dir, profile)
+    situation = read_situation(guarded, clock.now_ms())
+    if as_json:
+        print(to_json(situation))
+        return situation
+    # In one write: a screen that is cleared first flickers.
+    screen = "\n".join(format_screen(situation))
+    print((_CLEAR if clear else "") + screen, flush=True)
+    for note in guarded.notes:
+        print(f"note: {escape(note)}", file=sys.stderr)
+    return situation
+
+
+def read_situation(guarded: Guarded, now_ms: int) -> Situation:
+    """Read the record, look at processes and stores, and put it together."""
+    history, installation = guarded.history, guarded.installation
+    gateway = read_gateway(installation, os.environ) if installation is not None else None
+    lives = history.read_lives(_LIVES)
+    counts = history.count_deaths()
+    look = Look(
+        now_ms=now_ms,
+        guard=history.guard,
+        gateway=gateway,
+        port=installation.port if installation is not None else None,
+        supervisor=history.home.read_supervisor(history.guard),
+        memory=_read_memory(guarded, gateway, lives, now_ms),
+        stores=_measure_stores(guarded, now_ms),
+    )
+    record = Record(
+        lives=lives,
+        actions=_list_own_actions(guarded),
+        findings=history.read_findings(),
+        incidents=tuple(
+            OpenIncident(each, counts.get(each.id, 0))
+            for each in history.read_incidents()
+            if each.closed_ms is None
+        ),
+        breaker=history.read_breaker(),
+        made=history.read_last_decision(),
+    )
+    return sum_up(look, record)
+
+
+def _read_memory(
+    guarded: Guarded, gateway: Gateway | None, lives: tuple[Life, ...], now_ms: int
+) -> Memory:
+    limit_bytes, source = _read_heap_limit(guarded)
+    life = next((each for each in lives if each.ended_ms is None), None)
+    samples = guarded.history.read_samples(life.started_ms, life_id=life.id) if life else ()
+    trend = find_trend(samples, limit_bytes, now_ms=now_ms) if limit_bytes and samples else None
+    pid = gateway.pid if gateway is not None and gateway.alive else None
+    vitals = read_tree(pid) if pid is not None else None
+    if vitals is not None and vitals.rss_bytes:
+        return Memory(vitals.rss_bytes, now_ms, limit_bytes, source, trend)
+    last = next((each for each in reversed(samples) if each.rss_bytes is not None), None)
+    if last is None:
+        return Memory(None, None, limit_bytes, source, trend)
+    return Memory(last.rss_bytes, last.at_ms, limit_bytes, source, trend)
+
+
+def _read_heap_limit(guarded: Guarded) -> tuple[int | None, str]:
+    given = guarded.config.gateway.heap_limit
+    if given is not None:
+        return parse_size_bytes(given), "gateway.heap_limit"
+    fact = guarded.history.get_fact(_HEAP_FACT)
+    if isinstance(fact, dict) and type(fact.get("limit_bytes")) is int:
+        return fact["limit_bytes"], str(fact.get("source"))
+    return None, "not known yet"
+
+
+def _measure_stores(guarded: Guarded, now_ms: int) -> Stores | None:
+    if guarded.installation is None:
+        return None
+    samples = guarded.history.read_samples(now_ms - _GROWTH_MS)
+    return Stores(
+        len(guarded.installation.stores),
+        measure_stores(guarded.installation),
+        measure_growth(samples),
+    )
+
+
+def _list_own_actions(guarded: Guarded) -> tuple[Archived, ...]:
+    """List what was done to this gateway's stores, newest first."""
+    installation = guarded.installation
+    stores = (*installation.stores, *installation.missing) if installation is not None else ()
+    own = {os.path.realpath(store.path) for store in stores}
+    below = guarded.history.guard + os.sep
+    return tuple(
+        each
+        for each in list_actions(guarded.history.home, guarded.history.disk)
+        if each.action.store in own or each.action.store.startswith(below)
+    )

@@ -1,0 +1,346 @@
+"""What a person sees in the morning: `status`, `incidents`, and what they leave alone."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from night import ACTION, PERIOD_MS, STDERR, make_death, make_life, record_night
+from support import HOUR_MS, NOW_MS, list_tree
+from tailflip import clock
+from tailflip.durable import RealDisk
+from tailflip.home import Home
+from tailflip.ledger.history import History
+
+DISK = RealDisk()
+
+
+@pytest.fixture(autouse=True)
+def morning(monkeypatch):
+    monkeypatch.setattr(clock, "now_ms", lambda: NOW_MS)
+
+
+@pytest.fixture
+def history(place):
+    place.fill(10_000)
+    return History(Home(place.home), DISK, str(place.state))
+
+
+def record(history, place, **how):
+    """Record a night on this place's own store."""
+    return record_night(history, store=str(place.store), **how)
+
+
+def test_status_of_a_gateway_that_was_never_guarded(place):
+    place.fill(10_000)
+    code, out, err = place.run("status")
+    assert (code, err) == (0, "")
+    assert re.search(r"guarded +by nobody now\n", out)
+    assert re.search(r"next +nothing was ever guarded here: `tailflip run -- openclaw", out)
+    assert not place.home.exists(), "looking makes nothing"
+
+
+def test_status_after_a_night_of_crashes(place, history):
+    record(history, place)
+    code, out, err = place.run("status")
+    lines = out.splitlines()
+    assert (code, err) == (0, "")
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 100
+    assert lines[0] == f"guards    {place.state}"[:100]
+    for expected in (
+        r"^gateway   OpenClaw 2026\.4\.14, port 1, not running \(",
+        r"^life      since 2026-02-01 20:47:05Z \(5\.9 h\), pid 4121, first answer after 10 s$",
+        r"^memory    310\.0 MB 4\.9 h ago$",
+        r"^stores    \d+\.\d KB in 1; grow 24\.\d MB a day$",
+        r"^starts    allowed; last decision: start, trying again$",
+        r"^next      nothing guards it: start `tailflip run` again; it goes on where it was$",
+        r"^deaths \(7 in the last 24 h\)$",
+        r"^  2026-02-01 20:46:42Z  v8-heap-oom  proven   42 s$",
+        r"^2026-02-01 20:47:00Z  tailflip restore \S+ --apply  compact 185\.0 MB -> 9\.0 MB$",
+    ):
+        assert re.search(expected, out, re.MULTILINE), (expected, out)
+    assert "incident" not in out
+    assert sum("v8-heap-oom" in line for line in lines) == 5, "the newest five"
+
+
+def test_status_while_starts_are_not_allowed_is_grave(place, history):
+    record(history, place, is_over=False)
+    code, out, _ = place.run("status")
+    assert code == 1
+    assert re.search(
+        r"^starts    not allowed after 7 deaths of one kind in a row; ", out, re.MULTILINE
+    )
+    assert re.search(
+        r"^incident 1 is open since 2026-02-01 20:40:42Z: 7 deaths, v8-heap-oom; "
+        r"`tailflip incidents why 1`$",
+        out,
+        re.MULTILINE,
+    )
+    assert "error: loading the stores needs about 4.3 GB" in out
+    place.run("incidents", "ack", "1")
+    assert place.run("status")[0] == 1, "an open breaker stays grave"
+
+
+def test_an_incident_that_somebody_saw_is_no_longer_grave(place, history):
+    incident = history.open_incident(make_death(), NOW_MS)
+    assert place.run("status")[0] == 1
+    assert place.run("incidents", "ack", incident.id)[0] == 0
+    code, out, _ = place.run("status")
+    assert code == 0
+    assert ", seen: " in out
+
+
+def test_status_shows_who_guards(place, history):
+    record(history, place)
+    with history.home.supervise(history.guard, "run", NOW_MS - HOUR_MS, DISK):
+        _, out, _ = place.run("status")
+    assert f"by `tailflip run`, pid {os.getpid()}, since 2026-02-02 01:40:00Z" in out
+    assert re.search(r"^next      nothing to do$", out, re.MULTILINE)
+
+
+def test_status_as_json_has_everything(place, history):
+    record(history, place)
+    history.put_fact("heap-limit", {"key": "k", "limit_bytes": 600_000_000, "source": "node"})
+    code, out, err = place.run("status", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["look"]["guard"] == str(place.state)
+    assert found["look"]["gateway"]["alive"] is False
+    assert found["look"]["memory"]["limit_bytes"] == 600_000_000
+    assert found["look"]["stores"]["count"] == 1
+    assert found["life"]["id"] == "cured"
+    assert found["deaths_in_a_day"] == len(found["deaths"]) == 7
+    assert found["deaths"][0]["death"]["cause"] == "v8-heap-oom"
+    assert found["actions"][0]["action"]["id"] == ACTION
+    assert found["breaker"]["state"] == "closed"
+    assert found["decision"]["kind"] == "start"
+    assert found["is_grave"] is False
+
+
+def test_the_heap_limit_that_we_were_told_wins(place, history, monkeypatch):
+    record(history, place)
+    history.put_fact("heap-limit", {"key": "k", "limit_bytes": 600_000_000, "source": "node"})
+    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", "1gb")
+    assert "heap limit 1.1 GB (gateway.heap_limit)" in place.run("status")[1]
+
+
+def test_asked_without_the_services_environment_shows_what_was_guarded_last(
+    place, history, monkeypatch
+):
+    """At 3 in the morning nobody remembers that the unit sets OPENCLAW_STATE_DIR."""
+    record(history, place)
+    monkeypatch.delenv("OPENCLAW_STATE_DIR")
+    for verb in ("status", "incidents"):
+        code, out, err = place.run(verb)
+        assert code == 0
+        assert "v8-heap-oom" in out
+        assert f"nothing is on record about {place.root}/.openclaw; this is what was" in err
+    code, out, err = place.run("status", "--state-dir", str(place.root))
+    assert (code, "v8-heap-oom" in out) == (0, False), "who names one gets that one"
+    assert f"also on record (--state-dir): {place.state}" in err
+
+
+def test_a_state_directory_that_is_gone_leaves_the_record_readable(place, history):
+    record(history, place)
+    place.state.rename(place.root / "moved")
+    code, out, err = place.run("status")
+    assert code == 0
+    assert "not found" in out
+    assert "v8-heap-oom" in out
+    assert "no state directory" in err
+
+
+def test_actions_on_other_stores_are_not_ours(place, history):
+    record_night(history, store="/elsewhere/agents/main/sessions/sessions.json")
+    assert ACTION not in place.run("status")[1]
+    assert ACTION not in place.run("incidents", "why", "1")[1]
+
+
+def test_incidents_are_listed(place, history):
+    assert place.run("incidents") == (0, "", f"no incidents of {place.state}\n")
+    record(history, place)
+    for argv in (["incidents"], ["incidents", "list"]):
+        code, out, err = place.run(*argv)
+        assert (code, err) == (0, "")
+        head, row = out.splitlines()
+        assert head.split() == ["id", "state", "opened", "lasted", "deaths", "cause"]
+        assert row.split() == [
+            *["1", "over", "2026-02-01", "20:40:42Z", "9.6", "min", "7", "v8-heap-oom"]
+        ]
+    (found,) = json.loads(place.run("incidents", "--json")[1])
+    assert (found["incident"]["id"], found["deaths"]) == ("1", 7)
+
+
+def test_why_tells_the_night(place, history):
+    record(history, place)
+    code, out, err = place.run("incidents", "why", "1")
+    assert (code, err) == (0, "")
+    assert out.replace(str(place.store), "STORE").replace(str(place.state), "STATE") == (
+        """\
+incident 1 (over): its JavaScript heap was full and V8 gave up
+gateway STATE, 7 x v8-heap-oom
+
+2026-02-01 20:40:00Z  the gateway was started (OpenClaw 2026.4.14)
+2026-02-01 20:40:00Z  found, error: loading the stores needs about 4.3 GB of heap, the gateway has \
+2.3 GB: /home/u/.openclaw/openclaw.json
+2026-02-01 20:40:20Z  the gateway answered, 20 s after its start
+2026-02-01 20:40:42Z  the gateway died after 42 s with exit code 1: its JavaScript heap was full \
+and V8 gave up (proven)
+2026-02-01 20:40:42Z  decided to start it at 2026-02-01 20:40:44Z: trying again
+2026-02-01 20:41:00Z  the gateway was started (OpenClaw 2026.4.14)
+2026-02-01 20:41:20Z  the gateway answered, 20 s after its start
+2026-02-01 20:41:42Z  the gateway died after 42 s with exit code 1: its JavaScript heap was full \
+and V8 gave up (proven)
+2026-02-01 20:41:42Z  decided to start it at 2026-02-01 20:41:44Z: trying again
+2026-02-01 20:42:00Z  the same 4 times more until 2026-02-01 20:45:42Z; it lived 42 s
+2026-02-01 20:46:00Z  the gateway was started (OpenClaw 2026.4.14)
+2026-02-01 20:46:20Z  the gateway answered, 20 s after its start
+2026-02-01 20:46:42Z  the gateway died after 42 s with exit code 1: its JavaScript heap was full \
+and V8 gave up (proven)
+2026-02-01 20:46:42Z  decided to start it at 2026-02-01 20:46:44Z: trying again
+2026-02-01 20:47:00Z  compacted STORE: 6,539 entries -> 120, 185.0 MB -> 9.0 MB; undo: tailflip \
+restore 20260202T020000Z-abcdef --apply
+2026-02-01 20:47:05Z  the gateway was started (OpenClaw 2026.4.14)
+2026-02-01 20:47:05Z  no longer so: heap-forecast: /home/u/.openclaw/openclaw.json
+2026-02-01 20:47:15Z  the gateway answered, 10 s after its start
+2026-02-01 20:50:20Z  the gateway has lived long enough: the incident is closed
+
+evidence
+  stderr: FATAL ERROR: Reached heap limit
+
+the last 63 B of its stderr: tailflip incidents why 1 --stderr
+
+you have seen it: tailflip incidents ack 1
+"""
+    )
+
+
+def test_why_leaves_out_a_later_life_that_is_another_story(place, history):
+    record(history, place)
+    history.begin_life(make_life("tomorrow", NOW_MS + PERIOD_MS, version="2026.9.6"))
+    assert "2026.9.6" not in place.run("incidents", "why", "1")[1]
+
+
+def test_why_as_json(place, history):
+    record(history, place)
+    found = json.loads(place.run("incidents", "why", "1", "--json")[1])
+    assert found["incident"]["cause"] == "v8-heap-oom"
+    assert len(found["lives"]) == 7
+    assert found["story"][0]["text"].startswith("the gateway was started")
+    assert found["stderr_of_life"] == "n6"
+
+
+def test_stderr_is_shown_only_when_asked_for_and_harmless(place, history):
+    record(history, place)
+    code, out, err = place.run("incidents", "why", "1", "--stderr")
+    assert code == 0
+    assert out == ("secret-token\nFATAL ERROR: Reached heap limit \\x1b[2J\nlast line \\xff\n6\n")
+    assert err == "of the life that ended 2026-02-01 20:46:42Z\n"
+    for argv in (["status"], ["status", "--json"], ["incidents"], ["incidents", "why", "1"]):
+        assert "secret" not in place.run(*argv)[1]
+    assert "secret" not in place.run("incidents", "why", "1", "--json")[1]
+
+
+def test_stderr_that_was_not_kept_is_said_to_be_missing(place, history):
+    incident = history.open_incident(make_death(), NOW_MS)
+    found = place.run("incidents", "why", incident.id, "--stderr")
+    assert found == (0, "", "no stderr is kept of this incident\n")
+
+
+def test_ack_says_since_when_and_keeps_the_first_time(place, history, monkeypatch):
+    record(history, place)
+    text = "incident 1 is noted as seen since 2026-02-02 02:40:00Z\n"
+    assert place.run("incidents", "ack", "1") == (0, text, "")
+    monkeypatch.setattr(clock, "now_ms", lambda: NOW_MS + HOUR_MS)
+    assert place.run("incidents", "ack", "1") == (0, text, "")
+    assert json.loads(place.run("incidents", "ack", "1", "--json")[1])["acked_ms"] == NOW_MS
+    assert "over, seen" in place.run("incidents")[1]
+    assert "a person took note" in place.run("incidents", "why", "1")[1]
+    assert "you have seen it" not in place.run("incidents", "why", "1")[1]
+
+
+REFUSED = [
+    (["incidents", "why"], 64, r"missing argument"),
+    (["incidents", "why", "9"], 64, r"^error: no such incident: 9\nhint: see `tailflip incidents`"),
+    (["incidents", "ack", "\x1b[2J"], 64, r"^error: no such incident: \\x1b\[2J\n"),
+    (["incidents", "frob"], 64, r"no such command"),
+    (["status", "--watch", "--json"], 64, r"^error: give either --watch or --json\nhint:"),
+    (["status", "--profile", "../x"], 64, r"^error: profile name is not valid"),
+    (["status", "extra"], 64, r"^error: "),
+]
+
+
+@pytest.mark.parametrize(("argv", "code", "err"), REFUSED, ids=lambda v: str(v)[:30])
+def test_bad_arguments_are_refused(place, history, argv, code, err):
+    found = place.run(*argv)
+    assert (found[0], found[1]) == (code, "")
+    assert re.search(err, found[2].strip()), found[2]
+
+
+def test_what_a_person_sees_changes_nothing(place, history):
+    record(history, place)
+    before = list_tree(place.root)
+    for argv in (["status"], ["status", "--json"], ["incidents"], ["incidents", "why", "1"]):
+        place.run(*argv)
+    assert list_tree(place.root) == before
+
+
+def test_a_ledger_that_is_locked_for_long_is_an_error_not_a_hang(place, history):
+    """A lock that SQLite itself takes on the file's byte 1 GiB, held by somebody else."""
+    record(history, place)
+    begin = time.monotonic()
+    fd = os.open(history.home.ledger, os.O_RDWR)
+    pid = os.fork()
+    if pid == 0:
+        fcntl.lockf(fd, fcntl.LOCK_EX, 512, 0x40000000)
+        signal.pause()
+        os._exit(0)
+    try:
+        _wait_for_lock(fd)
+        code, _, err = place.run("incidents")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(fd)
+    assert code == 74, err
+    assert "locked" in err
+    assert time.monotonic() - begin < 30
+
+
+def _wait_for_lock(fd: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 512, 0x40000000)
+        except BlockingIOError:
+            return
+        fcntl.lockf(fd, fcntl.LOCK_UN, 512, 0x40000000)
+        time.sleep(0.01)
+    pytest.fail("the lock was never taken")
+
+
+def test_watch_shows_it_again_until_ctrl_c(place, history):
+    record(history, place)
+    argv = [sys.executable, "-m", "tailflip", "status", "--watch"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        seen = 0
+        for line in child.stdout:
+            seen += line.startswith("guards ")
+            if seen == 2:
+                child.send_signal(signal.SIGINT)
+                break
+        out, err = child.communicate(timeout=30)
+    assert child.returncode == 0, err
+    assert "\x1b" not in out, "no terminal, no colours"
+    assert "Traceback" not in err
+    assert STDERR[:6].decode() not in out
