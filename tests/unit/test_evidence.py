@@ -9,6 +9,7 @@ import pytest
 
 from tailflip.flow import Gateway, OverRun, Store
 from tailflip.observe import evidence as module
+from tailflip.observe import runlog
 from tailflip.observe.evidence import read_evidence
 from tailflip.observe.installation import locate
 from tailflip.observe.process import start_ticks
@@ -117,7 +118,7 @@ def test_broken_lines_are_skipped_and_counted(state):
 
 
 def test_a_line_without_end_is_skipped_in_bounded_memory(state, monkeypatch):
-    monkeypatch.setattr(module, "MAX_LINE_BYTES", 512)
+    monkeypatch.setattr(runlog, "MAX_LINE_BYTES", 512)
     state.log("j", b"x" * 5_000, line("a"), line("b"))
     got = state.read()
     assert {run.key for run in got.over} == {key("a"), key("b")}

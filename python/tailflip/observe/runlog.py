@@ -1,0 +1,129 @@
+"""The gateway's cron run logs: one line for each run that came to an end, none for others.
+
+Source: `<cron store>/runs/<jobId>.jsonl`. A run that was interrupted has no line; one cut
+by its time-out, or that threw early, has a line without session id and key.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_LINE_BYTES = 1 << 20
+RUN_KEY = re.compile(r"agent:([^:]+):cron:[^:]+:run:[^:]+")
+_TIMED_OUT = re.compile(r"timed? ?out", re.IGNORECASE)
+_STATUS = {"ok": "done", "error": "failed"}
+_MAX_MS = 1 << 53
+_SUFFIX = ".jsonl"
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """One run that ended; `status` done, failed or timeout. `key` and `session_id` may miss."""
+
+    job_id: str
+    key: str | None
+    session_id: str | None
+    status: str
+    started_ms: int
+    ended_ms: int
+
+    @property
+    def runtime_ms(self) -> int:
+        """How long it took."""
+        return self.ended_ms - self.started_ms
+
+
+def read_run_logs(folder: Path, notes: list[str]) -> Iterator[RunLine]:
+    """Stream every run log's lines, one job after the other, each oldest first.
+
+    What could not be read becomes a note, and proves nothing either way.
+    """
+    broken = 0
+    for path in list_folder(folder, _SUFFIX, notes):
+        try:
+            for line in _read_lines(path):
+                try:
+                    run = _parse_line(line, path.name.removesuffix(_SUFFIX))
+                except (ValueError, RecursionError):
+                    broken += 1
+                    continue
+                if run is not None:
+                    yield run
+        except OSError as error:
+            notes.append(f"run log cannot be read: {path}: {error.strerror}")
+    if broken:
+        notes.append(f"{broken} broken lines in run logs were skipped")
+
+
+def list_folder(folder: Path, suffix: str, notes: list[str]) -> Iterator[Path]:
+    """List a folder's regular files that end so; a folder that is missing has none."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(suffix) and entry.is_file():
+                    yield Path(entry.path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        notes.append(f"folder cannot be read: {folder}: {error.strerror}")
+
+
+def _read_lines(path: Path) -> Iterator[bytes]:
+    """Yield complete lines; of a line beyond `MAX_LINE_BYTES` only empty bytes, as a broken one."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        while line := file.readline(MAX_LINE_BYTES):
+            if not line.endswith(b"\n") and len(line) == MAX_LINE_BYTES:
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(MAX_LINE_BYTES)
+                yield b""
+            elif line.strip():
+                yield line
+
+
+def _parse_line(line: bytes, job_id: str) -> RunLine | None:
+    """Parse one line to the run that it proves ended, or None if it proves none.
+
+    Raises:
+        ValueError: it is broken.
+    """
+    raw = json.loads(line)
+    if not isinstance(raw, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - about a line, not a caller
+    status = _STATUS.get(str(raw.get("status")))
+    if raw.get("action") != "finished" or status is None:
+        return None
+    started, lasted, logged = (to_ms(raw.get(name)) for name in ("runAtMs", "durationMs", "ts"))
+    if started is None or (lasted is None and logged is None):
+        return None
+    if lasted is None:
+        lasted = max(0, (logged or 0) - started)
+    if status == "failed" and _TIMED_OUT.search(str(raw.get("error", ""))):
+        status = "timeout"
+    return RunLine(
+        job_id=_text(raw.get("jobId")) or job_id,
+        key=_text(raw.get("sessionKey")),
+        session_id=_text(raw.get("sessionId")),
+        status=status,
+        started_ms=started,
+        ended_ms=started + lasted,
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def to_ms(value: Any) -> int | None:
+    """Take a JSON value for a time or a length in milliseconds; None if it can be none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _MAX_MS:
+        return None
+    return int(value)
