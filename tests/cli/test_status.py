@@ -230,6 +230,13 @@ def test_why_leaves_out_a_later_life_that_is_another_story(place, history):
     assert "2026.9.6" not in place.run("incidents", "why", "1")[1]
 
 
+def test_why_without_a_number_tells_the_newest(place, history):
+    record(history, place)
+    assert place.run("incidents", "why") == place.run("incidents", "why", "1")
+    history.open_incident(make_death(), NOW_MS)
+    assert place.run("incidents", "why")[1].startswith("incident 2 (open)")
+
+
 def test_why_as_json(place, history):
     record(history, place)
     found = json.loads(place.run("incidents", "why", "1", "--json")[1])
@@ -269,7 +276,8 @@ def test_ack_says_since_when_and_keeps_the_first_time(place, history, monkeypatc
 
 
 REFUSED = [
-    (["incidents", "why"], 64, r"missing argument"),
+    (["incidents", "ack"], 64, r"missing argument"),
+    (["incidents", "why"], 64, r"^error: no incidents of /"),
     (["incidents", "why", "9"], 64, r"^error: no such incident: 9\nhint: see `tailflip incidents`"),
     (["incidents", "ack", "\x1b[2J"], 64, r"^error: no such incident: \\x1b\[2J\n"),
     (["incidents", "frob"], 64, r"no such command"),

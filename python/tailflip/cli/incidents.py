@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailflip import clock
-from tailflip.cli.guarded import find_guarded
+from tailflip.cli.subject import find_subject
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.cli.screen import cut
 from tailflip.compact.archive import list_actions
 from tailflip.durable import RealDisk
+from tailflip.errors import Usage
 from tailflip.home import Home
 from tailflip.ledger.history import History
 from tailflip.render import escape, format_table, to_json
@@ -55,9 +56,9 @@ def _root(
 @app.command("list")
 def list_(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJson = False) -> None:
     """List the incidents of the guarded gateway, newest first; this is what happens by default."""
-    guarded = find_guarded(state_dir, profile)
-    incidents = guarded.history.read_incidents()
-    counts = guarded.history.count_deaths()
+    subject = find_subject(state_dir, profile)
+    incidents = subject.history.read_incidents()
+    counts = subject.history.count_deaths()
     if as_json:
         both = [{"incident": each, "deaths": counts.get(each.id, 0)} for each in incidents]
         print(to_json(both))
@@ -69,8 +70,8 @@ def list_(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJso
         for line in format_table(head, rows, indent="", left=3).split("\n"):
             print(cut(line))
     else:
-        print(f"no incidents of {escape(guarded.history.guard)}", file=sys.stderr)
-    for note in guarded.notes:
+        print(f"no incidents of {escape(subject.history.guard)}", file=sys.stderr)
+    for note in subject.notes:
         print(f"note: {escape(note)}", file=sys.stderr)
 
 
@@ -86,7 +87,10 @@ def _row(incident: Incident, deaths: int, now_ms: int) -> list[str]:
 
 @app.command()
 def why(
-    incident_id: IncidentId,
+    incident_id: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", help="An incident's number; without it, the newest."),
+    ] = None,
     *,
     stderr: Annotated[
         bool,
@@ -99,7 +103,7 @@ def why(
 ) -> None:
     """Tell the story of an incident: what happened, why, what was done, how to undo it."""
     history = _open()
-    incident = history.find_incident(incident_id)
+    incident = _find_newest() if incident_id is None else history.find_incident(incident_id)
     history = History(history.home, history.disk, incident.guard)
     lives = history.read_lives(_MOST_LIVES, incident=incident.id)
     if stderr:
@@ -120,7 +124,8 @@ def why(
         return
     over = "over" if incident.closed_ms is not None else "open"
     print(f"incident {escape(incident.id)} ({over}): {describe_cause(incident.cause)}")
-    print(f"gateway {escape(incident.guard)}, {format_count(len(lives))} x {_name(incident)}\n")
+    deaths = f"{format_count(len(lives))} x {escape(incident.signature)}"
+    print(f"gateway {escape(incident.guard)}, {deaths}\n")
     for line in lines:
         print(f"{format_time(line.at_ms)}  {escape(line.text)}")
     evidence = _gather_evidence(lives)
@@ -146,13 +151,16 @@ def ack(incident_id: IncidentId, *, as_json: AsJson = False) -> None:
     print(f"incident {escape(incident.id)} is noted as seen since {when}")
 
 
-def _name(incident: Incident) -> str:
-    return escape(incident.signature)
-
-
 def _open() -> History:
     """Open the record by an incident's id alone, whosoever gateway it is of."""
     return History(Home.locate(os.environ), RealDisk(), "")
+
+
+def _find_newest() -> Incident:
+    history = find_subject(None, None).history
+    for incident in history.read_incidents(1):
+        return incident
+    raise Usage(f"no incidents of {history.guard}", hint="name one, from `tailflip incidents`")
 
 
 def _find_what_followed(

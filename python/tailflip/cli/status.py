@@ -10,7 +10,7 @@ import typer
 
 from tailflip import clock
 from tailflip.admission import measure_stores
-from tailflip.cli.guarded import Guarded, find_guarded
+from tailflip.cli.subject import Subject, find_subject
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.cli.screen import format_screen
 from tailflip.compact.archive import list_actions
@@ -84,22 +84,22 @@ def _watch(situation: Situation, state_dir: Path | None, profile: str | None) ->
 def _look(
     state_dir: Path | None, profile: str | None, *, as_json: bool = False, clear: bool = False
 ) -> Situation:
-    guarded = find_guarded(state_dir, profile)
-    situation = read_situation(guarded, clock.now_ms())
+    subject = find_subject(state_dir, profile)
+    situation = read_situation(subject, clock.now_ms())
     if as_json:
         print(to_json(situation))
         return situation
     # In one write: a screen that is cleared first flickers.
     screen = "\n".join(format_screen(situation))
     print((_CLEAR if clear else "") + screen, flush=True)
-    for note in guarded.notes:
+    for note in subject.notes:
         print(f"note: {escape(note)}", file=sys.stderr)
     return situation
 
 
-def read_situation(guarded: Guarded, now_ms: int) -> Situation:
+def read_situation(subject: Subject, now_ms: int) -> Situation:
     """Read the record, look at processes and stores, and put it together."""
-    history, installation = guarded.history, guarded.installation
+    history, installation = subject.history, subject.installation
     gateway = read_gateway(installation, os.environ) if installation is not None else None
     lives = history.read_lives(_LIVES)
     counts = history.count_deaths()
@@ -109,12 +109,12 @@ def read_situation(guarded: Guarded, now_ms: int) -> Situation:
         gateway=gateway,
         port=installation.port if installation is not None else None,
         supervisor=history.home.read_supervisor(history.guard),
-        memory=_read_memory(guarded, gateway, lives, now_ms),
-        stores=_measure_stores(guarded, now_ms),
+        memory=_read_memory(subject, gateway, lives, now_ms),
+        stores=_measure_stores(subject, now_ms),
     )
     record = Record(
         lives=lives,
-        actions=_list_own_actions(guarded),
+        actions=_list_own_actions(subject),
         findings=history.read_findings(),
         incidents=tuple(
             OpenIncident(each, counts.get(each.id, 0))
@@ -128,11 +128,11 @@ def read_situation(guarded: Guarded, now_ms: int) -> Situation:
 
 
 def _read_memory(
-    guarded: Guarded, gateway: Gateway | None, lives: tuple[Life, ...], now_ms: int
+    subject: Subject, gateway: Gateway | None, lives: tuple[Life, ...], now_ms: int
 ) -> Memory:
-    limit_bytes, source = _read_heap_limit(guarded)
+    limit_bytes, source = _read_heap_limit(subject)
     life = next((each for each in lives if each.ended_ms is None), None)
-    samples = guarded.history.read_samples(life.started_ms, life_id=life.id) if life else ()
+    samples = subject.history.read_samples(life.started_ms, life_id=life.id) if life else ()
     trend = find_trend(samples, limit_bytes, now_ms=now_ms) if limit_bytes and samples else None
     pid = gateway.pid if gateway is not None and gateway.alive else None
     vitals = read_tree(pid) if pid is not None else None
@@ -144,35 +144,35 @@ def _read_memory(
     return Memory(last.rss_bytes, last.at_ms, limit_bytes, source, trend)
 
 
-def _read_heap_limit(guarded: Guarded) -> tuple[int | None, str]:
-    given = guarded.config.gateway.heap_limit
+def _read_heap_limit(subject: Subject) -> tuple[int | None, str]:
+    given = subject.config.gateway.heap_limit
     if given is not None:
         return parse_size_bytes(given), "gateway.heap_limit"
-    fact = guarded.history.get_fact(_HEAP_FACT)
+    fact = subject.history.get_fact(_HEAP_FACT)
     if isinstance(fact, dict) and type(fact.get("limit_bytes")) is int:
         return fact["limit_bytes"], str(fact.get("source"))
     return None, "not known yet"
 
 
-def _measure_stores(guarded: Guarded, now_ms: int) -> Stores | None:
-    if guarded.installation is None:
+def _measure_stores(subject: Subject, now_ms: int) -> Stores | None:
+    if subject.installation is None:
         return None
-    samples = guarded.history.read_samples(now_ms - _GROWTH_MS)
+    samples = subject.history.read_samples(now_ms - _GROWTH_MS)
     return Stores(
-        len(guarded.installation.stores),
-        measure_stores(guarded.installation),
+        len(subject.installation.stores),
+        measure_stores(subject.installation),
         measure_growth(samples),
     )
 
 
-def _list_own_actions(guarded: Guarded) -> tuple[Archived, ...]:
+def _list_own_actions(subject: Subject) -> tuple[Archived, ...]:
     """List what was done to this gateway's stores, newest first."""
-    installation = guarded.installation
+    installation = subject.installation
     stores = (*installation.stores, *installation.missing) if installation is not None else ()
     own = {os.path.realpath(store.path) for store in stores}
-    below = guarded.history.guard + os.sep
+    below = subject.history.guard + os.sep
     return tuple(
         each
-        for each in list_actions(guarded.history.home, guarded.history.disk)
+        for each in list_actions(subject.history.home, subject.history.disk)
         if each.action.store in own or each.action.store.startswith(below)
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Guarded:
+class Subject:
     """A gateway's record, and its installation as it is now; None where that cannot be read."""
 
     history: History
@@ -29,7 +29,7 @@ class Guarded:
     notes: tuple[str, ...] = ()
 
 
-def find_guarded(state_dir: Path | None, profile: str | None) -> Guarded:
+def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
     """Find the gateway: by flags, else settings, else the environment, else what is on record.
 
     A service has its own environment. A person who asks without it means the gateway that
@@ -62,5 +62,5 @@ def find_guarded(state_dir: Path | None, profile: str | None) -> Guarded:
     except TailflipError as e:
         # A gateway that died may have taken its configuration with it: the record stays readable.
         notes.append(e.message)
-        return Guarded(history, None, config, tuple(notes))
-    return Guarded(history, installation, config, tuple(notes))
+        return Subject(history, None, config, tuple(notes))
+    return Subject(history, installation, config, tuple(notes))
