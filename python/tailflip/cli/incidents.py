@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailflip import clock
-from tailflip.cli.subject import find_subject
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.cli.screen import cut
+from tailflip.cli.subject import find_subject
 from tailflip.compact.archive import list_actions
 from tailflip.durable import RealDisk
 from tailflip.errors import Usage

@@ -10,9 +10,9 @@ import typer
 
 from tailflip import clock
 from tailflip.admission import measure_stores
-from tailflip.cli.subject import Subject, find_subject
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.cli.screen import format_screen
+from tailflip.cli.subject import Subject, find_subject
 from tailflip.compact.archive import list_actions
 from tailflip.diagnose.trend import find_trend
 from tailflip.errors import TailflipError, Usage
