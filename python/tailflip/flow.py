@@ -330,6 +330,12 @@ class Forecast:
         """Say whether the gateway is predicted to die."""
         return self.limit_bytes is not None and self.heap_bytes > self.limit_bytes
 
+    @property
+    def close(self) -> bool:
+        """Say whether it is predicted to live with less than a tenth of the limit to spare."""
+        limit = self.limit_bytes
+        return limit is not None and not self.over and self.heap_bytes > limit * 0.9
+
 
 @dataclass(frozen=True)
 class FileIdentity:

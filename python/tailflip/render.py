@@ -65,7 +65,6 @@ _HINTS = {
     NoPermission.exit_code: "run as the user the gateway runs as",
     ConfigInvalid.exit_code: "correct the configuration; nothing was changed",
 }
-_CLOSE = 0.8  # of the limit: what else a gateway does takes the rest
 _SHOWN_FIELDS = 6
 _SHOWN_JOBS = 20
 _FIRST_STATUSES = ("running", "done", "failed")
@@ -200,9 +199,10 @@ def format_forecast(forecast: Forecast) -> str:
     have = f"the limit is {format_bytes(forecast.limit_bytes)} ({escape(forecast.source)})"
     if forecast.over:
         verdict = "it will not fit"
+    elif forecast.close:
+        verdict = "it fits, with less than 10 % to spare"
     else:
-        is_close = forecast.heap_bytes > forecast.limit_bytes * _CLOSE
-        verdict = "it only just fits" if is_close else "it fits"
+        verdict = "it fits"
     return f"{need}; {have}: {verdict}"
 
 

@@ -127,6 +127,23 @@ def find_heap_exhausted(observed: Observed) -> Iterator[Finding]:
         )
 
 
+def find_heap_close(observed: Observed) -> Iterator[Finding]:
+    """The prediction is within its own error of the limit: a few more runs decide."""
+    forecast = observed.forecast
+    if forecast is not None and forecast.close and forecast.limit_bytes is not None:
+        share = 100 * forecast.heap_bytes / forecast.limit_bytes
+        yield Finding(
+            "heap-close",
+            "warning",
+            observed.config_path,
+            f"loading the stores needs about {format_bytes(forecast.heap_bytes)} of heap, "
+            f"{share:.0f} % of the {format_bytes(forecast.limit_bytes)} that the gateway has: "
+            "it may die at its next start, or once the stores grow a little",
+            "run `tailflip compact` to see what can go, before the gateway starts again",
+            (f"limit from {forecast.source}", f"{forecast.factor:g} bytes of heap per byte"),
+        )
+
+
 def find_rotation_trap(observed: Observed) -> Iterator[Finding]:
     """Enforced maintenance makes a store above the rotation size disappear."""
     for each in observed.stores:
@@ -258,6 +275,7 @@ _RULES: tuple[Callable[[Observed], Iterator[Finding]], ...] = (
     find_missing,
     find_unreadable,
     find_heap_exhausted,
+    find_heap_close,
     find_rotation_trap,
     find_broken_jobs,
     find_stuck_runs,
