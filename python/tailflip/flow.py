@@ -531,7 +531,8 @@ class BreakerState(StrEnum):
 class Breaker(Value):
     """What is remembered from death to start; stored before every decision is acted on.
 
-    `row` counts deaths of `signature` in a row, without a good life between them.
+    `row` counts deaths of `signature` in a row, without a good life between them, and
+    `deaths` those of any signature: two kinds that take turns are a loop as well.
     `trials` counts half-open trials since it opened. `marks` is what was seen of the
     thing that must change (fingerprint of the configuration, of the stores).
     """
@@ -539,6 +540,7 @@ class Breaker(Value):
     state: BreakerState = BreakerState.CLOSED
     signature: str | None = None
     row: int = 0
+    deaths: int = 0
     trials: int = 0
     waiting: Waiting = Waiting.NOTHING
     until_ms: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tailflip.diagnose.deaths import ASKED_HANG, ASKED_RESTART, classify
+from tailflip.diagnose.deaths import ASKED_BY_US, ASKED_HANG, classify
 from tailflip.flow import Cause, Clues, Confidence
 
 PROVEN, LIKELY, GUESS = Confidence.PROVEN, Confidence.LIKELY, Confidence.GUESS
@@ -251,7 +251,7 @@ TABLE = {
         PROVEN,
     ),
     "restart by us": (
-        Clues(exit_code=0, asked=ASKED_RESTART + " (memory)"),
+        Clues(exit_code=0, asked=ASKED_BY_US + "memory"),
         Cause.PLANNED_RESTART,
         PROVEN,
     ),

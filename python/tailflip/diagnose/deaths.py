@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
     from tailflip.flow import Clues
 
-# What our own supervisor writes into `Clues.asked`. Whoever else asked, asked for a stop.
+# What our own supervisor writes into `Clues.asked`. For a hang it ends the gateway, for any
+# other reason of its own it means to start it again. Whoever else asked, asked for a stop.
 ASKED_HANG = "tailflip: hang"
-ASKED_RESTART = "tailflip: restart"  # and whatever begins with it, such as "... (memory)"
+ASKED_BY_US = "tailflip: "
 
 _CONFIG_EXIT, _UPDATE_EXIT, _PARKED_EXIT = 78, 75, 79
 _WRAPPER_EXIT = 1
@@ -119,7 +120,7 @@ def _judge_asked(seen: _Seen) -> Death | None:
             return heap
         how = "alive, but it did not answer; ended by tailflip"
         return _death(Cause.HANG, Confidence.PROVEN, seen.end, how, *seen.memory)
-    if asked.startswith(ASKED_RESTART):
+    if asked.startswith(ASKED_BY_US):
         return _death(Cause.PLANNED_RESTART, Confidence.PROVEN, seen.end, f"asked by {asked}")
     return _death(Cause.ASKED_STOP, Confidence.PROVEN, seen.end, f"asked by {asked}")
 

@@ -1,0 +1,29 @@
+"""How long to wait before the next start: grows with the row of deaths, up to a cap."""
+
+from __future__ import annotations
+
+import math
+
+
+def delay_s(
+    row: int, *, first_s: float, factor: float, cap_s: float, jitter: float, random: float
+) -> float:
+    """Choose the delay before the start that follows the `row`-th death in a row.
+
+    Args:
+        row: deaths in a row, from 1 on; less counts as 1.
+        first_s: the delay after the first death.
+        factor: growth from one delay to the next, at least 1.
+        cap_s: no delay is longer, jitter included.
+        jitter: share of the delay that chance adds or takes away, 0 to 1.
+        random: the chance, in [0, 1).
+    """
+    steps = max(row, 1) - 1
+    if first_s <= 0:
+        return 0.0
+    # In logarithms, for a row can be long and a power of it no float any more.
+    if first_s >= cap_s or steps * math.log(factor) >= math.log(cap_s / first_s):
+        grown_s = cap_s
+    else:
+        grown_s = first_s * factor**steps
+    return min(cap_s, grown_s * (1 + jitter * (2 * random - 1)))

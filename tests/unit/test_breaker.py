@@ -1,0 +1,335 @@
+"""The breaker's table: one test per cell, and what ends each of its waits."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tailflip.flow import (
+    OUT_OF_MEMORY,
+    WANTED,
+    Breaker,
+    BreakerState,
+    Cause,
+    Confidence,
+    Death,
+    Decision,
+    Waiting,
+)
+from tailflip.restart.breaker import (
+    World,
+    decide,
+    is_due,
+    note_good_life,
+    note_start,
+    reconsider,
+    wait_for,
+)
+from tailflip.settings import RestartSettings
+
+NOW = 1_800_000_000_000
+LIMITS = RestartSettings(
+    first_delay_s=1, factor=2, cap_s=300, jitter=0, loop_deaths=3, trial_first_s=300,
+    trial_cap_s=3600,
+)  # fmt: skip
+WORLD = World(
+    now_ms=NOW,
+    random=0.5,
+    config_mark="c1",
+    stores_mark="s1",
+    cured=False,
+    other_alive=False,
+    limits=LIMITS,
+)
+CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
+
+
+def world(**changes):
+    return dataclasses.replace(WORLD, **changes)
+
+
+def death(cause, signature=None):
+    return Death(
+        cause=cause,
+        signature=signature or str(cause),
+        confidence=Confidence.PROVEN,
+        evidence=("seen",),
+    )
+
+
+def breaker(cause, row, state=CLOSED, trials=0):
+    return Breaker(state=state, signature=str(cause), row=row, deaths=row, trials=trials)
+
+
+# Situation: deaths in this row before, state, trials before, cured, another one alive.
+SITUATIONS = {
+    "first": (0, CLOSED, 0, False, False),
+    "second": (1, CLOSED, 0, False, False),
+    "third": (2, CLOSED, 0, False, False),
+    "first, cured": (0, CLOSED, 0, True, False),
+    "third, cured": (2, CLOSED, 0, True, False),
+    "sixth, cured": (5, CLOSED, 0, True, False),
+    "first, beside": (0, CLOSED, 0, False, True),
+    "third, beside": (2, CLOSED, 0, False, True),
+    "open": (3, OPEN, 0, False, False),
+    "trial": (3, HALF_OPEN, 1, False, False),
+    "trial, cured": (3, HALF_OPEN, 1, True, False),
+    "trial, cured in vain": (6, HALF_OPEN, 1, True, False),
+    "fifth trial": (7, HALF_OPEN, 5, False, False),
+    "trial, beside": (3, HALF_OPEN, 1, False, True),
+}
+
+MEMORY = {
+    "first": "start closed time 1",
+    "second": "start closed time 2",
+    "third": "wait open cure 300 alert",
+    "first, cured": "start closed time 1",
+    "third, cured": "start closed time 1",
+    "sixth, cured": "wait open cure 300 alert",
+    "first, beside": "start closed time 1",
+    "third, beside": "wait open cure 300 alert",
+    "open": "wait open cure 300",
+    "trial": "wait open cure 600",
+    "trial, cured": "start closed time 1",
+    "trial, cured in vain": "wait open cure 600",
+    "fifth trial": "wait open cure 3600",
+    "trial, beside": "wait open cure 600",
+}
+PLAIN = {
+    "first": "start closed time 1",
+    "second": "start closed time 2",
+    "third": "wait open time 300 alert",
+    "first, cured": "start closed time 1",
+    "third, cured": "wait open time 300 alert",
+    "sixth, cured": "wait open time 300 alert",
+    "first, beside": "start closed time 1",
+    "third, beside": "wait open time 300 alert",
+    "open": "wait open time 300",
+    "trial": "wait open time 600",
+    "trial, cured": "wait open time 600",
+    "trial, cured in vain": "wait open time 600",
+    "fifth trial": "wait open time 3600",
+    "trial, beside": "wait open time 600",
+}
+OTHER = PLAIN | {
+    "first, beside": "wait closed other-instance never",
+    "third, beside": "wait open other-instance never alert",
+    "trial, beside": "wait open other-instance never",
+}
+CONFIG = {
+    "first": "wait open config-change 3600 alert",
+    "second": "wait open config-change 3600 alert",
+    "third": "wait open config-change 3600 alert",
+    "first, cured": "start closed time 1",
+    "third, cured": "start closed time 1",
+    "sixth, cured": "wait open config-change 3600 alert",
+    "first, beside": "wait open config-change 3600 alert",
+    "third, beside": "wait open config-change 3600 alert",
+    "open": "wait open config-change 3600",
+    "trial": "wait open config-change 3600",
+    "trial, cured": "start closed time 1",
+    "trial, cured in vain": "wait open config-change 3600",
+    "fifth trial": "wait open config-change 3600",
+    "trial, beside": "wait open config-change 3600",
+}
+MIGRATION = {name: cell.replace("config-change", "cure") for name, cell in CONFIG.items()}
+AGAIN = {name: f"start {state} nothing 0" for name, (_row, state, *_rest) in SITUATIONS.items()}
+UPDATE = {name: f"start {state} time 300" for name, (_row, state, *_rest) in SITUATIONS.items()}
+END = {name: f"end {state} nothing never" for name, (_row, state, *_rest) in SITUATIONS.items()}
+
+TABLE = {
+    Cause.V8_HEAP: MEMORY,
+    Cause.CGROUP_OOM: MEMORY,
+    Cause.KERNEL_OOM: MEMORY,
+    Cause.OOMD: MEMORY,
+    Cause.CONFIG: CONFIG,
+    Cause.MIGRATION: MIGRATION,
+    Cause.OTHER_INSTANCE: OTHER,
+    Cause.PORT_IN_USE: OTHER,
+    Cause.LOCKED: PLAIN,
+    Cause.NATIVE_CRASH: PLAIN,
+    Cause.HANG: PLAIN,
+    Cause.UNKNOWN: PLAIN,
+    Cause.UPDATE: UPDATE,
+    Cause.PARKED: END,
+    Cause.PLANNED_RESTART: AGAIN,
+    Cause.ASKED_STOP: END,
+}
+
+
+def test_the_table_is_whole():
+    assert set(TABLE) == set(Cause)
+    assert all(set(cells) == set(SITUATIONS) for cells in TABLE.values())
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("cause", list(Cause))
+def test_cell(cause, situation):
+    row, state, trials, cured, beside = SITUATIONS[situation]
+    before = breaker(cause, row, state, trials) if row else Breaker()
+    after, decision = decide(before, death(cause), world(cured=cured, other_alive=beside))
+    when = "never" if decision.at_ms is None else f"{(decision.at_ms - NOW) / 1000:g}"
+    cell = f"{decision.kind} {after.state} {decision.waiting} {when}"
+    assert cell + " alert" * decision.alert == TABLE[cause][situation]
+    assert decision.reason
+    assert (decision.exit_code == 0) is (decision.kind == "end")
+    if cause in WANTED:
+        assert (after.row, after.signature, after.trials) == (row, before.signature, trials)
+    else:
+        assert (after.row, after.signature) == (row + 1, str(cause))
+        assert (after.waiting, after.until_ms) == (decision.waiting, decision.at_ms)
+
+
+@pytest.mark.parametrize("cause", sorted(set(Cause) - WANTED))
+def test_another_kind_of_death_begins_its_own_row(cause):
+    before = breaker("something else", 5, HALF_OPEN, 3)
+    after, _ = decide(before, death(cause), WORLD)
+    assert (after.row, after.deaths, after.trials) == (1, 6, 0)
+
+
+def test_two_kinds_of_death_that_take_turns_are_a_loop_too():
+    """A hang, a crash, a hang, a crash: no row grows, and nobody ever sleeps."""
+    now, waits = Breaker(), []
+    for turn in range(12):
+        cause = Cause.HANG if turn % 2 else Cause.NATIVE_CRASH
+        now, decision = decide(note_start(now, NOW), death(cause), WORLD)
+        waits.append(((decision.at_ms - NOW) / 1000, now.state, decision.alert))
+    assert [wait_s for wait_s, _, _ in waits] == [1, 2, 4, 8, 16, 32, 64, 128, 300, 600, 1200, 2400]
+    assert [state for _, state, _ in waits] == [CLOSED] * 8 + [OPEN] * 4
+    assert [alert for _, _, alert in waits].count(True) == 1
+
+
+def test_cures_that_change_the_death_do_not_make_it_a_new_loop_for_ever():
+    now = Breaker()
+    for turn in range(9):
+        now, decision = decide(now, death(Cause.V8_HEAP, f"sort {turn}"), world(cured=True))
+    assert now.state is OPEN
+    assert decision.kind == "wait"
+
+
+# --- from decision to start --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "trials", "after", "trials_after"),
+    [
+        (CLOSED, 0, CLOSED, 0),
+        (OPEN, 0, HALF_OPEN, 1),
+        (OPEN, 2, HALF_OPEN, 3),
+        (HALF_OPEN, 1, HALF_OPEN, 1),
+    ],
+)
+def test_a_start_of_an_open_breaker_is_a_trial(state, trials, after, trials_after):
+    before = wait_for(breaker(Cause.HANG, 3, state, trials), Waiting.TIME, WORLD)
+    started = note_start(before, NOW)
+    assert (started.state, started.trials) == (after, trials_after)
+    assert (started.waiting, started.until_ms, started.marks) == (Waiting.NOTHING, None, None)
+    assert (started.row, started.signature) == (before.row, before.signature)
+
+
+@pytest.mark.parametrize("state", list(BreakerState))
+def test_a_good_life_forgets_everything(state):
+    assert note_good_life(breaker(Cause.HANG, 7, state, 3)) == Breaker()
+
+
+def opened(cause, **changes):
+    """A breaker that this cause opened, with its decision."""
+    before = breaker(cause, 2) if cause is not Cause.CONFIG else Breaker()
+    return decide(before, death(cause), world(**changes))
+
+
+@pytest.mark.parametrize(
+    ("cause", "changes", "starts"),
+    [
+        (Cause.V8_HEAP, {}, None),
+        (Cause.V8_HEAP, {"stores_mark": "s2"}, "changed"),
+        (Cause.V8_HEAP, {"config_mark": "c2"}, "changed"),
+        (Cause.V8_HEAP, {"now_ms": NOW + 299_999}, None),
+        (Cause.V8_HEAP, {"now_ms": NOW + 300_000}, "trial 1"),
+        (Cause.CONFIG, {}, None),
+        (Cause.CONFIG, {"stores_mark": "s2"}, None),
+        (Cause.CONFIG, {"config_mark": "c2"}, "changed"),
+        (Cause.CONFIG, {"now_ms": NOW + 3_599_999}, None),
+        (Cause.CONFIG, {"now_ms": NOW + 3_600_000}, "trial 1"),
+        (Cause.MIGRATION, {"stores_mark": "s2"}, "changed"),
+        (Cause.UNKNOWN, {"stores_mark": "s2"}, None),
+        (Cause.UNKNOWN, {"config_mark": "c2"}, "changed"),
+        (Cause.HANG, {"now_ms": NOW + 300_000}, "trial 1"),
+    ],
+)
+def test_what_ends_an_open_breakers_wait(cause, changes, starts):
+    now, decision = opened(cause)
+    again = reconsider(now, decision, world(**changes))
+    if starts is None:
+        assert again == decision
+        assert not is_due(again, world(**changes))
+    else:
+        assert again.kind == "start"
+        assert starts in again.reason
+        assert is_due(again, world(**changes))
+
+
+@pytest.mark.parametrize("changes", [{"stores_mark": "s2"}, {"now_ms": NOW + 300_000}])
+def test_no_trial_starts_beside_another_gateway(changes):
+    now, decision = opened(Cause.V8_HEAP)
+    beside = world(other_alive=True, **changes)
+    again = reconsider(now, decision, beside)
+    assert (again.kind, again.waiting) == ("wait", Waiting.OTHER_INSTANCE)
+    assert not is_due(again, beside)
+    assert reconsider(now, again, beside) == again
+    alone = world(**changes)
+    assert reconsider(now, again, alone).kind == "start"
+    assert is_due(reconsider(now, again, alone), alone)
+
+
+def test_another_gateway_is_waited_for_as_long_as_it_lives():
+    now, decision = opened(Cause.OTHER_INSTANCE, other_alive=True)
+    week = world(other_alive=True, now_ms=NOW + 7 * 86_400_000, config_mark="c2")
+    assert reconsider(now, decision, week) == decision
+    gone = reconsider(now, decision, WORLD)
+    assert (gone.kind, gone.at_ms) == ("start", NOW)
+
+
+def test_a_delayed_start_is_due_in_time_and_not_before():
+    now, decision = decide(breaker(Cause.HANG, 1), death(Cause.HANG), WORLD)
+    early, late = world(now_ms=NOW + 1999), world(now_ms=NOW + 2000)
+    assert not is_due(decision, early)
+    assert reconsider(now, decision, early) == decision
+    assert is_due(decision, late)
+    assert is_due(reconsider(now, decision, late), late)
+
+
+def test_a_clock_that_was_set_back_holds_no_start_up():
+    """It was a day ahead when the gateway died; the gateway would have stayed down a day."""
+    now, decision = decide(Breaker(), death(Cause.HANG), world(now_ms=NOW + 86_400_000))
+    assert is_due(decision, WORLD)
+    assert reconsider(now, decision, WORLD).at_ms == NOW
+    now, decision = opened(Cause.V8_HEAP, now_ms=NOW + 86_400_000)
+    assert reconsider(now, decision, WORLD).kind == "start"
+
+
+def test_an_end_stays_an_end():
+    end = Decision(kind="end", reason="asked", exit_code=0)
+    assert is_due(end, world(other_alive=True))
+    assert reconsider(Breaker(), end, world(config_mark="c2")) == end
+
+
+@pytest.mark.parametrize("waiting", [Waiting.CURE, Waiting.CONFIG_CHANGE, Waiting.TIME])
+def test_a_wait_without_a_time_ends_with_the_change_it_waits_for(waiting):
+    """A start that admission refused: nothing died, and nothing but a change helps."""
+    held = wait_for(Breaker(), waiting, WORLD)
+    decision = Decision(kind="wait", reason="too big", waiting=waiting)
+    later = world(now_ms=NOW + 10**9)
+    assert reconsider(held, decision, later) == decision
+    assert reconsider(held, decision, world(config_mark="c2")).kind == "start"
+
+
+@pytest.mark.parametrize("cause", sorted(OUT_OF_MEMORY))
+def test_the_incidents_night(cause):
+    """Dies, is compacted, starts; dies again of what grew since, and is compacted again."""
+    now, decision = decide(Breaker(), death(cause), world(cured=True))
+    assert decision.at_ms == NOW + 1000
+    now = note_good_life(note_start(now, NOW))
+    now, decision = decide(now, death(cause), world(cured=True))
+    assert (decision.at_ms, now.row, now.state) == (NOW + 1000, 1, CLOSED)
