@@ -40,31 +40,11 @@ if TYPE_CHECKING:
     from tailflip.observe.release import Version
     from tailflip.plan.planner import Plan
     from tailflip.scene import Scene
+    from tailflip.settings import HealSettings
 
 _CLAIM_PATIENCE_S = 30.0
 _CLAIM_PAUSE_S = 0.2
 _SHOWN_KINDS = 3
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What healing may do before a start; the `heal` section of the configuration.
-
-    `margin` is the share of the heap limit that a forecast may use. `pressure_steps` are
-    taken whatever the forecast says, because a gateway died although it said "fits".
-    `compact_anyway` compacts stores that would fit: the last death was by memory.
-    """
-
-    enabled: bool = True
-    admission: bool = True
-    margin: float = 0.9
-    pressure: bool = True
-    salvage: bool = True
-    retention_ms: int | None = None
-    own_retention: bool = True
-    max_lifetime_ms: int | None = 3_600_000
-    compact_anyway: bool = False
-    pressure_steps: int = 0
 
 
 @dataclass
@@ -95,19 +75,24 @@ class Admission:
 
 @dataclass(frozen=True)
 class Start:
-    """The start that is asked about: whose, of what, with which memory."""
+    """The start that is asked about: whose, of what, with which memory, healed how far.
+
+    `died_of_memory` counts deaths in a row: the forecast said "fits" and was wrong, so
+    stores are compacted all the same, and further each time.
+    """
 
     env: Mapping[str, str]
     version: Version | None
     limit_bytes: int | None
     limit_source: str
+    heal: HealSettings
     state_dir: Path | None = None
     profile: str | None = None
+    died_of_memory: int = 0
 
 
 def admit(
     start: Start,
-    rules: Rules,
     *,
     home: Home,
     disk: Disk,
@@ -129,7 +114,7 @@ def admit(
         found.notes.append(f"a gateway is running ({scene.gateway.evidence}): nothing was touched")
         return found
     try:
-        _heal(_Work(scene, start, rules, home, disk, found, on_progress or _be_quiet))
+        _heal(_Work(scene, start, home, disk, found, on_progress or _be_quiet))
     except (TailflipError, OSError) as e:
         # Ours, and not the gateway's: what is wrong with a store was dealt with below.
         found.notes.append(f"not looked at in full: {e}")
@@ -146,7 +131,6 @@ class _Work:
 
     scene: Scene
     start: Start
-    rules: Rules
     home: Home
     disk: Disk
     found: Admission
@@ -155,12 +139,11 @@ class _Work:
 
     @property
     def policy(self) -> Policy:
-        retention_ms = (
-            self.scene.installation.retention_ms
-            if self.rules.own_retention
-            else self.rules.retention_ms
+        heal = self.start.heal
+        return Policy(
+            retention_ms=heal.choose_retention_ms(self.scene.installation.retention_ms),
+            max_lifetime_ms=heal.max_lifetime_ms,
         )
-        return Policy(retention_ms=retention_ms, max_lifetime_ms=self.rules.max_lifetime_ms)
 
     @property
     def now_ms(self) -> int:
@@ -189,7 +172,8 @@ class _Work:
 
 
 def _heal(work: _Work) -> None:
-    found, rules = work.found, work.rules
+    found, heal = work.found, work.start.heal
+    again = work.start.died_of_memory > 0 and heal.after_oom
     found.notes += recover(work.home, work.disk)
     whole = _look_at_all(work)
     if not found.go:
@@ -198,7 +182,7 @@ def _heal(work: _Work) -> None:
     found.before = found.after = plan.before
     sizes = {store: each.numbers.bytes for store, each in whole.items()}
     too_long = any(size > STRING_LIMIT_CHARS for size in sizes.values())
-    if rules.enabled and (rules.compact_anyway or plan.before.over or too_long):
+    if heal.enabled and (again or plan.before.over or too_long):
         try:
             for store, surveyed in plan.surveyed.items():
                 work.act(partial(_compact, work, plan, store, surveyed))
@@ -253,7 +237,7 @@ def _survey_or_salvage(work: _Work, store: Store) -> Surveyed:
     try:
         return work.survey(store, work.policy)
     except StoreInvalid as broken:
-        if not (work.rules.enabled and work.rules.salvage):
+        if not (work.start.heal.enabled and work.start.heal.salvage):
             raise
         try:
             plan = plan_salvage(store, work.on_progress)
@@ -280,7 +264,7 @@ def _bring_back(work: _Work, store: Store) -> None:
         return
     if not plan.best.written.entries:
         return
-    if not (work.rules.enabled and work.rules.salvage):
+    if not (work.start.heal.enabled and work.start.heal.salvage):
         work.found.notes.append(f"store is missing, {plan.best.path.name} holds one: {store.path}")
         return
     work.act(partial(_salvage, work, plan))
@@ -292,7 +276,7 @@ def _plan(work: _Work, whole: Mapping[Store, Surveyed]) -> Plan:
     can_shrink = [store for store in whole if store in work.evidence]
     others = sum(s.numbers.bytes for store, s in whole.items() if store not in can_shrink)
     limit = work.start.limit_bytes
-    rules = work.rules
+    heal = work.start.heal
     version = work.start.version
     factor, base_bytes = factor_for(version, legacy_import=is_external_mode(version))
     policy = work.policy
@@ -300,13 +284,13 @@ def _plan(work: _Work, whole: Mapping[Store, Surveyed]) -> Plan:
         can_shrink,
         policy,
         lambda store, tried: whole[store] if tried == policy else work.survey(store, tried),
-        limit_bytes=int(limit * rules.margin) if limit is not None and rules.admission else None,
-        source=f"{work.start.limit_source}, {rules.margin:.0%} of it",
+        limit_bytes=int(limit * heal.margin) if limit is not None and heal.admission else None,
+        source=f"{work.start.limit_source}, {heal.margin:.0%} of it",
         others_bytes=others,
         factor=factor,
         base_bytes=base_bytes,
-        ladder=PRESSURE_LADDER if rules.pressure else (),
-        at_least=rules.pressure_steps,
+        ladder=PRESSURE_LADDER if heal.pressure else (),
+        at_least=max(0, work.start.died_of_memory - 1),
     )
 
 
@@ -331,7 +315,7 @@ def _judge(
     if (
         forecast is None
         or limit is None
-        or not work.rules.admission
+        or not work.start.heal.admission
         or forecast.heap_bytes <= limit
     ):
         return

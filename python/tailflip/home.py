@@ -5,11 +5,15 @@ $TAILFLIP_STATE_DIR, else $XDG_STATE_HOME/tailflip, else ~/.local/state/tailflip
   claim                          locked by the one tailflip that may act
   archive/<action>/              records.zst, manifest.json
   quarantine/<action>.json       damaged stores, byte for byte
+  guards/<hash>.lock             locked by the one supervisor of a gateway
+  guards/<life>.stderr           a FIFO: the standard error of a guarded gateway
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import json
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,6 +60,11 @@ class Home:
         return self.root / "archive"
 
     @property
+    def guards(self) -> Path:
+        """The directory of who guards which gateway."""
+        return self.root / "guards"
+
+    @property
     def quarantine(self) -> Path:
         """The directory of damaged stores."""
         return self.root / "quarantine"
@@ -74,7 +83,13 @@ class Home:
 
     def create(self, disk: Disk) -> None:
         """Make the directories that are missing, readable by nobody else."""
-        for path in (*reversed(self.root.parents), self.root, self.archives, self.quarantine):
+        for path in (
+            *reversed(self.root.parents),
+            self.root,
+            self.archives,
+            self.quarantine,
+            self.guards,
+        ):
             try:
                 if not path.is_dir():
                     disk.mkdir(path, _PRIVATE)
@@ -109,3 +124,68 @@ class Home:
             yield
         finally:
             os.close(fd)
+
+    @contextmanager
+    def supervise(self, guard: str, mode: str, started_ms: int, disk: Disk) -> Iterator[None]:
+        """Be the only supervisor of a gateway; given back however the process ends.
+
+        Args:
+            guard: the real path of the gateway's state directory.
+            mode: run or watch; for people.
+            started_ms: when we began; for people.
+            disk: makes the directories.
+
+        Raises:
+            TryLater: it has a supervisor.
+        """
+        self.create(disk)
+        path = self._supervisor(guard)
+        with naming(path):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            with naming(path):
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    other = self.read_supervisor(guard)
+                    who = f"tailflip {other.mode}, pid {other.pid}" if other else "a tailflip"
+                    raise TryLater(
+                        f"this gateway is guarded already, by {who}: {guard}",
+                        hint="stop that one first; `tailflip status` shows what it does",
+                    ) from None
+                about = {"pid": os.getpid(), "mode": mode, "started_ms": started_ms}
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, json.dumps({"guard": guard, **about}).encode(), 0)
+            yield
+        finally:
+            os.close(fd)
+
+    def read_supervisor(self, guard: str) -> Supervisor | None:
+        """Tell who guards a gateway now; None if nobody does."""
+        try:
+            fd = os.open(self._supervisor(guard), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            about = json.loads(os.pread(fd, 4096, 0) or b"{}")
+            return Supervisor(
+                about.get("pid", 0), about.get("mode", "?"), about.get("started_ms", 0)
+            )
+        finally:
+            os.close(fd)
+        return None
+
+    def _supervisor(self, guard: str) -> Path:
+        digest = hashlib.sha256(os.fsencode(guard)).hexdigest()[:16]
+        return self.guards / f"{digest}.lock"
+
+
+@dataclass(frozen=True)
+class Supervisor:
+    """The process that guards a gateway."""
+
+    pid: int
+    mode: str
+    started_ms: int

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _SCRIPT = "process.stdout.write(String(v8.getHeapStatistics().heap_size_limit))"
 _TIMEOUT_S = 10
@@ -18,7 +19,12 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def read_heap_limit(
-    env: Mapping[str, str], node: str | None = None, *, pid: int | None = None
+    env: Mapping[str, str],
+    node: str | None = None,
+    *,
+    pid: int | None = None,
+    flags: Iterable[str] = (),
+    cache: Cache | None = None,
 ) -> tuple[int | None, str]:
     """Find the gateway's heap limit in bytes, and say where it is from.
 
@@ -26,19 +32,49 @@ def read_heap_limit(
         env: of the gateway; of its `NODE_OPTIONS` only those that size the heap are passed on.
         node: the gateway's node; None takes the one on the PATH.
         pid: of a living gateway, for its cgroup; None takes ours.
+        flags: words of the gateway's command; those that size the heap count.
+        cache: remembers node's answer as long as nothing it depends on has changed.
     """
-    limit, source = _ask_node(env, node)
     cgroup = _read_cgroup(pid)
+    options = _heap_options(" ".join([env.get("NODE_OPTIONS", ""), *flags]))
+    program = node or shutil.which("node", path=env.get("PATH"))
+    if program is None:
+        limit, source = None, "unknown: no node on the PATH"
+    elif cache is None:
+        limit, source = _ask_node(env, program, options)
+    else:
+        key = _key(program, options, cgroup)
+        limit, source = cache.get(key) or (None, "")
+        if limit is None:
+            limit, source = _ask_node(env, program, options)
+            if limit is not None:
+                cache.put(key, limit, source)
     if cgroup is not None and (limit is None or cgroup < limit):
         return cgroup, "memory limit of the cgroup"
     return limit, source
 
 
-def _ask_node(env: Mapping[str, str], node: str | None) -> tuple[int | None, str]:
-    program = node or shutil.which("node", path=env.get("PATH"))
-    if program is None:
-        return None, "unknown: no node on the PATH"
-    options = _heap_options(env.get("NODE_OPTIONS", ""))
+class Cache(Protocol):
+    """Remembers an answer across processes."""
+
+    def get(self, key: str) -> tuple[int, str] | None:
+        """Return what was put under this key, unless something else was put since."""
+
+    def put(self, key: str, limit_bytes: int, source: str) -> None:
+        """Remember an answer."""
+
+
+def _key(program: str, options: str, cgroup: int | None) -> str:
+    """Name all that node's answer depends on: V8's default follows the machine's memory."""
+    try:
+        info = Path(program).stat()
+        what = f"{program} {info.st_size} {info.st_mtime_ns}"
+    except OSError:
+        what = program
+    return f"{what} {options} {cgroup} {os.sysconf('SC_PHYS_PAGES')}"
+
+
+def _ask_node(env: Mapping[str, str], program: str, options: str) -> tuple[int | None, str]:
     passed = {name: env[name] for name in _PASSED if name in env}
     try:
         answer = subprocess.run(

@@ -74,7 +74,7 @@ def locate(
     """
     if profile is not None and not _PROFILE.fullmatch(profile):
         raise Usage(f"profile name is not valid: {profile!r}")
-    state = _find_state_dir(env, state_dir, profile)
+    state = find_state_dir(env, state_dir, profile)
     if not state.is_dir():
         raise CannotCreate(
             f"no state directory: {state}: it does not exist or is not a directory",
@@ -119,7 +119,8 @@ def normalise_agent_id(value: str) -> str:
     return text.strip("-")[:64] or MAIN_AGENT
 
 
-def _find_state_dir(env: Mapping[str, str], given: Path | None, profile: str | None) -> Path:
+def find_state_dir(env: Mapping[str, str], given: Path | None, profile: str | None) -> Path:
+    """Find where the state directory is, or would be made; arguments as for `locate`."""
     if given is not None:
         return Path(os.path.abspath(given))  # noqa: PTH100 - the string counts, not the target
     override = env.get("OPENCLAW_STATE_DIR", "").strip()
@@ -138,7 +139,7 @@ def _find_config(env: Mapping[str, str], state: Path, profile: str | None) -> Pa
     """Find the configuration; its path's very string names the gateway's lock."""
     override = env.get("OPENCLAW_CONFIG_PATH", "").strip()
     # A variable that belongs to another state directory than the one asked for is not ours.
-    if override and state == _find_state_dir(env, None, profile):
+    if override and state == find_state_dir(env, None, profile):
         return _expand(override, env)
     names = (state / name for name in ("openclaw.json", *_LEGACY_CONFIG))
     return next((path for path in names if path.exists()), state / "openclaw.json")

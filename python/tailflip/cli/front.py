@@ -1,0 +1,207 @@
+"""`gate`, `preflight` and `run`: the three front doors that a gateway starts behind.
+
+Their options are read by argparse: they stand in every start, and `run` stays for weeks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from tailflip import clock, log
+from tailflip.config import load
+from tailflip.errors import ConfigInvalid, NoPermission, TailflipError, Usage
+from tailflip.guard import Guard
+from tailflip.observe.process import start_ticks
+from tailflip.render import escape, format_error
+
+if TYPE_CHECKING:
+    from tailflip.gate import Verdict
+
+ABOUT = {
+    "gate": "Look at the session stores, heal what must be, then become COMMAND.",
+    "preflight": "The same without COMMAND being started: exit code 0 says go.",
+    "run": "Start COMMAND and guard it: watch, find out why it died, heal, start again.",
+}
+_MORE = {
+    "gate": "For a service manager that restarts the gateway itself: put `tailflip gate --` in "
+    "front of its command. Nothing of tailflip stays behind in the process.",
+    "preflight": "For ExecStartPre= and init containers. COMMAND tells which gateway will start, "
+    "and with which heap.",
+    "run": "SIGTERM and SIGINT stop both, SIGHUP reads the settings again, SIGUSR1 and SIGUSR2 "
+    "restart the gateway. `tailflip status` shows how it goes.",
+}
+_SHORT = {
+    "--state-dir": ("gateway.state_dir", "DIR", "OpenClaw's state directory"),
+    "--profile": ("gateway.profile", "NAME", "OpenClaw's profile"),
+    "--port": ("gateway.port", "PORT", "the gateway's port"),
+    "--heap-limit": ("gateway.heap_limit", "SIZE", "the gateway's heap limit, such as 2gb"),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Usage(message, hint=f"see `{self.prog} --help`")
+
+
+def run_light(verb: str, argv: list[str]) -> int:
+    """Run one of the three verbs and return its exit code; `gate` returns only to refuse."""
+    own, dashes, command = _split(argv)
+    options = _build_parser(verb).parse_args(own)
+    if not command and (verb != "preflight" or dashes):
+        raise Usage(
+            "no command to start",
+            hint=f"give the gateway's own: tailflip {verb} -- openclaw gateway run",
+        )
+    flags = _read_flags(options)
+    config = load(os.environ, flags).config
+    log.start(config.log.level)
+    guard = Guard.prepare(command or ["openclaw"], os.environ, config)
+    if verb == "run":
+        return _supervise(guard, flags)
+    if verb == "preflight":
+        return _preflight(guard, as_json=options.json)
+    return _gate(guard)
+
+
+def _split(argv: list[str]) -> tuple[list[str], bool, list[str]]:
+    """Part our own options from the command; it may also do without the dashes."""
+    if "--" in argv:
+        at = argv.index("--")
+        return argv[:at], True, argv[at + 1 :]
+    return argv, False, []
+
+
+def _build_parser(verb: str) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=f"tailflip {verb}",
+        usage=f"tailflip {verb} [OPTIONS] -- COMMAND [ARGUMENTS]",
+        description=ABOUT[verb],
+        epilog=f"{_MORE[verb]} Exit codes are those of `tailflip --help`.",
+    )
+    for name, (key, metavar, meaning) in _SHORT.items():
+        parser.add_argument(name, dest=key, metavar=metavar, help=meaning)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any setting, such as heal.admission=false; `tailflip config show` lists them",
+    )
+    if verb == "preflight":
+        parser.add_argument("--json", action="store_true", help="write JSON to standard output")
+    return parser
+
+
+def _read_flags(options: argparse.Namespace) -> dict[str, str]:
+    flags = {key: value for key, _, _ in _SHORT.values() if (value := getattr(options, key))}
+    for pair in options.set:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise Usage(f"--set wants KEY=VALUE, found {pair}")
+        flags[key.strip()] = value
+    return flags
+
+
+def _supervise(guard: Guard, flags: dict[str, str]) -> int:
+    from tailflip.sdnotify import Notifier  # noqa: PLC0415 - gate does without
+    from tailflip.supervisor import Supervisor  # noqa: PLC0415
+
+    return Supervisor(guard, Notifier.from_env(os.environ), flags).run()
+
+
+def _judge(guard: Guard) -> Verdict | None:
+    """Judge a start; None if we ourselves failed, which must keep no gateway down."""
+    from tailflip.gate import judge_start  # noqa: PLC0415
+
+    try:
+        return judge_start(guard)
+    except (TailflipError, OSError) as e:
+        log.error("tailflip could not do its work; the gateway starts all the same", error=e)
+        return None
+
+
+def _gate(guard: Guard) -> int:
+    verdict = _judge(guard)
+    if verdict is not None:
+        _tell(verdict)
+        if verdict.refusal is not None:
+            print(format_error(verdict.refusal), file=sys.stderr)
+            return verdict.refusal.exit_code
+    env = dict(guard.env)
+    env["TAILFLIP_LIFE"] = _begin_life(guard, "gate", os.getpid())
+    # Python ignores these two; a program that is started expects them as they are.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    program = guard.command[0]
+    try:
+        os.execvpe(program, list(guard.command), env)  # noqa: S606 - the user's own command
+    except PermissionError as e:
+        raise NoPermission(f"cannot start {program}: {e.strerror}") from e
+    except OSError as e:
+        hint = "give the gateway's own command after `--`"
+        raise ConfigInvalid(f"cannot start {program}: {e.strerror}", hint=hint) from e
+
+
+def _preflight(guard: Guard, *, as_json: bool) -> int:
+    verdict = _judge(guard)
+    refusal = verdict.refusal if verdict is not None else None
+    if verdict is not None:
+        _tell(verdict)
+    if as_json:
+        print(json.dumps(_describe(verdict), default=str))
+    elif refusal is not None:
+        print(format_error(refusal), file=sys.stderr)
+    else:
+        print("go")
+    if refusal is not None:
+        return refusal.exit_code
+    _begin_life(guard, "preflight", None)
+    return 0
+
+
+def _begin_life(guard: Guard, mode: str, pid: int | None) -> str:
+    """Put the start on record: it is what the next one infers this life's end from."""
+    from tailflip.restart.service import new_life  # noqa: PLC0415
+
+    life = new_life(guard, mode, clock.now_ms())
+    if pid is not None:
+        life = life.model_copy(update={"pid": pid, "pid_ticks": start_ticks(pid)})
+    try:
+        guard.history.begin_life(life)
+    except TailflipError as e:
+        log.error("the start could not be put on record", error=e)
+    return life.id
+
+
+def _tell(verdict: Verdict) -> None:
+    for note in verdict.admission.notes:
+        log.info(escape(note))
+    for report in verdict.admission.reports:
+        log.warning(
+            f"store {report.kind} done",
+            path=report.store,
+            before_bytes=report.bytes_before,
+            after_bytes=report.bytes_after,
+            entries_removed=report.entries_before - report.entries_after,
+            took_s=report.took_s,
+            undo=report.undo,
+        )
+
+
+def _describe(verdict: Verdict | None) -> dict[str, object]:
+    if verdict is None:
+        return {"go": True, "looked": False}
+    return {
+        "go": verdict.go,
+        "looked": True,
+        "reason": verdict.refusal.message if verdict.refusal else verdict.admission.reason,
+        "hint": verdict.refusal.hint if verdict.refusal else None,
+        "notes": verdict.admission.notes,
+        "reports": [report.model_dump(mode="json") for report in verdict.admission.reports],
+        "death": verdict.death.model_dump(mode="json") if verdict.death else None,
+    }

@@ -1,0 +1,191 @@
+"""One gateway as we guard it: its command, where its things are, what is on record about it.
+
+Gate, preflight and run begin here and differ only in what they do afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tailflip import clock
+from tailflip.admission import Start, admit
+from tailflip.durable import RealDisk
+from tailflip.errors import TailflipError
+from tailflip.home import Home
+from tailflip.ledger.history import History
+from tailflip.observe.gateway import read_gateway
+from tailflip.observe.heap import read_heap_limit
+from tailflip.observe.installation import find_state_dir, locate
+from tailflip.observe.release import read_release
+from tailflip.restart.breaker import World
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from tailflip.admission import Admission
+    from tailflip.compact.swap import Progress
+    from tailflip.config import Config
+    from tailflip.durable import Disk
+    from tailflip.flow import Gateway
+    from tailflip.observe.installation import Installation
+    from tailflip.observe.release import Release
+
+_HEAP_FACT = "heap-limit"
+
+
+@dataclass
+class Guard:
+    """A command and its installation. `env` is ours; the gateway's is `release.env`."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    config: Config
+    release: Release
+    state_dir: Path
+    home: Home
+    disk: Disk
+    history: History
+
+    @classmethod
+    def prepare(
+        cls,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        config: Config,
+        disk: Disk | None = None,
+    ) -> Guard:
+        """Find out what a command starts, without touching anything."""
+        release = read_release(command, env)
+        profile = config.gateway.profile or release.profile
+        state_dir = find_state_dir(release.env, config.gateway.state_dir, profile)
+        home = Home.locate(env)
+        disk = disk or RealDisk()
+        name = os.path.realpath(state_dir)
+        history = History(home, disk, name)
+        return cls(tuple(command), env, config, release, state_dir, home, disk, history)
+
+    @property
+    def name(self) -> str:
+        """Name this gateway: the real path of its state directory."""
+        return self.history.guard
+
+    @property
+    def profile(self) -> str | None:
+        """OpenClaw's profile, from our settings or from the command."""
+        return self.config.gateway.profile or self.release.profile
+
+    def locate(self) -> Installation | None:
+        """Look where its things are now, with the port it will have; None before its first start.
+
+        The port is that of our settings, else of the command, else of its configuration.
+        """
+        given = self.config.gateway
+        try:
+            found = locate(self.release.env, state_dir=given.state_dir, profile=self.profile)
+        except TailflipError:
+            return None
+        return replace(found, port=given.port or self.release.port or found.port)
+
+    def find_other(self) -> Gateway | None:
+        """Find a living gateway on the state directory, or whoever holds its port."""
+        installation = self.locate()
+        if installation is None:
+            return None
+        found = read_gateway(installation, self.release.env)
+        return None if found.alive is False else found
+
+    def look_at_world(self, *, cured: bool = False) -> World:
+        """Gather what the breaker must know."""
+        return World(
+            now_ms=clock.now_ms(),
+            random=random.random(),  # noqa: S311 - jitter, no secret
+            config_mark=self.mark_config(),
+            stores_mark=self.mark_stores(),
+            cured=cured,
+            other_alive=self.find_other() is not None,
+            limits=self.config.restart,
+        )
+
+    def find_heap_limit(self) -> tuple[int | None, str]:
+        """Find the heap it may use, in bytes, and where that is from; node is asked once."""
+        given = self.config.gateway.heap_limit_bytes
+        if given is not None:
+            return given, "gateway.heap_limit"
+        return read_heap_limit(
+            self.release.env, self.release.node, flags=self.command, cache=_HeapCache(self.history)
+        )
+
+    def admit(
+        self,
+        *,
+        died_of_memory: int = 0,
+        on_progress: Progress | None = None,
+    ) -> Admission:
+        """Look, heal and answer whether it may start.
+
+        Args:
+            died_of_memory: how often in a row it just died of memory.
+            on_progress: may raise, to stop.
+        """
+        limit_bytes, source = self.find_heap_limit()
+        start = Start(
+            env=self.release.env,
+            version=self.release.version,
+            limit_bytes=limit_bytes,
+            limit_source=source,
+            heal=self.config.heal,
+            state_dir=self.config.gateway.state_dir,
+            profile=self.profile,
+            died_of_memory=died_of_memory,
+        )
+        return admit(start, home=self.home, disk=self.disk, on_progress=on_progress)
+
+    def mark_config(self) -> str:
+        """Say in a word what a configuration fault waits for to change."""
+        installation = self.locate()
+        paths = [self.state_dir / ".env"]
+        if installation is not None:
+            paths.append(installation.config_path)
+            with suppress(OSError):  # what `$include` may name lies beside it
+                paths += sorted(installation.config_path.parent.glob("*.json*"))
+        return _mark(paths)
+
+    def mark_stores(self) -> str:
+        """Say in a word what a memory fault waits for to change: stores, or the heap given."""
+        installation = self.locate()
+        paths = [store.path for store in installation.stores] if installation else []
+        return f"{_mark(paths)} {self.find_heap_limit()[0]}"
+
+
+@dataclass(frozen=True)
+class _HeapCache:
+    history: History
+
+    def get(self, key: str) -> tuple[int, str] | None:
+        """Return the answer on record, if it is to this question."""
+        with suppress(TailflipError):
+            fact = self.history.get_fact(_HEAP_FACT)
+            if isinstance(fact, dict) and fact.get("key") == key:
+                return int(fact["limit_bytes"]), str(fact["source"])
+        return None
+
+    def put(self, key: str, limit_bytes: int, source: str) -> None:
+        """Put the answer on record; that it cannot be written costs only time."""
+        with suppress(TailflipError):
+            self.history.home.create(self.history.disk)
+            fact = {"key": key, "limit_bytes": limit_bytes, "source": source}
+            self.history.put_fact(_HEAP_FACT, fact)
+
+
+def _mark(paths: Sequence[Path]) -> str:
+    parts = []
+    for path in dict.fromkeys(paths):
+        with suppress(OSError):
+            info = path.stat()
+            parts.append(f"{path.name}:{info.st_size}:{info.st_mtime_ns}")
+    return " ".join(parts)
