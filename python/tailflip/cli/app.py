@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tailflip import __version__, native
-from tailflip.cli import archive, check, compact, config, demo, front, inspect, restore
+from tailflip.cli import archive, check, compact, config, demo, front, inspect, reconcile, restore
 from tailflip.errors import Usage
 
 _EXIT_CODES = """
@@ -31,6 +31,7 @@ app = typer.Typer(
 app.command("check", epilog=_EXIT_CODES)(check.check)
 app.command("inspect", epilog=_EXIT_CODES)(inspect.inspect)
 app.command("compact", epilog=_EXIT_CODES)(compact.compact)
+app.command("reconcile", epilog=_EXIT_CODES)(reconcile.reconcile)
 app.command("restore", epilog=_EXIT_CODES)(restore.restore)
 app.add_typer(archive.app, name="archive")
 app.add_typer(config.app, name="config")

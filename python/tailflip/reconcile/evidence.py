@@ -175,7 +175,11 @@ def _prove_by_owner(facts: Facts) -> Proof | None:
         words.append(f"its gateway died at {format_time(ended)}")
     else:
         words.append(f"last sign of life at {format_time(seen)}")
-    if facts.marker_ms is not None:
+    if (
+        facts.marker_ms is not None
+        and facts.updated_ms is not None
+        and (facts.marker_ms <= facts.updated_ms)
+    ):
         words.append("its job is still marked as running: the marker outlived its owner")
     began = facts.updated_ms if facts.updated_ms is not None else ended
     return Proof(Fate.DEAD, tuple(words), "killed", ended, max(0, ended - began))

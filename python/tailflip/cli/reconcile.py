@@ -1,0 +1,119 @@
+"""`tailflip reconcile`: make OpenClaw's ledgers agree; say what would change, or do it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tailflip.cli.options import (
+    Agent,
+    Apply,
+    AsJson,
+    Profile,
+    StateDir,
+    end_with,
+)
+from tailflip.cli.progress import show_progress
+from tailflip.compact.recovery import recover
+from tailflip.durable import RealDisk
+from tailflip.home import Home
+from tailflip.reconcile.run import KINDS, begin, reconcile_all
+from tailflip.reconcile.words import format_step
+from tailflip.render import escape, format_finding, format_gateway, to_json
+
+if TYPE_CHECKING:
+    from tailflip.reconcile.run import Result, Work
+
+
+def reconcile(
+    *,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KIND",
+            help=f"Only these: {', '.join(KINDS)}. Without any, all, in this order.",
+            show_default=False,
+        ),
+    ] = None,
+    apply: Apply = False,
+    state_dir: StateDir = None,
+    profile: Profile = None,
+    agent: Agent = None,
+    max_lifetime: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME|false",
+            help='An entry "running" for longer, without a sign of life and without a known '
+            "end, goes. Without it, heal.max_lifetime counts (1h).",
+            show_default=False,
+        ),
+    ] = None,
+    retention: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME|false",
+            help="Keep finished cron runs this long; without it, heal.retention, else OpenClaw's "
+            "own cron.sessionRetention counts (24h).",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make OpenClaw's ledgers agree about runs. Prints what would change; --apply does it.
+
+    zombies: entries that say "running" get the end that the run log or their owner's death
+    proves. retention: finished runs past cron.sessionRetention go. Live runs, base entries
+    and chats stay. Each change is an action that `tailflip restore` undoes.
+    """
+    home, disk = Home.locate(os.environ), RealDisk()
+    if apply:
+        for note in recover(home, disk):
+            print(f"note: {escape(note)}", file=sys.stderr)
+    with show_progress() as on_progress:
+        work = begin(
+            os.environ,
+            home=home,
+            disk=disk,
+            apply=apply,
+            state_dir=state_dir,
+            profile=profile,
+            agent=agent,
+            max_lifetime=max_lifetime,
+            retention=retention,
+            on_progress=on_progress,
+        )
+        result = reconcile_all(work, kinds or ())
+    if as_json:
+        print(to_json(_describe(work, result)))
+    else:
+        _print(work, result)
+    end_with(result.errors)
+
+
+def _print(work: Work, result: Result) -> None:
+    for step in result.steps:
+        print(format_step(step, applied=work.terms.apply))
+    for finding in result.findings:
+        print(format_finding(finding))
+    print(f"gateway: {format_gateway(work.scene.gateway)}")
+    for note in result.notes:
+        print(f"note: {escape(note)}", file=sys.stderr)
+    if not result.changes and not result.errors:
+        print("nothing to do")
+    elif result.changes and not work.terms.apply:
+        print("nothing was changed; add --apply to do it")
+
+
+def _describe(work: Work, result: Result) -> dict[str, object]:
+    return {
+        "applied": work.terms.apply,
+        "terms": work.terms,
+        "steps": result.steps,
+        "findings": result.findings,
+        "gateway": work.scene.gateway,
+        "notes": result.notes,
+        "errors": [{"message": e.message, "code": e.exit_code} for e in result.errors],
+    }

@@ -1,0 +1,245 @@
+"""Entries that say "running" for ever: judge each, and let the engine write their end.
+
+The hands are those of a compaction with all rules off but these: a proven end is written
+into the entry, what "runs" longer than anything may goes, and of several runs of a job
+only the newest stays. A sweep is another: what ended and is past the retention goes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tailflip import native
+from tailflip.durable import naming, open_regular
+from tailflip.flow import Evidence, OverRun
+from tailflip.observe.evidence import list_protected
+from tailflip.observe.jobs import read_job_states
+from tailflip.observe.runlog import read_run_logs
+from tailflip.observe.subagents import read_subagents
+from tailflip.observe.transcripts import find_folders, read_locks, read_written_ms
+from tailflip.plan.policy import Policy
+from tailflip.reconcile.evidence import End, Facts, Fate, Proof, prove
+from tailflip.reconcile.ledgers import RunLogs, index_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from tailflip.flow import Gateway, ListedEntry, Store
+    from tailflip.observe.installation import Installation
+    from tailflip.observe.jobs import Job
+    from tailflip.observe.subagents import SubagentRun
+    from tailflip.reconcile.evidence import Held
+
+MAX_TOLD = 1_000  # verdicts that are kept for people; all are counted
+RUN, BASE, SUBAGENT = "cron run", "cron base", "sub-agent"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One entry that says "running", and what became of its run."""
+
+    key: str
+    kind: str
+    job: str
+    proof: Proof
+
+
+@dataclass
+class Judgement:
+    """All that was found out about one store's entries.
+
+    `running` counts the entries that say so, by what became of their run. `evidence` is
+    what the engine acts on.
+    """
+
+    evidence: Evidence
+    running: Counter[str] = field(default_factory=Counter)
+    told: list[Verdict] = field(default_factory=list)
+    jobs: dict[str, Counter[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Ledgers:
+    """What was read from all ledgers at one moment, for the entries of one store."""
+
+    now_ms: int
+    gateway: Gateway
+    logs: RunLogs
+    locks: Mapping[str, Held]
+    jobs: Mapping[str, Job]
+    registry: Mapping[str, SubagentRun]
+    registry_read: bool
+    protected: frozenset[str]
+    bases: Mapping[tuple[str, str], str]
+    folders: tuple[Path, ...]
+    lives: Sequence[tuple[int, int]]
+
+    def collect(self, entry: ListedEntry) -> Facts:
+        """Gather the facts about one entry's run."""
+        ends = [end for end in (self.logs.find_end(entry), self._find_own_end(entry)) if end]
+        job = self.jobs.get(entry.job) if entry.job else None
+        base = self.bases.get((entry.agent, entry.job)) if entry.kind == RUN else None
+        lock = self.locks.get(entry.session)
+        # A stat a run: only where nothing stronger is known.
+        is_open = not ends and (lock is None or lock.alive is False)
+        return Facts(
+            now_ms=self.now_ms,
+            gateway=self.gateway,
+            updated_ms=entry.updated_ms,
+            started_ms=entry.started_ms,
+            is_current=None if base is None else base == entry.session,
+            ends=tuple(ends),
+            registered=entry.key in self.protected,
+            lock=lock,
+            marker_ms=job.running_at_ms if job is not None else None,
+            timeout_ms=job.timeout_ms if job is not None else None,
+            transcript_ms=read_written_ms(self.folders, entry.session) if is_open else None,
+            died_ms=self._find_death(entry.updated_ms),
+        )
+
+    def _find_own_end(self, entry: ListedEntry) -> End | None:
+        run = self.registry.get(entry.key)
+        if run is None or run.ended_ms is None:
+            return None
+        began = run.started_ms if run.started_ms is not None else run.ended_ms
+        length = max(0, run.ended_ms - began)
+        return End(run.status, run.ended_ms, length, "sub-agent registry", "by its key")
+
+    def _find_death(self, seen_ms: int | None) -> int | None:
+        if seen_ms is None:
+            return None
+        return next((end for start, end in self.lives if start <= seen_ms <= end), None)
+
+
+def make_zombie_policy(max_lifetime_ms: int | None) -> Policy:
+    """Name the rules that end runs; nothing else of a store is touched."""
+    return Policy(slim=False, retention_ms=None, max_lifetime_ms=max_lifetime_ms)
+
+
+def make_sweep_policy(retention_ms: int | None) -> Policy:
+    """Name the one rule of the gateway's own reaper: runs past the retention go."""
+    return Policy(
+        slim=False,
+        retire=False,
+        single_flight=False,
+        max_lifetime_ms=None,
+        retention_ms=retention_ms,
+    )
+
+
+def judge_store(
+    installation: Installation,
+    store: Store,
+    gateway: Gateway,
+    now_ms: int,
+    lives: Sequence[tuple[int, int]] = (),
+) -> Judgement:
+    """Judge every entry of a store by all ledgers; reads only.
+
+    Args:
+        installation: Whose ledgers.
+        store: Read twice, through one descriptor, in bounded memory.
+        gateway: As it was just now.
+        now_ms: The moment of judgement.
+        lives: Start and end of gateways that our own ledger saw die.
+
+    Raises:
+        StoreInvalid: The store is not one.
+    """
+    notes: list[str] = []
+    logs = index_lines(read_run_logs(installation.cron_store.parent / "runs", notes))
+    registry = read_subagents(installation.state_dir / "subagents" / "runs.json", notes)
+    jobs, problem = read_job_states(installation.cron_store)
+    if problem is not None:
+        notes.append(f"cron store cannot be read: {problem}")
+    with naming(store.path), open_regular(store.path) as fd:
+        bases = _look_ahead(fd, logs)
+        ledgers = _Ledgers(
+            now_ms=now_ms,
+            gateway=gateway,
+            logs=logs,
+            locks=read_locks(installation, store, gateway, now_ms),
+            jobs={job.job_id: job for job in jobs},
+            registry={run.keys[0]: run for run in registry or ()},
+            registry_read=registry is not None,
+            protected=list_protected(registry or ()),
+            bases=bases,
+            folders=find_folders(installation, store),
+            lives=lives,
+        )
+        return _judge_all(fd, ledgers, notes)
+
+
+def _look_ahead(fd: int, logs: RunLogs) -> dict[tuple[str, str], str]:
+    """Read once which session each base entry names, and whom lines without a key are about."""
+    bases: dict[tuple[str, str], str] = {}
+
+    def noting() -> Iterator[ListedEntry]:
+        for entry in native.list_entries(fd):
+            if entry.kind == BASE:
+                bases[entry.agent, entry.job] = entry.session
+            yield entry
+
+    logs.match_by_time(noting())
+    return bases
+
+
+def _judge_all(fd: int, ledgers: _Ledgers, notes: list[str]) -> Judgement:
+    over: list[OverRun] = []
+    finished: list[OverRun] = []
+    live = {session for session, held in ledgers.locks.items() if held.alive is not False}
+    found = Judgement(Evidence(ledgers.gateway))
+    for entry in native.list_entries(fd):
+        is_running = entry.status == "running"
+        if not is_running and entry.kind != RUN:
+            continue
+        proof = prove(ledgers.collect(entry))
+        if proof.fate is Fate.ALIVE or _is_spared(ledgers, entry, proof):
+            live.add(entry.session)
+        if is_running:
+            _tell(found, entry, proof)
+        end = _choose_end(ledgers, entry, proof)
+        if end is not None:
+            (over if is_running else finished).append(end)
+    # The engine's table takes the first; ends of what claims to run matter most.
+    found.evidence = Evidence(
+        gateway=ledgers.gateway,
+        over=(*over, *finished),
+        live_sessions=frozenset(live - {""}),
+        protected_keys=ledgers.protected,
+        notes=tuple(notes),
+    )
+    return found
+
+
+def _is_spared(ledgers: _Ledgers, entry: ListedEntry, proof: Proof) -> bool:
+    """Keep what the engine, who sees only the store, would take for the dead gateway's."""
+    started = ledgers.gateway.started_ms
+    is_old = started is not None and entry.updated_ms is not None and entry.updated_ms < started
+    return proof.fate is Fate.UNKNOWN and is_old
+
+
+def _choose_end(ledgers: _Ledgers, entry: ListedEntry, proof: Proof) -> OverRun | None:
+    """Say what the engine may write as the end of an entry's run.
+
+    Ordinary sessions are ended by a run log's line about that very session, and else left
+    to the gateway; sub-agents that the registry could still resume are left to it, too.
+    """
+    if proof.status is None or proof.ended_ms is None or not entry.session:
+        return None
+    if proof.fate is Fate.DEAD and entry.kind not in (RUN, BASE):
+        is_forgotten = ledgers.registry_read and entry.key not in ledgers.registry
+        if entry.kind != SUBAGENT or not is_forgotten:
+            return None
+    session = None if entry.kind == RUN else entry.session
+    return OverRun(entry.key, proof.status, proof.ended_ms, proof.runtime_ms or 0, session)
+
+
+def _tell(found: Judgement, entry: ListedEntry, proof: Proof) -> None:
+    found.running[proof.fate] += 1
+    found.jobs.setdefault(entry.job, Counter())[proof.status or proof.fate] += 1
+    if len(found.told) < MAX_TOLD:
+        found.told.append(Verdict(entry.key, entry.kind, entry.job, proof))
