@@ -1,0 +1,94 @@
+"""Does the gateway die of the same thing again and again?
+
+No window of time is fixed: reported loops turn every 45 s, 90 s, 6 minutes, 3 hours and
+3 days, and whoever counts deaths per five minutes sees only the first. What makes a loop
+is the same signature without anything else between.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING
+
+from tailflip.flow import WANTED, Loop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tailflip.flow import Death, Life
+
+# A life so much longer than the others, and longer than this, was no part of their loop.
+_ODD_FACTOR = 8
+_ODD_LEAST_S = 3600.0
+_PACE_DEATHS = 6  # the period told is the one at which it turns now
+
+
+def find_loop(lives: Sequence[Life], *, deaths: int, good_life_s: float) -> Loop | None:
+    """Find the crash loop that the newest deaths make, if they do.
+
+    Ends that were wanted neither count nor break a row. A life much longer than its
+    neighbours, more than 8 times their median and more than an hour, does break it, with
+    its own death: three lives of three days are a loop, one of three days before two of a
+    minute is not. A life whose end nobody saw has no known length and breaks nothing.
+
+    Args:
+        lives: of one gateway, in any order; those that last are left out.
+        deaths: how many in a row make a loop.
+        good_life_s: no shorter life breaks a row.
+    """
+    row = _list_row(lives)
+    if not row or len(row) < deaths:
+        return None
+    least_s = max(good_life_s, _ODD_LEAST_S)
+    # Newest first; a window of neighbours decides, so that an old loop does not judge a new one.
+    kept = 0
+    while kept < len(row):
+        start = max(0, kept + 1 - deaths)
+        window = range(start, min(len(row), start + deaths))
+        others_s = [_length_s(row[at][0]) for at in window if at != kept]
+        if _is_odd(row[kept][0], others_s, least_s):
+            break
+        kept += 1
+    if not kept or kept < deaths:
+        return None
+    life, death, last_ms = row[0]
+    ended_ms = [at_ms for _life, _death, at_ms in row[:kept]]
+    newest_ms = ended_ms[: max(deaths, _PACE_DEATHS)]
+    between_s = [(later - earlier) / 1000 for later, earlier in pairwise(newest_ms)]
+    return Loop(
+        cause=death.cause,
+        signature=death.signature,
+        deaths=kept,
+        period_s=median(between_s or [_length_s(life)]),
+        first_ms=ended_ms[-1],
+        last_ms=last_ms,
+    )
+
+
+def _list_row(lives: Sequence[Life]) -> list[tuple[Life, Death, int]]:
+    """List the newest lives that ended in the same death, newest first, with their ends."""
+    ended = [
+        (life, life.death, life.ended_ms)
+        for life in lives
+        if life.death is not None and life.ended_ms is not None
+    ]
+    failed = [each for each in ended if each[1].cause not in WANTED]
+    failed.sort(key=lambda each: (each[2], each[0].started_ms, each[0].id), reverse=True)
+    row = []
+    for each in failed:
+        if each[1].signature != failed[0][1].signature:
+            break
+        row.append(each)
+    return row
+
+
+def _length_s(life: Life) -> float:
+    return max(0.0, life.uptime_s or 0.0)
+
+
+def _is_odd(life: Life, others_s: list[float], least_s: float) -> bool:
+    if not life.end_known or not others_s:
+        return False
+    length_s = _length_s(life)
+    return length_s > least_s and length_s > _ODD_FACTOR * median(others_s)
