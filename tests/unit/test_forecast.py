@@ -6,7 +6,7 @@ import pytest
 
 from tailflip.observe import heap
 from tailflip.observe.heap import read_heap_limit
-from tailflip.plan.forecast import forecast
+from tailflip.plan.forecast import BASE_BYTES, FACTOR, factor_for, forecast
 
 MB = 1_000_000
 MIB = 1 << 20
@@ -30,6 +30,61 @@ MIB = 1 << 20
 )
 def test_measured_outcomes(store_mb, wide, limit_mib, dies):
     assert forecast([store_mb * MB], wide, limit_mib * MIB, "measured").over == dies
+
+
+# Limits in MiB as node reports them: --max-old-space-size plus 192.
+@pytest.mark.parametrize(
+    ("version", "store_mb", "wide", "limit_mib", "dies"),
+    [
+        # 2026.3.28 at work: cron runs, agent turns, lists
+        ((2026, 3, 28), 185, False, 4288, False),
+        ((2026, 3, 28), 185, False, 2240, True),
+        ((2026, 3, 28), 185, False, 960, True),
+        ((2026, 3, 28), 185, True, 2240, True),
+        ((2026, 3, 28), 185, True, 4288, False),
+        ((2026, 3, 28), 300, False, 2240, True),
+        ((2026, 3, 28), 300, False, 4288, False),
+        ((2026, 3, 28), 500, False, 4288, True),
+        ((2026, 3, 28), 400, True, 4288, True),
+        ((2026, 3, 28), 60, False, 448, True),
+        ((2026, 3, 28), 1, False, 448, False),
+        # 2026.9.6, import and first sweep
+        ((2026, 9, 6), 185, False, 512, True),
+        ((2026, 9, 6), 185, False, 576, True),
+        ((2026, 9, 6), 185, False, 640, True),
+        ((2026, 9, 6), 185, False, 704, True),
+        ((2026, 9, 6), 185, False, 560, True),  # container of 1 GiB
+        ((2026, 9, 6), 185, False, 1120, False),  # container of 2 GiB
+        ((2026, 9, 6), 185, False, 1216, False),
+        ((2026, 9, 6), 185, False, 4288, False),
+        ((2026, 9, 6), 60, False, 4288, False),
+        ((2026, 9, 6), 1, False, 576, False),
+    ],
+)
+def test_measured_outcomes_of_a_release(version, store_mb, wide, limit_mib, dies):
+    factor, base_bytes = factor_for(version, legacy_import=True)
+    told = forecast([store_mb * MB], wide, limit_mib * MIB, "measured", factor, base_bytes)
+    assert told.over == dies, told
+
+
+@pytest.mark.parametrize(("limit_mib", "dies"), [(560, True), (704, True), (1216, False)])
+def test_measured_outcomes_of_an_imported_database(limit_mib, dies):
+    factor, base_bytes = factor_for((2026, 9, 6), legacy_import=False)
+    told = forecast([106_127_360], False, limit_mib * MIB, "measured", factor, base_bytes)
+    assert told.over == dies, told
+
+
+def test_what_admission_leaves_fits_where_the_loop_was_measured():
+    """2026.9.6 with 384 MB of heap must start on what is left, margin of a tenth included."""
+    factor, base_bytes = factor_for((2026, 9, 6), legacy_import=True)
+    left = forecast([20 * MB], False, int(576 * MIB * 0.9), "measured", factor, base_bytes)
+    assert not left.over
+
+
+@pytest.mark.parametrize("version", [None, (2026, 3, 29), (2026, 4, 14), (2026, 7, 35)])
+def test_a_release_that_was_not_measured_gets_the_most_careful_factor(version):
+    assert factor_for(version, legacy_import=False) == (FACTOR, BASE_BYTES)
+    assert factor_for(version, legacy_import=True) == (FACTOR, BASE_BYTES)
 
 
 def test_all_stores_count_together():
