@@ -112,7 +112,7 @@ def test_what_the_endpoints_say(path, status, body, kind, detail):
 
 
 def test_a_web_page_is_not_health():
-    """2026.9.6 answers any unknown path with 200 and its control page."""
+    """Every version answers an unknown path with 200 and its control page."""
     with serve(says(answer(200, b"<html>ok</html>", "text/html"))) as (port, _):
         assert probe(port, STARTUP, 5).kind == "other"
 

@@ -67,6 +67,8 @@ def find_life(life_id: str) -> list[tuple[int, int | None]]:
 
     They inherit the mark in their environment, so orphans are found too. Processes of other
     users cannot be read and are left out; so are we. Ticks are None without /proc.
+    A process on its way out loses its environment before it closes its port: to wait for an
+    end, ask `is_alive` about each pair that was found.
     """
     # The start is read first: a pid that is used again meanwhile makes a pair that is nobody.
     others = [(pid, start_ticks(pid)) for pid in psutil.pids() if pid != os.getpid()]
