@@ -288,7 +288,11 @@ def test_interrupt_ends_with_130(place, monkeypatch):
     assert place.run("inspect")[0] == 130
 
 
-def test_ctrl_c_during_a_compaction_leaves_the_old_store_and_nothing_else(place):
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(signal.SIGINT, b"error: interrupted"), (signal.SIGTERM, b"error: terminated")],
+)
+def test_a_signal_during_a_compaction_leaves_the_old_store_and_nothing_else(place, number, said):
     data = place.fill(60_000_000)
     argv = [sys.executable, "-m", "tailflip", "compact", "--apply"]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
@@ -296,13 +300,13 @@ def test_ctrl_c_during_a_compaction_leaves_the_old_store_and_nothing_else(place)
         while not list(place.store.parent.glob("*.tmp")):
             assert time.monotonic() < deadline
             assert process.poll() is None
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = process.communicate(timeout=30)
     if process.returncode == 0:  # it was done before the signal came
         assert len(place.store.read_bytes()) < len(data)
     else:
-        assert process.returncode == 130
-        assert err.startswith(b"error: interrupted")
+        assert process.returncode == 128 + number
+        assert err.startswith(said)
         assert place.store.read_bytes() == data
     assert place.list_litter() == []
 

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from tailflip.durable import explain_os_error
 from tailflip.errors import InternalError, TailflipError
 from tailflip.render import format_error
 
+if TYPE_CHECKING:
+    from types import FrameType
+
 INTERRUPTED = 128 + 2
 _BROKEN_PIPE = 128 + 13
+_TERMINATED = 128 + 15
+# Set by SIGTERM: by the time it reaches us, typer has made one thing of every interrupt.
+_terminated = threading.Event()
 # These stand in front of every start of a gateway, or beside it for weeks: they do
 # without Typer, whose import costs as much time and memory as all the rest.
 LIGHT = frozenset({"gate", "preflight", "run"})
 
 
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    """Take SIGTERM for Ctrl-C: whatever cleans up after one does so after the other."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut the cleaning short
+    _terminated.set()
+    raise KeyboardInterrupt
+
+
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
+    if sys.argv[1:2] != ["run"]:  # which is stopped by signals as a matter of course
+        signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -42,7 +59,10 @@ def run(argv: list[str]) -> int:
         print(format_error(error), file=sys.stderr)
         return error.exit_code
     if code == INTERRUPTED:
-        print("error: interrupted; every store is wholly old or wholly new", file=sys.stderr)
+        how = "interrupted"
+        if _terminated.is_set():
+            how, code = "terminated", _TERMINATED
+        print(f"error: {how}; every store is wholly old or wholly new", file=sys.stderr)
     return int(code)
 
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from tailflip import __version__, native
+import tailflip
+from tailflip import native
 from tailflip.cli import archive, check, compact, config, demo, front, inspect, reconcile, restore
 from tailflip.errors import Usage
 
@@ -56,7 +57,7 @@ for _verb in front.ABOUT:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"tailflip {__version__} ({native.features()})")
+        print(f"tailflip {tailflip.__version__} ({native.features()})")
         raise typer.Exit
 
 
