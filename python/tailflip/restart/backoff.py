@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+_LEAST_S = 0.001  # less is no delay
+
 
 def delay_s(
     row: int, *, first_s: float, factor: float, cap_s: float, jitter: float, random: float
@@ -19,7 +21,7 @@ def delay_s(
         random: the chance, in [0, 1).
     """
     steps = max(row, 1) - 1
-    if first_s <= 0:
+    if first_s < _LEAST_S:
         return 0.0
     # In logarithms, for a row can be long and a power of it no float any more.
     if first_s >= cap_s or steps * math.log(factor) >= math.log(cap_s / first_s):
