@@ -11,20 +11,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailflip import clock, log
-from tailflip.diagnose.deaths import classify
+from tailflip import clock
+from tailflip.aftermath import choose_next, count_memory_deaths, find_unseen_end
 from tailflip.errors import ConfigInvalid, TailflipError, TryLater
-from tailflip.flow import OUT_OF_MEMORY, WANTED, Breaker, Decision, Waiting
-from tailflip.observe.past import find_past_clues
+from tailflip.flow import Breaker, Waiting
 from tailflip.observe.process import is_alive
-from tailflip.restart.breaker import decide, note_good_life, reconsider
+from tailflip.restart.breaker import note_good_life, reconsider
 
 if TYPE_CHECKING:
     from tailflip.admission import Admission
-    from tailflip.flow import Death, Life
+    from tailflip.flow import Death, Decision, Life
     from tailflip.guard import Guard
 
 _HELD = {Waiting.CURE: TryLater, Waiting.CONFIG_CHANGE: ConfigInvalid}
+_SURELY_GOOD = 10
 
 
 @dataclass(frozen=True)
@@ -44,21 +44,15 @@ class Verdict:
 def judge_start(guard: Guard) -> Verdict:
     """Do everything that comes before a start."""
     guard.home.create(guard.disk)
-    death, life = _find_death(guard)
-    breaker = guard.history.read_breaker()
-    of_memory = death is not None and death.cause in OUT_OF_MEMORY
-    row = 0
-    if death is not None and of_memory:
-        row = breaker.row + 1 if breaker.signature == death.signature else 1
-    admission = guard.admit(died_of_memory=row)
-    decision = guard.history.read_decision()
-    if death is not None and life is not None:
-        world = guard.look_at_world(cured=admission.cured)
-        breaker, decision = decide(breaker, death, world)
-        guard.history.record_decision(decision, breaker, life.id, clock.now_ms())
-        if admission.cured:
-            guard.history.update_life(life.model_copy(update={"cured": True}))
-    return Verdict(admission, _find_refusal(guard, admission, breaker, decision), death)
+    breaker, found = _find_death(guard)
+    died_of_memory = count_memory_deaths(breaker, found[0]) if found is not None else 0
+    admission = guard.admit(died_of_memory=died_of_memory)
+    if found is not None:
+        death, life = found
+        breaker, decision = choose_next(guard, breaker, death, life, cured=admission.cured)
+        return Verdict(admission, _find_refusal(guard, admission, breaker, decision), death)
+    last = guard.history.read_decision()
+    return Verdict(admission, _find_refusal(guard, admission, breaker, last))
 
 
 def _find_refusal(
@@ -77,55 +71,18 @@ def _find_refusal(
     return _HELD[decision.waiting](f"not started: {decision.reason}", hint=hint)
 
 
-def _find_death(guard: Guard) -> tuple[Death | None, Life | None]:
-    """Find out how the last life ended, if that is not on record yet, and put it there."""
-    lives = guard.history.read_lives(1)
-    if not lives or lives[0].ended_ms is not None:
-        return None, None
-    last, now_ms = lives[0], clock.now_ms()
-    installation = guard.locate()
-    if installation is None or (last.pid is not None and is_alive(last.pid, last.pid_ticks)):
-        return None, None
-    if guard.find_other() is not None:
-        return None, None
-    found = find_past_clues(installation, guard.env, last, now_ms, guard.config.gateway.service)
-    ended = last.model_copy(update={"ended_ms": now_ms, "end_known": False})
-    if found is None:
-        guard.history.end_life(ended, b"")
-        return None, None
-    clues, notes = found
-    death = classify(clues)
-    death = death.model_copy(update={"evidence": (*death.evidence, *notes)})
-    if death.cause in WANTED:
-        guard.history.end_life(ended.model_copy(update={"death": death}), b"")
-        return None, None
-    _forget_row_after_good_life(guard, last, now_ms)
-    incident = guard.history.open_incident(death, now_ms)
-    ended = ended.model_copy(
-        update={
-            "death": death,
-            "incident": incident.id,
-            "exit_code": clues.exit_code,
-            "signal": clues.signal,
-        }
-    )
-    guard.history.end_life(ended, clues.stderr_tail.encode())
-    log.error(
-        "the last gateway died",
-        cause=death.cause,
-        confidence=death.confidence,
-        evidence="; ".join(death.evidence),
-    )
-    return death, ended
-
-
-def _forget_row_after_good_life(guard: Guard, last: Life, now_ms: int) -> None:
-    """Let a good life end the row of deaths.
-
-    When it died is not known; a life is taken for good only if it may have lasted many
-    times as long as a good one must.
-    """
-    lived_ms = now_ms - last.started_ms
-    if lived_ms > 10 * guard.config.restart.good_life_s * 1000:
-        guard.history.record_breaker(note_good_life(guard.history.read_breaker()))
+def _find_death(guard: Guard) -> tuple[Breaker, tuple[Death, Life] | None]:
+    """Find out how the last life ended, if that is not on record yet."""
+    breaker = guard.history.read_breaker()
+    last = next(iter(guard.history.read_lives(1)), None)
+    if last is None or last.ended_ms is not None or guard.find_other() is not None:
+        return breaker, None
+    if last.pid is not None and is_alive(last.pid, last.pid_ticks):
+        return breaker, None
+    # When it died is not known: it counts as good if it may have lived many times as long
+    # as a good life must.
+    if clock.now_ms() - last.started_ms > _SURELY_GOOD * 1000 * guard.config.restart.good_life_s:
+        breaker = note_good_life(breaker)
+        guard.history.record_breaker(breaker)
         guard.history.close_incidents(last.started_ms)
+    return breaker, find_unseen_end(guard, last)

@@ -9,9 +9,9 @@ import os
 import random
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tailflip import clock
+from tailflip import clock, log
 from tailflip.admission import Start, admit
 from tailflip.durable import RealDisk
 from tailflip.errors import TailflipError
@@ -24,7 +24,7 @@ from tailflip.observe.release import read_release
 from tailflip.restart.breaker import World
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from tailflip.admission import Admission
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from tailflip.flow import Gateway
     from tailflip.observe.installation import Installation
     from tailflip.observe.release import Release
+
+_T = TypeVar("_T")
+_D = TypeVar("_D")
 
 _HEAP_FACT = "heap-limit"
 
@@ -68,6 +71,21 @@ class Guard:
         name = os.path.realpath(state_dir)
         history = History(home, disk, name)
         return cls(tuple(command), env, config, release, state_dir, home, disk, history)
+
+    def write(self, effect: Callable[[], Any]) -> None:
+        """Put something on record; a ledger that fails keeps no gateway down."""
+        try:
+            effect()
+        except (TailflipError, OSError) as e:
+            log.error("the ledger could not be written", error=e)
+
+    def read(self, look: Callable[[], _T], default: _D) -> _T | _D:
+        """Look something up, or take the default where the ledger fails."""
+        try:
+            return look()
+        except (TailflipError, OSError) as e:
+            log.error("the ledger could not be read", error=e)
+            return default
 
     @property
     def name(self) -> str:
@@ -189,3 +207,19 @@ def _mark(paths: Sequence[Path]) -> str:
             info = path.stat()
             parts.append(f"{path.name}:{info.st_size}:{info.st_mtime_ns}")
     return " ".join(parts)
+
+
+def tell(admission: Admission) -> None:
+    """Log what was found before a start, and what was done."""
+    for note in admission.notes:
+        log.info("note", text=note)
+    for report in admission.reports:
+        log.warning(
+            f"store {report.kind} done",
+            path=report.store,
+            before_bytes=report.bytes_before,
+            after_bytes=report.bytes_after,
+            entries_removed=report.entries_before - report.entries_after,
+            took_s=report.took_s,
+            undo=report.undo,
+        )

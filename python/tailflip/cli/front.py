@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, NoReturn
 from tailflip import clock, log
 from tailflip.config import load
 from tailflip.errors import ConfigInvalid, NoPermission, TailflipError, Usage
-from tailflip.guard import Guard
+from tailflip.guard import Guard, tell
 from tailflip.observe.process import start_ticks
-from tailflip.render import escape, format_error
+from tailflip.render import format_error
 
 if TYPE_CHECKING:
     from tailflip.gate import Verdict
@@ -128,7 +128,7 @@ def _judge(guard: Guard) -> Verdict | None:
 def _gate(guard: Guard) -> int:
     verdict = _judge(guard)
     if verdict is not None:
-        _tell(verdict)
+        tell(verdict.admission)
         if verdict.refusal is not None:
             print(format_error(verdict.refusal), file=sys.stderr)
             return verdict.refusal.exit_code
@@ -151,7 +151,7 @@ def _preflight(guard: Guard, *, as_json: bool) -> int:
     verdict = _judge(guard)
     refusal = verdict.refusal if verdict is not None else None
     if verdict is not None:
-        _tell(verdict)
+        tell(verdict.admission)
     if as_json:
         print(json.dumps(_describe(verdict), default=str))
     elif refusal is not None:
@@ -176,21 +176,6 @@ def _begin_life(guard: Guard, mode: str, pid: int | None) -> str:
     except TailflipError as e:
         log.error("the start could not be put on record", error=e)
     return life.id
-
-
-def _tell(verdict: Verdict) -> None:
-    for note in verdict.admission.notes:
-        log.info(escape(note))
-    for report in verdict.admission.reports:
-        log.warning(
-            f"store {report.kind} done",
-            path=report.store,
-            before_bytes=report.bytes_before,
-            after_bytes=report.bytes_after,
-            entries_removed=report.entries_before - report.entries_after,
-            took_s=report.took_s,
-            undo=report.undo,
-        )
 
 
 def _describe(verdict: Verdict | None) -> dict[str, object]:

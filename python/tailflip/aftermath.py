@@ -1,0 +1,155 @@
+"""After the end of a gateway: find out why, put it on record, decide what follows."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from tailflip import clock, log
+from tailflip.diagnose.deaths import classify
+from tailflip.diagnose.loops import find_loop
+from tailflip.flow import OUT_OF_MEMORY, WANTED, Finding
+from tailflip.observe.past import find_past_clues
+from tailflip.observe.release import is_external_mode
+from tailflip.restart.breaker import decide
+from tailflip.restart.handoff import consume_handoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tailflip.flow import Breaker, Clues, Death, Decision, Life
+    from tailflip.guard import Guard
+    from tailflip.restart.service import Service
+
+_HEIR_S = 10.0  # a gateway that restarts by itself holds its lock again within this time
+_HEIR_LOOK_S = 0.25
+
+
+def examine(
+    guard: Guard, service: Service, is_stopping: Callable[[], bool]
+) -> tuple[Clues, bytes] | None:
+    """Collect the clues and the last words of a gateway that ended; slow.
+
+    Returns:
+        None if it goes on: it started its own successor, which `service` now holds.
+    """
+    ended_well = service.ended is not None and service.ended.exit_code == 0
+    if ended_well and service.asked is None:
+        until_s = clock.monotonic_s() + _HEIR_S
+        while service.has_heirs() and clock.monotonic_s() < until_s and not is_stopping():
+            if service.take_over_heir():
+                service.ended = None
+                return None
+            clock.sleep_s(_HEIR_LOOK_S)
+        if is_external_mode(guard.release.version):
+            pid = service.life.worker_pid or service.child.pid
+            service.handed_off = consume_handoff(guard.release, pid)
+    service.sweep(signal.SIGTERM)
+    return service.collect()
+
+
+def find_unseen_end(guard: Guard, last: Life) -> tuple[Death, Life] | None:
+    """Judge a life that ended while nobody looked, and put its end on record.
+
+    Returns:
+        None if it ended well, or nothing is known of its end.
+    """
+    now_ms = clock.now_ms()
+    ended = last.model_copy(update={"end_known": False})
+    installation = guard.locate()
+    found = None
+    if installation is not None:
+        unit = guard.config.gateway.service
+        found = find_past_clues(installation, guard.env, last, now_ms, unit)
+    if found is None:
+        ended = ended.model_copy(update={"ended_ms": now_ms})
+        guard.write(lambda: guard.history.end_life(ended, b""))
+        return None
+    clues, notes = found
+    death = classify(clues)
+    death = death.model_copy(update={"evidence": (*death.evidence, *notes)})
+    ended = record_death(guard, death, clues, ended, clues.stderr_tail.encode())
+    return None if death.cause in WANTED else (death, ended)
+
+
+def record_death(guard: Guard, death: Death, clues: Clues, life: Life, tail: bytes) -> Life:
+    """Put the verdict on record, and return the life as it then stands."""
+    now_ms = clock.now_ms()
+    incident = None
+    if death.cause not in WANTED:
+        incident = guard.read(lambda: guard.history.open_incident(death, now_ms), None)
+    ended = life.model_copy(
+        update={
+            "ended_ms": now_ms,
+            "death": death,
+            "exit_code": clues.exit_code,
+            "signal": clues.signal,
+            "peak_rss_bytes": clues.peak_rss_bytes or life.peak_rss_bytes,
+            "incident": incident.id if incident is not None else None,
+        }
+    )
+    guard.write(lambda: guard.history.end_life(ended, tail))
+    log.write(
+        "info" if death.cause in WANTED else "error",
+        "verdict",
+        cause=death.cause,
+        confidence=death.confidence,
+        evidence="; ".join(death.evidence),
+    )
+    return ended
+
+
+def count_memory_deaths(breaker: Breaker, death: Death) -> int:
+    """Count deaths of memory in a row, this one included; 0 if it is of another kind."""
+    if death.cause not in OUT_OF_MEMORY:
+        return 0
+    return breaker.row + 1 if breaker.signature == death.signature else 1
+
+
+def choose_next(
+    guard: Guard, breaker: Breaker, death: Death, life: Life, *, cured: bool
+) -> tuple[Breaker, Decision]:
+    """Decide what follows a death, and put both on record."""
+    if cured:
+        healed = life.model_copy(update={"cured": True})
+        guard.write(lambda: guard.history.update_life(healed))
+    breaker, decision = decide(breaker, death, guard.look_at_world(cured=cured))
+    record_decision(guard, breaker, decision, life.id)
+    _note_loop(guard, death)
+    return breaker, decision
+
+
+def record_decision(
+    guard: Guard, breaker: Breaker, decision: Decision, life_id: str | None
+) -> None:
+    """Put a decision on record before it is acted on."""
+    guard.write(lambda: guard.history.record_decision(decision, breaker, life_id, clock.now_ms()))
+    log.write(
+        "error" if decision.alert else "info",
+        "decision",
+        kind=decision.kind,
+        reason=decision.reason,
+        waiting=decision.waiting,
+    )
+
+
+def note(guard: Guard, code: str, finding: Finding | None) -> None:
+    """Have one finding open, or ended when it is None."""
+    findings = [finding] if finding is not None else []
+    guard.write(lambda: guard.history.note_findings(findings, clock.now_ms(), {code}))
+
+
+def _note_loop(guard: Guard, death: Death) -> None:
+    settings = guard.config.restart
+    lives = guard.read(guard.history.read_lives, ())
+    loop = find_loop(lives, deaths=settings.loop_deaths, good_life_s=settings.good_life_s)
+    if loop is None:
+        return
+    message = f"{loop.deaths} deaths in a row by {loop.cause}, one every {loop.period_s:.0f} s"
+    log.error("crash loop", cause=loop.cause, deaths=loop.deaths, period_s=round(loop.period_s, 1))
+    hint = "`tailflip incidents why` tells the story"
+    note(
+        guard,
+        "crash-loop",
+        Finding("crash-loop", "error", guard.name, message, hint, death.evidence),
+    )
