@@ -8,7 +8,7 @@ normal, and the port is closed for up to 43 s while it starts. Source: OpenClaw 
     /readyz            200 or 503 {"ready": bool, "failing": [names]}
     /startupz          200 {"ok": true, "status": "started"}    2026.8.1 and later
                        503 {"ok": false, "status": "starting" or "draining"}
-    any other path     200 with a web page
+    any other path     200 with a web page, or 404 where that is not installed
 """
 
 from __future__ import annotations
