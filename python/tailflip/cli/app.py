@@ -8,7 +8,19 @@ import typer
 
 import tailflip
 from tailflip import native
-from tailflip.cli import archive, check, compact, config, demo, front, inspect, reconcile, restore
+from tailflip.cli import (
+    archive,
+    check,
+    compact,
+    config,
+    demo,
+    front,
+    incidents,
+    inspect,
+    reconcile,
+    restore,
+    status,
+)
 from tailflip.errors import Usage
 
 _EXIT_CODES = """
@@ -35,6 +47,8 @@ app.command("compact", epilog=_EXIT_CODES)(compact.compact)
 app.command("reconcile", epilog=_EXIT_CODES)(reconcile.reconcile)
 app.command("restore", epilog=_EXIT_CODES)(restore.restore)
 app.add_typer(archive.app, name="archive")
+app.command("status", epilog=_EXIT_CODES)(status.status)
+app.add_typer(incidents.app, name="incidents")
 app.add_typer(config.app, name="config")
 app.command("demo", epilog=_EXIT_CODES)(demo.demo)
 
