@@ -198,6 +198,7 @@ def test_two_kinds_of_death_that_take_turns_are_a_loop_too():
     assert [wait_s for wait_s, _, _ in waits] == [1, 2, 4, 8, 16, 32, 64, 128, 300, 600, 1200, 2400]
     assert [state for _, state, _ in waits] == [CLOSED] * 8 + [OPEN] * 4
     assert [alert for _, _, alert in waits].count(True) == 1
+    assert (now.row, now.deaths) == (1, 12)
 
 
 def test_cures_that_change_the_death_do_not_make_it_a_new_loop_for_ever():
@@ -323,6 +324,39 @@ def test_a_wait_without_a_time_ends_with_the_change_it_waits_for(waiting):
     later = world(now_ms=NOW + 10**9)
     assert reconsider(held, decision, later) == decision
     assert reconsider(held, decision, world(config_mark="c2")).kind == "start"
+
+
+def test_a_cure_closes_the_breaker_and_its_trials():
+    after, _ = decide(
+        breaker(Cause.V8_HEAP, 3, HALF_OPEN, 4), death(Cause.V8_HEAP), world(cured=True)
+    )
+    assert (after.state, after.trials) == (CLOSED, 0)
+
+
+@pytest.mark.parametrize(
+    ("cause", "row", "reason"),
+    [
+        (Cause.HANG, 0, "hang, for the first time; next start in 1 s"),
+        (Cause.HANG, 1, "hang, 2 times in a row; next start in 2 s"),
+        (Cause.HANG, 2, "hang, 3 times in a row; waiting before a trial start"),
+        (Cause.PARKED, 0, "OpenClaw's updater wants it to stay stopped"),
+        (Cause.ASKED_STOP, 0, "seen"),
+    ],
+)
+def test_a_decision_says_why(cause, row, reason):
+    assert decide(breaker(cause, row), death(cause), WORLD)[1].reason == reason
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (Cause.CONFIG, "configuration changed"),
+        (Cause.V8_HEAP, "stores or configuration changed"),
+    ],
+)
+def test_the_end_of_a_wait_says_what_changed(cause, reason):
+    now, decision = opened(cause)
+    assert reconsider(now, decision, world(config_mark="c2")).reason == reason
 
 
 @pytest.mark.parametrize("cause", sorted(OUT_OF_MEMORY))
