@@ -45,6 +45,7 @@ __all__ = [
     "Loaded",
     "LogSettings",
     "MemorySettings",
+    "ReconcileSettings",
     "RestartSettings",
     "find_path",
     "fingerprint",

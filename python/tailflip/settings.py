@@ -239,6 +239,33 @@ class MemorySettings(Section):
     )
 
 
+class ReconcileSettings(Section):
+    """What is done about runs that never end, beside a living gateway and before a start."""
+
+    enabled: bool = _setting(
+        True, "end runs that are proven over, and clear what a dead gateway left in its ledgers"
+    )
+    interval_s: float = _setting(
+        900.0, "time between two rounds beside a living gateway", ge=1, le=86_400
+    )
+    hold_deaths: int = _setting(
+        3,
+        "deaths by memory in a row with the same job in flight, after which the job is held",
+        ge=1,
+        le=100,
+    )
+    hold_jobs: bool = _setting(
+        False, "hold such a job by disabling it; false: its next run is pushed out by 6 h"
+    )
+    release_stuck_jobs: bool = _setting(
+        False,
+        "release a job that is stuck while the gateway lives, by `openclaw cron disable` and enable",
+    )
+    write_task_ledger: bool = _setting(
+        False, "before a start, write the true ends of lost tasks into OpenClaw's task ledger"
+    )
+
+
 class LedgerSettings(Section):
     """What is remembered."""
 
@@ -263,6 +290,7 @@ class Config(Section):
     restart: RestartSettings = Field(default_factory=RestartSettings)
     health: HealthSettings = Field(default_factory=HealthSettings)
     memory: MemorySettings = Field(default_factory=MemorySettings)
+    reconcile: ReconcileSettings = Field(default_factory=ReconcileSettings)
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
