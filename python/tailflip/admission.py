@@ -13,9 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tailflip import clock
+from tailflip.compact.preflight import refuse_duplicates
 from tailflip.compact.recovery import recover
-from tailflip.compact.salvage import apply_salvage, plan_salvage
-from tailflip.compact.transaction import compact_store, refuse_duplicates
 from tailflip.errors import CannotCreate, StoreInvalid, TailflipError, TryLater
 from tailflip.flow import STRING_LIMIT_CHARS, Waiting
 from tailflip.observe.era import has_session_databases
@@ -196,6 +195,8 @@ def _heal(work: _Work) -> None:
 
 
 def _compact(work: _Work, plan: Plan, store: Store, surveyed: Surveyed) -> Report:
+    from tailflip.compact.transaction import compact_store  # noqa: PLC0415 - nor this
+
     return compact_store(
         store,
         plan.policy,
@@ -240,7 +241,7 @@ def _survey_or_salvage(work: _Work, store: Store) -> Surveyed:
         if not (work.start.heal.enabled and work.start.heal.salvage):
             raise
         try:
-            plan = plan_salvage(store, work.on_progress)
+            plan = _plan_salvage(work, store)
             if not plan.best.written.entries:
                 raise
             work.act(partial(_salvage, work, plan))
@@ -252,14 +253,22 @@ def _survey_or_salvage(work: _Work, store: Store) -> Surveyed:
         return work.survey(store, work.policy)
 
 
+def _plan_salvage(work: _Work, store: Store) -> SalvagePlan:
+    from tailflip.compact.salvage import plan_salvage  # noqa: PLC0415 - a healthy start has none
+
+    return plan_salvage(store, work.on_progress)
+
+
 def _salvage(work: _Work, plan: SalvagePlan) -> Report:
+    from tailflip.compact.salvage import apply_salvage  # noqa: PLC0415 - a healthy start has none
+
     return apply_salvage(plan, home=work.home, disk=work.disk, now_ms=work.now_ms)
 
 
 def _bring_back(work: _Work, store: Store) -> None:
     """A store that is gone beside backups of it: rotated away, and never written again."""
     try:
-        plan = plan_salvage(store, work.on_progress)
+        plan = _plan_salvage(work, store)
     except (StoreInvalid, OSError):
         return
     if not plan.best.written.entries:

@@ -6,10 +6,8 @@ import signal
 from typing import TYPE_CHECKING
 
 from tailflip import clock, log
-from tailflip.diagnose.deaths import classify
 from tailflip.diagnose.loops import find_loop
 from tailflip.flow import OUT_OF_MEMORY, WANTED, Finding
-from tailflip.observe.past import find_past_clues
 from tailflip.observe.release import is_external_mode
 from tailflip.restart.breaker import decide
 from tailflip.restart.handoff import consume_handoff
@@ -46,30 +44,6 @@ def examine(
             service.handed_off = consume_handoff(guard.release, pid)
     service.sweep(signal.SIGTERM)
     return service.collect()
-
-
-def find_unseen_end(guard: Guard, last: Life) -> tuple[Death, Life] | None:
-    """Judge a life that ended while nobody looked, and put its end on record.
-
-    Returns:
-        None if it ended well, or nothing is known of its end.
-    """
-    now_ms = clock.now_ms()
-    ended = last.model_copy(update={"end_known": False})
-    installation = guard.locate()
-    found = None
-    if installation is not None:
-        unit = guard.config.gateway.service
-        found = find_past_clues(installation, guard.env, last, now_ms, unit)
-    if found is None:
-        ended = ended.model_copy(update={"ended_ms": now_ms})
-        guard.write(lambda: guard.history.end_life(ended, b""))
-        return None
-    clues, notes = found
-    death = classify(clues)
-    death = death.model_copy(update={"evidence": (*death.evidence, *notes)})
-    ended = record_death(guard, death, clues, ended, clues.stderr_tail.encode())
-    return None if death.cause in WANTED else (death, ended)
 
 
 def record_death(guard: Guard, death: Death, clues: Clues, life: Life, tail: bytes) -> Life:

@@ -32,7 +32,8 @@ STRING_LIMIT_CHARS = 536_870_888
 class Value(BaseModel):
     """Base of everything that is read from or written to disk: frozen, no extras."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A validator is built when it is first used: most verbs use few of these.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Rule(StrEnum):

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip import clock
-from tailflip.aftermath import choose_next, count_memory_deaths, find_unseen_end
 from tailflip.errors import ConfigInvalid, TailflipError, TryLater
 from tailflip.flow import Breaker, Waiting
 from tailflip.observe.process import is_alive
 from tailflip.restart.breaker import note_good_life, reconsider
+from tailflip.unseen import find_unseen_end
 
 if TYPE_CHECKING:
     from tailflip.admission import Admission
@@ -45,14 +45,17 @@ def judge_start(guard: Guard) -> Verdict:
     """Do everything that comes before a start."""
     guard.home.create(guard.disk)
     breaker, found = _find_death(guard)
-    died_of_memory = count_memory_deaths(breaker, found[0]) if found is not None else 0
-    admission = guard.admit(died_of_memory=died_of_memory)
-    if found is not None:
-        death, life = found
-        breaker, decision = choose_next(guard, breaker, death, life, cured=admission.cured)
-        return Verdict(admission, _find_refusal(guard, admission, breaker, decision), death)
-    last = guard.history.read_decision()
-    return Verdict(admission, _find_refusal(guard, admission, breaker, last))
+    if found is None:
+        admission = guard.admit()
+        last = guard.history.read_decision()
+        return Verdict(admission, _find_refusal(guard, admission, breaker, last))
+    # A start after a clean end, and that is most of them, does without the coroner.
+    from tailflip.aftermath import choose_next, count_memory_deaths  # noqa: PLC0415
+
+    death, life = found
+    admission = guard.admit(died_of_memory=count_memory_deaths(breaker, death))
+    breaker, decision = choose_next(guard, breaker, death, life, cured=admission.cured)
+    return Verdict(admission, _find_refusal(guard, admission, breaker, decision), death)
 
 
 def _find_refusal(

@@ -24,7 +24,6 @@ from tailflip.aftermath import (
     choose_next,
     count_memory_deaths,
     examine,
-    find_unseen_end,
     note,
     record_death,
     record_decision,
@@ -37,11 +36,14 @@ from tailflip.guard import tell
 from tailflip.herald import Herald
 from tailflip.loop import Loop, Outcome
 from tailflip.observe.changes import ChangeWatcher
+from tailflip.observe.health import Probe
 from tailflip.observe.release import drain_s, is_external_mode, restart_signal
+from tailflip.restart.birth import new_life
 from tailflip.restart.breaker import note_good_life, note_start, reconsider, wait_for
 from tailflip.restart.pulse import Pulse
 from tailflip.restart.reaper import become_subreaper, reap_orphans
-from tailflip.restart.service import Service, new_life
+from tailflip.restart.service import Service
+from tailflip.unseen import find_unseen_end
 from tailflip.vigil import Vigil
 
 if TYPE_CHECKING:
@@ -263,7 +265,8 @@ class Supervisor:
             self._pulse = Pulse(
                 self._loop,
                 self.guard.config.health,
-                port=installation.port,
+                where=Probe(installation.port, tls=installation.tls),
+                find_host=lambda: service.find_host(installation.port),
                 has_startup=is_external_mode(self.guard.release.version),
                 is_ready=is_ready,
                 on_ready=self._on_ready,
@@ -335,6 +338,8 @@ class Supervisor:
         if service.find_worker():
             self._keep_life()
         self._loop.at("sample", self._vigil.measure(service), self._sample)
+        if self._watcher is not None:
+            self._watcher.check()
         if self.phase is not Phase.RUNNING:
             return
         finding = self._vigil.find_trend(clock.now_ms())

@@ -21,9 +21,10 @@ from tailflip.cli.options import (
     end_with,
 )
 from tailflip.cli.progress import show_progress
+from tailflip.compact.preflight import refuse_duplicates
 from tailflip.compact.recovery import recover
 from tailflip.compact.salvage import SalvagePlan, apply_salvage, plan_salvage
-from tailflip.compact.transaction import compact_store, refuse_duplicates
+from tailflip.compact.transaction import compact_store
 from tailflip.durable import RealDisk
 from tailflip.errors import StoreInvalid, TailflipError, Usage
 from tailflip.home import Home

@@ -18,6 +18,7 @@ from tailflip.errors import ConfigInvalid, NoPermission, TailflipError, Usage
 from tailflip.guard import Guard, tell
 from tailflip.observe.process import start_ticks
 from tailflip.render import format_error
+from tailflip.restart.birth import new_life
 
 if TYPE_CHECKING:
     from tailflip.gate import Verdict
@@ -166,8 +167,6 @@ def _preflight(guard: Guard, *, as_json: bool) -> int:
 
 def _begin_life(guard: Guard, mode: str, pid: int | None) -> str:
     """Put the start on record: it is what the next one infers this life's end from."""
-    from tailflip.restart.service import new_life  # noqa: PLC0415
-
     life = new_life(guard, mode, clock.now_ms())
     if pid is not None:
         life = life.model_copy(update={"pid": pid, "pid_ticks": start_ticks(pid)})

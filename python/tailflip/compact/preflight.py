@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.home import Home
+    from tailflip.native import Surveyed
 
 # What the exit code of several refusals is: the gravest, that is the one which trying
 # again cures least.
@@ -126,3 +127,19 @@ def _find_lock(store_path: Path) -> TailflipError | None:
         f"store is locked by {owner.describe(now_ms)}: {path}",
         hint="try again in a moment, or stop the gateway first",
     )
+
+
+def refuse_duplicates(surveyed: Surveyed, path: Path) -> None:
+    """Refuse a store with two entries under one key: only the gateway knows which it means.
+
+    Raises:
+        StoreInvalid: There are two.
+    """
+    duplicate = surveyed.numbers.duplicate
+    if duplicate is not None:
+        raise StoreInvalid(
+            f"two entries have the same key, the second at byte {duplicate.offset}: {path}; "
+            "nothing was changed",
+            hint="the gateway uses the last one; remove the other by hand, or let the gateway "
+            "write the store once",
+        )

@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 
 from tailflip import clock, native
 from tailflip.compact import archive, recovery, swap
-from tailflip.compact.preflight import find_missing_room, find_refusals, refuse
+from tailflip.compact.preflight import (
+    find_missing_room,
+    find_refusals,
+    refuse,
+    refuse_duplicates,
+)
 from tailflip.durable import naming
 from tailflip.errors import InternalError, StoreInvalid
 from tailflip.flow import Report, RewriteNumbers, VerifyNumbers
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tailflip.compact.swap import Draft, Progress, Source
     from tailflip.durable import Disk
     from tailflip.flow import Evidence, Store
@@ -82,22 +85,6 @@ def compact_store(
         refuse(find_refusals(path))
         report = swap.try_attempts(path, disk, attempt)
     return report.model_copy(update={"took_s": swap.measure_s(started)})
-
-
-def refuse_duplicates(surveyed: Surveyed, path: Path) -> None:
-    """Refuse a store with two entries under one key: only the gateway knows which it means.
-
-    Raises:
-        StoreInvalid: There are two.
-    """
-    duplicate = surveyed.numbers.duplicate
-    if duplicate is not None:
-        raise StoreInvalid(
-            f"two entries have the same key, the second at byte {duplicate.offset}: {path}; "
-            "nothing was changed",
-            hint="the gateway uses the last one; remove the other by hand, or let the gateway "
-            "write the store once",
-        )
 
 
 def _compact_once(

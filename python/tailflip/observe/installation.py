@@ -52,6 +52,7 @@ class Installation:
     retention_problem: str | None
     cron_store: Path
     port: int
+    tls: bool
     enforces: bool
     rotate_bytes: int
     notes: tuple[str, ...] = ()
@@ -100,6 +101,7 @@ def locate(
         retention_problem=problem,
         cron_store=_expand(cron_store, env) if cron_store else state / "cron" / "jobs.json",
         port=_read_port(config, env),
+        tls=_section(_section(config, "gateway"), "tls").get("enabled") is True,
         enforces=maintenance.get("mode") == "enforce",
         rotate_bytes=_read_rotate_bytes(maintenance),
         notes=notes,

@@ -13,8 +13,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import json5
-
 from tailflip.errors import ConfigInvalid
 from tailflip.observe.files import read_regular
 
@@ -65,6 +63,8 @@ def parse_json5(raw: bytes) -> Any:
     try:
         return json.loads(text)
     except ValueError:
+        import json5  # noqa: PLC0415 - most configurations are JSON; the parser is large
+
         return json5.loads(text)
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import psutil
-
 _STATE, _START_TIME = 0, 19  # fields 3 and 22 of proc(5), counted after the name
 
 
@@ -56,6 +54,8 @@ def is_alive(pid: int, starttime: int | None) -> bool:
 
 def _is_zombie(pid: int) -> bool:
     """Ask psutil, for systems without /proc."""
+    import psutil  # noqa: PLC0415 - where /proc tells, it is not needed
+
     try:
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -66,6 +66,8 @@ def _is_zombie(pid: int) -> bool:
 
 def started_ms(pid: int) -> int | None:
     """Read when a process started, in milliseconds since the epoch; None if it is gone."""
+    import psutil  # noqa: PLC0415 - asked for living gateways only
+
     try:
         return int(psutil.Process(pid).create_time() * 1000)
     except (psutil.Error, ValueError, OverflowError):
@@ -86,4 +88,6 @@ def boot_id() -> str | None:
 
 def booted_ms() -> int:
     """Read when the machine was started, in milliseconds since the epoch."""
+    import psutil  # noqa: PLC0415
+
     return int(psutil.boot_time() * 1000)

@@ -92,6 +92,26 @@ def find_listener(port: int) -> int | None:
     return None
 
 
+def find_address(pid: int, port: int) -> str | None:
+    """Find the address on which a process listens; its loopback one if it has several.
+
+    A gateway that is bound to one network alone does not answer on loopback. Any address
+    ("0.0.0.0") is given as loopback. None while it does not listen.
+    """
+    try:
+        links = psutil.Process(pid).net_connections(kind="tcp")
+    except (psutil.Error, OSError, AttributeError):
+        return None
+    found = [
+        str(link.laddr.ip)
+        for link in links
+        if link.status == psutil.CONN_LISTEN and link.laddr.port == port
+    ]
+    if any(address in _LOOPBACK for address in found):
+        return "127.0.0.1"
+    return found[0] if found else None
+
+
 def _environ(pid: int) -> dict[str, str]:
     """Read an environment as it was at the start; empty for zombies and other users' processes."""
     try:

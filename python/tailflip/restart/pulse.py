@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tailflip.observe.health import HEALTH, STARTUP, Probe, Prober
+from tailflip.observe.health import HEALTH, STARTUP, Prober
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tailflip.loop import Loop
-    from tailflip.observe.health import Answer
+    from tailflip.observe.health import Answer, Probe
     from tailflip.settings import HealthSettings
 
 _STARTING_S = 0.5
@@ -20,6 +21,7 @@ _SILENT = frozenset({"timeout", "refused"})
 class Pulse:
     """Asks one life's health; `on_ready` is called for each good answer until it returns True.
 
+    `find_host` tells where the gateway listens, for one that refuses on `where`.
     `on_hang` is called with the reason when it was silent for too long: never before its
     first answer unless `start_patience_s` has passed, and then after `misses` in a row.
     """
@@ -29,7 +31,8 @@ class Pulse:
         loop: Loop,
         settings: HealthSettings,
         *,
-        port: int,
+        where: Probe,
+        find_host: Callable[[], str | None],
         has_startup: bool,
         is_ready: bool,
         on_ready: Callable[[], bool],
@@ -42,14 +45,19 @@ class Pulse:
         self._on_ready = on_ready
         self._on_hang = on_hang
         self._misses = 0
-        self._prober = Prober(
-            Probe(port),
-            lambda answer: loop.post(lambda: self._judge(answer)),
-            timeout_s=settings.timeout_s,
-        )
+        self._where = where
+        self._find_host = find_host
+        self._prober = self._make_prober()
         loop.at("ask", 0 if is_ready else min(_STARTING_S, settings.interval_s), self._ask)
         if not is_ready:
             loop.at("patience", settings.start_patience_s, self._lose_patience)
+
+    def _make_prober(self) -> Prober:
+        return Prober(
+            self._where,
+            lambda answer: self._loop.post(lambda: self._judge(answer)),
+            timeout_s=self._settings.timeout_s,
+        )
 
     def stop(self) -> None:
         """Ask no more."""
@@ -66,7 +74,9 @@ class Pulse:
         if not self._loop.has("ask"):
             return  # an answer that was still out when we stopped
         if not self._is_ready:
-            if answer.kind == "ok" and self._on_ready():
+            if answer.kind == "refused":
+                self._look_elsewhere()
+            elif answer.kind == "ok" and self._on_ready():
                 self._is_ready = True
                 self._loop.cancel("patience")
         elif answer.kind not in _SILENT:
@@ -76,6 +86,14 @@ class Pulse:
             if self._misses >= self._settings.misses:
                 self._misses = 0
                 self._on_hang(f"{self._settings.misses} questions in a row without an answer")
+
+    def _look_elsewhere(self) -> None:
+        """Ask where the gateway really listens, which need not be loopback."""
+        host = self._find_host()
+        if host is not None and host != self._where.host:
+            self._prober.close()
+            self._where = replace(self._where, host=host)
+            self._prober = self._make_prober()
 
     def _lose_patience(self) -> None:
         self._on_hang(f"no answer in {self._settings.start_patience_s:.0f} s since it was started")

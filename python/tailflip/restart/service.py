@@ -6,20 +6,18 @@ The only hands on the process. Whether and when is decided elsewhere.
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import psutil
 
 from tailflip import clock
-from tailflip.flow import Clues, Life
-from tailflip.observe.process import boot_id, is_alive, start_ticks
+from tailflip.flow import Clues
+from tailflip.observe.process import is_alive, start_ticks
 from tailflip.observe.release import is_external_mode
-from tailflip.observe.vitals import find_life, read_cgroup, read_tree
+from tailflip.observe.vitals import find_address, find_life, read_cgroup, read_tree
 from tailflip.restart.child import Child, Exit, kill_tree, start, take_over
 from tailflip.restart.environment import build_environment
 from tailflip.restart.stderr import Pump
@@ -28,24 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tailflip.flow import Life
     from tailflip.guard import Guard
     from tailflip.observe.vitals import Vitals
 
 _STDERR = 2
-
-
-def new_life(guard: Guard, mode: str, now_ms: int) -> Life:
-    """Name a life that is about to begin."""
-    moment = datetime.fromtimestamp(now_ms / 1000, UTC)
-    return Life(
-        id=f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
-        guard=guard.name,
-        mode=mode,
-        started_ms=now_ms,
-        command=guard.command,
-        version=guard.release.text,
-        boot_id=boot_id(),
-    )
 
 
 @dataclass
@@ -161,6 +146,12 @@ class Service:
         return pid in (self.child.pid, self.life.worker_pid) or pid in [
             p for p, _ in find_life(self.life.id)
         ]
+
+    def find_host(self, port: int) -> str | None:
+        """Find the address the gateway listens on, once its own process is known."""
+        self.find_worker()
+        pid = self.life.worker_pid
+        return None if pid is None else find_address(pid, port)
 
     def measure(self) -> Vitals:
         """Measure the whole tree."""
