@@ -26,6 +26,7 @@ from tailflip.settings import (
     LedgerSettings,
     LogSettings,
     MemorySettings,
+    ReconcileSettings,
     RestartSettings,
 )
 
