@@ -66,8 +66,8 @@ def list_(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJso
     if incidents:
         now_ms = clock.now_ms()
         rows = [_row(each, counts.get(each.id, 0), now_ms) for each in incidents]
-        head = ["id", "state", "opened", "lasted", "deaths", "cause"]
-        for line in format_table(head, rows, indent="", left=3).split("\n"):
+        head = ["id", "state", "opened", "cause", "lasted", "deaths"]
+        for line in format_table(head, rows, indent="", left=4).split("\n"):
             print(cut(line))
     else:
         print(f"no incidents of {escape(subject.history.guard)}", file=sys.stderr)
@@ -82,7 +82,7 @@ def _row(incident: Incident, deaths: int, now_ms: int) -> list[str]:
     lasted = format_span((incident.closed_ms or now_ms) - incident.opened_ms)
     opened = format_time(incident.opened_ms)
     cause = incident.cause.value
-    return [escape(incident.id), state, opened, lasted, format_count(deaths), cause]
+    return [escape(incident.id), state, opened, cause, lasted, format_count(deaths)]
 
 
 @app.command()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.flow import BreakerState
 from tailflip.render import escape, format_gateway, format_table
-from tailflip.story import describe_undo
+from tailflip.story import describe_undo, tell_decision
 from tailflip.units import format_bytes, format_count, format_span, format_time
 
 if TYPE_CHECKING:
@@ -54,11 +54,14 @@ def _describe(situation: Situation) -> Iterator[tuple[str, str]]:
     gateway = format_gateway(look.gateway) if look.gateway is not None else "not found"
     yield "gateway", f"{version}{port}, {gateway}"
     yield "guarded", _describe_supervisor(situation)
-    yield "life", _describe_life(life, look.now_ms) if life is not None else "none on record"
+    yield "life", _describe_life(situation, life) if life is not None else "none on record"
     yield "memory", _describe_memory(look.memory, look.now_ms)
     if look.stores is not None:
         yield "stores", _describe_stores(look.stores)
     yield "starts", _describe_breaker(situation)
+    if situation.decision is not None and situation.decided_ms is not None:
+        when = format_time(situation.decided_ms)
+        yield "last", f"{when} {escape(tell_decision(situation.decision))}"
     # A person acts on this line, so it is never cut.
     first, *more = _wrap(escape(situation.next_step), WIDTH - _LABEL)
     yield "next", first
@@ -83,13 +86,18 @@ def _describe_supervisor(situation: Situation) -> str:
     return f"by `tailflip {escape(found.mode)}`, pid {found.pid}, since {since}"
 
 
-def _describe_life(life: Life, now_ms: int) -> str:
+def _describe_life(situation: Situation, life: Life) -> str:
+    look = situation.look
     if life.ended_ms is not None:
         lived = format_span(life.ended_ms - life.started_ms)
         return f"ended {format_time(life.ended_ms)}, it lasted {lived}"
     pid = life.worker_pid or life.pid
-    text = f"since {format_time(life.started_ms)} ({format_span(now_ms - life.started_ms)})"
+    text = f"since {format_time(life.started_ms)} ({format_span(look.now_ms - life.started_ms)})"
     text += f", pid {pid}" if pid is not None else ""
+    # While somebody guards, a gateway without lock and port may just be starting.
+    is_gone = look.gateway is not None and look.gateway.alive is False
+    if is_gone and look.supervisor is None:
+        return f"{text}: it is gone, and its end not judged yet"
     if life.ready_ms is None:
         return f"{text}, has not answered yet"
     return f"{text}, first answer after {format_span(life.ready_ms - life.started_ms)}"
@@ -125,9 +133,6 @@ def _describe_breaker(situation: Situation) -> str:
         text = f"one trial after {format_count(breaker.row)} deaths of one kind in a row"
     else:
         text = f"not allowed after {format_count(breaker.row)} deaths of one kind in a row"
-    made = situation.decision
-    if made is not None and made.reason:
-        text += f"; last decision: {escape(made.kind)}, {escape(made.reason)}"
     return text
 
 
