@@ -64,7 +64,9 @@ def reconcile(
 ) -> None:
     """Make OpenClaw's ledgers agree about runs. Prints what would change; --apply does it.
 
-    zombies: entries that say "running" get the end that the run log or their owner's death
+    markers: "already running" marks of a dead gateway go, and a job that was in flight at
+    several deaths by memory in a row is held; only while the gateway is stopped. zombies:
+    entries that say "running" get the end that the run log or their owner's death
     proves. retention: finished runs past cron.sessionRetention go. Live runs, base entries
     and chats stay. Each change is an action that `tailflip restore` undoes.
     """

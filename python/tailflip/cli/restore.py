@@ -16,6 +16,7 @@ from tailflip.cli.options import (  # noqa: TC001 - typer reads them
     StateDir,
 )
 from tailflip.cli.progress import show_progress
+from tailflip.compact import archive
 from tailflip.compact.recovery import recover
 from tailflip.compact.restore import restore as put_back
 from tailflip.durable import RealDisk
@@ -23,6 +24,7 @@ from tailflip.errors import TailflipError, Usage
 from tailflip.home import Home
 from tailflip.ledger.actions import Ledger
 from tailflip.observe.installation import locate, read_job_names
+from tailflip.reconcile import undo
 from tailflip.render import escape, format_report, to_json
 from tailflip.units import format_count
 
@@ -62,7 +64,7 @@ def restore(
     An entry that lives again under its key is never overwritten: it is reported.
     """
     home, disk = Home.locate(os.environ), RealDisk()
-    known = {action.id for action in Ledger(home, disk).read_all()}
+    known = {action.id: action for action in Ledger(home, disk).read_all()}
     actions = [name for name in what or () if name in known]
     keys = [name for name in what or () if name not in known]
     if len(actions) > 1:
@@ -72,6 +74,19 @@ def restore(
     if apply:
         for note in recover(home, disk):
             print(f"note: {escape(note)}", file=sys.stderr)
+    action = known[actions[0]] if actions else None
+    if action is not None and action.kind in undo.KINDS:
+        outcome = undo.undo(
+            archive.find_action(home, disk, action.id),
+            env=os.environ,
+            home=home,
+            disk=disk,
+            apply=apply,
+            now_ms=clock.now_ms(),
+            state_dir=state_dir,
+        )
+        _print(outcome, as_json=as_json, applied=apply)
+        return
     with show_progress() as on_progress:
         outcome = put_back(
             home,
@@ -85,10 +100,11 @@ def restore(
             now_ms=clock.now_ms(),
             on_progress=on_progress,
         )
-    if as_json:
-        print(to_json(outcome))
-    else:
-        print(_format_outcome(outcome, applied=apply))
+    _print(outcome, as_json=as_json, applied=apply)
+
+
+def _print(outcome: RestoreOutcome, *, as_json: bool, applied: bool) -> None:
+    print(to_json(outcome) if as_json else _format_outcome(outcome, applied=applied))
 
 
 def _find_job_ids(named: list[str], state_dir: Path | None) -> list[str]:

@@ -106,13 +106,16 @@ def remove_archive(home: Home, disk: Disk, action: Action) -> None:
     directory = home.archive(action.id)
     if directory.is_dir():
         # The manifest goes first: without it nobody takes the directory for whole.
-        for name in ("manifest.json", "manifest.json.partial", "records.zst", PARTIAL):
+        for name in ("manifest.json", "records.zst", CHANGES, BEFORE):
             _remove(disk, directory / name)
+            _remove(disk, directory / f"{name}.partial")
         disk.rmdir(directory)
     _remove(disk, home.quarantined(action.id))
 
 
 PARTIAL = "records.zst.partial"
+# What an action on the gateway's own ledgers keeps: what was changed, and the file before.
+CHANGES, BEFORE = "changes.json", "before"
 
 
 def _find_expired(home: Home, disk: Disk) -> tuple[Action, ...]:

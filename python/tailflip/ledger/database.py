@@ -92,6 +92,19 @@ CREATE TABLE facts (
     PRIMARY KEY (guard, name)
 ) STRICT
 """,
+    """
+CREATE TABLE runs (
+    guard TEXT NOT NULL,
+    job TEXT NOT NULL,
+    began_ms INTEGER NOT NULL,
+    title TEXT NOT NULL,
+    seen_ms INTEGER NOT NULL,
+    ended_ms INTEGER,
+    verdict TEXT,
+    evidence TEXT NOT NULL,
+    PRIMARY KEY (guard, job, began_ms)
+) STRICT
+""",
 )
 
 

@@ -12,10 +12,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tailflip.compact.transaction import compact_store
-from tailflip.config import load
+from tailflip.config import ReconcileSettings, load
 from tailflip.errors import TailflipError, Usage
 from tailflip.ledger.history import History
+from tailflip.ledger.runs import Runs
 from tailflip.observe.grammar import parse_duration_ms
+from tailflip.observe.jobs import read_job_states
+from tailflip.observe.release import read_release
+from tailflip.observe.runlog import read_run_logs
+from tailflip.reconcile.cronstore import Hands, apply_changes
+from tailflip.reconcile.markers import count_deaths, plan_hold, plan_markers
 from tailflip.reconcile.zombies import judge_store, make_sweep_policy, make_zombie_policy
 from tailflip.scene import look
 
@@ -25,20 +31,26 @@ if TYPE_CHECKING:
 
     from tailflip.compact.swap import Progress
     from tailflip.durable import Disk
-    from tailflip.flow import Finding, Report, Store, SurveyNumbers, Tally
+    from tailflip.flow import Finding, Life, Report, Store, SurveyNumbers, Tally
     from tailflip.home import Home
     from tailflip.plan.policy import Policy
+    from tailflip.reconcile.markers import Change
     from tailflip.reconcile.zombies import Judgement
     from tailflip.scene import Scene
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What may be done. `max_lifetime_ms` and `retention_ms` None turn their rules off."""
+    """What may be done. `max_lifetime_ms` and `retention_ms` None turn their rules off.
+
+    `version` is of the gateway that will start next, None if nobody can say.
+    """
 
     max_lifetime_ms: int | None
     retention_ms: int | None
     apply: bool
+    version: tuple[int, int, int] | None = None
+    settings: ReconcileSettings = field(default_factory=ReconcileSettings)
 
 
 @dataclass(frozen=True)
@@ -92,9 +104,23 @@ class Work:
     disk: Disk
     on_progress: Progress
     history: History
-    lives: Sequence[tuple[int, int]] = ()
+    lives: Sequence[Life] = ()
     result: Result = field(default_factory=Result)
     _moment: int = 0
+
+    @property
+    def hands(self) -> Hands:
+        """What writing to the gateway's own ledgers takes."""
+        return Hands(self.scene.installation, self.scene.env, self.home, self.disk)
+
+    @property
+    def deaths(self) -> tuple[tuple[int, int], ...]:
+        """Start and end of the gateways whose death was seen."""
+        return tuple(
+            (life.started_ms, life.ended_ms)
+            for life in self.lives
+            if life.ended_ms is not None and life.end_known
+        )
 
     def next_moment(self) -> int:
         """Name the next action: no two of one call have the same time."""
@@ -152,13 +178,10 @@ def begin(
             else _parse_time("--retention", retention)
         ),
         apply=apply,
+        version=read_release(("openclaw",), env).version,
+        settings=config.reconcile,
     )
-    lives = tuple(
-        (life.started_ms, life.ended_ms)
-        for life in history.read_lives()
-        if life.ended_ms is not None and life.end_known
-    )
-    return Work(scene, terms, home, disk, on_progress, history, lives)
+    return Work(scene, terms, home, disk, on_progress, history, history.read_lives())
 
 
 def _parse_time(option: str, text: str) -> int | None:
@@ -188,6 +211,54 @@ def reconcile_all(work: Work, kinds: Sequence[str] = ()) -> Result:
     return work.result
 
 
+def _clear_markers(work: Work) -> None:
+    """Clear what a dead gateway left on its jobs, and hold those that kill it every time."""
+    scene = work.scene
+    jobs, problem = read_job_states(scene.installation.cron_store)
+    if problem is not None:
+        work.result.notes.append(f"cron store cannot be read: {problem}")
+    marked = {job.job_id: job for job in jobs if job.running_at_ms is not None}
+    if not marked or scene.gateway.alive is not False:
+        return  # beside a living gateway a marker is its own business; `stuck` judges it
+    lines = read_run_logs(scene.installation.cron_store.parent / "runs", work.result.notes)
+    ends = [line for line in lines if line.job_id in marked]
+    changes = plan_markers(marked.values(), ends, scene.now_ms, work.terms.version)
+    runs = Runs(work.home, work.disk, work.history.guard)
+    interrupted = [change.run for change in changes if change.run is not None]
+    on_record = [*interrupted, *runs.read()]
+    holds = []
+    for job in marked.values():
+        count = count_deaths(job.job_id, on_record, work.lives)
+        if job.enabled and count >= work.terms.settings.hold_deaths:
+            reason = f"it was in flight at the last {count} deaths by memory in a row"
+            holds.append(
+                plan_hold(job, reason, scene.now_ms, may_disable=work.terms.settings.hold_jobs)
+            )
+    if work.terms.apply:
+        runs.put(interrupted)
+    _change_jobs(work, "markers", "markers of a dead gateway cleared", changes)
+    _change_jobs(work, "hold", "jobs held", holds)
+
+
+def _change_jobs(work: Work, kind: str, what: str, changes: Sequence[Change]) -> None:
+    if not changes:
+        return
+    step = Step(
+        kind=kind,
+        subject=str(work.scene.installation.cron_store),
+        counts={what: len(changes)},
+        words=tuple(f"{change.title}: {'; '.join(change.words)}" for change in changes),
+    )
+    with work.result.keeping_error():
+        if work.terms.apply:
+            action_id = apply_changes(
+                changes, kind=kind, hands=work.hands, now_ms=work.next_moment()
+            )
+            undo = f"tailflip restore {action_id} --apply" if action_id else None
+            step = replace(step, action_id=action_id, undo=undo)
+        work.result.steps.append(step)
+
+
 def _end_zombies(work: Work) -> None:
     _change_stores(work, "zombies", make_zombie_policy(work.terms.max_lifetime_ms))
 
@@ -205,7 +276,7 @@ def _change_stores(work: Work, kind: str, policy: Policy) -> None:
 
 def _change_store(work: Work, kind: str, policy: Policy, store: Store) -> Step:
     scene = work.scene
-    judged = judge_store(scene.installation, store, scene.gateway, scene.now_ms, work.lives)
+    judged = judge_store(scene.installation, store, scene.gateway, scene.now_ms, work.deaths)
     work.result.notes += judged.evidence.notes
     surveyed = scene.survey(store, policy, judged.evidence, work.on_progress)
     step = _describe(kind, store, judged, surveyed.numbers)
@@ -246,6 +317,7 @@ def _describe(kind: str, store: Store, judged: Judgement, numbers: SurveyNumbers
 
 
 KINDS: dict[str, Callable[[Work], None]] = {
+    "markers": _clear_markers,
     "zombies": _end_zombies,
     "retention": _sweep,
 }

@@ -1,0 +1,51 @@
+"""Taking back what reconciliation did to the gateway's own ledgers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailflip.observe.installation import locate
+from tailflip.reconcile import cronstore
+from tailflip.reconcile.cronstore import Hands
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tailflip.compact.restore import RestoreOutcome
+    from tailflip.durable import Disk
+    from tailflip.home import Home
+    from tailflip.ledger.actions import Action
+
+KINDS = cronstore.KINDS
+
+
+def undo(
+    action: Action,
+    *,
+    env: Mapping[str, str],
+    home: Home,
+    disk: Disk,
+    apply: bool,
+    now_ms: int,
+    state_dir: Path | None = None,
+) -> RestoreOutcome:
+    """Undo one action of a kind in `KINDS`.
+
+    Args:
+        action: From our ledger.
+        env: The gateway's environment.
+        home: Where what was there before is kept.
+        disk: The effects.
+        apply: Do it; else only say what.
+        now_ms: Names the undoing action.
+        state_dir: Where the gateway's things are by now, if they were moved.
+
+    Raises:
+        TryLater: The gateway runs, or may.
+        StoreInvalid: What was kept is damaged.
+    """
+    record = cronstore.read_changes(home, action.id)
+    installation = locate(env, state_dir=state_dir or Path(record.state_dir))
+    hands = Hands(installation, env, home, disk)
+    return cronstore.undo_changes(action, hands=hands, apply=apply, now_ms=now_ms)

@@ -1,0 +1,186 @@
+"""Markers and holds on the cron store of a stopped gateway: done, recorded, and taken back."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+
+from tailflip import clock
+from tailflip.durable import RealDisk
+from tailflip.flow import Cause, Confidence, Death, Life
+from tailflip.home import Home
+from tailflip.ledger.history import History
+from tailflip.ledger.runs import INTERRUPTED, Runs, SeenRun
+
+HOUR_MS = 3_600_000
+
+
+class Cron:
+    def __init__(self, place):
+        self.place = place
+        self.now = clock.now_ms()
+        place.put(b"{}")
+        self.path = place.state / "cron" / "jobs.json"
+        self.path.parent.mkdir()
+        jobs = [self.job("stuck", runningAtMs=self.now - HOUR_MS), self.job("idle")]
+        self.text = json.dumps({"version": 1, "jobs": jobs}, indent=2).replace("1000", "1e3")
+        self.path.write_text(self.text)
+        self.path.chmod(0o600)
+
+    def job(self, name, **state):
+        return {
+            "id": name,
+            "name": f"the {name} job",
+            "enabled": True,
+            "odd": [1000, "\u00e9"],
+            "schedule": {"kind": "cron", "expr": "0 * * * *"},
+            "state": {"nextRunAtMs": self.now - HOUR_MS, **state, "lastStatus": "ok"},
+        }
+
+    def read(self, name="stuck"):
+        return next(j for j in json.loads(self.path.read_text())["jobs"] if j["id"] == name)
+
+    def run(self, *argv):
+        code, out, err = self.place.run("reconcile", "markers", "--json", *argv)
+        assert code == 0, err
+        return json.loads(out)["steps"]
+
+    def die(self, times=3):
+        """Put deaths by memory on record, each with the stuck job in flight, now the last."""
+        history = History(Home(self.place.home), RealDisk(), str(self.place.state.resolve()))
+        runs = Runs(history.home, history.disk, history.guard)
+        history.home.create(history.disk)
+        death = Death(cause=Cause.V8_HEAP, signature="x", confidence=Confidence.PROVEN, evidence=())
+        for n in range(times, 0, -1):
+            start = self.now - n * HOUR_MS - 1000
+            history.begin_life(
+                Life(
+                    id=str(n),
+                    guard=history.guard,
+                    mode="run",
+                    started_ms=start,
+                    ended_ms=start + 2000,
+                    death=death,
+                )
+            )
+            if n > 1:
+                runs.put([SeenRun("stuck", start + 1000, "", start, start + 2000, INTERRUPTED)])
+        return runs
+
+
+@pytest.fixture
+def cron(place):
+    return Cron(place)
+
+
+def test_marker_of_the_dead_goes_and_comes_back(cron):
+    (planned,) = cron.run()
+    assert planned["counts"] == {"markers of a dead gateway cleared": 1}
+    assert cron.path.read_text() == cron.text
+
+    (done,) = cron.run("--apply")
+    assert cron.path.read_text() == cron.text.replace(
+        f'\n        "runningAtMs": {cron.now - HOUR_MS},', ""
+    )
+    assert cron.path.stat().st_mode & 0o777 == 0o600
+    assert "no run log has an end of it: it was interrupted" in done["words"][0]
+    assert cron.run("--apply") == [], "a second run does nothing"
+
+    code, out, _ = cron.place.run("restore", done["action_id"])
+    assert code == 0
+    assert "nothing was changed" in out
+    code, out, err = cron.place.run("restore", done["action_id"], "--apply")
+    assert code == 0, err
+    assert cron.path.read_text() == cron.text
+    assert not list(cron.path.parent.glob("jobs.json?*")), "no litter"
+    code, out, _ = cron.place.run("archive", "list")
+    assert code == 0
+    assert "markers" in out
+    assert "restore" in out
+
+
+def test_interrupted_run_is_on_record(cron):
+    cron.run("--apply")
+    home = Home(cron.place.home)
+    (run,) = Runs(home, RealDisk(), str(cron.place.state.resolve())).read()
+    assert (run.job_id, run.began_ms, run.verdict) == ("stuck", cron.now - HOUR_MS, "interrupted")
+
+
+def test_undo_after_the_gateway_wrote_keeps_what_it_wrote(cron):
+    (done,) = cron.run("--apply")
+    text = cron.path.read_text().replace("the idle job", "renamed since")
+    cron.path.write_text(text)
+    code, _, err = cron.place.run("restore", done["action_id"], "--apply")
+    assert code == 0, err
+    assert cron.read()["state"]["runningAtMs"] == cron.now - HOUR_MS
+    assert cron.read("idle")["name"] == "renamed since"
+
+
+def test_undo_leaves_what_somebody_set_since(cron):
+    (done,) = cron.run("--apply")
+    jobs = json.loads(cron.path.read_text())
+    jobs["jobs"][0]["state"]["runningAtMs"] = 77
+    cron.path.write_text(json.dumps(jobs, indent=2))
+    before = cron.path.read_text()
+    code, out, err = cron.place.run("restore", done["action_id"], "--apply")
+    assert code == 0, err
+    assert "stuck state.runningAtMs" in out
+    assert cron.path.read_text() == before
+
+
+def test_a_killer_is_pushed_out_or_with_consent_disabled(cron, monkeypatch):
+    cron.die()
+    markers, hold = cron.run()
+    assert hold["counts"] == {"jobs held": 1}
+    assert "in flight at the last 3 deaths by memory in a row" in hold["words"][0]
+
+    monkeypatch.setenv("TAILFLIP_RECONCILE_HOLD_JOBS", "true")
+    markers, hold = cron.run("--apply")
+    assert cron.read()["enabled"] is False
+    assert "runningAtMs" not in cron.read()["state"]
+    assert cron.run("--apply") == []
+    for step in (hold, markers):
+        code, _, err = cron.place.run("restore", step["action_id"], "--apply")
+        assert code == 0, err
+    assert cron.path.read_text() == cron.text
+
+    monkeypatch.delenv("TAILFLIP_RECONCILE_HOLD_JOBS")
+    cron.run("--apply")
+    state = cron.read()["state"]
+    assert cron.read()["enabled"] is True
+    assert state["nextRunAtMs"] > clock.now_ms() + 5 * HOUR_MS
+    assert state["lastRunAtMs"] >= cron.now
+
+
+def test_two_deaths_are_no_reason_to_hold(cron):
+    cron.die(times=2)
+    assert [step["kind"] for step in cron.run("--apply")] == ["markers"]
+
+
+def test_beside_a_gateway_that_may_live_nothing_is_written(cron, monkeypatch):
+    (done,) = cron.run("--apply")
+    cron.path.write_text(cron.text)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        (cron.place.state / "openclaw.json").write_text(
+            json.dumps({"gateway": {"port": server.getsockname()[1]}})
+        )
+        monkeypatch.delenv("OPENCLAW_GATEWAY_PORT")
+        assert cron.run("--apply") == []
+        assert cron.path.read_text() == cron.text
+        code, _, err = cron.place.run("restore", done["action_id"], "--apply")
+    assert code == 75
+    assert "may be running" in err
+    assert cron.path.read_text() == cron.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{version: 1, jobs: [{id: 'a', state: {runningAtMs: 5}}]}", '{"jobs": [{"id": "a", "id": "a"'],
+)
+def test_a_cron_store_that_is_not_plain_is_left_alone(cron, text):
+    cron.path.write_text(text)
+    code, _, err = cron.place.run("reconcile", "markers", "--apply")
+    assert cron.path.read_text() == text
+    assert code == 65 or "not valid JSON" in err
