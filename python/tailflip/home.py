@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tailflip import clock
 from tailflip.durable import naming
 from tailflip.errors import CannotCreate, TryLater
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from tailflip.durable import Disk
 
 _PRIVATE = 0o700
+_MAX_NOTE_BYTES = 4096
+_LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.05
 
 
 @dataclass(frozen=True)
@@ -144,15 +147,13 @@ class Home:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             with naming(path):
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
+                if not _lock_soon(fd):
                     other = self.read_supervisor(guard)
                     who = f"tailflip {other.mode}, pid {other.pid}" if other else "a tailflip"
                     raise TryLater(
                         f"this gateway is guarded already, by {who}: {guard}",
                         hint="stop that one first; `tailflip status` shows what it does",
-                    ) from None
+                    )
                 about = {"pid": os.getpid(), "mode": mode, "started_ms": started_ms}
                 os.ftruncate(fd, 0)
                 os.pwrite(fd, json.dumps({"guard": guard, **about}).encode(), 0)
@@ -169,10 +170,7 @@ class Home:
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            about = json.loads(os.pread(fd, 4096, 0) or b"{}")
-            return Supervisor(
-                about.get("pid", 0), about.get("mode", "?"), about.get("started_ms", 0)
-            )
+            return _read_supervisor(os.pread(fd, _MAX_NOTE_BYTES, 0))
         finally:
             os.close(fd)
         return None
@@ -180,6 +178,27 @@ class Home:
     def _supervisor(self, guard: str) -> Path:
         digest = hashlib.sha256(os.fsencode(guard)).hexdigest()[:16]
         return self.guards / f"{digest}.lock"
+
+
+def _lock_soon(fd: int) -> bool:
+    """Take a lock that somebody may hold for a moment, only to see whether it is held."""
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            clock.sleep_s(_LOCK_PAUSE_S)
+        else:
+            return True
+    return False
+
+
+def _read_supervisor(note: bytes) -> Supervisor:
+    """Read who holds the lock; a note that is being written says nothing yet."""
+    try:
+        about = json.loads(note)
+        return Supervisor(int(about["pid"]), str(about["mode"]), int(about["started_ms"]))
+    except (ValueError, KeyError, TypeError):
+        return Supervisor(0, "?", 0)
 
 
 @dataclass(frozen=True)
