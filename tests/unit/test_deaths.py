@@ -101,6 +101,26 @@ TABLE = {
         Cause.V8_HEAP,
         LIKELY,
     ),
+    "bad reload, then the heap": (
+        Clues(exit_code=1, was_ready=True, stderr_tail=BAD_KEY + HEAP),
+        Cause.V8_HEAP,
+        PROVEN,
+    ),
+    "in colour": (
+        Clues(exit_code=1, stderr_tail="\x1b[31m" + STAMP + "\x1b[1m" + TWIN),
+        Cause.OTHER_INSTANCE,
+        PROVEN,
+    ),
+    "heap, and twenty lines of children": (
+        Clues(exit_code=1, stderr_tail=HEAP + CHAT * 20),
+        Cause.V8_HEAP,
+        LIKELY,
+    ),
+    "heap, and one line more": (
+        Clues(exit_code=1, stderr_tail=HEAP + CHAT * 21),
+        Cause.UNKNOWN,
+        GUESS,
+    ),
     "journal only": (Clues(stderr_tail=HEAP), Cause.V8_HEAP, LIKELY),
     "child's heap, much later exit 1": (
         Clues(exit_code=1, stderr_tail=HEAP + NOISE),
@@ -341,6 +361,11 @@ def test_the_evidence_names_the_proof():
 )
 def test_what_was_seen_and_what_is_missing_is_said(clues, evidence):
     assert evidence in "; ".join(classify(clues).evidence)
+
+
+def test_an_error_of_its_own_needs_no_cgroup_to_explain_it():
+    told = "; ".join(classify(Clues(exit_code=1, stderr_tail=TYPE_ERROR)).evidence)
+    assert "cgroup" not in told
 
 
 def test_a_pairing_code_is_not_taken_for_an_error_code():

@@ -75,7 +75,10 @@ def test_the_incidents_five_deaths_are_a_loop():
         ([(45, HEAP)] * 3 + [(2 * HOUR, HEAP)] + [(45, HEAP)] * 3, 3),
         # but not: 8 times as long at most, an hour at most, or several of them
         ([(900, HEAP), (900, HEAP), (7000, HEAP)], 3),
+        ([(900, HEAP), (900, HEAP), (7200, HEAP)], 3),
+        ([(900, HEAP), (900, HEAP), (7201, HEAP)], None),
         ([(45, HEAP), (45, HEAP), (HOUR, HEAP)], 3),
+        ([(45, HEAP), (45, HEAP), (HOUR + 1, HEAP)], None),
         ([(45, HEAP)] * 40 + [(3 * DAY, HEAP)] * 3, 43),
         ([(3 * DAY, HEAP)] * 3 + [(45, HEAP)] * 3, 3),
     ],
