@@ -78,14 +78,19 @@ def _find_death(guard: Guard) -> tuple[Breaker, tuple[Death, Life] | None]:
     """Find out how the last life ended, if that is not on record yet."""
     breaker = guard.history.read_breaker()
     last = next(iter(guard.history.read_lives(1)), None)
-    if last is None or last.ended_ms is not None or guard.find_other() is not None:
+    if last is not None and (last.ended_ms is not None or _lives(last)):
         return breaker, None
-    if last.pid is not None and is_alive(last.pid, last.pid_ticks):
+    if guard.find_other() is not None:
         return breaker, None
     # When it died is not known: it counts as good if it may have lived many times as long
     # as a good life must.
-    if clock.now_ms() - last.started_ms > _SURELY_GOOD * 1000 * guard.config.restart.good_life_s:
+    surely_good_ms = _SURELY_GOOD * 1000 * guard.config.restart.good_life_s
+    if last is not None and clock.now_ms() - last.started_ms > surely_good_ms:
         breaker = note_good_life(breaker)
         guard.history.record_breaker(breaker)
         guard.history.close_incidents(last.started_ms)
     return breaker, find_unseen_end(guard, last)
+
+
+def _lives(life: Life) -> bool:
+    return life.pid is not None and is_alive(life.pid, life.pid_ticks)

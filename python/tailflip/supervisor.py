@@ -136,6 +136,9 @@ class Supervisor:
         guard, history = self.guard, self.guard.history
         self.breaker = guard.read(history.read_breaker, Breaker())
         last = next(iter(guard.read(lambda: history.read_lives(1), ())), None)
+        if last is None and guard.find_other() is None:
+            self._after_unseen_end(None)
+            return
         if last is not None and last.ended_ms is None:
             service = Service.adopt(guard, last) if last.mode == "run" else None
             if service is not None:
@@ -167,7 +170,7 @@ class Supervisor:
         if self.phase is Phase.RUNNING:
             self._after_ready(service)
 
-    def _after_unseen_end(self, last: Life) -> None:
+    def _after_unseen_end(self, last: Life | None) -> None:
         found = find_unseen_end(self.guard, last)
         if found is None:
             self._prepare()
@@ -559,7 +562,7 @@ class Supervisor:
                 self.service.send_worker(known)
             else:
                 self.service.handed_off = True
-                self._stop(self.service, "operator: restart", self._drain_s)
+                self._stop(self.service, "tailflip: restart by signal", self._drain_s)
 
     def _reload(self) -> None:
         self._herald.reloading(int(clock.monotonic_s() * 1_000_000))
