@@ -98,6 +98,10 @@ class Guard:
         """OpenClaw's profile, from our settings or from the command."""
         return self.config.gateway.profile or self.release.profile
 
+    def look_at_release(self) -> None:
+        """Look again at what the command starts: it may have been updated."""
+        self.release = read_release(self.command, self.env)
+
     def locate(self) -> Installation | None:
         """Look where its things are now, with the port it will have; None before its first start.
 
@@ -165,14 +169,14 @@ class Guard:
         return admit(start, home=self.home, disk=self.disk, on_progress=on_progress)
 
     def mark_config(self) -> str:
-        """Say in a word what a configuration fault waits for to change."""
+        """Say in a word what a configuration fault waits for to change: it, or the release."""
         installation = self.locate()
         paths = [self.state_dir / ".env"]
         if installation is not None:
             paths.append(installation.config_path)
             with suppress(OSError):  # what `$include` may name lies beside it
                 paths += sorted(installation.config_path.parent.glob("*.json*"))
-        return _mark(paths)
+        return f"{read_release(self.command, self.env).text} {_mark(paths)}"
 
     def mark_stores(self) -> str:
         """Say in a word what a memory fault waits for to change: stores, or the heap given."""

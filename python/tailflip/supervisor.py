@@ -182,6 +182,7 @@ class Supervisor:
     def _prepare(self) -> None:
         """Look at the stores, and heal them, in the worker thread."""
         self.phase = Phase.PREPARING
+        self.guard.look_at_release()
         self._herald.status("looking at the session stores")
         self._loop.work(lambda: self.guard.admit(on_progress=self._on_progress), self._on_prepared)
 
