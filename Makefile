@@ -28,10 +28,10 @@ lint: build
 	$(BIN)/python -m mypy.stubtest tailflip._native
 
 bench: build $(VENV)/.bench
-	$(BIN)/python bench/speed.py
+	$(BIN)/python bench/speed.py --out docs/benchmarks.md
 
 bench-memory: build
-	$(BIN)/python bench/memory.py
+	$(BIN)/python bench/memory.py --out docs/benchmarks.md
 
 peers: build $(VENV)/.bench
 	$(BIN)/python bench/peers.py

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from tailflip import clock
-from tailflip.home import Home
 from tailflip.compact.transaction import compact_store
 from tailflip.durable import RealDisk
 from tailflip.flow import Evidence, Gateway, Store
+from tailflip.home import Home
 from tailflip.plan.policy import Policy
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,15 +82,24 @@ def tailflip(*args: str) -> list[str]:
 def tailflip_environment(home: Path) -> dict[str, str]:
     """Return an environment in which tailflip keeps its archive below `home`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("OPENCLAW_")}
+    # An installed package has its byte code on disk; an editable one must be let to write it.
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return kept | {"TAILFLIP_STATE_DIR": str(home), "NO_COLOR": "1"}
 
 
 def machine() -> str:
-    """Describe the machine in one line, for whoever compares two tables."""
+    """Describe day and machine in one line, for whoever compares two tables."""
     return (
-        f"{platform.system()} {platform.release()}, {platform.machine()}, "
-        f"{os.cpu_count()} cores, Python {platform.python_version()}"
+        f"{datetime.now(UTC).date().isoformat()}; {platform.system()} {platform.release()}, "
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     )
+
+
+def write_section(page: Path, name: str, text: str) -> None:
+    """Replace what stands between the page's markers of this name."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, rest = page.read_text().split(begin)
+    page.write_text(f"{before}{begin}\n{text}\n{rest[rest.index(end) :]}")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -206,7 +205,7 @@ HEADER = [
 
 PAGE = """# Comparison on the incident
 
-Made by `make peers` on {date}; {machine}.
+Made by `make peers`: {machine}.
 
 The store is the incident's: {entries:,} entries in {size_mb:.0f} MB, {runs:,} of them single cron
 runs, {running:,} of which claim to be running although nothing runs. {matter} entries matter: the
@@ -289,7 +288,6 @@ def main() -> None:
                 rows.append(row)
         lines = [format_row(row, bench) for row in rows]
     page = PAGE.format(
-        date=datetime.now(UTC).date().isoformat(),
         machine=measure.machine(),
         entries=len(original),
         size_mb=incident["bytes"] / MB,
