@@ -20,6 +20,7 @@ from tailflip.cli import (
     reconcile,
     restore,
     status,
+    tasks,
 )
 from tailflip.errors import Usage
 
@@ -45,6 +46,7 @@ app.command("check", epilog=_EXIT_CODES)(check.check)
 app.command("inspect", epilog=_EXIT_CODES)(inspect.inspect)
 app.command("compact", epilog=_EXIT_CODES)(compact.compact)
 app.command("reconcile", epilog=_EXIT_CODES)(reconcile.reconcile)
+app.command("tasks", epilog=_EXIT_CODES)(tasks.tasks)
 app.command("restore", epilog=_EXIT_CODES)(restore.restore)
 app.add_typer(archive.app, name="archive")
 app.command("status", epilog=_EXIT_CODES)(status.status)

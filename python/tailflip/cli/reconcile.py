@@ -20,7 +20,8 @@ from tailflip.cli.progress import show_progress
 from tailflip.compact.recovery import recover
 from tailflip.durable import RealDisk
 from tailflip.home import Home
-from tailflip.reconcile.run import KINDS, begin, reconcile_all
+from tailflip.reconcile.kinds import KINDS, reconcile_all
+from tailflip.reconcile.run import begin
 from tailflip.reconcile.words import format_step
 from tailflip.render import escape, format_finding, format_gateway, to_json
 
@@ -65,7 +66,8 @@ def reconcile(
     """Make OpenClaw's ledgers agree about runs. Prints what would change; --apply does it.
 
     markers: "already running" marks of a dead gateway go, and a job that was in flight at
-    several deaths by memory in a row is held; only while the gateway is stopped. zombies:
+    several deaths by memory in a row is held; only while the gateway is stopped. tasks: what
+    OpenClaw's task ledger calls lost or running gets its true end; the same. zombies:
     entries that say "running" get the end that the run log or their owner's death
     proves. retention: finished runs past cron.sessionRetention go. Live runs, base entries
     and chats stay. Each change is an action that `tailflip restore` undoes.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.observe.installation import locate
-from tailflip.reconcile import cronstore
+from tailflip.reconcile import cronstore, taskstore
 from tailflip.reconcile.cronstore import Hands
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tailflip.home import Home
     from tailflip.ledger.actions import Action
 
-KINDS = cronstore.KINDS
+KINDS = cronstore.KINDS + taskstore.KINDS
 
 
 def undo(
@@ -45,7 +45,10 @@ def undo(
         TryLater: The gateway runs, or may.
         StoreInvalid: What was kept is damaged.
     """
-    record = cronstore.read_changes(home, action.id)
-    installation = locate(env, state_dir=state_dir or Path(record.state_dir))
+    is_tasks = action.kind in taskstore.KINDS
+    read = taskstore.read_changes if is_tasks else cronstore.read_changes
+    take_back = taskstore.undo_corrections if is_tasks else cronstore.undo_changes
+    recorded = Path(read(home, action.id).state_dir)
+    installation = locate(env, state_dir=state_dir or recorded)
     hands = Hands(installation, env, home, disk)
-    return cronstore.undo_changes(action, hands=hands, apply=apply, now_ms=now_ms)
+    return take_back(action, hands=hands, apply=apply, now_ms=now_ms)

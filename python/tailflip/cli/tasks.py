@@ -1,0 +1,110 @@
+"""`tailflip tasks`: what became of cron runs, whatever OpenClaw's own ledger says."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
+from tailflip.durable import RealDisk
+from tailflip.home import Home
+from tailflip.ledger.history import History
+from tailflip.ledger.runs import Runs
+from tailflip.reconcile.kinds import judge_installation
+from tailflip.reconcile.run import find_deaths
+from tailflip.render import escape, format_gateway, format_table, to_json
+from tailflip.scene import look
+from tailflip.units import format_span, format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tailflip.ledger.runs import SeenRun
+    from tailflip.reconcile.tasks import TaskVerdict
+
+_SAME_MS = 2_000
+
+
+def tasks(
+    *,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=5000, help="How many.")] = 20,
+    state_dir: StateDir = None,
+    profile: Profile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how cron runs really ended, beside what OpenClaw's task ledger says of them.
+
+    Judged by run logs, by markers, and by when gateways died; runs that tailflip saw in
+    flight are there even where OpenClaw kept nothing. Changes nothing.
+    """
+    scene = look(os.environ, state_dir=state_dir, profile=profile)
+    home, disk = Home.locate(os.environ), RealDisk()
+    history = History(home, disk, os.path.realpath(scene.installation.state_dir))
+    runs = Runs(home, disk, history.guard)
+    notes: list[str] = []
+    verdicts, _ = judge_installation(scene, notes, runs, find_deaths(history.read_lives()))
+    verdicts = verdicts[:limit]
+    seen = runs.read(limit)
+    if as_json:
+        theirs = [
+            {"task": each.task, "verdict": each.verdict, "words": each.proof.words}
+            for each in verdicts
+        ]
+        document = {"tasks": theirs, "runs": seen, "gateway": scene.gateway, "notes": notes}
+        print(to_json(document))
+        return
+    rows = [*_rows_of_tasks(verdicts), *_rows_of_runs(_leave_out_known(seen, verdicts))]
+    if rows:
+        head = ["job", "began", "openclaw says", "in truth", "took", "because"]
+        rows.sort(key=lambda row: row[1], reverse=True)
+        print(format_table(head, rows[:limit], indent="", left=len(head)))
+    else:
+        print("no run is on record")
+    print(f"gateway: {format_gateway(scene.gateway)}")
+    for note in dict.fromkeys(notes):
+        print(f"note: {escape(note)}", file=sys.stderr)
+
+
+def _rows_of_tasks(verdicts: Sequence[TaskVerdict]) -> list[list[str]]:
+    rows = []
+    for each in verdicts:
+        task, proof = each.task, each.proof
+        began = task.started_ms if task.started_ms is not None else task.created_ms
+        rows.append(
+            [
+                escape(task.label or task.source_id or "?"),
+                format_time(began or 0),
+                escape(task.status),
+                each.verdict,
+                "" if proof.runtime_ms is None else format_span(proof.runtime_ms),
+                escape(proof.words[0]),
+            ]
+        )
+    return rows
+
+
+def _leave_out_known(runs: Sequence[SeenRun], verdicts: Sequence[TaskVerdict]) -> list[SeenRun]:
+    """Leave out runs that OpenClaw's ledger has, too: begun together, or after their marker."""
+    known = [(each.task.source_id, each.task.started_ms or 0) for each in verdicts]
+    return [
+        run
+        for run in runs
+        if not any(
+            job == run.job_id and 0 <= began - run.began_ms <= _SAME_MS for job, began in known
+        )
+    ]
+
+
+def _rows_of_runs(runs: Sequence[SeenRun]) -> list[list[str]]:
+    """Show what we saw in flight and OpenClaw's ledger may not have: up to 2026.3.30 nothing."""
+    rows = []
+    for run in runs:
+        took = "" if run.ended_ms is None else format_span(max(0, run.ended_ms - run.began_ms))
+        word = run.words[-1] if run.words else f"seen in flight at {format_time(run.seen_ms)}"
+        verdict = run.verdict or "running"
+        name = escape(run.title or run.job_id)
+        rows.append([name, format_time(run.began_ms), "(seen)", verdict, took, escape(word)])
+    return rows

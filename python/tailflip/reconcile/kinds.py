@@ -1,0 +1,217 @@
+"""All kinds of reconciliation: what is wrong is told, and with leave mended.
+
+Always in the order of locks: cron store, task ledger, session stores; then what is only
+told. Each kind stands alone, and a failure of one keeps no other from being done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tailflip.compact.transaction import compact_store
+from tailflip.errors import Usage
+from tailflip.ledger.runs import Runs
+from tailflip.observe.jobs import read_job_states
+from tailflip.observe.runlog import read_run_logs
+from tailflip.observe.tasks import find_ledger, read_tasks
+from tailflip.reconcile.cronstore import apply_changes
+from tailflip.reconcile.markers import count_deaths, plan_hold, plan_markers
+from tailflip.reconcile.run import Step
+from tailflip.reconcile.tasks import Ledgers, follow_runs, judge_tasks, plan_corrections
+from tailflip.reconcile.taskstore import apply_corrections
+from tailflip.reconcile.zombies import judge_store, make_sweep_policy, make_zombie_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tailflip.flow import Store, SurveyNumbers
+    from tailflip.plan.policy import Policy
+    from tailflip.reconcile.markers import Change
+    from tailflip.reconcile.run import Result, Work
+    from tailflip.reconcile.tasks import TaskVerdict
+    from tailflip.reconcile.zombies import Judgement
+    from tailflip.scene import Scene
+
+
+def reconcile_all(work: Work, kinds: Sequence[str] = ()) -> Result:
+    """Do the kinds that are named, or all, in the order of locks.
+
+    Raises:
+        Usage: there is no such kind.
+    """
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise Usage(f"no such kind: {unknown[0]}", hint=f"kinds are: {', '.join(KINDS)}")
+    for kind, do in KINDS.items():
+        if not kinds or kind in kinds:
+            do(work)
+    work.result.notes = list(dict.fromkeys(work.result.notes))
+    return work.result
+
+
+def _clear_markers(work: Work) -> None:
+    """Clear what a dead gateway left on its jobs, and hold those that kill it every time."""
+    scene = work.scene
+    jobs, problem = read_job_states(scene.installation.cron_store)
+    if problem is not None:
+        work.result.notes.append(f"cron store cannot be read: {problem}")
+    marked = {job.job_id: job for job in jobs if job.running_at_ms is not None}
+    if not marked or scene.gateway.alive is not False:
+        return  # beside a living gateway a marker is its own business; `stuck` judges it
+    lines = read_run_logs(scene.installation.cron_store.parent / "runs", work.result.notes)
+    ends = [line for line in lines if line.job_id in marked]
+    changes = plan_markers(marked.values(), ends, scene.now_ms, work.terms.version)
+    runs = Runs(work.home, work.disk, work.history.guard)
+    interrupted = [change.run for change in changes if change.run is not None]
+    on_record = [*interrupted, *runs.read()]
+    holds = []
+    for job in marked.values():
+        count = count_deaths(job.job_id, on_record, work.lives)
+        if job.enabled and count >= work.terms.settings.hold_deaths:
+            reason = f"it was in flight at the last {count} deaths by memory in a row"
+            holds.append(
+                plan_hold(job, reason, scene.now_ms, may_disable=work.terms.settings.hold_jobs)
+            )
+    if work.terms.apply:
+        runs.put(interrupted)
+    _change_jobs(work, "markers", "markers of a dead gateway cleared", changes)
+    _change_jobs(work, "hold", "jobs held", holds)
+
+
+def _change_jobs(work: Work, kind: str, what: str, changes: Sequence[Change]) -> None:
+    if not changes:
+        return
+    step = Step(
+        kind=kind,
+        subject=str(work.scene.installation.cron_store),
+        counts={what: len(changes)},
+        words=tuple(f"{change.title}: {'; '.join(change.words)}" for change in changes),
+    )
+    with work.result.keeping_error():
+        if work.terms.apply:
+            action_id = apply_changes(
+                changes, kind=kind, hands=work.hands, now_ms=work.next_moment()
+            )
+            undo = f"tailflip restore {action_id} --apply" if action_id else None
+            step = replace(step, action_id=action_id, undo=undo)
+        work.result.steps.append(step)
+
+
+def _repair_tasks(work: Work) -> None:
+    """Put on record what is in flight and what ended, and correct the gateway's own ledger."""
+    scene, notes = work.scene, work.result.notes
+    runs = Runs(work.home, work.disk, work.history.guard)
+    verdicts, ledgers = judge_installation(scene, notes, runs, work.deaths)
+    if work.terms.apply:
+        runs.put(follow_runs(runs.read_open(), ledgers))
+    corrections = plan_corrections(verdicts)
+    if not corrections:
+        return
+    is_allowed = scene.gateway.alive is False and work.terms.write_tasks
+    words = tuple(f"{each.task_id}: {'; '.join(each.words)}" for each in corrections)
+    step = Step(
+        kind="tasks",
+        subject=str(find_ledger(scene.installation.state_dir)),
+        counts={"tasks told their true end": len(corrections)} if is_allowed else {},
+        words=words,
+    )
+    if not is_allowed:
+        notes.append(
+            f"the task ledger is wrong about {len(corrections)} tasks; it is corrected only "
+            "while the gateway is stopped, `tailflip tasks` shows the truth"
+        )
+    with work.result.keeping_error():
+        if work.terms.apply and is_allowed:
+            action_id, _ = apply_corrections(
+                corrections, hands=work.hands, now_ms=work.next_moment()
+            )
+            undo = f"tailflip restore {action_id} --apply" if action_id else None
+            step = replace(step, action_id=action_id, undo=undo)
+        work.result.steps.append(step)
+
+
+def judge_installation(
+    scene: Scene, notes: list[str], runs: Runs, deaths: Sequence[tuple[int, int]]
+) -> tuple[tuple[TaskVerdict, ...], Ledgers]:
+    """Judge every task in the gateway's ledger; also what it was judged by."""
+    installation = scene.installation
+    tasks = read_tasks(installation.state_dir, notes, gateway_is_gone=scene.gateway.alive is False)
+    jobs, problem = read_job_states(installation.cron_store)
+    if problem is not None:
+        notes.append(f"cron store cannot be read: {problem}")
+    wanted = {task.source_id for task in tasks or ()} | {run.job_id for run in runs.read_open()}
+    lines = read_run_logs(installation.cron_store.parent / "runs", notes)
+    ledgers = Ledgers(
+        now_ms=scene.now_ms,
+        gateway=scene.gateway,
+        lines=[line for line in lines if line.job_id in wanted],
+        jobs={job.job_id: job for job in jobs},
+        deaths=deaths,
+    )
+    return judge_tasks(tasks or (), ledgers), ledgers
+
+
+def _end_zombies(work: Work) -> None:
+    _change_stores(work, "zombies", make_zombie_policy(work.terms.max_lifetime_ms))
+
+
+def _sweep(work: Work) -> None:
+    if work.terms.retention_ms is not None:
+        _change_stores(work, "retention", make_sweep_policy(work.terms.retention_ms))
+
+
+def _change_stores(work: Work, kind: str, policy: Policy) -> None:
+    for store in work.scene.stores:
+        with work.result.keeping_error():
+            work.result.steps.append(_change_store(work, kind, policy, store))
+
+
+def _change_store(work: Work, kind: str, policy: Policy, store: Store) -> Step:
+    scene = work.scene
+    judged = judge_store(scene.installation, store, scene.gateway, scene.now_ms, work.deaths)
+    work.result.notes += judged.evidence.notes
+    surveyed = scene.survey(store, policy, judged.evidence, work.on_progress)
+    step = _describe(kind, store, judged, surveyed.numbers)
+    if not work.terms.apply or not step.counts:
+        return step
+    report = compact_store(
+        store,
+        policy,
+        judged.evidence,
+        home=work.home,
+        disk=work.disk,
+        now_ms=work.next_moment(),
+        on_progress=work.on_progress,
+        expected=surveyed,
+    )
+    done = {tally.name: tally.entries for tally in report.rules if tally.entries}
+    return replace(
+        step,
+        counts=done,
+        tallies=report.rules,
+        report=report,
+        action_id=report.action_id or None,
+        undo=report.undo,
+    )
+
+
+def _describe(kind: str, store: Store, judged: Judgement, numbers: SurveyNumbers) -> Step:
+    words = tuple(f"{v.key}: {v.proof.fate}: {'; '.join(v.proof.words)}" for v in judged.told)
+    is_zombies = kind == "zombies"
+    return Step(
+        kind=kind,
+        subject=str(store.path),
+        counts={tally.name: tally.entries for tally in numbers.rules if tally.entries},
+        words=words if is_zombies else (),
+        tallies=tuple(tally for tally in numbers.rules if tally.entries),
+        running=dict(judged.running) if is_zombies else {},
+    )
+
+
+KINDS: dict[str, Callable[[Work], None]] = {
+    "markers": _clear_markers,
+    "tasks": _repair_tasks,
+    "zombies": _end_zombies,
+    "retention": _sweep,
+}
