@@ -5,6 +5,9 @@
 It owns the gateway's lock (pid, start time), answers on its port, and then does what it is
 told: run until stopped, die in some way, hang, leak, flood, fork. It reads sizes of the
 stores as the real one does at start, so that `--oom-above` dies like V8 until they shrink.
+A start beside a living gateway is refused, and put down in the file `doubles` of the state
+directory. Installed as a package, it takes `gateway run` in front of its options, and
+`gateway restart-handoff consume` like a release from 2026.8.1 on.
 """
 
 from __future__ import annotations
@@ -40,22 +43,49 @@ def lock_path() -> Path:
     return Path(tempfile.gettempdir()) / f"openclaw-{os.getuid()}" / f"gateway.{digest}.lock"
 
 
-def start_ticks() -> int:
-    return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+def ticks_of(pid: int) -> int | None:
+    """When a living process started; a zombie is dead."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
 
 
-def take_lock() -> Path:
+def find_owner(path: Path) -> int | None:
+    """Who holds the lock and lives."""
+    try:
+        payload = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    alive = ticks_of(payload["pid"]) == payload["startTime"]
+    return payload["pid"] if alive and payload["pid"] != os.getpid() else None
+
+
+def take_lock(patience_s: float) -> Path | None:
+    """Take the lock; None if somebody else holds it."""
     path = lock_path()
     path.parent.mkdir(exist_ok=True)
+    until = time.monotonic() + patience_s
+    while (owner := find_owner(path)) is not None:
+        if time.monotonic() > until:
+            with (state_dir() / "doubles").open("a") as file:
+                file.write(f"{os.getpid()} beside {owner}\n")
+            print(f"Gateway failed to start: gateway already running (pid {owner})",
+                  file=sys.stderr)  # fmt: skip
+            return None
+        time.sleep(0.02)
     path.unlink(missing_ok=True)
     config = os.environ.get("OPENCLAW_CONFIG_PATH", str(state_dir() / "openclaw.json"))
     payload = {
         "pid": os.getpid(),
         "createdAt": datetime.now(UTC).isoformat(),
         "configPath": config,
-        "startTime": start_ticks(),
+        "startTime": ticks_of(os.getpid()),
     }
-    path.write_text(json.dumps(payload))
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(payload))
+    fresh.rename(path)
     return path
 
 
@@ -104,6 +134,7 @@ def become_wrapper(argv: list[str]) -> int:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
+    parser.add_argument("words", nargs="*", help="gateway run")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--wrapper", action="store_true", help="stand in front of itself")
     parser.add_argument("--silent-start-s", type=float, default=0, help="before it listens")
@@ -118,12 +149,56 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--term-takes-s", type=float, default=0)
     parser.add_argument("--leak-mb-s", type=float, default=0)
     parser.add_argument("--children", type=int, default=0, help="processes that outlive it")
+    parser.add_argument("--stubborn", action="store_true", help="a child that ignores SIGTERM")
     parser.add_argument("--orphans", type=int, default=0, help="double-forked, soon dead")
     parser.add_argument("--flood", type=int, default=0, metavar="BYTES", help="on stderr")
     parser.add_argument("--close-stdio", action="store_true")
+    parser.add_argument("--ticks", action="store_true", help="monotonic ns on stderr, for ever")
     parser.add_argument("--respawn", action="store_true", help="start a successor, exit 0")
+    parser.add_argument("--hand-off", action="store_true", help="ask for a successor, exit 0")
     parser.add_argument("--echo-stdin", action="store_true")
+    parser.add_argument("--signals-file", type=Path, help="names each signal that it got")
+    parser.add_argument("--tell", type=Path, metavar="FILE", help="what it was started with")
     return parser.parse_args()
+
+
+def consume_handoff() -> int:
+    """Answer as `gateway restart-handoff consume --expected-pid N --json` does."""
+    left = state_dir() / "hand-off"
+    accepted = left.exists() and left.read_text() == sys.argv[sys.argv.index("--expected-pid") + 1]
+    left.unlink(missing_ok=True)
+    answer = {
+        "protocol": "openclaw.gateway.restart-handoff",
+        "protocolVersion": 1,
+        "status": "accepted" if accepted else "none",
+    }
+    print(json.dumps(answer))
+    return 0
+
+
+def tell(path: Path) -> None:
+    """Write down what this process was given."""
+    ignored = int(
+        next(
+            line.split()[1]
+            for line in Path("/proc/self/status").read_text().splitlines()
+            if line.startswith("SigIgn:")
+        ),
+        16,
+    )
+    told = {
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "group": os.getpgrp(),
+        "argv": sys.argv,
+        "env": dict(os.environ),
+        "ignored": [n for n in range(1, 32) if ignored >> (n - 1) & 1],
+        "files": [str(Path(f"/proc/self/fd/{fd}").readlink()) for fd in (0, 1, 2)],
+        "descriptors": sorted(int(e.name) for e in Path("/proc/self/fd").iterdir()),
+    }
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(told))
+    fresh.rename(path)
 
 
 def count_life(path: Path | None) -> int:
@@ -135,16 +210,27 @@ def count_life(path: Path | None) -> int:
 
 
 def catch_signals(args: argparse.Namespace, stop: threading.Event) -> None:
-    term = signal.SIG_IGN if args.ignore_term else lambda *_: stop.set()
-    signal.signal(signal.SIGTERM, term)
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
-    for number in (signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, lambda n, _f: os.write(1, f"restarted by {n}\n".encode()))
+    def catch(number: int, _frame: object) -> None:
+        if args.signals_file is not None:
+            with args.signals_file.open("a") as file:
+                file.write(f"{signal.Signals(number).name}\n")
+        if number == signal.SIGINT or (number == signal.SIGTERM and not args.ignore_term):
+            stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, catch)
 
 
 def make_processes(args: argparse.Namespace) -> None:
     for _ in range(args.children):
-        subprocess.Popen(["sleep", "300"])
+        subprocess.Popen(["/bin/sleep", "300"])
+    if args.stubborn:
+        code = (
+            "import signal, time; signal.signal(15, signal.SIG_IGN); "
+            "print(flush=True); time.sleep(300)"
+        )
+        child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+        child.stdout.readline()
     for _ in range(args.orphans):
         child = os.fork()
         if child == 0:
@@ -156,15 +242,32 @@ def make_processes(args: argparse.Namespace) -> None:
 
 def use_stdio(args: argparse.Namespace) -> None:
     if args.echo_stdin:
-        for line in sys.stdin:
-            sys.stdout.write(line)
-            sys.stdout.flush()
+        threading.Thread(target=echo, daemon=True).start()
     chunk = b"x" * 65_535 + b"\n"
     for _ in range(args.flood // len(chunk)):
         os.write(2, chunk)
     if args.close_stdio:
+        nowhere = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
-            os.close(fd)
+            os.dup2(nowhere, fd)
+    if args.ticks:
+        threading.Thread(target=tick, daemon=True).start()
+
+
+def echo() -> None:
+    while chunk := os.read(0, 65_536):
+        os.write(1, chunk)
+    os.write(1, b"end of input\n")
+
+
+def tick() -> None:
+    """Write lines for ever; like node, die if nobody will ever read them."""
+    try:
+        while True:
+            os.write(2, b"tick %d\n" % time.monotonic_ns())
+            time.sleep(0.01)
+    except BrokenPipeError:
+        os._exit(1)
 
 
 def live(args: argparse.Namespace, life: int, stop: threading.Event) -> None:
@@ -184,33 +287,62 @@ def live(args: argparse.Namespace, life: int, stop: threading.Event) -> None:
     time.sleep(args.term_takes_s)
 
 
+def close(server: ThreadingHTTPServer) -> None:
+    server.shutdown()
+    server.server_close()
+
+
 def main() -> int:
+    if sys.argv[1:4] == ["gateway", "restart-handoff", "consume"]:
+        return consume_handoff()
     args = parse_arguments()
     if args.wrapper:
         return become_wrapper([a for a in sys.argv[1:] if a != "--wrapper"])
+    return serve(args)
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Live one life, as the gateway itself."""
+    stop = threading.Event()
+    catch_signals(args, stop)
     life = count_life(args.deaths_file)
-    time.sleep(args.silent_start_s)
+    if args.tell:
+        tell(args.tell)
+    if stop.wait(args.silent_start_s):
+        return 0
     if args.oom_above is not None and stores_bytes() > args.oom_above:
         die("v8")
-    lock = take_lock()
+    lock = take_lock(patience_s=1.0)
+    if lock is None:
+        return 1
     try:
         server = ThreadingHTTPServer(("127.0.0.1", args.port), Answers)
     except OSError:
-        print(f"port {args.port} is in use", file=sys.stderr)
+        url = f"ws://127.0.0.1:{args.port}"
+        print(f"Gateway failed to start: another gateway instance is already listening on {url}",
+              file=sys.stderr)  # fmt: skip
         return 1
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    stop = threading.Event()
-    catch_signals(args, stop)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    if life == 1 and (args.hand_off or args.respawn):
+        return make_successor(args, server, lock)
     make_processes(args)
     use_stdio(args)
-    if args.respawn and life == 1:
-        server.server_close()
-        subprocess.Popen([sys.executable, __file__, *sys.argv[1:]], start_new_session=True)
-        return 0
     live(args, life, stop)
     lock.unlink(missing_ok=True)
-    server.server_close()
+    close(server)
+    return 0
+
+
+def make_successor(args: argparse.Namespace, server: ThreadingHTTPServer, lock: Path) -> int:
+    """End well, and ask for a successor or start it."""
+    time.sleep(args.after_s)
+    close(server)
+    if args.hand_off:
+        (state_dir() / "hand-off").write_text(str(os.getpid()))
+        lock.unlink()
+    else:
+        subprocess.Popen([sys.executable, __file__, *sys.argv[1:]], start_new_session=True)
     return 0
 
 

@@ -7,6 +7,7 @@ plain pipe, so that a supervisor that takes a living gateway over can read on.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import select
 import threading
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 TAIL_BYTES = 256 << 10
 _READ_BYTES = 64 << 10
 _DRAIN_S = 2.0
+_BUFFER_BYTES = 1 << 20  # what a gateway without a supervisor can write before it must wait
 
 
 class Tail:
@@ -54,15 +56,24 @@ class Pump:
         self.tail = Tail()
         self._out_fd: int | None = out_fd
         self._drained = threading.Event()
-        self._wake_in, self._wake_out = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._wake_out: int | None
+        self._wake_in, self._wake_out = os.pipe()
+        os.set_blocking(self._wake_out, False)
         with suppress(FileExistsError):
             os.mkfifo(fifo, 0o600)
         self._fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         self._thread = threading.Thread(target=self._carry, name="stderr", daemon=True)
 
     def open_writer(self) -> int:
-        """Open the end that the gateway writes to; the caller closes it."""
-        return os.open(self.fifo, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        """Open the end that the gateway writes to; the caller closes it.
+
+        It can read too. Without a reader a write fails, and node dies of that: so it is one
+        itself, while we are dead and the next supervisor has not taken it over yet.
+        """
+        fd = os.open(self.fifo, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with suppress(OSError, AttributeError):  # Linux; else it is as large as it is
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _BUFFER_BYTES)
+        return fd
 
     def start(self) -> None:
         """Begin to carry; call it when the gateway has its end, for without writers it ends."""
@@ -73,10 +84,13 @@ class Pump:
 
         Its children may live on and hold the FIFO open: what they write later is not waited for.
         """
-        if self._thread.is_alive():
+        if self._wake_out is not None:
             with suppress(BlockingIOError):
                 os.write(self._wake_out, b"x")
-            self._drained.wait(_DRAIN_S)
+            if self._drained.wait(_DRAIN_S):
+                os.close(self._wake_out)
+                os.close(self._wake_in)
+                self._wake_out = None
         with suppress(OSError):
             self.fifo.unlink()
         return self.tail.read()
@@ -95,9 +109,9 @@ class Pump:
                 if not self._read_once() and (finishing or self._fd in ready):
                     return
         finally:
+            # Whoever waits for it closes the other two: here they may be in use.
+            os.close(self._fd)
             self._drained.set()
-            for fd in (self._fd, self._wake_in, self._wake_out):
-                os.close(fd)
 
     def _read_once(self) -> bool:
         """Carry one chunk; False at the end of the stream, or when there is nothing now."""

@@ -1,0 +1,16 @@
+"""A place for processes that are guarded; whatever is left in it is killed at the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from guarded_fake import Place
+
+
+@pytest.fixture
+def place(tmp_path):
+    made = Place(tmp_path)
+    try:
+        yield made
+    finally:
+        made.end()
