@@ -7,7 +7,9 @@ are made safe for a terminal; no session's content ever is one.
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from contextlib import suppress
 
 from tailflip.render import escape
 
@@ -27,8 +29,14 @@ class _Stream(logging.StreamHandler):  # type: ignore[type-arg]
         super().__init__(sys.stderr)
         self.setFormatter(logging.Formatter("tailflip: %(levelname)s: %(message)s"))
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802
         """Say nothing: there is nobody to say it to."""
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            # What is buffered would be tried again at the very end, and spoil the exit code.
+            with suppress(OSError, ValueError):
+                sink = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(sink, sys.stderr.fileno())
+                os.close(sink)
 
 
 def start(level: str) -> None:
