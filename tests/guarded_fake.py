@@ -109,6 +109,17 @@ class Guarded:
         life: Life = wait_until(find, f"answer of life {number}", deadline_s, self.said)
         return life
 
+    def wait_watching(self) -> None:
+        """Wait until the kernel tells it of changed files."""
+
+        def is_watching() -> bool:
+            with suppress(OSError):
+                infos = Path(f"/proc/{self.pid}/fdinfo").iterdir()
+                return any("inotify wd" in info.read_text() for info in infos)
+            return False
+
+        wait_until(is_watching, "watch", story=self.said)
+
     def send(self, number: int) -> None:
         self.process.send_signal(number)
 

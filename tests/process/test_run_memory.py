@@ -1,0 +1,190 @@
+"""The seed of it all: a gateway that dies of its session store comes back by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from guarded_fake import wait_until
+from support import NOW_MS, make_entry
+from tailflip import clock
+from tailflip.flow import BreakerState, Cause, Waiting
+
+STORE = 3_000_000
+FITS = 1_000_000  # what the gateway can load
+# By the forecast for an unknown release: 200 MB, and 22 bytes for each of the store's.
+TIGHT = ("--heap-limit", "260mb")
+NO_ADMISSION = {"heal.admission": "false"}
+
+
+def test_a_death_of_memory_is_cured_and_can_be_undone(place):
+    before = place.fill(STORE)
+    guarded = place.run("--oom-above", str(FITS), settings=NO_ADMISSION)
+    guarded.wait_ready(2)
+    living, dead = place.lives()
+    assert dead.death.cause is Cause.V8_HEAP
+    assert dead.cured
+    assert living.ended_ms is None
+    assert "store compact done" in guarded.said()
+    assert place.store.stat().st_size < FITS
+    kept = json.loads(place.store.read_bytes())
+    assert set(kept) < set(json.loads(before))
+    assert guarded.stop() == 0
+
+    action = next(iter((place.home.archives).iterdir())).name
+    restored = place.start("restore", action, "--apply")
+    assert restored.wait() == 0, restored.said()
+    assert json.loads(place.store.read_bytes()) == json.loads(before)
+
+
+def test_behind_the_wrapper_it_is_cured_as_well(place):
+    place.fill(STORE)
+    guarded = place.run("--wrapper", "--oom-above", str(FITS), settings=NO_ADMISSION)
+    guarded.wait_ready(2)
+    dead = place.lives()[1]
+    assert (dead.death.cause, dead.exit_code, dead.cured) == (Cause.V8_HEAP, 1, True)
+    assert guarded.stop() == 0
+
+
+def test_with_admission_it_never_dies(place):
+    place.fill(STORE)
+    guarded = place.run("--oom-above", str(FITS), flags=TIGHT)
+    guarded.wait_ready()
+    assert len(place.pids()) == 1
+    assert place.store.stat().st_size < FITS
+    assert guarded.stop() == 0
+    assert [death.cause for death in place.deaths()] == [Cause.ASKED_STOP]
+
+
+def test_a_healthy_store_is_not_touched(place):
+    before = place.fill(STORE)
+    guarded = place.run(flags=("--heap-limit", "2gb"))
+    guarded.wait_ready()
+    assert guarded.stop() == 0
+    assert place.store.read_bytes() == before
+    assert not list(place.home.archives.iterdir())
+
+
+def test_without_healing_stores_are_not_touched_and_the_loop_is_found(place):
+    before = place.fill(STORE)
+    settings = {"heal.enabled": "false", **NO_ADMISSION}
+    guarded = place.run("--oom-above", str(FITS), settings=settings)
+    guarded.hear("waiting=cure")
+    assert [death.cause for death in place.deaths()] == [Cause.V8_HEAP] * 3
+    assert place.store.read_bytes() == before
+    # Somebody makes room: it starts, and nobody has to tell us.
+    place.put(b"{}")
+    guarded.wait_ready(4)
+    assert guarded.stop() == 0
+
+
+def test_a_store_that_nothing_is_left_of_is_not_started_upon(place):
+    """The gateway would take it for empty, and write over what somebody could have saved."""
+    place.put(b"\x7fELF\x02\x01\x01 garbage")
+    guarded = place.run()
+    guarded.hear("waiting=cure")
+    assert "not started" in guarded.said()
+    assert str(place.store) in guarded.said()
+    [finding] = place.history.read_findings()
+    assert finding.finding.code == "start-refused"
+    assert place.history.read_decision().waiting is Waiting.CURE
+    guarded.wait_watching()
+    began = time.monotonic()
+    place.put(b"{}")
+    life = guarded.wait_ready()
+    assert time.monotonic() - began < 4  # the kernel tells, we need not look every 5 s
+    assert len(place.pids()) == 1
+    assert life.death is None
+    assert place.history.read_findings() == ()
+    assert guarded.stop() == 0
+
+
+def test_what_must_stay_and_is_too_much_is_told_and_not_started_upon(place):
+    now_ms = clock.now_ms()
+    entry = make_entry("s", NOW_MS - now_ms, note="x" * 6_000_000)  # touched just now
+    before = json.dumps({"agent:main:main": entry}, indent=2).encode()
+    place.put(before)
+    guarded = place.run(flags=TIGHT)
+    guarded.hear("waiting=cure")
+    assert place.pids() == []
+    assert "of heap" in guarded.said()
+    assert "NODE_OPTIONS" in guarded.said()
+    assert place.store.read_bytes() == before
+    place.put(b"{}")
+    guarded.wait_ready()
+    assert guarded.stop() == 0
+
+
+@pytest.mark.parametrize("number", [15, 2])
+def test_a_stop_ends_a_wait_at_once(place, number):
+    place.put(b"garbage")
+    guarded = place.run()
+    guarded.hear("waiting=cure")
+    guarded.send(number)
+    assert guarded.wait(3) == 0
+    assert place.pids() == []
+
+
+def test_a_loop_is_told_the_breaker_opens_and_a_trial_is_made(place):
+    settings = {"restart.trial_first_s": 1, "restart.trial_cap_s": 1, **NO_ADMISSION}
+    guarded = place.run("--die", "2", settings=settings)
+    guarded.hear("crash loop")
+    guarded.hear("no longer waiting")
+    wait_until(lambda: len(place.deaths()) == 4, "death of the trial", story=guarded.said)
+    assert len({death.signature for death in place.deaths()}) == 1
+    wait_until(lambda: place.history.read_breaker().state is BreakerState.OPEN, "open breaker")
+    breaker = place.history.read_breaker()
+    assert (breaker.row, breaker.trials) == (4, 1)
+    [incident] = place.history.read_incidents()
+    assert incident.closed_ms is None
+    assert place.history.count_deaths() == {incident.id: 4}
+    assert [f.finding.code for f in place.history.read_findings()] == ["crash-loop"]
+    # One alert for the loop, not one for every death.
+    assert sum("error: decision" in line for line in guarded.said().splitlines()) == 1
+    assert guarded.stop() == 0
+
+
+def test_a_good_life_ends_the_row_and_the_incident(place):
+    settings = {"restart.good_life_s": 1}
+    guarded = place.run("--die", "2", "--deaths", "3", settings=settings)
+    guarded.hear("crash loop")
+    guarded.send(10)
+    guarded.wait_ready(4)
+    guarded.hear("incident is over")
+    assert place.history.read_breaker().row == 0
+    [incident] = place.history.read_incidents()
+    assert incident.closed_ms is not None
+    wait_until(lambda: place.history.read_findings() == (), "end of the finding")
+    assert guarded.stop() == 0
+
+
+def test_a_person_may_ask_for_a_start_while_the_breaker_is_open(place):
+    guarded = place.run("--die", "2", "--deaths", "3", settings={"restart.loop_deaths": 3})
+    guarded.hear("crash loop")
+    wait_until(lambda: place.history.read_breaker().state is BreakerState.OPEN, "open breaker")
+    guarded.send(10)
+    guarded.hear("asked to try now")
+    guarded.wait_ready(4)
+    assert place.history.read_breaker().state is BreakerState.HALF_OPEN
+    assert guarded.stop() == 0
+
+
+def test_status_tells_the_story(place):
+    place.fill(STORE)
+    guarded = place.run("--oom-above", str(FITS), settings=NO_ADMISSION)
+    guarded.wait_ready(2)
+    found = subprocess.run(
+        [sys.executable, "-m", "tailflip", "status"],
+        env={**os.environ, **place.env},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert "tailflip restore" in found.stdout
+    assert "out of memory" in found.stdout or "heap" in found.stdout
+    assert guarded.stop() == 0
