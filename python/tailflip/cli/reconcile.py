@@ -69,8 +69,9 @@ def reconcile(
     several deaths by memory in a row is held; only while the gateway is stopped. tasks: what
     OpenClaw's task ledger calls lost or running gets its true end; the same. zombies:
     entries that say "running" get the end that the run log or their owner's death
-    proves. retention: finished runs past cron.sessionRetention go. Live runs, base entries
-    and chats stay. Each change is an action that `tailflip restore` undoes.
+    proves. retention: finished runs past cron.sessionRetention go. storms, stuck, growth:
+    jobs that run too often, that never start again beside a living gateway, and stores
+    that will be too big, are told. Live runs and chats stay as they are. Each change is an action that `tailflip restore` undoes.
     """
     home, disk = Home.locate(os.environ), RealDisk()
     if apply:

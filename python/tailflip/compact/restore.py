@@ -127,8 +127,8 @@ def _choose(
     narrow = Selection(keys=tuple(keys), jobs=tuple(jobs))
     if action_id is not None:
         action = archive.find_action(home, disk, action_id)
-        if action.kind == "restore":
-            raise Usage(f"a restore archives nothing: {action_id}", hint="compact again instead")
+        if action.kind in ("restore", "release"):
+            raise Usage(f"a {action.kind} archives nothing: {action_id}", hint="do it again instead")
         selection = narrow if keys or jobs else Selection(all=True)
         return _Wanted(action.store_path, (action,), selection)
     if not (keys or jobs or everything):

@@ -126,7 +126,7 @@ def begin(
     stem = f"{source.real.name}.{uuid.uuid4()}"
     names = [source.real.with_name(f"{stem}{'-' * n}.tmp") for n in range(temps)]
     action = Action(
-        id=_make_id(now_ms),
+        id=make_id(now_ms),
         kind=kind,
         store=str(source.store),
         state=State.INTENDED,
@@ -306,7 +306,7 @@ def _explain(error: Exception, store: Path, outcome: State | None) -> TailflipEr
     return type(known)(f"{known.message}; {ends.get(outcome, ends[None])}", hint=known.hint)
 
 
-def _make_id(now_ms: int) -> str:
+def make_id(now_ms: int) -> str:
     """Make an action id that sorts by time and can be typed."""
     moment = datetime.fromtimestamp(now_ms // 1000, UTC)
     return f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"

@@ -11,22 +11,29 @@ from typing import TYPE_CHECKING
 
 from tailflip.compact.transaction import compact_store
 from tailflip.errors import Usage
+from tailflip.flow import STRING_LIMIT_CHARS, Evidence
 from tailflip.ledger.runs import Runs
 from tailflip.observe.jobs import read_job_states
 from tailflip.observe.runlog import read_run_logs
 from tailflip.observe.tasks import find_ledger, read_tasks
+from tailflip.plan.forecast import WIDE_FACTOR, factor_for
+from tailflip.plan.policy import HOUR_MS, Policy
+from tailflip.reconcile import growth, storms, stuck
 from tailflip.reconcile.cronstore import apply_changes
 from tailflip.reconcile.markers import count_deaths, plan_hold, plan_markers
+from tailflip.reconcile.release import release_jobs
 from tailflip.reconcile.run import Step
+from tailflip.reconcile.storms import find_storms
+from tailflip.reconcile.stuck import find_stuck
 from tailflip.reconcile.tasks import Ledgers, follow_runs, judge_tasks, plan_corrections
 from tailflip.reconcile.taskstore import apply_corrections
 from tailflip.reconcile.zombies import judge_store, make_sweep_policy, make_zombie_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tailflip.flow import Store, SurveyNumbers
-    from tailflip.plan.policy import Policy
+    from tailflip.observe.runlog import RunLine
     from tailflip.reconcile.markers import Change
     from tailflip.reconcile.run import Result, Work
     from tailflip.reconcile.tasks import TaskVerdict
@@ -46,6 +53,10 @@ def reconcile_all(work: Work, kinds: Sequence[str] = ()) -> Result:
     for kind, do in KINDS.items():
         if not kinds or kind in kinds:
             do(work)
+    if work.terms.apply:
+        codes = {code for kind, code in CODES if not kinds or kind in kinds}
+        with work.result.keeping_error():
+            work.history.note_findings(work.result.findings, work.scene.now_ms, codes)
     work.result.notes = list(dict.fromkeys(work.result.notes))
     return work.result
 
@@ -59,8 +70,7 @@ def _clear_markers(work: Work) -> None:
     marked = {job.job_id: job for job in jobs if job.running_at_ms is not None}
     if not marked or scene.gateway.alive is not False:
         return  # beside a living gateway a marker is its own business; `stuck` judges it
-    lines = read_run_logs(scene.installation.cron_store.parent / "runs", work.result.notes)
-    ends = [line for line in lines if line.job_id in marked]
+    ends = [line for line in _read_lines(work) if line.job_id in marked]
     changes = plan_markers(marked.values(), ends, scene.now_ms, work.terms.version)
     runs = Runs(work.home, work.disk, work.history.guard)
     interrupted = [change.run for change in changes if change.run is not None]
@@ -170,6 +180,7 @@ def _change_stores(work: Work, kind: str, policy: Policy) -> None:
 def _change_store(work: Work, kind: str, policy: Policy, store: Store) -> Step:
     scene = work.scene
     judged = judge_store(scene.installation, store, scene.gateway, scene.now_ms, work.deaths)
+    work.judged[store] = judged
     work.result.notes += judged.evidence.notes
     surveyed = scene.survey(store, policy, judged.evidence, work.on_progress)
     step = _describe(kind, store, judged, surveyed.numbers)
@@ -209,9 +220,132 @@ def _describe(kind: str, store: Store, judged: Judgement, numbers: SurveyNumbers
     )
 
 
+def _look_for_storms(work: Work) -> None:
+    """Tell of jobs that run again and again; hold those that still do, with consent."""
+    scene = work.scene
+    jobs = {job.job_id: job for job in read_job_states(scene.installation.cron_store)[0]}
+    by_log: dict[str, list[int]] = {}
+    for line in _read_lines(work):
+        by_log.setdefault(line.job_id, []).append(line.started_ms)
+    by_store: dict[str, list[int]] = {}
+    for judged in _judge_all(work):
+        for job_id, times in judged.starts.items():
+            by_store.setdefault(job_id, []).extend(times)
+    # Both tell of the same runs, and a run must not count twice: take who knows of more.
+    starts = {
+        job_id: max(by_log.get(job_id, []), by_store.get(job_id, []), key=len)
+        for job_id in by_log.keys() | by_store.keys()
+    }
+    found = find_storms(starts, jobs, scene.now_ms)
+    work.result.findings += [finding for _, finding in found.values()]
+    may_hold = work.terms.settings.hold_jobs and scene.gateway.alive is False
+    holds = [
+        plan_hold(jobs[job_id], f"retry storm: {finding.message}", scene.now_ms, may_disable=True)
+        for job_id, (storm, finding) in found.items()
+        if may_hold
+        and job_id in jobs
+        and jobs[job_id].enabled
+        and scene.now_ms - storm.last_ms < HOUR_MS
+    ]
+    _change_jobs(work, "hold", "jobs held", holds)
+
+
+def _look_for_stuck(work: Work) -> None:
+    """Tell of jobs that will not run by themselves, and release them where that is allowed."""
+    scene = work.scene
+    if scene.gateway.alive is not True:
+        return
+    jobs, _ = read_job_states(scene.installation.cron_store)
+    at_work = {job for judged in _judge_all(work) for job in judged.at_work}
+    found = find_stuck(jobs, list(_read_lines(work)), scene.gateway, scene.now_ms, at_work)
+    work.result.findings += [each.finding for each in found]
+    stuck = [each for each in found if each.may_release]
+    if not (stuck and work.terms.settings.release_stuck_jobs):
+        return
+    step = Step(
+        kind="release",
+        subject=str(scene.installation.cron_store),
+        counts={"stuck jobs released through openclaw": len(stuck)},
+        words=tuple(each.finding.message for each in stuck),
+    )
+    with work.result.keeping_error():
+        if work.terms.apply:
+            release_jobs([each.job for each in stuck], work.hands, work.lives, work.next_moment())
+        work.result.steps.append(step)
+
+
+def _look_at_growth(work: Work) -> None:
+    """Measure each store, and tell of the day on which its size will hurt."""
+    scene, history = work.scene, work.history
+    names = {job.job_id: job.title for job in read_job_states(scene.installation.cron_store)[0]}
+    for store in scene.stores:
+        with work.result.keeping_error():
+            surveyed = scene.survey(
+                store, _TOUCH_NOTHING, Evidence(scene.gateway), work.on_progress
+            )
+            fact = f"growth {store.path}"
+            point = growth.measure(surveyed.numbers, scene.now_ms)
+            points = growth.add_point(growth.from_fact(history.get_fact(fact)), point)
+            if work.terms.apply:
+                work.home.create(work.disk)
+                history.put_fact(fact, growth.to_fact(points))
+            found = growth.find_growth(points)
+            if found is not None:
+                finding = growth.judge_growth(
+                    str(store.path),
+                    found,
+                    point.bytes,
+                    hurts_at_bytes=_find_size_that_hurts(work, point.bytes, surveyed.numbers.wide),
+                    now_ms=scene.now_ms,
+                    names=names,
+                )
+                work.result.findings += [finding] if finding is not None else []
+
+
+def _find_size_that_hurts(work: Work, own_bytes: int, wide: bool) -> int:
+    """Say up to which size one store may grow, the others staying as they are."""
+    limit_bytes = work.terms.heap_limit_bytes or work.scene.find_heap_limit(None)[0]
+    if limit_bytes is None:
+        return STRING_LIMIT_CHARS
+    factor, base_bytes = factor_for(work.terms.version, legacy_import=False)
+    stores = (store.path for store in work.scene.installation.stores)
+    others = sum(path.stat().st_size for path in stores if path.is_file()) - own_bytes
+    fits = (limit_bytes - base_bytes) / (factor * WIDE_FACTOR if wide else factor) - others
+    return min(STRING_LIMIT_CHARS, max(0, int(fits)))
+
+
+def _judge_all(work: Work) -> list[Judgement]:
+    scene = work.scene
+    for store in scene.stores:
+        if store not in work.judged:
+            with work.result.keeping_error():
+                work.judged[store] = judge_store(
+                    scene.installation, store, scene.gateway, scene.now_ms, work.deaths
+                )
+    return list(work.judged.values())
+
+
+def _read_lines(work: Work) -> Iterator[RunLine]:
+    folder = work.scene.installation.cron_store.parent / "runs"
+    return read_run_logs(folder, work.result.notes)
+
+
 KINDS: dict[str, Callable[[Work], None]] = {
     "markers": _clear_markers,
     "tasks": _repair_tasks,
     "zombies": _end_zombies,
     "retention": _sweep,
+    "storms": _look_for_storms,
+    "stuck": _look_for_stuck,
+    "growth": _look_at_growth,
 }
+# What each kind finds, so that findings which are gone end.
+CODES = (
+    ("storms", storms.CODE),
+    ("stuck", stuck.STUCK),
+    ("stuck", stuck.OVERDUE),
+    ("growth", growth.CODE),
+)
+_TOUCH_NOTHING = Policy(
+    slim=False, retire=False, retention_ms=None, max_lifetime_ms=None, single_flight=False
+)

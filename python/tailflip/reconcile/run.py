@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from tailflip.compact.swap import Progress
     from tailflip.durable import Disk
-    from tailflip.flow import Finding, Life, Report, Tally
+    from tailflip.flow import Finding, Life, Report, Store, Tally
     from tailflip.home import Home
+    from tailflip.reconcile.zombies import Judgement
     from tailflip.scene import Scene
 
 
@@ -34,13 +35,15 @@ class Terms:
     """What may be done. `max_lifetime_ms` and `retention_ms` None turn their rules off.
 
     `version` is of the gateway that will start next, None if nobody can say. `write_tasks`
-    lets the gateway's task ledger be written, if it is stopped.
+    lets the gateway's task ledger be written, if it is stopped. `heap_limit_bytes` None:
+    node is asked where it matters.
     """
 
     max_lifetime_ms: int | None
     retention_ms: int | None
     apply: bool
     write_tasks: bool = True
+    heap_limit_bytes: int | None = None
     version: tuple[int, int, int] | None = None
     settings: ReconcileSettings = field(default_factory=ReconcileSettings)
 
@@ -98,6 +101,7 @@ class Work:
     history: History
     lives: Sequence[Life] = ()
     result: Result = field(default_factory=Result)
+    judged: dict[Store, Judgement] = field(default_factory=dict)
     _moment: int = 0
 
     @property
@@ -166,6 +170,7 @@ def begin(
             else _parse_time("--retention", retention)
         ),
         apply=apply,
+        heap_limit_bytes=config.gateway.heap_limit_bytes,
         version=read_release(("openclaw",), env).version,
         settings=config.reconcile,
     )

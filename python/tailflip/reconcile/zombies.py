@@ -52,13 +52,15 @@ class Judgement:
     """All that was found out about one store's entries.
 
     `running` counts the entries that say so, by what became of their run. `evidence` is
-    what the engine acts on.
+    what the engine acts on. `starts` are of every run that left an entry, by job, and
+    `at_work` the jobs with a run whose transcript is locked.
     """
 
     evidence: Evidence
     running: Counter[str] = field(default_factory=Counter)
     told: list[Verdict] = field(default_factory=list)
-    jobs: dict[str, Counter[str]] = field(default_factory=dict)
+    starts: dict[str, list[int]] = field(default_factory=dict)
+    at_work: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,10 @@ def _judge_all(fd: int, ledgers: _Ledgers, notes: list[str]) -> Judgement:
     found = Judgement(Evidence(ledgers.gateway))
     for entry in native.list_entries(fd):
         is_running = entry.status == "running"
+        if entry.kind == RUN and entry.updated_ms is not None:
+            found.starts.setdefault(entry.job, []).append(entry.updated_ms)
+        if entry.job and entry.session in live:
+            found.at_work.add(entry.job)
         if not is_running and entry.kind != RUN:
             continue
         proof = prove(ledgers.collect(entry))
@@ -240,6 +246,5 @@ def _choose_end(ledgers: _Ledgers, entry: ListedEntry, proof: Proof) -> OverRun 
 
 def _tell(found: Judgement, entry: ListedEntry, proof: Proof) -> None:
     found.running[proof.fate] += 1
-    found.jobs.setdefault(entry.job, Counter())[proof.status or proof.fate] += 1
     if len(found.told) < MAX_TOLD:
         found.told.append(Verdict(entry.key, entry.kind, entry.job, proof))

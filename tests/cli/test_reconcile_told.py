@@ -1,0 +1,193 @@
+"""Storms, stuck jobs and growth as `tailflip reconcile` tells them, and the release."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+
+import pytest
+
+from tailflip import clock
+from tailflip.durable import RealDisk
+from tailflip.home import Home
+from tailflip.ledger.actions import Ledger
+from tailflip.ledger.history import History
+from tailflip.observe.process import start_ticks
+from tailflip.reconcile.growth import HOUR_MS, Point, to_fact
+
+MIN_MS = 60_000
+# Does what the gateway's own command does to the file, slowly and through itself.
+FAKE = """#!{python}
+import json, sys
+verb, job = sys.argv[2:]
+path = {path!r}
+with open({log!r}, "a") as log:
+    log.write(verb + " " + job + "\\n")
+if {broken!r} == verb:
+    sys.exit(3)
+root = json.loads(open(path).read())
+for each in root["jobs"]:
+    if each["id"] == job:
+        each["enabled"] = verb == "enable"
+        each["state"].pop("runningAtMs", None)
+open(path, "w").write(json.dumps(root, indent=2))
+"""
+
+
+class Cron:
+    def __init__(self, place, monkeypatch):
+        self.place, self.now = place, clock.now_ms()
+        place.put(b"{}")
+        self.path = place.state / "cron" / "jobs.json"
+        (self.path.parent / "runs").mkdir(parents=True)
+        self.log = place.root / "calls"
+        monkeypatch.setenv("TMPDIR", str(place.root))
+
+    def write(self, **state):
+        schedule = {"kind": "every", "everyMs": 15 * MIN_MS}
+        job = {"id": "j", "name": "n", "enabled": True, "schedule": schedule, "state": state}
+        self.path.write_text(json.dumps({"version": 1, "jobs": [job]}, indent=2))
+
+    def log_runs(self, starts):
+        lines = (
+            {"jobId": "j", "action": "finished", "status": "ok", "runAtMs": at, "durationMs": 100}
+            for at in starts
+        )
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (self.path.parent / "runs" / "j.jsonl").write_text(text)
+
+    def live(self):
+        """Let this very process pass for the gateway."""
+        config = self.place.state / "openclaw.json"
+        name = hashlib.sha256(str(config).encode()).hexdigest()[:8]
+        folder = self.place.root / f"openclaw-{os.getuid()}"
+        folder.mkdir(exist_ok=True)
+        lock = {"pid": os.getpid(), "startTime": start_ticks(os.getpid())}
+        (folder / f"gateway.{name}.lock").write_text(json.dumps(lock))
+
+    def fake(self, python, broken=""):
+        bin_ = self.place.root / "bin"
+        bin_.mkdir(exist_ok=True)
+        text = FAKE.format(python=python, path=str(self.path), log=str(self.log), broken=broken)
+        (bin_ / "openclaw").write_text(text)
+        (bin_ / "openclaw").chmod(0o755)
+
+    def run(self, kind, *argv, code=0):
+        got, out, err = self.place.run("reconcile", kind, "--json", *argv)
+        assert got == code, err
+        return json.loads(out)
+
+    def calls(self):
+        return self.log.read_text().split("\n")[:-1] if self.log.exists() else []
+
+
+@pytest.fixture
+def cron(place, monkeypatch):
+    return Cron(place, monkeypatch)
+
+
+def codes(answer):
+    return [finding["code"] for finding in answer["findings"]]
+
+
+def test_a_storm_is_told_and_with_consent_held(cron, monkeypatch):
+    cron.write()
+    cron.log_runs([cron.now - 25 * MIN_MS + n * 20_000 for n in range(60)])
+    answer = cron.run("storms", "--apply")
+    assert codes(answer) == ["job-storm"]
+    assert "60 runs in" in answer["findings"][0]["message"]
+    assert "one every 20 s" in answer["findings"][0]["message"]
+    assert answer["steps"] == []
+
+    history = History(Home(cron.place.home), RealDisk(), str(cron.place.state.resolve()))
+    assert [noted.finding.code for noted in history.read_findings()] == ["job-storm"]
+    monkeypatch.setenv("TAILFLIP_RECONCILE_HOLD_JOBS", "true")
+    before = cron.path.read_bytes()
+    (step,) = cron.run("storms", "--apply")["steps"]
+    assert json.loads(cron.path.read_bytes())["jobs"][0]["enabled"] is False
+    assert cron.run("storms", "--apply")["steps"] == []
+    code, _, err = cron.place.run("restore", step["action_id"], "--apply")
+    assert code == 0, err
+    assert cron.path.read_bytes() == before
+
+    cron.log_runs([])
+    cron.run("storms", "--apply")
+    assert history.read_findings() == (), "what is gone ends"
+
+
+def test_a_stuck_job_is_told_and_released_only_where_that_is_allowed(cron, monkeypatch):
+    cron.live()
+    cron.fake(sys.executable)
+    began = cron.now - 3 * HOUR_MS
+    cron.write(runningAtMs=began)
+    answer = cron.run("stuck", "--apply")
+    assert codes(answer) == ["job-stuck"]
+    assert answer["steps"] == []
+    assert cron.calls() == []
+
+    monkeypatch.setenv("TAILFLIP_RECONCILE_RELEASE_STUCK_JOBS", "true")
+    assert cron.run("stuck")["steps"][0]["counts"] == {"stuck jobs released through openclaw": 1}
+    assert cron.calls() == [], "a dry run asks nobody"
+    cron.run("stuck", "--apply")
+    assert cron.calls() == ["disable j", "enable j"]
+    (job,) = json.loads(cron.path.read_bytes())["jobs"]
+    assert (job["enabled"], job["state"]) == (True, {})
+    assert codes(cron.run("stuck", "--apply")) == []
+    home = Home(cron.place.home)
+    (action,) = Ledger(home, RealDisk()).read_all()
+    assert action.kind == "release"
+    code, _, err = cron.place.run("restore", action.id, "--apply")
+    assert code == 64
+    assert "archives nothing" in err
+
+
+def test_a_release_that_fails_is_an_error_and_enabling_is_tried_again(cron, monkeypatch):
+    cron.live()
+    cron.fake(sys.executable, broken="enable")
+    cron.write(runningAtMs=cron.now - 3 * HOUR_MS)
+    monkeypatch.setenv("TAILFLIP_RECONCILE_RELEASE_STUCK_JOBS", "true")
+    code, _, err = cron.place.run("reconcile", "stuck", "--apply")
+    assert code == 69
+    assert "openclaw cron enable j" in err
+    assert cron.calls() == ["disable j", "enable j", "enable j", "enable j"]
+
+
+def test_without_openclaw_nothing_is_disabled(cron, monkeypatch):
+    cron.live()
+    cron.write(runningAtMs=cron.now - 3 * HOUR_MS)
+    monkeypatch.setenv("TAILFLIP_RECONCILE_RELEASE_STUCK_JOBS", "true")
+    code, _, err = cron.place.run("reconcile", "stuck", "--apply")
+    assert code == 69
+    assert "no `openclaw` on the PATH" in err
+
+
+def test_growth_is_foretold_from_the_ledger(cron, monkeypatch):
+    entries = {
+        f"agent:main:cron:j:run:{n}": {"sessionId": str(n), "updatedAt": cron.now, "x": "y" * 1000}
+        for n in range(100)
+    }
+    cron.place.put(json.dumps(entries, indent=2).encode())
+    size = cron.place.store.stat().st_size
+    home = Home(cron.place.home)
+    home.create(RealDisk())
+    history = History(home, RealDisk(), str(cron.place.state.resolve()))
+    points = [
+        Point(cron.now - (10 - n) * HOUR_MS, n * 10, n * size // 10, {"j": (n, n * size // 10)})
+        for n in range(1, 10)
+    ]
+    fact = f"growth {cron.place.store}"
+    history.put_fact(fact, to_fact(points))
+    assert codes(cron.run("growth")) == [], "without a heap limit only 512 MB hurt"
+    assert len(history.get_fact(fact)) == 9, "dry runs write nothing"
+
+    # (300 MB - 200 MB that every gateway takes) / 22 bytes a byte = 4.5 MB
+    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", "300000000")
+    answer = cron.run("growth", "--apply")
+    assert codes(answer) == ["store-growing"]
+    assert "(at 4.5 MB)" in answer["findings"][0]["message"]
+    assert "240 entries" in answer["findings"][0]["message"]
+    assert len(history.get_fact(fact)) == 10
+    cron.run("growth", "--apply")
+    assert len(history.get_fact(fact)) == 10, "one an hour is enough"
