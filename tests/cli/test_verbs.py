@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tailflip import cli
-from tailflip.cli.app import app
+from tailflip.cli.app import build
 
 HEALTHY = [
     # argv, exit code, stdout, stderr
@@ -340,6 +340,7 @@ def test_half_done_work_is_ended_first_and_told(place):
 
 def test_every_registered_verb_lists_the_exit_codes():
     light = set(cli.LIGHT)  # they have parsers of their own
+    app = build()
     for command in app.registered_commands:
         assert command.name in light or "75 try later" in command.epilog
     assert light <= {command.name for command in app.registered_commands}

@@ -1,27 +1,18 @@
-"""All verbs, for Typer: help, completion, options."""
+"""All verbs, for Typer: help, completion, options.
+
+A run imports only its own verb: all of them together cost more time than compacting a
+store of a hundred megabytes.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 import tailflip
 from tailflip import native
-from tailflip.cli import (
-    archive,
-    check,
-    compact,
-    config,
-    demo,
-    front,
-    incidents,
-    inspect,
-    reconcile,
-    restore,
-    status,
-    tasks,
-)
 from tailflip.errors import Usage
 
 _EXIT_CODES = """
@@ -34,41 +25,22 @@ directory. 74 read or write failed, the original in place. 75 try later. 77 perm
 # Every refusal of typer's parser is one of these; newer releases keep them to themselves.
 _REFUSED: type[Exception] = typer.BadParameter.__mro__[2]
 
-app = typer.Typer(
-    help="Brings an OpenClaw gateway back that dies of its session store: makes the store small "
-    "in constant memory, keeps what it takes out, and puts it back when asked.",
-    epilog=_EXIT_CODES,
-    add_completion=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+# In the order of the help. A verb is a function of its name in a module of its name, a group
+# of verbs the module's `app`.
+_VERBS = (
+    "check",
+    "inspect",
+    "compact",
+    "reconcile",
+    "tasks",
+    "restore",
+    "archive",
+    "status",
+    "incidents",
+    "config",
+    "demo",
 )
-app.command("check", epilog=_EXIT_CODES)(check.check)
-app.command("inspect", epilog=_EXIT_CODES)(inspect.inspect)
-app.command("compact", epilog=_EXIT_CODES)(compact.compact)
-app.command("reconcile", epilog=_EXIT_CODES)(reconcile.reconcile)
-app.command("tasks", epilog=_EXIT_CODES)(tasks.tasks)
-app.command("restore", epilog=_EXIT_CODES)(restore.restore)
-app.add_typer(archive.app, name="archive")
-app.command("status", epilog=_EXIT_CODES)(status.status)
-app.add_typer(incidents.app, name="incidents")
-app.add_typer(config.app, name="config")
-app.command("demo", epilog=_EXIT_CODES)(demo.demo)
-
-
-def _delegate(verb: str) -> None:
-    """List a verb that has a parser of its own, for help and completion."""
-
-    def call(context: typer.Context) -> None:
-        raise typer.Exit(front.run_light(verb, context.args))
-
-    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
-    app.command(verb, help=front.ABOUT[verb], context_settings=settings, add_help_option=False)(
-        call
-    )
-
-
-for _verb in front.ABOUT:
-    _delegate(_verb)
+_GROUPS = frozenset({"archive", "incidents", "config"})
 
 
 def _show_version(wanted: bool) -> None:
@@ -77,7 +49,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool,
@@ -92,6 +63,45 @@ def _root(
     pass
 
 
+def build(only: str | None = None) -> typer.Typer:
+    """Make the command line: of all verbs, or of `only` that one, if it is one."""
+    app = typer.Typer(
+        help="Brings an OpenClaw gateway back that dies of its session store: makes the store "
+        "small in constant memory, keeps what it takes out, and puts it back when asked.",
+        epilog=_EXIT_CODES,
+        add_completion=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    for verb in (only,) if only in _VERBS else _VERBS:
+        module = import_module(f"tailflip.cli.{verb}")
+        if verb in _GROUPS:
+            app.add_typer(module.app, name=verb)
+        else:
+            app.command(verb, epilog=_EXIT_CODES)(getattr(module, verb))
+    if only not in _VERBS:
+        _add_light(app)
+    return app
+
+
+def _add_light(app: typer.Typer) -> None:
+    """List the verbs that have a parser of their own, for help and completion."""
+    from tailflip.cli import front  # noqa: PLC0415
+
+    def delegate(verb: str) -> None:
+        def call(context: typer.Context) -> None:
+            raise typer.Exit(front.run_light(verb, context.args))
+
+        settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+        app.command(verb, help=front.ABOUT[verb], context_settings=settings, add_help_option=False)(
+            call
+        )
+
+    for verb in front.ABOUT:
+        delegate(verb)
+
+
 def run_verb(argv: list[str]) -> int:
     """Run one verb and return its exit code; 0 if it has none.
 
@@ -99,6 +109,7 @@ def run_verb(argv: list[str]) -> int:
         Usage: bad arguments, in our own words.
         KeyboardInterrupt: we were interrupted.
     """
+    app = build(argv[0] if argv else None)
     try:
         return app(args=argv or ["--help"], prog_name="tailflip", standalone_mode=False) or 0
     except typer.Abort:
@@ -111,7 +122,5 @@ def _explain_refusal(error: Exception, argv: list[str]) -> Usage:
     format_message = getattr(error, "format_message", error.__str__)
     message = str(format_message()).strip().rstrip(".")
     message = message[:1].lower() + message[1:]
-    names = {info.name for info in app.registered_commands}
-    names |= {group.name for group in app.registered_groups}
-    verb = f"{argv[0]} " if argv and argv[0] in names else ""
+    verb = f"{argv[0]} " if argv and argv[0] in _VERBS else ""
     return Usage(message, hint=f"see `tailflip {verb}--help`")
