@@ -33,11 +33,14 @@ _VERBS = (
     "compact",
     "reconcile",
     "tasks",
+    "watch",
     "restore",
     "archive",
     "status",
     "incidents",
     "config",
+    "install",
+    "uninstall",
     "demo",
 )
 _GROUPS = frozenset({"archive", "incidents", "config"})

@@ -71,7 +71,8 @@ def reconcile(
     entries that say "running" get the end that the run log or their owner's death
     proves. retention: finished runs past cron.sessionRetention go. storms, stuck, growth:
     jobs that run too often, that never start again beside a living gateway, and stores
-    that will be too big, are told. Live runs and chats stay as they are. Each change is an action that `tailflip restore` undoes.
+    that will be too big, are told. Live runs and chats stay as they are. Each change is
+    an action that `tailflip restore` undoes.
     """
     home, disk = Home.locate(os.environ), RealDisk()
     if apply:

@@ -132,6 +132,7 @@ def begin(
     agent: str | None = None,
     max_lifetime: str | None = None,
     retention: str | None = None,
+    write_tasks: bool = True,
 ) -> Work:
     """Look at the installation, and find what the user's settings allow.
 
@@ -146,6 +147,7 @@ def begin(
         agent: Only this agent's store.
         max_lifetime: Instead of `heal.max_lifetime`, in OpenClaw's grammar, or "false".
         retention: Instead of `heal.retention`, and of the gateway's own; the same.
+        write_tasks: Whether the gateway's task ledger may be written.
 
     Raises:
         Usage: A length of time that is none.
@@ -170,6 +172,7 @@ def begin(
             else _parse_time("--retention", retention)
         ),
         apply=apply,
+        write_tasks=write_tasks,
         heap_limit_bytes=config.gateway.heap_limit_bytes,
         version=read_release(("openclaw",), env).version,
         settings=config.reconcile,

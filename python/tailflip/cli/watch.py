@@ -1,0 +1,94 @@
+"""`tailflip watch`: beside a gateway that somebody else starts and stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tailflip import clock, log
+from tailflip.cli.options import Profile, StateDir  # noqa: TC001 - typer reads them
+from tailflip.config import load
+from tailflip.durable import RealDisk
+from tailflip.errors import Usage
+from tailflip.home import Home
+from tailflip.observe.grammar import parse_duration_ms
+from tailflip.observe.installation import locate
+from tailflip.reconcile.watch import RELOAD, STOP, Watch, Where
+from tailflip.sdnotify import Notifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def watch(
+    *,
+    state_dir: StateDir = None,
+    profile: Profile = None,
+    interval: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Time between two rounds; without it, reconcile.interval_s counts (15m).",
+            show_default=False,
+        ),
+    ] = None,
+    max_lifetime: Annotated[
+        str | None,
+        typer.Option(metavar="TIME|false", help="As for `reconcile`.", show_default=False),
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="End after so many rounds.")
+    ] = None,
+) -> None:
+    """Stand beside a living gateway: end runs that are over, tell of what is wrong.
+
+    Looks every 15 minutes, and soon after a store or the cron store changed. Takes the
+    gateway's own lock only for the moment of a rename; never touches a run in flight, and
+    never writes what the gateway holds in its memory. SIGTERM ends it, SIGHUP makes it look
+    at once.
+    """
+    env = os.environ
+    config = load(env).config
+    log.start(config.log.level)
+    installation = locate(
+        env,
+        state_dir=state_dir or config.gateway.state_dir,
+        profile=profile or config.gateway.profile,
+    )
+    where = Where(env, state_dir, profile, max_lifetime, _parse_interval(interval))
+    home, disk = Home.locate(env), RealDisk()
+    watching = Watch(where, home, disk, Notifier.from_env(env))
+    previous = [
+        (number, signal.signal(number, _ring(watching, word)))
+        for number, word in (
+            (signal.SIGTERM, STOP),
+            (signal.SIGINT, STOP),
+            (signal.SIGHUP, RELOAD),
+        )
+    ]
+    try:
+        guard = os.path.realpath(installation.state_dir)
+        with home.supervise(guard, "watch", clock.now_ms(), disk):
+            watching.run(rounds)
+    finally:
+        for number, handler in previous:
+            signal.signal(number, handler)
+
+
+def _ring(watching: Watch, word: str) -> Callable[[int, object], None]:
+    return lambda _number, _frame: watching.bell.put(word)
+
+
+def _parse_interval(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        length_ms = parse_duration_ms(text, "s")
+    except ValueError as e:
+        raise Usage(f"--interval is not a length of time: {text}", hint="write it as 15m") from e
+    if length_ms < 1_000:  # noqa: PLR2004 - the least of `reconcile.interval_s`
+        raise Usage(f"--interval is less than a second: {text}", hint="write it as 15m")
+    return length_ms / 1_000
