@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailflip import clock
+from tailflip import clock, log
 from tailflip.errors import ConfigInvalid, TailflipError, TryLater
 from tailflip.flow import Breaker, Waiting
 from tailflip.observe.process import is_alive
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _HELD = {Waiting.CURE: TryLater, Waiting.CONFIG_CHANGE: ConfigInvalid}
 _SURELY_GOOD = 10
+_LOOK_S, _PATIENCE_S = 2.0, 300.0
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ def judge_start(guard: Guard) -> Verdict:
     breaker, found = _find_death(guard)
     if found is None:
         admission = guard.admit()
-        last = guard.history.read_decision()
-        return Verdict(admission, _find_refusal(guard, admission, breaker, last))
+        standing = guard.history.read_standing_decision()
+        return Verdict(admission, _find_refusal(guard, admission, breaker, standing))
     # A start after a clean end, and that is most of them, does without the coroner.
     from tailflip.aftermath import choose_next, count_memory_deaths  # noqa: PLC0415
 
@@ -56,6 +57,20 @@ def judge_start(guard: Guard) -> Verdict:
     admission = guard.admit(died_of_memory=count_memory_deaths(breaker, death))
     breaker, decision = choose_next(guard, breaker, death, life, cured=admission.cured)
     return Verdict(admission, _find_refusal(guard, admission, breaker, decision), death)
+
+
+def wait_for_change(guard: Guard) -> None:
+    """Wait until a refused start may be judged otherwise: something changed, or it is time.
+
+    Costs a few stats every two seconds. For a service manager that heeds no exit code.
+    """
+    marks = (guard.mark_config(), guard.mark_stores())
+    until_s = clock.monotonic_s() + _PATIENCE_S
+    log.warning("parked until something changes", look_again_s=_PATIENCE_S)
+    while clock.monotonic_s() < until_s:
+        clock.sleep_s(_LOOK_S)
+        if (guard.mark_config(), guard.mark_stores()) != marks:
+            return
 
 
 def _find_refusal(

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from tailflip import clock, log
@@ -53,7 +54,7 @@ def run_light(verb: str, argv: list[str]) -> int:
     """Run one of the three verbs and return its exit code; `gate` returns only to refuse."""
     own, dashes, command = _split(argv)
     options = _build_parser(verb).parse_args(own)
-    if not command and (verb != "preflight" or dashes):
+    if not (command or options.unit) and (verb != "preflight" or dashes):
         raise Usage(
             "no command to start",
             hint=f"give the gateway's own: tailflip {verb} -- openclaw gateway run",
@@ -61,12 +62,14 @@ def run_light(verb: str, argv: list[str]) -> int:
     flags = _read_flags(options)
     config = load(os.environ, flags).config
     log.start(config.log.level)
+    if options.unit is not None:
+        command = _follow_unit(options.unit, command)
     guard = Guard.prepare(command or ["openclaw"], os.environ, config)
     if verb == "run":
         return _supervise(guard, flags)
     if verb == "preflight":
         return _preflight(guard, as_json=options.json)
-    return _gate(guard)
+    return _gate(guard, park=options.park)
 
 
 def _split(argv: list[str]) -> tuple[list[str], bool, list[str]]:
@@ -93,6 +96,20 @@ def _build_parser(verb: str) -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="any setting, such as heal.admission=false; `tailflip config show` lists them",
     )
+    parser.add_argument(
+        "--unit",
+        type=Path,
+        metavar="FILE",
+        help="a unit of systemd: start what its own ExecStart says now; COMMAND only if that "
+        "cannot be read",
+    )
+    if verb == "gate":
+        parser.add_argument(
+            "--park",
+            action="store_true",
+            help="do not exit when the start is refused: wait, and look again once something "
+            "has changed; for launchd, which would start it again whatever the exit code",
+        )
     if verb == "preflight":
         parser.add_argument("--json", action="store_true", help="write JSON to standard output")
     return parser
@@ -126,13 +143,33 @@ def _judge(guard: Guard) -> Verdict | None:
         return None
 
 
-def _gate(guard: Guard) -> int:
+def _follow_unit(path: Path, command: list[str]) -> list[str]:
+    """Take the command from a unit as it is today, for OpenClaw writes it anew at updates."""
+    from tailflip.observe.unitfile import UnitUnreadable, read_command  # noqa: PLC0415
+
+    try:
+        found = read_command(path, os.environ)
+        if Path(found[0]).name == "tailflip":
+            raise UnitUnreadable("it starts tailflip")  # noqa: TRY301 - as good as no command
+    except (OSError, UnitUnreadable) as e:
+        log.warning("the unit's own command cannot be read", unit=path, error=e)
+        return command
+    return found
+
+
+def _gate(guard: Guard, *, park: bool) -> int:
     verdict = _judge(guard)
-    if verdict is not None:
+    while verdict is not None:
         tell(verdict.admission)
-        if verdict.refusal is not None:
-            print(format_error(verdict.refusal), file=sys.stderr)
+        if verdict.refusal is None:
+            break
+        print(format_error(verdict.refusal), file=sys.stderr)
+        if not park:
             return verdict.refusal.exit_code
+        from tailflip.gate import wait_for_change  # noqa: PLC0415
+
+        wait_for_change(guard)
+        verdict = _judge(guard)
     env = dict(guard.env)
     env["TAILFLIP_LIFE"] = _begin_life(guard, "gate", os.getpid())
     # Python ignores these two; a program that is started expects them as they are.

@@ -1,0 +1,255 @@
+"""`tailflip install`: stand before, around or beside a gateway's service."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tailflip import clock
+from tailflip.cli.install_text import (
+    Item,
+    format_items,
+    print_lines,
+    print_notes,
+)
+from tailflip.cli.options import (
+    Apply,
+    AsJson,
+    end_with,
+)
+from tailflip.durable import RealDisk
+from tailflip.errors import StoreInvalid, TailflipError, Usage
+from tailflip.home import Home
+from tailflip.install.apply import install as apply_install
+from tailflip.install.apply import list_changes
+from tailflip.install.find import Places, find_services
+from tailflip.install.manager import RealManager, read_systemd_version, verify
+from tailflip.install.plan import (
+    Facts,
+    choose_program,
+    find_conflicts,
+    plan_install,
+    plan_own_service,
+)
+from tailflip.install.record import read_records
+from tailflip.install.values import Mode
+from tailflip.observe.installation import find_state_dir
+from tailflip.observe.release import read_release
+from tailflip.render import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tailflip.install.apply import Outcome
+    from tailflip.install.values import Scope, Service
+
+ServiceName = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--service",
+        metavar="NAME",
+        help="Only this service, such as openclaw-gateway-work; may be repeated. Without it, "
+        "every service that starts a gateway.",
+        show_default=False,
+    ),
+]
+
+
+def install(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- COMMAND...]",
+            help="With --mode run: the gateway's command, if no service starts it yet.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            help="gate: look and heal before each start; nothing stays. run: be the gateway's "
+            "parent. watch: stand beside it."
+        ),
+    ] = Mode.GATE,
+    service: ServiceName = None,
+    timer: Annotated[
+        bool, typer.Option("--timer", help="Also reconcile every quarter of an hour (systemd).")
+    ] = False,
+    system: Annotated[
+        bool, typer.Option("--system", help="With a command: a service of the system, as root.")
+    ] = False,
+    apply: Apply = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put tailflip in front of the gateway's service. Prints every file; --apply writes them.
+
+    Finds the services of all profiles, the user's and the system's, checks what it would write
+    by the platform's own checker, and writes nothing that `tailflip uninstall` does not take
+    away again. The gateway is not restarted: it takes effect at its next start.
+    """
+    home = Home.locate(os.environ)
+    errors: list[TailflipError] = []
+    if command:
+        if mode is not Mode.RUN:
+            raise Usage("a command goes with --mode run", hint="leave it out: services are found")
+        items = [_plan_command(command, home, system=system)]
+    else:
+        items, errors = _plan_services(home, mode, service or [], timer=timer)
+    refused = [
+        StoreInvalid(
+            f"{item.plan.subject}: the checker does not take what would be written: {line}",
+            hint="please report it; nothing was written",
+        )
+        for item in items
+        for line in item.complaints
+    ]
+    outcomes: list[Outcome] = []
+    if apply and not refused:
+        for item in items:
+            manager = RealManager(os.environ, item.plan.manager)
+            outcomes.append(
+                apply_install(
+                    item.plan, home=home, disk=RealDisk(), manager=manager, now_ms=clock.now_ms()
+                )
+            )
+    if as_json:
+        print(to_json(_describe(items, outcomes, applied=apply)))
+    else:
+        print_lines(format_items(items, applied=apply))
+        print_notes(outcomes)
+    end_with([*errors, *refused])
+
+
+def _plan_services(
+    home: Home, mode: Mode, names: Sequence[str], *, timer: bool
+) -> tuple[list[Item], list[TailflipError]]:
+    places = Places.locate(os.environ)
+    found = find_services(os.environ, places)
+    chosen = [each for each in found if is_named(each.name, names)]
+    if not chosen:
+        raise Usage(
+            f"no such service: {', '.join(names)}" if names else "no service starts a gateway here",
+            hint="`openclaw gateway install` makes one; or give the gateway's command: "
+            "tailflip install --mode run -- openclaw gateway run",
+        )
+    mine = {(each.subject, each.scope) for each in read_records(home)}
+    items: list[Item] = []
+    errors: list[TailflipError] = []
+    for each in chosen:
+        conflicts = find_conflicts(
+            each,
+            found,
+            mode,
+            home.read_supervisor(os.path.realpath(each.state_dir)),
+            is_ours=(each.name, each.scope) in mine,
+        )
+        errors += conflicts
+        if not conflicts:
+            plan = plan_install(each, mode, _gather_facts(places, each), timer=timer)
+            items.append(Item(each, plan, list_changes(plan), verify(plan, each, os.environ)))
+    return items, errors
+
+
+def _plan_command(command: Sequence[str], home: Home, *, system: bool) -> Item:
+    if sys.platform != "linux":
+        raise Usage("a service of our own is offered for systemd only")
+    places = Places.locate(os.environ)
+    release = read_release(command, os.environ)
+    state_dir = find_state_dir(release.env, None, release.profile)
+    for other in find_services(os.environ, places):
+        if other.state_dir == state_dir:
+            raise Usage(
+                f"{other.name} ({other.scope}) starts a gateway on that state directory already",
+                hint=f"tailflip install --mode run --service {other.name}",
+            )
+    words = [shutil.which(command[0]) or command[0], *command[1:]]
+    if not os.path.isabs(words[0]):  # noqa: PTH117
+        raise Usage(f"program not found: {command[0]}")
+    facts = _gather_facts(places, None)
+    scope: Scope = "system" if system else "user"
+    plan = plan_own_service(release, words, state_dir, facts, scope=scope, env=os.environ)
+    mine = {(each.subject, each.scope) for each in read_records(home)}
+    guarding = home.read_supervisor(os.path.realpath(state_dir))
+    if guarding is not None and (plan.subject, plan.scope) not in mine:
+        raise Usage(
+            f"this gateway is guarded already, by tailflip {guarding.mode}, pid {guarding.pid}",
+            hint="stop that one first",
+        )
+    return Item(None, plan, list_changes(plan), verify(plan, None, os.environ))
+
+
+def _gather_facts(places: Places, service: Service | None) -> Facts:
+    user_home = Path(os.environ.get("HOME") or Path.home())
+    config_dir = places.systemd_user[0].parent.parent / "tailflip"
+    return Facts(
+        tailflip=choose_program(_own_path(), sys.executable, shutil.which("tailflip")),
+        settings=_choose_settings(service),
+        systemd_version=read_systemd_version(os.environ),
+        unit_dirs={"user": places.systemd_user[0], "system": places.systemd_system[0]},
+        config_dir=config_dir,
+        agents_dir=places.launch_agents,
+        data_dir=user_home / ".local" / "share" / "tailflip",
+        logs_dir=user_home / "Library" / "Logs",
+    )
+
+
+def _own_path() -> str:
+    """Say which file was started, links kept."""
+    return os.path.abspath(sys.argv[0])  # noqa: PTH100
+
+
+def _choose_settings(service: Service | None) -> dict[str, str]:
+    """Choose the variables without which a service would look in other places than we do."""
+    env = os.environ
+    settings = {name: env[name] for name in ("TAILFLIP_CONFIG",) if env.get(name)}
+    theirs = service.env if service is not None else {"HOME": env.get("HOME", "")}
+    is_same_user = service is None or service.scope == "user"
+    here = Home.locate(env).root
+    if env.get("TAILFLIP_STATE_DIR") or (is_same_user and here != Home.locate(theirs).root):
+        settings["TAILFLIP_STATE_DIR"] = str(here)
+    return settings
+
+
+def is_named(name: str, names: Sequence[str]) -> bool:
+    """Say whether a service was asked for; without names, all are."""
+    return not names or name in names or name.removesuffix(".service") in names
+
+
+def _describe(
+    items: Sequence[Item], outcomes: Sequence[Outcome], *, applied: bool
+) -> dict[str, object]:
+    return {
+        "applied": applied,
+        "services": [
+            {
+                "name": item.plan.subject,
+                "manager": item.plan.manager,
+                "scope": item.plan.scope,
+                "mode": item.plan.mode,
+                "version": item.service.release.text if item.service else None,
+                "state_dir": item.service.state_dir if item.service else None,
+                "files": [
+                    {
+                        "path": each.path,
+                        "why": each.why,
+                        "changes": each in item.changes,
+                        "text": each.data.decode("utf-8", "replace"),
+                    }
+                    for each in item.plan.files
+                ],
+                "enable": item.plan.enable,
+                "commands": item.plan.commands,
+                "notes": item.plan.notes,
+                "next_step": item.plan.next_step,
+                "complaints": item.complaints,
+            }
+            for item in items
+        ],
+        "outcomes": outcomes,
+    }

@@ -1,0 +1,45 @@
+"""`tailflip uninstall`: take away what `install` wrote, without a trace."""
+
+from __future__ import annotations
+
+import os
+
+from tailflip.cli.install import ServiceName, is_named
+from tailflip.cli.install_text import format_record, print_lines, print_notes
+from tailflip.cli.options import Apply, AsJson  # noqa: TC001 - typer reads them
+from tailflip.durable import RealDisk
+from tailflip.home import Home
+from tailflip.install.apply import uninstall as apply_uninstall
+from tailflip.install.manager import RealManager
+from tailflip.install.record import read_records
+from tailflip.render import to_json
+
+
+def uninstall(
+    *,
+    service: ServiceName = None,
+    apply: Apply = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take away all that `install` wrote, and put back what stood there. --apply does it.
+
+    Archives and the ledger stay: they are what `tailflip restore` needs. The gateway is not
+    restarted; at its next start it is alone again.
+    """
+    home = Home.locate(os.environ)
+    records = [each for each in read_records(home) if is_named(each.subject, service or [])]
+    outcomes = []
+    if apply:
+        for record in reversed(records):
+            manager = RealManager(os.environ, record.manager)
+            outcomes.append(apply_uninstall(record, home=home, disk=RealDisk(), manager=manager))
+    if as_json:
+        print(to_json({"applied": apply, "records": records, "outcomes": outcomes}))
+        return
+    for record in records:
+        print_lines(format_record(record, applied=apply))
+    print_notes(outcomes)
+    if not records:
+        print("nothing is installed")
+    elif not apply:
+        print("nothing was changed; add --apply to do it")

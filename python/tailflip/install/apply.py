@@ -1,0 +1,229 @@
+"""Write a plan's files, and take them away again.
+
+The record comes first, then files, then the service manager is told. A file that somebody
+changed since is not taken away silently.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailflip.durable import naming
+from tailflip.errors import NoPermission, StoreInvalid
+from tailflip.install.record import (
+    Record,
+    Written,
+    digest,
+    encode,
+    read_records,
+    remove_record,
+    replace_file,
+    write_record,
+)
+from tailflip.install.systemd import ALERT
+from tailflip.install.templates import MARK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tailflip.durable import Disk
+    from tailflip.home import Home
+    from tailflip.install.manager import ServiceManager
+    from tailflip.install.values import Plan, PlannedFile
+
+
+@dataclass
+class Outcome:
+    """What became of a plan, or of its end; `notes` say what the service manager did not do."""
+
+    subject: str
+    changed: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_now(path: Path) -> bytes | None:
+    """Read a file as it is; None if there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def list_changes(plan: Plan) -> list[PlannedFile]:
+    """List the files that are not yet what they are to be."""
+    return [each for each in plan.files if read_now(each.path) != each.data]
+
+
+def install(plan: Plan, *, home: Home, disk: Disk, manager: ServiceManager, now_ms: int) -> Outcome:
+    """Write what is missing, and start what is ours. Doing it again changes nothing.
+
+    Raises:
+        NoPermission: one of the folders may not be written to; nothing was changed.
+        StoreInvalid: a file of that name is there that is not ours.
+    """
+    outcome = Outcome(plan.subject)
+    earlier = _find_earlier(home, plan)
+    changes = list_changes(plan)
+    stale = _list_stale(plan, earlier)
+    _check_writable([each.path for each in changes])
+    record = _make_record(plan, earlier, now_ms)
+    if changes or stale or earlier is None:
+        write_record(home, disk, record)
+    for each in changes:
+        with naming(each.path):
+            _make_folders(disk, each.path.parent)
+            replace_file(disk, each.path, each.data, each.mode)
+        outcome.changed.append(each.path)
+    gone = [name for name in earlier.enable if name not in plan.enable] if earlier else []
+    if gone:
+        outcome.notes += manager.disable(plan.scope, gone, [Path(each.path) for each in stale])
+    for written in stale:
+        _take_away(written, disk, outcome)
+    if outcome.changed:
+        outcome.notes += manager.reload(plan.scope)
+    if changes:
+        for command in plan.commands:
+            outcome.notes += manager.run(command)
+    if plan.enable:
+        outcome.notes += manager.enable(plan.scope, plan.enable, [f.path for f in plan.files])
+    return outcome
+
+
+def uninstall(record: Record, *, home: Home, disk: Disk, manager: ServiceManager) -> Outcome:
+    """Take an installation away: every file as it was before, every folder of ours gone.
+
+    Raises:
+        StoreInvalid: a file was changed since by somebody else; nothing was changed.
+    """
+    outcome = Outcome(record.subject)
+    needed = _list_needed(home, record)
+    mine = [each for each in record.files if each.path not in needed]
+    for each in mine:
+        now = read_now(Path(each.path))
+        if now is not None and not _is_what_we_wrote(each, now) and each.before is None:
+            raise StoreInvalid(
+                f"changed since it was installed: {each.path}; nothing was removed",
+                hint="save what you want to keep, delete it, and uninstall again",
+            )
+    _check_writable([Path(each.path) for each in mine])
+    if record.enable:
+        outcome.notes += manager.disable(
+            record.scope, record.enable, [Path(f.path) for f in record.files]
+        )
+    for command in record.undo:
+        outcome.notes += manager.run(command)
+    for each in mine:
+        _take_away(each, disk, outcome)
+    for name in reversed(record.folders):
+        place = Path(name)
+        if place.is_dir() and not os.listdir(place):  # noqa: PTH208
+            disk.rmdir(place)
+    remove_record(home, disk, record)
+    _remove_empty_home(home, disk)
+    outcome.notes += manager.reload(record.scope)
+    return outcome
+
+
+def _find_earlier(home: Home, plan: Plan) -> Record | None:
+    wanted = _make_record(plan, None, 0).name
+    return next((each for each in read_records(home) if each.name == wanted), None)
+
+
+def _list_stale(plan: Plan, earlier: Record | None) -> list[Written]:
+    """List what an earlier installation wrote and this one does without."""
+    paths = {str(each.path) for each in plan.files}
+    return [each for each in earlier.files if each.path not in paths] if earlier else []
+
+
+def _make_record(plan: Plan, earlier: Record | None, now_ms: int) -> Record:
+    known = {each.path: each for each in earlier.files} if earlier else {}
+    files, folders = [], list(earlier.folders) if earlier else []
+    for each in plan.files:
+        old = known.get(str(each.path))
+        now = read_now(each.path)
+        if old is not None and now is not None and digest(now) == old.digest:
+            before, mode = old.before, old.mode_before  # what stands there now is ours
+        elif now is not None and now != each.data and not _is_ours(now):
+            before, mode = encode(now), each.path.stat().st_mode & 0o7777
+        elif old is not None:
+            before, mode = old.before, old.mode_before
+        else:
+            before, mode = None, None
+        files.append(
+            Written(path=str(each.path), digest=digest(each.data), before=before, mode_before=mode)
+        )
+        folders += [str(f) for f in _list_missing(each.path.parent) if str(f) not in folders]
+    return Record(
+        subject=plan.subject,
+        manager=plan.manager,
+        scope=plan.scope,
+        mode=plan.mode,
+        at_ms=now_ms,
+        files=tuple(files),
+        folders=tuple(folders),
+        enable=plan.enable,
+        undo=plan.undo,
+    )
+
+
+def _is_what_we_wrote(written: Written, now: bytes) -> bool:
+    """Compare with what is on record; the one file that installations share may be a newer one."""
+    is_shared = Path(written.path).name == ALERT
+    return digest(now) == written.digest or (is_shared and _is_ours(now))
+
+
+def _is_ours(data: bytes) -> bool:
+    return MARK.encode() in data
+
+
+def _list_needed(home: Home, record: Record) -> set[str]:
+    """List the paths that another installation needs too, such as the alert's template."""
+    others = [each for each in read_records(home) if each.name != record.name]
+    return {written.path for other in others for written in other.files}
+
+
+def _take_away(written: Written, disk: Disk, outcome: Outcome) -> None:
+    path = Path(written.path)
+    now = read_now(path)
+    if now is None:
+        return
+    if not _is_what_we_wrote(written, now):
+        outcome.notes.append(f"left alone, for it was written anew since: {path}")
+        return
+    before = written.read_before()
+    with naming(path):
+        if before is None:
+            disk.unlink(path)
+        else:
+            replace_file(disk, path, before, written.mode_before or 0o644)
+    outcome.changed.append(path)
+
+
+def _remove_empty_home(home: Home, disk: Disk) -> None:
+    """Take our own folder away too if nothing ever happened that is worth keeping."""
+    for each in (home.archives, home.quarantine, home.guards, home.root):
+        if each.is_dir() and not os.listdir(each):  # noqa: PTH208
+            disk.rmdir(each)
+
+
+def _list_missing(folder: Path) -> list[Path]:
+    """List the folders that would have to be made, the outermost first."""
+    return [each for each in (*reversed(folder.parents), folder) if not each.is_dir()]
+
+
+def _make_folders(disk: Disk, folder: Path) -> None:
+    for each in _list_missing(folder):
+        disk.mkdir(each, 0o755)
+
+
+def _check_writable(paths: Sequence[Path]) -> None:
+    for path in paths:
+        there = next(each for each in path.parents if each.is_dir())
+        if not os.access(there, os.W_OK):
+            raise NoPermission(
+                f"may not write to {there}; nothing was changed",
+                hint="system services are root's: run it with sudo",
+            )

@@ -1,0 +1,136 @@
+"""Agents for launchd.
+
+launchd has no drop-ins. Up to 2026.7 the gate is put into the agent's own ProgramArguments,
+which an update of OpenClaw takes out again: run `tailflip install --apply` after one. From
+2026.8.1 on, OpenClaw keeps a wrapper that it was told of. KeepAlive knows no exit codes: a start
+that is refused would be tried for ever, so the gate parks instead, and looks again when something
+has changed.
+"""
+
+from __future__ import annotations
+
+import plistlib
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from tailflip.install.templates import MARK
+from tailflip.install.values import Mode, Plan, PlannedFile
+from tailflip.observe.release import is_external_mode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tailflip.install.plan import Facts
+    from tailflip.install.values import Service
+
+_WATCH = "io.tailflip.watch"
+
+
+def plan(service: Service, mode: Mode, facts: Facts) -> Plan:
+    """Plan the gate of an agent, or an agent of our own beside it."""
+    if mode is Mode.WATCH:
+        return _plan_watch(service, facts)
+    if is_external_mode(service.release.version):
+        return _plan_wrapper(service, facts)
+    return _plan_gate(service, facts)
+
+
+def _plan_gate(service: Service, facts: Facts) -> Plan:
+    content = plistlib.loads(service.data)
+    gate = [*facts.tailflip, "gate", "--park", "--"]
+    content["ProgramArguments"] = [*gate, *service.command]
+    env = dict(content.get("EnvironmentVariables", {}))
+    content["EnvironmentVariables"] = {**env, **facts.settings}
+    agent = PlannedFile(service.path, dump(content), "stands before each start", 0o600)
+    return Plan(
+        manager="launchd",
+        scope=service.scope,
+        mode=Mode.GATE,
+        subject=service.name,
+        files=(agent,),
+        next_step=_restart(service),
+        notes=("an update of OpenClaw writes its agent anew: install again after one",),
+    )
+
+
+def _plan_wrapper(service: Service, facts: Facts) -> Plan:
+    path = facts.data_dir / f"{service.name}-gate.sh"
+    words = [*facts.tailflip, "gate", "--park", "--"]
+    program, entry = _find_program(service)
+    settings = "".join(f"export {k}={shlex.quote(v)}\n" for k, v in sorted(facts.settings.items()))
+    script = (
+        f"#!/bin/sh\n# {MARK}\n# OpenClaw starts its gateway through this script.\n"
+        f'{settings}exec {shlex.join([*words, *program])} "$@"\n'
+    )
+    return Plan(
+        manager="launchd",
+        scope=service.scope,
+        mode=Mode.GATE,
+        subject=service.name,
+        files=(
+            PlannedFile(path, script.encode(), "OpenClaw starts its gateway through it", 0o755),
+        ),
+        commands=((*entry, "gateway", "install", "--force", "--wrapper", str(path)),),
+        # An empty variable is how OpenClaw is told to forget the wrapper.
+        undo=(("env", "OPENCLAW_WRAPPER=", *entry, "gateway", "install", "--force"),),
+        next_step=_restart(service),
+    )
+
+
+def _plan_watch(service: Service, facts: Facts) -> Plan:
+    label = f"{_WATCH}{service.suffix}"
+    log = str(facts.logs_dir / f"watch{service.suffix}.log")
+    content: dict[str, Any] = {
+        "Label": label,
+        "ProgramArguments": [*facts.tailflip, "watch", f"--state-dir={service.state_dir}"],
+        "RunAtLoad": True,
+        "KeepAlive": {"SuccessfulExit": False},
+        "ThrottleInterval": 30,
+        "ProcessType": "Background",
+        "LowPriorityIO": True,
+        "Umask": 0o077,
+        "StandardInPath": "/dev/null",
+        "StandardOutPath": log,
+        "StandardErrorPath": log,
+        "EnvironmentVariables": {
+            "HOME": service.home,
+            "PATH": "/usr/local/bin:/opt/homebrew/bin:/usr/bin:/bin",
+            **facts.settings,
+        },
+    }
+    path = facts.agents_dir / f"{label}.plist"
+    return Plan(
+        manager="launchd",
+        scope="user",
+        mode=Mode.WATCH,
+        subject=service.name,
+        files=(PlannedFile(path, dump(content), "stands beside", 0o600),),
+        enable=(label,),
+        next_step="tailflip status",
+    )
+
+
+def dump(content: dict[str, Any]) -> bytes:
+    """Write a property list; keys stay in their order."""
+    return plistlib.dumps(content, sort_keys=False)
+
+
+def _find_program(service: Service) -> tuple[list[str], list[str]]:
+    """Part the program that OpenClaw's arguments follow, and the way to its command line."""
+    command = list(service.command)
+    at = command.index("gateway")
+    program = command[:at]
+    entry = service.release.entry
+    if entry is not None and service.release.node:
+        return program, [service.release.node, str(entry.with_name(entry.name))]
+    return program, ["openclaw"]
+
+
+def _restart(service: Service) -> str:
+    domain = "gui/$(id -u)" if service.scope == "user" else "system"
+    return f"launchctl kickstart -k {domain}/{service.name}"
+
+
+def list_agents(folder: Path) -> list[Path]:
+    """List agents of our own."""
+    return sorted(folder.glob(f"{_WATCH}*.plist"))

@@ -1,0 +1,198 @@
+"""Ask systemd or launchd to take note, to start what is ours, and to check a text.
+
+A manager that cannot be reached costs a note with the command to run by hand: the files count.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tailflip.install.values import Plan, Scope, Service
+
+_TIMEOUT_S = 60.0
+_INSTALL_TIMEOUT_S = 300.0
+_OLDEST = 245
+
+
+class ServiceManager(Protocol):
+    """What an installation needs of it. Every method returns notes about what did not work."""
+
+    def reload(self, scope: Scope) -> list[str]:
+        """Have definitions read again."""
+
+    def enable(self, scope: Scope, names: Sequence[str], files: Sequence[Path]) -> list[str]:
+        """Start units or agents of ours, now and at each boot or login."""
+
+    def disable(self, scope: Scope, names: Sequence[str], files: Sequence[Path]) -> list[str]:
+        """Stop them, and start them no more."""
+
+    def run(self, command: Sequence[str]) -> list[str]:
+        """Run one command of OpenClaw's own."""
+
+
+@dataclass(frozen=True)
+class RealManager:
+    """The one of this system."""
+
+    env: Mapping[str, str]
+    kind: str
+
+    def reload(self, scope: Scope) -> list[str]:
+        """Have systemd read its units again; launchd reads a file when it loads it."""
+        if self.kind != "systemd":
+            return []
+        return self._call([*_systemctl(scope), "daemon-reload"])
+
+    def enable(self, scope: Scope, names: Sequence[str], files: Sequence[Path]) -> list[str]:
+        """Enable and start; a unit that runs already is restarted, to have its new text."""
+        if self.kind == "systemd":
+            notes = self._call([*_systemctl(scope), "enable", *names])
+            return notes or self._call([*_systemctl(scope), "restart", *names])
+        notes = []
+        for path in _agents(names, files):
+            self._call(["launchctl", "bootout", _domain(), str(path)])
+            notes += self._call(["launchctl", "bootstrap", _domain(), str(path)])
+        return notes
+
+    def disable(self, scope: Scope, names: Sequence[str], files: Sequence[Path]) -> list[str]:
+        """Disable and stop."""
+        if self.kind == "systemd":
+            return self._call([*_systemctl(scope), "disable", "--now", *names])
+        return [
+            note
+            for path in _agents(names, files)
+            for note in self._call(["launchctl", "bootout", _domain(), str(path)])
+        ]
+
+    def run(self, command: Sequence[str]) -> list[str]:
+        """Run one command of OpenClaw's own; it may take a while."""
+        return self._call(list(command), _INSTALL_TIMEOUT_S)
+
+    def _call(self, command: list[str], timeout_s: float = _TIMEOUT_S) -> list[str]:
+        try:
+            done = subprocess.run(
+                command,
+                env={**self.env, "LC_ALL": "C"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=timeout_s,
+                check=False,
+            )
+        except (OSError, subprocess.SubprocessError) as e:
+            return [f"run this by hand: {' '.join(command)} ({e})"]
+        if done.returncode == 0:
+            return []
+        words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
+        return [f"run this by hand: {' '.join(command)} ({words[-1]})"]
+
+
+def read_systemd_version(env: Mapping[str, str]) -> int:
+    """Read which systemd this is; an old one is assumed where it cannot be asked."""
+    try:
+        done = subprocess.run(
+            ["systemctl", "--version"], env=dict(env), capture_output=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return _OLDEST
+    match = re.match(r"systemd (\d+)", done.stdout.decode("utf-8", "replace"))
+    return int(match[1]) if match else _OLDEST
+
+
+def verify(plan: Plan, service: Service | None, env: Mapping[str, str]) -> list[str]:
+    """Have the platform's own checker read the planned texts, before they are where they go.
+
+    Returns:
+        What it said of our files; empty when all is well, or where there is no checker.
+    """
+    with tempfile.TemporaryDirectory(prefix="tailflip-verify-") as name:
+        folder = Path(name)
+        if plan.manager == "launchd":
+            return _lint_plists(plan, folder, env)
+        return _verify_units(plan, service, folder, env)
+
+
+def _verify_units(
+    plan: Plan, service: Service | None, folder: Path, env: Mapping[str, str]
+) -> list[str]:
+    if shutil.which("systemd-analyze", path=env.get("PATH")) is None:
+        return []
+    units = []
+    if service is not None:
+        (folder / service.name).write_bytes(service.data)
+    for each in plan.files:
+        is_drop_in = each.path.suffix == ".conf"
+        place = folder / each.path.parent.name if is_drop_in else folder
+        place.mkdir(exist_ok=True)
+        (place / each.path.name).write_bytes(each.data)
+        if is_drop_in:
+            units.append(folder / each.path.parent.name.removesuffix(".d"))
+        elif "@" in each.path.name:
+            units.append(_instance(folder, each.path.name, each.data))
+        else:
+            units.append(folder / each.path.name)
+    scope = ["--user"] if plan.scope == "user" else []
+    # Without one, as under cron or sudo, the user's checker does not even begin.
+    env = {"XDG_RUNTIME_DIR": str(folder), **env}
+    said = _ask(["systemd-analyze", *scope, "verify", *map(str, units)], env, folder)
+    ours = {path.name for path in folder.rglob("*") if path.is_file()}
+    return [line for line in said if any(name in line for name in ours) or str(folder) in line]
+
+
+def _instance(folder: Path, name: str, data: bytes) -> Path:
+    """Give a template a name that can be checked."""
+    path = folder / name.replace("@", "@verify")
+    path.write_bytes(data)
+    return path
+
+
+def _lint_plists(plan: Plan, folder: Path, env: Mapping[str, str]) -> list[str]:
+    if shutil.which("plutil", path=env.get("PATH")) is None:
+        return []
+    said = []
+    for each in plan.files:
+        if each.path.suffix == ".plist":
+            path = folder / each.path.name
+            path.write_bytes(each.data)
+            said += [
+                s for s in _ask(["plutil", "-lint", str(path)], env, folder) if ": OK" not in s
+            ]
+    return said
+
+
+def _ask(command: list[str], env: Mapping[str, str], folder: Path) -> list[str]:
+    try:
+        done = subprocess.run(
+            command,
+            env={**env, "LC_ALL": "C", "SYSTEMD_LOG_COLOR": "0"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    text = done.stdout.decode("utf-8", "replace")
+    return [line.replace(f"{folder}/", "") for line in text.splitlines() if line.strip()]
+
+
+def _systemctl(scope: Scope) -> list[str]:
+    return ["systemctl", "--user"] if scope == "user" else ["systemctl"]
+
+
+def _agents(names: Sequence[str], files: Sequence[Path]) -> list[Path]:
+    return [path for path in map(Path, files) if path.stem in names]
+
+
+def _domain() -> str:
+    return f"gui/{os.getuid()}"

@@ -1,0 +1,142 @@
+"""What was installed, so that it can be taken away without a trace.
+
+One JSON file for each service in `<home>/installed/`, written before the first effect: killed
+in between, `uninstall` undoes what was done and passes over what was not.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tailflip.errors import StoreInvalid
+from tailflip.install.values import Manager, Mode, Scope
+from tailflip.observe.files import read_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tailflip.durable import Disk
+    from tailflip.home import Home
+
+_FOLDER = "installed"
+_MAX_BYTES = 8 << 20
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Written(_Model):
+    """One file of ours: its digest, and the bytes that stood there before, None for none."""
+
+    path: str
+    digest: str
+    before: str | None
+    mode_before: int | None
+
+    def read_before(self) -> bytes | None:
+        """Return what stood there."""
+        return None if self.before is None else base64.b64decode(self.before)
+
+
+class Record(_Model):
+    """One installation. `folders` were made by us, the outermost first."""
+
+    subject: str
+    manager: Manager
+    scope: Scope
+    mode: Mode
+    at_ms: int
+    files: tuple[Written, ...]
+    folders: tuple[str, ...]
+    enable: tuple[str, ...]
+    undo: tuple[tuple[str, ...], ...]
+
+    @property
+    def name(self) -> str:
+        """Name the record's file."""
+        text = "\0".join((self.manager, self.scope, self.subject, str(self.mode is Mode.WATCH)))
+        return f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+
+
+def digest(data: bytes) -> str:
+    """Name the bytes of a small file."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def encode(data: bytes | None) -> str | None:
+    """Make text of bytes, for a record."""
+    return None if data is None else base64.b64encode(data).decode()
+
+
+def folder(home: Home) -> Path:
+    """Say where records lie."""
+    return home.root / _FOLDER
+
+
+def read_records(home: Home) -> list[Record]:
+    """Read what is installed, oldest first.
+
+    Raises:
+        StoreInvalid: a record is not readable.
+    """
+    found = [_read(path) for path in _list(home)]
+    return sorted(found, key=lambda record: record.at_ms)
+
+
+def write_record(home: Home, disk: Disk, record: Record) -> None:
+    """Put a record on disk, in place of an older one for the same service."""
+    home.create(disk)
+    place = folder(home)
+    if not place.is_dir():
+        disk.mkdir(place, 0o700)
+    data = json.dumps(record.model_dump(mode="json"), indent=1).encode()
+    replace_file(disk, place / record.name, data, 0o600)
+
+
+def remove_record(home: Home, disk: Disk, record: Record) -> None:
+    """Forget an installation, and the folder once it is empty."""
+    place = folder(home)
+    disk.unlink(place / record.name)
+    if not os.listdir(place):  # noqa: PTH208
+        disk.rmdir(place)
+        disk.fsync_dir(home.root)
+
+
+def replace_file(disk: Disk, path: Path, data: bytes, mode: int) -> None:
+    """Write a small file whole: beside, synced, renamed."""
+    fresh = path.with_name(f".{path.name}.tailflip")
+    if os.path.lexists(fresh):
+        disk.unlink(fresh)  # of one of us that was killed here
+    fd = disk.open_new(fresh, mode)
+    try:
+        disk.write(fd, data)
+        os.fchmod(fd, mode)
+        disk.fsync(fd)
+    finally:
+        os.close(fd)
+    disk.rename(fresh, path)
+    disk.fsync_dir(path.parent)
+
+
+def _list(home: Home) -> Iterator[Path]:
+    try:
+        yield from sorted(folder(home).glob("*.json"))
+    except OSError:
+        return
+
+
+def _read(path: Path) -> Record:
+    try:
+        return Record.model_validate_json(read_regular(path, _MAX_BYTES))
+    except (ValidationError, ValueError) as e:
+        raise StoreInvalid(
+            f"not a record of an installation: {path}", hint="remove by hand what it names"
+        ) from e

@@ -1,0 +1,185 @@
+"""Drop-ins and units for systemd.
+
+OpenClaw reads and writes only its unit's own file, so a drop-in outlives its updates and
+reinstalls. Up to 2026.7 the gate stands in front of the command. From 2026.8.1 on, OpenClaw
+calls a drop-in that replaces ExecStart operator-owned and refuses to repair its service; there
+a preflight stands before the command, which is left as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tailflip.install.templates import fill
+from tailflip.install.values import Mode, Plan, PlannedFile
+from tailflip.observe.release import is_external_mode
+from tailflip.observe.unitfile import quote_word, split_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from tailflip.install.plan import Facts
+    from tailflip.install.values import Scope, Service
+
+DROP_IN = "10-tailflip.conf"
+ALERT = "tailflip-alert@.service"
+# What decides which installation a gateway works on; a service of our own must keep it.
+_KEPT = (
+    "OPENCLAW_STATE_DIR",
+    "OPENCLAW_CONFIG_PATH",
+    "OPENCLAW_PROFILE",
+    "OPENCLAW_HOME",
+    "OPENCLAW_GATEWAY_PORT",
+    "NODE_OPTIONS",
+    "PATH",
+)
+
+
+def plan(service: Service, mode: Mode, facts: Facts, *, timer: bool) -> Plan:
+    """Plan what stands before, around or beside a unit."""
+    folder = facts.unit_dirs[service.scope]
+    values = _values(facts, service.state_dir, service.scope)
+    files = [_alert(facts, folder, values)]
+    enable: list[str] = []
+    notes = list(service.notes)
+    next_step = f"{_systemctl(service.scope)} restart {service.name}"
+    if mode is Mode.WATCH:
+        name = f"tailflip-watch{service.suffix}.service"
+        files.append(_unit(facts, folder / name, "tailflip-watch.service", values, "stands beside"))
+        enable.append(name)
+        next_step = "tailflip status"
+    else:
+        template = _choose_template(service, mode)
+        prefix, command = split_prefix(service.command_text)
+        values |= {
+            "TAILFLIP": prefix + values["TAILFLIP"],
+            "UNIT_PATH": quote_word(str(service.path)),
+            "COMMAND": _protect_program(command),
+        }
+        path = folder / f"{service.name}.d" / DROP_IN
+        why = {"gate.conf": "stands before each start", "run.conf": "stands around the gateway"}
+        files.append(
+            _unit(facts, path, template, values, why.get(template, "looks before a start"))
+        )
+        if mode is Mode.RUN and is_external_mode(service.release.version):
+            notes.append(
+                "OpenClaw from 2026.8.1 on will not repair its own unit while a drop-in "
+                "replaces the command; --mode gate leaves it alone"
+            )
+    if timer:
+        files += [
+            _unit(facts, folder / f"tailflip-reconcile{service.suffix}.{kind}",
+                  f"tailflip-reconcile.{kind}", values, why)
+            for kind, why in (("service", "reconciles once"), ("timer", "says when"))
+        ]  # fmt: skip
+        enable.append(f"tailflip-reconcile{service.suffix}.timer")
+    if service.scope == "user":
+        notes.append(
+            "without a login it runs only with `loginctl enable-linger`, as OpenClaw's own"
+        )
+    return Plan(
+        manager="systemd",
+        scope=service.scope,
+        mode=mode,
+        subject=service.name,
+        files=tuple(files),
+        enable=tuple(enable),
+        next_step=next_step,
+        notes=tuple(notes),
+    )
+
+
+def plan_gateway(
+    command: Sequence[str],
+    state_dir: Path,
+    facts: Facts,
+    *,
+    scope: Scope,
+    suffix: str,
+    env: Mapping[str, str],
+) -> Plan:
+    """Plan a unit of our own that wraps a gateway which has none."""
+    folder = facts.unit_dirs[scope]
+    kept = {name: env[name] for name in _KEPT if env.get(name)}
+    values = _values(facts, state_dir, scope, kept)
+    values["COMMAND"] = " ".join(map(quote_word, command))
+    name = f"tailflip-gateway{suffix}.service"
+    unit = _unit(facts, folder / name, "tailflip-gateway.service", values, "runs the gateway")
+    return Plan(
+        manager="systemd",
+        scope=scope,
+        mode=Mode.RUN,
+        subject=name,
+        files=(_alert(facts, folder, values), unit),
+        enable=(name,),
+        next_step="tailflip status",
+    )
+
+
+def escape_path(path: Path | str) -> str:
+    """Write a path as an instance's name, as `systemd-escape --path` does."""
+    parts = [part for part in str(path).split("/") if part]
+    text = "/".join(parts)
+    if not text:
+        return "-"
+
+    def escape(match: re.Match[str]) -> str:
+        return "".join(f"\\x{byte:02x}" for byte in match[0].encode())
+
+    made = re.sub(r"[^A-Za-z0-9:_.\-/]|-", escape, text)
+    return ("\\x2e" + made[1:] if made.startswith(".") else made).replace("/", "-")
+
+
+def _choose_template(service: Service, mode: Mode) -> str:
+    if mode is Mode.RUN:
+        return "run.conf"
+    return "preflight.conf" if is_external_mode(service.release.version) else "gate.conf"
+
+
+def _values(
+    facts: Facts, state_dir: Path, scope: Scope, kept: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    settings = {**(kept or {}), **facts.settings}
+    lines = [f"Environment={_quote_assignment(k, v)}" for k, v in sorted(settings.items())]
+    program, *arguments = facts.tailflip
+    return {
+        "ENVIRONMENT": "\n".join(lines),
+        "TAILFLIP": " ".join([quote_program(program), *map(quote_word, arguments)]),
+        "STATE_DIR": quote_word(str(state_dir)),
+        "STATE_DIR_TEXT": str(state_dir).replace("%", "%%"),
+        "STATE_DIR_ESCAPED": escape_path(state_dir).replace("%", "%%"),
+        "WATCH_OPTIONS": f" --state-dir={quote_word(str(state_dir))}",
+        "WANTED_BY": "default.target" if scope == "user" else "multi-user.target",
+        "CONFIG_DIR": str(facts.config_dir).replace("%", "%%"),
+    }
+
+
+def quote_program(path: str) -> str:
+    """Write the program of a command: in it, systemd expands no `$`."""
+    return quote_word(path).replace("$$", "$")
+
+
+def _quote_assignment(name: str, value: str) -> str:
+    return '"' + quote_word(f"{name}={value}").strip('"').replace("$$", "$") + '"'
+
+
+def _protect_program(command: str) -> str:
+    """Keep a `$` of the program's name, which is expanded once it is an argument of ours."""
+    program, space, rest = command.partition(" ")
+    return program.replace("$", "$$") + space + rest
+
+
+def _alert(facts: Facts, folder: Path, values: Mapping[str, str]) -> PlannedFile:
+    return _unit(facts, folder / ALERT, ALERT, values, "tells when a unit stays down")
+
+
+def _unit(
+    facts: Facts, path: Path, template: str, values: Mapping[str, str], why: str
+) -> PlannedFile:
+    return PlannedFile(path, fill(template, values, facts.systemd_version).encode(), why)
+
+
+def _systemctl(scope: Scope) -> str:
+    return "systemctl --user" if scope == "user" else "systemctl"

@@ -1,0 +1,56 @@
+"""The texts of units and drop-ins, from the templates in `units/`.
+
+`@NAME@` is replaced, `@254@` at the start of a line keeps it only for a systemd that new.
+Whoever changes a template changes what `tailflip install` writes: there is no second copy.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MARK = "Written by `tailflip install`; `tailflip uninstall --apply` takes it away again."
+_PLACE = re.compile(r"@([A-Z][A-Z_]*)@")
+_SINCE = re.compile(r"^@([0-9]{3})@")
+
+
+@cache
+def read_template(name: str) -> str:
+    """Read a template by its file's name, without `.in`."""
+    return (resources.files("tailflip.install") / "units" / f"{name}.in").read_text("utf-8")
+
+
+def fill(name: str, values: Mapping[str, str], systemd_version: int) -> str:
+    """Fill a template in; a line that is left empty by an empty value is left out.
+
+    Raises:
+        KeyError: the template wants a value that is not there.
+    """
+    values = {
+        **values,
+        "MARK": MARK,
+        "SUPERVISED": _choose_lines(read_template("supervised"), systemd_version).rstrip(),
+        "HARDENED": read_template("hardened").rstrip(),
+    }
+    lines = []
+    for line in _choose_lines(read_template(name), systemd_version).splitlines():
+        made = _PLACE.sub(lambda match: values[match[1]], line)
+        if made or not line:
+            lines.append(made)
+    return "\n".join(lines) + "\n"
+
+
+def _choose_lines(text: str, systemd_version: int) -> str:
+    lines = []
+    for line in text.splitlines(keepends=True):
+        match = _SINCE.match(line)
+        if match is None:
+            lines.append(line)
+        elif int(match[1]) <= systemd_version:
+            lines.append(line[match.end() :])
+    return "".join(lines)

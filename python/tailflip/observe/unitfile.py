@@ -1,0 +1,285 @@
+"""What a unit file of systemd says: its settings, and the command that it starts.
+
+Read, never asked of systemd: a start must not depend on a bus that answers, and the file says
+what the *next* start will be. Source: systemd.syntax(7), systemd.service(5) "Command lines",
+systemd.unit(5) "Specifiers", systemd.exec(5) "Environment" (252).
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailflip.observe.files import read_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_MAX_UNIT_BYTES = 1 << 20
+_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_ESCAPES |= {"\\": "\\", '"': '"', "'": "'", "s": " "}
+_NUMBERS = {"x": (2, 16), "u": (4, 16), "U": (8, 16)}
+_VARIABLE = re.compile(r"\$(?:\$|\{([A-Za-z_][A-Za-z0-9_]*)\})")
+_WHOLE_WORD = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+_PREFIXES = "-@:+!|"
+_NAMED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class UnitUnreadable(ValueError):
+    """A unit says something that is not followed here; systemd itself may well follow it."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One line of a unit: `section` without brackets, `value` as it stands there."""
+
+    section: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """What specifiers of a unit stand for; `home` and `user` are those the service runs with."""
+
+    unit: str
+    home: str
+    user: str
+    uid: int
+
+    @classmethod
+    def for_unit(cls, path: Path, user: str | None = None) -> Context:
+        """Take those of a user by name, or our own."""
+        entry = pwd.getpwuid(os.getuid()) if user is None else pwd.getpwnam(user)
+        return cls(path.name, entry.pw_dir, entry.pw_name, entry.pw_uid)
+
+
+def read_unit(path: Path) -> list[Assignment]:
+    """Read a unit file or drop-in.
+
+    Raises:
+        OSError: it cannot be read.
+        UnitUnreadable: it is no text.
+    """
+    try:
+        return parse_unit(read_regular(path, _MAX_UNIT_BYTES).decode())
+    except UnicodeDecodeError as e:
+        raise UnitUnreadable(f"not UTF-8: {path}") from e
+
+
+def parse_unit(text: str) -> list[Assignment]:
+    """Take a unit apart; what systemd would ignore is left out."""
+    found: list[Assignment] = []
+    section, pending = "", ""
+    for raw in text.splitlines():
+        line = raw.strip()
+        if line.startswith(("#", ";")) or not (line or pending):
+            continue  # within a continued line, too, a comment is none of it
+        if line.endswith("\\"):
+            pending += line[:-1] + " "
+            continue
+        line, pending = pending + line, ""
+        if line.startswith("[") and line.endswith("]"):
+            section = line[1:-1]
+        elif "=" in line:
+            key, _, value = line.partition("=")
+            found.append(Assignment(section, key.strip(), value.strip()))
+    return found
+
+
+def choose_last(assignments: Iterable[Assignment], key: str, section: str = "Service") -> list[str]:
+    """List the values of a setting that hold: an empty one takes back those before it."""
+    values: list[str] = []
+    for each in assignments:
+        if (each.section, each.key) == (section, key):
+            values = [*values, each.value] if each.value else []
+    return values
+
+
+def read_command(path: Path, env: Mapping[str, str]) -> list[str]:
+    """Read what a unit's own file starts, as systemd would hand it to exec.
+
+    Args:
+        path: of the unit; its drop-ins do not count.
+        env: for `$NAME` in the command; inside a service, its own environment.
+
+    Raises:
+        OSError: it cannot be read.
+        UnitUnreadable: it has no single command, or one that is not followed here.
+    """
+    assignments = read_unit(path)
+    commands = choose_last(assignments, "ExecStart")
+    if len(commands) != 1:
+        raise UnitUnreadable(f"{len(commands)} commands instead of one: {path}")
+    return parse_command(commands[0], Context.for_unit(path), env)
+
+
+def split_prefix(command: str) -> tuple[str, str]:
+    """Part the letters in front of a command that tell systemd how to run it from the command."""
+    rest = command.lstrip(_PREFIXES)
+    return command[: len(command) - len(rest)], rest
+
+
+def parse_command(text: str, context: Context, env: Mapping[str, str]) -> list[str]:
+    """Make the argument list of an `ExecStart=` value.
+
+    Raises:
+        UnitUnreadable: quotes do not match, a specifier is not known here, or there are several
+            commands.
+    """
+    prefix, rest = split_prefix(text)
+    if "@" in prefix:
+        raise UnitUnreadable("the command is started under another name (@)")
+    words = [expand_specifiers(word, context) for word in split_words(rest)]
+    if not words or ";" in words:
+        raise UnitUnreadable("not one command")
+    if ":" in prefix:
+        return words
+    arguments = [each for word in words[1:] for each in _expand_variables(word, env)]
+    return [words[0], *arguments]
+
+
+def split_words(text: str) -> list[str]:
+    """Split a value into words, taking quotes and escapes off.
+
+    Raises:
+        UnitUnreadable: a quote or an escape does not end.
+    """
+    words: list[str] = []
+    word: str | None = None
+    quote = ""
+    at = 0
+    while at < len(text):
+        char = text[at]
+        at += 1
+        if char == "\\":
+            value, at = _unescape(text, at)
+            word = (word or "") + value
+        elif quote:
+            if char == quote:
+                quote = ""
+            else:
+                word = (word or "") + char
+        elif char in "\"'":
+            quote, word = char, word or ""
+        elif not char.isspace():
+            word = (word or "") + char
+        elif word is not None:
+            words.append(word)
+            word = None
+    if quote:
+        raise UnitUnreadable("a quote does not end")
+    return words if word is None else [*words, word]
+
+
+def quote_word(word: str) -> str:
+    """Write one word of a command so that systemd reads just that; the reverse of reading."""
+    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    text = text.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+    return text if text and not re.search(r"[\s'\";]", text) else f'"{text}"'
+
+
+def read_environment(
+    assignments: Iterable[Assignment], context: Context
+) -> tuple[dict[str, str], list[str]]:
+    """Collect what a unit puts into the environment: from its lines, then from its files.
+
+    Returns:
+        The variables, and notes about what could not be read.
+    """
+    assignments = list(assignments)
+    env: dict[str, str] = {}
+    notes: list[str] = []
+    for value in choose_last(assignments, "Environment"):
+        try:
+            words = split_words(value)
+            env |= dict(_pairs(expand_specifiers(word, context) for word in words))
+        except UnitUnreadable as e:
+            notes.append(f"a line of environment was not read: {e}")
+    for value in choose_last(assignments, "EnvironmentFile"):
+        try:
+            env |= _read_environment_file(value, context)
+        except (OSError, ValueError) as e:
+            if not value.startswith("-"):
+                notes.append(f"an environment file was not read: {e}")
+    return env, notes
+
+
+def _read_environment_file(value: str, context: Context) -> dict[str, str]:
+    [name] = split_words(value.lstrip("-"))
+    path = Path(expand_specifiers(name, context))
+    lines = read_regular(path, _MAX_UNIT_BYTES).decode("utf-8", "replace").splitlines()
+    pairs = {}
+    for line in lines:
+        key, equals, rest = line.strip().partition("=")
+        if equals and _NAMED.fullmatch(key):
+            pairs[key] = " ".join(split_words(rest)) if rest[:1] in "\"'" else rest.strip()
+    return pairs
+
+
+def _pairs(words: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for word in words:
+        name, equals, value = word.partition("=")
+        if equals and _NAMED.fullmatch(name):
+            yield name, value
+
+
+def _unescape(text: str, at: int) -> tuple[str, int]:
+    """Read one escape that begins at `at`, after its backslash."""
+    if at >= len(text):
+        raise UnitUnreadable("an escape does not end")
+    letter = text[at]
+    if letter in _ESCAPES:
+        return _ESCAPES[letter], at + 1
+    try:
+        if letter in _NUMBERS:
+            digits, base = _NUMBERS[letter]
+            return chr(int(text[at + 1 : at + 1 + digits], base)), at + 1 + digits
+        if letter in "01234567":
+            return chr(int(text[at : at + 3], 8)), at + 3
+    except ValueError:
+        pass
+    return "\\" + letter, at + 1  # systemd keeps what it does not know
+
+
+def expand_specifiers(word: str, context: Context) -> str:
+    """Replace `%h` and the like.
+
+    Raises:
+        UnitUnreadable: one that is not known here.
+    """
+    stem = context.unit.rpartition(".")[0]
+    prefix, _, instance = stem.partition("@")
+    known = {
+        "%": "%",
+        "h": context.home,
+        "u": context.user,
+        "U": str(context.uid),
+        "n": context.unit,
+        "N": stem,
+        "p": prefix,
+        "i": instance,
+        "H": socket.gethostname(),
+        "t": f"/run/user/{context.uid}" if context.uid else "/run",
+        "T": "/tmp",  # noqa: S108 - what systemd says it is
+    }
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1] not in known:
+            raise UnitUnreadable(f"specifier %{match[1]} is not known here")
+        return known[match[1]]
+
+    return re.sub(r"%(.?)", replace, word)
+
+
+def _expand_variables(word: str, env: Mapping[str, str]) -> list[str]:
+    """Replace `${NAME}` inside a word, and a word `$NAME` by its words."""
+    whole = _WHOLE_WORD.fullmatch(word)
+    if whole is not None:
+        return env.get(whole[1], "").split()
+    return [_VARIABLE.sub(lambda m: env.get(m[1], "") if m[1] else "$", word)]

@@ -1,0 +1,253 @@
+"""`tailflip install` and `uninstall`, on a home with units as OpenClaw writes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import plistlib
+import shutil
+
+import pytest
+
+from services import NEW, Host
+from support import list_tree
+from tailflip import clock
+from tailflip.durable import RealDisk
+from tailflip.home import Home
+
+DROP_IN = "openclaw-gateway.service.d/10-tailflip.conf"
+
+
+@pytest.fixture
+def host(place, monkeypatch):
+    """No bus, no system units; but the real checker where there is one."""
+    for name in ("OPENCLAW_STATE_DIR", "TAILFLIP_STATE_DIR", "OPENCLAW_GATEWAY_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    return Host(place.root)
+
+
+def read_drop_in(host, name=DROP_IN):
+    return (host.units / name).read_text()
+
+
+def test_a_dry_run_shows_every_text_and_writes_nothing(place, host):
+    host.put_unit()
+    before = list_tree(place.root)
+    code, out, err = place.run("install")
+    assert (code, err) == (0, "")
+    assert "| ExecStart=\n" in out
+    assert "gate --unit=" in out
+    assert "nothing was changed; add --apply to do it" in out
+    assert list_tree(place.root) == before
+
+
+def test_installing_twice_is_installing_once(place, host):
+    host.put_unit()
+    assert place.run("install", "--apply")[0] == 0
+    first = list_tree(place.root)
+    code, out, _ = place.run("install", "--apply")
+    assert (code, "everything is there already" in out) == (0, True)
+    assert list_tree(place.root) == first
+
+
+@pytest.mark.parametrize("argv", [(), ("--timer",), ("--mode", "run"), ("--mode", "watch")])
+def test_uninstalling_leaves_no_trace(place, host, argv):
+    host.put_unit()
+    host.put_unit(NEW, profile="work", port=18790)
+    before, folders = list_tree(place.root), {p for p in place.root.rglob("*") if p.is_dir()}
+    assert place.run("install", *argv, "--apply")[0] == 0
+    assert list_tree(place.root) != before
+    code, _, _ = place.run("uninstall", "--apply")
+    assert code == 0
+    assert list_tree(place.root) == before
+    left = {p for p in place.root.rglob("*") if p.is_dir()} - folders
+    assert left <= {place.root / ".local", place.root / ".local/state"}
+    assert place.run("uninstall")[1] == "nothing is installed\n"
+
+
+def test_the_gate_stands_before_the_command_that_the_unit_says(place, host):
+    unit = host.put_unit()
+    place.run("install", "--apply")
+    lines = read_drop_in(host).splitlines()
+    command = unit.read_text().partition("ExecStart=")[2].partition("\n")[0]
+    at = lines.index("ExecStart=")
+    assert lines[at + 1].endswith(f" gate --unit={unit} -- {command}")
+    assert "RestartPreventExitStatus=64 77 78" in lines
+    assert "StartLimitIntervalSec=0" in lines
+    assert not any(line.startswith("Environment") for line in lines)
+
+
+def test_from_2026_8_on_the_command_is_left_alone(place, host):
+    host.put_unit(NEW)
+    place.run("install", "--apply")
+    lines = read_drop_in(host).splitlines()
+    assert not any(line.startswith("ExecStart=") for line in lines)
+    assert any(line.startswith("ExecStartPre=") and " preflight " in line for line in lines)
+
+
+def test_every_profile_gets_its_own(place, host):
+    host.put_unit()
+    host.put_unit(profile="work", port=18790)
+    code, out, _ = place.run("install", "--mode", "watch", "--apply", "--json")
+    assert code == 0
+    told = json.loads(out)
+    assert {s["name"] for s in told["services"]} == {
+        "openclaw-gateway.service",
+        "openclaw-gateway-work.service",
+    }
+    text = (host.units / "tailflip-watch-work.service").read_text()
+    assert f"--state-dir={host.home}/.openclaw-work" in text
+    assert (
+        f"--state-dir={host.home}/.openclaw\n"
+        in (host.units / "tailflip-watch.service").read_text()
+    )
+    # One goes, the other stays, with the alert that both need.
+    assert place.run("uninstall", "--service", "openclaw-gateway-work", "--apply")[0] == 0
+    assert not (host.units / "tailflip-watch-work.service").exists()
+    assert (host.units / "tailflip-watch.service").exists()
+    assert (host.units / "tailflip-alert@.service").exists()
+
+
+def test_another_mode_takes_the_place_of_the_first(place, host):
+    host.put_unit()
+    before = list_tree(place.root)
+    place.run("install", "--timer", "--apply")
+    place.run("install", "--mode", "run", "--apply")
+    assert " run --unit=" in read_drop_in(host)
+    assert not list(host.units.glob("tailflip-reconcile*"))
+    place.run("uninstall", "--apply")
+    assert list_tree(place.root) == before
+
+
+def test_a_service_that_is_told_otherwise_finds_our_directories(place, host, monkeypatch):
+    monkeypatch.setenv("TAILFLIP_STATE_DIR", str(place.root / "a dir"))
+    host.put_unit()
+    place.run("install", "--apply")
+    assert f'Environment="TAILFLIP_STATE_DIR={place.root}/a dir"\n' in read_drop_in(host)
+
+
+# --- it does not fight ---------------------------------------------------------------------
+
+
+def test_a_foreign_drop_in_that_replaces_the_command_is_refused(place, host):
+    host.put_unit()
+    other = host.units / "openclaw-gateway.service.d" / "override.conf"
+    other.parent.mkdir()
+    other.write_text("[Service]\nExecStart=\nExecStart=/usr/bin/other gateway\n")
+    code, _, err = place.run("install", "--apply")
+    assert (code, str(other) in err) == (64, True)
+    assert not (host.units / DROP_IN).exists()
+
+
+def test_a_foreign_drop_in_that_only_adds_is_none_of_our_business(place, host):
+    host.put_unit()
+    other = host.units / "openclaw-gateway.service.d" / "heap.conf"
+    other.parent.mkdir()
+    other.write_text("[Service]\nEnvironment=NODE_OPTIONS=--max-old-space-size=2048\n")
+    assert place.run("install", "--apply")[0] == 0
+    assert place.run("uninstall", "--apply")[0] == 0
+    assert other.exists()
+
+
+def test_a_command_that_begins_with_tailflip_is_left_alone(place, host):
+    unit = host.put_unit()
+    unit.write_text(unit.read_text().replace("ExecStart=", "ExecStart=/opt/tailflip gate -- "))
+    code, _, err = place.run("install", "--apply")
+    assert (code, "begins with tailflip already" in err) == (64, True)
+
+
+def test_two_services_on_one_state_directory_are_refused(place, host):
+    host.put_unit()
+    copy = host.units / "my-openclaw.service"
+    shutil.copy(host.units / "openclaw-gateway.service", copy)
+    code, _, err = place.run("install", "--apply")
+    assert (code, "same state directory" in err) == (64, True)
+
+
+def test_a_living_supervisor_is_not_joined_by_another(place, host):
+    host.put_unit()
+    home = Home.locate(os.environ)
+    guard = os.path.realpath(host.home / ".openclaw")
+    with home.supervise(guard, "run", clock.now_ms(), RealDisk()):
+        code, _, err = place.run("install", "--apply")
+    assert (code, "guarded already" in err) == (75, True)
+
+
+def test_without_a_service_it_says_what_to_do(place, host):
+    code, _, err = place.run("install")
+    assert code == 64
+    assert "--mode run -- openclaw gateway run" in err
+
+
+def test_a_file_that_was_changed_since_is_not_removed(place, host):
+    host.put_unit()
+    place.run("install", "--apply")
+    drop_in = host.units / DROP_IN
+    drop_in.write_text("[Service]\nNice=5\n")
+    code, _, err = place.run("uninstall", "--apply")
+    assert (code, str(drop_in) in err) == (65, True)
+    assert drop_in.exists()
+
+
+def test_a_text_that_the_checker_refuses_is_not_written(place, host, monkeypatch):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("no systemd here")
+    unit = host.put_unit()
+    monkeypatch.setattr("tailflip.cli.install.choose_program", lambda *_: ("/nowhere/tailflip",))
+    code, _, err = place.run("install", "--apply")
+    assert (code, "/nowhere/tailflip" in err) == (65, True)
+    assert [p for p in host.units.rglob("*") if p.is_file()] == [unit]
+
+
+# --- a gateway without a service --------------------------------------------------------------
+
+
+def test_a_command_gets_a_service_of_its_own(place, host, monkeypatch):
+    (host.home / ".openclaw").mkdir()
+    command = host.list_command()
+    code, _, err = place.run("install", "--mode", "run", "--apply", "--", *command)
+    assert code == 0, err
+    text = (host.units / "tailflip-gateway.service").read_text()
+    assert f" run -- {' '.join(command)}\n" in text
+    for line in ("Type=notify", "WatchdogSec=120", "KillMode=mixed", "TimeoutStopSec=345"):
+        assert f"{line}\n" in text
+    place.run("uninstall", "--apply")
+    assert not (host.units / "tailflip-gateway.service").exists()
+
+
+def test_a_command_whose_gateway_has_a_service_is_refused(place, host):
+    host.put_unit()
+    code, _, err = place.run("install", "--mode", "run", "--", *host.list_command())
+    assert (code, "openclaw-gateway.service" in err) == (64, True)
+
+
+# --- launchd ----------------------------------------------------------------------------------
+
+
+def test_an_agent_gets_the_gate_and_is_put_back_byte_for_byte(place, host):
+    agent = host.put_agent()
+    before = agent.read_bytes()
+    assert place.run("install", "--apply")[0] == 0
+    words = plistlib.loads(agent.read_bytes())["ProgramArguments"]
+    assert words[-8:-5] == ["gate", "--park", "--"]
+    assert words[-5:] == plistlib.loads(before)["ProgramArguments"]
+    assert place.run("install", "--apply")[1].endswith("everything is there already\n")
+    assert place.run("uninstall", "--apply")[0] == 0
+    assert agent.read_bytes() == before
+
+
+def test_an_agent_that_openclaw_wrote_anew_is_not_put_back(place, host):
+    agent = host.put_agent()
+    place.run("install", "--apply")
+    fresh = host.put_agent(profile=None).read_bytes() + b"\n"
+    agent.write_bytes(fresh)
+    assert place.run("uninstall", "--apply")[0] == 0
+    assert agent.read_bytes() == fresh
+
+
+def test_run_is_not_offered_for_launchd(place, host):
+    host.put_agent()
+    assert place.run("install", "--mode", "run", "--apply")[0] == 64
