@@ -287,6 +287,11 @@ class Place:
                         return pid
         return None
 
+    def is_alone(self) -> int | None:
+        """The pid of the one fake gateway that lives, if it has the port."""
+        living = self.living()
+        return living[0] if len(living) == 1 and self.listener() == living[0] else None
+
     def family(self) -> list[psutil.Process]:
         """Every process that was started for this place, whoever its parent is now."""
         found = []

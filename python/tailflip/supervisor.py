@@ -31,7 +31,7 @@ from tailflip.aftermath import (
 from tailflip.config import load
 from tailflip.diagnose.deaths import classify
 from tailflip.errors import TailflipError, TryLater
-from tailflip.flow import Breaker, Decision, Finding, Waiting
+from tailflip.flow import WANTED, Breaker, Decision, Finding, Waiting
 from tailflip.guard import tell
 from tailflip.herald import Herald
 from tailflip.loop import Loop, Outcome
@@ -149,10 +149,13 @@ class Supervisor:
                 return
             gone = last.model_copy(update={"ended_ms": clock.now_ms(), "end_known": False})
             guard.write(lambda: history.end_life(gone, b""))
-        pending = guard.read(history.read_decision, None)
-        if pending is not None and pending.kind == "wait":
-            log.info("resuming a wait", reason=pending.reason)
-            self._enter_waiting(pending)
+        standing = guard.read(history.read_standing_decision, None)
+        death = last.death if last is not None else None
+        if standing is not None and standing.kind != "end":
+            log.info("resuming a wait", reason=standing.reason)
+            self._enter_waiting(standing)
+        elif standing is None and last is not None and death and death.cause not in WANTED:
+            self._cure(death, last)  # the last supervisor ended between verdict and decision
         else:
             self._prepare()
 

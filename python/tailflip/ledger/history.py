@@ -171,6 +171,14 @@ class History:
         made = self._read_decisions("ORDER BY seq DESC LIMIT 1", ())
         return made[0] if made else None
 
+    def read_standing_decision(self) -> Decision | None:
+        """Read the last decision if it still stands: no life has begun or ended since."""
+        made, last = self.read_last_decision(), next(iter(self.read_lives(1)), None)
+        if made is None or last is None:
+            return made.decision if made else None
+        is_over = last.ended_ms is None or made.at_ms < last.ended_ms
+        return None if is_over else made.decision
+
     def read_decisions(self, since_ms: int) -> tuple[MadeDecision, ...]:
         """Read the decisions since a moment, oldest first."""
         return self._read_decisions("AND made_ms >= ? ORDER BY seq", (since_ms,))
