@@ -1,0 +1,86 @@
+"""Kill the supervisor at every commit of its ledger: the next one goes on, and never doubles."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from guarded_fake import FAKE, SETTINGS, Guarded, Place, wait_until
+from tailflip import clock
+
+FITS = 1_000_000
+
+
+@pytest.fixture
+def place(tmp_path):
+    made = Place(tmp_path)
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+def drive(place, at, when, options):
+    """Start a supervisor that kills itself at one commit of its ledger."""
+    pairs = {**SETTINGS, "heal.admission": "false", "restart.first_delay_s": "0"}
+    stderr = place.root / f"driven-{at}"
+    with stderr.open("wb") as file:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                str(FAKE.with_name("dying_supervisor.py")),
+                *(str(at), when, *(f"{key}={value}" for key, value in pairs.items())),
+                *("--", *place.command(*options)),
+            ],
+            env=place.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+        )
+    made = Guarded(process, stderr, place)
+    place.started.append(made)
+    return made
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_at_any_commit_the_next_one_goes_on(place, when):
+    """Through a death of memory, its cure, a second life and a stop: at every step on record."""
+    options = ("--oom-above", str(FITS))
+    for at in itertools.count(1):
+        for left in (place.home.root, place.state, place.root / "lives"):
+            subprocess.run(["/bin/rm", "-rf", str(left)], check=True)
+        place.state.mkdir()
+        place.fill(2_000_000)
+        driven = drive(place, at, when, options)
+        wait_until(
+            lambda: (
+                driven.process.poll() is not None  # noqa: B023
+                or (len(place.lives()) == 2 and place.lives()[0].ready_ms)
+            ),
+            f"end at commit {at}, or second life",
+            story=driven.said,
+        )
+        if driven.process.poll() is None:
+            driven.send(signal.SIGTERM)
+        if driven.wait() == 0:
+            break
+        told = f"killed {when} commit {at} after:\n{driven.said()}"
+        guarded = place.run(*options, settings={"heal.admission": "false"})
+        began_ms = clock.now_ms()
+        wait_until(lambda: place.lives() and place.lives()[0].ready_ms, "answer",
+                   story=lambda: told + guarded.said())  # fmt: skip  # noqa: B023
+        wait_until(place.is_alone, "gateway that is alone", story=guarded.said)
+        assert place.doubles() == "", told
+        assert place.store.stat().st_size < FITS, told
+        assert [x for x in place.lives() if x.ended_ms is None] == [place.lives()[0]], told
+        assert len(place.pids()) <= 3, told + guarded.said()
+        assert clock.now_ms() - began_ms < 10_000
+        assert guarded.stop() == 0, guarded.said()
+        assert place.living() == [], told
+        assert not list(place.home.guards.glob("*.stderr")), told
+    assert at > 10
