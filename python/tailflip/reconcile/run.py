@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tailflip.config import ReconcileSettings, load
+from tailflip.config import Config, ReconcileSettings, load
 from tailflip.errors import TailflipError, Usage
 from tailflip.ledger.history import History
 from tailflip.observe.grammar import parse_duration_ms
@@ -133,6 +133,8 @@ def begin(
     max_lifetime: str | None = None,
     retention: str | None = None,
     write_tasks: bool = True,
+    config: Config | None = None,
+    version: tuple[int, int, int] | None = None,
 ) -> Work:
     """Look at the installation, and find what the user's settings allow.
 
@@ -148,11 +150,13 @@ def begin(
         max_lifetime: Instead of `heal.max_lifetime`, in OpenClaw's grammar, or "false".
         retention: Instead of `heal.retention`, and of the gateway's own; the same.
         write_tasks: Whether the gateway's task ledger may be written.
+        config: Settings, where the caller has them already.
+        version: Of the gateway that starts next; else that of the `openclaw` on the PATH.
 
     Raises:
         Usage: A length of time that is none.
     """
-    config = load(env).config
+    config = load(env).config if config is None else config
     scene = look(
         env,
         state_dir=state_dir or config.gateway.state_dir,
@@ -174,7 +178,7 @@ def begin(
         apply=apply,
         write_tasks=write_tasks,
         heap_limit_bytes=config.gateway.heap_limit_bytes,
-        version=read_release(("openclaw",), env).version,
+        version=version or read_release(("openclaw",), env).version,
         settings=config.reconcile,
     )
     return Work(scene, terms, home, disk, on_progress, history, history.read_lives())
