@@ -1,13 +1,33 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-import real_gateway
+from guarded import install_or_skip
+
+if TYPE_CHECKING:
+    import real_gateway
 
 
 @pytest.fixture(scope="session", params=["2026.3.28", "2026.4.14"])
 def gateway_install(request: pytest.FixtureRequest) -> real_gateway.Install:
-    """Each supported version in turn, from the npm registry; skipped where it cannot be had."""
-    try:
-        return real_gateway.install(request.param)
-    except real_gateway.NotInstallable as error:
-        pytest.skip(f"no real gateway {request.param}: {error}")
+    """Each version that keeps sessions in JSON in turn; skipped where it cannot be had."""
+    return install_or_skip(request.param)
+
+
+@pytest.fixture(scope="session")
+def plain_install() -> real_gateway.Install:
+    """The oldest, where one will do."""
+    return install_or_skip("2026.3.28")
+
+
+@pytest.fixture(scope="session")
+def json5_install() -> real_gateway.Install:
+    """The one that parses every store as JSON5 before it opens its port."""
+    return install_or_skip("2026.4.14")
+
+
+@pytest.fixture(scope="session")
+def sqlite_install() -> real_gateway.Install:
+    """The one that imports a legacy store into SQLite at its start."""
+    return install_or_skip("2026.9.6")

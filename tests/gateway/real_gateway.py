@@ -28,6 +28,7 @@ import psutil
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+NOBODY = 9  # a port where nobody listens
 TOKEN = "test-token"  # noqa: S105 - guards a gateway that lives for seconds on loopback
 HEAP_DEATH = "JavaScript heap out of memory"
 # Both transitive versions are pinned because the newer ones need packages that are not
@@ -35,6 +36,7 @@ HEAP_DEATH = "JavaScript heap out of memory"
 OVERRIDES = {"linkedom": "0.18.12", "libsignal": "6.0.0"}
 # On 2026.3.28 the optional packages are needed to start (axios); on 2026.4.14 they only cost room.
 OMIT_OPTIONAL = frozenset({"2026.4.14"})
+JSON_ERA = frozenset({"2026.3.28", "2026.4.14"})  # they keep sessions in sessions.json
 QUIET = dict.fromkeys(
     (
         "OPENCLAW_SKIP_CHANNELS",
@@ -101,9 +103,12 @@ class Install:
     node: Path
     package: Path
 
-    def environment(self, state: Path, heap_mib: int | None = None) -> dict[str, str]:
+    def environment(
+        self, state: Path, heap_mib: int | None = None, node_options: str = ""
+    ) -> dict[str, str]:
         """Return the environment of a user of `state`; `heap_mib` limits every V8 heap in it."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("OPENCLAW_", "NODE_"))}
+        foreign = ("OPENCLAW_", "NODE_", "TAILFLIP_")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         home = state.parent / "home"
         home.mkdir(exist_ok=True)
         env = kept | {
@@ -118,7 +123,9 @@ class Install:
             "npm_config_offline": "true",
         }
         if heap_mib is not None:
-            env["NODE_OPTIONS"] = f"--max-old-space-size={heap_mib}"
+            node_options = f"--max-old-space-size={heap_mib} {node_options}"
+        if node_options:
+            env["NODE_OPTIONS"] = node_options.strip()
         return env
 
     def openclaw(self, state: Path, *args: str) -> subprocess.CompletedProcess[str]:
@@ -134,7 +141,8 @@ class Install:
 
     def listed_sessions(self, state: Path) -> set[str]:
         """Return the session keys that `openclaw sessions --json` shows."""
-        ran = self.openclaw(state, "sessions", "--json")
+        every = () if self.version in JSON_ERA else ("--limit", "all")
+        ran = self.openclaw(state, "sessions", "--json", *every)
         assert ran.returncode == 0, ran.stderr[-2000:]
         # Some starts log a line of theirs to stdout, before or after the document.
         document, _ = json.JSONDecoder().raw_decode(ran.stdout, ran.stdout.index("{\n"))
@@ -148,8 +156,13 @@ def install(version: str) -> Install:
     return Install(version=version, node=install_node(), package=package)
 
 
-def configure(state: Path) -> int:
-    """Write a configuration that needs no network, and return its port."""
+def configure(state: Path, model_port: int = NOBODY) -> int:
+    """Write a configuration that needs no network, and return its port.
+
+    Args:
+        state: the gateway's state directory.
+        model_port: of a model on loopback; without one no agent can talk.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -179,11 +192,10 @@ def configure(state: Path) -> int:
                 "heartbeat": {"every": "0m"},
             }
         },
-        # Nobody listens there: no test lets an agent talk.
         "models": {
             "providers": {
                 "fake": {
-                    "baseUrl": "http://127.0.0.1:9/v1",
+                    "baseUrl": f"http://127.0.0.1:{model_port}/v1",
                     "apiKey": "none",
                     "api": "openai-completions",
                     "models": [model],
@@ -203,11 +215,16 @@ class Running:
     port: int
     log: Path
 
-    def is_healthy(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+    def is_healthy(self, path: str = "/healthz", status: str = "live") -> bool:
+        """Ask it how it is; from 2026.8.1 on any path is answered, with a page."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == http.HTTPStatus.OK
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            is_json = "json" in (answer.getheader("Content-Type") or "")
+            if answer.status != http.HTTPStatus.OK or not is_json:
+                return False
+            return bool(json.loads(answer.read())["status"] == status)
         except OSError:
             return False
         finally:
@@ -238,7 +255,12 @@ class Running:
 
 @contextmanager
 def gateway(
-    install: Install, state: Path, *, heap_mib: int | None = None, port: int
+    install: Install,
+    state: Path,
+    *,
+    heap_mib: int | None = None,
+    port: int,
+    node_options: str = "",
 ) -> Iterator[Running]:
     """Start what a user starts; the whole process tree is gone when the block ends."""
     log = state.parent / f"gateway-{time.monotonic_ns()}.log"
@@ -246,7 +268,7 @@ def gateway(
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*program, "gateway", "--port", str(port)],
-            env=install.environment(state, heap_mib),
+            env=install.environment(state, heap_mib, node_options),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
