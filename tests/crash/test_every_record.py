@@ -71,6 +71,7 @@ def test_killed_at_any_commit_the_next_one_goes_on(place, when):
             break
         told = f"killed {when} commit {at} after:\n{driven.said()}"
         guarded = place.run(*options, settings={"heal.admission": "false"})
+        guarded.hear("gateway")  # its signal handlers are there
         began_ms = clock.now_ms()
         wait_until(lambda: place.lives() and place.lives()[0].ready_ms, "answer",
                    story=lambda: told + guarded.said())  # fmt: skip  # noqa: B023

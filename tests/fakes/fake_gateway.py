@@ -91,8 +91,12 @@ def take_lock(patience_s: float) -> Path | None:
 
 class Answers(BaseHTTPRequestHandler):
     silent = threading.Event()
+    asked_file: Path | None = None
 
     def do_GET(self) -> None:
+        if self.asked_file is not None:
+            with self.asked_file.open("a") as file:
+                file.write(f"{self.path}\n")
         if self.silent.is_set():
             time.sleep(3600)
         body = json.dumps({"ok": True, "status": "live"}).encode()
@@ -158,6 +162,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--hand-off", action="store_true", help="ask for a successor, exit 0")
     parser.add_argument("--echo-stdin", action="store_true")
     parser.add_argument("--signals-file", type=Path, help="names each signal that it got")
+    parser.add_argument("--asked-file", type=Path, help="names each path that was asked for")
     parser.add_argument("--tell", type=Path, metavar="FILE", help="what it was started with")
     return parser.parse_args()
 
@@ -305,6 +310,7 @@ def serve(args: argparse.Namespace) -> int:
     """Live one life, as the gateway itself."""
     stop = threading.Event()
     catch_signals(args, stop)
+    Answers.asked_file = args.asked_file
     life = count_life(args.deaths_file)
     if args.tell:
         tell(args.tell)
