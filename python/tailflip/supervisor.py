@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -109,13 +109,11 @@ class Supervisor:
 
         Raises:
             TryLater: the gateway has a supervisor already.
-            TailflipError: our own directory cannot be used, or the command not be started.
+            TailflipError: the command cannot be started.
         """
-        guard = self.guard
-        with (
-            guard.home.supervise(guard.name, "run", clock.now_ms(), guard.disk),
-            self._loop.catching(_CAUGHT, self._on_signal),
-        ):
+        with ExitStack() as stack:
+            self._claim(stack)
+            stack.enter_context(self._loop.catching(_CAUGHT, self._on_signal))
             become_subreaper()
             self._herald.start()
             try:
@@ -128,6 +126,17 @@ class Supervisor:
                 if self._watcher is not None:
                     self._watcher.stop()
         return self.exit_code
+
+    def _claim(self, stack: ExitStack) -> None:
+        """Be the only supervisor; where nothing can be written, at least be one."""
+        guard = self.guard
+        try:
+            alone = guard.home.supervise(guard.name, "run", clock.now_ms(), guard.disk)
+            stack.enter_context(alone)
+        except TryLater:
+            raise
+        except TailflipError as e:
+            log.error("nothing can be remembered, and no store healed", error=e, hint=e.hint)
 
     # --- where we come from --------------------------------------------------------------
 

@@ -51,7 +51,10 @@ class Pump:
     """
 
     def __init__(self, fifo: Path, out_fd: int) -> None:
-        """Open the FIFO, made if it is not there; nothing is read before `start`."""
+        """Open the FIFO, made if it is not there; nothing is read before `start`.
+
+        Where none can be made, a pipe must do: it ends with us.
+        """
         self.fifo = fifo
         self.tail = Tail()
         self._out_fd: int | None = out_fd
@@ -59,9 +62,14 @@ class Pump:
         self._wake_out: int | None
         self._wake_in, self._wake_out = os.pipe()
         os.set_blocking(self._wake_out, False)
-        with suppress(FileExistsError):
-            os.mkfifo(fifo, 0o600)
-        self._fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        self._writer: int | None = None
+        try:
+            with suppress(FileExistsError):
+                os.mkfifo(fifo, 0o600)
+            self._fd = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            self._fd, self._writer = os.pipe()
+            os.set_blocking(self._fd, False)
         self._thread = threading.Thread(target=self._carry, name="stderr", daemon=True)
 
     def open_writer(self) -> int:
@@ -70,6 +78,9 @@ class Pump:
         It can read too. Without a reader a write fails, and node dies of that: so it is one
         itself, while we are dead and the next supervisor has not taken it over yet.
         """
+        if self._writer is not None:
+            fd, self._writer = self._writer, None
+            return fd
         fd = os.open(self.fifo, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         with suppress(OSError, AttributeError):  # Linux; else it is as large as it is
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _BUFFER_BYTES)
