@@ -38,6 +38,7 @@ from tailflip.loop import Loop, Outcome
 from tailflip.observe.changes import ChangeWatcher
 from tailflip.observe.health import Probe
 from tailflip.observe.release import drain_s, is_external_mode, restart_signal
+from tailflip.restart.backoff import delay_s
 from tailflip.restart.birth import new_life
 from tailflip.restart.breaker import note_good_life, note_start, reconsider, wait_for
 from tailflip.restart.pulse import Pulse
@@ -103,6 +104,7 @@ class Supervisor:
         self._asked_to_stop = threading.Event()
         self._pulse: Pulse | None = None
         self._watcher: ChangeWatcher | None = None
+        self._failed_starts: int | None = None  # in a row; None until one went well
 
     def run(self) -> int:
         """Guard until the end, and return the exit code.
@@ -169,7 +171,7 @@ class Supervisor:
             self._prepare()
 
     def _take_up(self, service: Service) -> None:
-        self.service = service
+        self.service, self._failed_starts = service, 0
         log.warning(
             "took over a living gateway whose supervisor was gone",
             pid=service.child.pid,
@@ -257,14 +259,39 @@ class Supervisor:
         except (TailflipError, OSError) as e:
             ended = life.model_copy(update={"ended_ms": clock.now_ms()})
             guard.write(lambda: guard.history.end_life(ended, b""))
-            if isinstance(e, TailflipError):
-                raise
-            raise TryLater(f"cannot start the gateway: {e.strerror or e}") from e
-        self.service = service
+            if isinstance(e, OSError):
+                e = TryLater(f"cannot start the gateway: {e.strerror or e}")
+            if self._failed_starts is None:
+                raise e from None
+            self._start_later(e, self._failed_starts + 1)
+            return
+        self.service, self._failed_starts = service, 0
         self._keep_life()
         log.info("gateway started", pid=service.child.pid, life=life.id, version=life.version)
         self._watch(service)
         self._herald.status(f"gateway starting, pid {service.child.pid}")
+
+    def _start_later(self, error: TailflipError, failed: int) -> None:
+        """A command that could be started before is being replaced, and will be back."""
+        self._failed_starts = failed
+        limits = self.guard.config.restart
+        wait_s = delay_s(
+            failed,
+            first_s=limits.first_delay_s,
+            factor=limits.factor,
+            cap_s=limits.cap_s,
+            jitter=0,
+            random=0,
+        )
+        decision = Decision(
+            kind="start",
+            reason=f"{error.message}; it could be started before",
+            waiting=Waiting.TIME,
+            at_ms=clock.now_ms() + int(1000 * wait_s),
+            alert=failed == limits.loop_deaths,
+        )
+        record_decision(self.guard, self.breaker, decision, None)
+        self._enter_waiting(decision)
 
     def _keep_life(self) -> None:
         """Put what is known of the living gateway on record."""
