@@ -48,7 +48,10 @@ _SHOWN_KINDS = 3
 
 @dataclass
 class Admission:
-    """The answer: `go`, or why not and what must change. `reports` are what was done."""
+    """The answer: `go`, or why not and what must change. `reports` are what was done.
+
+    `claim_running` counts runs that say so in stores that were not compacted.
+    """
 
     go: bool = True
     reason: str = "nothing stands against it"
@@ -59,6 +62,7 @@ class Admission:
     notes: list[str] = field(default_factory=list)
     before: Forecast | None = None
     after: Forecast | None = None
+    claim_running: int = 0
 
     @property
     def cured(self) -> bool:
@@ -191,6 +195,9 @@ def _heal(work: _Work) -> None:
             found.notes.append(f"could not be compacted: {e}")
         if plan.pressure:
             found.notes.append(f"beyond hygiene: {', '.join(plan.pressure)}")
+    if not found.reports:
+        jobs = (job for each in whole.values() for job in each.numbers.jobs)
+        found.claim_running = sum(job.status.get("running", 0) for job in jobs)
     _judge(work, found.after, sizes, whole)
 
 

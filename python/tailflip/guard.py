@@ -17,6 +17,7 @@ from tailflip.durable import RealDisk
 from tailflip.errors import TailflipError
 from tailflip.home import Home
 from tailflip.ledger.history import History
+from tailflip.observe.cron import read_jobs
 from tailflip.observe.gateway import read_gateway
 from tailflip.observe.heap import read_heap_limit
 from tailflip.observe.installation import find_state_dir, locate
@@ -166,7 +167,35 @@ class Guard:
             profile=self.profile,
             died_of_memory=died_of_memory,
         )
-        return admit(start, home=self.home, disk=self.disk, on_progress=on_progress)
+        found = admit(start, home=self.home, disk=self.disk, on_progress=on_progress)
+        if found.go and (found.claim_running or self._has_markers()):
+            self._mend(found, on_progress)
+        return found
+
+    def _has_markers(self) -> bool:
+        installation = self.locate()
+        if installation is None:
+            return False
+        return any(job.running_at_ms is not None for job in read_jobs(installation.cron_store)[0])
+
+    def _mend(self, found: Admission, on_progress: Progress | None) -> None:
+        """Make the ledgers agree about runs of a dead gateway, while it is the moment for it."""
+        # A gateway that ended well left nothing to mend, and its start should not wait for this.
+        from tailflip.reconcile.before_start import mend  # noqa: PLC0415
+
+        try:
+            found.notes += mend(
+                self.release.env,
+                self.config,
+                home=self.home,
+                disk=self.disk,
+                version=self.release.version,
+                state_dir=self.config.gateway.state_dir,
+                profile=self.profile,
+                on_progress=on_progress,
+            )
+        except (TailflipError, OSError) as e:
+            found.notes.append(f"ledgers were not reconciled: {e}")
 
     def mark_config(self) -> str:
         """Say in a word what a configuration fault waits for to change: it, or the release."""
