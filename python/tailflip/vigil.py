@@ -15,6 +15,7 @@ from tailflip.admission import measure_stores
 from tailflip.diagnose.trend import find_trend
 from tailflip.errors import TailflipError
 from tailflip.flow import Finding, Sample
+from tailflip.ledger.runs import Runs, SeenRun
 from tailflip.observe.cron import read_jobs
 from tailflip.units import format_bytes, format_span
 
@@ -46,6 +47,8 @@ class Vigil:
         self._trend = None
         self._limit_bytes = self._guard.find_heap_limit()[0]
         self._life_id = life.id
+        self._began_ms = life.started_ms
+        self._in_flight: set[tuple[str, int]] = set()
 
     def measure(self, service: Service) -> float:
         """Measure once, and say in how many seconds to measure again."""
@@ -93,6 +96,29 @@ class Vigil:
             "restart the gateway at a quiet moment, or set memory.restart_ahead = true",
             (f"measured over {format_span(int(trend.span_s * 1000))}",),
         )
+
+    def note_runs(self) -> None:
+        """Put on record which jobs are in flight now, where that has changed.
+
+        The gateway knows it only in its memory, and calls a run lost when that is gone.
+        """
+        installation = self._guard.locate()
+        if installation is None:
+            return
+        jobs, _ = read_jobs(installation.cron_store)
+        now_ms = clock.now_ms()
+        runs = {
+            (job.job_id, job.running_at_ms): SeenRun(
+                job.job_id, job.running_at_ms, job.name, now_ms
+            )
+            for job in jobs
+            if job.running_at_ms is not None and job.running_at_ms >= self._began_ms
+        }
+        if runs.keys() != self._in_flight:
+            self._in_flight = set(runs)
+            guard = self._guard
+            put = Runs(guard.home, guard.disk, guard.name).put
+            guard.write(lambda: put(tuple(runs.values())))
 
     def is_quiet(self) -> bool:
         """Say whether no job is marked as running: a restart now interrupts nobody's work."""
