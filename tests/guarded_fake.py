@@ -159,6 +159,8 @@ class Place:
             "TMPDIR": str(self.root / "tmp"),
             "OPENCLAW_STATE_DIR": str(self.state),
             "TAILFLIP_STATE_DIR": str(self.home.root),
+            # Stores then change only where a start is in danger.
+            "TAILFLIP_RECONCILE_ENABLED": "false",
         }
 
     @property

@@ -123,6 +123,18 @@ def die(how: str) -> None:
     time.sleep(60)
 
 
+def write_report() -> None:
+    """Write what node writes with --report-on-fatalerror; of it only the header."""
+    name = f"report.{datetime.now(UTC):%Y%m%d.%H%M%S}.{os.getpid()}.0.001.json"
+    header = {
+        "event": "Allocation failed - JavaScript heap out of memory",
+        "trigger": "OOMError",
+        "processId": os.getpid(),
+        "commandLine": ["node", "openclaw.mjs"],
+    }
+    (state_dir() / name).write_text(json.dumps({"header": header}))
+
+
 def stores_bytes() -> int:
     return sum(p.stat().st_size for p in state_dir().glob("agents/*/sessions/sessions.json"))
 
@@ -148,6 +160,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--deaths", type=int, default=10**9, help="die only in the first N lives")
     parser.add_argument("--say", help="a line on stderr before it dies")
     parser.add_argument("--oom-above", type=int, metavar="BYTES", help="die of larger stores")
+    parser.add_argument("--report", action="store_true", help="node writes one when it dies so")
     parser.add_argument("--hang-after-s", type=float)
     parser.add_argument("--ignore-term", action="store_true")
     parser.add_argument("--term-takes-s", type=float, default=0)
@@ -316,11 +329,13 @@ def serve(args: argparse.Namespace) -> int:
         tell(args.tell)
     if stop.wait(args.silent_start_s):
         return 0
-    if args.oom_above is not None and stores_bytes() > args.oom_above:
-        die("v8")
     lock = take_lock(patience_s=1.0)
     if lock is None:
         return 1
+    if args.oom_above is not None and stores_bytes() > args.oom_above:
+        if args.report:
+            write_report()
+        die("v8")
     try:
         server = ThreadingHTTPServer(("127.0.0.1", args.port), Answers)
     except OSError:
