@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-rust test-python test-gateway lint bench bench-memory peers fuzz build clean
+.PHONY: demo test test-rust test-python test-gateway test-systemd wheel wheel-aarch64 man lint bench bench-memory peers fuzz build clean
 
 demo: build
 	$(BIN)/tailflip demo
@@ -14,10 +14,30 @@ test-rust:
 	cargo test --release --workspace --exclude tailflip-native
 
 test-python: build
-	$(BIN)/python -m pytest -m "not gateway"
+	$(BIN)/python -m pytest -m "not gateway and not systemd"
 
 test-gateway: build
 	$(BIN)/python -m pytest -m gateway -rs
+
+test-systemd: build
+	$(BIN)/python -m pytest -m systemd -rs
+
+# A wheel for every Python from 3.11 on, and the source it can be built from.
+wheel: build
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --strip --out dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin sdist --out dist
+
+# For a Raspberry Pi, built on x86-64: needs Debian's rustc-web, libstd-rust-web-dev:arm64 and
+# gcc-aarch64-linux-gnu, for rustup's toolchain may have no library for it.
+wheel-aarch64: build
+	PATH="$(CURDIR)/$(BIN):$$PATH" RUSTC=$${RUSTC:-/usr/bin/rustc} \
+	  CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+	  CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc CARGO_TARGET_DIR=target/aarch64 \
+	  $(BIN)/maturin build --release --target aarch64-unknown-linux-gnu \
+	  --interpreter python3.11 --compatibility linux --out dist
+
+man: build
+	$(BIN)/python tests/tools/write_man.py --write
 
 lint: build
 	cargo fmt --all --check

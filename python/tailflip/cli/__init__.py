@@ -48,7 +48,9 @@ def run(argv: list[str]) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         pass
-    except (BrokenPipeError, SystemExit):  # typer turns the former into the latter
+    except (BrokenPipeError, SystemExit) as e:  # typer turns the former into the latter
+        if isinstance(e, SystemExit) and not e.code:
+            return 0  # help and completion end so
         # The reader went away. Python would complain once more while it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
