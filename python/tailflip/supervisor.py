@@ -319,7 +319,7 @@ class Supervisor:
         self._loop.at("sample", 0, self._sample)
 
     def _unwatch(self) -> None:
-        self._loop.cancel("sample", "good", "kill", "look")
+        self._loop.cancel("sample", "good", "kill", "look", "drain")
         if self._pulse is not None:
             self._pulse.stop()
             self._pulse = None
@@ -380,6 +380,7 @@ class Supervisor:
             return
         if service.find_worker():
             self._keep_life()
+        self._vigil.note_runs()
         self._loop.at("sample", self._vigil.measure(service), self._sample)
         if self._watcher is not None:
             self._watcher.check()
@@ -389,8 +390,7 @@ class Supervisor:
         note(self.guard, "memory-trend", finding)
         if finding is not None and self._may_restart_ahead(service):
             log.warning("restarting ahead of the heap's end", why=finding.message)
-            service.handed_off = True
-            self._stop(service, "tailflip: memory", self._drain_s)
+            self._restart(service, "tailflip: memory")
         else:
             self._herald.status(self._vigil.describe(service))
 
@@ -406,7 +406,7 @@ class Supervisor:
             return
         paths = [store.path for store in (*installation.stores, *installation.missing)]
         self._watcher = ChangeWatcher(
-            [*paths, installation.config_path],
+            [*paths, installation.config_path, installation.cron_store],
             lambda _changed: self._loop.post(self._on_changed),
         )
         try:
@@ -418,6 +418,7 @@ class Supervisor:
         if self.phase is Phase.WAITING:
             self._retry()
         elif self._loop.has("sample"):
+            self._vigil.note_runs()
             self._loop.at("sample", 0, self._sample)
 
     # --- its end -------------------------------------------------------------------------
@@ -601,8 +602,23 @@ class Supervisor:
             if known is not None:
                 self.service.send_worker(known)
             else:
-                self.service.handed_off = True
-                self._stop(self.service, "tailflip: restart by signal", self._drain_s)
+                until_s = clock.monotonic_s() + self._drain_s
+                self._restart_when_quiet("tailflip: restart by signal", until_s)
+
+    def _restart_when_quiet(self, asked: str, until_s: float) -> None:
+        """Let the jobs that are in flight end first, if they do in time."""
+        service = self.service
+        if service is None or self.phase not in (Phase.STARTING, Phase.RUNNING):
+            return
+        if self._vigil.is_quiet() or clock.monotonic_s() >= until_s:
+            self._restart(service, asked)
+            return
+        self._herald.status("waiting for jobs to end before the restart")
+        self._loop.at("drain", _LOOK_S, lambda: self._restart_when_quiet(asked, until_s))
+
+    def _restart(self, service: Service, asked: str) -> None:
+        service.handed_off = True
+        self._stop(service, asked, self._drain_s)
 
     def _reload(self) -> None:
         self._herald.reloading(int(clock.monotonic_s() * 1_000_000))
