@@ -53,7 +53,10 @@ class _Parser(argparse.ArgumentParser):
 def run_light(verb: str, argv: list[str]) -> int:
     """Run one of the three verbs and return its exit code; `gate` returns only to refuse."""
     own, dashes, command = _split(argv)
-    options = _build_parser(verb).parse_args(own)
+    try:
+        options = _build_parser(verb).parse_args(own)
+    except SystemExit:  # --help was all that was asked for
+        return 0
     if not (command or options.unit) and (verb != "preflight" or dashes):
         raise Usage(
             "no command to start",

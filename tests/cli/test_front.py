@@ -1,0 +1,54 @@
+"""`gate`, `preflight` and `run` as command lines: what they ask for, and what they say no to."""
+
+from __future__ import annotations
+
+import pytest
+
+VERBS = ("gate", "preflight", "run")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_is_an_answer_and_no_failure(place, verb):
+    code, out, err = place.run(verb, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"usage: tailflip {verb} [OPTIONS] -- COMMAND")
+    assert "--heap-limit" in out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--",), 64, "no command to start"),
+        (("openclaw", "gateway"), 64, "unrecognized arguments: openclaw gateway"),
+        (("--set", "restart.cap_s", "--", "true"), 64, "--set wants KEY=VALUE"),
+        (("--set", "restart.cap_s=-1", "--", "true"), 78, "restart.cap_s"),
+        (("--set", "heal.nonsense=1", "--", "true"), 78, "heal.nonsense"),
+        (("--heap-limit", "lots", "--", "true"), 78, "heap_limit"),
+        (("--heap-limit",), 64, "--heap-limit"),
+    ],
+)
+def test_what_makes_no_sense_is_said_in_one_line(place, verb, words, code, said):
+    found, out, err = place.run(verb, *words)
+    assert (found, out) == (code, "")
+    lines = err.splitlines()
+    assert lines[0].startswith("error: ")
+    assert said in lines[0]
+    assert len(lines) <= 2
+
+
+@pytest.mark.parametrize("verb", ["gate", "run"])
+def test_a_command_is_asked_for(place, verb):
+    code, _, err = place.run(verb)
+    assert code == 64
+    assert f"tailflip {verb} -- openclaw gateway run" in err
+
+
+def test_preflight_needs_no_command(place):
+    assert place.run("preflight")[0] == 0
+
+
+def test_the_commands_own_words_are_not_ours(place):
+    """What stands after the dashes is not looked at, be it `--help`."""
+    code, out, _ = place.run("preflight", "--", "openclaw", "gateway", "--help", "--set")
+    assert (code, out) == (0, "go\n")
