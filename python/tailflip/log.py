@@ -29,6 +29,11 @@ class _Stream(logging.StreamHandler):  # type: ignore[type-arg]
         super().__init__(sys.stderr)
         self.setFormatter(logging.Formatter("tailflip: %(levelname)s: %(message)s"))
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        self.stream = sys.stderr
+        super().emit(record)
+
     def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802
         """Say nothing: there is nobody to say it to."""
         if isinstance(sys.exc_info()[1], BrokenPipeError):
@@ -41,7 +46,7 @@ class _Stream(logging.StreamHandler):  # type: ignore[type-arg]
 
 def start(level: str) -> None:
     """Begin to write; call it once a process."""
-    if not _log.handlers:
+    if not any(isinstance(handler, _Stream) for handler in _log.handlers):
         _log.addHandler(_Stream())
         _log.propagate = False
         for number, name in logging.getLevelNamesMapping().items():
