@@ -143,7 +143,7 @@ def become_wrapper(argv: list[str]) -> int:
     """Be what openclaw.mjs is: pass signals on, and make exit 1 of a death by signal."""
     child = subprocess.Popen([sys.executable, __file__, *argv])
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda n, _f: child.send_signal(n))
+        signal.signal(number, lambda n, _f: os.kill(child.pid, n))
     code = child.wait()
     return 1 if code < 0 else code
 
