@@ -59,18 +59,24 @@ def judge_start(guard: Guard) -> Verdict:
     return Verdict(admission, _find_refusal(guard, admission, breaker, decision), death)
 
 
-def wait_for_change(guard: Guard) -> None:
+def look_for_change(guard: Guard) -> tuple[str, str]:
+    """Say in two words what a refused start waits for to change."""
+    return guard.mark_config(), guard.mark_stores()
+
+
+def wait_for_change(guard: Guard, seen: tuple[str, str]) -> None:
     """Wait until a refused start may be judged otherwise: something changed, or it is time.
+
+    Args:
+        guard: whose start was refused.
+        seen: how it looked before it was judged; what changed meanwhile counts.
 
     Costs a few stats every two seconds. For a service manager that heeds no exit code.
     """
-    marks = (guard.mark_config(), guard.mark_stores())
     until_s = clock.monotonic_s() + _PATIENCE_S
     log.warning("parked until something changes", look_again_s=_PATIENCE_S)
-    while clock.monotonic_s() < until_s:
+    while clock.monotonic_s() < until_s and look_for_change(guard) == seen:
         clock.sleep_s(_LOOK_S)
-        if (guard.mark_config(), guard.mark_stores()) != marks:
-            return
 
 
 def _find_refusal(

@@ -160,7 +160,14 @@ def _follow_unit(path: Path, command: list[str]) -> list[str]:
     return found
 
 
+def _look(guard: Guard) -> tuple[str, str]:
+    from tailflip.gate import look_for_change  # noqa: PLC0415
+
+    return look_for_change(guard)
+
+
 def _gate(guard: Guard, *, park: bool) -> int:
+    seen = _look(guard) if park else ("", "")
     verdict = _judge(guard)
     while verdict is not None:
         tell(verdict.admission)
@@ -171,7 +178,8 @@ def _gate(guard: Guard, *, park: bool) -> int:
             return verdict.refusal.exit_code
         from tailflip.gate import wait_for_change  # noqa: PLC0415
 
-        wait_for_change(guard)
+        wait_for_change(guard, seen)
+        seen = _look(guard)
         verdict = _judge(guard)
     env = dict(guard.env)
     env["TAILFLIP_LIFE"] = _begin_life(guard, "gate", os.getpid())
