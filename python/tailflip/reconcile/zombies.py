@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 MAX_TOLD = 1_000  # verdicts that are kept for people; all are counted
 RUN, BASE, SUBAGENT = "cron run", "cron base", "sub-agent"
+_MAY_END = frozenset({RUN, BASE, SUBAGENT, "other"})
 
 
 @dataclass(frozen=True)
@@ -231,10 +232,13 @@ def _is_spared(ledgers: _Ledgers, entry: ListedEntry, proof: Proof) -> bool:
 def _choose_end(ledgers: _Ledgers, entry: ListedEntry, proof: Proof) -> OverRun | None:
     """Say what the engine may write as the end of an entry's run.
 
-    Ordinary sessions are ended by a run log's line about that very session, and else left
-    to the gateway; sub-agents that the registry could still resume are left to it, too.
+    Chats are left to the gateway, whose next turn corrects them. A job's own session (`session:`)
+    is ended by a run log's line about that very session, a sub-agent unless the registry
+    could still resume it.
     """
     if proof.status is None or proof.ended_ms is None or not entry.session:
+        return None
+    if entry.kind not in _MAY_END:
         return None
     if proof.fate is Fate.DEAD and entry.kind not in (RUN, BASE):
         is_forgotten = ledgers.registry_read and entry.key not in ledgers.registry
