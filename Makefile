@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-rust test-python test-gateway test-systemd wheel wheel-aarch64 man lint bench bench-memory peers fuzz build clean
+.PHONY: demo test test-rust test-python test-gateway test-systemd wheel wheel-aarch64 man lint bench bench-memory bench-idle bench-gate peers fuzz build clean
 
 demo: build
 	$(BIN)/tailflip demo
@@ -17,7 +17,7 @@ test-python: build
 	$(BIN)/python -m pytest -m "not gateway and not systemd"
 
 test-gateway: build
-	$(BIN)/python -m pytest -m gateway -rs
+	$(BIN)/python -m pytest -m "gateway or quick_gateway" -rs
 
 test-systemd: build
 	$(BIN)/python -m pytest -m systemd -rs
@@ -52,6 +52,12 @@ bench: build $(VENV)/.bench
 
 bench-memory: build
 	$(BIN)/python bench/memory.py --out docs/benchmarks.md
+
+bench-idle: build
+	$(BIN)/python bench/idle.py
+
+bench-gate: build
+	$(BIN)/python bench/gate.py
 
 peers: build $(VENV)/.bench
 	$(BIN)/python bench/peers.py
