@@ -51,7 +51,7 @@ def wait_until(
     until = time.monotonic() + deadline_s
     while not (found := condition()):
         assert time.monotonic() < until, f"no {what} in {deadline_s} s\n{story()}"
-        time.sleep(0.01)
+        time.sleep(0.03)
     return found
 
 

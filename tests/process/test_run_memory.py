@@ -77,6 +77,7 @@ def test_without_healing_stores_are_not_touched_and_the_loop_is_found(place):
     guarded.hear("waiting=cure")
     assert [death.cause for death in place.deaths()] == [Cause.V8_HEAP] * 3
     assert place.store.read_bytes() == before
+    guarded.wait_watching()
     # Somebody makes room: it starts, and nobody has to tell us.
     place.put(b"{}")
     guarded.wait_ready(4)
@@ -115,6 +116,7 @@ def test_what_must_stay_and_is_too_much_is_told_and_not_started_upon(place):
     assert "of heap" in guarded.said()
     assert "NODE_OPTIONS" in guarded.said()
     assert place.store.read_bytes() == before
+    guarded.wait_watching()
     place.put(b"{}")
     guarded.wait_ready()
     assert guarded.stop() == 0

@@ -97,7 +97,7 @@ def test_the_watchdog_is_fed_and_time_asked_for_while_a_large_store_is_compacted
 ):
     place.fill(60_000_000)
     settings = {"heal.admission": "false"}
-    env = {**env, "WATCHDOG_USEC": "400000"}
+    env = {**env, "WATCHDOG_USEC": "100000"}
     guarded = place.run("--oom-above", str(FITS * 20), settings=settings, env=env)
     guarded.wait_ready(2, 30)
     manager.wait_for("READY=1")

@@ -190,6 +190,7 @@ def test_an_old_wait_is_not_resumed_after_the_life_that_followed_it(place):
     place.put(b"garbage")
     first = place.run()
     first.hear("waiting=cure")
+    first.wait_watching()
     place.put(b"{}")
     first.wait_ready()
     assert first.stop() == 0
