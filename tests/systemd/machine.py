@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 SUITE = "bookworm"
 PACKAGES = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,python3,python3-venv"
@@ -110,8 +110,11 @@ class Machine:
 
 
 @contextmanager
-def boot(folder: Path) -> Iterator[Machine]:
-    """Boot a copy of the root; nothing of it runs when the block ends."""
+def boot(folder: Path, binds: Mapping[Path, str] | None = None) -> Iterator[Machine]:
+    """Boot a copy of the root; nothing of it runs when the block ends.
+
+    `binds` are directories of ours, and where the machine may read them.
+    """
     source, root = find_root(), folder / "root"
     subprocess.run(["cp", "-a", "--reflink=auto", str(source), str(root)], check=True)
     _prepare(root)
@@ -121,6 +124,7 @@ def boot(folder: Path) -> Iterator[Machine]:
             [
                 *("systemd-nspawn", "--quiet", "-D", str(root), "--boot", "--register=no"),
                 *("--keep-unit", "--private-network", "--console=pipe"),
+                *(f"--bind-ro={ours}:{theirs}" for ours, theirs in (binds or {}).items()),
             ],
             stdin=subprocess.DEVNULL,
             stdout=out,
