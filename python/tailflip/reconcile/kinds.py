@@ -71,7 +71,7 @@ def _clear_markers(work: Work) -> None:
     if not marked or scene.gateway.alive is not False:
         return  # beside a living gateway a marker is its own business; `stuck` judges it
     ends = [line for line in _read_lines(work) if line.job_id in marked]
-    changes = plan_markers(marked.values(), ends, scene.now_ms, work.terms.version)
+    changes = plan_markers(marked.values(), ends, scene.now_ms, work.terms.version, work.deaths)
     runs = Runs(work.home, work.disk, work.history.guard)
     interrupted = [change.run for change in changes if change.run is not None]
     on_record = [*interrupted, *runs.read()]
@@ -237,7 +237,8 @@ def _look_for_storms(work: Work) -> None:
         for job_id in by_log.keys() | by_store.keys()
     }
     found = find_storms(starts, jobs, scene.now_ms)
-    work.result.findings += [finding for _, finding in found.values()]
+    worst_first = sorted(found.values(), key=lambda each: -each[0].runs)
+    work.result.findings += [finding for _, finding in worst_first]
     may_hold = work.terms.settings.hold_jobs and scene.gateway.alive is False
     holds = [
         plan_hold(jobs[job_id], f"retry storm: {finding.message}", scene.now_ms, may_disable=True)

@@ -50,6 +50,7 @@ def plan_markers(
     ends: Sequence[RunLine],
     now_ms: int,
     version: tuple[int, int, int] | None,
+    deaths: Sequence[tuple[int, int]] = (),
 ) -> tuple[Change, ...]:
     """Plan to clear every marker; the gateway that set them must be dead.
 
@@ -58,9 +59,10 @@ def plan_markers(
         ends: Of run logs; a run that ended before its result was applied was not interrupted.
         now_ms: The moment of judgement.
         version: Of the gateway that will start next; None is taken for a new one.
+        deaths: Start and end of gateways that were seen to die.
     """
     return tuple(
-        _plan_marker(job, job.running_at_ms, ends, now_ms, version)
+        _plan_marker(job, ends, now_ms, version, deaths)
         for job in jobs
         if job.running_at_ms is not None
     )
@@ -68,11 +70,12 @@ def plan_markers(
 
 def _plan_marker(
     job: Job,
-    began_ms: int,
     ends: Sequence[RunLine],
     now_ms: int,
     version: tuple[int, int, int] | None,
+    deaths: Sequence[tuple[int, int]],
 ) -> Change:
+    began_ms = job.running_at_ms or 0
     since = format_time(began_ms)
     words = [f"marked as running since {since}, but its gateway is gone"]
     edits = [Edit(job.job_id, _RUNNING, MISSING)]
@@ -84,7 +87,8 @@ def _plan_marker(
         )
     else:
         words.append("no run log has an end of it: it was interrupted")
-        run = SeenRun(job.job_id, began_ms, job.name, now_ms, now_ms, INTERRUPTED, tuple(words))
+        died = next((end for start, end in deaths if start <= began_ms <= end), None)
+        run = SeenRun(job.job_id, began_ms, job.name, now_ms, died, INTERRUPTED, tuple(words))
         waits = version is not None and version < RUNS_AGAIN_FROM
         is_due = job.next_run_at_ms is not None and job.next_run_at_ms <= now_ms
         if waits and is_due and job.schedule.kind in ("every", "cron"):

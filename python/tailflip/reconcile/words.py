@@ -25,8 +25,11 @@ def format_step(step: Step, *, applied: bool) -> str:
     lines += _format_counts(step)
     shown = step.words[:_SHOWN]
     lines += [f"    {escape(word)}" for word in shown]
-    if len(step.words) > len(shown):
-        lines.append(f"    and {format_count(len(step.words) - len(shown))} more; --json has all")
+    more = max(len(step.words), sum(step.running.values())) - len(shown)
+    if shown and more > 0:
+        lines.append(
+            f"    and {format_count(more)} more; --json has {format_count(len(step.words))}"
+        )
     if not step.counts:
         lines.append("  nothing to do")
     elif applied and step.undo is not None:
