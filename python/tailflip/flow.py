@@ -464,7 +464,8 @@ class Death(Value):
 class Life(Value):
     """One life of a gateway, from the intent to start it to the verdict on its end.
 
-    `mode` is run, gate, preflight, or unseen for one that began before our time. `guard` names the installation: the real
+    `mode` is run, gate, preflight, or unseen for one that began before our time.
+    `guard` names the installation: the real
     path of its state directory. `pid` is of the process that was started and
     `worker_pid` of the gateway itself, each with its start in clock ticks since boot
     (None where the system has none). `ready_ms` is the first answer. `exit_code` and

@@ -259,7 +259,8 @@ class ReconcileSettings(Section):
     )
     release_stuck_jobs: bool = _setting(
         False,
-        "release a job that is stuck while the gateway lives, by `openclaw cron disable` and enable",
+        "release a job that is stuck while the gateway lives, by `openclaw cron disable` "
+        "and enable",
     )
     write_task_ledger: bool = _setting(
         False, "before a start, write the true ends of lost tasks into OpenClaw's task ledger"

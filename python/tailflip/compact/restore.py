@@ -128,7 +128,8 @@ def _choose(
     if action_id is not None:
         action = archive.find_action(home, disk, action_id)
         if action.kind in ("restore", "release"):
-            raise Usage(f"a {action.kind} archives nothing: {action_id}", hint="do it again instead")
+            hint = "do it again instead"
+            raise Usage(f"a {action.kind} archives nothing: {action_id}", hint=hint)
         selection = narrow if keys or jobs else Selection(all=True)
         return _Wanted(action.store_path, (action,), selection)
     if not (keys or jobs or everything):
