@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tailflip.flow import Death, Life
 
 WRAPPER, DIRECT = "openclaw.mjs", "dist/index.js"  # what a user starts, what a service unit starts
+# Without what we put into its environment, `openclaw.mjs` starts the gateway as its child.
+TWO_PROCESSES = ("env", "-u", "OPENCLAW_NO_RESPAWN")
 WITHOUT_ADMISSION = ("--set", "heal.admission=false")
 _STOP_S = 45
 
@@ -164,6 +166,14 @@ def _start(
             process.kill()
             process.wait()
         end_all(state)
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Say whether it ended; a zombie did, and waits for whoever became its parent."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def list_processes(state: Path) -> list[psutil.Process]:

@@ -59,7 +59,7 @@ def cache_dir() -> Path:
     return Path(configured) if configured else Path.home() / ".cache" / "tailflip-gateway"
 
 
-def _npm_install(name: str, project: dict[str, object], *flags: str) -> Path:
+def _npm_install(name: str, project: dict[str, dict[str, str]], *flags: str) -> Path:
     """Return the folder of an npm project, installed at most once per machine."""
     npm = shutil.which("npm")
     if npm is None:
@@ -72,18 +72,21 @@ def _npm_install(name: str, project: dict[str, object], *flags: str) -> Path:
         done = folder / ".installed"
         if not done.exists() or done.read_text() != text:
             (folder / "package.json").write_text(text)
-            ran = subprocess.run(
-                [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", *flags],
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                timeout=600,
-                check=False,
-            )
-            if ran.returncode != 0:
-                raise NotInstallable(f"npm install of {name} failed: {ran.stderr.strip()[-400:]}")
+            # Asked once and shortly: without a registry, an install tries for a minute.
+            first = next(iter(project["dependencies"]))
+            _run_npm(npm, folder, "view", first, "name", "--fetch-retries=0")
+            _run_npm(npm, folder, "install", "--ignore-scripts", "--no-audit", "--no-fund", *flags)
             done.write_text(text)
     return folder / "node_modules"
+
+
+def _run_npm(npm: str, folder: Path, *words: str) -> None:
+    ran = subprocess.run(
+        [npm, *words], cwd=folder, capture_output=True, text=True, timeout=600, check=False
+    )
+    if ran.returncode != 0:
+        said = [line for line in ran.stderr.splitlines() if line.startswith("npm error")]
+        raise NotInstallable(f"npm {words[0]} failed in {folder}: {'; '.join(said[:4])[:300]}")
 
 
 def install_node() -> Path:

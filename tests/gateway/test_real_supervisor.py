@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import guarded
 import pytest
 import real_gateway
-from guarded import DIRECT, WITHOUT_ADMISSION, WRAPPER
+from guarded import DIRECT, TWO_PROCESSES, WITHOUT_ADMISSION, WRAPPER
 
 from fakes import echo_model
 from tailflip.demo.incident import write_incident
@@ -28,8 +28,6 @@ MB = 1_000_000
 # version -> heap in MiB that the incident's 185 MB kill at every start, without a job due.
 DEADLY_MIB = {"2026.3.28": 768, "2026.4.14": 2048, "2026.9.6": 384}
 DEADLINE_S = 400  # to die, be compacted and start again; 25 to 110 s were measured
-# Without this in its environment `openclaw.mjs` starts the gateway as a child of its own.
-TWO_PROCESSES = ("env", "-u", "OPENCLAW_NO_RESPAWN")
 
 
 def write_state(tmp_path: Path, *, wide: bool = False) -> tuple[Path, Path]:
