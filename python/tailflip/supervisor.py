@@ -37,6 +37,7 @@ from tailflip.herald import Herald
 from tailflip.loop import Loop, Outcome
 from tailflip.observe.changes import ChangeWatcher
 from tailflip.observe.health import Probe
+from tailflip.observe.installation import DEFAULT_PORT
 from tailflip.observe.release import drain_s, is_external_mode, restart_signal
 from tailflip.restart.backoff import delay_s
 from tailflip.restart.birth import new_life
@@ -303,20 +304,26 @@ class Supervisor:
         """Set everything going that looks after a living gateway."""
         is_ready = service.life.ready_ms is not None
         self.phase = Phase.RUNNING if is_ready else Phase.STARTING
-        installation = self.guard.locate()
-        if installation is not None:
-            self._pulse = Pulse(
-                self._loop,
-                self.guard.config.health,
-                where=Probe(installation.port, tls=installation.tls),
-                find_host=lambda: service.find_host(installation.port),
-                has_startup=is_external_mode(self.guard.release.version),
-                is_ready=is_ready,
-                on_ready=self._on_ready,
-                on_hang=self._on_hang,
-            )
+        where = self._find_door()
+        self._pulse = Pulse(
+            self._loop,
+            self.guard.config.health,
+            where=where,
+            find_host=lambda: service.find_host(where.port),
+            has_startup=is_external_mode(self.guard.release.version),
+            is_ready=is_ready,
+            on_ready=self._on_ready,
+            on_hang=self._on_hang,
+        )
         self._vigil.begin(service.life)
         self._loop.at("sample", 0, self._sample)
+
+    def _find_door(self) -> Probe:
+        """Find where the gateway will answer; before its first start nothing but a guess tells."""
+        installation = self.guard.locate()
+        if installation is not None:
+            return Probe(installation.port, tls=installation.tls)
+        return Probe(self.guard.config.gateway.port or self.guard.release.port or DEFAULT_PORT)
 
     def _unwatch(self) -> None:
         self._loop.cancel("sample", "good", "kill", "look", "drain")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 
@@ -16,7 +17,7 @@ QUICK = {"health.misses": 3, "health.timeout_s": 0.2, "health.interval_s": 0.1}
 
 
 def test_a_hang_is_found_and_ended(place):
-    guarded = place.run("--hang-after-s", "0.3", settings=QUICK)
+    guarded = place.run("--hang-after-s", "2", settings=QUICK)
     first = guarded.wait_ready()
     guarded.hear("gateway does not answer")
     guarded.wait_ready(2)
@@ -30,13 +31,25 @@ def test_a_hang_is_found_and_ended(place):
 
 def test_a_hang_that_ignores_sigterm_is_killed(place):
     settings = {**QUICK, "gateway.drain_s": 1, "restart.first_delay_s": 30}
-    guarded = place.run("--hang-after-s", "0.3", "--ignore-term", "--wrapper", settings=settings)
+    guarded = place.run("--hang-after-s", "2", "--ignore-term", "--wrapper", settings=settings)
     guarded.wait_ready()
     worker = place.pids()[0]
     guarded.hear("did not end in time: killed")
     guarded.hear("decision")
     assert not is_there(worker)
     assert place.lives()[0].death.cause is Cause.HANG
+    assert guarded.stop() == 0
+
+
+@pytest.mark.parametrize("config", [None, "{ not json5"])
+def test_without_a_configuration_it_is_asked_where_the_settings_say(place, config):
+    """A first start, before OpenClaw has made anything; and one whose file cannot be read."""
+    shutil.rmtree(place.state)
+    if config is not None:
+        place.state.mkdir()
+        place.config.write_text(config)
+    guarded = place.run(flags=("--port", str(place.port)))
+    guarded.wait_ready()
     assert guarded.stop() == 0
 
 
@@ -69,7 +82,7 @@ def test_a_start_that_never_answers_is_given_up_after_its_patience(place):
 
 
 def test_a_hang_may_be_left_alone(place):
-    guarded = place.run("--hang-after-s", "0.1", settings={**QUICK, "restart.on_hang": "false"})
+    guarded = place.run("--hang-after-s", "2", settings={**QUICK, "restart.on_hang": "false"})
     guarded.wait_ready()
     guarded.hear("restart.on_hang is false", 2)
     assert len(place.living()) == 1
