@@ -49,6 +49,15 @@ def test_actions_come_back_newest_first_as_they_were_written(home: Home) -> None
     assert ledger.find("none") is None
 
 
+def test_a_clock_that_was_set_back_does_not_change_what_came_after_what(home: Home) -> None:
+    """Undoing goes newest first; by the clock's word an older removal came back over a newer."""
+    home.create(DISK)
+    first, second = make_action("first", NOW_MS), make_action("second", NOW_MS - 5_000)
+    for action in (first, second):
+        Ledger(home, DISK).begin(action)
+    assert Ledger(home, DISK).read_all() == (second, first)
+
+
 def test_nobody_else_may_read_what_we_keep(home: Home) -> None:
     home.create(DISK)
     Ledger(home, DISK).begin(make_action())

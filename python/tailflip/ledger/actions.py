@@ -114,7 +114,7 @@ class Ledger:
         with Database(self.home, self.disk).connected() as db:
             rows = db.execute(
                 "SELECT id, kind, store, state, created_ms, details FROM actions "
-                "ORDER BY created_ms DESC, rowid DESC"
+                "ORDER BY rowid DESC"  # as they happened, for the clock may have been set back
             ).fetchall()
         with naming(self.home.ledger):
             return tuple(_parse(row) for row in rows)
