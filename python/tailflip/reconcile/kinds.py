@@ -85,8 +85,11 @@ def _clear_markers(work: Work) -> None:
             )
     if work.terms.apply:
         runs.put(interrupted)
-    _change_jobs(work, "markers", "markers of a dead gateway cleared", changes)
+    # Holds first: were we killed between the two, only a marker still tells whom to hold.
     _change_jobs(work, "hold", "jobs held", holds)
+    held = {hold.job_id for hold in holds}  # and their markers are gone with it
+    others = [change for change in changes if change.job_id not in held]
+    _change_jobs(work, "markers", "markers of a dead gateway cleared", others)
 
 
 def _change_jobs(work: Work, kind: str, what: str, changes: Sequence[Change]) -> None:
