@@ -201,6 +201,9 @@ def _keep(hands: Hands, path: Path, record: TaskChanges) -> None:
     fd = disk.open_new(copy, 0o600)
     try:
         with closing(_connect(path, writing=False)) as source, closing(sqlite3.connect(copy)) as db:
+            # A journal of a file that nobody needs until it is synced would only be left
+            # behind when we are killed, and keep the folder from being deleted.
+            db.execute("PRAGMA journal_mode = OFF")
             source.backup(db)
         disk.fsync(fd)
     finally:
