@@ -129,6 +129,24 @@ def test_lost_tasks_are_told_their_true_end_and_it_can_be_undone(tasks):
     assert tasks.path.stat().st_mode & 0o777 == 0o600
 
 
+def test_error_of_a_run_that_was_called_lost_and_then_ended_well_goes(tasks):
+    """The gateway calls a manual run lost after five minutes, and lets that stand at its end."""
+    ended_ms, lost = tasks.now - 33 * MIN_MS, {"error": "backing session missing"}
+    tasks.add("long", "succeeded", 40 * MIN_MS, log="ok", ended_ms=ended_ms, **lost)
+    tasks.add("unlogged", "succeeded", 40 * MIN_MS, ended_ms=ended_ms, **lost)
+    tasks.add("cancelled", "cancelled", 40 * MIN_MS, log="ok", ended_ms=ended_ms, **lost)
+    before = tasks.read()
+    (done,) = tasks.run("--apply")["steps"]
+    assert done["counts"] == {"tasks told their true end": 1}
+    with closing(sqlite3.connect(tasks.path)) as db:
+        errors = dict(db.execute("SELECT task_id, error FROM task_runs"))
+    assert errors == {"long": None, "unlogged": lost["error"], "cancelled": lost["error"]}
+    assert tasks.run("--apply")["steps"] == [], "a second run does nothing"
+    code, _, err = tasks.place.run("restore", done["action_id"], "--apply")
+    assert code == 0, err
+    assert tasks.read() == before
+
+
 def test_undo_leaves_what_the_gateway_wrote_since(tasks):
     fill(tasks)
     (done,) = tasks.run("--apply")["steps"]

@@ -31,6 +31,8 @@ _THEIRS = {"done": "succeeded", "failed": "failed", "timeout": "timed_out"}
 _SLACK_MS = 2_000
 _PATIENCE_MS = 10 * 60_000  # a finished run's line is there in seconds
 _KEPT_MS = 7 * 86_400_000  # as long as the gateway keeps a task that ended
+# What it says of a task that it calls lost; stays when the run then ends well.
+_LOST_ERROR = "backing session missing"
 
 
 @dataclass(frozen=True)
@@ -107,14 +109,17 @@ def _collect(task: Task, by_job: Mapping[str, list[RunLine]], ledgers: Ledgers) 
 
 
 def plan_corrections(verdicts: Iterable[TaskVerdict]) -> tuple[Correction, ...]:
-    """Plan what the task ledger should say: for tasks that it calls lost, running or queued."""
+    """Plan what the task ledger should say: of tasks that it calls, or called, lost or running."""
     found = (_correct(each) for each in verdicts)
     return tuple(correction for correction in found if correction is not None)
 
 
 def _correct(each: TaskVerdict) -> Correction | None:
     task, proof = each.task, each.proof
-    if task.status not in (LOST, "running", "queued") or proof.ended_ms is None:
+    has_ended = task.status in _THEIRS.values() and proof.fate is Fate.OVER
+    was_lost = has_ended and task.error == _LOST_ERROR
+    is_open = task.status in (LOST, "running", "queued")
+    if not (is_open or was_lost) or proof.ended_ms is None:
         return None
     after: dict[str, str | int | None] = {
         "status": LOST if proof.fate is Fate.DEAD else _THEIRS[proof.status or "done"],
@@ -124,7 +129,7 @@ def _correct(each: TaskVerdict) -> Correction | None:
         "cleanup_after": proof.ended_ms + _KEPT_MS,
     }
     is_told = (task.status, task.ended_ms) == (after["status"], after["ended_at"])
-    return None if is_told else Correction(task.task_id, after, proof.words)
+    return None if is_told and not was_lost else Correction(task.task_id, after, proof.words)
 
 
 def _explain(proof: Proof) -> str | None:
