@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-rust test-python test-gateway test-systemd wheel wheel-aarch64 man lint bench bench-memory bench-idle bench-gate peers fuzz build clean
+.PHONY: demo test test-rust test-python test-gateway test-systemd nightly wheel wheel-aarch64 man lint bench bench-memory bench-idle bench-gate peers fuzz build clean
 
 demo: build
 	$(BIN)/tailflip demo
@@ -14,13 +14,16 @@ test-rust:
 	cargo test --release --workspace --exclude tailflip-native
 
 test-python: build
-	$(BIN)/python -m pytest -m "not gateway and not systemd"
+	$(BIN)/python -m pytest -m "not gateway and not systemd and not nightly"
 
 test-gateway: build
 	$(BIN)/python -m pytest -m "gateway or quick_gateway" -rs
 
 test-systemd: build
 	$(BIN)/python -m pytest -m systemd -rs
+
+nightly: build
+	$(BIN)/python -m pytest -m nightly -rs
 
 # A wheel for every Python from 3.11 on, and the source it can be built from.
 wheel: build
