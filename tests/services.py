@@ -62,6 +62,24 @@ WantedBy=default.target
 """
 
 
+# What of `openclaw gateway install` matters here: it writes the unit anew, with or without a
+# wrapper, and keeps one that it was told of. Measured on 2026.9.6.
+NODE = """\
+#!/bin/sh
+unit="$HOME/.config/systemd/user/openclaw-gateway${OPENCLAW_PROFILE:+-$OPENCLAW_PROFILE}.service"
+case " $* " in *" gateway install "*) ;; *) exit 0 ;; esac
+plain="$HOME/bin/$(basename "$unit").plain"
+[ -e "$plain" ] || cp "$unit" "$plain"
+case " $* " in
+*" --wrapper "*)
+    for word; do wrapper=$word; done
+    sed -i "s#^ExecStart=.*#ExecStart=$wrapper gateway --port 18789#" "$unit"
+    ;;
+*) [ -n "${OPENCLAW_WRAPPER-kept}" ] || mv "$plain" "$unit" ;;
+esac
+"""
+
+
 @dataclass(frozen=True)
 class Host:
     """A user's home with packages of OpenClaw in it."""
@@ -92,7 +110,7 @@ class Host:
         """Write the unit that `openclaw gateway install` writes; its node is there."""
         node = self.home / "bin" / "node"
         node.parent.mkdir(exist_ok=True)
-        node.write_text("#!/bin/sh\n")
+        node.write_text(NODE)
         node.chmod(0o755)
         name = f"openclaw-gateway-{profile}" if profile else "openclaw-gateway"
         state = self.home / (f".openclaw-{profile}" if profile else ".openclaw")

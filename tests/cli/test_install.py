@@ -15,6 +15,10 @@ from tailflip import clock
 from tailflip.durable import RealDisk
 from tailflip.home import Home
 
+NO_BUS = (
+    "note: openclaw-gateway.service: run this by hand: systemctl --user daemon-reload "
+    "(Failed to connect to bus: No medium found)\n"
+)
 DROP_IN = "openclaw-gateway.service.d/10-tailflip.conf"
 
 
@@ -80,10 +84,53 @@ def test_the_gate_stands_before_the_command_that_the_unit_says(place, host):
     assert not any(line.startswith("Environment") for line in lines)
 
 
-def test_from_2026_8_on_the_command_is_left_alone(place, host):
-    host.put_unit(NEW)
+def test_from_2026_8_on_openclaw_is_told_of_a_wrapper(place, host):
+    unit = host.put_unit(NEW)
+    before = list_tree(place.root)
+    code, _, err = place.run("install", "--apply")
+    assert (code, err) == (0, NO_BUS)
+    script = host.home / ".local/share/tailflip/openclaw-gateway-gate.sh"
+    assert f"ExecStart={script} gateway --port 18789\n" in unit.read_text()
+    assert not unit.with_name(f"{unit.name}.d").exists()
+    assert " gate --park -- " in script.read_text()
+    # It sees through its own script: nothing is told twice.
+    code, out, _ = place.run("install", "--apply")
+    assert (code, "everything is there already" in out) == (0, True)
+    assert "on 2026.9.6" in out
+    assert place.run("uninstall", "--apply")[0] == 0
+    assert list_tree(place.root) == before
+
+
+def test_another_mode_takes_the_wrapper_away_first(place, host):
+    unit = host.put_unit(NEW)
+    text = unit.read_text()
+    before = list_tree(place.root)
     place.run("install", "--apply")
-    lines = read_drop_in(host).splitlines()
+    code, _, err = place.run("install", "--mode", "run", "--apply")
+    assert (code, err) == (0, NO_BUS)
+    assert unit.read_text() == text
+    assert read_drop_in(host).count(text.partition("ExecStart=")[2].partition("\n")[0]) == 1
+    place.run("uninstall", "--apply")
+    assert list_tree(place.root) == before
+
+
+def test_openclaw_that_cannot_forget_the_wrapper_is_helped(place, host):
+    """Its command line is broken: the unit must not start a script that is gone."""
+    unit = host.put_unit(NEW)
+    text = unit.read_text()
+    place.run("install", "--apply")
+    (host.home / "bin/node").write_text("#!/bin/sh\nexit 1\n")
+    code, _, err = place.run("uninstall", "--apply")
+    assert (code, "put back as it was" in err) == (0, True)
+    assert unit.read_text() == text
+
+
+def test_a_unit_that_is_not_openclaws_own_is_left_its_command(place, host):
+    """Nobody can be told of a wrapper: a preflight stands before it."""
+    unit = host.put_unit(NEW)
+    unit.rename(unit.with_name("my-openclaw.service"))
+    place.run("install", "--apply")
+    lines = read_drop_in(host, "my-openclaw.service.d/10-tailflip.conf").splitlines()
     assert not any(line.startswith("ExecStart=") for line in lines)
     assert any(line.startswith("ExecStartPre=") and " preflight " in line for line in lines)
 

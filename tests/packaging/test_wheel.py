@@ -8,7 +8,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from conftest import ROOT
+ROOT = Path(__file__).parents[2]
 
 VERSION = r"^tailflip \d+\.\d+\.\d+ \(\w+ .*\)\n$"
 

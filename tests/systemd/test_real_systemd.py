@@ -6,8 +6,7 @@ import re
 import time
 
 import pytest
-
-from conftest import TAILFLIP, UNITS
+from stand_in import TAILFLIP, UNITS
 
 pytestmark = pytest.mark.systemd
 
@@ -68,10 +67,12 @@ def test_the_start_limit_is_not_hit(gateway):
     assert int(made.show("NRestarts")) >= 8
 
 
-@pytest.mark.parametrize("version", ["2026.4.14", "2026.9.6"])
-def test_work_before_a_start_may_take_longer_than_the_start_timeout(gateway, version):
+@pytest.mark.parametrize(
+    ("version", "prefix"), [("2026.4.14", "openclaw-gateway"), ("2026.9.6", "my-openclaw")]
+)
+def test_work_before_a_start_may_take_longer_than_the_start_timeout(gateway, version, prefix):
     """The stock 30 s, in small: 1 s, and a store that takes longer."""
-    made = gateway(version=version, start_s="1", options="--oom-above 50000000")
+    made = gateway(version=version, prefix=prefix, start_s="1", options="--oom-above 50000000")
     store = made.fill(900_000_000)
     made.write("/home/ada/.config/tailflip/slow.toml", '[gateway]\nheap_limit = "512mb"\n')
     made.install()

@@ -125,8 +125,8 @@ def test_from_2026_8_on_openclaw_keeps_a_wrapper(host):
     plan = make_plan(host)
     [script] = plan.files
     [install] = plan.commands
-    assert install[-4:] == ("install", "--force", "--wrapper", str(script.path))
-    assert plan.undo == (("env", "OPENCLAW_WRAPPER=", *install[:-2]),)
+    assert install[-6:] == ("install", "--force", "--port", "18789", "--wrapper", str(script.path))
+    assert plan.undo == (("env", "OPENCLAW_WRAPPER=", *install[1:-2]),)
     assert script.mode == 0o755
 
 

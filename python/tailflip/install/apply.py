@@ -72,6 +72,8 @@ def install(plan: Plan, *, home: Home, disk: Disk, manager: ServiceManager, now_
     record = _make_record(plan, earlier, now_ms)
     if changes or stale or earlier is None:
         write_record(home, disk, record)
+    if earlier is not None and earlier.undo != plan.undo:
+        _undo(earlier, disk, manager, outcome)
     for each in changes:
         with naming(each.path):
             _make_folders(disk, each.path.parent)
@@ -84,9 +86,8 @@ def install(plan: Plan, *, home: Home, disk: Disk, manager: ServiceManager, now_
         _take_away(written, disk, outcome)
     if outcome.changed:
         outcome.notes += manager.reload(plan.scope)
-    if changes:
-        for command in plan.commands:
-            outcome.notes += manager.run(command)
+    for command in plan.commands:
+        outcome.notes += manager.run(command)
     if plan.enable:
         outcome.notes += manager.enable(plan.scope, plan.enable, [f.path for f in plan.files])
     return outcome
@@ -113,8 +114,7 @@ def uninstall(record: Record, *, home: Home, disk: Disk, manager: ServiceManager
         outcome.notes += manager.disable(
             record.scope, record.enable, [Path(f.path) for f in record.files]
         )
-    for command in record.undo:
-        outcome.notes += manager.run(command)
+    _undo(record, disk, manager, outcome)
     for each in mine:
         _take_away(each, disk, outcome)
     for name in reversed(record.folders):
@@ -125,6 +125,33 @@ def uninstall(record: Record, *, home: Home, disk: Disk, manager: ServiceManager
     _remove_empty_home(home, disk)
     outcome.notes += manager.reload(record.scope)
     return outcome
+
+
+def _undo(record: Record, disk: Disk, manager: ServiceManager, outcome: Outcome) -> None:
+    """Have OpenClaw forget us; where it cannot, put its files back ourselves."""
+    failed = [note for command in record.undo for note in manager.run(command)]
+    outcome.notes += failed
+    for each in record.kept if failed else ():
+        path, before = Path(each.path), each.read_before()
+        if before is not None and read_now(path) != before:
+            with naming(path):
+                replace_file(disk, path, before, each.mode_before or 0o644)
+            outcome.notes.append(f"put back as it was at installation: {path}")
+
+
+def _keep(plan: Plan, earlier: Record | None) -> tuple[Written, ...]:
+    """Take what OpenClaw's command will rewrite; what is on record already came first."""
+    if earlier is not None and earlier.kept:
+        return earlier.kept
+    found = []
+    for path in plan.kept:
+        now = read_now(path)
+        if now is not None:
+            mode = path.stat().st_mode & 0o7777
+            found.append(
+                Written(path=str(path), digest=digest(now), before=encode(now), mode_before=mode)
+            )
+    return tuple(found)
 
 
 def _find_earlier(home: Home, plan: Plan) -> Record | None:
@@ -166,6 +193,7 @@ def _make_record(plan: Plan, earlier: Record | None, now_ms: int) -> Record:
         folders=tuple(folders),
         enable=plan.enable,
         undo=plan.undo,
+        kept=_keep(plan, earlier) if plan.undo else (),
     )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tailflip.errors import TailflipError
 from tailflip.install.templates import MARK
 from tailflip.install.values import Service
+from tailflip.install.wrapper import unwrap
 from tailflip.observe.files import read_regular
 from tailflip.observe.installation import find_state_dir
 from tailflip.observe.release import read_release
@@ -25,6 +26,7 @@ from tailflip.observe.unitfile import (
     choose_last,
     parse_command,
     parse_unit,
+    quote_word,
     read_environment,
 )
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tailflip.install.values import Scope
+    from tailflip.observe.release import Release
     from tailflip.observe.unitfile import Assignment
 
 _MAX_BYTES = 1 << 20
@@ -134,7 +137,9 @@ def _read_unit(
         service_env, notes = read_environment([*main, *others], context)
         service_env = {"HOME": context.home, **_only(env, "PATH"), **service_env}
         [text] = commands
-        command = parse_command(text, context, service_env)
+        command, wrapper = unwrap(parse_command(text, context, service_env))
+        if wrapper is not None:
+            text = " ".join(map(quote_word, command))
     except (ValueError, KeyError, OSError):
         return None
     foreign = [
@@ -151,6 +156,7 @@ def _read_unit(
         data=data,
         command=tuple(command),
         command_text=text,
+        wrapper=wrapper,
         env=service_env,
         user=context.user if scope == "system" else None,
         home=context.home,
@@ -168,7 +174,9 @@ def _read_plist(path: Path, scope: Scope, env: Mapping[str, str]) -> Service | N
     data = _read_bytes(path)
     try:
         content = plistlib.loads(data)
-        command = [str(each) for each in content["ProgramArguments"]]
+        command, wrapper = unwrap(
+            _unwrap_shell([str(each) for each in content["ProgramArguments"]])
+        )
         said = content.get("EnvironmentVariables", {})
         service_env = {str(key): str(value) for key, value in said.items()}
         user = content.get("UserName") if scope == "system" else None
@@ -191,8 +199,9 @@ def _read_plist(path: Path, scope: Scope, env: Mapping[str, str]) -> Service | N
         name=str(content.get("Label") or path.stem),
         path=path,
         data=data,
-        command=tuple(_without_gate(_unwrap_shell(command))),
+        command=tuple(_without_gate(command)),
         command_text="",
+        wrapper=wrapper,
         env=service_env,
         user=user,
         home=home,
@@ -213,7 +222,21 @@ def _make(kind: type[Service], **fields: Any) -> Service | None:
         )
     except TailflipError:
         return None
-    return kind(**fields, state_dir=state_dir, release=release, guarded_by_hand=by_hand)
+    return kind(
+        **fields,
+        state_dir=state_dir,
+        release=release,
+        guarded_by_hand=by_hand,
+        cli=_find_cli(release),
+    )
+
+
+def _find_cli(release: Release) -> tuple[str, ...]:
+    """Find OpenClaw's own command line beside what the service starts."""
+    if release.entry is None or release.node is None:
+        return ("openclaw",)
+    package = release.entry.parent.parent / "openclaw.mjs"
+    return (release.node, str(package if package.is_file() else release.entry))
 
 
 def _is_by_name(name: str) -> bool:

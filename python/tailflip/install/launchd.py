@@ -10,10 +10,9 @@ has changed.
 from __future__ import annotations
 
 import plistlib
-import shlex
 from typing import TYPE_CHECKING, Any
 
-from tailflip.install.templates import MARK
+from tailflip.install import wrapper
 from tailflip.install.values import Mode, Plan, PlannedFile
 from tailflip.observe.release import is_external_mode
 
@@ -31,7 +30,7 @@ def plan(service: Service, mode: Mode, facts: Facts) -> Plan:
     if mode is Mode.WATCH:
         return _plan_watch(service, facts)
     if is_external_mode(service.release.version):
-        return _plan_wrapper(service, facts)
+        return wrapper.plan(service, facts, _restart(service))
     return _plan_gate(service, facts)
 
 
@@ -50,30 +49,6 @@ def _plan_gate(service: Service, facts: Facts) -> Plan:
         files=(agent,),
         next_step=_restart(service),
         notes=("an update of OpenClaw writes its agent anew: install again after one",),
-    )
-
-
-def _plan_wrapper(service: Service, facts: Facts) -> Plan:
-    path = facts.data_dir / f"{service.name}-gate.sh"
-    words = [*facts.tailflip, "gate", "--park", "--"]
-    program, entry = _find_program(service)
-    settings = "".join(f"export {k}={shlex.quote(v)}\n" for k, v in sorted(facts.settings.items()))
-    script = (
-        f"#!/bin/sh\n# {MARK}\n# OpenClaw starts its gateway through this script.\n"
-        f'{settings}exec {shlex.join([*words, *program])} "$@"\n'
-    )
-    return Plan(
-        manager="launchd",
-        scope=service.scope,
-        mode=Mode.GATE,
-        subject=service.name,
-        files=(
-            PlannedFile(path, script.encode(), "OpenClaw starts its gateway through it", 0o755),
-        ),
-        commands=((*entry, "gateway", "install", "--force", "--wrapper", str(path)),),
-        # An empty variable is how OpenClaw is told to forget the wrapper.
-        undo=(("env", "OPENCLAW_WRAPPER=", *entry, "gateway", "install", "--force"),),
-        next_step=_restart(service),
     )
 
 
@@ -113,17 +88,6 @@ def _plan_watch(service: Service, facts: Facts) -> Plan:
 def dump(content: dict[str, Any]) -> bytes:
     """Write a property list; keys stay in their order."""
     return plistlib.dumps(content, sort_keys=False)
-
-
-def _find_program(service: Service) -> tuple[list[str], list[str]]:
-    """Part the program that OpenClaw's arguments follow, and the way to its command line."""
-    command = list(service.command)
-    at = command.index("gateway")
-    program = command[:at]
-    entry = service.release.entry
-    if entry is not None and service.release.node:
-        return program, [service.release.node, str(entry.with_name(entry.name))]
-    return program, ["openclaw"]
 
 
 def _restart(service: Service) -> str:

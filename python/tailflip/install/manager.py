@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 60.0
 _INSTALL_TIMEOUT_S = 300.0
 _OLDEST = 245
+_UNITS = frozenset({".conf", ".service", ".timer"})
 
 
 class ServiceManager(Protocol):
@@ -130,6 +131,8 @@ def _verify_units(
     if service is not None:
         (folder / service.name).write_bytes(service.data)
     for each in plan.files:
+        if each.path.suffix not in _UNITS:
+            continue
         is_drop_in = each.path.suffix == ".conf"
         place = folder / each.path.parent.name if is_drop_in else folder
         place.mkdir(exist_ok=True)
@@ -140,6 +143,8 @@ def _verify_units(
             units.append(_instance(folder, each.path.name, each.data))
         else:
             units.append(folder / each.path.name)
+    if not units:
+        return []
     scope = ["--user"] if plan.scope == "user" else []
     # Without one, as under cron or sudo, the user's checker does not even begin.
     env = {"XDG_RUNTIME_DIR": str(folder), **env}

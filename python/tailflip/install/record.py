@@ -47,7 +47,10 @@ class Written(_Model):
 
 
 class Record(_Model):
-    """One installation. `folders` were made by us, the outermost first."""
+    """One installation. `folders` were made by us, the outermost first.
+
+    `kept` is what the commands of `undo` are to bring back, should they fail.
+    """
 
     subject: str
     manager: Manager
@@ -58,6 +61,7 @@ class Record(_Model):
     folders: tuple[str, ...]
     enable: tuple[str, ...]
     undo: tuple[tuple[str, ...], ...]
+    kept: tuple[Written, ...] = ()
 
     @property
     def name(self) -> str:

@@ -2,15 +2,18 @@
 
 OpenClaw reads and writes only its unit's own file, so a drop-in outlives its updates and
 reinstalls. Up to 2026.7 the gate stands in front of the command. From 2026.8.1 on, OpenClaw
-calls a drop-in that replaces ExecStart operator-owned and refuses to repair its service; there
-a preflight stands before the command, which is left as it is.
+calls a drop-in that replaces ExecStart operator-owned and refuses to repair its service; there it
+is told of a wrapper (see wrapper.py), or, for a unit that is not its own, a preflight stands before
+the command, which is left as it is.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tailflip.install import wrapper
 from tailflip.install.templates import fill
 from tailflip.install.values import Mode, Plan, PlannedFile
 from tailflip.observe.release import is_external_mode
@@ -39,6 +42,26 @@ _KEPT = (
 
 def plan(service: Service, mode: Mode, facts: Facts, *, timer: bool) -> Plan:
     """Plan what stands before, around or beside a unit."""
+    if mode is Mode.GATE and _knows_wrappers(service):
+        next_step = f"{_systemctl(service.scope)} restart {service.name}"
+        made = wrapper.plan(service, facts, next_step)
+    else:
+        made = _plan_units(service, mode, facts)
+    return _add_timer(made, service, facts) if timer else made
+
+
+def _add_timer(made: Plan, service: Service, facts: Facts) -> Plan:
+    folder = facts.unit_dirs[service.scope]
+    values = _values(facts, service.state_dir, service.scope)
+    name = f"tailflip-reconcile{service.suffix}"
+    files = [
+        _unit(facts, folder / f"{name}.{kind}", f"tailflip-reconcile.{kind}", values, why)
+        for kind, why in (("service", "reconciles once"), ("timer", "says when"))
+    ]
+    return replace(made, files=(*made.files, *files), enable=(*made.enable, f"{name}.timer"))
+
+
+def _plan_units(service: Service, mode: Mode, facts: Facts) -> Plan:
     folder = facts.unit_dirs[service.scope]
     values = _values(facts, service.state_dir, service.scope)
     files = [_alert(facts, folder, values)]
@@ -66,15 +89,8 @@ def plan(service: Service, mode: Mode, facts: Facts, *, timer: bool) -> Plan:
         if mode is Mode.RUN and is_external_mode(service.release.version):
             notes.append(
                 "OpenClaw from 2026.8.1 on will not repair its own unit while a drop-in "
-                "replaces the command; --mode gate leaves it alone"
+                "replaces the command, and its doctor names the drop-in; it knows of --mode gate"
             )
-    if timer:
-        files += [
-            _unit(facts, folder / f"tailflip-reconcile{service.suffix}.{kind}",
-                  f"tailflip-reconcile.{kind}", values, why)
-            for kind, why in (("service", "reconciles once"), ("timer", "says when"))
-        ]  # fmt: skip
-        enable.append(f"tailflip-reconcile{service.suffix}.timer")
     if service.scope == "user":
         notes.append(
             "without a login it runs only with `loginctl enable-linger`, as OpenClaw's own"
@@ -130,6 +146,12 @@ def escape_path(path: Path | str) -> str:
 
     made = re.sub(r"[^A-Za-z0-9:_.\-/]|-", escape, text)
     return ("\\x2e" + made[1:] if made.startswith(".") else made).replace("/", "-")
+
+
+def _knows_wrappers(service: Service) -> bool:
+    """Say whether OpenClaw manages this unit, and can be told of a wrapper: its user's own only."""
+    is_managed = service.scope == "user" and service.name.startswith("openclaw-gateway")
+    return is_managed and is_external_mode(service.release.version)
 
 
 def _choose_template(service: Service, mode: Mode) -> str:

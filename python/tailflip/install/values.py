@@ -31,7 +31,8 @@ class Service:
     `command` is its own, without ours in front. `command_text` is how a unit of systemd writes
     it, quotes and all; empty for launchd. `env` is what the definition puts into the
     environment, which holds secrets. `drop_ins` are all files that change the definition, and
-    `foreign` those of them that replace its command and are not ours.
+    `foreign` those of them that replace its command and are not ours. `wrapper` is the script of
+    ours that it starts through, and `cli` how OpenClaw's own command line is run.
     """
 
     manager: Manager
@@ -49,6 +50,8 @@ class Service:
     drop_ins: tuple[Path, ...] = ()
     foreign: tuple[Path, ...] = ()
     guarded_by_hand: bool = False
+    wrapper: Path | None = None
+    cli: tuple[str, ...] = ("openclaw",)
     notes: tuple[str, ...] = ()
 
     @property
@@ -76,7 +79,8 @@ class Plan:
     """What installation means for one service. Executed at most once, and undone as a whole.
 
     `enable` are units or agents of ours to start and keep. `commands` are run after the files
-    were written, `undo` when they are taken away. `next_step` is what a person does then.
+    were written, `undo` when they are taken away; `kept` are the files that both rewrite.
+    `next_step` is what a person does then.
     """
 
     manager: Manager
@@ -87,5 +91,6 @@ class Plan:
     enable: tuple[str, ...] = ()
     commands: tuple[tuple[str, ...], ...] = ()
     undo: tuple[tuple[str, ...], ...] = ()
+    kept: tuple[Path, ...] = ()
     next_step: str = ""
     notes: tuple[str, ...] = ()

@@ -1,0 +1,78 @@
+"""The script that OpenClaw from 2026.8.1 on starts its gateway through, when it is told of one.
+
+`openclaw gateway install --wrapper FILE` is its own way to stand before the gateway: the path
+outlives reinstalls and updates, and its doctor takes no offence. (A drop-in of systemd that
+replaces the command makes it refuse to repair its service, and its doctor names every other line
+of a drop-in; measured on 2026.9.6.) The gate parks where a start is refused: OpenClaw's unit gives
+up after ten starts in five minutes, and launchd never does.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailflip.install.templates import MARK
+from tailflip.install.values import Mode, Plan, PlannedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tailflip.install.plan import Facts
+    from tailflip.install.values import Service
+
+ENDING = "-gate.sh"
+_TARGET = ("OPENCLAW_PROFILE", "OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH")
+_REST = '"$@"'
+
+
+def plan(service: Service, facts: Facts, next_step: str) -> Plan:
+    """Plan the script, and the word to OpenClaw if it does not know of it yet."""
+    stem = service.name.removesuffix(".service")
+    path = facts.data_dir / f"{stem}{ENDING}"
+    program = service.command[: service.command.index("gateway")]
+    env = [f"{name}={service.env[name]}" for name in _TARGET if service.env.get(name)]
+    port = ("--port", str(service.release.port)) if service.release.port else ()
+    tell = (*service.cli, "gateway", "install", "--force", *port)
+    return Plan(
+        manager=service.manager,
+        scope=service.scope,
+        mode=Mode.GATE,
+        subject=service.name,
+        files=(
+            PlannedFile(
+                path, write(facts, program), "OpenClaw starts its gateway through it", 0o755
+            ),
+        ),
+        commands=() if service.wrapper == path else (("env", *env, *tell, "--wrapper", str(path)),),
+        # An empty variable is how OpenClaw is told to forget it.
+        undo=(("env", *env, "OPENCLAW_WRAPPER=", *tell),),
+        kept=(service.path,),
+        next_step=next_step,
+        notes=(
+            *service.notes,
+            "OpenClaw writes its service anew by this, and restarts its gateway",
+        ),
+    )
+
+
+def write(facts: Facts, program: Sequence[str]) -> bytes:
+    """Write the script; OpenClaw adds its arguments, which begin with `gateway`."""
+    settings = "".join(f"export {k}={shlex.quote(v)}\n" for k, v in sorted(facts.settings.items()))
+    words = shlex.join([*facts.tailflip, "gate", "--park", "--", *program])
+    return f"#!/bin/sh\n# {MARK}\n{settings}exec {words} {_REST}\n".encode()
+
+
+def unwrap(command: Sequence[str]) -> tuple[list[str], Path | None]:
+    """See through a script of ours to the gateway's own command; None if there is none."""
+    if not command or not command[0].endswith(ENDING):
+        return list(command), None
+    path = Path(command[0])
+    try:
+        lines = path.read_text("utf-8").splitlines()
+        words = shlex.split(next(line for line in lines if line.startswith("exec ")))
+        inner = words[words.index("--") + 1 : -1]
+    except (OSError, ValueError, StopIteration):
+        return list(command), None
+    return [*inner, *command[1:]], path
