@@ -353,22 +353,25 @@ class FileIdentity:
 
 
 class Report(Value):
-    """What was done to one store, and how to undo it."""
+    """What was done to one store, and how to undo it.
+
+    Entries are counted where the file is a session store.
+    """
 
     action_id: str
     kind: str  # "compact", "salvage" or "restore"
     store: str
-    entries_before: int
-    entries_after: int
+    entries_before: int = 0
+    entries_after: int = 0
     bytes_before: int
     bytes_after: int
-    rules: tuple[Tally, ...]
-    archive: str | None
-    archive_bytes: int
-    transcripts: int
-    took_s: float
-    lock_held_s: float
-    undo: str | None
+    rules: tuple[Tally, ...] = ()
+    archive: str | None = None
+    archive_bytes: int = 0
+    transcripts: int = 0
+    took_s: float = 0.0
+    lock_held_s: float = 0.0
+    undo: str | None = None
     warnings: tuple[str, ...] = ()
 
 

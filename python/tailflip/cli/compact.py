@@ -26,9 +26,9 @@ from tailflip.compact.recovery import recover
 from tailflip.compact.salvage import SalvagePlan, apply_salvage, plan_salvage
 from tailflip.compact.transaction import compact_store
 from tailflip.durable import RealDisk
-from tailflip.errors import StoreInvalid, TailflipError, Usage
+from tailflip.errors import StoreInvalid, TailflipError
 from tailflip.home import Home
-from tailflip.observe.grammar import parse_duration_ms
+from tailflip.observe.grammar import parse_time_option
 from tailflip.plan.planner import plan_stores
 from tailflip.plan.policy import Policy
 from tailflip.render import (
@@ -149,9 +149,9 @@ def compact(
         retention_ms=(
             scene.installation.retention_ms
             if retention is None
-            else _parse_time("--retention", retention)
+            else parse_time_option("--retention", retention)
         ),
-        max_lifetime_ms=_parse_time("--max-lifetime", max_lifetime),
+        max_lifetime_ms=parse_time_option("--max-lifetime", max_lifetime),
         single_flight=not no_single_flight,
         cap_per_job=cap_per_job,
         cap_total=cap_total,
@@ -182,18 +182,6 @@ def compact(
     else:
         _print_all(job, plan, applied=apply)
     end_with(list(job.errors.values()))
-
-
-def _parse_time(option: str, text: str) -> int | None:
-    """Read a length of time in OpenClaw's grammar, a bare number being hours, or `false`."""
-    if text == "false":
-        return None
-    try:
-        return parse_duration_ms(text, "h")
-    except ValueError as e:
-        raise Usage(
-            f"{option} is not a length of time: {text}", hint="write it as 90m, 24h or false"
-        ) from e
 
 
 def _survey_all(job: _Job) -> None:

@@ -233,13 +233,8 @@ def _restore_once(
         entries_after=last.entries,
         bytes_before=before_bytes,
         bytes_after=last.bytes,
-        rules=(),
-        archive=None,
-        archive_bytes=0,
         transcripts=transcripts,
-        took_s=0.0,
         lock_held_s=round(draft.lock_held_s, 3),
-        undo=None,
         warnings=warnings,
     )
     replaced = sum(n.replaced for n in passes)

@@ -312,13 +312,7 @@ def _report(
         entries_after=entries_after,
         bytes_before=bytes_before,
         bytes_after=bytes_after,
-        rules=(),
-        archive=None,
-        archive_bytes=0,
-        transcripts=0,
-        took_s=0.0,
         lock_held_s=round(draft.lock_held_s, 3),
-        undo=None,
     )
 
 

@@ -106,13 +106,6 @@ def _compact_once(
         entries_after=numbers.entries,
         bytes_before=numbers.bytes,
         bytes_after=numbers.bytes,
-        rules=(),
-        archive=None,
-        archive_bytes=0,
-        transcripts=0,
-        took_s=0.0,
-        lock_held_s=0.0,
-        undo=None,
     )
     if not any(tally.entries for tally in numbers.rules):
         return nothing

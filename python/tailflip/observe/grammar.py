@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 import re
 
+from tailflip.errors import Usage
+
 _DURATION_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZE_BYTES = {
     "b": 1,
@@ -36,6 +38,25 @@ def parse_duration_ms(raw: str | float, default_unit: str) -> int:
     if not parts or "".join(part[0] for part in parts) != text:
         raise ValueError(f"invalid duration: {text!r}")
     return _round(sum(float(part[1]) * _DURATION_MS[part[2]] for part in parts), text)
+
+
+def parse_time_option(option: str, text: str) -> int | None:
+    """Read what a person says instead of the gateway's setting; a bare number is hours.
+
+    Returns:
+        Milliseconds, or None for `false`, which turns a rule off.
+
+    Raises:
+        Usage: it is neither.
+    """
+    if text == "false":
+        return None
+    try:
+        return parse_duration_ms(text, "h")
+    except ValueError as e:
+        raise Usage(
+            f"{option} is not a length of time: {text}", hint="write it as 90m, 24h or false"
+        ) from e
 
 
 def parse_size_bytes(raw: str | float, default_unit: str = "b") -> int:

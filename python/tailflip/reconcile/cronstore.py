@@ -12,8 +12,6 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from tailflip.compact import recovery, swap
 from tailflip.compact.preflight import find_refusals, refuse
 from tailflip.compact.restore import RestoreOutcome
@@ -23,6 +21,7 @@ from tailflip.flow import Report, Value
 from tailflip.observe.gateway import read_gateway
 from tailflip.observe.jobs import MAX_BYTES
 from tailflip.reconcile.jsonedit import MISSING, Edit, edit_jobs, read_member
+from tailflip.reconcile.record import Record, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,19 +72,12 @@ class EditRecord(Value):
     after: tuple[int | float | bool | str | None, ...]
 
 
-class Changes(Value):
-    """What one action did to the cron store, and why; `changes.json` in its archive."""
+class Changes(Record):
+    """What one action did to the cron store."""
 
-    version: int = 1
-    action: str
-    kind: str
-    state_dir: str
-    store: str
-    created_ms: int
     digest_before: str
     digest_after: str
     edits: tuple[EditRecord, ...]
-    words: tuple[str, ...]
 
 
 def apply_changes(
@@ -141,7 +133,7 @@ def undo_changes(
 
     A member that has another value by now stays, and counts as a conflict.
     """
-    record = read_changes(hands.home, action.id)
+    record = read_record(hands.home, action.id, Changes)
     path = action.store_path
 
     def attempt(source: Source) -> RestoreOutcome:
@@ -181,20 +173,6 @@ def undo_changes(
         recovery.settle_all(hands.home, hands.disk)
         refuse(find_refusals(path))
         return swap.try_attempts(path, hands.disk, attempt)
-
-
-def read_changes(home: Home, action_id: str) -> Changes:
-    """Read what one action did.
-
-    Raises:
-        StoreInvalid: The record is missing or damaged.
-    """
-    path = home.archive(action_id) / recovery.CHANGES
-    with naming(path):
-        try:
-            return Changes.model_validate_json(path.read_bytes())
-        except ValidationError as e:
-            raise StoreInvalid(f"record of changes is damaged: {path}") from e
 
 
 def _replace(
@@ -296,15 +274,6 @@ def _report(action_id: str, path: Path, before: int, after: int) -> Report:
         action_id=action_id,
         kind="restore",
         store=str(path),
-        entries_before=0,
-        entries_after=0,
         bytes_before=before,
         bytes_after=after,
-        rules=(),
-        archive=None,
-        archive_bytes=0,
-        transcripts=0,
-        took_s=0.0,
-        lock_held_s=0.0,
-        undo=None,
     )

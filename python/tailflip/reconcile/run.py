@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tailflip.config import Config, ReconcileSettings, load
-from tailflip.errors import TailflipError, Usage
+from tailflip.errors import TailflipError
 from tailflip.ledger.history import History
-from tailflip.observe.grammar import parse_duration_ms
+from tailflip.observe.grammar import parse_time_option
 from tailflip.observe.release import read_release
 from tailflip.reconcile.cronstore import Hands
 from tailflip.scene import look
@@ -168,12 +168,12 @@ def begin(
         max_lifetime_ms=(
             config.heal.max_lifetime_ms
             if max_lifetime is None
-            else _parse_time("--max-lifetime", max_lifetime)
+            else parse_time_option("--max-lifetime", max_lifetime)
         ),
         retention_ms=(
             config.heal.choose_retention_ms(scene.installation.retention_ms)
             if retention is None
-            else _parse_time("--retention", retention)
+            else parse_time_option("--retention", retention)
         ),
         apply=apply,
         write_tasks=write_tasks,
@@ -182,17 +182,6 @@ def begin(
         settings=config.reconcile,
     )
     return Work(scene, terms, home, disk, on_progress, history, history.read_lives())
-
-
-def _parse_time(option: str, text: str) -> int | None:
-    if text == "false":
-        return None
-    try:
-        return parse_duration_ms(text, "h")
-    except ValueError as e:
-        raise Usage(
-            f"{option} is not a length of time: {text}", hint="write it as 90m, 24h or false"
-        ) from e
 
 
 def find_deaths(lives: Sequence[Life]) -> tuple[tuple[int, int], ...]:

@@ -13,22 +13,19 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from tailflip.compact import recovery, swap
 from tailflip.compact.preflight import find_refusals, refuse
 from tailflip.compact.restore import RestoreOutcome
 from tailflip.durable import naming
-from tailflip.errors import StoreInvalid
 from tailflip.flow import Report, Value
 from tailflip.ledger.actions import Ledger, State
 from tailflip.observe.tasks import find_ledger
+from tailflip.reconcile.record import Record, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from tailflip.home import Home
     from tailflip.ledger.actions import Action
     from tailflip.reconcile.cronstore import Hands
     from tailflip.reconcile.tasks import Correction
@@ -48,17 +45,10 @@ class TaskChange(Value):
     after: Row
 
 
-class TaskChanges(Value):
-    """What one action did to the task ledger, and why; `changes.json` in its archive."""
+class TaskChanges(Record):
+    """What one action did to the task ledger."""
 
-    version: int = 1
-    action: str
-    kind: str
-    state_dir: str
-    store: str
-    created_ms: int
     tasks: tuple[TaskChange, ...]
-    words: tuple[str, ...]
 
 
 def apply_corrections(
@@ -77,7 +67,7 @@ def apply_corrections(
 
 def undo_corrections(action: Action, *, hands: Hands, apply: bool, now_ms: int) -> RestoreOutcome:
     """Put tasks back as they were; one that says something else by now is a conflict."""
-    record = read_changes(hands.home, action.id)
+    record = read_record(hands.home, action.id, TaskChanges)
     path = find_ledger(hands.installation.state_dir)
     with naming(path), closing(_connect(path, writing=False)) as db:
         current = _read(db, [change.task_id for change in record.tasks])
@@ -111,33 +101,10 @@ def undo_corrections(action: Action, *, hands: Hands, apply: bool, now_ms: int) 
         action_id=undoing or "",
         kind="restore",
         store=str(path),
-        entries_before=0,
-        entries_after=0,
         bytes_before=size_bytes,
         bytes_after=size_bytes,
-        rules=(),
-        archive=None,
-        archive_bytes=0,
-        transcripts=0,
-        took_s=0.0,
-        lock_held_s=0.0,
-        undo=None,
     )
     return replace(outcome, report=report)
-
-
-def read_changes(home: Home, action_id: str) -> TaskChanges:
-    """Read what one action did.
-
-    Raises:
-        StoreInvalid: The record is missing or damaged.
-    """
-    path = home.archive(action_id) / recovery.CHANGES
-    with naming(path):
-        try:
-            return TaskChanges.model_validate_json(path.read_bytes())
-        except ValidationError as e:
-            raise StoreInvalid(f"record of changes is damaged: {path}") from e
 
 
 def _change(

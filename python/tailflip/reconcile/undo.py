@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tailflip.observe.installation import locate
 from tailflip.reconcile import cronstore, taskstore
 from tailflip.reconcile.cronstore import Hands
+from tailflip.reconcile.record import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,9 +47,9 @@ def undo(
         StoreInvalid: What was kept is damaged.
     """
     is_tasks = action.kind in taskstore.KINDS
-    read = taskstore.read_changes if is_tasks else cronstore.read_changes
     take_back = taskstore.undo_corrections if is_tasks else cronstore.undo_changes
-    recorded = Path(read(home, action.id).state_dir)
+    form = taskstore.TaskChanges if is_tasks else cronstore.Changes
+    recorded = Path(read_record(home, action.id, form).state_dir)
     installation = locate(env, state_dir=state_dir or recorded)
     hands = Hands(installation, env, home, disk)
     return take_back(action, hands=hands, apply=apply, now_ms=now_ms)
