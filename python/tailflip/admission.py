@@ -50,7 +50,8 @@ _SHOWN_KINDS = 3
 class Admission:
     """The answer: `go`, or why not and what must change. `reports` are what was done.
 
-    `claim_running` counts runs that say so in stores that were not compacted.
+    `claim_running` counts runs that say so in stores that were not compacted, `held_jobs`
+    jobs that were in flight at every death and will not run again.
     """
 
     go: bool = True
@@ -63,11 +64,12 @@ class Admission:
     before: Forecast | None = None
     after: Forecast | None = None
     claim_running: int = 0
+    held_jobs: int = 0
 
     @property
     def cured(self) -> bool:
-        """Say whether any store was made smaller or whole."""
-        return any(report.action_id for report in self.reports)
+        """Say whether any store was made smaller or whole, or a job that kills is held."""
+        return self.held_jobs > 0 or any(report.action_id for report in self.reports)
 
     def refuse(self, error: TailflipError) -> None:
         """Turn into a refusal; the first reason stays."""

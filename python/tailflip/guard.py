@@ -184,7 +184,7 @@ class Guard:
         from tailflip.reconcile.before_start import mend  # noqa: PLC0415
 
         try:
-            found.notes += mend(
+            mended = mend(
                 self.release.env,
                 self.config,
                 home=self.home,
@@ -194,6 +194,8 @@ class Guard:
                 profile=self.profile,
                 on_progress=on_progress,
             )
+            found.notes += mended.notes
+            found.held_jobs = mended.held_jobs
         except (TailflipError, OSError) as e:
             found.notes.append(f"ledgers were not reconciled: {e}")
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 
 import pytest
 
 from tailflip import clock
+from tailflip.config import load
 from tailflip.durable import RealDisk
 from tailflip.flow import Cause, Confidence, Death, Life
+from tailflip.guard import Guard
 from tailflip.home import Home
 from tailflip.ledger.history import History
 from tailflip.ledger.runs import INTERRUPTED, Runs, SeenRun
@@ -151,6 +154,28 @@ def test_a_killer_is_pushed_out_or_with_consent_disabled(cron, monkeypatch):
     assert cron.read()["enabled"] is True
     assert state["nextRunAtMs"] > clock.now_ms() + 5 * HOUR_MS
     assert state["lastRunAtMs"] >= cron.now
+
+
+@pytest.mark.parametrize("consent", ["true", "false"])
+def test_to_hold_a_killer_before_a_start_is_a_cure(cron, consent):
+    """Else the breaker would open, though what killed the gateway cannot happen again."""
+    cron.die()
+    config = load(os.environ, {"reconcile.hold_jobs": consent}).config
+    guard = Guard.prepare(("openclaw", "gateway", "run"), os.environ, config)
+    found = guard.admit(died_of_memory=3)
+    assert (found.go, found.reports, found.held_jobs) == (True, [], 1)
+    assert found.cured
+    assert any("in flight at the last 3 deaths" in note for note in found.notes)
+    again = guard.admit(died_of_memory=3)
+    assert (again.held_jobs, again.cured) == (0, False)
+
+
+def test_a_marker_that_only_goes_is_no_cure(cron):
+    cron.die(times=2)
+    guard = Guard.prepare(("openclaw", "gateway", "run"), os.environ, load(os.environ).config)
+    found = guard.admit(died_of_memory=2)
+    assert any("markers of a dead gateway cleared" in note for note in found.notes)
+    assert (found.held_jobs, found.cured) == (0, False)
 
 
 def test_two_deaths_are_no_reason_to_hold(cron):

@@ -6,6 +6,7 @@ held) and after the stores were looked at. A failure here keeps no gateway down.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.reconcile.kinds import reconcile_all
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 _KINDS = ("markers", "tasks", "zombies")
 
 
+@dataclass(frozen=True)
+class Mended:
+    """What was done or went wrong, in words; `held_jobs` counts jobs that will not run again."""
+
+    notes: tuple[str, ...] = ()
+    held_jobs: int = 0
+
+
 def mend(
     env: Mapping[str, str],
     config: Config,
@@ -34,8 +43,8 @@ def mend(
     state_dir: Path | None = None,
     profile: str | None = None,
     on_progress: Progress | None = None,
-) -> tuple[str, ...]:
-    """Clear markers, hold killers, end zombies; say in words what was done or went wrong.
+) -> Mended:
+    """Clear markers, hold killers, end zombies; say what was done or went wrong.
 
     Args:
         env: The gateway's environment.
@@ -51,7 +60,7 @@ def mend(
         TailflipError: It could not even be looked at; start the gateway all the same.
     """
     if not config.reconcile.enabled:
-        return ()
+        return Mended()
     work = begin(
         env,
         home=home,
@@ -65,7 +74,8 @@ def mend(
         on_progress=on_progress or _be_quiet,
     )
     if work.scene.gateway.alive is not False:
-        return (f"ledgers left alone: a gateway may be running ({work.scene.gateway.evidence})",)
+        gateway = work.scene.gateway
+        return Mended((f"ledgers left alone: a gateway may be running ({gateway.evidence})",))
     result = reconcile_all(work, _KINDS)
     done = [
         f"{step.kind}: {format_count(count)} {what}; undo: {step.undo}"
@@ -73,8 +83,10 @@ def mend(
         if step.action_id is not None
         for what, count in step.counts.items()
     ]
-    held = [word for step in result.steps if step.kind == "hold" for word in step.words]
-    return (*done, *held, *(f"not reconciled: {error.message}" for error in result.errors))
+    holds = [step for step in result.steps if step.kind == "hold" and step.action_id is not None]
+    held = [word for step in holds for word in step.words]
+    failed = [f"not reconciled: {error.message}" for error in result.errors]
+    return Mended((*done, *held, *failed), sum(len(step.words) for step in holds))
 
 
 def _be_quiet(_stage: str, _done: int, _total: int) -> None:

@@ -56,7 +56,8 @@ class World:
             and its release where that is known.
         stores_mark: fingerprint of its stores.
         cured: since this death something was changed that may help: stores compacted or
-            salvaged, or the configuration edited after the gateway had read it.
+            salvaged, a job held that kills it, or the configuration edited after the gateway
+            had read it.
         other_alive: a gateway that is not ours lives on the state directory, or anybody
             holds its port.
         limits: delays and counts, in seconds and deaths.
