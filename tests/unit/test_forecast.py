@@ -48,6 +48,19 @@ def test_measured_outcomes(store_mb, wide, limit_mib, dies):
         ((2026, 3, 28), 400, True, 4288, True),
         ((2026, 3, 28), 60, False, 448, True),
         ((2026, 3, 28), 1, False, 448, False),
+        ((2026, 3, 28), 16, False, 448, False),
+        # 2026.4.14 at its start
+        ((2026, 4, 14), 185, False, 2240, True),
+        ((2026, 4, 14), 185, False, 4288, False),
+        ((2026, 4, 14), 185, True, 4288, True),
+        ((2026, 4, 14), 200, False, 4288, True),
+        ((2026, 4, 14), 120, False, 2240, True),
+        ((2026, 4, 14), 90, False, 2240, False),
+        ((2026, 4, 14), 20, False, 592, True),
+        ((2026, 4, 14), 16, False, 592, True),
+        ((2026, 4, 14), 13.5, False, 592, True),
+        ((2026, 4, 14), 11, False, 592, False),
+        ((2026, 4, 14), 1, False, 592, False),
         # 2026.9.6, import and first sweep
         ((2026, 9, 6), 185, False, 512, True),
         ((2026, 9, 6), 185, False, 576, True),
@@ -58,6 +71,7 @@ def test_measured_outcomes(store_mb, wide, limit_mib, dies):
         ((2026, 9, 6), 185, False, 1216, False),
         ((2026, 9, 6), 185, False, 4288, False),
         ((2026, 9, 6), 60, False, 4288, False),
+        ((2026, 9, 6), 60, False, 576, False),
         ((2026, 9, 6), 1, False, 576, False),
     ],
 )
@@ -81,10 +95,15 @@ def test_what_admission_leaves_fits_where_the_loop_was_measured():
     assert not left.over
 
 
-@pytest.mark.parametrize("version", [None, (2026, 3, 29), (2026, 4, 14), (2026, 7, 35)])
-def test_a_release_that_was_not_measured_gets_the_most_careful_factor(version):
-    assert factor_for(version, legacy_import=False) == (FACTOR, BASE_BYTES)
-    assert factor_for(version, legacy_import=True) == (FACTOR, BASE_BYTES)
+@pytest.mark.parametrize("version", [(2026, 3, 29), (2026, 4, 14), (2026, 7, 35)])
+def test_a_release_between_two_measured_ones_counts_as_the_hungrier(version):
+    assert factor_for(version, legacy_import=False) == factor_for((2026, 4, 14), False)
+
+
+def test_an_unknown_release_gets_the_hungriest_factor_and_is_not_refused_for_nothing():
+    assert factor_for(None, legacy_import=False) == (FACTOR, BASE_BYTES)
+    assert max(factor_for((2026, month, 1), True)[0] for month in range(1, 13)) <= FACTOR
+    assert min(factor_for((2026, month, 1), True)[1] for month in range(1, 13)) >= BASE_BYTES
 
 
 def test_all_stores_count_together():
