@@ -129,6 +129,25 @@ def test_lost_tasks_are_told_their_true_end_and_it_can_be_undone(tasks):
     assert tasks.path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_task_tells_the_end_that_the_run_log_has_lost(tasks):
+    """The gateway keeps the last 2,000 lines of a run log, and tasks for a week."""
+    entries = {}
+    for name, theirs in {"fine": "succeeded", "slow": "timed_out", "lost": "lost"}.items():
+        tasks.add(name, theirs, 40 * MIN_MS, ended_ms=tasks.now - 33 * MIN_MS)
+        updated = tasks.now - 40 * MIN_MS + 900
+        key = f"agent:main:cron:{name}:run:r"
+        entries[key] = {"sessionId": "r", "updatedAt": updated, "status": "running"}
+    tasks.place.put(json.dumps(entries, indent=2).encode())
+    code, out, err = tasks.place.run("reconcile", "zombies", "--apply", "--json")
+    assert code == 0, err
+    after = json.loads(tasks.place.store.read_bytes())
+    assert [entry["status"] for entry in after.values()] == ["done", "timeout", "killed"]
+    assert after["agent:main:cron:fine:run:r"]["endedAt"] == tasks.now - 33 * MIN_MS
+    words = json.loads(out)["steps"][0]["words"]
+    assert "the task ledger says it ended done" in words[0]
+    assert "(by job and time)" in words[0]
+
+
 def test_error_of_a_run_that_was_called_lost_and_then_ended_well_goes(tasks):
     """The gateway calls a manual run lost after five minutes, and lets that stand at its end."""
     ended_ms, lost = tasks.now - 33 * MIN_MS, {"error": "backing session missing"}

@@ -36,7 +36,8 @@ def line(started_ms, ended_ms, session=None, job="j", status="timeout"):
 
 def match(lines, entries):
     logs = index_lines(lines)
-    logs.match_by_time(entries)
+    for each in entries:
+        logs.match_by_time(each)
     found = {}
     for each in entries:
         end = logs.find_end(each)
@@ -74,7 +75,8 @@ def test_another_jobs_line_proves_nothing():
 def test_a_base_entry_shares_the_end_of_its_newest_run():
     entries = [entry("a", 150), entry("a", 150, kind="cron base")]
     logs = index_lines([line(100, 200)])
-    logs.match_by_time(entries)
+    for each in entries:
+        logs.match_by_time(each)
     assert all(logs.find_end(each) is not None for each in entries)
 
 

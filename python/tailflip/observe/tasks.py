@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 20_000
 ACTIVE = ("queued", "running")
+# What it calls a run that ended, and what we do; `lost` and `cancelled` prove no end.
+ENDED = {"succeeded": "done", "failed": "failed", "timed_out": "timeout"}
 _BUSY_S = 5.0
 _SIDECARS = ("", "-wal")
 _COLUMNS = "task_id, runtime, source_id, run_id, label, status, created_at, started_at, ended_at"

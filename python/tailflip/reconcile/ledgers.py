@@ -1,9 +1,9 @@
-"""The ends that run logs have on record, and whose they are.
+"""The ends that run logs and the task ledger have on record, and whose they are.
 
 A line with a session key is that run's. One without (a run cut by its time-out, or that
-threw early) is matched by job and time: the entry's `updatedAt` is the start of the run or
-a moment later, so it lies within the line's span. One line ends at most one run: of several
-entries within a span the one that began nearest to the line's start is it.
+threw early; every task) is matched by job and time: the entry's `updatedAt` is the start of
+the run or a moment later, so it lies within the line's span. One line ends at most one run:
+of several entries within a span the one that began nearest to the line's start is it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tailflip.observe.runlog import RunLine
+from tailflip.observe.tasks import ENDED
 from tailflip.reconcile.evidence import End
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tailflip.flow import ListedEntry
-    from tailflip.observe.runlog import RunLine
+    from tailflip.observe.tasks import Task
 
 MAX_LINES = 65_536  # of each sort; the engine's table of ends holds no more
 
@@ -28,9 +30,11 @@ MAX_LINES = 65_536  # of each sort; the engine's table of ends holds no more
 class RunLogs:
     """What is on record; `keyed` by session key and id, `windows` by job, oldest first."""
 
+    source: str
     keyed: dict[tuple[str, str], RunLine] = field(default_factory=dict)
     windows: dict[str, list[RunLine]] = field(default_factory=dict)
     _starts: dict[str, list[int]] = field(default_factory=dict)
+    _nearest: dict[tuple[str, int], tuple[int, str]] = field(default_factory=dict)
     _matched: dict[str, RunLine] = field(default_factory=dict)
 
     def find_end(self, entry: ListedEntry) -> End | None:
@@ -43,25 +47,44 @@ class RunLogs:
             line, how = self._matched.get(key), "by job and time"
         if line is None:
             return None
-        return End(line.status, line.ended_ms, line.runtime_ms, "run log", how)
+        return End(line.status, line.ended_ms, line.runtime_ms, self.source, how)
 
-    def match_by_time(self, entries: Iterable[ListedEntry]) -> None:
-        """Find out which entries the lines without a session key are about."""
-        nearest: dict[tuple[str, int], tuple[int, str]] = {}
-        for entry in entries:
-            if entry.kind != "cron run" or entry.job not in self.windows:
-                continue
-            if (entry.key, entry.session) in self.keyed or entry.updated_ms is None:
-                continue
-            at = bisect_right(self._starts[entry.job], entry.updated_ms) - 1
-            line = self.windows[entry.job][at] if at >= 0 else None
-            if line is not None and entry.updated_ms <= line.ended_ms:
-                best = (entry.updated_ms - line.started_ms, entry.key)
-                nearest[entry.job, at] = min(best, nearest.get((entry.job, at), best))
-        self._matched = {key: self.windows[job][at] for (job, at), (_, key) in nearest.items()}
+    def match_by_time(self, entry: ListedEntry) -> None:
+        """Find out whether a line without a session key is about an entry; ask of all first."""
+        if entry.kind != "cron run" or entry.job not in self.windows:
+            return
+        if (entry.key, entry.session) in self.keyed or entry.updated_ms is None:
+            return
+        at = bisect_right(self._starts[entry.job], entry.updated_ms) - 1
+        line = self.windows[entry.job][at] if at >= 0 else None
+        if line is None or entry.updated_ms > line.ended_ms:
+            return
+        known = self._nearest.get((entry.job, at))
+        found = (entry.updated_ms - line.started_ms, entry.key)
+        if known is not None and known <= found:
+            return
+        if known is not None:
+            self._matched.pop(known[1], None)
+        self._nearest[entry.job, at] = found
+        self._matched[entry.key] = line
 
 
-def index_lines(lines: Iterable[RunLine]) -> RunLogs:
+def index_tasks(tasks: Iterable[Task]) -> RunLogs:
+    """Sort the cron tasks that ended; they know no session key."""
+    lines = (
+        RunLine(task.source_id, None, None, ENDED[task.status], task.started_ms, task.ended_ms)
+        for task in tasks
+        if task.runtime == "cron"
+        and task.source_id is not None
+        and task.status in ENDED
+        and task.started_ms is not None
+        and task.ended_ms is not None
+        and task.ended_ms >= task.started_ms
+    )
+    return index_lines(lines, "task ledger")
+
+
+def index_lines(lines: Iterable[RunLine], source: str = "run log") -> RunLogs:
     """Sort lines by what they can be found by, the newest `MAX_LINES` of each sort."""
     keyed: dict[tuple[str, str], RunLine] = {}
     loose: list[RunLine] = []
@@ -81,7 +104,7 @@ def index_lines(lines: Iterable[RunLine]) -> RunLogs:
     for line in sorted(loose, key=lambda line: line.started_ms):
         windows.setdefault(line.job_id, []).append(line)
     starts = {job: [line.started_ms for line in lines] for job, lines in windows.items()}
-    return RunLogs(keyed, windows, starts)
+    return RunLogs(source, keyed, windows, starts)
 
 
 def _ended(line: RunLine) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.ledger.runs import INTERRUPTED, SeenRun
+from tailflip.observe.tasks import ENDED
 from tailflip.reconcile.evidence import End, Facts, Fate, Proof, prove
 from tailflip.reconcile.markers import find_line
 from tailflip.units import format_time
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 CRON = "cron"
 LOST = "lost"
 UNKNOWN = "unknown"
-_THEIRS = {"done": "succeeded", "failed": "failed", "timeout": "timed_out"}
+_THEIRS = {ours: theirs for theirs, ours in ENDED.items()}
 _SLACK_MS = 2_000
 _PATIENCE_MS = 10 * 60_000  # a finished run's line is there in seconds
 _KEPT_MS = 7 * 86_400_000  # as long as the gateway keeps a task that ended

@@ -18,13 +18,14 @@ from tailflip.observe.evidence import list_protected
 from tailflip.observe.jobs import read_job_states
 from tailflip.observe.runlog import read_run_logs
 from tailflip.observe.subagents import read_subagents
+from tailflip.observe.tasks import read_tasks
 from tailflip.observe.transcripts import find_folders, read_locks, read_written_ms
 from tailflip.plan.policy import Policy
 from tailflip.reconcile.evidence import End, Facts, Fate, Proof, prove
-from tailflip.reconcile.ledgers import RunLogs, index_lines
+from tailflip.reconcile.ledgers import RunLogs, index_lines, index_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from tailflip.flow import Gateway, ListedEntry, Store
@@ -71,6 +72,7 @@ class _Ledgers:
     now_ms: int
     gateway: Gateway
     logs: RunLogs
+    tasks: RunLogs
     locks: Mapping[str, Held]
     jobs: Mapping[str, Job]
     registry: Mapping[str, SubagentRun]
@@ -82,7 +84,8 @@ class _Ledgers:
 
     def collect(self, entry: ListedEntry) -> Facts:
         """Gather the facts about one entry's run."""
-        ends = [end for end in (self.logs.find_end(entry), self._find_own_end(entry)) if end]
+        told = (self.logs.find_end(entry), self._find_own_end(entry), self.tasks.find_end(entry))
+        ends = [end for end in told if end is not None]
         job = self.jobs.get(entry.job) if entry.job else None
         base = self.bases.get((entry.agent, entry.job)) if entry.kind == RUN else None
         lock = self.locks.get(entry.session)
@@ -154,16 +157,19 @@ def judge_store(
     """
     notes: list[str] = []
     logs = index_lines(read_run_logs(installation.cron_store.parent / "runs", notes))
+    tasks = read_tasks(installation.state_dir, notes, gateway_is_gone=gateway.alive is False)
+    ended_tasks = index_tasks(tasks or ())
     registry = read_subagents(installation.state_dir / "subagents" / "runs.json", notes)
     jobs, problem = read_job_states(installation.cron_store)
     if problem is not None:
         notes.append(f"cron store cannot be read: {problem}")
     with naming(store.path), open_regular(store.path) as fd:
-        bases = _look_ahead(fd, logs)
+        bases = _look_ahead(fd, (logs, ended_tasks))
         ledgers = _Ledgers(
             now_ms=now_ms,
             gateway=gateway,
             logs=logs,
+            tasks=ended_tasks,
             locks=read_locks(installation, store, gateway, now_ms),
             jobs={job.job_id: job for job in jobs},
             registry={run.keys[0]: run for run in registry or ()},
@@ -176,17 +182,14 @@ def judge_store(
         return _judge_all(fd, ledgers, notes)
 
 
-def _look_ahead(fd: int, logs: RunLogs) -> dict[tuple[str, str], str]:
+def _look_ahead(fd: int, ledgers: Sequence[RunLogs]) -> dict[tuple[str, str], str]:
     """Read once which session each base entry names, and whom lines without a key are about."""
     bases: dict[tuple[str, str], str] = {}
-
-    def noting() -> Iterator[ListedEntry]:
-        for entry in native.list_entries(fd):
-            if entry.kind == BASE:
-                bases[entry.agent, entry.job] = entry.session
-            yield entry
-
-    logs.match_by_time(noting())
+    for entry in native.list_entries(fd):
+        if entry.kind == BASE:
+            bases[entry.agent, entry.job] = entry.session
+        for ledger in ledgers:
+            ledger.match_by_time(entry)
     return bases
 
 
