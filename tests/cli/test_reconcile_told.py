@@ -10,7 +10,9 @@ import sys
 import pytest
 
 from tailflip import clock
+from tailflip.config import load
 from tailflip.durable import RealDisk
+from tailflip.guard import Guard
 from tailflip.home import Home
 from tailflip.ledger.actions import Ledger
 from tailflip.ledger.history import History
@@ -115,6 +117,20 @@ def test_a_storm_is_told_and_with_consent_held(cron, monkeypatch):
     cron.log_runs([])
     cron.run("storms", "--apply")
     assert history.read_findings() == (), "what is gone ends"
+
+
+@pytest.mark.parametrize("consent", [True, False])
+def test_a_start_does_not_feed_a_storm(cron, consent):
+    cron.write(runningAtMs=cron.now - MIN_MS)
+    cron.log_runs([cron.now - 25 * MIN_MS + n * 20_000 for n in range(60)])
+    config = load(os.environ, {"reconcile.hold_jobs": str(consent).lower()}).config
+    guard = Guard.prepare(("openclaw", "gateway", "run"), os.environ, config)
+    found = guard.admit()
+    assert found.go
+    job = json.loads(cron.path.read_bytes())["jobs"][0]
+    assert job["enabled"] is not consent
+    assert "runningAtMs" not in job["state"]
+    assert any("retry storm: 60 runs" in note for note in found.notes) is consent
 
 
 def test_a_stuck_job_is_told_and_released_only_where_that_is_allowed(cron, monkeypatch):

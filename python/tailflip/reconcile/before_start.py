@@ -76,7 +76,9 @@ def mend(
     if work.scene.gateway.alive is not False:
         gateway = work.scene.gateway
         return Mended((f"ledgers left alone: a gateway may be running ({gateway.evidence})",))
-    result = reconcile_all(work, _KINDS)
+    # The next boot must not feed a storm, where the user agreed that jobs may be disabled.
+    kinds = (*_KINDS, "storms") if config.reconcile.hold_jobs else _KINDS
+    result = reconcile_all(work, kinds)
     done = [
         f"{step.kind}: {format_count(count)} {what}; undo: {step.undo}"
         for step in result.steps
