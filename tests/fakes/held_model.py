@@ -15,17 +15,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-_LONGEST_S = 400
+_LONGEST_S = 600
 
 
 @dataclass
 class Model:
-    """`status` other than 200 answers an error, as a provider out of order does."""
+    """`status` other than 200 answers an error, as a provider out of order does.
+
+    `calls` counts them; `on_call` is done at each before it is held.
+    """
 
     port: int = 0
     status: int = 200
+    calls: int = 0
+    on_call: Callable[[], object] = int
     _open: threading.Event = field(default_factory=threading.Event)
     _calls: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
@@ -37,7 +42,7 @@ class Model:
         """Answer all that wait, and whoever comes."""
         self._open.set()
 
-    def wait_for_call(self, timeout_s: float = 90) -> None:
+    def wait_for_call(self, timeout_s: float = 240) -> None:
         """Return when one more call has come in."""
         assert self._calls.acquire(timeout=timeout_s), "the gateway did not call its model"
 
@@ -48,6 +53,8 @@ class Model:
 
     def take_call(self) -> None:
         """Note a call, and hold it."""
+        self.calls += 1
+        self.on_call()
         self._calls.release()
         self._open.wait(_LONGEST_S)
 

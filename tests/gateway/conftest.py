@@ -4,9 +4,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from guarded import install_or_skip
+from held_runs import prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     import real_gateway
+    from held_runs import Scene
 
 
 @pytest.fixture(scope="session", params=["2026.3.28", "2026.4.14"])
@@ -31,3 +36,10 @@ def json5_install() -> real_gateway.Install:
 def sqlite_install() -> real_gateway.Install:
     """The one that imports a legacy store into SQLite at its start."""
     return install_or_skip("2026.9.6")
+
+
+@pytest.fixture
+def scene(gateway_install: real_gateway.Install, tmp_path: Path) -> Iterator[Scene]:
+    """Each JSON-era gateway with a model that holds its runs."""
+    with prepare(gateway_install, tmp_path) as made:
+        yield made

@@ -8,131 +8,28 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 import real_gateway
+from held_runs import counts, read_tasks, until
+from test_real_lock import archived_keys, chat_key, library, run_key, write_store
 
-from fakes.held_model import Model, held_model
+from tailflip.durable import RealDisk
+from tailflip.home import Home
+from tailflip.ledger.history import History
+from tailflip.reconcile import watch as watch_module
+from tailflip.reconcile.watch import RESURRECTED, STOP, Watch, Where
+from tailflip.sdnotify import Notifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from held_runs import Scene
+
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(900)]
-
-JOB_FLAGS = ("--every", "1h", "--session", "isolated", "--message", "say ok", "--no-deliver")
-
-
-@dataclass
-class Scene:
-    install: real_gateway.Install
-    state: Path
-    port: int
-    model: Model
-    job: str = ""
-    running: real_gateway.Running | None = None
-
-    @property
-    def store(self) -> Path:
-        return self.state / "agents" / "main" / "sessions" / "sessions.json"
-
-    @contextmanager
-    def started(self) -> Iterator[None]:
-        with real_gateway.gateway(self.install, self.state, port=self.port) as running:
-            assert running.settle(), running.output()[-2000:]
-            self.running = running
-            yield
-        self.running = None
-
-    def call(self, *args: str) -> str:
-        where = ("--url", f"ws://127.0.0.1:{self.port}", "--token", real_gateway.TOKEN)
-        ran = self.install.openclaw(self.state, *args, *where)
-        assert ran.returncode == 0, ran.stdout[-1000:] + ran.stderr[-1000:]
-        return ran.stdout
-
-    def add_job(self) -> None:
-        out = self.call("cron", "add", "--name", "j", *JOB_FLAGS, "--json")
-        self.job = json.JSONDecoder().raw_decode(out, out.index("{"))[0]["id"]
-
-    def begin_run(self) -> None:
-        """Start a run that stays in flight until the model is released."""
-        self.model.forget_calls()
-        self.model.hold()
-        self.call("cron", "run", self.job)
-        self.model.wait_for_call()
-        # Its life-cycle is written a moment later, with the start of this very run.
-        marker = self.read_job()["state"]["runningAtMs"]
-        until(lambda: self.base().get("startedAt", 0) >= marker, "the base entry to say running")
-
-    def end_run(self) -> None:
-        count = len(self.lines())
-        self.model.release()
-        until(lambda: len(self.lines()) > count, "a line in the run log")
-        until(lambda: "runningAtMs" not in self.read_job()["state"], "the marker to go")
-
-    def kill(self) -> None:
-        """SIGKILL the whole tree, as the kernel does when memory runs out."""
-        assert self.running is not None
-        tree = psutil.Process(self.running.process.pid).children(recursive=True)
-        for process in tree:
-            process.kill()
-        self.running.process.kill()
-        self.running.process.wait()
-        psutil.wait_procs(tree, 10)
-
-    def entries(self) -> dict[str, Any]:
-        return json.loads(self.store.read_bytes())
-
-    def base(self) -> dict[str, Any]:
-        return self.entries()[f"agent:main:cron:{self.job}"]
-
-    def newest_run(self) -> tuple[str, dict[str, Any]]:
-        session = self.base()["sessionId"]
-        key = f"agent:main:cron:{self.job}:run:{session}"
-        return key, self.entries()[key]
-
-    def read_job(self) -> dict[str, Any]:
-        return json.loads((self.state / "cron" / "jobs.json").read_bytes())["jobs"][0]
-
-    def lines(self) -> list[dict[str, Any]]:
-        path = self.state / "cron" / "runs" / f"{self.job}.jsonl"
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-
-    def reconcile(self, *args: str) -> dict[str, Any]:
-        ran = real_gateway.tailflip(self.install, self.state, "reconcile", "--json", *args)
-        assert ran.returncode == 0, ran.stderr
-        return json.loads(ran.stdout)
-
-
-def until(condition: Callable[[], object], what: str, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.1)
-
-
-def counts(answer: dict[str, Any]) -> dict[str, dict[str, int]]:
-    return {step["kind"]: step["counts"] for step in answer["steps"] if step["counts"]}
-
-
-@pytest.fixture
-def scene(gateway_install: real_gateway.Install, tmp_path: Path) -> Iterator[Scene]:
-    state = tmp_path / "state"
-    state.mkdir()
-    port = real_gateway.configure(state)
-    with held_model() as model:
-        config = state / "openclaw.json"
-        root = json.loads(config.read_bytes())
-        provider = root["models"]["providers"]["fake"]
-        provider["baseUrl"] = f"http://127.0.0.1:{model.port}/v1"
-        config.write_text(json.dumps(root, indent=2))
-        yield Scene(gateway_install, state, port, model)
 
 
 def test_killed_mid_run_is_ended_and_nothing_is_already_running(scene: Scene) -> None:
@@ -203,6 +100,87 @@ def test_sticky_running_is_ended_with_the_logs_time_beside_a_living_gateway(scen
         scene.begin_run()
         scene.end_run()
         assert scene.newest_run()[1].get("status") != "running"
+
+
+def test_gate_mends_what_a_kill_left_and_watch_ends_what_sticks(scene: Scene) -> None:
+    with scene.started():
+        scene.add_job()
+        scene.begin_run()
+        marker = scene.read_job()["state"]["runningAtMs"]
+        zombie, _ = scene.newest_run()
+        scene.kill()
+    died_ms = int(time.time() * 1000)
+    assert scene.read_job()["state"]["runningAtMs"] == marker
+
+    with scene.gated():
+        assert "1 markers of a dead gateway cleared" in scene.running.output()
+        assert "clearing stale running marker" not in scene.running.output()
+        base = scene.base()
+        assert base["status"] == "killed"
+        assert marker <= base["endedAt"] <= died_ms
+        assert scene.entries()[zombie].get("status") != "running"
+        scene.begin_run()  # fails on an answer like "already-running"
+        scene.end_run()
+        assert scene.lines()[-1]["status"] == "ok"
+        assert scene.newest_run()[1].get("status") != "running", "nothing was handed on"
+        scene.begin_run()
+        scene.kill()
+    with scene.started():
+        scene.begin_run()
+        scene.end_run()
+        key, entry = scene.newest_run()
+        assert entry["status"] == "running", "without a gate it sticks"
+        ran = real_gateway.tailflip(scene.install, scene.state, "watch", "--rounds", "1")
+        assert ran.returncode == 0, ran.stderr
+        line = scene.lines()[-1]
+        entry = scene.entries()[key]
+        assert entry["status"] == "done"
+        assert entry["endedAt"] == line["runAtMs"] + line["durationMs"]
+        assert scene.base()["status"] == "done"
+
+
+def test_watch_loses_no_update_and_tells_of_what_comes_back(
+    gateway_install: real_gateway.Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library writes as fast as it can, and every update brings one entry back."""
+    state, store = write_store(tmp_path)
+    monkeypatch.setattr(watch_module, "RECHECK_S", 1.0)
+    home = Home(tmp_path / "tailflip")
+    env = gateway_install.environment(state)
+    watch = Watch(Where(env, interval_s=4.0), home, RealDisk(), Notifier())
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch.run)
+        try:
+            with library(gateway_install, state, store, "stale", 20) as writer:
+                assert writer.wait(120) == 0
+                assert writer.stdout is not None
+                told = json.loads(writer.stdout.read())
+            seen = watch.rounds
+            until(lambda: watch.rounds > seen + 1, "one more whole round", 60)
+        finally:
+            watch.bell.put(STOP)
+        watching.result(60)
+    assert told["failed"] == []
+    assert told["updates"] > 50
+    assert watch.rounds >= 4
+
+    left = json.loads(store.read_bytes())
+    assert left["agent:main:main"]["counter"] == told["updates"]
+    assert set(map(chat_key, range(told["updates"]))) <= left.keys()
+    removed = archived_keys(gateway_install, state)
+    runs = list(map(run_key, range(told["updates"])))
+    assert [run for run in runs if run not in removed] == [], "gone, and in no archive"
+    assert [run for run in runs if run in left] == [], "back, and not swept again"
+    assert [run for run in runs[1:] if removed[run] > 1] == [], "back between"
+    assert removed[runs[0]] > 1
+    history = History(home, RealDisk(), os.path.realpath(state))
+    (finding,) = (
+        each.finding
+        for each in history.read_findings(open_only=False)
+        if each.finding.code == RESURRECTED
+    )
+    assert "came back after they were changed" in finding.message
+    assert not list(store.parent.glob("sessions.json.*")), "lock or temporary file left behind"
 
 
 def test_a_run_in_flight_survives_two_minutes_of_sweeps(scene: Scene) -> None:
@@ -276,7 +254,7 @@ def test_lost_tasks_get_their_true_end_and_openclaw_agrees(scene: Scene) -> None
         )
         db.execute("UPDATE task_runs SET last_event_at = last_event_at - 400000")
     with scene.started():
-        until(lambda: read_status(path, killed) == "lost", "the gateway to call it lost")
+        until(lambda: read_tasks(scene.state)[killed] == "lost", "the gateway to call it lost")
         listed = json.loads(
             real_gateway.tailflip(scene.install, scene.state, "tasks", "--json").stdout
         )
@@ -299,12 +277,6 @@ def test_lost_tasks_get_their_true_end_and_openclaw_agrees(scene: Scene) -> None
     assert tasks[finished]["endedAt"] == line["runAtMs"] + line["durationMs"]
     assert tasks[killed]["status"] == "lost"
     assert tasks[killed]["error"].startswith("interrupted: its gateway died")
-
-
-def read_status(path: Path, task_id: str) -> str:
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-        row = db.execute("SELECT status FROM task_runs WHERE task_id = ?", (task_id,)).fetchone()
-    return str(row[0])
 
 
 def test_stuck_job_is_released_through_openclaw(scene: Scene) -> None:

@@ -1,6 +1,7 @@
 // The gateway's own store library as a busy writer beside a compaction.
 //
 //   node update_loop.mjs LIBRARY STORE loop SECONDS   many small updates, then a JSON line
+//   node update_loop.mjs LIBRARY STORE stale SECONDS  the same, and each brings run 0 back
 //   node update_loop.mjs LIBRARY STORE hold SECONDS   one update that keeps the lock that long
 //
 // Update number N adds a chat and a run whose keys end in N; the last line is
@@ -17,9 +18,13 @@ const main = "agent:main:main";
 let updates = 0;
 const failed = [];
 
+function runKey(number) {
+  return `agent:main:cron:update-loop:run:${number}`;
+}
+
 async function update(number, hold) {
   const chat = `agent:main:telegram:direct:${number}`;
-  const run = `agent:main:cron:update-loop:run:${number}`;
+  const run = runKey(number);
   try {
     await updateSessionStore(store, async (sessions) => {
       if (hold) {
@@ -31,6 +36,8 @@ async function update(number, hold) {
       sessions[main].counter = (sessions[main].counter ?? 0) + 1;
       sessions[chat] = { sessionId: randomUUID(), updatedAt: Date.now() };
       sessions[run] = { sessionId: randomUUID(), updatedAt: Date.now() - 3 * DAY };
+      // As a writer does that saves what it had read before the compaction.
+      if (mode === "stale") sessions[runKey(0)] = sessions[run];
     });
     updates += 1;
   } catch (error) {
