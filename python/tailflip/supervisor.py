@@ -476,7 +476,7 @@ class Supervisor:
         self.phase = Phase.JUDGING
         ended = service.ended
         log.write(
-            "info" if service.asked else "error",
+            "info" if service.asked or (ended and ended.exit_code == 0) else "error",
             "gateway ended",
             pid=service.child.pid,
             exit=ended.exit_code if ended else None,
