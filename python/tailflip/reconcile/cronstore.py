@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tailflip.compact import recovery, swap
 from tailflip.compact.preflight import find_refusals, refuse
@@ -24,7 +24,7 @@ from tailflip.reconcile.jsonedit import MISSING, Edit, edit_jobs, read_member
 from tailflip.reconcile.record import Record, read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from tailflip.compact.swap import Source
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tailflip.ledger.actions import Action
     from tailflip.observe.installation import Installation
     from tailflip.reconcile.markers import Change
+
+_T = TypeVar("_T")
 
 KINDS = ("markers", "hold")
 
@@ -115,11 +117,7 @@ def apply_changes(
         )
         return _replace(source, old, new, record, hands)
 
-    hands.require_stopped()
-    with naming(path), hands.home.claim(hands.disk):
-        recovery.settle_all(hands.home, hands.disk)
-        refuse(find_refusals(path))
-        return swap.try_attempts(path, hands.disk, attempt)
+    return _try(path, hands, attempt)
 
 
 def undo_changes(
@@ -168,6 +166,10 @@ def undo_changes(
     if not apply:
         with naming(path), swap.open_source(path) as source:
             return attempt(source)
+    return _try(path, hands, attempt)
+
+
+def _try(path: Path, hands: Hands, attempt: Callable[[Source], _T]) -> _T:
     hands.require_stopped()
     with naming(path), hands.home.claim(hands.disk):
         recovery.settle_all(hands.home, hands.disk)
