@@ -75,6 +75,13 @@ class Scene:
         marker = self.read_job()["state"]["runningAtMs"]
         until(lambda: self.base().get("startedAt", 0) >= marker, "the base entry to say running")
 
+    def crash_in_mid_run(self) -> None:
+        """Leave what a killed gateway leaves of a job's first run."""
+        with self.started():
+            self.add_job()
+            self.begin_run()
+            self.kill()
+
     def end_run(self) -> None:
         count = len(self.lines())
         self.model.release()

@@ -73,10 +73,7 @@ def test_killed_mid_run_is_ended_and_nothing_is_already_running(scene: Scene) ->
 
 
 def test_sticky_running_is_ended_with_the_logs_time_beside_a_living_gateway(scene: Scene) -> None:
-    with scene.started():
-        scene.add_job()
-        scene.begin_run()
-        scene.kill()
+    scene.crash_in_mid_run()
     with scene.started():
         scene.begin_run()
         scene.end_run()
@@ -185,10 +182,7 @@ def test_watch_loses_no_update_and_tells_of_what_comes_back(
 
 def test_a_run_in_flight_survives_two_minutes_of_sweeps(scene: Scene) -> None:
     """The worst case: it says "running" since a crash, and the limit is a second."""
-    with scene.started():
-        scene.add_job()
-        scene.begin_run()
-        scene.kill()
+    scene.crash_in_mid_run()
     with scene.started():
         scene.begin_run()
         key, before = scene.newest_run()
@@ -215,10 +209,7 @@ def test_a_run_in_flight_survives_two_minutes_of_sweeps(scene: Scene) -> None:
 
 
 def test_provider_error_is_ended_as_failed(scene: Scene) -> None:
-    with scene.started():
-        scene.add_job()
-        scene.begin_run()
-        scene.kill()
+    scene.crash_in_mid_run()
     with scene.started():
         scene.model.status = 400
         scene.begin_run()
