@@ -6,6 +6,7 @@ is missing from store and archive together, and starting again ends what was beg
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -14,7 +15,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import power
 import pytest
+import scenarios
+from scenarios import DONE, FAILED, Gating, Ledgers, Reconciling
 
 from support import (
     BROKEN,
@@ -29,6 +33,7 @@ from support import (
     make_store,
     run_key,
 )
+from tailflip import clock
 from tailflip.compact import archive
 from tailflip.compact.lock import hold
 from tailflip.compact.recovery import recover
@@ -47,7 +52,9 @@ Act = Callable[[Path, Home, Disk], object]
 LIMIT = 200  # more effects than any action has
 
 KILL, FULL_ONCE, FULL_FOR_GOOD, BROKEN_ONCE = "kill", "full once", "full for good", "broken once"
-MODES = (KILL, FULL_ONCE, FULL_FOR_GOOD, BROKEN_ONCE)
+INTERRUPTED = "interrupted once"
+MODES = (KILL, FULL_ONCE, FULL_FOR_GOOD, BROKEN_ONCE, INTERRUPTED)
+ERRORS = {BROKEN_ONCE: BROKEN, INTERRUPTED: errno.EINTR}
 
 
 def do_compact(path: Path, home: Home, disk: Disk) -> object:
@@ -85,8 +92,7 @@ def run_child(act: Callable[[], object]) -> int:
 def make_disk(mode: str, at: int) -> FaultyDisk:
     if mode == KILL:
         return FaultyDisk(at)
-    error = BROKEN if mode == BROKEN_ONCE else FULL
-    return FaultyDisk(at, error=error, for_good=mode == FULL_FOR_GOOD)
+    return FaultyDisk(at, error=ERRORS.get(mode, FULL), for_good=mode == FULL_FOR_GOOD)
 
 
 def check_litter(path: Path, disk: Disk) -> None:
@@ -217,6 +223,37 @@ def test_expiry_interrupted_anywhere_is_finished_or_never_happened(
             archive.verify(home, RealDisk(), kept.action.id)
         if code == 0:
             assert known == ()
+            return
+    pytest.fail("no end of effects")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", [Reconciling, Gating], ids=lambda kind: kind.name)
+def test_ledgers_interrupted_anywhere_agree_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Ledgers], mode: str
+) -> None:
+    """Markers, holds, tasks, zombies, retention; and all that comes before a start."""
+    monkeypatch.setattr(clock, "now_ms", lambda: scenarios.NOW_MS)
+    scenario = kind(tmp_path / "root")
+    scenario.prepare()
+    medium = power.Medium.of(scenario.root)
+    beginning = {n: f and bytes(f.data) for n, f in medium.seen.items()}
+    scenario.learn()
+    for at in range(1, LIMIT):
+        power.put_tree(scenario.root, beginning)
+        disk = make_disk(mode, at)
+        pid = os.fork()
+        if pid == 0:
+            code = 70
+            try:
+                code = scenario.act(disk)
+            finally:
+                os._exit(0 if code == DONE and len(disk.effects) < at else code or 1)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert code in (0, 1, 9, FAILED), f"effect {at}: exit {code}"
+        scenario.check(went_on=mode != KILL)
+        if code == 0:
+            assert at > 50
             return
     pytest.fail("no end of effects")
 

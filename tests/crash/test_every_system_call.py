@@ -1,0 +1,185 @@
+"""Cut the power after every system call, or refuse one: seen from the kernel, not from our seam.
+
+Promise: the store is wholly old or wholly new, nothing is missing from store and archive
+together, and starting again ends what was begun, once. What `Disk` does not see (SQLite's
+writes, those of the extension) is seen here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+import kernel
+import power
+import pytest
+import scenarios
+from kernel import FAIL_FOR_GOOD, FAIL_ONCE, SHORT, TORN, Meddler
+from scenarios import ALL, DONE, FAILED
+
+from tailflip import clock
+from tailflip.durable import RealDisk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from scenarios import Scenario
+
+pytestmark = [
+    pytest.mark.crash,
+    pytest.mark.skipif(Meddler.why_not() is not None, reason=str(Meddler.why_not())),
+]
+WORKERS = 2
+BUG = 70
+# What is done to the k-th system call, and to which.
+REFUSALS = {
+    "disk full": (FAIL_ONCE, errno.ENOSPC, {"write", "create", "mkdir", "truncate"}),
+    "disk full for good": (FAIL_FOR_GOOD, errno.ENOSPC, {"write", "create", "mkdir"}),
+    "I/O error": (FAIL_ONCE, errno.EIO, {"write", "fsync", "rename", "unlink", "rmdir"}),
+    "interrupted": (FAIL_ONCE, errno.EINTR, {"write", "fsync", "create", "truncate"}),
+    "short write": (SHORT, 0, {"write"}),
+    "torn write, then full": (TORN, errno.ENOSPC, {"write"}),
+}
+
+
+@pytest.fixture(autouse=True)
+def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "now_ms", lambda: scenarios.NOW_MS)
+
+
+def in_parallel(folder: Path, work: Callable[[int, Path], list[str]]) -> list[str]:
+    """Do the work in two processes, each in a folder of its own; return what failed."""
+    pids = []
+    for number in range(WORKERS):
+        own = folder / str(number)
+        own.mkdir()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                failed = work(number, own)
+            except BaseException:  # noqa: BLE001 - it is told, and then this process ends
+                failed = [traceback.format_exc()]
+            (own / "failed").write_text("\n".join(failed))
+            os._exit(0)
+        pids.append(pid)
+    for pid in pids:
+        os.waitpid(pid, 0)
+    told = [(folder / str(number) / "failed").read_text() for number in range(WORKERS)]
+    return [text for text in told if text]
+
+
+class Place:
+    """One scenario, its beginning, and the effects of an undisturbed run."""
+
+    def __init__(self, kind: type[Scenario], folder: Path) -> None:
+        self.root = folder / "root"
+        self.scenario = kind(self.root)
+        self.scenario.prepare()
+        self.medium = power.Medium.of(self.root)
+        self.beginning = {n: f and bytes(f.data) for n, f in self.medium.seen.items()}
+        self.scenario.learn()
+        self.meddler = Meddler(folder)
+        self.begin()
+        code, self.effects = self.meddler.trace(self.act, self.root)
+        assert code == DONE
+
+    def begin(self) -> None:
+        power.put_tree(self.root, self.beginning)
+
+    def act(self) -> int:
+        try:
+            return self.scenario.act(RealDisk())
+        except BaseException:  # noqa: BLE001 - in a child: its code tells it
+            traceback.print_exc(file=sys.__stderr__)
+            return BUG
+
+    def check(self, told: str, *, went_on: bool = False) -> list[str]:
+        try:
+            self.scenario.check(went_on=went_on)
+        except Exception:  # noqa: BLE001 - collected, so that one run shows them all
+            return [f"{self.scenario.name}, {told}:\n{traceback.format_exc(limit=-3)}"]
+        return []
+
+    def describe(self, number: int) -> str:
+        if not number:
+            return "before the first call"
+        effect = self.effects[number - 1]
+        return f"call {number} of {len(self.effects)}: {effect.name} {effect.path}"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_power_cut_or_kill_after_any_system_call_loses_nothing(folder: Path, name: str) -> None:
+    """ "All is kept" is what a kill leaves; the others are what a power cut may leave."""
+
+    def work(number: int, own: Path) -> list[str]:
+        place = Place(ALL[name], own)
+        failed, count = [], 0
+        for count, (at, how, tree) in enumerate(
+            power.find_images(place.medium, place.effects), start=1
+        ):
+            if count % WORKERS == number:
+                power.put_tree(place.root, tree)
+                failed += place.check(f"{how}, after {place.describe(at)}")
+        assert count > 20
+        return failed
+
+    failed = in_parallel(folder, work)
+    assert not failed, "\n".join(failed)[:20_000]
+
+
+# What takes minutes; at every effect of our own seam these are done in every run.
+LONG = ("reconcile", "gate")
+
+
+@pytest.mark.parametrize("how", REFUSALS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.nightly] * (n in LONG)) for n in ALL]
+)
+def test_any_system_call_refused_or_cut_short_loses_nothing(
+    folder: Path, name: str, how: str
+) -> None:
+    mode, error, which = REFUSALS[how]
+
+    def work(number: int, own: Path) -> list[str]:
+        place = Place(ALL[name], own)
+        failed = []
+        for effect in place.effects:
+            if effect.name not in which or effect.number % WORKERS != number:
+                continue
+            place.begin()
+            code, _ = place.meddler.run(place.act, place.root, mode, effect.number, error)
+            told = f"{how} at {place.describe(effect.number)}: exit {code}"
+            if code not in (DONE, FAILED) or (mode == SHORT and code != DONE):
+                failed.append(told)
+            failed += place.check(told, went_on=True)
+        return failed
+
+    failed = in_parallel(folder, work)
+    assert not failed, "\n".join(failed)[:20_000]
+
+
+def test_the_kernel_is_really_lied_to(folder: Path) -> None:
+    """The tool itself: each mode does what its name says."""
+    meddler, path = Meddler(folder), folder / "root" / "file"
+    path.parent.mkdir()
+
+    def act() -> int:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+        try:
+            return 10 + os.write(fd, b"12345678")
+        except OSError as e:
+            return 50 + (e.errno or 0)
+
+    code, effects = meddler.trace(act, path.parent)
+    assert code == 18
+    assert [(e.name, e.path, e.data) for e in effects] == [
+        ("create", str(path), b""),
+        ("write", str(path), b"12345678"),
+    ]
+    for mode, expected in ((SHORT, 14), (TORN, 14), (FAIL_ONCE, 50 + errno.EIO)):
+        assert meddler.run(act, path.parent, mode, 2, errno.EIO) == (expected, 2)
+    assert meddler.run(act, path.parent, kernel.KILL, 2)[0] == -9
