@@ -150,7 +150,8 @@ def expire(
         with home.claim(disk):
             for action in chosen:
                 expired = Ledger(home, disk).advance(action, State.EXPIRED)
-                recovery.remove_archive(home, disk, expired)
+                with naming(home.archive(action.id)):
+                    recovery.remove_archive(home, disk, expired)
     return chosen
 
 

@@ -53,8 +53,12 @@ def settle_all(home: Home, disk: Disk) -> tuple[str, ...]:
             verb = "undone" if ended.state is State.UNDONE else "finished"
             notes.append(f"{action.kind} {action.id} of {action.store} was half done: {verb}")
     for action in _find_expired(home, disk):
-        remove_archive(home, disk, action)
-        notes.append(f"expired archive {action.id} is now deleted")
+        try:
+            remove_archive(home, disk, action)
+        except OSError as e:
+            notes.append(f"expired archive {action.id} cannot be deleted: {e}")
+        else:
+            notes.append(f"expired archive {action.id} is now deleted")
     return tuple(notes)
 
 
