@@ -255,7 +255,9 @@ class ReconcileSettings(Section):
         le=100,
     )
     hold_jobs: bool = _setting(
-        False, "hold such a job by disabling it; false: its next run is pushed out by 6 h"
+        False,
+        "hold such a job by disabling it, before a start also one that still runs again and "
+        "again; false: the next run of such a job is pushed out by 6 h",
     )
     release_stuck_jobs: bool = _setting(
         False,

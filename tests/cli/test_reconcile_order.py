@@ -61,3 +61,12 @@ def test_both_orders_end_alike_once_the_retention_is_over(place, again):
     again()
     both, _ = ends(place, *ZOMBIES, compact=("--retention", "1h"))
     assert alone == both
+
+
+@pytest.mark.parametrize("again", [INCIDENT_BYTES], indirect=True)
+def test_the_gateways_lock_is_held_for_a_moment_only(place, again):
+    code, out, err = place.run("reconcile", "--apply", "--json")
+    assert code == 0, err
+    held_s = [step["report"]["lock_held_s"] for step in json.loads(out)["steps"] if step["report"]]
+    assert len(held_s) == 2
+    assert max(held_s) < 1

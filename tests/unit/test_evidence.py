@@ -9,7 +9,7 @@ import pytest
 
 from tailflip.flow import Gateway, OverRun, Store
 from tailflip.observe import evidence as module
-from tailflip.observe import runlog
+from tailflip.observe import runlog, transcripts
 from tailflip.observe.evidence import read_evidence
 from tailflip.observe.installation import locate
 from tailflip.observe.process import start_ticks
@@ -151,6 +151,16 @@ def test_a_lock_with_a_living_owner_is_proof_of_life(state):
     live = state.read().live_sessions
     assert {"plain", "abc", "abc-topic-7%2F", "fork"} <= live
     assert "dead" not in live
+
+
+def test_a_mere_number_from_before_the_boot_is_no_proof_of_life(state, monkeypatch):
+    """After a boot another process may have it; a start time tells them apart."""
+    monkeypatch.setattr(transcripts, "booted_ms", lambda: NOW - HALF_HOUR_MS)
+    state.lock("before", {"pid": os.getpid()}, age_ms=2 * HALF_HOUR_MS)
+    state.lock("since", {"pid": os.getpid()}, age_ms=HALF_HOUR_MS // 2)
+    me = {"pid": os.getpid(), "starttime": start_ticks(os.getpid())}
+    state.lock("surely", me, age_ms=2 * HALF_HOUR_MS)
+    assert state.read().live_sessions == {"since", "surely"}
 
 
 def test_a_lock_without_payload_counts_while_it_is_young(state):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.observe.files import read_regular
-from tailflip.observe.process import is_alive
+from tailflip.observe.process import booted_ms, is_alive
 from tailflip.observe.runlog import list_folder
 from tailflip.reconcile.evidence import Held
 
@@ -63,9 +63,10 @@ def read_written_ms(folders: tuple[Path, ...], session_id: str) -> int | None:
 def _read_lock(path: Path, gateway: Gateway, now_ms: int) -> Held:
     """Say whether a transcript lock proves life; a young one in doubt may (`alive` None)."""
     try:
-        age_ms = now_ms - path.stat().st_mtime_ns // 1_000_000
+        made_ms = path.stat().st_mtime_ns // 1_000_000
     except OSError:
         return Held(None, alive=False)
+    age_ms = now_ms - made_ms
     in_doubt = None if age_ms < _LOCK_STALE_MS else False
     try:
         payload = json.loads(read_regular(path, _MAX_LOCK_BYTES))
@@ -75,6 +76,8 @@ def _read_lock(path: Path, gateway: Gateway, now_ms: int) -> Held:
     if type(pid) is not int:
         return Held(None, in_doubt)
     ticks = payload.get("starttime")
+    if type(ticks) is not int and made_ms < booted_ms():
+        return Held(pid, in_doubt)  # who has this number now need not be who had it then
     if is_alive(pid, ticks if type(ticks) is int else None):
         return Held(pid, alive=True)
     # A gateway that we can not see (a container's) has pids that mean nothing to us.
