@@ -10,6 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
+# These start a gateway and stay, or need a night behind them; other tests have them.
+ELSEWHERE = tuple(f"tailflip {verb}" for verb in ("run", "gate", "preflight", "watch", "incidents"))
 VERSION = r"^tailflip \d+\.\d+\.\d+ \(\w+ .*\)\n$"
 
 
@@ -43,6 +45,34 @@ def test_plain_pip_in_an_empty_environment(built, elsewhere):
         "tailflip-gateway.service"
         in elsewhere.run(tailflip, "install", "--mode", "run", "--", "/bin/sh", "gateway").stdout
     )
+
+
+def test_the_readmes_commands_in_order_from_the_wheel_alone(built, elsewhere):
+    """As a reader would type them; only that the wheel stands for the checkout."""
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```(sh|console)\n(.*?)```", text, re.DOTALL)
+    # The first screen shows what it says before it shows how to have it.
+    words = [x for kind, block in blocks if kind == "sh" for x in block.splitlines() if x]
+    words += [
+        x[2:]
+        for kind, block in blocks
+        if kind == "console"
+        for x in block.splitlines()
+        if x.startswith("$ ")
+    ]
+    words = [word for word in words if not word.startswith(ELSEWHERE)]
+    words = [word.replace("install .", f"install -q {built.wheel}") for word in words]
+    assert any(word.startswith("tailflip") for word in words)
+    state = elsewhere.home / ".openclaw" / "agents" / "main" / "sessions"
+    state.mkdir(parents=True)
+    (state / "sessions.json").write_text("{}")
+    script = "\n".join(f'{word}\necho "rc=$? {word.split()[0]}"' for word in words)
+    path = f"{Path(sys.executable).resolve().parent}:/usr/bin:/bin"
+    said = elsewhere.run("/bin/sh", "-c", script, PATH=path).stdout
+    codes = re.findall(r"^rc=(\d+)", said, re.MULTILINE)
+    assert len(codes) == len(words)
+    assert set(codes) <= {"0", "1"}, said  # 1 is an answer of `check`
+    assert codes[0] == "0"
 
 
 def test_pipx_installs_it_with_its_manual(built, elsewhere, tools):

@@ -13,7 +13,8 @@ from stand_in import TAILFLIP, UNITS, collect_wheels, install_all
 sys.path.insert(0, str(Path(__file__).parents[1] / "gateway"))
 import real_gateway
 
-pytestmark = [pytest.mark.systemd, pytest.mark.gateway]
+# Its commands take 2 to 40 s each.
+pytestmark = [pytest.mark.systemd, pytest.mark.gateway, pytest.mark.timeout(1200)]
 
 CONFIG = """{"gateway": {"mode": "local", "bind": "loopback", "port": 18789,
   "auth": {"mode": "token", "token": "test-token"}},

@@ -1,0 +1,128 @@
+"""Every command in the documentation is executed: a page that lies is a failing test.
+
+Each page's ```sh blocks run in order in a home of their own, with the incident in small and a
+gateway's unit in it. After `sh` a block may say: `exit=N`, how its last command ends; `home=empty`,
+that it wants no unit; `docker` or `kubectl`, that those are stand-ins which check what they are
+given; `norun=why`, that it is not run here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from services import Host
+from tailflip import clock
+from tailflip.demo.incident import write_incident
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("stop-a-crash-loop", "install", "uninstall", "containers", "upgrade-to-sqlite")
+# What is so before one reads the page.
+BEFORE = {"uninstall": ("tailflip install --apply", "tailflip compact --apply")}
+BLOCK = re.compile(r"^( *)```sh(?: (.*))?\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+# Systemd and OpenClaw themselves: tests/systemd has the real ones.
+STAND_INS = {
+    "systemctl": 'case "$*" in *daemon-reload*|*openclaw-gateway*|*--version*|*tailflip*) ;; '
+    "*) echo unknown >&2; exit 1 ;; esac",
+    "openclaw": "exit 0",
+    "make": 'test "$1" = wheel',
+    "kubectl": 'test "$1 $2" = "apply -k" && test -f "$3/kustomization.yaml"',
+    "docker": f'exec {sys.executable} {Path(__file__).with_name("docker.py")} "$@"',
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    about: dict[str, str]
+    text: str
+    line: int
+
+
+def read_blocks(path: Path) -> list[Block]:
+    text = path.read_text()
+    found = []
+    for match in BLOCK.finditer(text):
+        pairs = [word.partition("=") for word in re.split(r" (?=\w+=)", match[2] or "") if word]
+        body = "\n".join(line.removeprefix(match[1]) for line in match[3].splitlines())
+        found.append(
+            Block({k: v for k, _, v in pairs}, body, text[: match.start()].count("\n") + 1)
+        )
+    return found
+
+
+@pytest.fixture
+def home(tmp_path):
+    """The incident in small, a unit that starts a gateway, and the programs that pages name."""
+    host = Host(tmp_path / "home")
+    host.home.mkdir()
+    host.put_unit()
+    write_incident(host.home / ".openclaw", size_bytes=2_000_000, now_ms=clock.now_ms())
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, text in STAND_INS.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    return host
+
+
+def run(home: Host, block: Block) -> None:
+    if block.about.get("home") == "empty":
+        for path in home.units.rglob("*"):
+            if path.is_file():
+                path.unlink()
+    bin_dir = Path(sys.executable).parent
+    env = {
+        "HOME": str(home.home),
+        "PATH": f"{home.home.parent}/programs:{bin_dir}:/usr/bin:/bin",
+        "LC_ALL": "C.UTF-8",
+        "OPENCLAW_GATEWAY_PORT": "1",
+        "ROOT": str(ROOT),
+        **{k: v for k, v in os.environ.items() if k == "PYTHONPATH"},
+    }
+    lines = block.text.replace("\\\n", "").splitlines()
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        needs_root = "packaging/" in line or line.startswith("make")
+        done = subprocess.run(
+            ["/bin/sh", "-c", line],
+            env=env, cwd=ROOT if needs_root else home.home,
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        wanted = int(block.about.get("exit", 0)) if number == len(lines) else 0
+        assert done.returncode == wanted, f"line {block.line}: {line}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_works_in_the_order_given(home, page):
+    blocks = read_blocks(ROOT / "docs" / f"{page}.md")
+    assert blocks
+    for line in BEFORE.get(page, ()):
+        run(home, Block({}, line, 0))
+    for block in blocks:
+        if "norun" not in block.about:
+            run(home, block)
+
+
+def test_pages_name_only_files_that_are_there():
+    for page in (ROOT / "docs").glob("*.md"):
+        for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            if not link.startswith("http"):
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_stand_in_for_docker_knows_the_services():
+    """It would otherwise take anything."""
+    services = yaml.safe_load((ROOT / "packaging/container/compose.yaml").read_text())["services"]
+    assert {"gateway", "compactor", "gateway-alone"} == set(services)
+    stand_in = Path(__file__).with_name("docker.py")
+    bad = ["compose", "-f", "packaging/container/compose.yaml", "up", "-d", "no-such-service"]
+    done = subprocess.run([sys.executable, stand_in, *bad], cwd=ROOT, check=False)
+    assert done.returncode != 0
