@@ -19,7 +19,7 @@ from tailflip.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from tailflip.home import Home
@@ -67,15 +67,24 @@ def find_refusals(store_path: Path) -> tuple[TailflipError, ...]:
         )
     elif not os.access(real, os.R_OK):
         found.append(NoPermission(f"store cannot be read: {store_path}"))
-    found += [
-        NoPermission(f"directory cannot be written to: {directory}")
-        for directory in sorted({real.parent, resolve(store_path.parent)})
-        if not os.access(directory, os.W_OK | os.X_OK)
-    ]
+    found += _find_foreign_directories({real.parent, resolve(store_path.parent)})
     held = _find_lock(store_path)
     if held is not None:
         found.append(held)
     return tuple(found)
+
+
+def _find_foreign_directories(directories: Iterable[Path]) -> Iterator[TailflipError]:
+    for directory in sorted(directories):
+        owner = directory.stat().st_uid
+        if owner not in (os.geteuid(), 0):
+            # Whoever owns it can put a link there, and make us rewrite a file of our own.
+            yield NoPermission(
+                f"directory belongs to user id {owner}, we are {os.geteuid()}: {directory}",
+                hint="run as the user the gateway runs as",
+            )
+        elif not os.access(directory, os.W_OK | os.X_OK):
+            yield NoPermission(f"directory cannot be written to: {directory}")
 
 
 def find_missing_room(
