@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from tailflip import clock
 from tailflip.durable import naming
-from tailflip.errors import CannotCreate, TryLater
+from tailflip.errors import CannotCreate, NoPermission, TryLater
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -97,6 +97,8 @@ class Home:
                 if not path.is_dir():
                     disk.mkdir(path, _PRIVATE)
                     disk.fsync_dir(path.parent)
+                elif path.is_relative_to(self.root):
+                    _require_own(path, may_be_link=path == self.root)
             except FileExistsError:
                 if not path.is_dir():
                     raise CannotCreate(f"not a directory: {path}; nothing was changed") from None
@@ -178,6 +180,22 @@ class Home:
     def _supervisor(self, guard: str) -> Path:
         digest = hashlib.sha256(os.fsencode(guard)).hexdigest()[:16]
         return self.guards / f"{digest}.lock"
+
+
+def _require_own(path: Path, *, may_be_link: bool) -> None:
+    """Refuse a directory that another user prepared: it would hold what people said.
+
+    Root may have made it for us: volumes of containers are often root's.
+    """
+    if path.is_symlink() and not may_be_link:
+        raise NoPermission(f"not a directory but a link: {path}; nothing was changed")
+    owner = path.stat().st_uid
+    if owner not in (os.geteuid(), 0):
+        raise NoPermission(
+            f"state directory belongs to user id {owner}, we are {os.geteuid()}: {path}; "
+            "nothing was changed",
+            hint="set TAILFLIP_STATE_DIR to a directory of your own",
+        )
 
 
 def _lock_soon(fd: int) -> bool:
