@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tailflip.observe.files import read_regular
 from tailflip.observe.json5config import parse_json5
-from tailflip.observe.runlog import to_ms
+from tailflip.observe.runlog import is_text, to_ms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,14 +79,14 @@ def parse_jobs(text: bytes) -> tuple[Job, ...]:
 
 
 def _parse(raw: Any) -> Job | None:
-    if not isinstance(raw, dict) or not isinstance(raw.get("id"), str):
+    if not isinstance(raw, dict) or not is_text(raw.get("id")):
         return None
     state, payload = _object(raw.get("state")), _object(raw.get("payload"))
     name, target = raw.get("name"), raw.get("sessionTarget")
     status = state.get("lastStatus")
     return Job(
         job_id=raw["id"],
-        name=name if isinstance(name, str) else "",
+        name=name if is_text(name) else "",
         enabled=raw.get("enabled") is not False,
         target=target if isinstance(target, str) else "",
         schedule=_parse_schedule(_object(raw.get("schedule"))),

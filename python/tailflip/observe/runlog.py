@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +119,15 @@ def _parse_line(line: bytes, job_id: str) -> RunLine | None:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return value if is_text(value) and value else None
+
+
+def is_text(value: Any) -> TypeGuard[str]:
+    """Say whether a JSON value is text; with half of a surrogate pair it can be no UTF-8."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def to_ms(value: Any) -> int | None:
