@@ -12,6 +12,8 @@ from tailflip.observe.process import boot_id
 if TYPE_CHECKING:
     from tailflip.guard import Guard
 
+_SECRETS, _MASK = ("--token", "--password"), "***"
+
 
 def new_life(guard: Guard, mode: str, now_ms: int) -> Life:
     """Name a life that is about to begin."""
@@ -21,7 +23,23 @@ def new_life(guard: Guard, mode: str, now_ms: int) -> Life:
         guard=guard.name,
         mode=mode,
         started_ms=now_ms,
-        command=guard.command,
+        command=hide_secrets(guard.command),
         version=guard.release.text,
         boot_id=boot_id(),
     )
+
+
+def hide_secrets(command: tuple[str, ...]) -> tuple[str, ...]:
+    """Mask what the gateway takes as secrets on its command line, for the record.
+
+    Source: options of `openclaw gateway run`: `--token` and `--password`.
+    """
+    masked, is_secret = [], False
+    for word in command:
+        option, equals, _ = word.partition("=")
+        if is_secret:
+            masked.append(_MASK)
+        else:
+            masked.append(f"{option}={_MASK}" if equals and option in _SECRETS else word)
+        is_secret = word in _SECRETS
+    return tuple(masked)
