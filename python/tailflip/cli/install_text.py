@@ -31,7 +31,7 @@ def format_items(items: Sequence[Item], *, applied: bool) -> Iterator[str]:
     """Say what is written for each service, or would be."""
     for item in items:
         yield from _format_item(item, applied=applied)
-    if items and not any(item.changes for item in items):
+    if items and not any(item.changes or item.plan.commands for item in items):
         yield "everything is there already"
     elif items and not applied:
         yield "nothing was changed; add --apply to do it"
