@@ -117,6 +117,10 @@ class FaultyDisk(RealDisk):
         self._effect(f"open {path.name}")
         return super().open_new(path, mode)
 
+    def open_lock(self, path: Path) -> int:
+        self._effect(f"open_lock {path.name}")
+        return super().open_lock(path)
+
     def write(self, fd: int, data: bytes) -> None:
         self._effect("write nothing of it")
         super().write(fd, data[: len(data) // 2])

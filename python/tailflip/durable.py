@@ -29,6 +29,9 @@ class Disk(Protocol):
     def open_new(self, path: Path, mode: int) -> int:
         """Create a file that must not exist, and return a read-write descriptor."""
 
+    def open_lock(self, path: Path) -> int:
+        """Open a file of ours to lock it, made if it is missing; never follows a link."""
+
     def write(self, fd: int, data: bytes) -> None:
         """Write all of `data`."""
 
@@ -64,6 +67,10 @@ class RealDisk:
         """Create a file that must not exist; never follows a link."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         return os.open(path, flags, mode)
+
+    def open_lock(self, path: Path) -> int:
+        """Open a file of ours to lock it, made if it is missing; never follows a link."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def write(self, fd: int, data: bytes) -> None:
         """Write all of `data`, in one system call unless the kernel splits it."""

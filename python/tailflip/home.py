@@ -117,7 +117,7 @@ class Home:
         self.create(disk)
         path = self.root / "claim"
         with naming(path):
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fd = disk.open_lock(path)
         try:
             with naming(path):
                 try:
@@ -146,7 +146,7 @@ class Home:
         self.create(disk)
         path = self._supervisor(guard)
         with naming(path):
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fd = disk.open_lock(path)
         try:
             with naming(path):
                 if not _lock_soon(fd):
@@ -158,7 +158,7 @@ class Home:
                     )
                 about = {"pid": os.getpid(), "mode": mode, "started_ms": started_ms}
                 os.ftruncate(fd, 0)
-                os.pwrite(fd, json.dumps({"guard": guard, **about}).encode(), 0)
+                disk.write(fd, json.dumps({"guard": guard, **about}).encode())
             yield
         finally:
             os.close(fd)

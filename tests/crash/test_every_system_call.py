@@ -133,11 +133,16 @@ def test_power_cut_or_kill_after_any_system_call_loses_nothing(folder: Path, nam
 
 # What takes minutes; at every effect of our own seam these are done in every run.
 LONG = ("reconcile", "gate")
+NIGHTLY = [pytest.mark.nightly, pytest.mark.timeout(1800)]
 
 
 @pytest.mark.parametrize("how", REFUSALS)
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.nightly] * (n in LONG)) for n in ALL]
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.nightly, pytest.mark.timeout(1800)] * (n in LONG))
+        for n in ALL
+    ],
 )
 def test_any_system_call_refused_or_cut_short_loses_nothing(
     folder: Path, name: str, how: str
@@ -160,6 +165,66 @@ def test_any_system_call_refused_or_cut_short_loses_nothing(
 
     failed = in_parallel(folder, work)
     assert not failed, "\n".join(failed)[:20_000]
+
+
+class Telling(RealDisk):
+    """Writes down every name that it is given."""
+
+    def __init__(self, told: Path) -> None:
+        self._told = told
+
+    def _tell(self, *paths: Path) -> None:
+        with self._told.open("a") as file:
+            file.writelines(f"{path}\n" for path in paths)
+
+    def open_new(self, path: Path, mode: int) -> int:
+        self._tell(path)
+        return super().open_new(path, mode)
+
+    def open_lock(self, path: Path) -> int:
+        self._tell(path)
+        return super().open_lock(path)
+
+    def rename(self, old: Path, new: Path) -> None:
+        self._tell(old, new)
+        super().rename(old, new)
+
+    def unlink(self, path: Path) -> None:
+        self._tell(path)
+        super().unlink(path)
+
+    def mkdir(self, path: Path, mode: int) -> None:
+        self._tell(path)
+        super().mkdir(path, mode)
+
+    def rmdir(self, path: Path) -> None:
+        self._tell(path)
+        super().rmdir(path)
+
+
+# SQLite makes and deletes these by itself; what it writes is committed through `Disk`.
+OF_SQLITE = ("-journal", "-wal", "-shm", "/ledger.sqlite", "/runs.sqlite")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_effect_goes_past_our_seam(folder: Path, name: str) -> None:
+    """Every name that the kernel is asked to make, change or delete was given to `Disk`."""
+    place = Place(ALL[name], folder)
+    told = folder / "told"
+    place.begin()
+    code, effects = place.meddler.trace(lambda: place.scenario.act(Telling(told)), place.root)
+    assert code == DONE
+    known = set(told.read_text().splitlines())
+    past = {
+        f"{effect.name} {effect.path}"
+        for effect in effects
+        if effect.name in ("create", "create-empty", "rename", "unlink", "mkdir", "rmdir")
+        and effect.path not in known
+        and not effect.path.endswith(OF_SQLITE)
+    }
+    assert past == set()
+    writes = {e.path for e in effects if e.name in ("write", "truncate")}
+    assert {path for path in writes - known if not path.endswith(OF_SQLITE)} == set()
 
 
 def test_the_kernel_is_really_lied_to(folder: Path) -> None:

@@ -146,11 +146,11 @@ class Database:
             db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
             with closing(db):
                 db.execute("PRAGMA synchronous = EXTRA")
-                _bring_up_to_date(db)
+                _bring_up_to_date(db, self.disk)
                 yield db
 
 
-def _bring_up_to_date(db: sqlite3.Connection) -> None:
+def _bring_up_to_date(db: sqlite3.Connection, disk: Disk) -> None:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(_STEPS):
         raise IoFailed(
@@ -164,4 +164,4 @@ def _bring_up_to_date(db: sqlite3.Connection) -> None:
         for statement in (s for step in _STEPS[version:] for s in step.split(";")):
             db.execute(statement)
         db.execute(f"PRAGMA user_version = {len(_STEPS)}")
-        db.execute("COMMIT")
+        disk.commit(db)
