@@ -1,0 +1,271 @@
+"""Whatever lies where OpenClaw's small files should: an answer or a TailflipError, never a bug.
+
+Each file begins as a true one and is then damaged: bytes changed, cut, doubled; members
+given values of any other type. `TAILFLIP_FUZZ_EXAMPLES` asks for more than a quick look.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conftest import OLD_MS
+from tailflip import clock
+from tailflip.compact import archive
+from tailflip.compact.lock import is_stale, read_owner
+from tailflip.config import load
+from tailflip.durable import RealDisk
+from tailflip.errors import TailflipError
+from tailflip.flow import Gateway
+from tailflip.home import Home
+from tailflip.observe.gateway import read_dead_lock, read_gateway
+from tailflip.observe.installation import locate
+from tailflip.observe.jobs import parse_jobs, read_job_states
+from tailflip.observe.nodereport import find_report
+from tailflip.observe.runlog import read_run_logs
+from tailflip.observe.subagents import read_subagents
+from tailflip.observe.unitfile import UnitUnreadable, read_command
+from tailflip.reconcile.jsonedit import MISSING, Edit, edit_jobs
+from tailflip.reconcile.ledgers import index_lines
+from tailflip.reconcile.markers import plan_hold, plan_markers
+from tailflip.reconcile.storms import find_storms
+from tailflip.reconcile.stuck import find_stuck
+
+EXAMPLES = int(os.environ.get("TAILFLIP_FUZZ_EXAMPLES", "150"))
+quick = settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None
+)
+JOB = "7c0f6b0e-0000-4000-8000-000000000001"
+odd = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(), max_size=12)
+    | st.sampled_from([10**400, -1, 2**63, 1e308, "\ud800", "\0", "", "24h", OLD_MS, JOB])
+)
+values = st.recursive(
+    odd,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=8) | st.sampled_from(["id", "state"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+TRUE_JOBS: dict[str, Any] = {
+    "version": 1,
+    "jobs": [
+        {
+            "id": JOB,
+            "name": "a job",
+            "enabled": True,
+            "createdAtMs": OLD_MS,
+            "schedule": {"kind": "cron", "expr": "0 * * * *", "tz": "UTC"},
+            "sessionTarget": "isolated",
+            "payload": {"kind": "agentTurn", "message": "m", "timeoutSeconds": 30},
+            "state": {"runningAtMs": OLD_MS, "nextRunAtMs": OLD_MS, "lastStatus": "ok"},
+        }
+    ],
+}
+TRUE_LINE: dict[str, Any] = {
+    "ts": OLD_MS,
+    "jobId": JOB,
+    "action": "finished",
+    "status": "ok",
+    "runAtMs": OLD_MS,
+    "durationMs": 1_000,
+    "sessionId": "s",
+    "sessionKey": f"agent:main:cron:{JOB}:run:s",
+}
+TRUE_LOCK: dict[str, Any] = {
+    "pid": 1,
+    "createdAt": "2026-03-28T10:00:00.000Z",
+    "starttime": 5,
+    "startTime": 5,
+    "configPath": "/x/openclaw.json",
+}
+TRUE_AGENTS: dict[str, Any] = {
+    "version": 2,
+    "runs": {"r": {"runId": "r", "childSessionKey": "agent:main:subagent:x", "createdAt": OLD_MS}},
+}
+TRUE_REPORT: dict[str, Any] = {
+    "header": {"event": "e", "trigger": "OOMError", "processId": 1, "commandLine": ["node"]}
+}
+
+
+def list_places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Name every member of a document."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    found = [at]
+    if isinstance(value, dict | list):
+        for name, each in inner:
+            found += list_places(each, (*at, name)) if isinstance(each, dict | list) else [
+                (*at, name)
+            ]  # fmt: skip
+    return found
+
+
+def put(value: Any, at: tuple[Any, ...], new: Any) -> Any:
+    """Return a document with one member replaced."""
+    if not at:
+        return new
+    changed = dict(value) if isinstance(value, dict) else list(value)
+    changed[at[0]] = put(value[at[0]], at[1:], new)
+    return changed
+
+
+@st.composite
+def damaged(draw: st.DrawFn, true: dict[str, Any]) -> bytes:
+    """Make of a true document one that is odd in a member or two, or broken in its bytes."""
+    document: Any = true
+    for _ in range(draw(st.integers(0, 2))):
+        place = draw(st.sampled_from(list_places(document) if document else [()]))
+        document = put(document, place, draw(values))
+        if not isinstance(document, dict | list):
+            break
+    data = bytearray(json.dumps(document).encode())
+    for _ in range(draw(st.integers(0, 2))):
+        if not data:
+            break
+        at = draw(st.integers(0, len(data) - 1))
+        how = draw(st.sampled_from(["byte", "cut", "drop", "double", "insert"]))
+        if how == "byte":
+            data[at] = draw(st.integers(0, 255))
+        elif how == "cut":
+            del data[at:]
+        elif how == "drop":
+            del data[at : at + draw(st.integers(1, 8))]
+        elif how == "double":
+            data += data[at:]
+        else:
+            data[at:at] = draw(st.binary(max_size=6))
+    return bytes(data)
+
+
+@pytest.fixture
+def folder() -> Path:
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@quick
+@given(data=damaged(TRUE_JOBS), line=damaged(TRUE_LINE))
+def test_any_cron_store_and_run_log(folder: Path, data: bytes, line: bytes) -> None:
+    cron = folder / "jobs.json"
+    cron.write_bytes(data)
+    runs = folder / "runs"
+    runs.mkdir(exist_ok=True)
+    (runs / f"{JOB}.jsonl").write_bytes(line + b"\n" + json.dumps(TRUE_LINE).encode() + b"\n")
+    jobs, problem = read_job_states(cron)
+    assert jobs == () or problem is None
+    notes: list[str] = []
+    lines = list(read_run_logs(runs, notes))
+    index_lines(lines)
+    now_ms = clock.now_ms()
+    changes = plan_markers(jobs, lines, now_ms, (2026, 3, 28))
+    changes += tuple(plan_hold(job, "why", now_ms, may_disable=False) for job in jobs)
+    by_id = {job.job_id: job for job in jobs}
+    find_storms({job.job_id: [line.started_ms for line in lines] for job in jobs}, by_id, now_ms)
+    gateway = Gateway(alive=True, pid=1, started_ms=OLD_MS, evidence="test")
+    find_stuck(jobs, lines, gateway, now_ms, set())
+    for text in (*(job.title for job in jobs), *(line.job_id for line in lines), *notes):
+        text.encode()  # what goes on record must be UTF-8
+    edits = [edit for change in changes for edit in change.edits]
+    with suppress(TailflipError):
+        parse_jobs(edit_jobs(data, edits))
+
+
+@quick
+@given(data=damaged(TRUE_JOBS), value=odd, name=st.sampled_from(["runningAtMs", "new", "id"]))
+def test_an_edit_changes_what_it_says_or_nothing(data: bytes, value: Any, name: str) -> None:
+    if isinstance(value, str | float):
+        value = MISSING
+    try:
+        new = edit_jobs(data, [Edit(JOB, ("state", name), value)])
+    except TailflipError:
+        return
+    before, after = (json.loads(text.decode("utf-8-sig")) for text in (data, new))
+    for root in (before, after):
+        jobs = root.get("jobs") if isinstance(root, dict) else None
+        for job in jobs if isinstance(jobs, list) else ():
+            if not isinstance(job, dict) or job.get("id") != JOB:
+                continue
+            if isinstance(job.get("state"), dict):
+                job["state"].pop(name, None)
+            if job.get("state") in ({}, None):
+                job.pop("state", None)
+    assert repr(before) == repr(after)
+
+
+@quick
+@given(data=damaged(TRUE_LOCK))
+def test_any_lock(folder: Path, data: bytes) -> None:
+    lock = folder / "sessions.json.lock"
+    lock.write_bytes(data)
+    owner = read_owner(lock)
+    assert owner is not None
+    is_stale(owner, clock.now_ms())
+    owner.describe(clock.now_ms())
+    state = folder / "state"
+    state.mkdir(exist_ok=True)
+    env = {"HOME": str(folder), "OPENCLAW_STATE_DIR": str(state), "TMPDIR": str(folder)}
+    env |= {"OPENCLAW_GATEWAY_PORT": "1"}
+    installation = locate(env, state_dir=state)
+    (state / "gateway.state.lock").write_bytes(data)
+    locks = folder / f"openclaw-{os.getuid()}"
+    locks.mkdir(exist_ok=True)
+    (locks / "gateway.12345678.lock").write_bytes(data)
+    read_gateway(installation, env)
+    read_dead_lock(installation, env)
+
+
+@quick
+@given(agents=damaged(TRUE_AGENTS), report=damaged(TRUE_REPORT))
+def test_any_record_of_sub_agents_and_report_of_node(
+    folder: Path, agents: bytes, report: bytes
+) -> None:
+    (folder / "runs.json").write_bytes(agents)
+    read_subagents(folder / "runs.json", [])
+    (folder / "report.20260328.100000.1.0.001.json").write_bytes(report)
+    find_report([folder], 0, [1])
+
+
+@quick
+@given(
+    data=damaged({"gateway": {"port": 1, "mode": "local"}, "session": {"store": "x"}})
+    | st.binary(max_size=200)
+)
+def test_any_configuration_of_openclaw_and_of_ours(folder: Path, data: bytes) -> None:
+    (folder / "openclaw.json").write_bytes(data)
+    env = {"HOME": str(folder), "OPENCLAW_STATE_DIR": str(folder)}
+    with suppress(TailflipError):
+        locate(env, state_dir=folder)
+    (folder / "config.toml").write_bytes(data)
+    with suppress(TailflipError):
+        load({"HOME": str(folder), "TAILFLIP_CONFIG": str(folder / "config.toml")})
+    unit = folder / "a.service"
+    unit.write_bytes(b"[Service]\nExecStart=" + data)
+    with suppress(UnitUnreadable, OSError, TailflipError):
+        read_command(unit, env)
+
+
+@quick
+@given(data=damaged({"version": 1, "action": "a", "kind": "compact", "rewrite": {"bytes": 1}}))
+def test_any_manifest_and_any_ledger(folder: Path, data: bytes) -> None:
+    home = Home(folder / "home")
+    home.create(RealDisk())
+    (home.archive("a")).mkdir(exist_ok=True)
+    (home.archive("a") / "manifest.json").write_bytes(data)
+    with suppress(TailflipError):
+        archive.read_manifest(home, "a")
+    home.ledger.write_bytes(data)
+    with suppress(TailflipError):
+        archive.list_actions(home, RealDisk())
