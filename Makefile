@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-rust test-python test-gateway test-systemd nightly wheel wheel-aarch64 man lint bench bench-memory bench-idle bench-gate peers fuzz build clean
+.PHONY: demo test test-rust test-python test-gateway test-systemd nightly wheel wheel-aarch64 man lint bench bench-memory bench-idle bench-gate soak peers fuzz build clean
 
 demo: build
 	$(BIN)/tailflip demo
@@ -61,6 +61,11 @@ bench-idle: build
 
 bench-gate: build
 	$(BIN)/python bench/gate.py
+
+# Guards a gateway that leaks, hangs and dies every few seconds; measures ourselves meanwhile.
+SOAK_MINUTES ?= 30
+soak: build
+	$(BIN)/python bench/soak.py --minutes $(SOAK_MINUTES)
 
 peers: build $(VENV)/.bench
 	$(BIN)/python bench/peers.py
