@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -128,7 +129,15 @@ def _read_flags(options: argparse.Namespace) -> dict[str, str]:
     return flags
 
 
+def _load_ahead() -> None:
+    """Load what only a death will need: our files may be replaced by an update while we live."""
+    for name in ("compact.salvage", "compact.transaction", "reconcile.before_start"):
+        import_module(f"tailflip.{name}")
+    import_module("json5")
+
+
 def _supervise(guard: Guard, flags: dict[str, str]) -> int:
+    _load_ahead()
     from tailflip.sdnotify import Notifier  # noqa: PLC0415 - gate does without
     from tailflip.supervisor import Supervisor  # noqa: PLC0415
 
