@@ -165,3 +165,13 @@ def test_edits_mean_what_they_say_and_can_be_taken_back(found, wanted, indent):
             assert got is MISSING if edit.value is MISSING else got == edit.value
     back = [Edit(e.job_id, e.path, read_member(text, e.job_id, e.path)) for e in wanted]
     assert json.loads(edit_jobs(new, back)) == json.loads(text)
+
+
+def test_a_state_that_is_no_object_is_refused_and_needs_no_clearing():
+    """A cron store with `"state": null` ended a hold with an error of ours."""
+    text = b'{"version": 1, "jobs": [{"id": "a", "state": null}]}'
+    with pytest.raises(StoreInvalid, match="state of a job is not an object"):
+        edit_jobs(text, [Edit("a", ("state", "nextRunAtMs"), 5)])
+    assert edit_jobs(text, [Edit("a", ("state", "runningAtMs"), MISSING)]) == text
+    with pytest.raises(StoreInvalid, match="not plain JSON"):
+        edit_jobs(b'{"jobs": [{"id": "a", "n": NaN}]}', [Edit("a", ("enabled",), False)])

@@ -89,7 +89,7 @@ def _read(text: bytes) -> tuple[str, list[tuple[int, int, str]]]:
     """Decode, refuse what is not plain, and find each job's span and id."""
     try:
         source = text.decode()
-        json.loads(source, object_pairs_hook=_refuse_doubles)
+        json.loads(source, object_pairs_hook=_refuse_doubles, parse_constant=_refuse_constant)
         root = {member.name: member for member in _members(source, _skip(source, 0))}
         jobs = list(_elements(source, root["jobs"].value)) if "jobs" in root else []
     except (ValueError, RecursionError, IndexError) as e:
@@ -116,6 +116,11 @@ def _refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _refuse_constant(name: str) -> None:
+    """Refuse NaN and its like, which Python reads and the gateway does not."""
+    raise ValueError(f"not JSON: {name}")
+
+
 def _edit(text: str, at: int, path: tuple[str, ...], value: object) -> str:
     """Edit the object that starts at `at`."""
     members = list(_members(text, at))
@@ -125,6 +130,10 @@ def _edit(text: str, at: int, path: tuple[str, ...], value: object) -> str:
             return (
                 text if value is MISSING else _insert(text, at, members, path[0], {path[1]: value})
             )
+        if text[members[place].value] != "{":
+            if value is MISSING:
+                return text
+            raise StoreInvalid(f"{path[0]} of a job is not an object; nothing was changed")
         return _edit(text, members[place].value, path[1:], value)
     if place is None:
         return text if value is MISSING else _insert(text, at, members, path[0], value)
