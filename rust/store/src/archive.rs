@@ -3,10 +3,13 @@
 //! The first line names the format. After each record's raw bytes comes one line feed, so that
 //! `zstdcat` output can be read by a person.
 
+use crate::entry::Span;
 use crate::error::{Error, Kind, Result};
-use crate::io::Control;
+use crate::io::{Control, ReadAt};
+use crate::splice::Splicer;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::thread::Scope;
 
 /// The stream's first line, without its line feed.
 pub const MAGIC: &str = r#"{"tailflip":"archive","version":1}"#;
@@ -80,67 +83,53 @@ impl<W: Write> Write for Digesting<W> {
     }
 }
 
-/// Writes an archive.
+/// Writes an archive of ranges of a store.
 ///
 /// # Memory
 ///
 /// O(1): zstd at level 1 holds about 1 MiB.
-pub struct Writer<W: Write> {
-    out: zstd::Encoder<'static, Digesting<W>>,
-    /// Records begun.
-    pub records: u64,
+pub(crate) struct Writer<'scope, W: Write> {
+    out: Splicer<'scope, Encoder<W>>,
+    /// Records written.
+    pub(crate) records: u64,
 }
 
-impl<W: Write> Writer<W> {
-    /// Starts an archive on `out`.
-    ///
-    /// # Errors
-    ///
-    /// `Io`.
-    pub fn new(out: W) -> Result<Self> {
+pub(crate) type Encoder<W> = zstd::Encoder<'static, Digesting<W>>;
+
+impl<'scope, W: Write> Writer<'scope, W> {
+    /// Starts an archive on `out`, of ranges of `input`.
+    pub(crate) fn new(input: &'scope dyn ReadAt, control: &'scope Control, out: W) -> Result<Self> {
         let mut out = zstd::Encoder::new(Digesting::new(out), 1)?;
         out.include_checksum(true)?;
         writeln!(out, "{MAGIC}")?;
-        Ok(Self { out, records: 0 })
+        Ok(Self {
+            out: Splicer::here(input, control, out),
+            records: 0,
+        })
     }
 
-    /// Starts a record; exactly `header.bytes` bytes and [`Writer::end`] must follow.
-    ///
-    /// # Errors
-    ///
-    /// `Io`.
-    pub fn begin(&mut self, header: &Header) -> Result<()> {
+    /// Compresses and writes on a thread of its own.
+    pub(crate) fn there(mut self, scope: &'scope Scope<'scope, '_>) -> Self
+    where
+        W: Send + 'scope,
+    {
+        self.out = self.out.there(scope, "tailflip-archive");
+        self
+    }
+
+    /// Adds a record: `span` of the input, which `header` describes.
+    pub(crate) fn add(&mut self, header: &Header, span: Span) -> Result<()> {
         self.records += 1;
         let line = serde_json::to_string(header).map_err(std::io::Error::from)?;
-        writeln!(self.out, "{line}")?;
-        Ok(())
-    }
-
-    /// Adds raw bytes.
-    ///
-    /// # Errors
-    ///
-    /// `Io`.
-    pub fn raw(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.out.write_all(bytes)?)
-    }
-
-    /// Ends a record.
-    ///
-    /// # Errors
-    ///
-    /// `Io`.
-    pub fn end(&mut self) -> Result<()> {
-        Ok(self.out.write_all(b"\n")?)
+        self.out.text(line.as_bytes())?;
+        self.out.text(b"\n")?;
+        self.out.range(span)?;
+        self.out.text(b"\n")
     }
 
     /// Ends the stream; returns its compressed size and digest.
-    ///
-    /// # Errors
-    ///
-    /// `Io`.
-    pub fn finish(self) -> Result<(u64, String)> {
-        let mut out = self.out.finish()?;
+    pub(crate) fn finish(self) -> Result<(u64, String)> {
+        let mut out = self.out.finish()?.finish()?;
         out.flush()?;
         Ok(out.finish())
     }

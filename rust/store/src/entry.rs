@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::key::{self, Fingerprint, Parsed};
 use crate::lex::{Chunk, Part, Shape, Visitor};
 use crate::limits::CAPTURE_BYTES;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{xxh3_128, Xxh3};
 
 /// A half-open range of bytes in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -298,14 +298,16 @@ impl Capture {
         let Some(inside) = self.inside() else {
             return false;
         };
+        let unescaped;
         let bytes = if inside.contains(&b'\\') {
-            key::unescape(inside)
+            unescaped = key::unescape(inside);
+            &unescaped
         } else {
-            inside.to_vec()
+            inside
         };
-        match String::from_utf8(bytes) {
+        match std::str::from_utf8(bytes) {
             Ok(text) => {
-                into.push_str(&text);
+                into.push_str(text);
                 true
             }
             Err(_) => false,
@@ -331,6 +333,8 @@ pub struct Entries<T> {
     /// Who hears of the entries.
     pub inner: T,
     entry: Entry,
+    seed: u64,
+    /// Of a key that needs more than one call: cut by the end of a buffer, or with escapes.
     fingerprint: Fingerprint,
     capture: Capture,
     /// What is open, outermost first: at most key, or entry and name or field.
@@ -344,6 +348,8 @@ pub struct Entries<T> {
     /// Hash of the current member, if the pass wants it, and from where on it is due.
     hash: Option<Xxh3>,
     hash_from: Option<u64>,
+    /// Over place and hash of every member.
+    mark: Xxh3,
 }
 
 impl<T: EntryVisitor> Entries<T> {
@@ -352,6 +358,7 @@ impl<T: EntryVisitor> Entries<T> {
         Self {
             inner,
             entry: Entry::default(),
+            seed,
             fingerprint: Fingerprint::new(seed),
             capture: Capture::default(),
             open: Vec::with_capacity(4),
@@ -363,11 +370,41 @@ impl<T: EntryVisitor> Entries<T> {
             previous_end: 0,
             hash: hash_members.then(Xxh3::new),
             hash_from: None,
+            mark: Xxh3::new(),
         }
+    }
+
+    /// Returns the same number for two passes over the same bytes, white space between members
+    /// aside. Of use only if the passes hash members.
+    pub fn mark(&self) -> u128 {
+        self.mark.digest128()
+    }
+
+    /// Ends the hash of the current member.
+    fn end_hash(&mut self, at: u64, chunk: Chunk<'_>) {
+        let (Some(hash), Some(from)) = (&mut self.hash, self.hash_from.take()) else {
+            return;
+        };
+        let piece = chunk.slice(from, at);
+        let value = if from == self.entry.span.start {
+            xxh3_128(piece)
+        } else {
+            hash.update(piece);
+            hash.digest128()
+        };
+        self.entry.member_hash = value;
+        let mut place = [0; 32];
+        place[..8].copy_from_slice(&self.entry.span.start.to_le_bytes());
+        place[8..16].copy_from_slice(&at.to_le_bytes());
+        place[16..].copy_from_slice(&value.to_le_bytes());
+        self.mark.update(&place);
     }
 
     fn take_hash(&mut self, to: u64, chunk: Chunk<'_>) {
         if let (Some(hash), Some(from)) = (&mut self.hash, self.hash_from) {
+            if from == self.entry.span.start {
+                hash.reset();
+            }
             hash.update(chunk.slice(from, to));
             self.hash_from = Some(to);
         }
@@ -381,8 +418,12 @@ impl<T: EntryVisitor> Entries<T> {
                 .len()
                 .saturating_sub(1)
                 .max(usize::from(first).min(piece.len()))];
-        self.fingerprint.feed(inside);
-        self.entry.fingerprint = self.fingerprint.take();
+        self.entry.fingerprint = if first && !inside.contains(&b'\\') {
+            key::fingerprint(self.seed, inside)
+        } else {
+            self.fingerprint.feed(inside);
+            self.fingerprint.take()
+        };
         let mut key = std::mem::take(&mut self.entry.key);
         self.entry.key_odd = !self.capture.text(&mut key);
         self.entry.key = key;
@@ -494,10 +535,7 @@ impl<T: EntryVisitor> Visitor for Entries<T> {
                 self.entry.clear();
                 self.entry.span.start = at;
                 self.capture.begin(at);
-                if let Some(hash) = &mut self.hash {
-                    hash.reset();
-                    self.hash_from = Some(at);
-                }
+                self.hash_from = self.hash.is_some().then_some(at);
             }
             Part::Entry(shape) => {
                 self.entry.value.start = at;
@@ -528,11 +566,7 @@ impl<T: EntryVisitor> Visitor for Entries<T> {
             Some(Part::Entry(_)) => {
                 self.entry.span.end = at;
                 self.entry.value.end = at;
-                self.take_hash(at, chunk);
-                self.hash_from = None;
-                if let Some(hash) = &self.hash {
-                    self.entry.member_hash = hash.digest128();
-                }
+                self.end_hash(at, chunk);
                 self.inner.entry(&self.entry, chunk)?;
             }
             None => {}

@@ -54,6 +54,10 @@ impl Control {
 
     pub(crate) fn advance(&self, bytes: usize) -> Result<()> {
         self.done_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.check()
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
@@ -108,18 +112,18 @@ pub fn scan_with<V: Visitor>(
     })
 }
 
-/// [`scan`] for one more look at a store whose digest is known already.
+/// [`scan`] without a digest.
 ///
 /// # Errors
 ///
 /// As [`scan`].
-pub(crate) fn scan_again<V: Visitor>(
+pub fn check<V: Visitor>(
+    mut lexer: Lexer,
     input: &dyn ReadAt,
     control: &Control,
     visitor: &mut V,
-) -> Result<()> {
-    let mut lexer = Lexer::new();
-    feed_all(&mut lexer, BUFFER_BYTES, input, control, visitor, |_| {}).map(drop)
+) -> Result<u64> {
+    feed_all(&mut lexer, BUFFER_BYTES, input, control, visitor, |_| {})
 }
 
 /// Feeds the whole input to `lexer`, and each piece to `each` first; returns its size.

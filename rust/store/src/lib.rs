@@ -33,5 +33,6 @@ pub mod verify;
 
 mod cut;
 mod number;
+mod splice;
 mod twins;
 mod utf8;

@@ -2,8 +2,9 @@
 
 /// Bytes read at a time; larger gains nothing, smaller costs little.
 pub const BUFFER_BYTES: usize = 256 * 1024;
-/// What is read before a thread is started to read ahead.
-pub const INLINE_BYTES: u64 = 1024 * 1024;
+/// What is read before a thread is started to read ahead. A fuzzer's inputs are small, and must
+/// see these threads too.
+pub const INLINE_BYTES: u64 = if cfg!(fuzzing) { 200 } else { 1024 * 1024 };
 /// Buffers that go round between that thread and the scan.
 pub const AHEAD_BUFFERS: usize = 3;
 /// Nesting levels accepted; one bit each, so 512 KiB at most.
@@ -29,3 +30,9 @@ pub const OVER_RUNS: usize = 64 * 1024;
 pub const NAMED: usize = 64 * 1024;
 /// Archived records handled by one restore pass.
 pub const RESTORE_RECORDS: usize = 256 * 1024;
+/// Pieces of a file being written that are handed over at once.
+pub const BATCH_PIECES: usize = if cfg!(fuzzing) { 2 } else { 1024 };
+/// New text among them, at which a batch is full.
+pub const BATCH_TEXT: usize = 64 * 1024;
+/// Bytes of the input among them, at which a batch is full.
+pub const BATCH_BYTES: u64 = 256 * 1024;

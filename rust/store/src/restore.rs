@@ -126,7 +126,7 @@ pub fn restore<R: Read, W: Write>(
 
     let merge = Merge {
         records: &records,
-        output: Output::new(store, out),
+        output: Output::new(store, control, out),
         cutter: Cutter::default(),
         first_start: None,
         insert_at: 0,

@@ -5,14 +5,16 @@ use crate::cut::{edits, shrinkage, signed, Cut, Cutter, Edit};
 use crate::entry::{Entries, Entry, EntryVisitor, Span};
 use crate::error::{Error, Kind, Result};
 use crate::evidence::Evidence;
-use crate::io::{read_range, scan, Control, ReadAt};
+use crate::io::{check, read_range, Control, ReadAt};
 use crate::key::Kind as KeyKind;
-use crate::lex::Chunk;
-use crate::limits::BUFFER_BYTES;
+use crate::lex::{Chunk, Lexer};
+use crate::limits::{BUFFER_BYTES, INLINE_BYTES};
 use crate::policy::{judge, Policy, Rule, Verdict};
+use crate::splice::Splicer;
 use crate::survey::{RuleCount, Survey, Tally};
 use serde::Serialize;
 use std::io::{BufWriter, Write};
+use std::thread::Scope;
 use xxhash_rust::xxh3::Xxh3;
 
 /// What a rewrite wrote; serialises to what Python reads.
@@ -37,26 +39,32 @@ pub struct Numbers {
 }
 
 /// A new store being written: ranges of the old one, and new text between them.
-pub(crate) struct Output<'a, W: Write> {
-    input: &'a dyn ReadAt,
-    out: BufWriter<Digesting<W>>,
+pub(crate) struct Output<'scope, W: Write> {
+    out: Splicer<'scope, BufWriter<Digesting<W>>>,
     copied_to: u64,
-    buffer: Vec<u8>,
     kept: blake3::Hasher,
     /// Entries written.
     pub entries: u64,
 }
 
-impl<'a, W: Write> Output<'a, W> {
-    pub(crate) fn new(input: &'a dyn ReadAt, out: W) -> Self {
+impl<'scope, W: Write> Output<'scope, W> {
+    pub(crate) fn new(input: &'scope dyn ReadAt, control: &'scope Control, out: W) -> Self {
+        let out = BufWriter::with_capacity(BUFFER_BYTES, Digesting::new(out));
         Self {
-            input,
-            out: BufWriter::with_capacity(BUFFER_BYTES, Digesting::new(out)),
+            out: Splicer::here(input, control, out),
             copied_to: 0,
-            buffer: vec![0; BUFFER_BYTES],
             kept: blake3::Hasher::new(),
             entries: 0,
         }
+    }
+
+    /// Reads, digests and writes on a thread of its own.
+    pub(crate) fn there(mut self, scope: &'scope Scope<'scope, '_>) -> Self
+    where
+        W: Send + 'scope,
+    {
+        self.out = self.out.there(scope, "tailflip-write");
+        self
     }
 
     /// Copies the input up to `to`.
@@ -64,25 +72,21 @@ impl<'a, W: Write> Output<'a, W> {
         if to <= self.copied_to {
             return Ok(());
         }
-        let out = &mut self.out;
-        read_range(self.input, self.copied_to, to, &mut self.buffer, |bytes| {
-            Ok(out.write_all(bytes)?)
-        })?;
-        self.copied_to = to;
-        Ok(())
+        let start = std::mem::replace(&mut self.copied_to, to);
+        self.out.range(Span { start, end: to })
     }
 
     /// Copies up to `span` and leaves it out, writing `text` instead.
     pub(crate) fn replace(&mut self, span: Span, text: &[u8]) -> Result<()> {
         self.copy_to(span.start)?;
-        self.out.write_all(text)?;
+        self.out.text(text)?;
         self.copied_to = span.end;
         Ok(())
     }
 
     /// Writes new text here.
     pub(crate) fn text(&mut self, text: &[u8]) -> Result<()> {
-        Ok(self.out.write_all(text)?)
+        self.out.text(text)
     }
 
     /// Notes that an entry with this XXH3-128 belongs to the output.
@@ -92,9 +96,10 @@ impl<'a, W: Write> Output<'a, W> {
     }
 
     /// Ends the output; returns bytes, digest, digest of entries.
-    pub(crate) fn finish(mut self) -> Result<(u64, String, String)> {
-        self.out.flush()?;
-        let (bytes, digest) = self.out.get_ref().finish();
+    pub(crate) fn finish(self) -> Result<(u64, String, String)> {
+        let mut out = self.out.finish()?;
+        out.flush()?;
+        let (bytes, digest) = out.get_ref().finish();
         Ok((bytes, digest, self.kept.finalize().to_hex().to_string()))
     }
 }
@@ -107,9 +112,9 @@ impl<'a, W: Write> Output<'a, W> {
 ///
 /// # Memory
 ///
-/// O(1): two more buffers of 256 KiB, and zstd.
+/// O(1): three more buffers of 256 KiB, zstd, and what [`limits`](crate::limits) says of batches.
 #[allow(clippy::too_many_arguments)]
-pub fn rewrite<W: Write, A: Write>(
+pub fn rewrite<W: Write + Send, A: Write + Send>(
     input: &dyn ReadAt,
     out: W,
     archive: A,
@@ -118,48 +123,55 @@ pub fn rewrite<W: Write, A: Write>(
     survey: &Survey,
     control: &Control,
 ) -> Result<Numbers> {
-    let rewriter = Rewriter {
-        input,
-        policy,
-        evidence,
-        survey,
-        output: Output::new(input, out),
-        archive: Writer::new(archive)?,
-        cutter: Cutter::default(),
-        pending: None,
-        rules: RuleCount::default(),
-        buffer: vec![0; BUFFER_BYTES],
-    };
-    let mut entries = Entries::new(rewriter, evidence.seed(), true);
-    let scanned = scan(input, control, &mut entries)?;
-    if scanned.digest != survey.numbers.digest {
-        return Err(Error::invalid(Kind::Changed, 0));
-    }
-    let mut done = entries.inner;
-    done.output.copy_to(scanned.bytes)?;
-    let entries = done.output.entries;
-    let (bytes, digest, kept_digest) = done.output.finish()?;
-    let records = done.archive.records;
-    let (archive_bytes, archive_digest) = done.archive.finish()?;
-    Ok(Numbers {
-        bytes,
-        entries,
-        digest,
-        kept_digest,
-        rules: done.rules.tallies(),
-        records,
-        archive_bytes,
-        archive_digest,
+    std::thread::scope(|scope| {
+        let mut output = Output::new(input, control, out);
+        let mut archive = Writer::new(input, control, archive)?;
+        if survey.numbers.bytes >= INLINE_BYTES {
+            (output, archive) = (output.there(scope), archive.there(scope));
+        }
+        let rewriter = Rewriter {
+            input,
+            policy,
+            evidence,
+            survey,
+            output,
+            archive,
+            cutter: Cutter::default(),
+            pending: None,
+            rules: RuleCount::default(),
+            buffer: vec![0; BUFFER_BYTES],
+        };
+        let mut entries = Entries::new(rewriter, evidence.seed(), true);
+        let read = check(Lexer::new(), input, control, &mut entries)?;
+        if read != survey.numbers.bytes || entries.mark() != survey.mark {
+            return Err(Error::invalid(Kind::Changed, 0));
+        }
+        let mut done = entries.inner;
+        done.output.copy_to(read)?;
+        let entries = done.output.entries;
+        let (bytes, digest, kept_digest) = done.output.finish()?;
+        let records = done.archive.records;
+        let (archive_bytes, archive_digest) = done.archive.finish()?;
+        Ok(Numbers {
+            bytes,
+            entries,
+            digest,
+            kept_digest,
+            rules: done.rules.tallies(),
+            records,
+            archive_bytes,
+            archive_digest,
+        })
     })
 }
 
-struct Rewriter<'a, W: Write, A: Write> {
-    input: &'a dyn ReadAt,
-    policy: &'a Policy,
-    evidence: &'a Evidence,
-    survey: &'a Survey,
-    output: Output<'a, W>,
-    archive: Writer<A>,
+struct Rewriter<'scope, W: Write, A: Write> {
+    input: &'scope dyn ReadAt,
+    policy: &'scope Policy,
+    evidence: &'scope Evidence,
+    survey: &'scope Survey,
+    output: Output<'scope, W>,
+    archive: Writer<'scope, A>,
     cutter: Cutter,
     /// The header of a removed entry whose cut the next entry decides.
     pending: Option<(Rule, Header)>,
@@ -167,29 +179,16 @@ struct Rewriter<'a, W: Write, A: Write> {
     buffer: Vec<u8>,
 }
 
-impl<W: Write, A: Write> Rewriter<'_, W, A> {
+impl<'scope, W: Write, A: Write> Rewriter<'scope, W, A> {
     fn remove(&mut self, rule: Rule, mut header: Header, cut: Cut) -> Result<()> {
         header.at = cut.range.start;
         header.bytes = cut.range.len();
         header.lead = cut.lead;
         header.trail = cut.trail;
-        self.archive.begin(&header)?;
-        self.archive_range(cut.range)?;
+        self.archive.add(&header, cut.range)?;
         self.output.replace(cut.range, b"")?;
         self.rules.add(rule, signed(cut.range.len()));
         Ok(())
-    }
-
-    fn archive_range(&mut self, span: Span) -> Result<()> {
-        let archive = &mut self.archive;
-        read_range(
-            self.input,
-            span.start,
-            span.end,
-            &mut self.buffer,
-            |bytes| archive.raw(bytes),
-        )?;
-        archive.end()
     }
 
     fn edit(&mut self, entry: &Entry, verdict: Verdict, edits: &[Edit]) -> Result<()> {
@@ -230,11 +229,11 @@ impl<W: Write, A: Write> Rewriter<'_, W, A> {
         header.bytes = entry.span.len();
         header.after = Some(digest.finalize().to_hex().to_string());
         header.after_bytes = after_bytes;
-        self.archive.begin(&header)?;
-        self.archive_range(entry.span)?;
+        self.archive.add(&header, entry.span)?;
         for (span, text) in edits {
             self.output.replace(*span, text)?;
         }
+        self.output.copy_to(entry.span.end)?;
         self.output.note_entry(hash.digest128());
         self.rules.add_edit(verdict, shrinkage(edits));
         Ok(())
@@ -261,7 +260,7 @@ fn header(policy: &Policy, entry: &Entry, rule: &str) -> Header {
     }
 }
 
-impl<W: Write, A: Write> EntryVisitor for Rewriter<'_, W, A> {
+impl<'scope, W: Write, A: Write> EntryVisitor for Rewriter<'scope, W, A> {
     fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
         if let Some(cut) = self.cutter.entry_starts(entry.span.start) {
             if let Some((rule, header)) = self.pending.take() {
@@ -280,6 +279,7 @@ impl<W: Write, A: Write> EntryVisitor for Rewriter<'_, W, A> {
             }
             Verdict::Keep => {
                 self.cutter.keep(entry.span);
+                self.output.copy_to(entry.span.end)?;
                 self.output.note_entry(entry.member_hash);
             }
             verdict @ Verdict::Edit { .. } => {

@@ -50,7 +50,7 @@ pub fn salvage<W: Write>(
     let input: &dyn ReadAt = &After { input, skip };
     let find = Find {
         last_end: 0,
-        output: Output::new(input, out),
+        output: Output::new(input, control, out),
     };
     let mut entries = Entries::new(find, 0, true);
     let (damage, offset) = match scan(input, control, &mut entries) {

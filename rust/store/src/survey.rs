@@ -4,9 +4,9 @@ use crate::cut::{edits, shrinkage, signed, Cut, Cutter};
 use crate::entry::{Entries, Entry, EntryVisitor, Status};
 use crate::error::Result;
 use crate::evidence::Evidence;
-use crate::io::{scan, Control, ReadAt, Scanned};
+use crate::io::{check, scan, Control, ReadAt, Scanned};
 use crate::key::Kind;
-use crate::lex::Chunk;
+use crate::lex::{Chunk, Lexer};
 use crate::limits::FIELDS;
 use crate::policy::{judge, Judged, Policy, Rule, Verdict};
 use crate::table::{count_status, Jobs};
@@ -73,6 +73,8 @@ pub struct Survey {
     pub numbers: Numbers,
     /// Thresholds of single flight and caps.
     pub jobs: Jobs,
+    /// Of the bytes that were surveyed.
+    pub(crate) mark: u128,
 }
 
 /// Counts by rule.
@@ -133,8 +135,9 @@ pub fn survey(
 ) -> Result<Survey> {
     let seed = evidence.seed();
     let pass = Pass::new(input, policy, evidence, None, Some(Sieve::new()));
-    let mut entries = Entries::new(pass, seed, false);
+    let mut entries = Entries::new(pass, seed, true);
     let scanned = scan(input, control, &mut entries)?;
+    let mark = entries.mark();
     let mut first = entries.inner;
     let duplicate = match first.sieve.take() {
         Some(sieve) => find_duplicate(input, seed, control, first.entries, sieve)?,
@@ -144,12 +147,13 @@ pub fn survey(
     if policy.cap_per_job.is_some() || policy.cap_total.is_some() || first.jobs.has_rivals() {
         let pass = Pass::new(input, policy, evidence, Some(&first.jobs), None);
         let mut entries = Entries::new(pass, seed, false);
-        scan(input, control, &mut entries)?;
+        check(Lexer::new(), input, control, &mut entries)?;
         first.totals = entries.inner.totals;
     }
     Ok(Survey {
         numbers: first.numbers(scanned, duplicate),
         jobs: first.jobs,
+        mark,
     })
 }
 

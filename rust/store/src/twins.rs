@@ -9,9 +9,9 @@
 //! These further passes look at keys alone and neither judge entries nor digest the store.
 
 use crate::error::Result;
-use crate::io::{scan_again, Control, ReadAt};
+use crate::io::{check, Control, ReadAt};
 use crate::key::{fingerprint, Fingerprint};
-use crate::lex::{Chunk, Part, Visitor};
+use crate::lex::{Chunk, Lexer, Part, Visitor};
 use crate::limits::{FINGERPRINTS, SUSPECTS};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -178,7 +178,7 @@ fn for_each_key(
         from: None,
         is_cut: false,
     };
-    scan_again(input, control, &mut keys)
+    check(Lexer::new(), input, control, &mut keys).map(drop)
 }
 
 struct Keys<F> {

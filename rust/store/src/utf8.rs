@@ -1,6 +1,9 @@
-//! UTF-8 across buffer ends. Only buffers with a non-ASCII byte are looked at.
+//! UTF-8 across buffer ends. Only what holds a non-ASCII byte is looked at.
 
-/// A sequence that the previous buffer left open.
+/// Looked at as one: so much is checked whole if one byte of it is not ASCII.
+const PIECE_BYTES: usize = 4 * 1024;
+
+/// A sequence that the previous piece left open.
 #[derive(Default)]
 pub struct Utf8 {
     open: [u8; 4],
@@ -12,11 +15,20 @@ pub struct Utf8 {
 impl Utf8 {
     /// Checks `bytes`, which start at `offset` in the file; on a fault returns the offset of the
     /// first byte of the bad sequence.
-    pub fn check(&mut self, mut bytes: &[u8], mut offset: u64) -> Result<(), u64> {
-        if self.len == 0 && bytes.is_ascii() {
-            return Ok(());
+    pub fn check(&mut self, bytes: &[u8], offset: u64) -> Result<(), u64> {
+        let mut at = offset;
+        for piece in bytes.chunks(PIECE_BYTES) {
+            if self.len > 0 || !piece.is_ascii() {
+                self.check_piece(piece, at)?;
+            }
+            at += piece.len() as u64;
         }
-        self.wide = self.wide || bytes.iter().any(|&byte| byte >= 0xC4);
+        Ok(())
+    }
+
+    fn check_piece(&mut self, mut bytes: &[u8], mut offset: u64) -> Result<(), u64> {
+        // Folded, not searched: that is what the compiler makes vectors of.
+        self.wide = self.wide || bytes.iter().fold(0, |most, &byte| byte.max(most)) >= 0xC4;
         while self.len > 0 && !bytes.is_empty() {
             self.open[self.len] = bytes[0];
             self.len += 1;
@@ -28,19 +40,39 @@ impl Utf8 {
                 Err(_) => return Err(offset - self.len as u64),
             }
         }
-        if simdutf8::basic::from_utf8(bytes).is_ok() {
+        if self.len > 0 {
             return Ok(());
         }
-        // The fast check carries no position; the other one finds it.
-        if let Err(error) = simdutf8::compat::from_utf8(bytes) {
-            let valid = error.valid_up_to();
-            if error.error_len().is_some() {
-                return Err(offset + valid as u64);
+        // Without the sequence that the end cuts, so that the fast check, which knows good from
+        // bad but not where, need not be repeated for every piece.
+        let (whole, rest) = bytes.split_at(bytes.len() - cut_bytes(bytes));
+        if simdutf8::basic::from_utf8(whole).is_err() {
+            if let Err(error) = simdutf8::compat::from_utf8(whole) {
+                return Err(offset + error.valid_up_to() as u64);
             }
-            let rest = &bytes[valid..];
-            self.open[..rest.len()].copy_from_slice(rest);
-            self.len = rest.len();
         }
+        if let Err(error) = std::str::from_utf8(rest) {
+            if error.error_len().is_some() {
+                return Err(offset + whole.len() as u64);
+            }
+        }
+        self.open[..rest.len()].copy_from_slice(rest);
+        self.len = rest.len();
         Ok(())
     }
+}
+
+/// Returns how many bytes at the end may begin a sequence that goes on.
+fn cut_bytes(bytes: &[u8]) -> usize {
+    for back in 1..=bytes.len().min(3) {
+        let byte = bytes[bytes.len() - back];
+        if byte >= 0xC0 {
+            let due = 2 + usize::from(byte >= 0xE0) + usize::from(byte >= 0xF0);
+            return if due > back { back } else { 0 };
+        }
+        if byte < 0x80 {
+            break;
+        }
+    }
+    0
 }

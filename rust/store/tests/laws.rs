@@ -478,3 +478,112 @@ proptest! {
         prop_assert_eq!(again.survey["rules"].as_array().unwrap().len(), 0);
     }
 }
+
+/// Three megabytes: more than is written without threads. A third each is dropped, slimmed, kept.
+fn large_store() -> Vec<u8> {
+    let text = "0123456789é\\n ".repeat(600);
+    let entry = |n: usize| {
+        let (age, field) = match n % 3 {
+            0 => (48 * HOUR, "text"),
+            1 => (2 * HOUR, "skillsSnapshot"),
+            _ => (HOUR / 2, "text"),
+        };
+        format!(
+            r#""agent:main:cron:j{}:run:r{n}": {{"sessionId": "r{n}", "{field}": "{text}", "updatedAt": {}, "n": {n}}}"#,
+            n % 5,
+            NOW - age
+        )
+    };
+    let entries: Vec<_> = (0..360).map(entry).collect();
+    format!("{{\n{}\n}}", entries.join(",\n")).into_bytes()
+}
+
+#[test]
+fn a_store_written_by_threads_obeys_the_same_laws() {
+    let store = large_store();
+    assert!(store.len() as u64 > 2 * tailflip_store::limits::INLINE_BYTES);
+    let done = compact(&store, &policy(), &evidence(&[], &[]));
+    assert_eq!(done.rewrite["entries"], 240);
+    assert_eq!(done.rewrite["records"], 240);
+    let (back, numbers) = put_back(&done.store, &done.archive, &all());
+    assert_eq!(
+        (&numbers["added"], &numbers["replaced"]),
+        (&120.into(), &120.into())
+    );
+    let (mut was, mut is) = (members(&store), members(&back));
+    was.sort_unstable();
+    is.sort_unstable();
+    assert_eq!(was, is);
+}
+
+/// Takes so many bytes, then is full.
+struct Full(usize);
+
+impl std::io::Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0 == 0 {
+            return Err(std::io::Error::from_raw_os_error(28)); // ENOSPC
+        }
+        let count = bytes.len().min(self.0);
+        self.0 -= count;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_ends_a_rewrite_by_threads_with_that_error_wherever_it_strikes() {
+    let (store, control) = (large_store(), Control::default());
+    let evidence = evidence(&[], &[]);
+    let survey = survey(&store, &policy(), &evidence, &control).unwrap();
+    let error = |out: usize, archive: usize| {
+        let (out, archive) = (Full(out), Full(archive));
+        rewrite(
+            &store,
+            out,
+            archive,
+            &policy(),
+            &evidence,
+            &survey,
+            &control,
+        )
+        .map(drop)
+        .map_err(|error| error.to_string())
+    };
+    let much = usize::MAX;
+    let full = std::io::Error::from_raw_os_error(28).to_string();
+    for room in [0, 1, 300_000, 600_000] {
+        assert_eq!(error(room, much), Err(full.clone()), "store, {room}");
+    }
+    for room in [0, 1, 100, 1000] {
+        assert_eq!(error(much, room), Err(full.clone()), "archive, {room}");
+    }
+    assert_eq!(error(much, much), Ok(()));
+}
+
+#[test]
+fn a_store_that_changed_since_its_survey_is_not_rewritten() {
+    let (store, control) = (large_store(), Control::default());
+    let evidence = evidence(&[], &[]);
+    let survey = survey(&store, &policy(), &evidence, &control).unwrap();
+    let last = store.iter().rposition(|byte| *byte == b'9').unwrap();
+    for (at, byte) in [(last, b'8'), (store.len() / 2, b'x'), (1, b' ')] {
+        let mut changed = store.clone();
+        let was = std::mem::replace(&mut changed[at], byte);
+        let (out, archive) = (std::io::sink(), std::io::sink());
+        let outcome = rewrite(
+            &changed,
+            out,
+            archive,
+            &policy(),
+            &evidence,
+            &survey,
+            &control,
+        );
+        // White space between members is not looked at.
+        assert_eq!(outcome.is_ok(), was == b'\n', "{at}");
+    }
+}

@@ -1,0 +1,267 @@
+//! Puts a file together from ranges of another and new text, perhaps on a thread of its own.
+//!
+//! The pass that judges only names the pieces; reading them once more from the page cache,
+//! digesting, compressing and writing them is the work of the thread, one for each file.
+
+use crate::entry::Span;
+use crate::error::{Error, Kind, Result};
+use crate::io::{read_full, Control, ReadAt};
+use crate::limits::{BATCH_BYTES, BATCH_PIECES, BATCH_TEXT, BUFFER_BYTES};
+use std::io::Write;
+use std::panic::resume_unwind;
+use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
+
+/// Batches between the two threads: one is filled, one waits, one is worked on.
+const WAITING: usize = 1;
+/// What is read at least: small ranges lie close together.
+const LEAST_BYTES: usize = 4 * 1024;
+
+#[derive(Debug, Clone, Copy)]
+enum Piece {
+    /// So many bytes of the batch's text.
+    Text(usize),
+    /// These bytes of the input.
+    Range(Span),
+}
+
+#[derive(Debug, Default)]
+struct Batch {
+    pieces: Vec<Piece>,
+    text: Vec<u8>,
+    bytes: u64,
+}
+
+impl Batch {
+    fn clear(&mut self) {
+        self.pieces.clear();
+        self.text.clear();
+        self.bytes = 0;
+    }
+}
+
+/// A view of the input that moves forward: ranges close together cost one read.
+struct Window<'a> {
+    input: &'a dyn ReadAt,
+    buffer: Vec<u8>,
+    start: u64,
+    filled: usize,
+}
+
+impl Window<'_> {
+    fn end(&self) -> u64 {
+        self.start + self.filled as u64
+    }
+
+    /// Returns bytes from `at` on, at least one and none from `to` on.
+    fn get(&mut self, at: u64, to: u64) -> Result<&[u8]> {
+        if at < self.start || at >= self.end() {
+            // Who goes on where the last read ended will go on for longer.
+            let goes_on = at == self.end() && self.filled >= LEAST_BYTES;
+            let least = if goes_on {
+                2 * self.filled
+            } else {
+                LEAST_BYTES
+            };
+            let due = usize::try_from(to - at).unwrap_or(usize::MAX);
+            let want = due.max(least).min(self.buffer.len());
+            self.start = at;
+            self.filled = read_full(self.input, &mut self.buffer[..want], at)?;
+            if self.filled == 0 {
+                return Err(Error::invalid(Kind::Changed, at));
+            }
+        }
+        // Both differences are within the buffer.
+        let index = |offset: u64| usize::try_from(offset - self.start).unwrap_or(self.filled);
+        Ok(&self.buffer[index(at)..index(to.min(self.end()))])
+    }
+}
+
+struct Joiner<'a, W> {
+    window: Window<'a>,
+    control: &'a Control,
+    out: W,
+}
+
+impl<W: Write> Joiner<'_, W> {
+    fn write(&mut self, batch: &Batch) -> Result<()> {
+        let mut text = batch.text.as_slice();
+        for piece in &batch.pieces {
+            match *piece {
+                Piece::Text(bytes) => {
+                    let (now, later) = text.split_at(bytes);
+                    self.out.write_all(now)?;
+                    text = later;
+                }
+                Piece::Range(span) => {
+                    let mut at = span.start;
+                    while at < span.end {
+                        self.control.check()?;
+                        let bytes = self.window.get(at, span.end)?;
+                        self.out.write_all(bytes)?;
+                        at += bytes.len() as u64;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Way<'scope, W> {
+    Here(Joiner<'scope, W>),
+    There {
+        full: SyncSender<Batch>,
+        free: Receiver<Batch>,
+        worker: Option<ScopedJoinHandle<'scope, Result<W>>>,
+    },
+}
+
+/// Writes pieces to `W` in the order in which they are named.
+///
+/// # Memory
+///
+/// O(1): a buffer of 256 KiB, and three batches of at most about 90 KiB and one text.
+pub(crate) struct Splicer<'scope, W> {
+    batch: Batch,
+    way: Way<'scope, W>,
+}
+
+impl<'scope, W: Write> Splicer<'scope, W> {
+    /// Makes one that works in the caller's thread.
+    pub(crate) fn here(input: &'scope dyn ReadAt, control: &'scope Control, out: W) -> Self {
+        let window = Window {
+            input,
+            buffer: vec![0; BUFFER_BYTES],
+            start: 0,
+            filled: 0,
+        };
+        Self {
+            batch: Batch::default(),
+            way: Way::Here(Joiner {
+                window,
+                control,
+                out,
+            }),
+        }
+    }
+
+    /// Lets a thread of `scope` do the work from now on, if one is to be had.
+    pub(crate) fn there(self, scope: &'scope Scope<'scope, '_>, name: &str) -> Self
+    where
+        W: Send + 'scope,
+    {
+        let Way::Here(joiner) = self.way else {
+            return self;
+        };
+        let (full, work) = sync_channel::<Batch>(WAITING);
+        let (done, free) = sync_channel::<Batch>(WAITING + 1);
+        // A thread that cannot be started takes its closure with it: the joiner waits elsewhere.
+        let (hand, over) = sync_channel::<Joiner<'scope, W>>(1);
+        let run = move || -> Result<W> {
+            let Ok(mut joiner) = over.recv() else {
+                return Err(Error::Cancelled); // never: it is sent below
+            };
+            for mut batch in work {
+                joiner.write(&batch)?;
+                batch.clear();
+                done.try_send(batch).ok();
+            }
+            Ok(joiner.out)
+        };
+        let way = match Builder::new()
+            .name(name.to_owned())
+            .spawn_scoped(scope, run)
+        {
+            Ok(worker) => {
+                hand.send(joiner).ok();
+                Way::There {
+                    full,
+                    free,
+                    worker: Some(worker),
+                }
+            }
+            Err(_) => Way::Here(joiner),
+        };
+        Self {
+            batch: self.batch,
+            way,
+        }
+    }
+
+    /// Adds new text.
+    pub(crate) fn text(&mut self, text: &[u8]) -> Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.batch.text.extend_from_slice(text);
+        match self.batch.pieces.last_mut() {
+            Some(Piece::Text(bytes)) => *bytes += text.len(),
+            _ => self.batch.pieces.push(Piece::Text(text.len())),
+        }
+        self.flush_if_full()
+    }
+
+    /// Adds a range of the input; ranges come in ascending order.
+    pub(crate) fn range(&mut self, span: Span) -> Result<()> {
+        if span.is_empty() {
+            return Ok(());
+        }
+        self.batch.bytes += span.len();
+        match self.batch.pieces.last_mut() {
+            Some(Piece::Range(last)) if last.end == span.start => last.end = span.end,
+            _ => self.batch.pieces.push(Piece::Range(span)),
+        }
+        self.flush_if_full()
+    }
+
+    /// Ends the file; returns what was written to, once all is written.
+    pub(crate) fn finish(mut self) -> Result<W> {
+        self.flush()?;
+        match self.way {
+            Way::Here(joiner) => Ok(joiner.out),
+            Way::There { full, worker, .. } => {
+                drop(full);
+                join(worker)
+            }
+        }
+    }
+
+    fn flush_if_full(&mut self) -> Result<()> {
+        let batch = &self.batch;
+        if batch.pieces.len() >= BATCH_PIECES
+            || batch.text.len() >= BATCH_TEXT
+            || batch.bytes >= BATCH_BYTES
+        {
+            return self.flush();
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        match &mut self.way {
+            Way::Here(joiner) => {
+                joiner.write(&self.batch)?;
+                self.batch.clear();
+                Ok(())
+            }
+            Way::There { full, free, worker } => {
+                let next = free.try_recv().unwrap_or_default();
+                let batch = std::mem::replace(&mut self.batch, next);
+                match full.send(batch) {
+                    Ok(()) => Ok(()),
+                    // It ended early: only an error does that.
+                    Err(_) => join(worker.take()).and(Err(Error::Cancelled)),
+                }
+            }
+        }
+    }
+}
+
+fn join<W>(worker: Option<ScopedJoinHandle<'_, Result<W>>>) -> Result<W> {
+    match worker.map(ScopedJoinHandle::join) {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(panic)) => resume_unwind(panic),
+        None => Err(Error::Cancelled), // it was asked before
+    }
+}
