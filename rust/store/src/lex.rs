@@ -13,7 +13,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::limits::MAX_DEPTH;
 use crate::number;
-use crate::simd::{dispatch, Kernel, Level, Work};
+use crate::simd::{dispatch, Kernel, Level, Numbers, Work};
 use crate::utf8::Utf8;
 
 /// A piece of the input and where it begins.
@@ -187,7 +187,9 @@ pub struct Lexer {
     level: Level,
     state: u8,
     depth: u64,
-    /// One bit a level, 1 = object.
+    /// One bit for each of the innermost levels, 1 = object: the current one is lowest.
+    top: u64,
+    /// Those further out, 64 at a time.
     stack: Vec<u64>,
     /// The entry whose inside we are in is an object: level 2 is reported.
     entry_is_object: bool,
@@ -225,6 +227,7 @@ impl Lexer {
             level,
             state: ROOT,
             depth: 0,
+            top: 0,
             stack: Vec::new(),
             entry_is_object: false,
             in_string: 0,
@@ -312,9 +315,10 @@ impl Lexer {
         chunk: Chunk<'_>,
         visitor: &mut V,
     ) -> Result<()> {
-        let masks = K::classify(block);
+        let loaded = K::load(block);
+        let masks = K::strings(loaded);
         let valid = below(len);
-        // Wholly inside a string, nothing special: most blocks of a real store.
+        // Wholly inside a string, nothing special: most blocks of long texts.
         if self.in_string != 0
             && (masks.quote | masks.backslash | masks.control) == 0
             && (self.escaped | self.hex_due as u64) == 0
@@ -343,29 +347,35 @@ impl Lexer {
             }
         }
 
-        let scalars = !(masks.op | masks.space | quotes | in_string) & valid;
+        let structure = K::structure(loaded);
+        let scalars = !(structure.op | structure.space | quotes | in_string) & valid;
         let starts = scalars & !((scalars << 1) | self.in_scalar);
-        if self.in_scalar != 0 {
-            self.scalar_goes_on(block, scalars, 0, base, chunk, visitor)?;
+        // Two controls look like operators; they begin no scalar, and the automaton says so.
+        let mut plain = (structure.op & masks.control & !in_string & valid) == 0;
+        if (scalars | self.in_scalar) != 0 {
+            plain = plain && self.scalars_are_plain(K::numbers(loaded), scalars, starts, len);
+            if self.in_scalar != 0 {
+                self.scalar_goes_on(block, scalars, 0, plain, base, chunk, visitor)?;
+            }
+            self.in_scalar = (scalars >> (len - 1)) & 1;
         }
-        self.in_scalar = (scalars >> (len - 1)) & 1;
 
         let opens = quotes & in_string;
-        let mut tokens = ((masks.op & !in_string & valid) | opens | starts) & below(stop);
+        let mut tokens = ((structure.op & !in_string & valid) | opens | starts) & below(stop);
+        let mut outer = self.is_outer();
         while tokens != 0 {
             let at = tokens.trailing_zeros() as usize;
             tokens &= tokens - 1;
-            let offset = base + at as u64;
-            let class = TOKEN[usize::from(block[at])];
+            let class = TOKEN[usize::from(block[at & 63])];
             let before = self.state;
-            let after = NEXT[usize::from(before)][usize::from(class)];
+            let after = NEXT[usize::from(before & 15)][usize::from(class & 7)];
             if after == BAD {
-                return Err(Self::refuse(before, class, block[at], offset));
+                return Err(Self::refuse(before, class, block[at], base + at as u64));
             }
             self.state = after;
-            let outer = self.depth <= 2 && (self.depth < 2 || self.entry_is_object);
             match class {
                 T_OPEN_OBJECT | T_OPEN_ARRAY => {
+                    let offset = base + at as u64;
                     let is_object = class == T_OPEN_OBJECT;
                     if outer && self.depth > 0 {
                         let shape = if is_object {
@@ -379,15 +389,19 @@ impl Lexer {
                         visitor.begin(self.value_part(shape), offset, chunk);
                     }
                     self.push(is_object, offset)?;
+                    outer = self.is_outer();
                 }
-                T_CLOSE_OBJECT | T_CLOSE_ARRAY => self.pop(offset, chunk, visitor)?,
+                T_CLOSE_OBJECT | T_CLOSE_ARRAY => {
+                    self.pop(base + at as u64, chunk, visitor)?;
+                    outer = self.is_outer();
+                }
                 T_QUOTE if outer => {
                     let part = match (after, self.depth) {
                         (COLON, 1) => Part::Key,
                         (COLON, _) => Part::Name,
                         _ => self.value_part(Shape::String),
                     };
-                    visitor.begin(part, offset, chunk);
+                    visitor.begin(part, base + at as u64, chunk);
                     let closes = quotes & !below(at + 1);
                     let close = closes.trailing_zeros() as usize;
                     if close < stop {
@@ -396,13 +410,15 @@ impl Lexer {
                         self.watching = true;
                     }
                 }
-                T_SCALAR => {
-                    self.scalar = number::START;
+                T_SCALAR if outer || !plain => {
+                    if !plain {
+                        self.scalar = number::START;
+                    }
                     if outer {
-                        visitor.begin(self.value_part(Shape::Scalar), offset, chunk);
+                        visitor.begin(self.value_part(Shape::Scalar), base + at as u64, chunk);
                         self.watching = true;
                     }
-                    self.scalar_goes_on(block, scalars, at, base, chunk, visitor)?;
+                    self.scalar_goes_on(block, scalars, at, plain, base, chunk, visitor)?;
                 }
                 _ => {}
             }
@@ -411,6 +427,33 @@ impl Lexer {
             Some(kind) => Err(Error::invalid(kind, base + stop as u64)),
             None => Ok(()),
         }
+    }
+
+    /// Says whether parts of the current level are reported.
+    #[inline(always)]
+    fn is_outer(&self) -> bool {
+        self.depth < 2 || (self.depth == 2 && self.entry_is_object)
+    }
+
+    /// Says whether all numbers of a block are digits and nothing else, which is most of them and
+    /// needs no automaton. If so, its state is already what it will be at the block's end.
+    #[inline(always)]
+    fn scalars_are_plain(
+        &mut self,
+        numbers: Numbers,
+        scalars: u64,
+        starts: u64,
+        len: usize,
+    ) -> bool {
+        let after_zero = ((starts & numbers.zero) << 1) & scalars;
+        if (scalars & !numbers.digit | after_zero) != 0
+            || (self.in_scalar != 0 && self.scalar != number::INT)
+        {
+            return false;
+        }
+        let is_zero = ((starts & numbers.zero) >> (len - 1)) & 1 != 0;
+        self.scalar = if is_zero { number::ZERO } else { number::INT };
+        true
     }
 
     #[inline(always)]
@@ -510,11 +553,13 @@ impl Lexer {
 
     /// Feeds the number or literal from `from` on, and ends it if it ends in this block.
     #[inline(always)]
+    #[allow(clippy::too_many_arguments)] // inlined: these are registers
     fn scalar_goes_on<V: Visitor>(
         &mut self,
         block: &[u8; 64],
         scalars: u64,
         from: usize,
+        plain: bool,
         base: u64,
         chunk: Chunk<'_>,
         visitor: &mut V,
@@ -522,13 +567,15 @@ impl Lexer {
         let len = usize::try_from(chunk.end() - base).map_or(64, |len| len.min(64));
         let end = (!scalars & !below(from)).trailing_zeros() as usize;
         let limit = end.min(len);
-        if let Err(at) = number::advance(&mut self.scalar, &block[from..limit]) {
-            return Err(Error::invalid(Kind::Scalar, base + (from + at) as u64));
+        if !plain {
+            if let Err(at) = number::advance(&mut self.scalar, &block[from..limit]) {
+                return Err(Error::invalid(Kind::Scalar, base + (from + at) as u64));
+            }
         }
         if end >= len {
             return Ok(()); // goes on: the next block tells
         }
-        if !number::is_complete(self.scalar) {
+        if !plain && !number::is_complete(self.scalar) {
             return Err(Error::invalid(Kind::Scalar, base + end as u64));
         }
         if self.watching {
@@ -543,12 +590,10 @@ impl Lexer {
         if self.depth >= MAX_DEPTH {
             return Err(Error::invalid(Kind::Depth, offset));
         }
-        #[allow(clippy::cast_possible_truncation)] // at most MAX_DEPTH
-        let (word, bit) = ((self.depth / 64) as usize, self.depth % 64);
-        if word == self.stack.len() {
-            self.stack.push(0);
+        if self.depth % 64 == 0 && self.depth > 0 {
+            self.stack.push(self.top);
         }
-        self.stack[word] = (self.stack[word] & !(1 << bit)) | (u64::from(is_object) << bit);
+        self.top = self.top << 1 | u64::from(is_object);
         self.depth += 1;
         Ok(())
     }
@@ -560,9 +605,11 @@ impl Lexer {
             self.state = DONE;
             return visitor.root_end(offset, chunk);
         }
-        let parent = self.depth - 1;
-        #[allow(clippy::cast_possible_truncation)]
-        let is_object = self.stack[(parent / 64) as usize] >> (parent % 64) & 1 != 0;
+        self.top >>= 1;
+        if self.depth % 64 == 0 {
+            self.top = self.stack.pop().unwrap_or_default(); // pushed on the way in
+        }
+        let is_object = self.top & 1 != 0;
         self.state = if is_object { OBJECT_NEXT } else { ARRAY_NEXT };
         if self.depth == 1 || (self.depth == 2 && self.entry_is_object) {
             visitor.end(offset + 1, chunk)?;

@@ -6,8 +6,10 @@ pub const START: u8 = 0;
 pub const DEAD: u8 = 20;
 
 const MINUS: u8 = 1;
-const ZERO: u8 = 2;
-const INT: u8 = 3;
+/// State after a single 0.
+pub const ZERO: u8 = 2;
+/// State after digits that do not begin with 0.
+pub const INT: u8 = 3;
 const DOT: u8 = 4;
 const FRACTION: u8 = 5;
 const EXPONENT: u8 = 6;
@@ -59,6 +61,10 @@ const TABLE: [[u8; 256]; 21] = {
 /// Feeds bytes; on a dead end returns how many were fine.
 #[inline]
 pub fn advance(state: &mut u8, bytes: &[u8]) -> Result<(), usize> {
+    if *state == START && matches!(bytes, b"true" | b"false" | b"null") {
+        *state = LITERAL;
+        return Ok(());
+    }
     for (at, &byte) in bytes.iter().enumerate() {
         *state = TABLE[usize::from(*state)][usize::from(byte)];
         if *state == DEAD {

@@ -1,18 +1,18 @@
 //! AVX2 and PCLMULQDQ: two 32-byte vectors a block.
 
-use super::{Kernel, Masks, Work};
+use super::{Kernel, Numbers, Strings, Structure, Work};
 use std::arch::x86_64::{
     __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8,
-    _mm256_or_si256, _mm256_set1_epi8, _mm256_setr_epi8, _mm256_shuffle_epi8, _mm_clmulepi64_si128,
-    _mm_cvtsi128_si64, _mm_set1_epi8, _mm_set_epi64x,
+    _mm256_or_si256, _mm256_set1_epi8, _mm256_setr_epi8, _mm256_shuffle_epi8, _mm256_sub_epi8,
+    _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_set1_epi8, _mm_set_epi64x,
 };
 
 /// Runs `work` compiled for AVX2.
 ///
 /// # Safety
 ///
-/// The machine must have AVX2 and PCLMULQDQ.
-#[target_feature(enable = "avx2,pclmulqdq")]
+/// The machine must have the features, as `Level::is_here` detects them.
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2")]
 pub unsafe fn run<W: Work>(work: W) -> W::Output {
     work.run::<Avx2>()
 }
@@ -20,27 +20,64 @@ pub unsafe fn run<W: Work>(work: W) -> W::Output {
 /// Not constructible elsewhere: only [`run`] names it.
 pub struct Avx2;
 
+// SAFETY of all `unsafe` below: only reached through `run`, whose caller has detected the
+// features. `load` reads exactly the 64 bytes of its block; the others touch no memory.
+
 impl Kernel for Avx2 {
+    type Block = (__m256i, __m256i);
+
     #[inline(always)]
-    fn classify(block: &[u8; 64]) -> Masks {
-        // SAFETY: only reached through `run`, whose caller has detected the features; the two
-        // unaligned loads read exactly the 64 bytes of `block`.
+    fn load(block: &[u8; 64]) -> Self::Block {
+        // SAFETY: see above.
         unsafe {
-            let low = _mm256_loadu_si256(block.as_ptr().cast());
-            let high = _mm256_loadu_si256(block.as_ptr().add(32).cast());
-            Masks {
-                quote: equal(low, high, b'"'),
-                backslash: equal(low, high, b'\\'),
+            (
+                _mm256_loadu_si256(block.as_ptr().cast()),
+                _mm256_loadu_si256(block.as_ptr().add(32).cast()),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn strings((low, high): Self::Block) -> Strings {
+        // SAFETY: see above.
+        unsafe {
+            Strings {
+                quote: join(equal(low, b'"'), equal(high, b'"')),
+                backslash: join(equal(low, b'\\'), equal(high, b'\\')),
+                control: join(at_most(low, 0x1F), at_most(high, 0x1F)),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn structure((low, high): Self::Block) -> Structure {
+        // SAFETY: see above.
+        unsafe {
+            Structure {
                 op: join(op(low), op(high)),
                 space: join(space(low), space(high)),
-                control: join(control(low), control(high)),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn numbers((low, high): Self::Block) -> Numbers {
+        // SAFETY: see above.
+        unsafe {
+            let zero = _mm256_set1_epi8(0x30);
+            Numbers {
+                digit: join(
+                    at_most(_mm256_sub_epi8(low, zero), 9),
+                    at_most(_mm256_sub_epi8(high, zero), 9),
+                ),
+                zero: join(equal(low, b'0'), equal(high, b'0')),
             }
         }
     }
 
     #[inline(always)]
     fn prefix_xor(bits: u64) -> u64 {
-        // SAFETY: as above; a carry-less product with all ones is the prefix exclusive-or.
+        // SAFETY: see above; a carry-less product with all ones is the prefix exclusive-or.
         unsafe {
             #[allow(clippy::cast_possible_wrap, clippy::cast_sign_loss)] // bit patterns
             let product =
@@ -70,13 +107,21 @@ unsafe fn join(low: __m256i, high: __m256i) -> u64 {
 /// # Safety
 /// AVX2.
 #[inline(always)]
-unsafe fn equal(low: __m256i, high: __m256i, byte: u8) -> u64 {
+unsafe fn equal(v: __m256i, byte: u8) -> __m256i {
     // SAFETY: the caller has AVX2.
     unsafe {
         #[allow(clippy::cast_possible_wrap)]
         let byte = _mm256_set1_epi8(byte as i8);
-        join(_mm256_cmpeq_epi8(low, byte), _mm256_cmpeq_epi8(high, byte))
+        _mm256_cmpeq_epi8(v, byte)
     }
+}
+
+/// # Safety
+/// AVX2.
+#[inline(always)]
+unsafe fn at_most(v: __m256i, byte: i8) -> __m256i {
+    // SAFETY: the caller has AVX2.
+    unsafe { _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(byte)), v) }
 }
 
 /// Operators by their low nibble: `:` A, `{` B, `,` C, `}` D; `[` and `]` are 0x20 below.
@@ -113,12 +158,4 @@ unsafe fn space(v: __m256i) -> __m256i {
         // Bytes from 0x80 look up 0, which they are not; byte 0 has nibble 0 and looks up 0x20.
         _mm256_cmpeq_epi8(_mm256_shuffle_epi8(table, v), v)
     }
-}
-
-/// # Safety
-/// AVX2.
-#[inline(always)]
-unsafe fn control(v: __m256i) -> __m256i {
-    // SAFETY: the caller has AVX2.
-    unsafe { _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1F)), v) }
 }

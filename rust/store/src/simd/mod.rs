@@ -3,34 +3,70 @@
 //! A [`Kernel`] is chosen once per process; [`dispatch`] runs a whole buffer inside a function
 //! that carries the kernel's target features, so that everything marked `#[inline(always)]`
 //! below it is compiled with them. A closure would not be (rust-lang/rust#58279): use methods.
+//!
+//! What a block is asked comes in three parts, for most blocks need only the first.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod ssse3;
 
 use std::sync::OnceLock;
 
-/// One bit a byte of a 64-byte block, lowest bit first.
+/// What matters inside a string. One bit a byte of a 64-byte block, lowest bit first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Masks {
+pub struct Strings {
     /// `"`
     pub quote: u64,
     /// `\`
     pub backslash: u64,
-    /// `{ } [ ] : ,`, and the controls 0x0C and 0x1A, which the lexer tells apart.
-    pub op: u64,
-    /// Space, tab, line feed, carriage return.
-    pub space: u64,
     /// Below 0x20.
     pub control: u64,
 }
 
-/// A way to compute [`Masks`].
+/// What matters outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Structure {
+    /// `{ } [ ] : ,`, and the controls 0x0C and 0x1A, which the lexer tells apart.
+    pub op: u64,
+    /// Space, tab, line feed, carriage return.
+    pub space: u64,
+}
+
+/// What matters in a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Numbers {
+    /// `0` to `9`
+    pub digit: u64,
+    /// `0`
+    pub zero: u64,
+}
+
+/// A way to compute the masks.
 pub trait Kernel {
-    /// Classifies one block.
-    fn classify(block: &[u8; 64]) -> Masks;
+    /// A block, as the kernel holds it.
+    type Block: Copy;
+    /// Takes one block.
+    fn load(block: &[u8; 64]) -> Self::Block;
+    /// Asks the first part.
+    fn strings(block: Self::Block) -> Strings;
+    /// Asks the second part.
+    fn structure(block: Self::Block) -> Structure;
+    /// Asks the third part.
+    fn numbers(block: Self::Block) -> Numbers;
     /// Returns for each bit the exclusive-or of all bits up to and including it.
-    fn prefix_xor(bits: u64) -> u64;
+    #[inline(always)]
+    fn prefix_xor(bits: u64) -> u64 {
+        let mut bits = bits ^ (bits << 1);
+        bits ^= bits << 2;
+        bits ^= bits << 4;
+        bits ^= bits << 8;
+        bits ^= bits << 16;
+        bits ^ (bits << 32)
+    }
 }
 
 /// The kernels of this build.
@@ -38,9 +74,15 @@ pub trait Kernel {
 pub enum Level {
     /// Table look-ups, any machine.
     Portable,
+    /// x86-64 with SSSE3: small machines of the last fifteen years.
+    #[cfg(target_arch = "x86_64")]
+    Ssse3,
     /// x86-64 with AVX2 and carry-less multiplication.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// Every aarch64.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Level {
@@ -54,14 +96,31 @@ impl Level {
     /// Returns every kernel this machine can run, slowest first.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let mut levels = vec![Self::Portable];
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2")
-            && std::arch::is_x86_feature_detected!("pclmulqdq")
-        {
-            levels.push(Self::Avx2);
+        let all = [Self::Portable, Self::Ssse3, Self::Avx2];
+        #[cfg(target_arch = "aarch64")]
+        let all = [Self::Portable, Self::Neon];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let all = [Self::Portable];
+        all.into_iter().filter(|one| one.is_here()).collect()
+    }
+
+    /// Says whether this machine can run it. The check is a cached load.
+    fn is_here(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Ssse3 => std::arch::is_x86_feature_detected!("ssse3"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                std::arch::is_x86_feature_detected!("avx2")
+                    && std::arch::is_x86_feature_detected!("pclmulqdq")
+                    && std::arch::is_x86_feature_detected!("bmi1")
+                    && std::arch::is_x86_feature_detected!("bmi2")
+            }
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => true, // part of every aarch64 that Rust has a target with std for
         }
-        levels
     }
 
     /// Returns the kernel's name for `--version`.
@@ -70,7 +129,11 @@ impl Level {
         match self {
             Self::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
+            Self::Ssse3 => "ssse3",
+            #[cfg(target_arch = "x86_64")]
             Self::Avx2 => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => "neon",
         }
     }
 }
@@ -83,20 +146,18 @@ pub trait Work {
     fn run<K: Kernel>(self) -> Self::Output;
 }
 
-/// Runs `work` with the kernel of `level`.
-///
-/// # Panics
-///
-/// Never: a level only comes from [`Level::all`] or is portable.
+/// Runs `work` with the kernel of `level`; with the portable one where the machine lacks it.
 pub fn dispatch<W: Work>(level: Level, work: W) -> W::Output {
     match level {
-        Level::Portable => work.run::<portable::Portable>(),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Level::Avx2` is only made by `Level::all` after the features were detected.
-        // (It can be named by others, so it is checked again; the check is a cached load.)
-        Level::Avx2 if Level::best() == Level::Avx2 => unsafe { avx2::run(work) },
+        // SAFETY: the features were detected just now.
+        Level::Avx2 if level.is_here() => unsafe { avx2::run(work) },
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => work.run::<portable::Portable>(),
+        // SAFETY: as above.
+        Level::Ssse3 if level.is_here() => unsafe { ssse3::run(work) },
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon => work.run::<neon::Neon>(),
+        _ => work.run::<portable::Portable>(),
     }
 }
 
@@ -107,23 +168,27 @@ mod tests {
     struct Classify<'a>(&'a [u8; 64]);
 
     impl Work for Classify<'_> {
-        type Output = (Masks, u64);
+        type Output = (Strings, Structure, Numbers, u64);
         #[inline(always)]
         fn run<K: Kernel>(self) -> Self::Output {
-            let masks = K::classify(self.0);
-            (masks, K::prefix_xor(masks.quote))
+            let block = K::load(self.0);
+            let strings = K::strings(block);
+            let prefix = K::prefix_xor(strings.quote);
+            (strings, K::structure(block), K::numbers(block), prefix)
         }
     }
 
     #[test]
     fn every_kernel_classifies_every_byte_alike() {
         for byte in 0..=255u8 {
-            for at in [0usize, 15, 16, 31, 32, 63] {
+            for at in 0..64usize {
                 let mut block = [b'x'; 64];
                 block[at] = byte;
                 block[(at + 7) % 64] = b'"';
                 let expected = dispatch(Level::Portable, Classify(&block));
-                assert_eq!(expected.0.control & (1 << at) != 0, byte < 0x20);
+                let bit = 1u64 << at;
+                assert_eq!(expected.0.control & bit != 0, byte < 0x20);
+                assert_eq!(expected.2.digit & bit != 0, byte.is_ascii_digit());
                 for level in Level::all() {
                     assert_eq!(
                         dispatch(level, Classify(&block)),

@@ -1,12 +1,14 @@
 //! The reference kernel: one table look-up a byte.
 
-use super::{Kernel, Masks};
+use super::{Kernel, Numbers, Strings, Structure};
 
 const QUOTE: u8 = 1;
 const BACKSLASH: u8 = 2;
 const OP: u8 = 4;
 const SPACE: u8 = 8;
 const CONTROL: u8 = 16;
+const DIGIT: u8 = 32;
+const ZERO: u8 = 64;
 
 const CLASS: [u8; 256] = {
     let mut table = [0u8; 256];
@@ -23,6 +25,8 @@ const CLASS: [u8; 256] = {
             // The vector kernels see these two as operators; so that all agree, so do we.
             0x0C | 0x1A => OP | CONTROL,
             0..=0x1F => CONTROL,
+            b'0' => DIGIT | ZERO,
+            b'1'..=b'9' => DIGIT,
             _ => 0,
         };
         byte += 1;
@@ -32,32 +36,47 @@ const CLASS: [u8; 256] = {
 
 pub struct Portable;
 
+/// The bits of bytes whose class has `flag`: eight at a time, without a branch.
+#[inline(always)]
+fn ask(block: &[u8; 64], flag: u8) -> u64 {
+    let mut mask = 0;
+    for (at, &class) in block.iter().enumerate() {
+        mask |= u64::from(class & flag != 0) << at;
+    }
+    mask
+}
+
 impl Kernel for Portable {
+    /// The class of each byte.
+    type Block = [u8; 64];
+
     #[inline(always)]
-    fn classify(block: &[u8; 64]) -> Masks {
-        let mut masks = Masks::default();
-        for (at, &byte) in block.iter().enumerate() {
-            let class = CLASS[usize::from(byte)];
-            if class == 0 {
-                continue;
-            }
-            let bit = |flag: u8| u64::from(class & flag != 0) << at;
-            masks.quote |= bit(QUOTE);
-            masks.backslash |= bit(BACKSLASH);
-            masks.op |= bit(OP);
-            masks.space |= bit(SPACE);
-            masks.control |= bit(CONTROL);
-        }
-        masks
+    fn load(block: &[u8; 64]) -> Self::Block {
+        block.map(|byte| CLASS[usize::from(byte)])
     }
 
     #[inline(always)]
-    fn prefix_xor(mut bits: u64) -> u64 {
-        bits ^= bits << 1;
-        bits ^= bits << 2;
-        bits ^= bits << 4;
-        bits ^= bits << 8;
-        bits ^= bits << 16;
-        bits ^ (bits << 32)
+    fn strings(block: Self::Block) -> Strings {
+        Strings {
+            quote: ask(&block, QUOTE),
+            backslash: ask(&block, BACKSLASH),
+            control: ask(&block, CONTROL),
+        }
+    }
+
+    #[inline(always)]
+    fn structure(block: Self::Block) -> Structure {
+        Structure {
+            op: ask(&block, OP),
+            space: ask(&block, SPACE),
+        }
+    }
+
+    #[inline(always)]
+    fn numbers(block: Self::Block) -> Numbers {
+        Numbers {
+            digit: ask(&block, DIGIT),
+            zero: ask(&block, ZERO),
+        }
     }
 }

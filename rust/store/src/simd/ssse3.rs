@@ -1,0 +1,148 @@
+//! SSSE3: four 16-byte vectors a block. No carry-less multiplication, which came later.
+
+use super::{Kernel, Numbers, Strings, Structure, Work};
+use std::arch::x86_64::{
+    __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
+    _mm_set1_epi8, _mm_setr_epi8, _mm_shuffle_epi8, _mm_sub_epi8,
+};
+
+/// Runs `work` compiled for SSSE3.
+///
+/// # Safety
+///
+/// The machine must have SSSE3.
+#[target_feature(enable = "ssse3")]
+pub unsafe fn run<W: Work>(work: W) -> W::Output {
+    work.run::<Ssse3>()
+}
+
+/// Not constructible elsewhere: only [`run`] names it.
+pub struct Ssse3;
+
+/// Applies a function of one vector to all four and joins what comes out.
+macro_rules! each {
+    ($block:expr, $ask:ident $(, $more:expr)*) => {{
+        let (a, b, c, d) = $block;
+        mask($ask(a $(, $more)*))
+            | mask($ask(b $(, $more)*)) << 16
+            | mask($ask(c $(, $more)*)) << 32
+            | mask($ask(d $(, $more)*)) << 48
+    }};
+}
+
+// SAFETY of all `unsafe` below: only reached through `run`, whose caller has detected SSSE3.
+// `load` reads exactly the 64 bytes of its block; the others touch no memory.
+
+impl Kernel for Ssse3 {
+    type Block = (__m128i, __m128i, __m128i, __m128i);
+
+    #[inline(always)]
+    fn load(block: &[u8; 64]) -> Self::Block {
+        // SAFETY: see above.
+        unsafe {
+            let at = block.as_ptr();
+            (
+                _mm_loadu_si128(at.cast()),
+                _mm_loadu_si128(at.add(16).cast()),
+                _mm_loadu_si128(at.add(32).cast()),
+                _mm_loadu_si128(at.add(48).cast()),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn strings(block: Self::Block) -> Strings {
+        // SAFETY: see above.
+        unsafe {
+            Strings {
+                quote: each!(block, equal, 0x22),
+                backslash: each!(block, equal, 0x5C),
+                control: each!(block, at_most, 0x1F),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn structure(block: Self::Block) -> Structure {
+        // SAFETY: see above.
+        unsafe {
+            Structure {
+                op: each!(block, op),
+                space: each!(block, space),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn numbers(block: Self::Block) -> Numbers {
+        // SAFETY: see above.
+        unsafe {
+            Numbers {
+                digit: each!(block, digit),
+                zero: each!(block, equal, 0x30),
+            }
+        }
+    }
+}
+
+/// # Safety
+/// SSSE3, here and below.
+#[inline(always)]
+unsafe fn mask(v: __m128i) -> u64 {
+    // SAFETY: the caller has SSSE3, here and below.
+    #[allow(clippy::cast_sign_loss)] // sixteen bits
+    unsafe {
+        u64::from(_mm_movemask_epi8(v) as u32)
+    }
+}
+
+/// # Safety
+/// SSSE3.
+#[inline(always)]
+unsafe fn equal(v: __m128i, byte: i8) -> __m128i {
+    // SAFETY: the caller has SSSE3.
+    unsafe { _mm_cmpeq_epi8(v, _mm_set1_epi8(byte)) }
+}
+
+/// # Safety
+/// SSSE3.
+#[inline(always)]
+unsafe fn at_most(v: __m128i, byte: i8) -> __m128i {
+    // SAFETY: the caller has SSSE3.
+    unsafe { _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(byte)), v) }
+}
+
+/// # Safety
+/// SSSE3.
+#[inline(always)]
+unsafe fn digit(v: __m128i) -> __m128i {
+    // SAFETY: the caller has SSSE3.
+    unsafe { at_most(_mm_sub_epi8(v, _mm_set1_epi8(0x30)), 9) }
+}
+
+/// As in the AVX2 kernel.
+///
+/// # Safety
+/// SSSE3.
+#[inline(always)]
+unsafe fn op(v: __m128i) -> __m128i {
+    // SAFETY: the caller has SSSE3.
+    unsafe {
+        let table = _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x3A, 0x7B, 0x2C, 0x7D, 0, 0);
+        let folded = _mm_or_si128(v, _mm_set1_epi8(0x20));
+        _mm_cmpeq_epi8(_mm_shuffle_epi8(table, v), folded)
+    }
+}
+
+/// As in the AVX2 kernel.
+///
+/// # Safety
+/// SSSE3.
+#[inline(always)]
+unsafe fn space(v: __m128i) -> __m128i {
+    // SAFETY: the caller has SSSE3.
+    unsafe {
+        let table = _mm_setr_epi8(0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0x09, 0x0A, 0, 0, 0x0D, 0, 0);
+        _mm_cmpeq_epi8(_mm_shuffle_epi8(table, v), v)
+    }
+}
