@@ -11,6 +11,7 @@ import os
 import secrets
 import sqlite3
 import stat
+import threading
 import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -173,8 +174,9 @@ def commit(
     """
     source, fd, temp = draft.source, draft.fds[0], draft.temps[0]
     disk.set_owner(fd, source.mode, source.gid)
-    disk.fsync(fd)
-    if not is_as_written(fd):
+    with syncing(disk, fd):
+        good = is_as_written(fd)
+    if not good:
         raise InternalError(f"new store does not read back as it was written: {source.store}")
     for spare in draft.temps[1:]:
         disk.unlink(spare)
@@ -186,6 +188,32 @@ def commit(
     else:
         with hold_all(_name_locks(source.store), disk) as locks:
             _rename(home, disk, draft, locks)
+
+
+@contextmanager
+def syncing(disk: Disk, *fds: int) -> Iterator[None]:
+    """Sync files, one after the other, while the caller reads them back.
+
+    The one waits for the medium, the other computes. No effect on a disk may happen
+    inside. Both are done at the end, and an error of either is raised.
+    """
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for fd in fds:
+                disk.fsync(fd)
+        except BaseException as e:  # noqa: BLE001 - raised again below
+            failures.append(e)
+
+    thread = threading.Thread(target=work, name="tailflip-sync", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()  # the descriptors may be closed only after it
+    if failures:
+        raise failures[0]
 
 
 def is_verified(fd: int, written: VerifyNumbers, progress: Progress | None) -> bool:

@@ -169,8 +169,10 @@ def _write(
                 f"{numbers.bytes_after} bytes expected, {rewrite.entries} in {rewrite.bytes} "
                 f"written: {draft.source.store}"
             )
-        disk.fsync(archive_fd)
-        archive.check_archive(archive_fd, rewrite)
+        # The new store is synced beside the check of the archive, and again when its mode
+        # is set: by then nothing of it is left to write.
+        with swap.syncing(disk, archive_fd, draft.fds[0]):
+            archive.check_archive(archive_fd, rewrite)
     finally:
         os.close(archive_fd)
     disk.rename(partial, home.records(action.id))

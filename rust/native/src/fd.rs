@@ -4,18 +4,32 @@ use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 use tailflip_store::io::ReadAt;
 
+/// Written between two requests to begin writing back, so that the last sync finds little to do.
+const WRITE_BACK_BYTES: u64 = 8 << 20;
+/// Written and not yet on the medium, at most.
+const DIRTY_BYTES: u64 = 64 << 20;
+
 /// A descriptor that the caller keeps open for the length of the call.
 #[derive(Clone, Copy)]
 pub struct Fd {
     raw: RawFd,
     /// Where sequential reads go on.
     at: u64,
+    /// What was written through it, to a file that was empty.
+    written: u64,
+    /// How much of that the kernel was asked to write back.
+    asked: u64,
 }
 
 impl Fd {
     /// Takes a descriptor on loan; sequential reads start at offset 0.
     pub fn new(raw: RawFd) -> Self {
-        Self { raw, at: 0 }
+        Self {
+            raw,
+            at: 0,
+            written: 0,
+            asked: 0,
+        }
     }
 
     fn borrow(&self) -> io::Result<BorrowedFd<'_>> {
@@ -30,6 +44,46 @@ impl Fd {
     pub fn size(&self) -> io::Result<u64> {
         let stat = rustix::fs::fstat(self.borrow()?)?;
         Ok(u64::try_from(stat.st_size).unwrap_or(0))
+    }
+}
+
+impl Fd {
+    /// Asks the kernel to begin writing back, and waits for what is [`DIRTY_BYTES`] behind, so
+    /// that a large store does not fill the memory of a small machine with dirty pages.
+    #[cfg(target_os = "linux")]
+    fn write_back(&mut self) -> io::Result<()> {
+        let range = |from: u64, to: u64, flags| -> io::Result<()> {
+            let (Ok(offset), Ok(bytes)) = (i64::try_from(from), i64::try_from(to - from)) else {
+                return Ok(());
+            };
+            // SAFETY: no memory is passed, and Python's file object outlives the call.
+            if unsafe { libc::sync_file_range(self.raw, offset, bytes, flags) } == 0 {
+                return Ok(());
+            }
+            let error = io::Error::last_os_error();
+            match error.raw_os_error() {
+                // Not a file, or not known here: it was only advice.
+                Some(libc::ESPIPE | libc::EINVAL | libc::ENOSYS) => Ok(()),
+                // An error of the medium is told only once: the last sync would not tell it.
+                _ => Err(error),
+            }
+        };
+        let old = |to: u64| to.saturating_sub(DIRTY_BYTES);
+        range(self.asked, self.written, libc::SYNC_FILE_RANGE_WRITE)?;
+        if old(self.written) > old(self.asked) {
+            let wait = libc::SYNC_FILE_RANGE_WAIT_BEFORE
+                | libc::SYNC_FILE_RANGE_WRITE
+                | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+            range(old(self.asked), old(self.written), wait)?;
+        }
+        self.asked = self.written;
+        Ok(())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn write_back(&mut self) -> io::Result<()> {
+        self.asked = self.written;
+        Ok(())
     }
 }
 
@@ -49,7 +103,12 @@ impl io::Read for Fd {
 
 impl io::Write for Fd {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(rustix::io::write(self.borrow()?, bytes)?)
+        let count = rustix::io::write(self.borrow()?, bytes)?;
+        self.written += count as u64;
+        if self.written - self.asked >= WRITE_BACK_BYTES {
+            self.write_back()?;
+        }
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
