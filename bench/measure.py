@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MB = 1_000_000
 GB = 1_000_000_000
+KIB = 1 << 10
 MIB = 1 << 20
 
 _LAUNCHER = """
