@@ -315,6 +315,11 @@ impl Capture {
     }
 
     fn millis(&self) -> Option<i64> {
+        // Nearly all are thirteen digits.
+        if (1..=18).contains(&self.bytes.len()) && self.bytes.iter().all(u8::is_ascii_digit) {
+            let digits = self.bytes.iter();
+            return Some(digits.fold(0, |value, digit| value * 10 + i64::from(digit - b'0')));
+        }
         let text = std::str::from_utf8(&self.bytes).ok()?;
         if self.cut {
             return None;
@@ -442,7 +447,8 @@ impl<T: EntryVisitor> Entries<T> {
             self.name.extend_from_slice(inside);
         }
         self.known = Known::from_name(&self.name);
-        self.entry.has_override |= OVERRIDES.contains(&self.name.as_slice());
+        self.entry.has_override |=
+            self.known.is_none() && OVERRIDES.contains(&self.name.as_slice());
     }
 
     fn end_field(&mut self, shape: Shape, at: u64, chunk: Chunk<'_>) {

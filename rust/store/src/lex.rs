@@ -307,6 +307,7 @@ impl Lexer {
     }
 
     #[inline(always)]
+    #[allow(clippy::too_many_lines)] // one thing after the other, on the same masks
     fn block<K: Kernel, V: Visitor>(
         &mut self,
         block: &[u8; 64],
@@ -364,6 +365,12 @@ impl Lexer {
         let mut tokens = ((structure.op & !in_string & valid) | opens | starts) & below(stop);
         let mut outer = self.is_outer();
         while tokens != 0 {
+            if !outer {
+                tokens = self.skip_inner(block, tokens, scalars, plain, base, chunk, visitor)?;
+                if tokens == 0 {
+                    break;
+                }
+            }
             let at = tokens.trailing_zeros() as usize;
             tokens &= tokens - 1;
             let class = TOKEN[usize::from(block[at & 63])];
@@ -427,6 +434,76 @@ impl Lexer {
             Some(kind) => Err(Error::invalid(kind, base + stop as u64)),
             None => Ok(()),
         }
+    }
+
+    /// Takes the tokens of levels that are not reported, up to one that may close the last of
+    /// these; returns it and those after it.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)] // inlined: these are registers
+    fn skip_inner<V: Visitor>(
+        &mut self,
+        block: &[u8; 64],
+        mut tokens: u64,
+        scalars: u64,
+        plain: bool,
+        base: u64,
+        chunk: Chunk<'_>,
+        visitor: &mut V,
+    ) -> Result<u64> {
+        let (mut state, mut depth, mut top) = (self.state, self.depth, self.top);
+        let outcome = loop {
+            if tokens == 0 {
+                break Ok(0);
+            }
+            let at = tokens.trailing_zeros() as usize & 63;
+            let class = TOKEN[usize::from(block[at])];
+            let after = NEXT[usize::from(state & 15)][usize::from(class & 7)];
+            if after == BAD {
+                break Err(Self::refuse(state, class, block[at], base + at as u64));
+            }
+            match class {
+                T_OPEN_OBJECT | T_OPEN_ARRAY => {
+                    if depth >= MAX_DEPTH {
+                        break Err(Error::invalid(Kind::Depth, base + at as u64));
+                    }
+                    if depth.is_multiple_of(64) {
+                        self.stack.push(top);
+                    }
+                    top = top << 1 | u64::from(class == T_OPEN_OBJECT);
+                    depth += 1;
+                    state = after;
+                }
+                T_CLOSE_OBJECT | T_CLOSE_ARRAY => {
+                    if depth <= 3 {
+                        break Ok(tokens);
+                    }
+                    depth -= 1;
+                    top >>= 1;
+                    if depth.is_multiple_of(64) {
+                        top = self.stack.pop().unwrap_or_default();
+                    }
+                    state = if top & 1 != 0 {
+                        OBJECT_NEXT
+                    } else {
+                        ARRAY_NEXT
+                    };
+                }
+                T_SCALAR if !plain => {
+                    state = after;
+                    self.scalar = number::START;
+                    // Nothing is watched here: the visitor hears of nothing.
+                    let goes_on =
+                        self.scalar_goes_on(block, scalars, at, plain, base, chunk, visitor);
+                    if let Err(error) = goes_on {
+                        break Err(error);
+                    }
+                }
+                _ => state = after,
+            }
+            tokens &= tokens - 1;
+        };
+        (self.state, self.depth, self.top) = (state, depth, top);
+        outcome
     }
 
     /// Says whether parts of the current level are reported.
@@ -590,7 +667,7 @@ impl Lexer {
         if self.depth >= MAX_DEPTH {
             return Err(Error::invalid(Kind::Depth, offset));
         }
-        if self.depth % 64 == 0 && self.depth > 0 {
+        if self.depth.is_multiple_of(64) && self.depth > 0 {
             self.stack.push(self.top);
         }
         self.top = self.top << 1 | u64::from(is_object);
@@ -606,7 +683,7 @@ impl Lexer {
             return visitor.root_end(offset, chunk);
         }
         self.top >>= 1;
-        if self.depth % 64 == 0 {
+        if self.depth.is_multiple_of(64) {
             self.top = self.stack.pop().unwrap_or_default(); // pushed on the way in
         }
         let is_object = self.top & 1 != 0;

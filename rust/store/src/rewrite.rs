@@ -179,7 +179,7 @@ struct Rewriter<'scope, W: Write, A: Write> {
     buffer: Vec<u8>,
 }
 
-impl<'scope, W: Write, A: Write> Rewriter<'scope, W, A> {
+impl<W: Write, A: Write> Rewriter<'_, W, A> {
     fn remove(&mut self, rule: Rule, mut header: Header, cut: Cut) -> Result<()> {
         header.at = cut.range.start;
         header.bytes = cut.range.len();
@@ -260,7 +260,7 @@ fn header(policy: &Policy, entry: &Entry, rule: &str) -> Header {
     }
 }
 
-impl<'scope, W: Write, A: Write> EntryVisitor for Rewriter<'scope, W, A> {
+impl<W: Write, A: Write> EntryVisitor for Rewriter<'_, W, A> {
     fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
         if let Some(cut) = self.cutter.entry_starts(entry.span.start) {
             if let Some((rule, header)) = self.pending.take() {

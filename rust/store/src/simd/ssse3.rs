@@ -90,10 +90,10 @@ impl Kernel for Ssse3 {
 #[inline(always)]
 unsafe fn mask(v: __m128i) -> u64 {
     // SAFETY: the caller has SSSE3, here and below.
+    let bits = unsafe { _mm_movemask_epi8(v) };
     #[allow(clippy::cast_sign_loss)] // sixteen bits
-    unsafe {
-        u64::from(_mm_movemask_epi8(v) as u32)
-    }
+    let bits = bits as u32;
+    u64::from(bits)
 }
 
 /// # Safety
