@@ -114,7 +114,7 @@ def test_folders_with_such_names(place: Path, tmp_path: Path) -> None:
     assert json.loads(odd.store.read_bytes()) == json.loads(before)
 
 
-@pytest.mark.parametrize("size_bytes", [5_000, 100_000, 10 * MB])
+@pytest.mark.parametrize("size_bytes", [5_000, 10 * MB])
 def test_keys_without_end_cost_no_memory_and_lose_nothing(place: Place, size_bytes: int) -> None:
     long_key = "agent:main:cron:" + "j" * size_bytes + ":run:"
     entries = {"agent:main:main": {"sessionId": "m", "updatedAt": clock.now_ms()}}
