@@ -89,7 +89,8 @@ def _repeat(head: bytes, block: bytes, tail: bytes) -> Callable[[BinaryIO, int],
 
 # Name → how to write it, what must be reached and what is aimed at, GB/s.
 SHAPES: dict[str, tuple[Callable[[BinaryIO, int], None], float, float | None]] = {
-    "token-dense (12 tokens in 14 bytes)": (_repeat(b"[", b'[1,2],{"a":0},', b"0]"), 0.8, 2),
+    "token-dense (6 tokens in 10 bytes)": (_repeat(b"[", b"[12,3456],", b"0]"), 0.8, 2),
+    "token-denser (12 tokens in 14 bytes)": (_repeat(b"[", b'[1,2],{"a":0},', b"0]"), 0.8, 2),
     "tiny entries (about 50 bytes)": (lambda out, size: memory.write_tiny(out, size // 51), 0.7, 2),
     "one number of all digits": (_repeat(b"1", b"1234567890", b""), 0.3, 2),
     "an escape every 60 bytes": (_repeat(b'"', TEXT + rb"\"", b'"'), 2, None),

@@ -170,6 +170,17 @@ const NEXT: [[u8; 8]; 16] = {
     table
 };
 
+/// [`NEXT`] by one index, `state * 8 | class`, and giving `state * 8`: a byte needs no bounds check.
+const STEP: [u8; 256] = {
+    let mut table = [BAD << 3; 256];
+    let mut at = 0usize;
+    while at < 128 {
+        table[at] = NEXT[at >> 3][at & 7] << 3;
+        at += 1;
+    }
+    table
+};
+
 /// May follow a backslash inside a string.
 const ESCAPE: [bool; 256] = {
     let mut table = [false; 256];
@@ -450,58 +461,65 @@ impl Lexer {
         chunk: Chunk<'_>,
         visitor: &mut V,
     ) -> Result<u64> {
-        let (mut state, mut depth, mut top) = (self.state, self.depth, self.top);
+        let (mut state, mut depth, mut top) = (self.state << 3, self.depth, self.top);
+        // One bit a class: those that are more than a step of the table.
+        let special: u32 = if plain {
+            0b1111
+        } else {
+            0b1111 | 1 << T_SCALAR
+        };
         let outcome = loop {
             if tokens == 0 {
                 break Ok(0);
             }
             let at = tokens.trailing_zeros() as usize & 63;
             let class = TOKEN[usize::from(block[at])];
-            let after = NEXT[usize::from(state & 15)][usize::from(class & 7)];
-            if after == BAD {
-                break Err(Self::refuse(state, class, block[at], base + at as u64));
+            let after = STEP[usize::from(state | class)];
+            if after == BAD << 3 {
+                let refused = Self::refuse(state >> 3, class, block[at], base + at as u64);
+                break Err(refused);
             }
-            match class {
-                T_OPEN_OBJECT | T_OPEN_ARRAY => {
-                    if depth >= MAX_DEPTH {
-                        break Err(Error::invalid(Kind::Depth, base + at as u64));
-                    }
-                    if depth.is_multiple_of(64) {
-                        self.stack.push(top);
-                    }
-                    top = top << 1 | u64::from(class == T_OPEN_OBJECT);
-                    depth += 1;
-                    state = after;
+            if special >> class & 1 == 0 {
+                state = after;
+                tokens &= tokens - 1;
+                continue;
+            }
+            if class == T_SCALAR {
+                state = after;
+                self.scalar = number::START;
+                // Nothing is watched here: the visitor hears of nothing.
+                let goes_on = self.scalar_goes_on(block, scalars, at, plain, base, chunk, visitor);
+                if let Err(error) = goes_on {
+                    break Err(error);
                 }
-                T_CLOSE_OBJECT | T_CLOSE_ARRAY => {
-                    if depth <= 3 {
-                        break Ok(tokens);
-                    }
-                    depth -= 1;
-                    top >>= 1;
-                    if depth.is_multiple_of(64) {
-                        top = self.stack.pop().unwrap_or_default();
-                    }
-                    state = if top & 1 != 0 {
-                        OBJECT_NEXT
-                    } else {
-                        ARRAY_NEXT
-                    };
+            } else if class == T_OPEN_OBJECT || class == T_OPEN_ARRAY {
+                if depth >= MAX_DEPTH {
+                    break Err(Error::invalid(Kind::Depth, base + at as u64));
                 }
-                T_SCALAR if !plain => {
-                    state = after;
-                    self.scalar = number::START;
-                    // Nothing is watched here: the visitor hears of nothing.
-                    let goes_on =
-                        self.scalar_goes_on(block, scalars, at, plain, base, chunk, visitor);
-                    if let Err(error) = goes_on {
-                        break Err(error);
-                    }
+                if depth.is_multiple_of(64) {
+                    self.stack.push(top);
                 }
-                _ => state = after,
+                top = top << 1 | u64::from(class == T_OPEN_OBJECT);
+                depth += 1;
+                state = after;
+            } else {
+                if depth <= 3 {
+                    break Ok(tokens);
+                }
+                depth -= 1;
+                top >>= 1;
+                if depth.is_multiple_of(64) {
+                    top = self.stack.pop().unwrap_or_default();
+                }
+                state = if top & 1 != 0 {
+                    OBJECT_NEXT << 3
+                } else {
+                    ARRAY_NEXT << 3
+                };
             }
             tokens &= tokens - 1;
         };
+        let state = state >> 3;
         (self.state, self.depth, self.top) = (state, depth, top);
         outcome
     }
