@@ -36,12 +36,16 @@ const CLASS: [u8; 256] = {
 
 pub struct Portable;
 
-/// The bits of bytes whose class has `flag`: eight at a time, without a branch.
+/// The bits of bytes whose class has `flag`, eight bytes at a time: a product gathers their bits.
 #[inline(always)]
-fn ask(block: &[u8; 64], flag: u8) -> u64 {
+fn ask(classes: &[u8; 64], flag: u8) -> u64 {
+    const LOWEST: u64 = 0x0101_0101_0101_0101;
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let (words, _) = classes.as_chunks::<8>();
     let mut mask = 0;
-    for (at, &class) in block.iter().enumerate() {
-        mask |= u64::from(class & flag != 0) << at;
+    for (at, word) in words.iter().enumerate() {
+        let bits = u64::from_le_bytes(*word) >> flag.trailing_zeros() & LOWEST;
+        mask |= (bits.wrapping_mul(GATHER) >> 56) << (8 * at);
     }
     mask
 }
