@@ -270,7 +270,13 @@ def judge_sizes(points: list[Point], shapes_mib: list[float]) -> list[Goal]:
         Goal(
             "the engine's memory over its bare process, any shape and size", max(added), 8, 6, "MiB"
         ),
-        Goal("spread of a compaction's peak, 16 MB to 4 GB", max(most) - min(most), 1, None, "MiB"),
+        Goal(
+            f"spread of a compaction's peak, {large[0].size_bytes // MB} MB to {size}",
+            max(most) - min(most),
+            1,
+            None,
+            "MiB",
+        ),
         Goal(
             f"`tailflip inspect` of {size} against `wc -l`",
             last.inspect_s / last.wc_s,
