@@ -63,7 +63,7 @@ _WORDS = {
 }
 _NUMBERS = {
     int: re.compile(r"[+-]?[0-9]{1,18}"),
-    float: re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?"),
+    float: re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?(e[+-]?[0-9]{1,3})?", re.IGNORECASE),
 }
 # pydantic's kinds of error in our words; {…} are its own particulars.
 _RULES = {

@@ -95,7 +95,9 @@ def test_uv_installs_it_as_a_tool(built, elsewhere, tools):
 def test_completion_is_offered(built, elsewhere):
     tailflip = Path(sys.executable).with_name("tailflip")
     for shell in ("bash", "zsh", "fish"):
-        said = elsewhere.run(tailflip, "--show-completion", shell).stdout
+        # Else typer asks which shell its parent is: here that is whatever runs the tests.
+        named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+        said = elsewhere.run(tailflip, "--show-completion", shell, **named).stdout
         assert "TAILFLIP_COMPLETE" in said
 
 
