@@ -610,6 +610,8 @@ class Supervisor:
                 self.service.send_worker(known)
             else:
                 until_s = clock.monotonic_s() + self._drain_s
+                if not self._vigil.is_quiet():
+                    log.info("waiting for the jobs in flight to end before the restart")
                 self._restart_when_quiet("tailflip: restart by signal", until_s)
 
     def _restart_when_quiet(self, asked: str, until_s: float) -> None:
@@ -620,7 +622,7 @@ class Supervisor:
         if self._vigil.is_quiet() or clock.monotonic_s() >= until_s:
             self._restart(service, asked)
             return
-        self._herald.status("waiting for jobs to end before the restart")
+        self._herald.status("waiting for the jobs in flight to end before the restart")
         self._loop.at("drain", _LOOK_S, lambda: self._restart_when_quiet(asked, until_s))
 
     def _restart(self, service: Service, asked: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -155,3 +156,23 @@ def test_the_ports_order_is_flag_command_configuration(place):
     guarded.wait_ready()  # by the command's own --port
     assert guarded.stop() == 0
     assert place.deaths()[-1].cause is Cause.ASKED_STOP
+
+
+def test_a_restart_waits_for_the_jobs_in_flight(place):
+    """Whoever asks for a restart wants no job to die of it."""
+    jobs = place.state / "cron" / "jobs.json"
+    jobs.parent.mkdir()
+    job = {"id": "j", "name": "backup", "enabled": True, "state": {"runningAtMs": 1}}
+    guarded = place.run(settings={"gateway.drain_s": 60})
+    guarded.wait_ready()
+    jobs.write_text(json.dumps({"version": 1, "jobs": [job]}))
+    guarded.send(signal.SIGUSR1)
+    guarded.hear("waiting for the jobs in flight")
+    assert len(place.living()) == 1
+    job["state"] = {}
+    jobs.write_text(json.dumps({"version": 1, "jobs": [job]}))
+    guarded.wait_ready(2)
+    first = place.lives()[-1]
+    assert first.death is not None
+    assert first.death.cause is Cause.PLANNED_RESTART
+    assert guarded.stop() == 0
