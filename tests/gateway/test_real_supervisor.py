@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -49,10 +50,12 @@ def pick_kept(digests: dict[str, str]) -> dict[str, str]:
 
 
 def restore(install: real_gateway.Install, state: Path, running: guarded.Guarded) -> None:
-    """Put back what the only compaction removed, with the undo that it logged."""
-    action = running.output().split('undo="tailflip restore ')[1].split()[0]
-    ran = real_gateway.tailflip(install, state, "restore", action, "--apply")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    """Undo all that was done before and after the death, newest first, as it was logged."""
+    actions = dict.fromkeys(re.findall(r"tailflip restore (\S+) --apply", running.output()))
+    assert actions
+    for action in reversed(actions):
+        ran = real_gateway.tailflip(install, state, "restore", action, "--apply")
+        assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize(
