@@ -51,7 +51,8 @@ class Admission:
     """The answer: `go`, or why not and what must change. `reports` are what was done.
 
     `claim_running` counts runs that say so in stores that were not compacted, `held_jobs`
-    jobs that were in flight at every death and will not run again.
+    jobs that were in flight at every death and will not run again. `mended` are the
+    actions that made ledgers agree.
     """
 
     go: bool = True
@@ -65,6 +66,12 @@ class Admission:
     after: Forecast | None = None
     claim_running: int = 0
     held_jobs: int = 0
+    mended: tuple[str, ...] = ()
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """Name what was done to stores and ledgers; each can be undone."""
+        return (*(each.action_id for each in self.reports if each.action_id), *self.mended)
 
     @property
     def cured(self) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tailflip import clock, log
 from tailflip.diagnose.loops import find_loop
 from tailflip.flow import OUT_OF_MEMORY, WANTED, Finding
+from tailflip.ledger.actions import Ledger, State
 from tailflip.observe.release import is_external_mode
 from tailflip.restart.breaker import decide
 from tailflip.restart.handoff import consume_handoff
@@ -15,12 +16,14 @@ from tailflip.restart.handoff import consume_handoff
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tailflip.admission import Admission
     from tailflip.flow import Breaker, Clues, Death, Decision, Life
     from tailflip.guard import Guard
     from tailflip.restart.service import Service
 
 _HEIR_S = 10.0  # a gateway that restarts by itself holds its lock again within this time
 _HEIR_LOOK_S = 0.25
+_CURES = frozenset({"compact", "salvage", "hold"})
 
 
 def examine(
@@ -80,14 +83,40 @@ def count_memory_deaths(breaker: Breaker, death: Death) -> int:
     return breaker.row + 1 if breaker.signature == death.signature else 1
 
 
+def is_cured(guard: Guard, life: Life, admission: Admission | None) -> bool:
+    """Say whether something was done since a death that may help.
+
+    By this admission, or by one that was ended before it could be told: then the stores
+    are small, and look as if nothing had ever been wrong with them.
+    """
+    if admission is not None and admission.cured:
+        return True
+    ended_ms = life.ended_ms if life.ended_ms is not None else clock.now_ms()
+    actions = guard.read(Ledger(guard.home, guard.disk).read_all, ())
+    return any(
+        each.kind in _CURES
+        and each.state in (State.COMMITTED, State.DONE)
+        and each.created_ms >= ended_ms
+        and guard.owns(each.store)
+        for each in actions
+    )
+
+
 def choose_next(
-    guard: Guard, breaker: Breaker, death: Death, life: Life, *, cured: bool
+    guard: Guard,
+    breaker: Breaker,
+    death: Death,
+    life: Life,
+    *,
+    cured: bool,
+    is_paced: bool = True,
 ) -> tuple[Breaker, Decision]:
-    """Decide what follows a death, and put both on record."""
+    """Decide what follows a death, and put both on record; `is_paced` as for the world."""
     if cured:
         healed = life.model_copy(update={"cured": True})
         guard.write(lambda: guard.history.update_life(healed))
-    breaker, decision = decide(breaker, death, guard.look_at_world(cured=cured))
+    world = guard.look_at_world(cured=cured, is_paced=is_paced)
+    breaker, decision = decide(breaker, death, world)
     record_decision(guard, breaker, decision, life.id)
     _note_loop(guard, death)
     return breaker, decision

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from tailflip import clock, log
 from tailflip.errors import ConfigInvalid, TailflipError, TryLater
 from tailflip.flow import Breaker, Waiting
-from tailflip.observe.process import is_alive
+from tailflip.ledger.starts import JudgedStart
+from tailflip.observe.process import is_alive, start_ticks
 from tailflip.restart.breaker import note_good_life, reconsider
 from tailflip.unseen import find_unseen_end
 
@@ -51,12 +52,36 @@ def judge_start(guard: Guard) -> Verdict:
         standing = guard.history.read_standing_decision()
         return Verdict(admission, _find_refusal(guard, admission, breaker, standing))
     # A start after a clean end, and that is most of them, does without the coroner.
-    from tailflip.aftermath import choose_next, count_memory_deaths  # noqa: PLC0415
+    from tailflip.aftermath import choose_next, count_memory_deaths, is_cured  # noqa: PLC0415
 
     death, life = found
     admission = guard.admit(died_of_memory=count_memory_deaths(breaker, death))
-    breaker, decision = choose_next(guard, breaker, death, life, cured=admission.cured)
+    cured = is_cured(guard, life, admission)
+    breaker, decision = choose_next(guard, breaker, death, life, cured=cured, is_paced=False)
     return Verdict(admission, _find_refusal(guard, admission, breaker, decision), death)
+
+
+def describe_start(verdict: Verdict | None, mode: str, pid: int | None) -> JudgedStart:
+    """Describe what was decided about a start, for the record.
+
+    Args:
+        verdict: None if we ourselves failed: it starts all the same.
+        mode: gate or preflight.
+        pid: of the process that becomes the gateway, or waits after a refusal; None if it
+            does neither.
+    """
+    refusal = verdict.refusal if verdict is not None else None
+    return JudgedStart(
+        at_ms=clock.now_ms(),
+        mode=mode,
+        go=refusal is None,
+        looked=verdict is not None,
+        reason=refusal.message if refusal is not None else "",
+        hint=refusal.hint if refusal is not None else None,
+        actions=verdict.admission.actions if verdict is not None else (),
+        pid=pid,
+        pid_ticks=start_ticks(pid) if pid is not None else None,
+    )
 
 
 def look_for_change(guard: Guard) -> tuple[str, str]:
@@ -96,13 +121,19 @@ def _find_refusal(
 
 
 def _find_death(guard: Guard) -> tuple[Breaker, tuple[Death, Life] | None]:
-    """Find out how the last life ended, if that is not on record yet."""
+    """Find out how the last life ended, if that is not on record and decided on yet."""
     breaker = guard.history.read_breaker()
     last = next(iter(guard.history.read_lives(1)), None)
-    if last is not None and (last.ended_ms is not None or _lives(last)):
+    undecided = None
+    if last is not None and last.ended_ms is not None:
+        if last.death is None or not guard.history.is_undecided(last):
+            return breaker, None
+        undecided = (last.death, last)
+    if (last is not None and _lives(last)) or guard.find_other() is not None:
         return breaker, None
-    if guard.find_other() is not None:
-        return breaker, None
+    if undecided is not None:
+        log.warning("the last death has a verdict and no decision: that is made up for now")
+        return breaker, undecided
     # When it died is not known: it counts as good if it may have lived many times as long
     # as a good life must.
     surely_good_ms = _SURELY_GOOD * 1000 * guard.config.restart.good_life_s

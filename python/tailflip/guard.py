@@ -115,6 +115,10 @@ class Guard:
             return None
         return replace(found, port=given.port or self.release.port or found.port)
 
+    def owns(self, path: str) -> bool:
+        """Say whether a store or ledger on record is one of this gateway's."""
+        return is_own(path, self.name, self.locate())
+
     def find_other(self) -> Gateway | None:
         """Find a living gateway on the state directory, or whoever holds its port."""
         installation = self.locate()
@@ -123,8 +127,14 @@ class Guard:
         found = read_gateway(installation, self.release.env)
         return None if found.alive is False else found
 
-    def look_at_world(self, *, cured: bool = False) -> World:
-        """Gather what the breaker must know."""
+    def look_at_world(self, *, cured: bool = False, is_paced: bool = True) -> World:
+        """Gather what the breaker must know.
+
+        Args:
+            cured: as in `World`.
+            is_paced: False if another one, a service manager, paces the starts.
+        """
+        limits = self.config.restart
         return World(
             now_ms=clock.now_ms(),
             random=random.random(),  # noqa: S311 - jitter, no secret
@@ -132,7 +142,7 @@ class Guard:
             stores_mark=self.mark_stores(),
             cured=cured,
             other_alive=self.find_other() is not None,
-            limits=self.config.restart,
+            limits=limits if is_paced else limits.model_copy(update={"first_delay_s": 0.0}),
         )
 
     def find_heap_limit(self) -> tuple[int | None, str]:
@@ -196,6 +206,7 @@ class Guard:
             )
             found.notes += mended.notes
             found.held_jobs = mended.held_jobs
+            found.mended = mended.actions
         except (TailflipError, OSError) as e:
             found.notes.append(f"ledgers were not reconciled: {e}")
 
@@ -243,6 +254,23 @@ def _mark(paths: Sequence[Path]) -> str:
             info = path.stat()
             parts.append(f"{path.name}:{info.st_size}:{info.st_mtime_ns}")
     return " ".join(parts)
+
+
+def is_own(path: str, name: str, installation: Installation | None) -> bool:
+    """Say whether a path on record is of a gateway; its configuration may name some elsewhere.
+
+    Args:
+        path: real path of a store or ledger.
+        name: the gateway's, as `Guard.name`.
+        installation: its own, None if that cannot be read.
+    """
+    if path.startswith(name + os.sep):
+        return True
+    if installation is None:
+        return False
+    stores = (*installation.stores, *installation.missing)
+    files = (installation.cron_store, *(store.path for store in stores))
+    return path in {os.path.realpath(each) for each in files}
 
 
 def tell(admission: Admission) -> None:

@@ -24,6 +24,7 @@ from tailflip.aftermath import (
     choose_next,
     count_memory_deaths,
     examine,
+    is_cured,
     note,
     record_death,
     record_decision,
@@ -31,7 +32,7 @@ from tailflip.aftermath import (
 from tailflip.config import load
 from tailflip.diagnose.deaths import classify
 from tailflip.errors import TailflipError, TryLater
-from tailflip.flow import WANTED, Breaker, Decision, Finding, Waiting
+from tailflip.flow import Breaker, Decision, Finding, Waiting
 from tailflip.guard import tell
 from tailflip.herald import Herald
 from tailflip.loop import Loop, Outcome
@@ -166,7 +167,11 @@ class Supervisor:
         if standing is not None and standing.kind != "end":
             log.info("resuming a wait", reason=standing.reason)
             self._enter_waiting(standing)
-        elif standing is None and last is not None and death and death.cause not in WANTED:
+        elif (
+            last is not None
+            and death is not None
+            and guard.read(partial(history.is_undecided, last), False)
+        ):
             self._cure(death, last)  # the last supervisor ended between verdict and decision
         else:
             self._prepare()
@@ -527,7 +532,7 @@ class Supervisor:
             self._end(0, "asked to stop while the stores were compacted")
             return
         admission = self._take(outcome)
-        self._choose(death, life, cured=admission is not None and admission.cured)
+        self._choose(death, life, cured=is_cured(self.guard, life, admission))
 
     def _choose(self, death: Death, life: Life, *, cured: bool) -> None:
         self.breaker, decision = choose_next(self.guard, self.breaker, death, life, cured=cured)

@@ -14,11 +14,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from tailflip import clock, log
+from tailflip import log
 from tailflip.config import load
 from tailflip.errors import ConfigInvalid, NoPermission, TailflipError, Usage
 from tailflip.guard import Guard, tell
-from tailflip.observe.process import start_ticks
 from tailflip.render import format_error
 from tailflip.restart.birth import new_life
 
@@ -183,6 +182,7 @@ def _gate(guard: Guard, *, park: bool) -> int:
         if verdict.refusal is None:
             break
         print(format_error(verdict.refusal), file=sys.stderr)
+        _note_refusal(guard, verdict, "gate", os.getpid() if park else None)
         if not park:
             return verdict.refusal.exit_code
         from tailflip.gate import wait_for_change  # noqa: PLC0415
@@ -191,7 +191,7 @@ def _gate(guard: Guard, *, park: bool) -> int:
         seen = _look(guard)
         verdict = _judge(guard)
     env = dict(guard.env)
-    env["TAILFLIP_LIFE"] = _begin_life(guard, "gate", os.getpid())
+    env["TAILFLIP_LIFE"] = _begin_life(guard, verdict, "gate", os.getpid())
     # Python ignores these two; a program that is started expects them as they are.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
@@ -217,21 +217,32 @@ def _preflight(guard: Guard, *, as_json: bool) -> int:
     else:
         print("go")
     if refusal is not None:
+        _note_refusal(guard, verdict, "preflight", None)
         return refusal.exit_code
-    _begin_life(guard, "preflight", None)
+    _begin_life(guard, verdict, "preflight", None)
     return 0
 
 
-def _begin_life(guard: Guard, mode: str, pid: int | None) -> str:
+def _begin_life(guard: Guard, verdict: Verdict | None, mode: str, pid: int | None) -> str:
     """Put the start on record: it is what the next one infers this life's end from."""
-    life = new_life(guard, mode, clock.now_ms())
-    if pid is not None:
-        life = life.model_copy(update={"pid": pid, "pid_ticks": start_ticks(pid)})
+    from tailflip.gate import describe_start  # noqa: PLC0415
+
+    start = describe_start(verdict, mode, pid)
+    life = new_life(guard, mode, start.at_ms)
+    life = life.model_copy(update={"pid": start.pid, "pid_ticks": start.pid_ticks})
+    start = start.model_copy(update={"life": life.id})
     try:
-        guard.history.begin_life(life)
+        guard.history.begin_life(life, start)
     except TailflipError as e:
         log.error("the start could not be put on record", error=e)
     return life.id
+
+
+def _note_refusal(guard: Guard, verdict: Verdict | None, mode: str, pid: int | None) -> None:
+    from tailflip.gate import describe_start  # noqa: PLC0415
+
+    start = describe_start(verdict, mode, pid)
+    guard.write(lambda: guard.history.record_start(start))
 
 
 def _describe(verdict: Verdict | None) -> dict[str, object]:

@@ -16,6 +16,7 @@ from tailflip.cli.subject import Subject, find_subject
 from tailflip.compact.archive import list_actions
 from tailflip.diagnose.trend import find_trend
 from tailflip.errors import TailflipError, Usage
+from tailflip.guard import is_own
 from tailflip.observe.gateway import read_gateway
 from tailflip.observe.grammar import parse_size_bytes
 from tailflip.observe.vitals import read_tree
@@ -167,12 +168,9 @@ def _measure_stores(subject: Subject, now_ms: int) -> Stores | None:
 
 def _list_own_actions(subject: Subject) -> tuple[Archived, ...]:
     """List what was done to this gateway's stores, newest first."""
-    installation = subject.installation
-    stores = (*installation.stores, *installation.missing) if installation is not None else ()
-    own = {os.path.realpath(store.path) for store in stores}
-    below = subject.history.guard + os.sep
+    history, installation = subject.history, subject.installation
     return tuple(
         each
-        for each in list_actions(subject.history.home, subject.history.disk)
-        if each.action.store in own or each.action.store.startswith(below)
+        for each in list_actions(history.home, history.disk)
+        if is_own(each.action.store, history.guard, installation)
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,10 +17,12 @@ from pydantic import ValidationError
 
 from tailflip.durable import naming
 from tailflip.errors import IoFailed, Usage
-from tailflip.flow import Breaker, Decision, Incident, Life, Sample, Value
+from tailflip.flow import WANTED, Breaker, Decision, Incident, Life, Sample, Value
 from tailflip.ledger.database import Database
 from tailflip.ledger.findings import NotedFinding, plan_changes, read_noted
 from tailflip.ledger.retention import DAY_MS, drop_expired, drop_old_tails
+from tailflip.ledger.starts import FACT as LAST_START
+from tailflip.ledger.starts import JudgedStart
 
 if TYPE_CHECKING:
     import sqlite3
@@ -80,10 +82,12 @@ class History:
 
     # --- lives ---------------------------------------------------------------------------
 
-    def begin_life(self, life: Life) -> None:
-        """Record a life before the process is started."""
+    def begin_life(self, life: Life, start: JudgedStart | None = None) -> None:
+        """Record a life before the process is started, and how its start was judged."""
         with self._writing() as db:
             db.execute(_NEW_LIFE, (life.id, self.guard, *_life_cells(life)))
+            if start is not None:
+                self._put_fact(db, LAST_START, start.model_dump_json())
 
     def update_life(self, life: Life) -> None:
         """Record what is now known of a life, all of it."""
@@ -189,6 +193,30 @@ class History:
             (self.guard, *values),
         )
         return tuple(MadeDecision(row[0], row[1], self._parse(Decision, row[2])) for row in rows)
+
+    def is_undecided(self, life: Life) -> bool:
+        """Say whether a verdict stands without a decision: we were ended in between."""
+        if life.death is None or life.death.cause in WANTED:
+            return False
+        made = self.read_last_decision()
+        if made is not None and made.at_ms >= (life.ended_ms or 0):
+            return False
+        where = "SELECT 1 FROM decisions WHERE guard = ? AND life = ? LIMIT 1"
+        return not self._read(where, (self.guard, life.id))
+
+    # --- starts that were judged -----------------------------------------------------------
+
+    def record_start(self, start: JudgedStart) -> None:
+        """Record a start that was refused: no life begins with it."""
+        with self._writing() as db:
+            self._put_fact(db, LAST_START, start.model_dump_json())
+
+    def read_last_start(self) -> JudgedStart | None:
+        """Read the last start that was judged; None as well if a newer tailflip wrote it."""
+        text = self._read_fact(LAST_START)
+        with suppress(ValidationError):
+            return None if text is None else JudgedStart.model_validate_json(text)
+        return None
 
     # --- incidents -----------------------------------------------------------------------
 

@@ -27,10 +27,14 @@ _KINDS = ("markers", "tasks", "zombies")
 
 @dataclass(frozen=True)
 class Mended:
-    """What was done or went wrong, in words; `held_jobs` counts jobs that will not run again."""
+    """What was done or went wrong, in words; `held_jobs` counts jobs that will not run again.
+
+    `actions` are the ids of what was done.
+    """
 
     notes: tuple[str, ...] = ()
     held_jobs: int = 0
+    actions: tuple[str, ...] = ()
 
 
 def mend(
@@ -88,7 +92,8 @@ def mend(
     holds = [step for step in result.steps if step.kind == "hold" and step.action_id is not None]
     held = [word for step in holds for word in step.words]
     failed = [f"not reconciled: {error.message}" for error in result.errors]
-    return Mended((*done, *held, *failed), sum(len(step.words) for step in holds))
+    actions = tuple(step.action_id for step in result.steps if step.action_id is not None)
+    return Mended((*done, *held, *failed), sum(len(step.words) for step in holds), actions)
 
 
 def _be_quiet(_stage: str, _done: int, _total: int) -> None:

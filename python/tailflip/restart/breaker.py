@@ -216,7 +216,7 @@ def _start_after(counted: Breaker, told: str, step: int, world: World) -> tuple[
         random=world.random,
     )
     at_ms = world.now_ms + int(1000 * wait_s)
-    reason = f"{told}; next start in {format_span(1000 * wait_s)}"
+    reason = f"{told}; next start in {format_span(1000 * wait_s)}" if wait_s else told
     waiting = counted.model_copy(update={"waiting": Waiting.TIME, "until_ms": at_ms, "marks": None})
     return waiting, Decision(kind="start", reason=reason, waiting=Waiting.TIME, at_ms=at_ms)
 
