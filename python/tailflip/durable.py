@@ -7,15 +7,14 @@ files are written by the extension into descriptors that `Disk.open_new` made.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import sqlite3
 import stat
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from tailflip import platform_calls
 from tailflip.errors import CannotCreate, IoFailed, NoPermission, StoreInvalid, TailflipError
 from tailflip.flow import FileIdentity
 
@@ -79,11 +78,8 @@ class RealDisk:
             view = view[os.write(fd, view) :]
 
     def fsync(self, fd: int) -> None:
-        """Get bytes past the drive's cache too: on macOS only F_FULLFSYNC does."""
-        if sys.platform == "darwin":
-            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
-        else:
-            os.fsync(fd)
+        """Get bytes onto the medium, past the drive's cache too."""
+        platform_calls.here.fsync(fd)
 
     def set_owner(self, fd: int, mode: int, gid: int) -> None:
         """Set group first: chown clears the set-id bits of a mode."""
@@ -103,7 +99,7 @@ class RealDisk:
         """Sync a directory: rename(2) orders nothing, a power cut may lose the new name."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(fd)
+            platform_calls.here.fsync(fd)
         except OSError as e:
             # Some network and FUSE file systems cannot sync a directory, and say so.
             if e.errno not in (errno.EINVAL, errno.ENOTSUP):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
+from tailflip import platform_calls
 from tailflip.observe import heap
+from tailflip.observe.cgroup import read_limit
 from tailflip.observe.heap import read_heap_limit
 from tailflip.plan.forecast import BASE_BYTES, FACTOR, factor_for, forecast
+from tailflip.platform_calls import Linux
 
 MB = 1_000_000
 MIB = 1 << 20
@@ -125,8 +130,18 @@ def script(path, body):
 
 
 @pytest.fixture
-def no_cgroup(monkeypatch, tmp_path):
-    monkeypatch.setattr(heap, "_CGROUPS", tmp_path / "none")
+def cgroups(monkeypatch, tmp_path):
+    """Where a test lays out its cgroups, and `proc/self/cgroup` that says which of them is ours."""
+    proc = tmp_path / "proc"
+    (proc / "self").mkdir(parents=True)
+    monkeypatch.setattr(platform_calls, "here", Linux(proc))
+    monkeypatch.setattr(heap, "read_limit", partial(read_limit, root=tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def no_cgroup(cgroups):
+    """Nothing is laid out."""
 
 
 @pytest.mark.usefixtures("no_cgroup")
@@ -152,31 +167,35 @@ def test_no_node_is_unknown(tmp_path):
     assert read_heap_limit({"PATH": str(tmp_path)})[0] is None
 
 
-def test_the_tightest_cgroup_on_the_way_up_bounds_the_heap(tmp_path, monkeypatch):
-    monkeypatch.setattr(heap, "_CGROUPS", tmp_path)
+def test_the_tightest_cgroup_on_the_way_up_bounds_the_heap(cgroups, tmp_path):
     unit = tmp_path / "user.slice/gateway.service"
     unit.mkdir(parents=True)
     (unit / "memory.max").write_text("max\n")
     (unit.parent / "memory.max").write_text("5000\n")
     (tmp_path / "memory.max").write_text("9000\n")
-    monkeypatch.setattr(
-        heap, "_read_text", fake_proc(heap._read_text, "0::/user.slice/gateway.service\n")
-    )
+    (cgroups / "proc/self/cgroup").write_text("0::/user.slice/gateway.service\n")
     node = script(tmp_path / "node", "echo 7000")
     assert read_heap_limit({}, node) == (5000, "memory limit of the cgroup")
     assert read_heap_limit({}, script(tmp_path / "small", "echo 4000"))[0] == 4000
     assert read_heap_limit({"PATH": "/nowhere"})[0] == 5000
 
 
-def test_a_container_whose_path_is_not_mounted_has_its_limit_at_the_root(tmp_path, monkeypatch):
-    monkeypatch.setattr(heap, "_CGROUPS", tmp_path)
+def test_a_container_whose_path_is_not_mounted_has_its_limit_at_the_root(cgroups, tmp_path):
     (tmp_path / "memory").mkdir()
     (tmp_path / "memory/memory.limit_in_bytes").write_text("600\n")
     (tmp_path / "memory.max").write_text("9223372036854771712\n")
     text = "12:cpu,memory:/docker/abc\n1:cpu:/x\n0::/../..\ngarbage\n"
-    monkeypatch.setattr(heap, "_read_text", fake_proc(heap._read_text, text))
+    (cgroups / "proc/self/cgroup").write_text(text)
     assert read_heap_limit({"PATH": "/nowhere"})[0] == 600
 
 
-def fake_proc(real, text):
-    return lambda path: text if str(path).startswith("/proc/") else real(path)
+@pytest.mark.usefixtures("cgroups")
+def test_the_cgroup_of_the_living_gateway_counts_and_not_ours(tmp_path):
+    for name, limit in (("ours", 10), ("theirs", 20)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "proc/77").mkdir()
+    (tmp_path / "proc/self/cgroup").write_text("0::/ours\n")
+    (tmp_path / "proc/77/cgroup").write_text("0::/theirs\n")
+    assert read_heap_limit({"PATH": "/nowhere"})[0] == 10
+    assert read_heap_limit({"PATH": "/nowhere"}, pid=77)[0] == 20

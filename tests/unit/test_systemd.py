@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from tailflip import platform_calls
 from tailflip.observe import systemd
 from tailflip.observe.systemd import (
     ServiceEnd,
@@ -16,6 +17,7 @@ from tailflip.observe.systemd import (
     parse_properties,
     read_service_end,
 )
+from tailflip.platform_calls import Linux
 
 OLD, PREV, NOW = "a" * 32, "b" * 32, "c" * 32
 EXIT = "98e322203f7a4ed290d09fe03c09fe15"
@@ -144,10 +146,11 @@ def test_a_clean_end_and_a_running_service_are_nothing(text):
 
 
 @pytest.fixture
-def cgroup(monkeypatch):
+def cgroup(monkeypatch, tmp_path):
     def place(path):
-        text = f"12:memory:{path}\n0::{path}\n"
-        monkeypatch.setattr(systemd.Path, "read_text", lambda *a, **k: text)
+        (tmp_path / "self").mkdir()
+        (tmp_path / "self/cgroup").write_text(f"12:memory:{path}\n0::{path}\n")
+        monkeypatch.setattr(platform_calls, "here", Linux(tmp_path))
 
     return place
 

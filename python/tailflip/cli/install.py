@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailflip import clock
+from tailflip import clock, platform_calls
 from tailflip.cli.install_text import (
     Item,
     format_items,
@@ -157,7 +157,7 @@ def _plan_services(
 
 
 def _plan_command(command: Sequence[str], home: Home, *, system: bool) -> Item:
-    if sys.platform != "linux":
+    if platform_calls.here.service_manager != "systemd":
         raise Usage("a service of our own is offered for systemd only")
     places = Places.locate(os.environ)
     release = read_release(command, os.environ)

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tailflip import platform_calls
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_ROOT = Path("/sys/fs/cgroup")
 _UNLIMITED_BYTES = 1 << 60  # cgroup v1 writes a huge number for no limit
 
 
@@ -47,37 +50,55 @@ _V2 = _Names("memory.current", "memory.max", "memory.events")
 _V1 = _Names("memory.usage_in_bytes", "memory.limit_in_bytes", "memory.oom_control")
 
 
-def read_cgroup(pid: int, root: Path = Path("/sys/fs/cgroup")) -> CgroupMemory | None:
+def read_cgroup(pid: int, root: Path = _ROOT) -> CgroupMemory | None:
     """Read the memory cgroup of a process; None where it has none, or none that we can see."""
-    for base, inner, names in _mounts(pid, root):
-        parts = [part for part in inner.split("/") if part not in ("", "..")]
-        # In a container the path may be of the host's tree; the root of our mount is then ours.
-        folders = [base.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
-        for at, folder in enumerate(folders):
-            counts = _read_counts(folder / names.events)
-            if counts is None:
-                continue
-            limits = [_read_bytes(above / names.limit) for above in folders[at:]]
+    names, folders = _list_folders(pid, root)
+    for at, folder in enumerate(folders):
+        counts = _read_counts(folder / names.events)
+        if counts is not None:
             return CgroupMemory(
                 path=folder,
                 current_bytes=_read_bytes(folder / names.current),
-                max_bytes=min((limit for limit in limits if limit is not None), default=None),
+                max_bytes=_find_tightest(folders[at:], names),
                 oom_kills=counts.get("oom_kill", 0),
                 oom_group_kills=counts.get("oom_group_kill", 0),
             )
     return None
 
 
-def _mounts(pid: int, root: Path) -> Iterator[tuple[Path, str, _Names]]:
-    """Yield where this process's memory is accounted: v1's memory controller, else v2."""
-    lines = [(*line.split(":", 2), "", "")[:3] for line in _read(Path(f"/proc/{pid}/cgroup"))]
-    for _, controllers, inner in lines:
+def read_limit(pid: int | None, root: Path = _ROOT) -> int | None:
+    """Read the tightest memory limit of a process's cgroup and those above it; None is our pid."""
+    names, folders = _list_folders(pid, root)
+    return _find_tightest(folders, names)
+
+
+def _list_folders(pid: int | None, root: Path) -> tuple[_Names, list[Path]]:
+    """List where a process's memory may be accounted, from its own cgroup up to the root.
+
+    In a container the path may be of the host's tree; the root of our mount is then ours.
+    """
+    base, inner, names = _find_mount(platform_calls.here.cgroup_lines(pid), root)
+    if inner is None:
+        return names, []
+    parts = [part for part in inner.split("/") if part not in ("", "..")]
+    return names, [base.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
+
+
+def _find_mount(lines: Iterable[str], root: Path) -> tuple[Path, str | None, _Names]:
+    """Find the path in v1's memory controller, else in v2; a hybrid host counts in v1."""
+    v2 = None
+    for line in lines:
+        number, controllers, inner = (*line.split(":", 2), "", "")[:3]
         if "memory" in controllers.split(","):
-            yield root / "memory", inner, _V1
-            return  # a hybrid host has v2 too, but counts memory here
-    for number, controllers, inner in lines:
+            return root / "memory", inner, _V1
         if number == "0" and not controllers:
-            yield root, inner, _V2
+            v2 = inner
+    return root, v2, _V2
+
+
+def _find_tightest(folders: Iterable[Path], names: _Names) -> int | None:
+    limits = [_read_bytes(folder / names.limit) for folder in folders]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _read_counts(path: Path) -> dict[str, int] | None:

@@ -8,14 +8,14 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from tailflip.observe.cgroup import read_limit
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 _SCRIPT = "process.stdout.write(String(v8.getHeapStatistics().heap_size_limit))"
 _TIMEOUT_S = 10
-_UNLIMITED_BYTES = 1 << 60  # cgroup v1 writes a huge number for no limit
 _PASSED = ("HOME", "LANG", "PATH", "TMPDIR")
-_CGROUPS = Path("/sys/fs/cgroup")
 
 
 def read_heap_limit(
@@ -35,7 +35,7 @@ def read_heap_limit(
         flags: words of the gateway's command; those that size the heap count.
         cache: remembers node's answer as long as nothing it depends on has changed.
     """
-    cgroup = _read_cgroup(pid)
+    cgroup = read_limit(pid)
     options = _heap_options(" ".join([env.get("NODE_OPTIONS", ""), *flags]))
     program = node or shutil.which("node", path=env.get("PATH"))
     if program is None:
@@ -96,40 +96,3 @@ def _heap_options(options: str) -> str:
     return " ".join(
         word for word in words if word.startswith(("--max-", "--min-", "--semi-", "--huge-max-"))
     )
-
-
-def _read_cgroup(pid: int | None) -> int | None:
-    """Find the tightest memory limit on the way from a process's cgroup to the root."""
-    limits = [
-        int(text)
-        for path in _cgroup_files(pid)
-        if (text := _read_text(path).strip()).isdigit() and int(text) < _UNLIMITED_BYTES
-    ]
-    return min(limits, default=None)
-
-
-def _cgroup_files(pid: int | None) -> Iterator[Path]:
-    """Yield the limit files, from the process's own cgroup upwards.
-
-    In a container the path in /proc may not exist below our mount; the root then holds the limit.
-    """
-    for line in _read_text(Path(f"/proc/{pid or 'self'}/cgroup")).splitlines():
-        _, controllers, path = (*line.split(":", 2), "", "")[:3]
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        root, name = (
-            (_CGROUPS / "memory", "memory.limit_in_bytes")
-            if controllers
-            else (_CGROUPS, "memory.max")
-        )
-        parts = [part for part in path.split("/") if part not in ("", "..")]
-        for depth in range(len(parts), -1, -1):
-            yield root.joinpath(*parts[:depth], name)
-
-
-def _read_text(path: Path) -> str:
-    """Read a file of the kernel's; one that is not there says nothing."""
-    try:
-        return path.read_text("utf-8", "replace")
-    except OSError:
-        return ""

@@ -7,27 +7,14 @@ signal (EPERM) is alive for us, while the gateway takes it for dead. We err towa
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-_STATE, _START_TIME = 0, 19  # fields 3 and 22 of proc(5), counted after the name
-
-
-def _read_stat(pid: int) -> list[str] | None:
-    """Read the fields after the process's name, which may itself hold spaces and brackets."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()
-    return fields if len(fields) > _START_TIME else None
+from tailflip import platform_calls
 
 
 def start_ticks(pid: int) -> int | None:
-    """Read when a process started, in clock ticks since boot; None where /proc has none."""
-    fields = _read_stat(pid)
-    if fields is None or not fields[_START_TIME].isdigit():
-        return None
-    return int(fields[_START_TIME])
+    """Read when a process started, in the system's own unit (see `Seen`); None if it is gone."""
+    seen = platform_calls.here.look_at(pid)
+    return None if seen is None else seen.start
 
 
 def is_alive(pid: int, starttime: int | None) -> bool:
@@ -35,6 +22,16 @@ def is_alive(pid: int, starttime: int | None) -> bool:
 
     A zombie is dead. Without a start time on either side only the pid decides.
     """
+    if not _is_there(pid):
+        return False
+    seen = platform_calls.here.look_at(pid)
+    if seen is None:
+        return _is_there(pid)  # else it has ended just now; if not, it is hidden from us
+    return not seen.is_zombie and starttime in (None, seen.start)
+
+
+def _is_there(pid: int) -> bool:
+    """Say whether a pid is in use, be it by a zombie."""
     if pid <= 0:
         return False
     try:
@@ -43,25 +40,7 @@ def is_alive(pid: int, starttime: int | None) -> bool:
         return False
     except PermissionError:
         pass
-    fields = _read_stat(pid)
-    if fields is None:
-        return not _is_zombie(pid)
-    if fields[_STATE] in "ZX":
-        return False
-    now = start_ticks(pid)
-    return starttime is None or now is None or now == starttime
-
-
-def _is_zombie(pid: int) -> bool:
-    """Ask psutil, for systems without /proc."""
-    import psutil  # noqa: PLC0415 - where /proc tells, it is not needed
-
-    try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.Error:
-        return False
+    return True
 
 
 def started_ms(pid: int) -> int | None:
@@ -79,11 +58,7 @@ def boot_id() -> str | None:
 
     A container that is started again keeps it, and so do start times in ticks.
     """
-    try:
-        text = Path("/proc/sys/kernel/random/boot_id").read_text("ascii")
-    except (OSError, ValueError):
-        return None
-    return text.strip() or None
+    return platform_calls.here.boot_id()
 
 
 def booted_ms() -> int:

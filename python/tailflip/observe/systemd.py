@@ -11,8 +11,9 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tailflip import platform_calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -65,8 +66,11 @@ def find_unit(env: Mapping[str, str], service: str | None) -> Unit | None:
     """Find the unit to ask about: the one that was named, else the one that started us.
 
     A shell in a service inherits its INVOCATION_ID, so systemd's word on which process it
-    started (SYSTEMD_EXEC_PID, since 248) must be about us where there is one.
+    started (SYSTEMD_EXEC_PID, since 248) must be about us where there is one. launchd keeps
+    no record of ends that could be asked.
     """
+    if platform_calls.here.service_manager != "systemd":
+        return None
     own, own_user = _read_own_unit()
     if service:
         name = service if "." in service else f"{service}.service"
@@ -189,11 +193,7 @@ def _text(value: Any) -> str:
 
 def _read_own_unit() -> tuple[str | None, bool]:
     """Read which service our own cgroup is of, and whether it is the user's."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return None, False
-    for line in lines:
+    for line in platform_calls.here.cgroup_lines(None):
         number, controllers, path = (*line.split(":", 2), "", "")[:3]
         if controllers == "name=systemd" or (number == "0" and not controllers):
             parts = path.split("/")

@@ -7,26 +7,21 @@ stays a zombie for ever.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psutil
 
+from tailflip import platform_calls
+
 if TYPE_CHECKING:
     from collections.abc import Container
-
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 def become_subreaper() -> bool:
     """Have orphaned descendants come to us; False where the system knows no such thing."""
-    if sys.platform != "linux":
-        return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    return platform_calls.here.become_subreaper()
 
 
 def reap_orphans(but: Container[int]) -> int:

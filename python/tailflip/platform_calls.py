@@ -1,0 +1,142 @@
+"""Every call that Linux and macOS answer in different ways; nothing else asks which one this is.
+
+macOS has no /proc, no cgroups, no systemd and no subreaper, and its fsync leaves bytes in the
+drive's cache. What psutil asks both of them alike (environments, ports, memory) stays where it
+is needed. Nothing is imported that a start can do without: `tailflip gate` stands in each.
+
+`here` is the one that runs; tests put the other one in its place. The macOS half never ran on a
+Mac, only on Linux, with a stand-in for macOS's C library.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+_STATE, _START_TIME = 0, 19  # fields 3 and 22 of proc(5), counted after the name
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+
+# macOS: <sys/fcntl.h>, and <sys/sysctl.h> with the `struct kinfo_proc` that sysctl(3) fills, the
+# same on x86-64 and arm64: its first member is the start time, a struct timeval.
+_F_FULLFSYNC = 51
+_PROCESS = (1, 14, 1)  # CTL_KERN, KERN_PROC, KERN_PROC_PID
+_PROCESS_BYTES = 648
+_SECONDS, _STATUS, _PID = slice(0, 8), 36, slice(40, 44)  # tv_sec, p_stat, p_pid
+_SZOMB = 5
+_BOOT_SESSION, _UUID_BYTES = b"kern.bootsessionuuid", 37
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A process at one moment.
+
+    `start` tells it from others that had its pid: clock ticks since boot on Linux, whole seconds
+    since the epoch on macOS. The gateway writes the same number into its locks. Source: OpenClaw
+    2026.9.6, `getFileLockProcessStartTime`; up to 2026.7 it writes none on macOS.
+    """
+
+    is_zombie: bool
+    start: int
+
+
+@dataclass(frozen=True)
+class Linux:
+    """Linux, with its /proc at `proc`."""
+
+    proc: Path = Path("/proc")
+    service_manager: Literal["systemd", "launchd"] = "systemd"
+
+    def look_at(self, pid: int) -> Seen | None:
+        """Look at a process; None if it is gone, or hidden from us."""
+        # The name may itself hold spaces and brackets.
+        fields = self._read(f"{pid}/stat").rpartition(")")[2].split()
+        if len(fields) <= _START_TIME or not fields[_START_TIME].isdigit():
+            return None
+        return Seen(fields[_STATE] in "ZX", int(fields[_START_TIME]))
+
+    def boot_id(self) -> str | None:
+        """Read what is another one after each boot; None where it cannot be read."""
+        return self._read("sys/kernel/random/boot_id").strip() or None
+
+    def cgroup_lines(self, pid: int | None) -> list[str]:
+        """Read which cgroups a process is in, None is ours; none where there are none."""
+        return self._read(f"{'self' if pid is None else pid}/cgroup").splitlines()
+
+    def fsync(self, fd: int) -> None:
+        """Return when a file's bytes, or a directory's names, are on the medium."""
+        os.fsync(fd)
+
+    def become_subreaper(self) -> bool:
+        """Have orphaned descendants come to us; False where the system knows no such thing."""
+        import ctypes  # noqa: PLC0415 - the gate does without
+
+        libc = ctypes.CDLL(None)
+        return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+
+    def _read(self, name: str) -> str:
+        """Read a file of the kernel's; one that is not there says nothing."""
+        try:
+            return (self.proc / name).read_text("utf-8", "replace")
+        except OSError:
+            return ""
+
+
+@dataclass(frozen=True)
+class MacOS:
+    """macOS, asked through `libc`: the C library of this process, or another file."""
+
+    libc: str | None = None
+    service_manager: Literal["systemd", "launchd"] = "launchd"
+
+    def look_at(self, pid: int) -> Seen | None:
+        """Look at a process; None if it is gone."""
+        data = self._sysctl((*_PROCESS, pid), _PROCESS_BYTES)
+        if len(data) < _PROCESS_BYTES or int.from_bytes(data[_PID], sys.byteorder) != pid:
+            return None
+        seconds = int.from_bytes(data[_SECONDS], sys.byteorder, signed=True)
+        return Seen(data[_STATUS] == _SZOMB, seconds)
+
+    def boot_id(self) -> str | None:
+        """Read what is another one after each boot; None where it cannot be read."""
+        data = self._sysctl(_BOOT_SESSION, _UUID_BYTES)
+        return data.rstrip(b"\0").decode("ascii", "replace") or None
+
+    def cgroup_lines(self, pid: int | None) -> list[str]:  # noqa: ARG002
+        """There are none."""
+        return []
+
+    def fsync(self, fd: int) -> None:
+        """Get bytes past the drive's cache too: only F_FULLFSYNC does."""
+        try:
+            fcntl.fcntl(fd, _F_FULLFSYNC)
+        except OSError as e:
+            # Shares and foreign file systems may not know it; what fsync does is then all there is.
+            if e.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY):
+                raise
+            os.fsync(fd)
+
+    def become_subreaper(self) -> bool:
+        """Orphans go to launchd."""
+        return False
+
+    def _sysctl(self, name: bytes | tuple[int, ...], room_bytes: int) -> bytes:
+        """Ask the kernel; empty when it has no answer."""
+        import ctypes  # noqa: PLC0415 - Linux asks files
+
+        libc = ctypes.CDLL(self.libc)
+        data, size = ctypes.create_string_buffer(room_bytes), ctypes.c_size_t(room_bytes)
+        answer = (data, ctypes.byref(size), None, ctypes.c_size_t(0))
+        if isinstance(name, bytes):
+            failed = libc.sysctlbyname(name, *answer)
+        else:
+            numbers = (ctypes.c_int * len(name))(*name)
+            failed = libc.sysctl(numbers, ctypes.c_uint(len(name)), *answer)
+        return b"" if failed else data.raw[: size.value]
+
+
+here: Linux | MacOS = Linux() if sys.platform == "linux" else MacOS()
