@@ -6,32 +6,49 @@ gateway's cron service from starting.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tailflip.flow import CronJob
 from tailflip.observe.files import read_regular
 from tailflip.observe.json5config import parse_json5
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+_T = TypeVar("_T")
 MAX_BYTES = 32 << 20
 
 
 def read_jobs(cron_store: Path) -> tuple[tuple[CronJob, ...], str | None]:
     """Read the jobs, and why they could not be read; a missing file has none."""
+    return read_each_job(cron_store, _parse_job)
+
+
+def read_each_job(
+    cron_store: Path, parse_job: Callable[[Any], _T | None]
+) -> tuple[tuple[_T, ...], str | None]:
+    """Read what `parse_job` makes of each job, and why they could not be read."""
     try:
-        root = parse_json5(read_regular(cron_store, MAX_BYTES))
+        return parse_each_job(read_regular(cron_store, MAX_BYTES), parse_job), None
     except FileNotFoundError:
         return (), None
     except OSError as error:
         return (), error.strerror
     except (ValueError, RecursionError):
         return (), "not valid JSON"
+
+
+def parse_each_job(text: bytes, parse_job: Callable[[Any], _T | None]) -> tuple[_T, ...]:
+    """Parse the file's text; jobs of which `parse_job` makes nothing are left out.
+
+    Raises:
+        ValueError: the gateway could not read it either.
+    """
+    root = parse_json5(text)
     jobs = root.get("jobs") if isinstance(root, dict) else None
-    if not isinstance(jobs, list):
-        return (), None
-    return tuple(job for job in map(_parse_job, jobs) if job is not None), None
+    found = map(parse_job, jobs if isinstance(jobs, list) else ())
+    return tuple(job for job in found if job is not None)
 
 
 def _parse_job(raw: Any) -> CronJob | None:

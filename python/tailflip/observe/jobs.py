@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tailflip.observe.files import read_regular
-from tailflip.observe.json5config import parse_json5
+from tailflip.observe import cron
 from tailflip.observe.runlog import is_text, to_ms
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAX_BYTES = 32 << 20
+MAX_BYTES = cron.MAX_BYTES  # one file, two ways to look at it
 _AGENT_TURN_MS = 60 * 60_000
 _OTHER_MS = 10 * 60_000
 
@@ -56,14 +55,7 @@ class Job:
 
 def read_job_states(cron_store: Path) -> tuple[tuple[Job, ...], str | None]:
     """Read all jobs, and why they could not be read; a missing file has none."""
-    try:
-        return parse_jobs(read_regular(cron_store, MAX_BYTES)), None
-    except FileNotFoundError:
-        return (), None
-    except OSError as error:
-        return (), error.strerror
-    except (ValueError, RecursionError):
-        return (), "not valid JSON"
+    return cron.read_each_job(cron_store, _parse)
 
 
 def parse_jobs(text: bytes) -> tuple[Job, ...]:
@@ -72,10 +64,7 @@ def parse_jobs(text: bytes) -> tuple[Job, ...]:
     Raises:
         ValueError: the gateway could not read it either.
     """
-    root = parse_json5(text)
-    jobs = root.get("jobs") if isinstance(root, dict) else None
-    found = (_parse(raw) for raw in (jobs if isinstance(jobs, list) else ()))
-    return tuple(job for job in found if job is not None)
+    return cron.parse_each_job(text, _parse)
 
 
 def _parse(raw: Any) -> Job | None:
