@@ -1,4 +1,9 @@
-"""How a gateway fares at one moment, and what comes next: what `status` shows. Pure."""
+"""How a gateway fares at one moment, and what comes next: what `status` shows. Pure.
+
+A gateway may have a guard beside it (`run`, `watch`), or one that stands only before its
+starts (`gate`, `preflight`) and is gone by the time a person asks. Of that one the record
+tells, and the service's own definition.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.flow import WANTED, BreakerState, Decision, Waiting
+from tailflip.ledger.starts import JudgedStart
 from tailflip.units import format_time
 
 if TYPE_CHECKING:
@@ -21,6 +27,7 @@ DAY_MS = 86_400_000
 _MIN_GROWTH_MS = 600_000  # what happens in less says nothing about a day
 _DROP = 0.95  # below this share of the last size, something was taken out
 _ERROR = "error"
+_AT_STARTS = ("gate", "preflight")
 _TO_DO = {
     Waiting.CONFIG_CHANGE: "correct the configuration; the gateway is started when it changes",
     Waiting.CURE: "`tailflip check` says what fills the heap; "
@@ -61,8 +68,31 @@ class OpenIncident:
 
 
 @dataclass(frozen=True)
+class Installed:
+    """The gateway's service, which starts through us, or was meant to.
+
+    `mode` is gate or run, None where it was not `tailflip install` that wrote it. `path` is
+    the file by which it starts through us, None if it no longer does.
+    """
+
+    service: str
+    scope: str
+    manager: str
+    mode: str | None
+    path: str | None
+
+    @property
+    def is_in_front(self) -> bool:
+        """Say whether the next start goes through us."""
+        return self.path is not None
+
+
+@dataclass(frozen=True)
 class Look:
-    """What was seen at this moment; `port` is None when no installation was found."""
+    """What was seen at this moment; `port` is None when no installation was found.
+
+    `parked_pid` is of a living gate that refused a start and waits for a change.
+    """
 
     now_ms: int
     guard: str
@@ -71,11 +101,17 @@ class Look:
     supervisor: Supervisor | None
     memory: Memory
     stores: Stores | None
+    installed: Installed | None = None
+    parked_pid: int | None = None
 
 
 @dataclass(frozen=True)
 class Record:
-    """What was recorded, newest first except for the findings."""
+    """What was recorded, newest first except for the findings.
+
+    `start` is the last that a gate judged. `undecided` says that the last death has its
+    verdict, and that nothing was decided about it.
+    """
 
     lives: Sequence[Life]
     actions: Sequence[Archived]
@@ -83,6 +119,8 @@ class Record:
     incidents: Sequence[OpenIncident]
     breaker: Breaker
     made: MadeDecision | None
+    start: JudgedStart | None = None
+    undecided: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,7 +128,10 @@ class Situation:
     """All of it, and what follows.
 
     `life` is the one that lasts, else the last. `deaths` are unwanted ends, newest first.
-    `is_grave`: starts are not allowed, or an incident is open that nobody took note of.
+    `start` is the last one if it went through a gate, and `refused` says that it was refused
+    and no gateway lives. `undecided` as in `Record`.
+    `is_grave`: starts are not allowed, the last one was refused, or an incident is open that
+    nobody took note of.
     """
 
     look: Look
@@ -106,6 +147,9 @@ class Situation:
     decided_ms: int | None
     next_step: str
     is_grave: bool
+    start: JudgedStart | None = None
+    refused: bool = False
+    undecided: bool = False
 
 
 def sum_up(look: Look, record: Record) -> Situation:
@@ -114,6 +158,8 @@ def sum_up(look: Look, record: Record) -> Situation:
     deaths = tuple(life for life in lives if _is_unwanted(life))
     day_ago_ms = look.now_ms - DAY_MS
     unseen = any(each.incident.acked_ms is None for each in record.incidents)
+    start = find_start(record)
+    refused = _is_refused(look, start)
     return Situation(
         look=look,
         version=next((life.version for life in lives if life.version), None),
@@ -127,8 +173,24 @@ def sum_up(look: Look, record: Record) -> Situation:
         decision=record.made.decision if record.made else None,
         decided_ms=record.made.at_ms if record.made else None,
         next_step=choose_next_step(look, record),
-        is_grave=record.breaker.state is BreakerState.OPEN or unseen,
+        is_grave=record.breaker.state is BreakerState.OPEN or unseen or refused,
+        start=start,
+        refused=refused,
+        undecided=record.undecided,
     )
+
+
+def find_start(record: Record) -> JudgedStart | None:
+    """Find the last start, if it went through a gate; None if `run` started it since.
+
+    A life that an older tailflip let begin is the only trace of that start.
+    """
+    life, start = record.lives[0] if record.lives else None, record.start
+    if life is None or (start is not None and life.started_ms <= start.at_ms):
+        return start
+    if life.mode in _AT_STARTS:
+        return JudgedStart(at_ms=life.started_ms, mode=life.mode, go=True, life=life.id)
+    return None if life.mode == "run" else start
 
 
 def measure_growth(samples: Sequence[Sample]) -> float | None:
@@ -171,13 +233,53 @@ def choose_next_step(look: Look, record: Record) -> str:
 
 
 def _choose_unguarded(look: Look, record: Record) -> str:
-    if record.lives and record.lives[0].mode in ("gate", "preflight"):
-        return f"its service manager starts it; `tailflip {record.lives[0].mode}` looks before that"
+    start, installed = find_start(record), look.installed
+    if installed is not None and not installed.is_in_front:
+        mode = f" --mode {installed.mode}" if installed.mode not in (None, "gate") else ""
+        return (
+            f"`tailflip install{mode} --apply`: {installed.service} no longer starts "
+            "through tailflip"
+        )
+    if start is not None:
+        return _choose_at_start(look, record, start)
+    if installed is not None:
+        return f"restart {installed.service}: from then on tailflip stands before each start"
     if look.gateway is not None and look.gateway.alive:
+        if record.lives and record.lives[0].ended_ms is None:
+            return "nothing guards it: start `tailflip run` again; it takes over what lives"
         return "nothing guards it: stop it, then `tailflip run -- openclaw gateway run`"
+    return _choose_again(record)
+
+
+def _choose_again(record: Record) -> str:
     if not record.lives:
         return "nothing was ever guarded here: `tailflip run -- openclaw gateway run`"
     return "nothing guards it: start `tailflip run` again; it goes on where it was"
+
+
+def _choose_at_start(look: Look, record: Record, start: JudgedStart) -> str:
+    if _is_refused(look, start):
+        hint = start.hint or "see what is wrong with `tailflip check`"
+        if look.parked_pid is not None:
+            return f"{hint}; the gate waits, and starts it when something has changed"
+        return f"{hint}; then start its service again"
+    if look.gateway is not None and look.gateway.alive:
+        return (
+            "nothing to do; if it dies, its service manager starts it, and "
+            f"`tailflip {start.mode}` looks before that"
+        )
+    before = f"its service manager starts it; `tailflip {start.mode}`"
+    if record.undecided:
+        return f"{before} decides about its last death before that"
+    if any(life.ended_ms is None for life in record.lives[:1]):
+        return f"{before} finds out before that how it ended"
+    return f"{before} looks before that"
+
+
+def _is_refused(look: Look, start: JudgedStart | None) -> bool:
+    """Say whether the gateway is down because a gate would not let it start."""
+    alive = look.gateway is not None and look.gateway.alive is True
+    return start is not None and not start.go and not alive
 
 
 def _format_trial(breaker: Breaker, decision: Decision | None) -> str:
@@ -188,6 +290,13 @@ def _format_trial(breaker: Breaker, decision: Decision | None) -> str:
 
 
 def _is_unwanted(life: Life) -> bool:
+    """Say whether a life ended as it should not have.
+
+    Whose end nobody saw, and who left no sign of a death, ended well: a gateway that was
+    stopped, or restarts as planned. Without a verdict is otherwise what could not be started.
+    """
     if life.ended_ms is None:
         return False
-    return life.death is None or life.death.cause not in WANTED
+    if life.death is None:
+        return life.end_known
+    return life.death.cause not in WANTED

@@ -51,6 +51,7 @@ _WAITS = {
     Waiting.CURE: "until the stores or the configuration change",
     Waiting.OTHER_INSTANCE: "until the other gateway is gone",
 }
+_UNDECIDED = "nothing was decided then: tailflip was ended in between; its next start does it"
 _SURE = {Confidence.PROVEN: "proven", Confidence.LIKELY: "likely", Confidence.GUESS: "a guess"}
 
 
@@ -77,6 +78,8 @@ def tell(
     decisions: Sequence[MadeDecision],
     actions: Sequence[Archived],
     findings: Sequence[NotedFinding],
+    *,
+    undecided: Life | None = None,
 ) -> tuple[Line, ...]:
     """Tell what happened between the first death of an incident and its end.
 
@@ -86,6 +89,7 @@ def tell(
         decisions: of the same guard; those outside the incident are left out.
         actions: of the same guard, likewise.
         findings: of the same guard; those that stood during the incident count.
+        undecided: the one of the lives whose verdict no decision followed.
 
     Returns:
         Sentences, oldest first.
@@ -100,7 +104,11 @@ def tell(
     told = [made for made in decisions if is_inside(made.at_ms)]
     known = {life.id for life in ordered}
     news = [
-        *(Line(m.at_ms, tell_decision(m.decision)) for m in told if m.life_id not in known),
+        *(
+            Line(m.at_ms, tell_decision(m.decision, m.at_ms))
+            for m in told
+            if m.life_id not in known
+        ),
         *(
             Line(each.action.created_ms, tell_action(each))
             for each in actions
@@ -108,6 +116,8 @@ def tell(
         ),
         *_tell_findings(findings, begin_ms, end_ms),
     ]
+    if undecided is not None and undecided.id in known:
+        news.append(Line(undecided.ended_ms or undecided.started_ms, _UNDECIDED))
     if incident.acked_ms is not None:
         news.append(Line(incident.acked_ms, "a person took note of the incident"))
     if end_ms is not None:
@@ -128,6 +138,8 @@ def tell_death(life: Life) -> str:
     lived = f"after {format_span(uptime_s * 1000)}"
     if not life.end_known:
         lived = "at some moment before it was found dead"
+        if life.death is None:
+            return "the gateway was gone; nobody saw its end, and nothing speaks for a death"
     if life.death is None:
         return f"the gateway ended {lived}{_describe_exit(life)}"
     verb = "ended" if life.death.cause in WANTED else "died"
@@ -141,10 +153,12 @@ def describe_verdict(death: Death) -> str:
     return f"{_CAUSES[death.cause]} ({_SURE[death.confidence]})"
 
 
-def tell_decision(decision: Decision) -> str:
-    """Say what was decided, until when, and why."""
+def tell_decision(decision: Decision, made_ms: int | None = None) -> str:
+    """Say what was decided, until when, and why; a start that was due by `made_ms` is at once."""
     why = f": {decision.reason}" if decision.reason else ""
     at = f" at {format_time(decision.at_ms)}" if decision.at_ms is not None else ""
+    if made_ms is not None and decision.at_ms is not None and decision.at_ms <= made_ms:
+        at = ""
     if decision.kind == "start":
         return f"decided to start it{at or ' at once'}{why}"
     if decision.kind == "end":
@@ -202,7 +216,7 @@ def _tell_life(life: Life, decisions: Sequence[MadeDecision]) -> _Chapter:
         key += [life.death and (life.death.signature, life.death.confidence)]
     for made in decisions:
         if made.life_id == life.id:
-            lines.append(Line(made.at_ms, tell_decision(made.decision)))
+            lines.append(Line(made.at_ms, tell_decision(made.decision, made.at_ms)))
             key += [made.decision.kind, made.decision.waiting]
     return _Chapter(tuple(lines), tuple(key), life)
 

@@ -17,6 +17,7 @@ from night import ACTION, PERIOD_MS, STDERR, make_death, make_life, record_night
 from support import HOUR_MS, NOW_MS, list_tree
 from tailflip import clock
 from tailflip.durable import RealDisk
+from tailflip.flow import Breaker, Decision
 from tailflip.home import Home
 from tailflip.ledger.history import History
 
@@ -98,6 +99,25 @@ def test_an_incident_that_somebody_saw_is_no_longer_grave(place, history):
     code, out, _ = place.run("status")
     assert code == 0
     assert ", seen: " in out
+
+
+def test_a_verdict_without_a_decision_is_told_as_that(place, history):
+    """Killed between the two, the decision before stood there as if it were about this death."""
+    record(history, place, deaths=2, is_over=False)
+    incident = history.read_incidents()[0]
+    dead = make_life("late", NOW_MS - 9, 8, death=make_death(), incident=incident.id, mode="gate")
+    history.begin_life(dead)
+    _, out, _ = place.run("status")
+    assert re.search(
+        r"^last      a death was judged, and nothing decided: tailflip was", out, re.MULTILINE
+    )
+    assert re.search(r"^guarded   at each start by `tailflip gate`", out, re.MULTILINE)
+    assert "decides about its last death" in place.run("status", "--json")[1]
+    told = "nothing was decided then: tailflip was ended in between; its next start does it\n"
+    assert place.run("incidents", "why")[1].count(told) == 1
+    history.record_decision(Decision(kind="start", reason="r"), Breaker(), "late", NOW_MS - 1)
+    assert told not in place.run("incidents", "why")[1]
+    assert " decided to start it at once: r" in place.run("status")[1]
 
 
 def test_status_shows_who_guards(place, history):

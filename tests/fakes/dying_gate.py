@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 
 from dying_supervisor import DyingDisk
+
 from tailflip import guard
 from tailflip.cli.front import run_light
 

@@ -25,12 +25,15 @@ from tailflip.flow import (
 from tailflip.home import Supervisor
 from tailflip.ledger.findings import NotedFinding
 from tailflip.ledger.history import MadeDecision
+from tailflip.ledger.starts import JudgedStart
 from tailflip.situation import (
+    Installed,
     Look,
     Memory,
     OpenIncident,
     Record,
     Stores,
+    find_start,
     measure_growth,
     sum_up,
 )
@@ -106,6 +109,40 @@ NEXT = [
 ]
 
 
+GATE = make_life("g", NOW_MS - HOUR_MS, mode="gate")
+REFUSED = JudgedStart(at_ms=NOW_MS, mode="gate", go=False, reason="too big", hint="give it more")
+ENDED = make_life("g", NOW_MS - HOUR_MS, 1, mode="gate", end_known=False)
+DOWN = replace(ALONE, gateway=DEAD)
+UNIT = Installed("gw.service", "user", "systemd", "gate", "/u/10-tailflip.conf")
+NEXT += [
+    ("gate, alive", ALONE, replace(EMPTY, lives=(GATE,)), "nothing to do; if it dies"),
+    ("gate, gone", DOWN, replace(EMPTY, lives=(GATE,)), "finds out before that how it ended"),
+    ("gate, stopped", DOWN, replace(EMPTY, lives=(ENDED,)), "`tailflip gate` looks before that"),
+    (
+        "gate, undecided",
+        DOWN,
+        replace(EMPTY, lives=(ENDED,), undecided=True),
+        "decides about its last death before that",
+    ),
+    ("gate, refused", DOWN, replace(EMPTY, start=REFUSED), "give it more; then start its service"),
+    (
+        "gate, parked",
+        replace(DOWN, parked_pid=9),
+        replace(EMPTY, start=REFUSED),
+        "give it more; the gate waits",
+    ),
+    ("refused, yet alive", ALONE, replace(EMPTY, start=REFUSED), "nothing to do; if it dies"),
+    ("installed just now", replace(DOWN, installed=UNIT), EMPTY, "restart gw.service"),
+    (
+        "taken out since",
+        replace(DOWN, installed=replace(UNIT, path=None)),
+        replace(EMPTY, lives=(GATE,)),
+        "`tailflip install --apply`: gw.service no longer starts through tailflip",
+    ),
+    ("run was killed", ALONE, FINE, "start `tailflip run` again; it takes over what lives"),
+]
+
+
 @pytest.mark.parametrize(
     ("look", "record", "text"), [row[1:] for row in NEXT], ids=[row[0] for row in NEXT]
 )
@@ -113,7 +150,47 @@ def test_the_next_step_follows_from_what_is(look, record, text):
     assert re.search(text, sum_up(look, record).next_step)
 
 
+GUARDED = [
+    (LOOK, FINE, "by `tailflip run`, pid 4100, since 2026-02-02 01:40:00Z"),
+    (ALONE, FINE, "by nobody now"),
+    (ALONE, replace(EMPTY, lives=(GATE,)), "at each start by `tailflip gate`, by nobody in betw"),
+    (
+        replace(ALONE, installed=UNIT),
+        replace(EMPTY, lives=(GATE,)),
+        "at each start by `tailflip gate` in gw.service, by nobody in between",
+    ),
+    (replace(ALONE, installed=UNIT), EMPTY, "by nobody now; from the next start of gw.service on"),
+    (
+        replace(ALONE, installed=replace(UNIT, path=None)),
+        replace(EMPTY, lives=(GATE,)),
+        "by nobody now: gw.service no longer starts through tailflip",
+    ),
+    (
+        replace(LOOK, supervisor=Supervisor(7, "watch", NOW_MS)),
+        replace(EMPTY, lives=(GATE,)),
+        "by `tailflip watch`, pid 7, since 2026-02-02 02:40:00Z; at each start by `tailflip gate`",
+    ),
+]
+
+
+@pytest.mark.parametrize(("look", "record", "text"), GUARDED)
+def test_who_guards_is_read_from_what_is_there(look, record, text):
+    lines = format_screen(sum_up(look, record))
+    assert lines[2].startswith(f"guarded   {text}")
+
+
+def test_the_last_start_through_a_gate_is_the_one_that_counts():
+    ran = make_life("r", NOW_MS - 1)
+    before = REFUSED.model_copy(update={"at_ms": NOW_MS - HOUR_MS})
+    assert find_start(replace(EMPTY, start=before, lives=(ran, GATE))) is None
+    assert find_start(replace(EMPTY, start=REFUSED, lives=(ran, GATE))) is REFUSED
+    found = find_start(replace(EMPTY, start=before, lives=(make_life("g", NOW_MS, mode="gate"),)))
+    assert (found.go, found.at_ms, found.actions) == (True, NOW_MS, None)
+    assert find_start(replace(EMPTY, lives=(ran,))) is None
+
+
 GRAVE = [
+    (replace(EMPTY, start=REFUSED), False),
     (FINE, False),
     (replace(FINE, breaker=OPEN), True),
     (replace(FINE, breaker=Breaker(state=BreakerState.HALF_OPEN)), False),
@@ -126,6 +203,11 @@ GRAVE = [
 @pytest.mark.parametrize(("record", "grave"), GRAVE)
 def test_it_is_grave_when_starts_stop_or_nobody_has_seen_an_incident(record, grave):
     assert sum_up(LOOK, record).is_grave is grave
+
+
+def test_a_refused_start_is_grave_while_no_gateway_lives():
+    assert sum_up(DOWN, replace(EMPTY, start=REFUSED)).is_grave
+    assert sum_up(replace(DOWN, gateway=None), replace(EMPTY, start=REFUSED)).is_grave
 
 
 def test_wanted_ends_are_no_deaths_and_unjudged_ones_are():
@@ -195,6 +277,9 @@ def make_worst(text: str, many: int) -> Record:
         incidents=[make_incident(signature=text)] * many,
         breaker=Breaker(row=10**9),
         made=MadeDecision(NOW_MS, None, Decision(kind="start", reason=text)),
+        start=JudgedStart(
+            at_ms=NOW_MS, mode="gate", go=False, reason=text, hint=text, actions=(text,) * many
+        ),
     )
 
 

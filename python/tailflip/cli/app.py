@@ -25,24 +25,35 @@ directory. 74 read or write failed, the original in place. 75 try later. 77 perm
 # Every refusal of typer's parser is one of these; newer releases keep them to themselves.
 _REFUSED: type[Exception] = typer.BadParameter.__mro__[2]
 
-# In the order of the help. A verb is a function of its name in a module of its name, a group
-# of verbs the module's `app`.
-_VERBS = (
-    "check",
-    "inspect",
-    "compact",
-    "reconcile",
-    "tasks",
-    "watch",
-    "restore",
-    "archive",
-    "status",
-    "incidents",
-    "config",
-    "install",
-    "uninstall",
-    "demo",
-)
+_BEGIN = """
+Where to begin: `tailflip status` says how the gateway fares and what comes next, `tailflip
+check` what is wrong; neither changes anything. `tailflip compact` shows what can go, and takes
+it out with --apply; `tailflip restore` puts it back.
+"""
+
+# In the order of the help, each in a line that fits a terminal. A verb is a function of its
+# name in a module of its name, a group of verbs the module's `app`.
+_VERBS = {
+    "status": "How the guarded gateway fares, and what comes next.",
+    "check": "What is wrong with stores, jobs and leftovers.",
+    "inspect": "What fills the session stores.",
+    "compact": "Make session stores small.",
+    "reconcile": "Make OpenClaw's ledgers agree about runs.",
+    "tasks": "How cron runs really ended.",
+    "watch": "Stand beside a living gateway that others start and stop.",
+    "restore": "Put archived entries back, byte for byte.",
+    "archive": "List, show, check or let go what was removed.",
+    "incidents": "What happened while nobody looked; why, and how it was cured.",
+    "config": "Show and check the settings.",
+    "install": "Put tailflip in front of the gateway's service.",
+    "uninstall": "Take away all that `install` wrote.",
+    "demo": "Rebuild the incident in a scratch directory, and cure it.",
+}
+_LIGHT = {
+    "gate": "Look at the stores, heal them, then become COMMAND.",
+    "preflight": "The same without starting COMMAND: exit code 0 says go.",
+    "run": "Start COMMAND, guard it, and start it again when it dies.",
+}
 _GROUPS = frozenset({"archive", "incidents", "config"})
 
 
@@ -71,7 +82,7 @@ def build(only: str | None = None) -> typer.Typer:
     app = typer.Typer(
         help="Brings an OpenClaw gateway back that dies of its session store: makes the store "
         "small in constant memory, keeps what it takes out, and puts it back when asked.",
-        epilog=_EXIT_CODES,
+        epilog=_BEGIN + _EXIT_CODES,
         add_completion=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -80,9 +91,10 @@ def build(only: str | None = None) -> typer.Typer:
     for verb in (only,) if only in _VERBS else _VERBS:
         module = import_module(f"tailflip.cli.{verb}")
         if verb in _GROUPS:
-            app.add_typer(module.app, name=verb)
+            app.add_typer(module.app, name=verb, short_help=_VERBS[verb])
         else:
-            app.command(verb, epilog=_EXIT_CODES)(getattr(module, verb))
+            add = app.command(verb, epilog=_EXIT_CODES, short_help=_VERBS[verb])
+            add(getattr(module, verb))
     if only not in _VERBS:
         _add_light(app)
     return app
@@ -97,9 +109,13 @@ def _add_light(app: typer.Typer) -> None:
             raise typer.Exit(front.run_light(verb, context.args))
 
         settings = {"ignore_unknown_options": True, "allow_extra_args": True}
-        app.command(verb, help=front.ABOUT[verb], context_settings=settings, add_help_option=False)(
-            call
-        )
+        app.command(
+            verb,
+            help=front.ABOUT[verb],
+            short_help=_LIGHT[verb],
+            context_settings=settings,
+            add_help_option=False,
+        )(call)
 
     for verb in front.ABOUT:
         delegate(verb)

@@ -115,6 +115,7 @@ def why(
         history.read_decisions(min([incident.opened_ms, *(each.started_ms for each in lives)])),
         _list_own_actions(history),
         history.read_findings(open_only=False),
+        undecided=_find_undecided(history),
     )
     kept = next((life.id for life in lives if history.read_stderr(life.id)), None)
     if as_json:
@@ -175,6 +176,11 @@ def _find_what_followed(
         if life.id not in known and life.started_ms >= last_ms
     ]
     return tuple(later[-1:])
+
+
+def _find_undecided(history: History) -> Life | None:
+    last = next(iter(history.read_lives(1)), None)
+    return last if last is not None and history.is_undecided(last) else None
 
 
 def _list_own_actions(history: History) -> tuple[Archived, ...]:

@@ -6,24 +6,26 @@ from typing import TYPE_CHECKING
 
 from tailflip.flow import BreakerState
 from tailflip.render import escape, format_gateway, format_table
-from tailflip.story import describe_undo, tell_decision
+from tailflip.story import describe_cause, describe_undo, tell_decision
 from tailflip.units import format_bytes, format_count, format_span, format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tailflip.compact.archive import Archived
     from tailflip.flow import Life
+    from tailflip.ledger.starts import JudgedStart
     from tailflip.situation import Memory, Situation, Stores
 
 WIDTH = 100
 HEIGHT = 30
 _SHOWN_DEATHS = 5
 _SHOWN_ACTIONS = 3
-_SHOWN_FINDINGS = 4
+_SHOWN_FINDINGS = 3
 _SHOWN_INCIDENTS = 3
 _MORE_NEXT = 2
 _LABEL = 10
+_UNASKED = ("gate", "preflight")  # nobody stays who could ask whether it answers
 _HOUR_S = 3_600.0
 
 
@@ -53,20 +55,39 @@ def _describe(situation: Situation) -> Iterator[tuple[str, str]]:
     port = f", port {look.port}" if look.port is not None else ""
     gateway = format_gateway(look.gateway) if look.gateway is not None else "not found"
     yield "gateway", f"{version}{port}, {gateway}"
-    yield "guarded", _describe_supervisor(situation)
+    yield "guarded", _describe_guard(situation)
+    if situation.start is not None:
+        yield situation.start.mode, _describe_start(situation, situation.start)
     yield "life", _describe_life(situation, life) if life is not None else "none on record"
     yield "memory", _describe_memory(look.memory, look.now_ms)
     if look.stores is not None:
         yield "stores", _describe_stores(look.stores)
     yield "starts", _describe_breaker(situation)
-    if situation.decision is not None and situation.decided_ms is not None:
+    if situation.undecided:
+        yield "last", "a death was judged, and nothing decided: tailflip was ended in between"
+    elif situation.decision is not None and situation.decided_ms is not None:
         when = format_time(situation.decided_ms)
-        yield "last", f"{when} {escape(tell_decision(situation.decision))}"
+        told = tell_decision(situation.decision, situation.decided_ms)
+        yield "last", f"{when} {escape(told)}"
     # A person acts on this line, so it is never cut.
     first, *more = _wrap(escape(situation.next_step), WIDTH - _LABEL)
     yield "next", first
     for line in more[:_MORE_NEXT]:
         yield "", line
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{format_count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def _describe_touched(situation: Situation, actions: Sequence[str] | None) -> str:
+    if actions is None:
+        return ""
+    if not actions:
+        return "; nothing was changed"
+    shown = {each.action.id for each in situation.actions[:_SHOWN_ACTIONS]}
+    where = "below" if shown.issuperset(actions) else "in `tailflip archive list`"
+    return f" after {_count(len(actions), 'change')}; undo {where}"
 
 
 def _wrap(text: str, width: int) -> list[str]:
@@ -78,19 +99,43 @@ def _wrap(text: str, width: int) -> list[str]:
     return lines
 
 
-def _describe_supervisor(situation: Situation) -> str:
-    found = situation.look.supervisor
-    if found is None:
-        return "by nobody now"
-    since = format_time(found.started_ms)
-    return f"by `tailflip {escape(found.mode)}`, pid {found.pid}, since {since}"
+def _describe_guard(situation: Situation) -> str:
+    found, installed = situation.look.supervisor, situation.look.installed
+    start = situation.start
+    at_starts = f"at each start by `tailflip {escape(start.mode)}`" if start is not None else ""
+    if found is not None:
+        since = format_time(found.started_ms)
+        beside = f"by `tailflip {escape(found.mode)}`, pid {found.pid}, since {since}"
+        return f"{beside}; {at_starts}" if at_starts else beside
+    if installed is not None and not installed.is_in_front:
+        return f"by nobody now: {escape(installed.service)} no longer starts through tailflip"
+    if start is not None:
+        where = f" in {escape(installed.service)}" if installed is not None else ""
+        return f"{at_starts}{where}, by nobody in between"
+    if installed is not None:
+        return f"by nobody now; from the next start of {escape(installed.service)} on by tailflip"
+    return "by nobody now"
+
+
+def _describe_start(situation: Situation, start: JudgedStart) -> str:
+    """Say what a gate decided about the last start, what it touched, and where its undo is."""
+    text = f"{format_time(start.at_ms)} "
+    touched = _describe_touched(situation, start.actions)
+    if not start.go:
+        parked = situation.look.parked_pid
+        waits = f", and waits (pid {parked})" if parked is not None else ""
+        text += f"refused the start{waits}{touched}: {escape(start.reason)}"
+    elif start.looked:
+        text += f"let it start{touched}"
+    else:
+        text += "could not do its work, and let it start all the same"
+    return text
 
 
 def _describe_life(situation: Situation, life: Life) -> str:
     look = situation.look
     if life.ended_ms is not None:
-        lived = format_span(life.ended_ms - life.started_ms)
-        return f"ended {format_time(life.ended_ms)}, it lasted {lived}"
+        return _describe_end(life, life.ended_ms)
     pid = life.worker_pid or life.pid
     text = f"since {format_time(life.started_ms)} ({format_span(look.now_ms - life.started_ms)})"
     text += f", pid {pid}" if pid is not None else ""
@@ -98,9 +143,22 @@ def _describe_life(situation: Situation, life: Life) -> str:
     is_gone = look.gateway is not None and look.gateway.alive is False
     if is_gone and look.supervisor is None:
         return f"{text}: it is gone, and its end not judged yet"
+    if life.mode in _UNASKED:
+        return text
     if life.ready_ms is None:
         return f"{text}, has not answered yet"
     return f"{text}, first answer after {format_span(life.ready_ms - life.started_ms)}"
+
+
+def _describe_end(life: Life, ended_ms: int) -> str:
+    if life.death is not None:
+        why = f": {describe_cause(life.death.cause)}"
+    else:
+        why = "" if life.end_known else ": nothing speaks for a death"
+    if life.end_known:
+        lived = format_span(ended_ms - life.started_ms)
+        return f"ended {format_time(ended_ms)}, it lasted {lived}{why}"
+    return f"ended before {format_time(ended_ms)}, nobody saw when{why}"
 
 
 def _describe_memory(memory: Memory, now_ms: int) -> str:
@@ -126,13 +184,17 @@ def _describe_stores(stores: Stores) -> str:
 
 def _describe_breaker(situation: Situation) -> str:
     breaker = situation.breaker
+    if situation.refused:
+        return "not allowed: the last one was refused"
+    dead = _count(breaker.row, "death")
+    if breaker.row > 1:
+        dead += " of one kind in a row"
     if breaker.state is BreakerState.CLOSED:
-        row = f", {format_count(breaker.row)} deaths of one kind in a row" if breaker.row else ""
-        text = f"allowed{row}"
+        text = f"allowed, after {dead}" if breaker.row else "allowed"
     elif breaker.state is BreakerState.HALF_OPEN:
-        text = f"one trial after {format_count(breaker.row)} deaths of one kind in a row"
+        text = f"one trial after {dead}"
     else:
-        text = f"not allowed after {format_count(breaker.row)} deaths of one kind in a row"
+        text = f"not allowed after {dead}"
     return text
 
 
@@ -143,7 +205,7 @@ def _format_incidents(situation: Situation) -> Iterator[str]:
         since = format_time(incident.opened_ms)
         yield cut(
             f"incident {escape(incident.id)} is open since {since}{seen}: "
-            f"{format_count(each.deaths)} deaths, {incident.cause}; "
+            f"{_count(each.deaths, 'death')}, {incident.cause}; "
             f"`tailflip incidents why {escape(incident.id)}`"
         )
 
@@ -158,9 +220,9 @@ def _format_deaths(situation: Situation) -> Iterator[str]:
 
 def _format_death(life: Life) -> list[str]:
     when = format_time(life.ended_ms or 0)
-    lived = format_span((life.uptime_s or 0.0) * 1000)
+    lived = ("" if life.end_known else "at most ") + format_span((life.uptime_s or 0.0) * 1000)
     if life.death is None:
-        return [when, "not judged yet", "", lived]
+        return [when, "not judged yet" if life.pid else "could not be started", "", lived]
     return [when, life.death.cause.value, life.death.confidence.value, lived]
 
 

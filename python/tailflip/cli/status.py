@@ -10,6 +10,7 @@ import typer
 
 from tailflip import clock
 from tailflip.admission import measure_stores
+from tailflip.cli.installed import find_installed
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.cli.screen import format_screen
 from tailflip.cli.subject import Subject, find_subject
@@ -19,6 +20,7 @@ from tailflip.errors import TailflipError, Usage
 from tailflip.guard import is_own
 from tailflip.observe.gateway import read_gateway
 from tailflip.observe.grammar import parse_size_bytes
+from tailflip.observe.process import is_alive
 from tailflip.observe.vitals import read_tree
 from tailflip.render import escape, format_error, to_json
 from tailflip.situation import (
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from tailflip.compact.archive import Archived
     from tailflip.flow import Gateway, Life
+    from tailflip.ledger.starts import JudgedStart
     from tailflip.situation import Situation
 
 _EVERY_S = 2.0
@@ -104,6 +107,7 @@ def read_situation(subject: Subject, now_ms: int) -> Situation:
     gateway = read_gateway(installation, os.environ) if installation is not None else None
     lives = history.read_lives(_LIVES)
     counts = history.count_deaths()
+    made, start = history.read_last_decision(), history.read_last_start()
     look = Look(
         now_ms=now_ms,
         guard=history.guard,
@@ -112,6 +116,8 @@ def read_situation(subject: Subject, now_ms: int) -> Situation:
         supervisor=history.home.read_supervisor(history.guard),
         memory=_read_memory(subject, gateway, lives, now_ms),
         stores=_measure_stores(subject, now_ms),
+        installed=find_installed(os.environ, history.home, history.guard),
+        parked_pid=_find_parked(start),
     )
     record = Record(
         lives=lives,
@@ -123,9 +129,18 @@ def read_situation(subject: Subject, now_ms: int) -> Situation:
             if each.closed_ms is None
         ),
         breaker=history.read_breaker(),
-        made=history.read_last_decision(),
+        made=made,
+        start=start,
+        undecided=bool(lives) and history.is_undecided(lives[0]),
     )
     return sum_up(look, record)
+
+
+def _find_parked(start: JudgedStart | None) -> int | None:
+    """Find the gate that refused a start and waits: its process lives."""
+    if start is None or start.go or start.pid is None:
+        return None
+    return start.pid if is_alive(start.pid, start.pid_ticks) else None
 
 
 def _read_memory(

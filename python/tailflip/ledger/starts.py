@@ -11,10 +11,10 @@ class JudgedStart(Value):
     """What became of one start; `mode` is gate or preflight.
 
     `go` says that the gateway was let start, `looked` False that we could not do our work
-    and let it start all the same: `reason` says why not, in either case. `actions` are the
-    ids of what was done to stores and ledgers before. `life` began with it. `pid` is of
-    the process that judged, with its start in clock ticks since boot; it became the
-    gateway, or waits (is parked) after a refusal.
+    and let it start all the same. `reason` is that of a refusal. `actions` are the ids of what
+    was done to stores and ledgers before, None if that is not known. `life` began with it.
+    `pid` is of the process that judged, with its start in clock ticks since boot; it became
+    the gateway, or waits (is parked) after a refusal.
     """
 
     at_ms: int
@@ -23,7 +23,7 @@ class JudgedStart(Value):
     looked: bool = True
     reason: str = ""
     hint: str | None = None
-    actions: tuple[str, ...] = ()
+    actions: tuple[str, ...] | None = None
     life: str | None = None
     pid: int | None = None
     pid_ticks: int | None = None
