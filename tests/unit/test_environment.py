@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tailflip.observe.vitals import LIFE_VARIABLE
-from tailflip.restart.environment import LIFE, build_environment
+from tailflip.lifemark import LIFE_VARIABLE
+from tailflip.restart.environment import build_environment
 
 HINTS = {
     "INVOCATION_ID": "0123",
@@ -37,16 +37,12 @@ def test_hints_of_another_manager_are_taken_away_and_the_rest_is_kept(external_m
 def test_a_release_that_knows_a_supervisor_is_told_that_there_is_one():
     made = build_environment({}, "life-1", external_mode=True)
     assert made == {
-        LIFE: "life-1",
+        LIFE_VARIABLE: "life-1",
         "OPENCLAW_SUPERVISOR_MODE": "external",
         "OPENCLAW_SERVICE_REPAIR_POLICY": "external",
     }
 
 
 def test_an_older_release_is_told_to_restart_in_its_own_process():
-    made = build_environment({LIFE: "before"}, "life-2", external_mode=False)
-    assert made == {LIFE: "life-2", "OPENCLAW_NO_RESPAWN": "1"}
-
-
-def test_the_mark_is_the_one_that_processes_are_found_by():
-    assert LIFE == LIFE_VARIABLE
+    made = build_environment({LIFE_VARIABLE: "before"}, "life-2", external_mode=False)
+    assert made == {LIFE_VARIABLE: "life-2", "OPENCLAW_NO_RESPAWN": "1"}

@@ -18,6 +18,7 @@ from tailflip import log
 from tailflip.config import load
 from tailflip.errors import ConfigInvalid, NoPermission, TailflipError, Usage
 from tailflip.guard import Guard, tell
+from tailflip.lifemark import LIFE_VARIABLE
 from tailflip.render import format_error
 from tailflip.restart.birth import new_life
 
@@ -188,10 +189,11 @@ def _gate(guard: Guard, *, park: bool) -> int:
         from tailflip.gate import wait_for_change  # noqa: PLC0415
 
         wait_for_change(guard, seen)
+        guard.look_at_release()
         seen = _look(guard)
         verdict = _judge(guard)
     env = dict(guard.env)
-    env["TAILFLIP_LIFE"] = _begin_life(guard, verdict, "gate", os.getpid())
+    env[LIFE_VARIABLE] = _begin_life(guard, verdict, "gate", os.getpid())
     # Python ignores these two; a program that is started expects them as they are.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)

@@ -12,13 +12,13 @@ from typing import Any
 
 import psutil
 
+from tailflip.lifemark import LIFE_VARIABLE
 from tailflip.observe.cgroup import CgroupMemory, read_cgroup
 from tailflip.observe.process import start_ticks
 
-__all__ = ["LIFE_VARIABLE", "CgroupMemory", "Vitals"]
+__all__ = ["CgroupMemory", "Vitals"]
 __all__ += ["find_life", "find_listener", "read_cgroup", "read_tree"]
 
-LIFE_VARIABLE = "TAILFLIP_LIFE"  # in the environment of every process of one life
 _LOOPBACK = frozenset({"127.0.0.1", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1"})  # noqa: S104
 
 

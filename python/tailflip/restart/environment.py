@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tailflip.lifemark import LIFE_VARIABLE
+from tailflip.sdnotify import VARIABLES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-LIFE = "TAILFLIP_LIFE"
 
 # With one of these set, the gateway believes that systemd or launchd starts it again.
 _HINTS = (
@@ -21,7 +22,7 @@ _HINTS = (
     "OPENCLAW_LAUNCHD_LABEL",
 )
 # These address us, not our child.
-_OURS = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_FDS", "LISTEN_PID")
+_OURS = (*VARIABLES, "LISTEN_FDS", "LISTEN_PID")
 
 
 def build_environment(
@@ -36,7 +37,7 @@ def build_environment(
             later); an older one is told to restart in its own process instead.
     """
     made = {name: value for name, value in env.items() if name not in (*_HINTS, *_OURS)}
-    made[LIFE] = life_id
+    made[LIFE_VARIABLE] = life_id
     if external_mode:
         made["OPENCLAW_SUPERVISOR_MODE"] = "external"
         made["OPENCLAW_SERVICE_REPAIR_POLICY"] = "external"
