@@ -86,7 +86,8 @@ def describe_start(verdict: Verdict | None, mode: str, pid: int | None) -> Judge
 
 def look_for_change(guard: Guard) -> tuple[str, str]:
     """Say in two words what a refused start waits for to change."""
-    return guard.mark_config(), guard.mark_stores()
+    at = guard.locate()
+    return guard.mark_config(at), guard.mark_stores(at)
 
 
 def wait_for_change(guard: Guard, seen: tuple[str, str]) -> None:

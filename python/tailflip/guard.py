@@ -119,9 +119,12 @@ class Guard:
         """Say whether a store or ledger on record is one of this gateway's."""
         return is_own(path, self.name, self.locate())
 
-    def find_other(self) -> Gateway | None:
-        """Find a living gateway on the state directory, or whoever holds its port."""
-        installation = self.locate()
+    def find_other(self, at: Installation | None = None) -> Gateway | None:
+        """Find a living gateway on the state directory, or whoever holds its port.
+
+        `at` here and below is what `locate` just gave, to spare looking again.
+        """
+        installation = at or self.locate()
         if installation is None:
             return None
         found = read_gateway(installation, self.release.env)
@@ -134,14 +137,14 @@ class Guard:
             cured: as in `World`.
             is_paced: False if another one, a service manager, paces the starts.
         """
-        limits = self.config.restart
+        limits, at = self.config.restart, self.locate()
         return World(
             now_ms=clock.now_ms(),
             random=random.random(),  # noqa: S311 - jitter, no secret
-            config_mark=self.mark_config(),
-            stores_mark=self.mark_stores(),
+            config_mark=self.mark_config(at),
+            stores_mark=self.mark_stores(at),
             cured=cured,
-            other_alive=self.find_other() is not None,
+            other_alive=self.find_other(at) is not None,
             limits=limits if is_paced else limits.model_copy(update={"first_delay_s": 0.0}),
         )
 
@@ -210,9 +213,9 @@ class Guard:
         except (TailflipError, OSError) as e:
             found.notes.append(f"ledgers were not reconciled: {e}")
 
-    def mark_config(self) -> str:
+    def mark_config(self, at: Installation | None = None) -> str:
         """Say in a word what a configuration fault waits for to change: it, or the release."""
-        installation = self.locate()
+        installation = at or self.locate()
         paths = [self.state_dir / ".env"]
         if installation is not None:
             paths.append(installation.config_path)
@@ -220,9 +223,9 @@ class Guard:
                 paths += sorted(installation.config_path.parent.glob("*.json*"))
         return f"{read_release(self.command, self.env).text} {_mark(paths)}"
 
-    def mark_stores(self) -> str:
+    def mark_stores(self, at: Installation | None = None) -> str:
         """Say in a word what a memory fault waits for to change: stores, or the heap given."""
-        installation = self.locate()
+        installation = at or self.locate()
         paths = [store.path for store in installation.stores] if installation else []
         return f"{_mark(paths)} {self.find_heap_limit()[0]}"
 

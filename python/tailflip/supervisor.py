@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from tailflip.admission import Admission
     from tailflip.flow import Death, Life
     from tailflip.guard import Guard
+    from tailflip.observe.installation import Installation
     from tailflip.sdnotify import Notifier
 
 _STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
@@ -390,26 +391,27 @@ class Supervisor:
         service = self.service
         if service is None:
             return
-        if service.find_worker():
+        at = self.guard.locate()
+        if service.find_worker(at):
             self._keep_life()
-        self._vigil.note_runs()
-        self._loop.at("sample", self._vigil.measure(service), self._sample)
+        self._vigil.note_runs(at)
+        self._loop.at("sample", self._vigil.measure(service, at), self._sample)
         if self._watcher is not None:
             self._watcher.check()
         if self.phase is not Phase.RUNNING:
             return
         finding = self._vigil.find_trend(clock.now_ms())
         note(self.guard, "memory-trend", finding)
-        if finding is not None and self._may_restart_ahead(service):
+        if finding is not None and self._may_restart_ahead(service, at):
             log.warning("restarting ahead of the heap's end", why=finding.message)
             self._restart(service, "tailflip: memory")
         else:
             self._herald.status(self._vigil.describe(service))
 
-    def _may_restart_ahead(self, service: Service) -> bool:
+    def _may_restart_ahead(self, service: Service, at: Installation | None) -> bool:
         memory = self.guard.config.memory
         old_enough = service.uptime_s >= memory.min_life_s
-        return memory.restart_ahead and old_enough and self._vigil.is_quiet()
+        return memory.restart_ahead and old_enough and self._vigil.is_quiet(at)
 
     def _watch_files(self) -> None:
         """Be told of changed stores by the kernel; not being told costs only freshness."""
@@ -430,7 +432,7 @@ class Supervisor:
         if self.phase is Phase.WAITING:
             self._retry()
         elif self._loop.has("sample"):
-            self._vigil.note_runs()
+            self._vigil.note_runs()  # a gateway may die of a job as soon as it has marked it
             self._loop.at("sample", 0, self._sample)
 
     # --- its end -------------------------------------------------------------------------

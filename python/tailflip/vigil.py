@@ -22,6 +22,7 @@ from tailflip.units import format_bytes, format_span
 if TYPE_CHECKING:
     from tailflip.flow import Life, Trend
     from tailflip.guard import Guard
+    from tailflip.observe.installation import Installation
     from tailflip.restart.service import Service
 
 _KEPT = 720
@@ -50,10 +51,13 @@ class Vigil:
         self._began_ms = life.started_ms
         self._in_flight: set[tuple[str, int]] = set()
 
-    def measure(self, service: Service) -> float:
-        """Measure once, and say in how many seconds to measure again."""
+    def measure(self, service: Service, at: Installation | None = None) -> float:
+        """Measure once, and say in how many seconds to measure again.
+
+        `at` here and below is what `Guard.locate` just gave, to spare looking again.
+        """
         vitals = service.measure()
-        installation = self._guard.locate()
+        installation = at or self._guard.locate()
         self._stores_bytes = measure_stores(installation) if installation else 0
         rss_bytes = vitals.rss_bytes if vitals.processes else None
         sample = Sample(clock.now_ms(), rss_bytes, self._stores_bytes)
@@ -97,12 +101,12 @@ class Vigil:
             (f"measured over {format_span(int(trend.span_s * 1000))}",),
         )
 
-    def note_runs(self) -> None:
+    def note_runs(self, at: Installation | None = None) -> None:
         """Put on record which jobs are in flight now, where that has changed.
 
         The gateway knows it only in its memory, and calls a run lost when that is gone.
         """
-        installation = self._guard.locate()
+        installation = at or self._guard.locate()
         if installation is None:
             return
         jobs, _ = read_jobs(installation.cron_store)
@@ -120,9 +124,9 @@ class Vigil:
             put = Runs(guard.home, guard.disk, guard.name).put
             guard.write(lambda: put(tuple(runs.values())))
 
-    def is_quiet(self) -> bool:
+    def is_quiet(self, at: Installation | None = None) -> bool:
         """Say whether no job is marked as running: a restart now interrupts nobody's work."""
-        installation = self._guard.locate()
+        installation = at or self._guard.locate()
         if installation is None:
             return False
         jobs, problem = read_jobs(installation.cron_store)

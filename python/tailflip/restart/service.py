@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from tailflip.flow import Life
     from tailflip.guard import Guard
+    from tailflip.observe.installation import Installation
     from tailflip.observe.vitals import Vitals
 
 _STDERR = 2
@@ -127,9 +128,12 @@ class Service:
         """Say whether anything that this life started still lives."""
         return bool(find_life(self.life.id))
 
-    def find_worker(self) -> bool:
-        """Look for the gateway's own process behind a wrapper; True when it is news."""
-        worker = _find_worker(self.guard)
+    def find_worker(self, at: Installation | None = None) -> bool:
+        """Look for the gateway's own process behind a wrapper; True when it is news.
+
+        `at` is what `Guard.locate` just gave, to spare looking again.
+        """
+        worker = _find_worker(self.guard, at)
         if worker is None or worker == self.life.worker_pid or not self._is_ours(worker):
             return False
         self.life = self.life.model_copy(
@@ -220,9 +224,9 @@ def _fifo(guard: Guard, life: Life) -> Path:
     return guard.home.guards / f"{life.id}.stderr"
 
 
-def _find_worker(guard: Guard) -> int | None:
+def _find_worker(guard: Guard, at: Installation | None = None) -> int | None:
     """Find the living owner of the gateway's lock, whoever started it."""
-    found = guard.find_other()
+    found = guard.find_other(at)
     return None if found is None else found.pid
 
 
