@@ -11,9 +11,9 @@ from tailflip import clock, native
 from tailflip.durable import naming, open_regular
 from tailflip.errors import CannotCreate, Usage
 from tailflip.flow import Store
+from tailflip.grammar import parse_size_bytes
 from tailflip.observe.evidence import read_evidence
 from tailflip.observe.gateway import read_gateway
-from tailflip.observe.grammar import parse_size_bytes
 from tailflip.observe.heap import read_heap_limit
 from tailflip.observe.installation import STORE_NAME, locate, normalise_agent_id
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
 
 from tailflip.flow import Value
-from tailflip.observe.grammar import parse_duration_ms, parse_size_bytes
+from tailflip.grammar import parse_duration_ms, parse_size_bytes
 
 if TYPE_CHECKING:
     from pydantic import ValidationInfo

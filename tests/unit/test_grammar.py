@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tailflip.observe.grammar import parse_duration_ms, parse_size_bytes
+from tailflip.grammar import parse_duration_ms, parse_size_bytes
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from tailflip.cli.options import (  # noqa: TC001 - typer reads them
 from tailflip.compact import archive as kept
 from tailflip.durable import RealDisk
 from tailflip.errors import Usage
+from tailflip.grammar import parse_duration_ms
 from tailflip.home import Home
-from tailflip.observe.grammar import parse_duration_ms
 from tailflip.render import escape, format_change, format_table, to_json
 from tailflip.units import format_bytes, format_count, format_time
 

@@ -17,9 +17,9 @@ from tailflip.cli.subject import Subject, find_subject
 from tailflip.compact.archive import list_actions
 from tailflip.diagnose.trend import find_trend
 from tailflip.errors import TailflipError, Usage
+from tailflip.grammar import parse_size_bytes
 from tailflip.guard import is_own
 from tailflip.observe.gateway import read_gateway
-from tailflip.observe.grammar import parse_size_bytes
 from tailflip.observe.process import is_alive
 from tailflip.observe.vitals import read_tree
 from tailflip.render import escape, format_error, to_json

@@ -13,8 +13,8 @@ from tailflip.cli.options import Profile, StateDir  # noqa: TC001 - typer reads 
 from tailflip.config import load
 from tailflip.durable import RealDisk
 from tailflip.errors import Usage
+from tailflip.grammar import parse_duration_ms
 from tailflip.home import Home
-from tailflip.observe.grammar import parse_duration_ms
 from tailflip.observe.installation import locate
 from tailflip.reconcile.watch import RELOAD, STOP, Watch, Where
 from tailflip.sdnotify import Notifier

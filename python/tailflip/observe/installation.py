@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tailflip.errors import CannotCreate, ConfigInvalid, Usage
 from tailflip.flow import Store
+from tailflip.grammar import parse_duration_ms, parse_size_bytes
 from tailflip.observe.cron import read_jobs
-from tailflip.observe.grammar import parse_duration_ms, parse_size_bytes
 from tailflip.observe.json5config import load_config
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from tailflip.config import Config, ReconcileSettings, load
 from tailflip.errors import TailflipError
+from tailflip.grammar import parse_time_option
 from tailflip.ledger.history import History
-from tailflip.observe.grammar import parse_time_option
 from tailflip.observe.release import read_release
 from tailflip.reconcile.cronstore import Hands
 from tailflip.scene import look
