@@ -22,6 +22,7 @@ from tailflip.observe.release import is_external_mode
 from tailflip.plan.forecast import factor_for
 from tailflip.plan.planner import plan_stores
 from tailflip.plan.policy import PRESSURE_LADDER, Policy
+from tailflip.progress import be_quiet
 from tailflip.scene import look
 from tailflip.units import format_bytes
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.compact.salvage import SalvagePlan
-    from tailflip.compact.swap import Progress
     from tailflip.durable import Disk
     from tailflip.flow import Evidence, Forecast, Report, Store
     from tailflip.home import Home
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tailflip.observe.installation import Installation
     from tailflip.observe.release import Version
     from tailflip.plan.planner import Plan
+    from tailflip.progress import Progress
     from tailflip.scene import Scene
     from tailflip.settings import HealSettings
 
@@ -126,15 +127,11 @@ def admit(
         found.notes.append(f"a gateway is running ({scene.gateway.evidence}): nothing was touched")
         return found
     try:
-        _heal(_Work(scene, start, home, disk, found, on_progress or _be_quiet))
+        _heal(_Work(scene, start, home, disk, found, on_progress or be_quiet))
     except (TailflipError, OSError) as e:
         # Ours, and not the gateway's: what is wrong with a store was dealt with below.
         found.notes.append(f"not looked at in full: {e}")
     return found
-
-
-def _be_quiet(_stage: str, _done: int, _total: int) -> None:
-    pass
 
 
 @dataclass

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.admission import Admission
-    from tailflip.compact.swap import Progress
     from tailflip.config import Config
     from tailflip.durable import Disk
     from tailflip.flow import Gateway
     from tailflip.observe.installation import Installation
     from tailflip.observe.release import Release
+    from tailflip.progress import Progress
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")

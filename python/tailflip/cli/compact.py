@@ -27,8 +27,8 @@ from tailflip.compact.salvage import SalvagePlan, apply_salvage, plan_salvage
 from tailflip.compact.transaction import compact_store
 from tailflip.durable import RealDisk
 from tailflip.errors import StoreInvalid, TailflipError
+from tailflip.grammar import parse_time_option
 from tailflip.home import Home
-from tailflip.observe.grammar import parse_time_option
 from tailflip.plan.planner import plan_stores
 from tailflip.plan.policy import Policy
 from tailflip.render import (
@@ -49,10 +49,10 @@ from tailflip.units import format_bytes, format_count, format_span, format_time
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tailflip.cli.progress import OnProgress
     from tailflip.flow import Evidence, Report, Store
     from tailflip.native import Surveyed
     from tailflip.plan.planner import Plan
+    from tailflip.progress import Progress
     from tailflip.scene import Scene
 
 _SALVAGE_HINT = "--apply sets it aside whole and salvages it; do not start the gateway before"
@@ -65,7 +65,7 @@ class _Job:
     scene: Scene
     policy: Policy
     dropped_keys: frozenset[str]
-    on_progress: OnProgress
+    on_progress: Progress
     home: Home = field(default_factory=lambda: Home.locate(os.environ))
     disk: RealDisk = field(default_factory=RealDisk)
     evidence: dict[Store, Evidence] = field(default_factory=dict)

@@ -7,33 +7,33 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tailflip import clock
+from tailflip.progress import be_quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    # (what is being done, bytes done, bytes in all)
-    OnProgress = Callable[[str, int, int], None]
+    from tailflip.progress import Progress
 
 _PATIENCE_S = 1.0
 
 
 @contextmanager
-def show_progress() -> Iterator[OnProgress]:
+def show_progress() -> Iterator[Progress]:
     """Yield what long calls report to; nothing is shown before a second has passed."""
     if not sys.stderr.isatty():
-        yield lambda _stage, _done, _total: None
+        yield be_quiet
         return
     # Costs a tenth of a whole start, which only people at a terminal are to pay.
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
         DownloadColumn,
-        Progress,
         TextColumn,
         TransferSpeedColumn,
     )
+    from rich.progress import Progress as Bar  # noqa: PLC0415
 
-    bar = Progress(
+    bar = Bar(
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tailflip.progress import be_quiet
 from tailflip.reconcile.kinds import reconcile_all
 from tailflip.reconcile.run import begin
 from tailflip.units import format_count
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tailflip.compact.swap import Progress
     from tailflip.config import Config
     from tailflip.durable import Disk
     from tailflip.home import Home
+    from tailflip.progress import Progress
 
 _KINDS = ("markers", "tasks", "zombies")
 
@@ -75,7 +76,7 @@ def mend(
         state_dir=state_dir,
         profile=profile,
         write_tasks=config.reconcile.write_task_ledger,
-        on_progress=on_progress or _be_quiet,
+        on_progress=on_progress or be_quiet,
     )
     if work.scene.gateway.alive is not False:
         gateway = work.scene.gateway
@@ -94,7 +95,3 @@ def mend(
     failed = [f"not reconciled: {error.message}" for error in result.errors]
     actions = tuple(step.action_id for step in result.steps if step.action_id is not None)
     return Mended((*done, *held, *failed), sum(len(step.words) for step in holds), actions)
-
-
-def _be_quiet(_stage: str, _done: int, _total: int) -> None:
-    pass
