@@ -17,8 +17,6 @@ from tailflip.install.values import Mode, Plan, PlannedFile
 from tailflip.observe.release import is_external_mode
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tailflip.install.plan import Facts
     from tailflip.install.values import Service
 
@@ -93,8 +91,3 @@ def dump(content: dict[str, Any]) -> bytes:
 def _restart(service: Service) -> str:
     domain = "gui/$(id -u)" if service.scope == "user" else "system"
     return f"launchctl kickstart -k {domain}/{service.name}"
-
-
-def list_agents(folder: Path) -> list[Path]:
-    """List agents of our own."""
-    return sorted(folder.glob(f"{_WATCH}*.plist"))

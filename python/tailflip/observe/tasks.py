@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MOST_ROWS = 20_000
-ACTIVE = ("queued", "running")
 # What it calls a run that ended, and what we do; `lost` and `cancelled` prove no end.
 ENDED = {"succeeded": "done", "failed": "failed", "timed_out": "timeout"}
 _BUSY_S = 5.0
