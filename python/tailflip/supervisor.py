@@ -40,7 +40,7 @@ from tailflip.observe.changes import ChangeWatcher
 from tailflip.observe.health import Probe
 from tailflip.observe.installation import DEFAULT_PORT
 from tailflip.observe.release import drain_s, is_external_mode, restart_signal
-from tailflip.restart.backoff import delay_s
+from tailflip.restart.backoff import start_delay_s
 from tailflip.restart.birth import new_life
 from tailflip.restart.breaker import note_good_life, note_start, reconsider, wait_for
 from tailflip.restart.pulse import Pulse
@@ -251,7 +251,7 @@ class Supervisor:
             "start-refused",
             Finding("start-refused", "error", self.guard.name, reason, hint),
         )
-        self._wait(Waiting.CURE, reason, alert=True)
+        self._wait(admission.waiting, reason, alert=True)
 
     # --- a life --------------------------------------------------------------------------
 
@@ -282,14 +282,7 @@ class Supervisor:
         """A command that could be started before is being replaced, and will be back."""
         self._failed_starts = failed
         limits = self.guard.config.restart
-        wait_s = delay_s(
-            failed,
-            first_s=limits.first_delay_s,
-            factor=limits.factor,
-            cap_s=limits.cap_s,
-            jitter=0,
-            random=0,
-        )
+        wait_s = start_delay_s(limits, failed)
         decision = Decision(
             kind="start",
             reason=f"{error.message}; it could be started before",

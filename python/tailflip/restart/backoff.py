@@ -3,8 +3,38 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from tailflip.settings import RestartSettings
+
+_TRIAL_FACTOR = 2.0
+_NO_CHANCE = 0.5  # neither adds nor takes away
 _LEAST_S = 0.001  # less is no delay
+
+
+def start_delay_s(limits: RestartSettings, row: int, random: float = _NO_CHANCE) -> float:
+    """Choose the delay before the start that follows the `row`-th death in a row."""
+    return delay_s(
+        row,
+        first_s=limits.first_delay_s,
+        factor=limits.factor,
+        cap_s=limits.cap_s,
+        jitter=limits.jitter,
+        random=random,
+    )
+
+
+def trial_delay_s(limits: RestartSettings, trial: int, random: float) -> float:
+    """Choose the delay before the `trial`-th start that an open breaker lets through."""
+    return delay_s(
+        trial,
+        first_s=limits.trial_first_s,
+        factor=_TRIAL_FACTOR,
+        cap_s=limits.trial_cap_s,
+        jitter=limits.jitter,
+        random=random,
+    )
 
 
 def delay_s(

@@ -28,7 +28,7 @@ from tailflip.flow import (
     Decision,
     Waiting,
 )
-from tailflip.restart.backoff import delay_s
+from tailflip.restart.backoff import start_delay_s, trial_delay_s
 from tailflip.units import format_span
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ _CURABLE = OUT_OF_MEMORY | _FAULTS
 # Cures that did not help so often in a row are none; deaths of any kind so often are a loop.
 _CURED_ROWS = 2
 _MIXED_ROWS = 3
-_TRIAL_FACTOR = 2.0
 
 
 @dataclass(frozen=True)
@@ -206,15 +205,7 @@ def _stand_aside(counted: Breaker, told: str, world: World) -> tuple[Breaker, De
 
 def _start_after(counted: Breaker, told: str, step: int, world: World) -> tuple[Breaker, Decision]:
     """Start after the `step`-th delay of the backoff."""
-    limits = world.limits
-    wait_s = delay_s(
-        step,
-        first_s=limits.first_delay_s,
-        factor=limits.factor,
-        cap_s=limits.cap_s,
-        jitter=limits.jitter,
-        random=world.random,
-    )
+    wait_s = start_delay_s(world.limits, step, world.random)
     at_ms = world.now_ms + int(1000 * wait_s)
     reason = f"{told}; next start in {format_span(1000 * wait_s)}" if wait_s else told
     waiting = counted.model_copy(update={"waiting": Waiting.TIME, "until_ms": at_ms, "marks": None})
@@ -227,14 +218,7 @@ def _open(counted: Breaker, death: Death, told: str, world: World) -> tuple[Brea
     if death.cause in _FAULTS:
         wait_s = limits.trial_cap_s
     else:
-        wait_s = delay_s(
-            counted.trials + 1,
-            first_s=limits.trial_first_s,
-            factor=_TRIAL_FACTOR,
-            cap_s=limits.trial_cap_s,
-            jitter=limits.jitter,
-            random=world.random,
-        )
+        wait_s = trial_delay_s(limits, counted.trials + 1, world.random)
     at_ms = world.now_ms + int(1000 * wait_s)
     waiting = _choose_waiting(death.cause)
     opened = wait_for(counted, waiting, world).model_copy(
