@@ -37,6 +37,7 @@ def test_a_gateway_may_take_its_time_to_end(place):
 
 
 def test_a_gateway_that_ignores_sigterm_is_killed_after_its_drain_time(place):
+    """Its work was cut off: systemd, too, calls a stop failed that it had to enforce."""
     guarded = place.run("--ignore-term", settings={"gateway.drain_s": 1})
     guarded.wait_ready()
     began = time.monotonic()
