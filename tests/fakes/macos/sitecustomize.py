@@ -1,0 +1,104 @@
+"""Makes Linux look like macOS to tailflip, in every Python with a copy of this on its PYTHONPATH.
+
+`libc.so` beside it plays macOS's C library. What only Linux's Python has is taken away. The fake
+gateway, which takes its start from /proc, writes the seconds into its lock that it would write on
+macOS. Into `told` goes what macOS would not have borne: a file of the kernel's read by tailflip
+itself (psutil may: it has a macOS half of its own), or a tool of systemd's run by it; and how
+files were synced.
+"""
+
+import fcntl
+import os
+import re
+import select
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+FULLFSYNC = 51  # fcntl(2) of macOS
+LINUX_ONLY = {
+    os: (
+        *("pidfd_open", "memfd_create", "eventfd", "copy_file_range", "splice", "fdatasync"),
+        *("posix_fadvise", "posix_fallocate", "pipe2", "getxattr", "listxattr", "setxattr"),
+        *("sched_getaffinity", "sched_setaffinity", "O_TMPFILE", "O_PATH", "O_DIRECT"),
+    ),
+    fcntl: ("F_SETPIPE_SZ", "F_GETPIPE_SZ", "F_OFD_SETLK", "F_OFD_SETLKW", "F_ADD_SEALS"),
+    select: ("epoll",),
+}
+KERNELS = ("/proc", "/sys")
+FOREIGN = ("systemctl", "journalctl", "systemd-analyze", "loginctl")
+
+
+class NotOnMacOS(Exception):
+    """Nobody catches this."""
+
+
+def tell(what):
+    told = os.open(HERE / "told", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    os.write(told, f"{what}\n".encode())
+    os.close(told)
+
+
+def is_ours():
+    """Say whether it is tailflip that calls, and not psutil for it."""
+    frame = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "").partition(".")[0]
+        if name in ("psutil", "tailflip"):
+            return name == "tailflip"
+        frame = frame.f_back
+    return False
+
+
+def hook(event, args):
+    if event in ("open", "os.listdir", "os.scandir"):
+        path = args[0]
+        if not isinstance(path, (str, bytes)):
+            return
+        path = os.fsdecode(path)
+        if any(path == at or path.startswith(f"{at}/") for at in KERNELS) and is_ours():
+            tell(f"opened {path}")
+            raise NotOnMacOS(path)
+    elif event == "subprocess.Popen":
+        program = Path(os.fsdecode(args[0])).name
+        if program in FOREIGN and is_ours():
+            tell(f"ran {program}")
+
+
+def fcntl_of_macos(fd, cmd, arg=0, real=fcntl.fcntl):
+    if cmd != FULLFSYNC:
+        return real(fd, cmd, arg)
+    real_fsync(fd)
+    tell("synced fully")
+    return 0
+
+
+def fsync_of_macos(fd):
+    real_fsync(fd)
+    if is_ours():
+        tell("synced")
+
+
+def read_text_of_macos(path, *args, real=Path.read_text, **options):
+    text = real(path, *args, **options)
+    if not re.fullmatch(r"/proc/\d+/stat", str(path)):
+        return text
+    name, bracket, rest = text.rpartition(")")
+    fields = rest.split(" ")  # the first is empty
+    boot_s = int(re.search(r"^btime (\d+)", real(Path("/proc/stat")), re.MULTILINE)[1])
+    fields[20] = str(boot_s + int(fields[20]) // os.sysconf("SC_CLK_TCK"))
+    return name + bracket + " ".join(fields)
+
+
+for module, names in LINUX_ONLY.items():
+    for name in names:
+        if hasattr(module, name):
+            delattr(module, name)
+real_fsync = os.fsync
+os.fsync, fcntl.fcntl = fsync_of_macos, fcntl_of_macos
+Path.read_text = read_text_of_macos
+
+from tailflip import platform_calls  # noqa: E402
+
+platform_calls.here = platform_calls.MacOS(str(HERE / "libc.so"))
+sys.addaudithook(hook)
