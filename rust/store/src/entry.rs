@@ -221,19 +221,42 @@ impl Entry {
         key::parse(&self.key)
     }
 
+    /// Empties it for the next entry. Field by field: a new one would be copied here whole, which
+    /// a store of tiny entries feels.
     fn clear(&mut self) {
-        let mut key = std::mem::take(&mut self.key);
-        let mut session_id = std::mem::take(&mut self.session_id);
-        let mut session_file = std::mem::take(&mut self.session_file);
-        key.clear();
-        session_id.clear();
-        session_file.clear();
-        *self = Self {
+        let Self {
+            span: _, // all three are set for every entry
+            value: _,
+            is_object: _,
+            fingerprint: _,
+            key_odd: _,
             key,
+            odd,
+            has_override,
             session_id,
             session_file,
-            ..Self::default()
-        };
+            updated_at,
+            started_at,
+            ended_at,
+            status,
+            status_member,
+            ended_member,
+            runtime_member,
+            skills,
+            report,
+            member_hash: _,
+        } = self;
+        for text in [key, session_id, session_file] {
+            text.clear();
+        }
+        (*odd, *has_override) = (false, false);
+        for time in [updated_at, started_at, ended_at] {
+            *time = None;
+        }
+        *status = None;
+        for member in [status_member, ended_member, runtime_member, skills, report] {
+            *member = None;
+        }
     }
 }
 
@@ -260,76 +283,127 @@ pub trait EntryVisitor {
     }
 }
 
-/// The first bytes of a string or scalar as it streams by.
+/// A string or scalar as it streams by. What lies in one piece of the input is looked at where it
+/// lies; of what does not, the first bytes are kept.
 #[derive(Default)]
 struct Capture {
-    bytes: Vec<u8>,
+    /// Its bytes in pieces before.
+    carried: Vec<u8>,
     /// Where the next piece begins; `None` when nothing is captured.
     from: Option<u64>,
     cut: bool,
 }
 
 impl Capture {
+    #[inline]
     fn begin(&mut self, at: u64) {
-        self.bytes.clear();
+        self.carried.clear();
         self.cut = false;
         self.from = Some(at);
     }
 
-    fn take<'c>(&mut self, to: u64, chunk: Chunk<'c>) -> &'c [u8] {
-        let piece = self.from.map_or(&[][..], |from| chunk.slice(from, to));
-        let room = CAPTURE_BYTES - self.bytes.len();
+    /// The chunk is used up: keeps what there is of it, and returns that.
+    fn carry<'c>(&mut self, chunk: Chunk<'c>) -> &'c [u8] {
+        let end = chunk.end();
+        let piece = self.from.map_or(&[][..], |from| chunk.slice(from, end));
+        let room = CAPTURE_BYTES - self.carried.len();
         self.cut |= piece.len() > room;
-        self.bytes
+        self.carried
             .extend_from_slice(&piece[..piece.len().min(room)]);
-        self.from = Some(to);
+        self.from = Some(end);
         piece
     }
 
-    /// The inside of a captured string, `None` if it was too long.
-    fn inside(&self) -> Option<&[u8]> {
-        match self.bytes.as_slice() {
-            [b'"', inside @ .., b'"'] if !self.cut => Some(inside),
-            _ => None,
+    /// Ends at `at`: returns all of it, `None` if it is too long.
+    #[inline]
+    fn end<'a>(&'a mut self, at: u64, chunk: Chunk<'a>) -> Option<&'a [u8]> {
+        let from = self.from?;
+        let up_to = Chunk {
+            base: chunk.base,
+            bytes: chunk.slice(chunk.base, at),
+        };
+        if self.carried.is_empty() {
+            self.from = None;
+            let piece = up_to.slice(from, at);
+            return (piece.len() <= CAPTURE_BYTES).then_some(piece);
         }
+        self.carry(up_to);
+        self.from = None;
+        (!self.cut).then_some(&self.carried)
+    }
+}
+
+/// The inside of a string; `None` if it is none, or was not captured whole.
+#[inline]
+fn inside(captured: Option<&[u8]>) -> Option<&[u8]> {
+    match captured {
+        Some([b'"', inside @ .., b'"']) => Some(inside),
+        _ => None,
+    }
+}
+
+/// Appends a captured string; false if it was not captured whole, or is not Unicode.
+#[inline]
+fn read_text(captured: Option<&[u8]>, into: &mut String) -> bool {
+    let Some(inside) = inside(captured) else {
+        return false;
+    };
+    let unescaped;
+    let bytes = if inside.contains(&b'\\') {
+        unescaped = key::unescape(inside);
+        &unescaped
+    } else {
+        inside
+    };
+    match std::str::from_utf8(bytes) {
+        Ok(text) => {
+            into.push_str(text);
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+fn read_millis(captured: Option<&[u8]>) -> Option<i64> {
+    let bytes = captured?;
+    // Nearly all are thirteen digits.
+    if (1..=18).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_digit) {
+        let digits = bytes.iter();
+        return Some(digits.fold(0, |value, digit| value * 10 + i64::from(digit - b'0')));
+    }
+    let text = std::str::from_utf8(bytes).ok()?;
+    text.parse::<i64>().ok().or_else(|| {
+        let value = text.parse::<f64>().ok()?;
+        // Exact below 2^53; anything else is no time.
+        #[allow(clippy::cast_possible_truncation)]
+        (value.abs() < 9.0e15).then_some(value as i64)
+    })
+}
+
+/// What is open, outermost first: at most an entry, and in it a name or a field.
+#[derive(Default)]
+struct Open {
+    parts: [Option<Part>; 2],
+    len: usize,
+}
+
+impl Open {
+    #[inline]
+    fn push(&mut self, part: Part) {
+        if let Some(slot) = self.parts.get_mut(self.len) {
+            *slot = Some(part);
+        }
+        self.len += 1;
     }
 
-    fn text(&self, into: &mut String) -> bool {
-        let Some(inside) = self.inside() else {
-            return false;
-        };
-        let unescaped;
-        let bytes = if inside.contains(&b'\\') {
-            unescaped = key::unescape(inside);
-            &unescaped
-        } else {
-            inside
-        };
-        match std::str::from_utf8(bytes) {
-            Ok(text) => {
-                into.push_str(text);
-                true
-            }
-            Err(_) => false,
-        }
+    #[inline]
+    fn pop(&mut self) -> Option<Part> {
+        self.len = self.len.saturating_sub(1);
+        self.parts.get_mut(self.len)?.take()
     }
 
-    fn millis(&self) -> Option<i64> {
-        // Nearly all are thirteen digits.
-        if (1..=18).contains(&self.bytes.len()) && self.bytes.iter().all(u8::is_ascii_digit) {
-            let digits = self.bytes.iter();
-            return Some(digits.fold(0, |value, digit| value * 10 + i64::from(digit - b'0')));
-        }
-        let text = std::str::from_utf8(&self.bytes).ok()?;
-        if self.cut {
-            return None;
-        }
-        text.parse::<i64>().ok().or_else(|| {
-            let value = text.parse::<f64>().ok()?;
-            // Exact below 2^53; anything else is no time.
-            #[allow(clippy::cast_possible_truncation)]
-            (value.abs() < 9.0e15).then_some(value as i64)
-        })
+    fn last(&self) -> Option<Part> {
+        *self.parts.get(self.len.checked_sub(1)?)?
     }
 }
 
@@ -342,8 +416,7 @@ pub struct Entries<T> {
     /// Of a key that needs more than one call: cut by the end of a buffer, or with escapes.
     fingerprint: Fingerprint,
     capture: Capture,
-    /// What is open, outermost first: at most key, or entry and name or field.
-    open: Vec<Part>,
+    open: Open,
     known: Option<Known>,
     name: Vec<u8>,
     name_span: Span,
@@ -366,7 +439,7 @@ impl<T: EntryVisitor> Entries<T> {
             seed,
             fingerprint: Fingerprint::new(seed),
             capture: Capture::default(),
-            open: Vec::with_capacity(4),
+            open: Open::default(),
             known: None,
             name: Vec::new(),
             name_span: Span::default(),
@@ -415,32 +488,46 @@ impl<T: EntryVisitor> Entries<T> {
         }
     }
 
-    fn end_key(&mut self, at: u64, chunk: Chunk<'_>) {
-        let first = self.capture.bytes.is_empty();
-        let piece = self.capture.take(at, chunk);
-        let inside = &piece[usize::from(first)
-            ..piece
-                .len()
-                .saturating_sub(1)
-                .max(usize::from(first).min(piece.len()))];
-        self.entry.fingerprint = if first && !inside.contains(&b'\\') {
-            key::fingerprint(self.seed, inside)
-        } else {
-            self.fingerprint.feed(inside);
-            self.fingerprint.take()
-        };
-        let mut key = std::mem::take(&mut self.entry.key);
-        self.entry.key_odd = !self.capture.text(&mut key);
-        self.entry.key = key;
-        self.capture.from = None;
+    fn begin_entry(&mut self, at: u64) {
+        self.entry.clear();
+        self.entry.span.start = at;
+        self.hash_from = self.hash.is_some().then_some(at);
     }
 
-    fn end_name(&mut self, at: u64, chunk: Chunk<'_>) {
-        self.capture.take(at, chunk);
-        self.capture.from = None;
-        self.name_span.end = at;
+    /// Notes a key that lies in one piece, quotes included.
+    fn note_key(&mut self, raw: &[u8]) {
+        let inside = &raw[1..raw.len() - 1];
+        if inside.contains(&b'\\') || raw.len() > CAPTURE_BYTES {
+            self.fingerprint.feed(inside);
+            self.entry.fingerprint = self.fingerprint.take();
+            let captured = (raw.len() <= CAPTURE_BYTES).then_some(raw);
+            self.entry.key_odd = !read_text(captured, &mut self.entry.key);
+            return;
+        }
+        self.entry.fingerprint = key::fingerprint(self.seed, inside);
+        let text = std::str::from_utf8(inside);
+        self.entry.key_odd = text.is_err();
+        self.entry.key.push_str(text.unwrap_or_default());
+    }
+
+    fn end_key(&mut self, at: u64, chunk: Chunk<'_>) {
+        let piece = chunk.slice(self.capture.from.unwrap_or(at), at);
+        if self.capture.carried.is_empty() {
+            self.capture.from = None;
+            self.note_key(piece);
+            return;
+        }
+        // Without its last quote; the first is gone.
+        self.fingerprint.feed(&piece[..piece.len() - 1]);
+        self.entry.fingerprint = self.fingerprint.take();
+        let captured = self.capture.end(at, chunk);
+        self.entry.key_odd = !read_text(captured, &mut self.entry.key);
+    }
+
+    fn note_name(&mut self, span: Span, captured: Option<&[u8]>) {
+        self.name_span = span;
         self.name.clear();
-        let inside = self.capture.inside().unwrap_or_default();
+        let inside = inside(captured).unwrap_or_default();
         if inside.contains(&b'\\') {
             self.name.extend(key::unescape(inside));
         } else {
@@ -451,39 +538,38 @@ impl<T: EntryVisitor> Entries<T> {
             self.known.is_none() && OVERRIDES.contains(&self.name.as_slice());
     }
 
-    fn end_field(&mut self, shape: Shape, at: u64, chunk: Chunk<'_>) {
-        if self.capture.from.is_some() {
-            self.capture.take(at, chunk);
-            self.capture.from = None;
-        }
+    fn note_field(&mut self, shape: Shape, value: Span, captured: Option<&[u8]>) {
         let member = Member {
             ordinal: self.ordinal,
             previous_end: self.previous_end,
             span: Span {
                 start: self.name_span.start,
-                end: at,
+                end: value.end,
             },
             name_end: self.name_span.end,
-            value: Span {
-                start: self.value_start,
-                end: at,
-            },
+            value,
             next_start: None,
         };
         self.inner.field(&self.name, member.span.len());
         if let Some(known) = self.known {
-            self.entry.odd |= self.learn(known, shape, member);
+            self.entry.odd |= self.learn(known, shape, member, captured);
         }
         self.ordinal += 1;
-        self.previous_end = at;
+        self.previous_end = value.end;
     }
 
     /// Notes a looked-at field; true when it is not as it should be.
-    fn learn(&mut self, known: Known, shape: Shape, member: Member) -> bool {
+    fn learn(
+        &mut self,
+        known: Known,
+        shape: Shape,
+        member: Member,
+        captured: Option<&[u8]>,
+    ) -> bool {
         let entry = &mut self.entry;
         let time = |slot: &mut Option<i64>| {
             let twice = slot.is_some();
-            *slot = self.capture.millis();
+            *slot = read_millis(captured);
             twice || slot.is_none() || shape != Shape::Scalar
         };
         match known {
@@ -494,7 +580,7 @@ impl<T: EntryVisitor> Entries<T> {
                     &mut entry.session_file
                 };
                 let twice = !slot.is_empty();
-                twice || shape != Shape::String || !self.capture.text(slot)
+                twice || shape != Shape::String || !read_text(captured, slot)
             }
             Known::UpdatedAt => time(&mut entry.updated_at),
             Known::StartedAt => time(&mut entry.started_at),
@@ -504,7 +590,7 @@ impl<T: EntryVisitor> Entries<T> {
             Known::RuntimeMs => entry.runtime_member.replace(member).is_some(),
             Known::Status => {
                 let mut text = String::new();
-                let good = shape == Shape::String && self.capture.text(&mut text);
+                let good = shape == Shape::String && read_text(captured, &mut text);
                 entry.status = Some(Status::from_text(text.as_bytes()));
                 entry.status_member.replace(member).is_some() || !good
             }
@@ -538,10 +624,8 @@ impl<T: EntryVisitor> Visitor for Entries<T> {
         let _ = chunk;
         match part {
             Part::Key => {
-                self.entry.clear();
-                self.entry.span.start = at;
+                self.begin_entry(at);
                 self.capture.begin(at);
-                self.hash_from = self.hash.is_some().then_some(at);
             }
             Part::Entry(shape) => {
                 self.entry.value.start = at;
@@ -567,8 +651,24 @@ impl<T: EntryVisitor> Visitor for Entries<T> {
     fn end(&mut self, at: u64, chunk: Chunk<'_>) -> Result<()> {
         match self.open.pop() {
             Some(Part::Key) => self.end_key(at, chunk),
-            Some(Part::Name) => self.end_name(at, chunk),
-            Some(Part::Field(shape)) => self.end_field(shape, at, chunk),
+            Some(Part::Name) => {
+                let span = Span {
+                    start: self.name_span.start,
+                    end: at,
+                };
+                let mut capture = std::mem::take(&mut self.capture);
+                self.note_name(span, capture.end(at, chunk));
+                self.capture = capture;
+            }
+            Some(Part::Field(shape)) => {
+                let value = Span {
+                    start: self.value_start,
+                    end: at,
+                };
+                let mut capture = std::mem::take(&mut self.capture);
+                self.note_field(shape, value, capture.end(at, chunk));
+                self.capture = capture;
+            }
             Some(Part::Entry(_)) => {
                 self.entry.span.end = at;
                 self.entry.value.end = at;
@@ -580,13 +680,38 @@ impl<T: EntryVisitor> Visitor for Entries<T> {
         Ok(())
     }
 
+    fn whole(&mut self, part: Part, from: u64, to: u64, chunk: Chunk<'_>) -> Result<()> {
+        let span = Span {
+            start: from,
+            end: to,
+        };
+        let raw = chunk.slice(from, to);
+        let captured = (raw.len() <= CAPTURE_BYTES).then_some(raw);
+        match part {
+            Part::Key => {
+                self.begin_entry(from);
+                self.note_key(raw);
+            }
+            Part::Name => {
+                self.next_member_starts(from);
+                self.note_name(span, captured);
+            }
+            Part::Field(shape) => self.note_field(shape, span, captured),
+            Part::Entry(_) => {
+                self.begin(part, from, chunk);
+                self.end(to, chunk)?;
+            }
+        }
+        Ok(())
+    }
+
     fn chunk_end(&mut self, chunk: Chunk<'_>) {
         let end = chunk.end();
         self.take_hash(end, chunk);
         if self.capture.from.is_some() {
-            let first = self.capture.bytes.is_empty();
-            let piece = self.capture.take(end, chunk);
-            if self.open.last() == Some(&Part::Key) {
+            let first = self.capture.carried.is_empty();
+            let piece = self.capture.carry(chunk);
+            if self.open.last() == Some(Part::Key) {
                 self.fingerprint
                     .feed(piece.get(usize::from(first)..).unwrap_or_default());
             }

@@ -11,9 +11,13 @@
 //! fewer than 64 bytes, so any split of the input gives the same events.
 
 use crate::error::{Error, Kind, Result};
+use crate::grammar::{
+    accepts, Tokens, ARRAY_NEXT, BAD, COLON, DONE, NEXT, OBJECT_NEXT, ROOT, STEP, TOKEN,
+    T_CLOSE_ARRAY, T_CLOSE_OBJECT, T_OPEN_ARRAY, T_OPEN_OBJECT, T_QUOTE, T_SCALAR,
+};
 use crate::limits::MAX_DEPTH;
 use crate::number;
-use crate::simd::{dispatch, Kernel, Level, Numbers, Work};
+use crate::simd::{dispatch, Kernel, Level, Numbers, Operators, Work};
 use crate::utf8::Utf8;
 
 /// A piece of the input and where it begins.
@@ -78,6 +82,15 @@ pub trait Visitor {
     ///
     /// Ends the pass.
     fn end(&mut self, at: u64, chunk: Chunk<'_>) -> Result<()>;
+    /// A part begins and ends, and lies in one piece; what is in it is not told.
+    ///
+    /// # Errors
+    ///
+    /// Ends the pass.
+    fn whole(&mut self, part: Part, from: u64, to: u64, chunk: Chunk<'_>) -> Result<()> {
+        self.begin(part, from, chunk);
+        self.end(to, chunk)
+    }
     /// The piece is used up: what lies in it must be taken now.
     fn chunk_end(&mut self, chunk: Chunk<'_>);
     /// The root object closes at `at` (its brace).
@@ -91,95 +104,11 @@ pub trait Visitor {
     }
 }
 
-const ROOT: u8 = 0;
-const OBJECT_FIRST: u8 = 1;
-const OBJECT_KEY: u8 = 2;
-const COLON: u8 = 3;
-const OBJECT_VALUE: u8 = 4;
-const OBJECT_NEXT: u8 = 5;
-const ARRAY_FIRST: u8 = 6;
-const ARRAY_VALUE: u8 = 7;
-const ARRAY_NEXT: u8 = 8;
-const DONE: u8 = 9;
-const BAD: u8 = 15;
+/// Checked to be UTF-8, and then scanned while the first-level cache still has it.
+const PIECE_BYTES: usize = 4 * 1024;
 
-const T_OPEN_OBJECT: u8 = 0;
-const T_CLOSE_OBJECT: u8 = 1;
-const T_OPEN_ARRAY: u8 = 2;
-const T_CLOSE_ARRAY: u8 = 3;
-const T_COLON: u8 = 4;
-const T_COMMA: u8 = 5;
-const T_QUOTE: u8 = 6;
-const T_SCALAR: u8 = 7;
-
-const fn token(byte: u8) -> u8 {
-    match byte {
-        b'{' => T_OPEN_OBJECT,
-        b'}' => T_CLOSE_OBJECT,
-        b'[' => T_OPEN_ARRAY,
-        b']' => T_CLOSE_ARRAY,
-        b':' => T_COLON,
-        b',' => T_COMMA,
-        b'"' => T_QUOTE,
-        _ => T_SCALAR,
-    }
-}
-
-const TOKEN: [u8; 256] = {
-    let mut table = [0u8; 256];
-    let mut byte = 0usize;
-    while byte < 256 {
-        #[allow(clippy::cast_possible_truncation)] // byte < 256
-        let class = token(byte as u8);
-        table[byte] = class;
-        byte += 1;
-    }
-    table
-};
-
-/// The state after a token; after a closing bracket the stack decides, so any good one is there.
-const fn next(state: u8, token: u8) -> u8 {
-    match (state, token) {
-        (ROOT | OBJECT_VALUE | ARRAY_FIRST | ARRAY_VALUE, T_OPEN_OBJECT) => OBJECT_FIRST,
-        (OBJECT_VALUE | ARRAY_FIRST | ARRAY_VALUE, T_OPEN_ARRAY) => ARRAY_FIRST,
-        (OBJECT_FIRST | OBJECT_NEXT, T_CLOSE_OBJECT)
-        | (ARRAY_FIRST | ARRAY_NEXT, T_CLOSE_ARRAY) => DONE,
-        (COLON, T_COLON) => OBJECT_VALUE,
-        (OBJECT_NEXT, T_COMMA) => OBJECT_KEY,
-        (ARRAY_NEXT, T_COMMA) => ARRAY_VALUE,
-        (OBJECT_FIRST | OBJECT_KEY, T_QUOTE) => COLON,
-        (OBJECT_VALUE, T_QUOTE | T_SCALAR) => OBJECT_NEXT,
-        (ARRAY_FIRST | ARRAY_VALUE, T_QUOTE | T_SCALAR) => ARRAY_NEXT,
-        _ => BAD,
-    }
-}
-
-const NEXT: [[u8; 8]; 16] = {
-    let mut table = [[BAD; 8]; 16];
-    let mut state = 0usize;
-    while state < 16 {
-        let mut class = 0usize;
-        while class < 8 {
-            #[allow(clippy::cast_possible_truncation)] // both below 16
-            let to = next(state as u8, class as u8);
-            table[state][class] = to;
-            class += 1;
-        }
-        state += 1;
-    }
-    table
-};
-
-/// [`NEXT`] by one index, `state * 8 | class`, and giving `state * 8`: a byte needs no bounds check.
-const STEP: [u8; 256] = {
-    let mut table = [BAD << 3; 256];
-    let mut at = 0usize;
-    while at < 128 {
-        table[at] = NEXT[at >> 3][at & 7] << 3;
-        at += 1;
-    }
-    table
-};
+/// So many tokens of a block are taken one by one sooner than all at once.
+const FEW_TOKENS: u32 = 8;
 
 /// May follow a backslash inside a string.
 const ESCAPE: [bool; 256] = {
@@ -263,25 +192,14 @@ impl Lexer {
     ///
     /// The first offence of the input, or what the visitor says. The lexer is then spent.
     pub fn feed<V: Visitor>(&mut self, chunk: Chunk<'_>, visitor: &mut V) -> Result<()> {
-        // Nothing after a byte that is not UTF-8 may be told: the scan ends with it. The byte
-        // itself is scanned, because outside strings it is an offence of another kind, which a
-        // cut before its continuation would find first.
-        let bad_at = self.utf8.check(chunk.bytes, chunk.base).err();
-        let good = Chunk {
-            base: chunk.base,
-            bytes: chunk.slice(chunk.base, bad_at.map_or(chunk.end(), |at| at + 1)),
-        };
         dispatch(
             self.level,
             Feed {
                 lexer: self,
-                chunk: good,
+                chunk,
                 visitor,
             },
         )?;
-        if let Some(offset) = bad_at {
-            return Err(Error::invalid(Kind::Utf8, offset));
-        }
         visitor.chunk_end(chunk);
         Ok(())
     }
@@ -303,16 +221,27 @@ impl Lexer {
 
     #[inline(always)]
     fn run<K: Kernel, V: Visitor>(&mut self, chunk: Chunk<'_>, visitor: &mut V) -> Result<()> {
-        let (blocks, rest) = chunk.bytes.as_chunks::<64>();
         let mut base = chunk.base;
-        for block in blocks {
-            self.block::<K, V>(block, 64, base, chunk, visitor)?;
-            base += 64;
-        }
-        if !rest.is_empty() {
-            let mut block = [b' '; 64];
-            block[..rest.len()].copy_from_slice(rest);
-            self.block::<K, V>(&block, rest.len(), base, chunk, visitor)?;
+        for piece in chunk.bytes.chunks(PIECE_BYTES) {
+            // Nothing after a byte that is not UTF-8 may be told: the scan ends with it. The byte
+            // itself is scanned, because outside strings it is an offence of another kind, which
+            // a cut before its continuation would find first.
+            let bad_at = self.utf8.check(piece, base).err();
+            let good = chunk.slice(base, bad_at.map_or(base + piece.len() as u64, |at| at + 1));
+            let (blocks, rest) = good.as_chunks::<64>();
+            for block in blocks {
+                self.block::<K, V>(block, 64, base, chunk, visitor)?;
+                base += 64;
+            }
+            if !rest.is_empty() {
+                let mut block = [b' '; 64];
+                block[..rest.len()].copy_from_slice(rest);
+                self.block::<K, V>(&block, rest.len(), base, chunk, visitor)?;
+                base += rest.len() as u64;
+            }
+            if let Some(offset) = bad_at {
+                return Err(Error::invalid(Kind::Utf8, offset));
+            }
         }
         Ok(())
     }
@@ -359,6 +288,11 @@ impl Lexer {
             }
         }
 
+        if (in_string & !quotes | !valid) == !0 {
+            // All of it is inside a string.
+            return Self::tell(fault, base, stop);
+        }
+
         let structure = K::structure(loaded);
         let scalars = !(structure.op | structure.space | quotes | in_string) & valid;
         let starts = scalars & !((scalars << 1) | self.in_scalar);
@@ -377,7 +311,24 @@ impl Lexer {
         let mut outer = self.is_outer();
         while tokens != 0 {
             if !outer {
-                tokens = self.skip_inner(block, tokens, scalars, plain, base, chunk, visitor)?;
+                let mut rest = None;
+                if tokens.count_ones() > FEW_TOKENS {
+                    let Operators { colon, comma, open } = K::operators(loaded);
+                    let classed = Tokens {
+                        all: tokens,
+                        quote: opens,
+                        colon,
+                        comma,
+                        open,
+                        close: structure.op & !(colon | comma | open),
+                    };
+                    rest = self
+                        .skip_at_once::<K, V>(block, classed, scalars, plain, base, chunk, visitor);
+                }
+                tokens = match rest {
+                    Some(rest) => rest,
+                    None => self.skip_inner(block, tokens, scalars, plain, base, chunk, visitor)?,
+                };
                 if tokens == 0 {
                     break;
                 }
@@ -419,12 +370,13 @@ impl Lexer {
                         (COLON, _) => Part::Name,
                         _ => self.value_part(Shape::String),
                     };
-                    visitor.begin(part, base + at as u64, chunk);
+                    let from = base + at as u64;
                     let closes = quotes & !below(at + 1);
                     let close = closes.trailing_zeros() as usize;
                     if close < stop {
-                        visitor.end(base + close as u64 + 1, chunk)?;
+                        visitor.whole(part, from, base + close as u64 + 1, chunk)?;
                     } else {
+                        visitor.begin(part, from, chunk);
                         self.watching = true;
                     }
                 }
@@ -432,19 +384,104 @@ impl Lexer {
                     if !plain {
                         self.scalar = number::START;
                     }
-                    if outer {
-                        visitor.begin(self.value_part(Shape::Scalar), base + at as u64, chunk);
-                        self.watching = true;
+                    let from = base + at as u64;
+                    let end = (!scalars & !below(at)).trailing_zeros() as usize;
+                    self.watching = outer && end >= len;
+                    if self.watching {
+                        visitor.begin(self.value_part(Shape::Scalar), from, chunk);
                     }
                     self.scalar_goes_on(block, scalars, at, plain, base, chunk, visitor)?;
+                    if outer && end < len {
+                        let part = self.value_part(Shape::Scalar);
+                        visitor.whole(part, from, base + end as u64, chunk)?;
+                    }
                 }
                 _ => {}
             }
         }
+        Self::tell(fault, base, stop)
+    }
+
+    #[inline(always)]
+    fn tell(fault: Option<Kind>, base: u64, stop: usize) -> Result<()> {
         match fault {
             Some(kind) => Err(Error::invalid(kind, base + stop as u64)),
             None => Ok(()),
         }
+    }
+
+    /// Does what [`skip_inner`](Self::skip_inner) does for all tokens at once; `None`, with
+    /// nothing changed, where that needs a closer look.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)] // inlined: these are registers
+    fn skip_at_once<K: Kernel, V: Visitor>(
+        &mut self,
+        block: &[u8; 64],
+        mut tokens: Tokens,
+        scalars: u64,
+        plain: bool,
+        base: u64,
+        chunk: Chunk<'_>,
+        visitor: &mut V,
+    ) -> Option<u64> {
+        let (mut depth, mut top) = (self.depth, self.top);
+        let mut brackets = (tokens.open | tokens.close) & tokens.all;
+        let mut rest = 0;
+        // Where an object gives way to an array, or an array to an object.
+        let mut changes = 0u64;
+        while brackets != 0 {
+            let at = brackets.trailing_zeros();
+            let bracket = brackets & brackets.wrapping_neg();
+            let is_object = u64::from(block[at as usize & 63] >> 5 & 1);
+            let outside = top;
+            if tokens.open & bracket != 0 {
+                if depth.is_multiple_of(64) || depth >= MAX_DEPTH {
+                    return None;
+                }
+                top = top << 1 | is_object;
+                depth += 1;
+            } else {
+                if top & 1 != is_object {
+                    return None;
+                }
+                if depth <= 3 {
+                    rest = tokens.all & bracket.wrapping_neg();
+                    tokens.all &= bracket - 1;
+                    break;
+                }
+                top >>= 1;
+                depth -= 1;
+                if depth.is_multiple_of(64) {
+                    return None;
+                }
+            }
+            changes |= ((outside ^ top) & 1) << at;
+            brackets ^= bracket;
+        }
+        if tokens.all == 0 {
+            return Some(rest);
+        }
+        let before = 0u64.wrapping_sub(self.top & 1);
+        let in_object = if changes == 0 {
+            before
+        } else {
+            before ^ K::prefix_xor(changes) << 1
+        };
+        let state = accepts(self.state, tokens, in_object, top & 1 != 0)?;
+        if !plain {
+            let ops = tokens.quote | tokens.colon | tokens.comma | tokens.open | tokens.close;
+            let mut starts = tokens.all & !ops;
+            while starts != 0 {
+                let at = starts.trailing_zeros() as usize;
+                starts &= starts - 1;
+                self.scalar = number::START;
+                // Nothing is watched here: the visitor hears of nothing.
+                self.scalar_goes_on(block, scalars, at, plain, base, chunk, visitor)
+                    .ok()?;
+            }
+        }
+        (self.state, self.depth, self.top) = (state, depth, top);
+        Some(rest)
     }
 
     /// Takes the tokens of levels that are not reported, up to one that may close the last of

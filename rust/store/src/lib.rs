@@ -32,6 +32,7 @@ pub mod table;
 pub mod verify;
 
 mod cut;
+mod grammar;
 mod number;
 mod splice;
 mod twins;

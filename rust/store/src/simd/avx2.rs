@@ -1,6 +1,6 @@
 //! AVX2 and PCLMULQDQ: two 32-byte vectors a block.
 
-use super::{Kernel, Numbers, Strings, Structure, Work};
+use super::{Kernel, Numbers, Operators, Strings, Structure, Work};
 use std::arch::x86_64::{
     __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8,
     _mm256_or_si256, _mm256_set1_epi8, _mm256_setr_epi8, _mm256_shuffle_epi8, _mm256_sub_epi8,
@@ -12,7 +12,7 @@ use std::arch::x86_64::{
 /// # Safety
 ///
 /// The machine must have the features, as `Level::is_here` detects them.
-#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2")]
+#[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 pub unsafe fn run<W: Work>(work: W) -> W::Output {
     work.run::<Avx2>()
 }
@@ -56,6 +56,23 @@ impl Kernel for Avx2 {
             Structure {
                 op: join(op(low), op(high)),
                 space: join(space(low), space(high)),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn operators((low, high): Self::Block) -> Operators {
+        // SAFETY: see above.
+        unsafe {
+            // `[` lies 0x20 below `{`; nothing else is folded onto it.
+            let fold = _mm256_set1_epi8(0x20);
+            Operators {
+                colon: join(equal(low, b':'), equal(high, b':')),
+                comma: join(equal(low, b','), equal(high, b',')),
+                open: join(
+                    equal(_mm256_or_si256(low, fold), b'{'),
+                    equal(_mm256_or_si256(high, fold), b'{'),
+                ),
             }
         }
     }

@@ -4,7 +4,7 @@
 //! that carries the kernel's target features, so that everything marked `#[inline(always)]`
 //! below it is compiled with them. A closure would not be (rust-lang/rust#58279): use methods.
 //!
-//! What a block is asked comes in three parts, for most blocks need only the first.
+//! What a block is asked comes in parts, for most blocks need only the first.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -36,6 +36,17 @@ pub struct Structure {
     pub space: u64,
 }
 
+/// Which operator is which; `}` and `]` are those that are none of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Operators {
+    /// `:`
+    pub colon: u64,
+    /// `,`
+    pub comma: u64,
+    /// `{ [`
+    pub open: u64,
+}
+
 /// What matters in a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Numbers {
@@ -55,6 +66,8 @@ pub trait Kernel {
     fn strings(block: Self::Block) -> Strings;
     /// Asks the second part.
     fn structure(block: Self::Block) -> Structure;
+    /// Tells operators apart, where a block has many.
+    fn operators(block: Self::Block) -> Operators;
     /// Asks the third part.
     fn numbers(block: Self::Block) -> Numbers;
     /// Returns for each bit the exclusive-or of all bits up to and including it.
@@ -118,6 +131,8 @@ impl Level {
                     && std::arch::is_x86_feature_detected!("pclmulqdq")
                     && std::arch::is_x86_feature_detected!("bmi1")
                     && std::arch::is_x86_feature_detected!("bmi2")
+                    && std::arch::is_x86_feature_detected!("lzcnt")
+                    && std::arch::is_x86_feature_detected!("popcnt")
             }
             #[cfg(target_arch = "aarch64")]
             Self::Neon => true, // part of every aarch64 that Rust has a target with std for
@@ -169,13 +184,19 @@ mod tests {
     struct Classify<'a>(&'a [u8; 64]);
 
     impl Work for Classify<'_> {
-        type Output = (Strings, Structure, Numbers, u64);
+        type Output = (Strings, Structure, Operators, Numbers, u64);
         #[inline(always)]
         fn run<K: Kernel>(self) -> Self::Output {
             let block = K::load(self.0);
             let strings = K::strings(block);
             let prefix = K::prefix_xor(strings.quote);
-            (strings, K::structure(block), K::numbers(block), prefix)
+            (
+                strings,
+                K::structure(block),
+                K::operators(block),
+                K::numbers(block),
+                prefix,
+            )
         }
     }
 
@@ -189,7 +210,7 @@ mod tests {
                 let expected = dispatch(Level::Portable, Classify(&block));
                 let bit = 1u64 << at;
                 assert_eq!(expected.0.control & bit != 0, byte < 0x20);
-                assert_eq!(expected.2.digit & bit != 0, byte.is_ascii_digit());
+                assert_eq!(expected.3.digit & bit != 0, byte.is_ascii_digit());
                 for level in Level::all() {
                     assert_eq!(
                         dispatch(level, Classify(&block)),

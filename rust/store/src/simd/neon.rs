@@ -3,7 +3,7 @@
 //! The prefix exclusive-or is the trait's own, by shifts: carry-less multiplication is slower on
 //! several cores and absent on others, the Raspberry Pi 4's among them.
 
-use super::{Kernel, Numbers, Strings, Structure};
+use super::{Kernel, Numbers, Operators, Strings, Structure};
 use std::arch::aarch64::{
     uint8x16_t, vandq_u8, vceqq_u8, vcleq_u8, vdupq_n_u8, vgetq_lane_u64, vld1q_u8, vorrq_u8,
     vpaddq_u8, vqtbl1q_u8, vreinterpretq_u64_u8, vsubq_u8,
@@ -58,6 +58,18 @@ impl Kernel for Neon {
             Structure {
                 op: each!(block, op),
                 space: each!(block, space),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn operators(block: Self::Block) -> Operators {
+        // SAFETY: see above.
+        unsafe {
+            Operators {
+                colon: each!(block, equal, b':'),
+                comma: each!(block, equal, b','),
+                open: each!(block, opening),
             }
         }
     }
@@ -134,6 +146,16 @@ unsafe fn op(v: uint8x16_t) -> uint8x16_t {
     const TABLE: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, b':', b'{', b',', b'}', 0, 0];
     // SAFETY: the caller has NEON.
     unsafe { vceqq_u8(look_up(&TABLE, v), vorrq_u8(v, vdupq_n_u8(0x20))) }
+}
+
+/// `{`, and `[`, which lies 0x20 below.
+///
+/// # Safety
+/// NEON.
+#[inline(always)]
+unsafe fn opening(v: uint8x16_t) -> uint8x16_t {
+    // SAFETY: the caller has NEON.
+    unsafe { equal(vorrq_u8(v, vdupq_n_u8(0x20)), b'{') }
 }
 
 /// As in the AVX2 kernel.

@@ -1,14 +1,17 @@
 //! The reference kernel: one table look-up a byte.
 
-use super::{Kernel, Numbers, Strings, Structure};
+use super::{Kernel, Numbers, Operators, Strings, Structure};
 
 const QUOTE: u8 = 1;
 const BACKSLASH: u8 = 2;
 const OP: u8 = 4;
+/// White space; among operators `:` and those that open.
 const SPACE: u8 = 8;
 const CONTROL: u8 = 16;
 const DIGIT: u8 = 32;
 const ZERO: u8 = 64;
+/// Among operators `,` and those that open.
+const COMMA: u8 = 128;
 
 const CLASS: [u8; 256] = {
     let mut table = [0u8; 256];
@@ -19,11 +22,14 @@ const CLASS: [u8; 256] = {
         table[byte] = match b {
             b'"' => QUOTE,
             b'\\' => BACKSLASH,
-            b'{' | b'}' | b'[' | b']' | b':' | b',' => OP,
-            b' ' => SPACE,
-            b'\t' | b'\n' | b'\r' => SPACE | CONTROL,
+            b'}' | b']' => OP,
+            b':' => OP | SPACE,
+            b',' => OP | COMMA,
+            b'{' | b'[' => OP | SPACE | COMMA,
             // The vector kernels see these two as operators; so that all agree, so do we.
             0x0C | 0x1A => OP | CONTROL,
+            b' ' => SPACE,
+            b'\t' | b'\n' | b'\r' => SPACE | CONTROL,
             0..=0x1F => CONTROL,
             b'0' => DIGIT | ZERO,
             b'1'..=b'9' => DIGIT,
@@ -70,9 +76,21 @@ impl Kernel for Portable {
 
     #[inline(always)]
     fn structure(block: Self::Block) -> Structure {
+        let op = ask(&block, OP);
         Structure {
-            op: ask(&block, OP),
-            space: ask(&block, SPACE),
+            op,
+            space: ask(&block, SPACE) & !op,
+        }
+    }
+
+    #[inline(always)]
+    fn operators(block: Self::Block) -> Operators {
+        let colon = ask(&block, OP) & ask(&block, SPACE);
+        let comma = ask(&block, COMMA);
+        Operators {
+            colon: colon & !comma,
+            comma: comma & !colon,
+            open: comma & colon,
         }
     }
 
