@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 
 from tailflip import clock
 from tailflip.compact.lock import remove_stale
-from tailflip.compact.transcripts import Moves, archive_transcripts, return_transcripts
+from tailflip.compact.transcripts import (
+    PENDING,
+    Moves,
+    archive_transcripts,
+    find_missing,
+    forget_missing,
+    note_missing,
+    return_transcripts,
+)
 from tailflip.durable import resolve
 from tailflip.errors import TailflipError
 from tailflip.ledger.actions import Action, Ledger, State
@@ -34,7 +42,8 @@ def recover(home: Home, disk: Disk) -> tuple[str, ...]:
     Raises:
         TryLater: Another tailflip is at work.
     """
-    if not Ledger(home, disk).read_half_done() and not _find_expired(home, disk):
+    half_done = Ledger(home, disk).read_half_done()
+    if not half_done and not _find_expired(home, disk) and not find_missing(home):
         return ()
     with home.claim(disk):
         return settle_all(home, disk)
@@ -52,6 +61,7 @@ def settle_all(home: Home, disk: Disk) -> tuple[str, ...]:
         else:
             verb = "undone" if ended.state is State.UNDONE else "finished"
             notes.append(f"{action.kind} {action.id} of {action.store} was half done: {verb}")
+    notes += _return_missing(home, disk)
     for action in _find_expired(home, disk):
         try:
             remove_archive(home, disk, action)
@@ -100,9 +110,29 @@ def move_transcripts(home: Home, disk: Disk, action: Action) -> Moves:
             if origin is not None and home.records(source).exists():
                 moves = return_transcripts(home, disk, origin, action.store_path)
                 moved, failed = moved + moves.moved, failed + moves.failed
+                if moves.failed:
+                    note_missing(home, disk, origin)
     except (OSError, TailflipError):
         failed += 1
     return Moves(moved, failed)
+
+
+def _return_missing(home: Home, disk: Disk) -> list[str]:
+    """Try again what a restore could not do: rename transcripts back; say what came of it."""
+    notes = []
+    missing = find_missing(home)
+    for action in (each for each in Ledger(home, disk).read_all() if each.id in missing):
+        try:
+            moves = return_transcripts(home, disk, action, action.store_path)
+            if not moves.failed:
+                forget_missing(home, disk, action)
+        except (OSError, TailflipError) as e:
+            notes.append(f"transcripts of {action.store} cannot be renamed back: {e}")
+            continue
+        where = f"{moves.moved} transcripts of {action.store} are back under their names"
+        left = f"; {moves.failed} could not be renamed" if moves.failed else ""
+        notes.append(where + left)
+    return notes
 
 
 def remove_archive(home: Home, disk: Disk, action: Action) -> None:
@@ -110,7 +140,7 @@ def remove_archive(home: Home, disk: Disk, action: Action) -> None:
     directory = home.archive(action.id)
     if directory.is_dir():
         # The manifest goes first: without it nobody takes the directory for whole.
-        for name in ("manifest.json", "records.zst", CHANGES, BEFORE):
+        for name in ("manifest.json", "records.zst", CHANGES, BEFORE, PENDING):
             _remove(disk, directory / name)
             _remove(disk, directory / f"{name}.partial")
         disk.rmdir(directory)

@@ -1,7 +1,8 @@
 """Transcripts follow their entries: out under the gateway's own archive name, and back.
 
 The name `<file>.deleted.<time of the action>` says which action moved a file, so
-nothing else needs to be recorded, and doing it again does nothing.
+nothing else needs to be recorded, and doing it again does nothing. But for one thing: where
+a file could not be renamed back, the action's archive says so, and it is tried again.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _BATCH = 20_000
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ENDING = ".jsonl"
+PENDING = "transcripts.pending"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,31 @@ def return_transcripts(home: Home, disk: Disk, action: Action, store_path: Path)
         return (archived(path), path) if referenced and not os.path.lexists(path) else None
 
     return _move(home, disk, action, store_path, present_name=archived, plan=plan)
+
+
+def note_missing(home: Home, disk: Disk, action: Action) -> None:
+    """Note that transcripts which `action` archived could not all be renamed back."""
+    path = _pending(home, action)
+    if path.exists():
+        return
+    os.close(disk.open_new(path, 0o600))
+    disk.fsync_dir(path.parent)
+
+
+def forget_missing(home: Home, disk: Disk, action: Action) -> None:
+    """Take the note back: every transcript is where an entry looks for it, or not needed."""
+    path = _pending(home, action)
+    if path.exists():
+        disk.unlink(path)
+
+
+def find_missing(home: Home) -> set[str]:
+    """Find the actions whose transcripts could not all be renamed back."""
+    return {path.parent.name for path in home.archives.glob(f"*/{PENDING}")}
+
+
+def _pending(home: Home, action: Action) -> Path:
+    return home.archive(action.id) / PENDING
 
 
 def _move(

@@ -1,0 +1,83 @@
+"""A transcript that could not be renamed back is not forgotten: the next start tries again."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support import GONE, HOUR_MS, NOW_MS, make_store
+from tailflip.compact import archive
+from tailflip.compact.recovery import recover
+from tailflip.compact.restore import restore
+from tailflip.compact.transaction import compact_store
+from tailflip.durable import RealDisk
+from tailflip.flow import Store
+from tailflip.plan.policy import Policy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tailflip.home import Home
+
+
+class StubbornDisk(RealDisk):
+    """Renames no transcript back."""
+
+    def rename(self, old: Path, new: Path) -> None:
+        if new.suffix == ".jsonl":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().rename(old, new)
+
+
+def list_transcripts(store_path: Path) -> set[str]:
+    return {path.name for path in store_path.parent.iterdir() if ".jsonl" in path.name}
+
+
+@pytest.fixture
+def names(store_path: Path, home: Home) -> set[str]:
+    """A store that was compacted, and restored on a disk that renames no transcript back."""
+    make_store(store_path)
+    names = list_transcripts(store_path)
+    store = Store(store_path, "main")
+    report = compact_store(store, Policy(), GONE, home=home, disk=RealDisk(), now_ms=NOW_MS)
+    assert report.transcripts
+    restored = put_back(home, StubbornDisk(), report.action_id)
+    assert restored.report.warnings
+    assert list_transcripts(store_path) != names
+    return names
+
+
+def put_back(home: Home, disk: RealDisk, action_id: str):
+    return restore(home, disk, action_id=action_id, apply=True, now_ms=NOW_MS + 1)
+
+
+def test_the_next_start_renames_it_back_and_says_so(store_path, home, names):
+    (note,) = recover(home, RealDisk())
+    assert "are back under their names" in note
+    assert "could not" not in note
+    assert list_transcripts(store_path) == names
+    assert recover(home, RealDisk()) == ()
+
+
+def test_a_disk_that_still_fails_is_tried_again_each_time(store_path, home, names):
+    for _ in range(2):
+        (note,) = recover(home, StubbornDisk())
+        assert "could not be renamed" in note
+    recover(home, RealDisk())
+    assert list_transcripts(store_path) == names
+
+
+def test_restoring_again_renames_it_back(store_path, home, names):
+    action = archive.list_actions(home, RealDisk())[-1].action
+    assert put_back(home, RealDisk(), action.id).report is None, "every entry is there already"
+    assert list_transcripts(store_path) == names
+
+
+def test_an_archive_that_expires_takes_the_note_with_it(home, names):
+    assert names
+    archive.expire(home, RealDisk(), older_than_ms=0, now_ms=NOW_MS + HOUR_MS, apply=True)
+    assert recover(home, RealDisk()) == ()
+    assert list(home.archives.iterdir()) == []
