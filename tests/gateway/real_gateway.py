@@ -2,7 +2,7 @@
 
 Nothing here imitates anything: the package is the one users run, the Node is the one
 it asks for. Each version lives in its own folder of the cache
-(`$TAILFLIP_GATEWAY_CACHE`, else `~/.cache/tailflip-gateway`) and is installed once.
+(`$OPENCLAW_TEST_CACHE`, else `~/.cache/tailflip-gateway`) and is installed once.
 State, home and workspace are always temporary folders of the caller.
 """
 
@@ -55,7 +55,7 @@ class NotInstallable(Exception):
 
 
 def cache_dir() -> Path:
-    configured = os.environ.get("TAILFLIP_GATEWAY_CACHE")
+    configured = os.environ.get("OPENCLAW_TEST_CACHE")
     return Path(configured) if configured else Path.home() / ".cache" / "tailflip-gateway"
 
 
