@@ -4,7 +4,7 @@
 gateway, which takes its start from /proc, writes the seconds into its lock that it would write on
 macOS. Into `told` goes what macOS would not have borne: a file of the kernel's read by tailflip
 itself (psutil may: it has a macOS half of its own), or a tool of systemd's run by it; and how
-files were synced.
+files were synced, and each tailflip that began.
 """
 
 import fcntl
@@ -102,3 +102,5 @@ from tailflip import platform_calls  # noqa: E402
 
 platform_calls.here = platform_calls.MacOS(str(HERE / "libc.so"))
 sys.addaudithook(hook)
+if "tailflip" in sys.orig_argv:
+    tell("began tailflip")
