@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import plistlib
+import re
 import shutil
 
 import pytest
@@ -101,16 +102,50 @@ def test_from_2026_8_on_openclaw_is_told_of_a_wrapper(place, host):
     assert list_tree(place.root) == before
 
 
-def test_another_mode_takes_the_wrapper_away_first(place, host):
+def test_run_stands_in_the_wrapper_too(place, host):
+    """A drop-in that replaces the command is what OpenClaw's doctor minds."""
     unit = host.put_unit(NEW)
-    text = unit.read_text()
+    before = list_tree(place.root)
+    code, out, err = place.run("install", "--mode", "run", "--apply")
+    assert (code, err) == (0, NO_BUS)
+    assert "has no watchdog" in out
+    script = host.home / ".local/share/tailflip/openclaw-gateway-gate.sh"
+    assert f"ExecStart={script} gateway --port 18789\n" in unit.read_text()
+    assert not unit.with_name(f"{unit.name}.d").exists()
+    line = script.read_text().splitlines()[-1]
+    assert re.fullmatch(r'exec \S.* run -- \S+/node \S+/index\.js "\$@"', line)
+    code, out, _ = place.run("install", "--mode", "run", "--apply")
+    assert (code, "everything is there already" in out) == (0, True)
+    assert "restarts its gateway" not in out
+    assert place.run("uninstall", "--apply")[0] == 0
+    assert list_tree(place.root) == before
+
+
+def test_another_mode_changes_the_wrapper_and_openclaw_need_not_know(place, host):
+    """Between two scripts of two names, its unit would start one that is not there."""
+    unit = host.put_unit(NEW)
     before = list_tree(place.root)
     place.run("install", "--apply")
-    code, _, err = place.run("install", "--mode", "run", "--apply")
+    text, node = unit.read_text(), host.home / "bin/node"
+    program = node.read_bytes()
+    node.write_text("#!/bin/sh\nexit 1\n")
+    code, out, err = place.run("install", "--mode", "run", "--apply")
     assert (code, err) == (0, NO_BUS)
+    assert "in force from the next start on" in out
     assert unit.read_text() == text
-    assert read_drop_in(host).count(text.partition("ExecStart=")[2].partition("\n")[0]) == 1
+    assert " run -- " in (host.home / ".local/share/tailflip/openclaw-gateway-gate.sh").read_text()
+    node.write_bytes(program)
     place.run("uninstall", "--apply")
+    assert list_tree(place.root) == before
+
+
+def test_another_mode_beside_takes_the_wrapper_away_by_itself(place, host):
+    """`watch` stands beside: it and the wrapper are two installations, each with its own end."""
+    host.put_unit(NEW)
+    before = list_tree(place.root)
+    place.run("install", "--mode", "run", "--apply")
+    place.run("install", "--mode", "watch", "--apply")
+    assert place.run("uninstall", "--apply")[0] == 0
     assert list_tree(place.root) == before
 
 

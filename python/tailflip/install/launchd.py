@@ -28,7 +28,7 @@ def plan(service: Service, mode: Mode, facts: Facts) -> Plan:
     if mode is Mode.WATCH:
         return _plan_watch(service, facts)
     if is_external_mode(service.release.version):
-        return wrapper.plan(service, facts, _restart(service))
+        return wrapper.plan(service, mode, facts, _restart(service))
     return _plan_gate(service, facts)
 
 

@@ -3,8 +3,8 @@
 OpenClaw reads and writes only its unit's own file, so a drop-in outlives its updates and
 reinstalls. Up to 2026.7 the gate stands in front of the command. From 2026.8.1 on, OpenClaw
 calls a drop-in that replaces ExecStart operator-owned and refuses to repair its service; there it
-is told of a wrapper (see wrapper.py), or, for a unit that is not its own, a preflight stands before
-the command, which is left as it is.
+is told of a wrapper (see wrapper.py). For a unit that is not its own, a preflight stands before
+the command, which is left as it is, or, with `run`, the command is replaced as before.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _KEPT = (
 
 def plan(service: Service, mode: Mode, facts: Facts, *, timer: bool) -> Plan:
     """Plan what stands before, around or beside a unit."""
-    if mode is Mode.GATE and _knows_wrappers(service):
+    if mode is not Mode.WATCH and _knows_wrappers(service):
         next_step = f"{_systemctl(service.scope)} restart {service.name}"
-        made = wrapper.plan(service, facts, next_step)
+        made = wrapper.plan(service, mode, facts, next_step)
     else:
         made = _plan_units(service, mode, facts)
     return _add_timer(made, service, facts) if timer else made
@@ -86,11 +86,6 @@ def _plan_units(service: Service, mode: Mode, facts: Facts) -> Plan:
         files.append(
             _unit(facts, path, template, values, why.get(template, "looks before a start"))
         )
-        if mode is Mode.RUN and is_external_mode(service.release.version):
-            notes.append(
-                "OpenClaw from 2026.8.1 on will not repair its own unit while a drop-in "
-                "replaces the command, and its doctor names the drop-in; it knows of --mode gate"
-            )
     if service.scope == "user":
         notes.append(
             "without a login it runs only with `loginctl enable-linger`, as OpenClaw's own"

@@ -5,6 +5,9 @@ outlives reinstalls and updates, and its doctor takes no offence. (A drop-in of 
 replaces the command makes it refuse to repair its service, and its doctor names every other line
 of a drop-in; measured on 2026.9.6.) The gate parks where a start is refused: OpenClaw's unit gives
 up after ten starts in five minutes, and launchd never does.
+
+`run` is started the same way: OpenClaw's unit sends SIGTERM to its main process alone, waits for
+330 s, and does not stop it when the kernel takes the gateway. It has no watchdog over us, though.
 """
 
 from __future__ import annotations
@@ -22,12 +25,17 @@ if TYPE_CHECKING:
     from tailflip.install.plan import Facts
     from tailflip.install.values import Service
 
-ENDING = "-gate.sh"
+ENDING = "-gate.sh"  # for `run` too: OpenClaw is told of one path, whatever stands in it
 _TARGET = ("OPENCLAW_PROFILE", "OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH")
 _REST = '"$@"'
+_WORDS = {Mode.GATE: ("gate", "--park"), Mode.RUN: ("run",)}
+_ANEW = "OpenClaw writes its service anew by this, and restarts its gateway"
+_NO_WATCHDOG = (
+    "OpenClaw's own unit has no watchdog: systemd does not notice if tailflip itself is stuck"
+)
 
 
-def plan(service: Service, facts: Facts, next_step: str) -> Plan:
+def plan(service: Service, mode: Mode, facts: Facts, next_step: str) -> Plan:
     """Plan the script, and the word to OpenClaw if it does not know of it yet."""
     stem = service.name.removesuffix(".service")
     path = facts.data_dir / f"{stem}{ENDING}"
@@ -38,11 +46,11 @@ def plan(service: Service, facts: Facts, next_step: str) -> Plan:
     return Plan(
         manager=service.manager,
         scope=service.scope,
-        mode=Mode.GATE,
+        mode=mode,
         subject=service.name,
         files=(
             PlannedFile(
-                path, write(facts, program), "OpenClaw starts its gateway through it", 0o755
+                path, write(mode, facts, program), "OpenClaw starts its gateway through it", 0o755
             ),
         ),
         commands=() if service.wrapper == path else (("env", *env, *tell, "--wrapper", str(path)),),
@@ -52,15 +60,16 @@ def plan(service: Service, facts: Facts, next_step: str) -> Plan:
         next_step=next_step,
         notes=(
             *service.notes,
-            "OpenClaw writes its service anew by this, and restarts its gateway",
+            *(() if service.wrapper == path else (_ANEW,)),
+            *((_NO_WATCHDOG,) if mode is Mode.RUN else ()),
         ),
     )
 
 
-def write(facts: Facts, program: Sequence[str]) -> bytes:
+def write(mode: Mode, facts: Facts, program: Sequence[str]) -> bytes:
     """Write the script; OpenClaw adds its arguments, which begin with `gateway`."""
     settings = "".join(f"export {k}={shlex.quote(v)}\n" for k, v in sorted(facts.settings.items()))
-    words = shlex.join([*facts.tailflip, "gate", "--park", "--", *program])
+    words = shlex.join([*facts.tailflip, *_WORDS[mode], "--", *program])
     return f"#!/bin/sh\n# {MARK}\n{settings}exec {words} {_REST}\n".encode()
 
 
