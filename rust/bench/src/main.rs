@@ -175,7 +175,7 @@ fn main() -> Outcome<()> {
         ["serde", path] => use_serde(path)?,
         ["scan", path, ref kernel @ ..] => {
             let lexer = Lexer::with_level(level(kernel.first().copied())?);
-            let mut entries = Entries::new(Fields::default(), 1, false);
+            let mut entries = Entries::new(Fields::default(), 1);
             check(
                 lexer,
                 &Store(File::open(path)?),
@@ -185,7 +185,7 @@ fn main() -> Outcome<()> {
         }
         ["digest", path, ref kernel @ ..] => {
             let lexer = Lexer::with_level(level(kernel.first().copied())?);
-            let mut entries = Entries::new(Fields::default(), 1, false);
+            let mut entries = Entries::new(Fields::default(), 1);
             let store = Store(File::open(path)?);
             scan_with(
                 lexer,

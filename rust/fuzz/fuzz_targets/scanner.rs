@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
     let mut refusal = None;
     for level in Level::all() {
         for buffer in [usize::from(size).max(1), 1 << 16] {
-            let mut entries = Entries::new(Spans::default(), 1, true);
+            let mut entries = Entries::new(Spans::default(), 1);
             let lexer = Lexer::with_level(level);
             match scan_with(lexer, buffer, &input, &Control::default(), &mut entries) {
                 Ok(_) => assert_eq!(Some(entries.inner.0), expected),

@@ -3,6 +3,7 @@
 //! The first line names the format. After each record's raw bytes comes one line feed, so that
 //! `zstdcat` output can be read by a person.
 
+use crate::digest::Digesting;
 use crate::entry::Span;
 use crate::error::{Error, Kind, Result};
 use crate::io::{Control, ReadAt};
@@ -46,43 +47,6 @@ pub struct Header {
     pub after_bytes: u64,
 }
 
-/// Counts and digests what passes to `inner`.
-pub struct Digesting<W> {
-    inner: W,
-    hash: blake3::Hasher,
-    bytes: u64,
-}
-
-impl<W: Write> Digesting<W> {
-    /// Wraps `inner`.
-    pub fn new(inner: W) -> Self {
-        Self {
-            inner,
-            hash: blake3::Hasher::new(),
-            bytes: 0,
-        }
-    }
-
-    /// Returns the bytes written and their BLAKE3 in hex.
-    #[must_use]
-    pub fn finish(&self) -> (u64, String) {
-        (self.bytes, self.hash.finalize().to_hex().to_string())
-    }
-}
-
-impl<W: Write> Write for Digesting<W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let count = self.inner.write(bytes)?;
-        self.hash.update(&bytes[..count]);
-        self.bytes += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.inner.flush()
-    }
-}
-
 /// Writes an archive of ranges of a store.
 ///
 /// # Memory
@@ -94,7 +58,7 @@ pub(crate) struct Writer<'scope, W: Write> {
     pub(crate) records: u64,
 }
 
-pub(crate) type Encoder<W> = zstd::Encoder<'static, Digesting<W>>;
+pub(crate) type Encoder<W> = zstd::Encoder<'static, Digesting<W, blake3::Hasher>>;
 
 impl<'scope, W: Write> Writer<'scope, W> {
     /// Starts an archive on `out`, of ranges of `input`.
@@ -258,11 +222,7 @@ pub struct Numbers {
 ///
 /// `Kind::Archive`, `Io`, `Cancelled`.
 pub fn verify<R: Read>(input: R, control: &Control) -> Result<Numbers> {
-    let mut source = DigestingRead {
-        inner: input,
-        hash: blake3::Hasher::new(),
-        bytes: 0,
-    };
+    let mut source = Digesting::<_, blake3::Hasher>::new(input);
     let (mut records, mut raw_bytes) = (0, 0);
     {
         let mut reader = Reader::new(&mut source)?;
@@ -273,25 +233,11 @@ pub fn verify<R: Read>(input: R, control: &Control) -> Result<Numbers> {
         }
     }
     std::io::copy(&mut source, &mut std::io::sink())?;
+    let (archive_bytes, digest) = source.finish();
     Ok(Numbers {
         records,
         raw_bytes,
-        archive_bytes: source.bytes,
-        digest: source.hash.finalize().to_hex().to_string(),
+        archive_bytes,
+        digest,
     })
-}
-
-struct DigestingRead<R> {
-    inner: R,
-    hash: blake3::Hasher,
-    bytes: u64,
-}
-
-impl<R: Read> Read for DigestingRead<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.hash.update(&buffer[..count]);
-        self.bytes += count as u64;
-        Ok(count)
-    }
 }

@@ -201,8 +201,8 @@ pub struct Entry {
     pub skills: Option<Member>,
     /// Where `systemPromptReport` is.
     pub report: Option<Member>,
-    /// XXH3-128 of the whole member as scanned, if the pass asked for it.
-    pub member_hash: u128,
+    /// XXH3-128 of the member, if it does not lie in one piece of the input.
+    hash: Option<u128>,
 }
 
 impl Entry {
@@ -210,6 +210,14 @@ impl Entry {
     #[must_use]
     pub fn status(&self) -> Status {
         self.status.unwrap_or(Status::Absent)
+    }
+
+    /// Returns the XXH3-128 of the whole member. `chunk` is the piece that it ends in: only who
+    /// asks pays.
+    #[must_use]
+    pub fn member_hash(&self, chunk: Chunk<'_>) -> u128 {
+        self.hash
+            .unwrap_or_else(|| xxh3_128(chunk.slice(self.span.start, self.span.end)))
     }
 
     /// Takes the key apart.
@@ -244,8 +252,9 @@ impl Entry {
             runtime_member,
             skills,
             report,
-            member_hash: _,
+            hash,
         } = self;
+        *hash = None;
         for text in [key, session_id, session_file] {
             text.clear();
         }
@@ -417,22 +426,22 @@ pub struct Entries<T> {
     fingerprint: Fingerprint,
     capture: Capture,
     open: Open,
+    /// A key has begun, and its value has not ended.
+    in_member: bool,
     known: Option<Known>,
     name: Vec<u8>,
     name_span: Span,
     value_start: u64,
     ordinal: u32,
     previous_end: u64,
-    /// Hash of the current member, if the pass wants it, and from where on it is due.
-    hash: Option<Xxh3>,
-    hash_from: Option<u64>,
-    /// Over place and hash of every member.
-    mark: Xxh3,
+    /// Of the current member's pieces before this one, and where they end.
+    hash: Xxh3,
+    hashed_to: Option<u64>,
 }
 
 impl<T: EntryVisitor> Entries<T> {
     /// Makes one; `seed` is that of the key fingerprints.
-    pub fn new(inner: T, seed: u64, hash_members: bool) -> Self {
+    pub fn new(inner: T, seed: u64) -> Self {
         Self {
             inner,
             entry: Entry::default(),
@@ -440,58 +449,22 @@ impl<T: EntryVisitor> Entries<T> {
             fingerprint: Fingerprint::new(seed),
             capture: Capture::default(),
             open: Open::default(),
+            in_member: false,
             known: None,
             name: Vec::new(),
             name_span: Span::default(),
             value_start: 0,
             ordinal: 0,
             previous_end: 0,
-            hash: hash_members.then(Xxh3::new),
-            hash_from: None,
-            mark: Xxh3::new(),
-        }
-    }
-
-    /// Returns the same number for two passes over the same bytes, white space between members
-    /// aside. Of use only if the passes hash members.
-    pub fn mark(&self) -> u128 {
-        self.mark.digest128()
-    }
-
-    /// Ends the hash of the current member.
-    fn end_hash(&mut self, at: u64, chunk: Chunk<'_>) {
-        let (Some(hash), Some(from)) = (&mut self.hash, self.hash_from.take()) else {
-            return;
-        };
-        let piece = chunk.slice(from, at);
-        let value = if from == self.entry.span.start {
-            xxh3_128(piece)
-        } else {
-            hash.update(piece);
-            hash.digest128()
-        };
-        self.entry.member_hash = value;
-        let mut place = [0; 32];
-        place[..8].copy_from_slice(&self.entry.span.start.to_le_bytes());
-        place[8..16].copy_from_slice(&at.to_le_bytes());
-        place[16..].copy_from_slice(&value.to_le_bytes());
-        self.mark.update(&place);
-    }
-
-    fn take_hash(&mut self, to: u64, chunk: Chunk<'_>) {
-        if let (Some(hash), Some(from)) = (&mut self.hash, self.hash_from) {
-            if from == self.entry.span.start {
-                hash.reset();
-            }
-            hash.update(chunk.slice(from, to));
-            self.hash_from = Some(to);
+            hash: Xxh3::new(),
+            hashed_to: None,
         }
     }
 
     fn begin_entry(&mut self, at: u64) {
         self.entry.clear();
         self.entry.span.start = at;
-        self.hash_from = self.hash.is_some().then_some(at);
+        self.in_member = true;
     }
 
     /// Notes a key that lies in one piece, quotes included.
@@ -672,7 +645,11 @@ impl<T: EntryVisitor> Visitor for Entries<T> {
             Some(Part::Entry(_)) => {
                 self.entry.span.end = at;
                 self.entry.value.end = at;
-                self.end_hash(at, chunk);
+                self.in_member = false;
+                if let Some(from) = self.hashed_to.take() {
+                    self.hash.update(chunk.slice(from, at));
+                    self.entry.hash = Some(self.hash.digest128());
+                }
                 self.inner.entry(&self.entry, chunk)?;
             }
             None => {}
@@ -707,7 +684,13 @@ impl<T: EntryVisitor> Visitor for Entries<T> {
 
     fn chunk_end(&mut self, chunk: Chunk<'_>) {
         let end = chunk.end();
-        self.take_hash(end, chunk);
+        if self.in_member {
+            let from = self.hashed_to.replace(end).unwrap_or_else(|| {
+                self.hash.reset();
+                self.entry.span.start
+            });
+            self.hash.update(chunk.slice(from, end));
+        }
         if self.capture.from.is_some() {
             let first = self.capture.carried.is_empty();
             let piece = self.capture.carry(chunk);

@@ -177,7 +177,7 @@ pub(crate) fn accepts(
     if bad != 0 {
         return None;
     }
-    let last = 1 << (63 - all.leading_zeros());
+    let last = 1 << all.checked_ilog2()?;
     Some(match in_object_after {
         _ if last & key != 0 => COLON,
         _ if last & colon != 0 => OBJECT_VALUE,

@@ -1,5 +1,6 @@
 //! What the passes read from, write to, and look at while they run.
 
+use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::lex::{Chunk, Lexer, Visitor};
 use crate::limits::{AHEAD_BUFFERS, BUFFER_BYTES, INLINE_BYTES};
@@ -7,6 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
+use xxhash_rust::xxh3::Xxh3;
 
 /// A file that can be read at any position; the caller's position does not matter.
 pub trait ReadAt: Sync {
@@ -70,7 +72,7 @@ impl Control {
 pub struct Scanned {
     /// Bytes read.
     pub bytes: u64,
-    /// BLAKE3 of them in hex.
+    /// XXH3-128 of them in hex.
     pub digest: String,
     /// Text outside Latin-1 was seen.
     pub wide: bool,
@@ -101,13 +103,13 @@ pub fn scan_with<V: Visitor>(
     control: &Control,
     visitor: &mut V,
 ) -> Result<Scanned> {
-    let mut digest = blake3::Hasher::new();
+    let mut digest = Xxh3::new();
     let bytes = feed_all(&mut lexer, buffer_bytes, input, control, visitor, |bytes| {
-        digest.update(bytes);
+        Digest::update(&mut digest, bytes);
     })?;
     Ok(Scanned {
         bytes,
-        digest: digest.finalize().to_hex().to_string(),
+        digest: digest.to_hex(),
         wide: lexer.is_wide(),
     })
 }

@@ -312,7 +312,8 @@ impl Lexer {
         while tokens != 0 {
             if !outer {
                 let mut rest = None;
-                if tokens.count_ones() > FEW_TOKENS {
+                let odd = structure.op & masks.control & tokens;
+                if tokens.count_ones() > FEW_TOKENS && odd == 0 {
                     let Operators { colon, comma, open } = K::operators(loaded);
                     let classed = Tokens {
                         all: tokens,

@@ -32,6 +32,7 @@ pub mod table;
 pub mod verify;
 
 mod cut;
+mod digest;
 mod grammar;
 mod number;
 mod splice;

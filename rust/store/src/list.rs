@@ -41,7 +41,7 @@ pub fn list<W: Write>(input: &dyn ReadAt, out: W, control: &Control) -> Result<u
         out: BufWriter::with_capacity(BUFFER_BYTES, out),
         lines: 0,
     };
-    let mut entries = Entries::new(lister, 0, false);
+    let mut entries = Entries::new(lister, 0);
     scan(input, control, &mut entries)?;
     entries.inner.out.flush()?;
     Ok(entries.inner.lines)

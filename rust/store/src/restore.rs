@@ -57,7 +57,7 @@ pub struct Numbers {
     pub bytes: u64,
     /// Its entries.
     pub entries: u64,
-    /// BLAKE3 of it in hex.
+    /// XXH3-128 of it in hex.
     pub digest: String,
     /// BLAKE3 over the XXH3-128 of each entry.
     pub kept_digest: String,
@@ -120,7 +120,7 @@ pub fn restore<R: Read, W: Write>(
         records,
         buffer: vec![0; BUFFER_BYTES],
     };
-    let mut entries = Entries::new(match_up, seed, true);
+    let mut entries = Entries::new(match_up, seed);
     scan(store, control, &mut entries)?;
     let records = entries.inner.records;
 
@@ -131,7 +131,7 @@ pub fn restore<R: Read, W: Write>(
         first_start: None,
         insert_at: 0,
     };
-    let mut entries = Entries::new(merge, seed, true);
+    let mut entries = Entries::new(merge, seed);
     let scanned = scan(store, control, &mut entries)?;
     let mut merge = entries.inner;
     merge.output.copy_to(merge.insert_at)?;
@@ -291,11 +291,11 @@ struct Match<'a> {
 }
 
 impl EntryVisitor for Match<'_> {
-    fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
+    fn entry(&mut self, entry: &Entry, chunk: Chunk<'_>) -> Result<()> {
         let Some(record) = self.records.get_mut(&entry.fingerprint) else {
             return Ok(());
         };
-        if entry.member_hash == record.archived {
+        if entry.member_hash(chunk) == record.archived {
             record.fate = Fate::Same;
             return Ok(());
         }
@@ -340,7 +340,7 @@ impl<W: Write> Merge<'_, W> {
 }
 
 impl<W: Write> EntryVisitor for Merge<'_, W> {
-    fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
+    fn entry(&mut self, entry: &Entry, chunk: Chunk<'_>) -> Result<()> {
         self.first_start.get_or_insert(entry.span.start);
         let cut = self.cutter.entry_starts(entry.span.start);
         self.leave_out(cut)?;
@@ -354,7 +354,7 @@ impl<W: Write> EntryVisitor for Merge<'_, W> {
         }
         self.cutter.keep(entry.span);
         self.insert_at = entry.span.end;
-        self.output.note_entry(entry.member_hash);
+        self.output.note_entry(entry.member_hash(chunk));
         Ok(())
     }
 

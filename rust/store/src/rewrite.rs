@@ -1,13 +1,14 @@
 //! Writes the store that a policy leaves, and the archive of what it takes away.
 
-use crate::archive::{Digesting, Header, Writer};
+use crate::archive::{Header, Writer};
 use crate::cut::{edits, shrinkage, signed, Cut, Cutter, Edit};
+use crate::digest::Digesting;
 use crate::entry::{Entries, Entry, EntryVisitor, Span};
 use crate::error::{Error, Kind, Result};
 use crate::evidence::Evidence;
-use crate::io::{check, read_range, Control, ReadAt};
+use crate::io::{read_range, scan, Control, ReadAt};
 use crate::key::Kind as KeyKind;
-use crate::lex::{Chunk, Lexer};
+use crate::lex::Chunk;
 use crate::limits::{BUFFER_BYTES, INLINE_BYTES};
 use crate::policy::{judge, Policy, Rule, Verdict};
 use crate::splice::Splicer;
@@ -24,7 +25,7 @@ pub struct Numbers {
     pub bytes: u64,
     /// Its entries.
     pub entries: u64,
-    /// BLAKE3 of it in hex.
+    /// XXH3-128 of it in hex.
     pub digest: String,
     /// BLAKE3 over the XXH3-128 of each of its entries.
     pub kept_digest: String,
@@ -40,7 +41,7 @@ pub struct Numbers {
 
 /// A new store being written: ranges of the old one, and new text between them.
 pub(crate) struct Output<'scope, W: Write> {
-    out: Splicer<'scope, BufWriter<Digesting<W>>>,
+    out: Splicer<'scope, BufWriter<Digesting<W, Xxh3>>>,
     copied_to: u64,
     kept: blake3::Hasher,
     /// Entries written.
@@ -141,13 +142,13 @@ pub fn rewrite<W: Write + Send, A: Write + Send>(
             rules: RuleCount::default(),
             buffer: vec![0; BUFFER_BYTES],
         };
-        let mut entries = Entries::new(rewriter, evidence.seed(), true);
-        let read = check(Lexer::new(), input, control, &mut entries)?;
-        if read != survey.numbers.bytes || entries.mark() != survey.mark {
+        let mut entries = Entries::new(rewriter, evidence.seed());
+        let read = scan(input, control, &mut entries)?;
+        if (read.bytes, &read.digest) != (survey.numbers.bytes, &survey.numbers.digest) {
             return Err(Error::invalid(Kind::Changed, 0));
         }
         let mut done = entries.inner;
-        done.output.copy_to(read)?;
+        done.output.copy_to(read.bytes)?;
         let entries = done.output.entries;
         let (bytes, digest, kept_digest) = done.output.finish()?;
         let records = done.archive.records;
@@ -261,7 +262,7 @@ fn header(policy: &Policy, entry: &Entry, rule: &str) -> Header {
 }
 
 impl<W: Write, A: Write> EntryVisitor for Rewriter<'_, W, A> {
-    fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
+    fn entry(&mut self, entry: &Entry, chunk: Chunk<'_>) -> Result<()> {
         if let Some(cut) = self.cutter.entry_starts(entry.span.start) {
             if let Some((rule, header)) = self.pending.take() {
                 self.remove(rule, header, cut)?;
@@ -280,7 +281,7 @@ impl<W: Write, A: Write> EntryVisitor for Rewriter<'_, W, A> {
             Verdict::Keep => {
                 self.cutter.keep(entry.span);
                 self.output.copy_to(entry.span.end)?;
-                self.output.note_entry(entry.member_hash);
+                self.output.note_entry(entry.member_hash(chunk));
             }
             verdict @ Verdict::Edit { .. } => {
                 self.cutter.keep(entry.span);

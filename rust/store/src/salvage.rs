@@ -17,7 +17,7 @@ pub struct Numbers {
     pub entries: u64,
     /// Size of the salvaged store.
     pub bytes: u64,
-    /// BLAKE3 of it in hex.
+    /// XXH3-128 of it in hex.
     pub digest: String,
     /// BLAKE3 over the XXH3-128 of each entry.
     pub kept_digest: String,
@@ -52,7 +52,7 @@ pub fn salvage<W: Write>(
         last_end: 0,
         output: Output::new(input, control, out),
     };
-    let mut entries = Entries::new(find, 0, true);
+    let mut entries = Entries::new(find, 0);
     let (damage, offset) = match scan(input, control, &mut entries) {
         Ok(_) if skip > 0 => (Kind::Bom.name(), 0),
         Ok(_) => ("none", input_bytes),
@@ -100,9 +100,9 @@ struct Find<'a, W: Write> {
 }
 
 impl<W: Write> EntryVisitor for Find<'_, W> {
-    fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
+    fn entry(&mut self, entry: &Entry, chunk: Chunk<'_>) -> Result<()> {
         self.last_end = entry.span.end;
-        self.output.note_entry(entry.member_hash);
+        self.output.note_entry(entry.member_hash(chunk));
         Ok(())
     }
 }

@@ -44,7 +44,7 @@ pub struct Numbers {
     pub bytes: u64,
     /// Its entries.
     pub entries: u64,
-    /// BLAKE3 in hex.
+    /// XXH3-128 in hex.
     pub digest: String,
     /// Text outside Latin-1 was seen.
     pub wide: bool,
@@ -73,8 +73,6 @@ pub struct Survey {
     pub numbers: Numbers,
     /// Thresholds of single flight and caps.
     pub jobs: Jobs,
-    /// Of the bytes that were surveyed.
-    pub(crate) mark: u128,
 }
 
 /// Counts by rule.
@@ -135,9 +133,8 @@ pub fn survey(
 ) -> Result<Survey> {
     let seed = evidence.seed();
     let pass = Pass::new(input, policy, evidence, None, Some(Sieve::new()));
-    let mut entries = Entries::new(pass, seed, true);
+    let mut entries = Entries::new(pass, seed);
     let scanned = scan(input, control, &mut entries)?;
-    let mark = entries.mark();
     let mut first = entries.inner;
     let duplicate = match first.sieve.take() {
         Some(sieve) => find_duplicate(input, seed, control, first.entries, sieve)?,
@@ -146,14 +143,13 @@ pub fn survey(
 
     if policy.cap_per_job.is_some() || policy.cap_total.is_some() || first.jobs.has_rivals() {
         let pass = Pass::new(input, policy, evidence, Some(&first.jobs), None);
-        let mut entries = Entries::new(pass, seed, false);
+        let mut entries = Entries::new(pass, seed);
         check(Lexer::new(), input, control, &mut entries)?;
         first.totals = entries.inner.totals;
     }
     Ok(Survey {
         numbers: first.numbers(scanned, duplicate),
         jobs: first.jobs,
-        mark,
     })
 }
 

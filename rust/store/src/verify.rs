@@ -15,7 +15,7 @@ pub struct Numbers {
     pub bytes: u64,
     /// Entries.
     pub entries: u64,
-    /// BLAKE3 in hex.
+    /// XXH3-128 in hex.
     pub digest: String,
     /// BLAKE3 over the XXH3-128 of each entry.
     pub kept_digest: String,
@@ -33,7 +33,6 @@ pub fn verify(input: &dyn ReadAt, control: &Control) -> Result<Numbers> {
             kept: blake3::Hasher::new(),
         },
         0,
-        true,
     );
     let scanned = scan(input, control, &mut entries)?;
     Ok(Numbers {
@@ -50,9 +49,9 @@ struct Count {
 }
 
 impl EntryVisitor for Count {
-    fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
+    fn entry(&mut self, entry: &Entry, chunk: Chunk<'_>) -> Result<()> {
         self.entries += 1;
-        self.kept.update(&entry.member_hash.to_le_bytes());
+        self.kept.update(&entry.member_hash(chunk).to_le_bytes());
         Ok(())
     }
 }
@@ -76,7 +75,7 @@ pub fn referenced_sessions(
         .iter()
         .map(|id| (fingerprint(seed, id.as_bytes()), false))
         .collect();
-    let mut entries = Entries::new(Sessions { seed, wanted }, seed, false);
+    let mut entries = Entries::new(Sessions { seed, wanted }, seed);
     scan(input, control, &mut entries)?;
     let found = entries.inner.wanted;
     Ok(ids

@@ -13,10 +13,12 @@ mod common;
 
 use common::{parse, Seen};
 use proptest::prelude::*;
+use tailflip_store::entry::{Entries, Entry, EntryVisitor};
 use tailflip_store::error::{Error, Result};
 use tailflip_store::io::{scan_with, Control};
 use tailflip_store::lex::{Chunk, Lexer, Part, Visitor};
 use tailflip_store::simd::Level;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// Records what the lexer tells, field names included.
 #[derive(Default)]
@@ -356,5 +358,80 @@ proptest! {
             }
         }
         agree(&input, &[size, 1, 64, 1 << 16]);
+    }
+
+    /// Blocks of nothing but tokens, deep inside an entry, are checked all at once.
+    #[test]
+    fn dense_documents_agree_with_the_oracle(
+        values in prop::collection::vec(dense(), 1..30),
+        blanks in 0usize..64,
+        swaps in prop::collection::vec(
+            (any::<prop::sample::Index>(), prop::sample::select(b"{}[]:,\"\\ 01-te\x0c\x1a".to_vec())),
+            0..3,
+        ),
+        size in 1usize..200,
+    ) {
+        let (values, blanks) = (values.join(","), " ".repeat(blanks));
+        let mut input = format!("{{\"a\":{{\"b\":{blanks}[{values}]}}}}").into_bytes();
+        for (at, byte) in swaps {
+            let at = at.index(input.len());
+            input[at] = byte;
+        }
+        agree(&input, &[size, 1, 64, 1 << 16]);
+    }
+}
+
+/// A value with as few bytes between its tokens as can be.
+fn dense() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(vec![
+        "1", "0", "12", "-1", "0.5", "1e9", "true", "null", "\"\"", "\"a\"", "\"\\n\"", "[]", "{}",
+    ])
+    .prop_map(str::to_owned);
+    leaf.prop_recursive(6, 64, 6, |inner| {
+        let name = prop::sample::select(vec!["", "a", "\\u0041"]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6)
+                .prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::vec((name, inner), 0..6).prop_map(|members| {
+                let members: Vec<_> = members
+                    .iter()
+                    .map(|(n, v)| format!("\"{n}\":{v}"))
+                    .collect();
+                format!("{{{}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+struct Hashes<'a>(&'a [u8]);
+
+impl EntryVisitor for Hashes<'_> {
+    fn entry(&mut self, entry: &Entry, chunk: Chunk<'_>) -> Result<()> {
+        let member = &self.0[entry.span.start as usize..entry.span.end as usize];
+        assert_eq!(entry.member_hash(chunk), xxh3_128(member));
+        Ok(())
+    }
+}
+
+#[test]
+fn the_hash_of_a_member_is_the_same_at_every_chunking() {
+    let input = br#"{ "a" : {"b": [1, 2], "c": "d"} , "e":1,"f"  :  "g" }"#.to_vec();
+    for size in 1..=input.len() {
+        let mut entries = Entries::new(Hashes(&input), 1);
+        let lexer = Lexer::new();
+        scan_with(lexer, size, &input, &Control::default(), &mut entries).unwrap();
+    }
+}
+
+#[test]
+fn a_control_that_looks_like_an_operator_is_refused_among_many_tokens() {
+    for control in ["\x0c", "\x1a"] {
+        for at in 0..40 {
+            let values = "[1],".repeat(at) + "[1" + control + "," + &"[1],".repeat(40 - at);
+            agree(
+                format!(r#"{{"a":{{"b":[{values}0]}}}}"#).as_bytes(),
+                &[1, 64, 4096],
+            );
+        }
     }
 }
