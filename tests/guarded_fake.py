@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from places import Folders
 from tailflip import clock
 from tailflip.demo.incident import write_incident
 from tailflip.durable import RealDisk
-from tailflip.home import Home
 from tailflip.ledger.history import History
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tailflip.flow import Death, Life
+    from tailflip.home import Home
 
 FAKE = Path(__file__).parent / "fakes" / "fake_gateway.py"
 DEADLINE_S = 15.0
@@ -140,7 +141,7 @@ class Guarded:
 
 
 @dataclass
-class Place:
+class Place(Folders):
     """Directories of OpenClaw and of tailflip, and every process that was started on them."""
 
     root: Path
@@ -152,32 +153,19 @@ class Place:
         for folder in (self.state, self.root / "tmp", self.root / "bin"):
             folder.mkdir(parents=True)
         self.configure()
-        kept = ("PYTHONPATH", "LANG")
-        self.env = {name: os.environ[name] for name in kept if name in os.environ} | {
-            "HOME": str(self.root),
-            "PATH": str(self.root / "bin"),  # no node: the heap limit is what a test says
+        self.env = self.make_env() | {
             "TMPDIR": str(self.root / "tmp"),
-            "OPENCLAW_STATE_DIR": str(self.state),
-            "TAILFLIP_STATE_DIR": str(self.home.root),
             # Stores then change only where a start is in danger.
             "TAILFLIP_RECONCILE_ENABLED": "false",
         }
-
-    @property
-    def state(self) -> Path:
-        return self.root / "openclaw"
 
     @property
     def config(self) -> Path:
         return self.state / "openclaw.json"
 
     @property
-    def store(self) -> Path:
-        return self.state / "agents" / "main" / "sessions" / "sessions.json"
-
-    @property
     def home(self) -> Home:
-        return Home(self.root / "tailflip")
+        return self.own
 
     @property
     def deaths_file(self) -> Path:
@@ -199,7 +187,7 @@ class Place:
         return self.store.read_bytes()
 
     def put(self, data: bytes) -> None:
-        """Write a store of these bytes."""
+        """Write a store of these bytes, in one go: a gateway may live on it."""
         self.store.parent.mkdir(parents=True, exist_ok=True)
         self.store.write_bytes(data)
 
@@ -241,13 +229,19 @@ class Place:
         command = command if command is not None else self.command(*options)
         return self.start("run", *sets, *flags, "--", *command, env=env, **popen)
 
-    def start(self, *words: str, env: Mapping[str, str] | None = None, **popen: Any) -> Guarded:
-        """Start any verb of tailflip."""
+    def start(
+        self,
+        *words: str,
+        program: Sequence[str] = ("-m", "tailflip"),
+        env: Mapping[str, str] | None = None,
+        **popen: Any,
+    ) -> Guarded:
+        """Start any verb of tailflip, or a program of Python's that does it in its own way."""
         stderr = self.root / f"stderr-{len(self.started)}"
         with stderr.open("wb") as file:
             options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": file}
             process = subprocess.Popen(
-                [sys.executable, "-m", "tailflip", *words],
+                [sys.executable, *program, *words],
                 env={**self.env, **(env or {})},
                 **(options | popen),
             )

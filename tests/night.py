@@ -14,6 +14,7 @@ from tailflip.flow import (
     Death,
     Decision,
     Finding,
+    Incident,
     Life,
     RewriteNumbers,
     Sample,
@@ -48,6 +49,19 @@ def make_death(cause: Cause = Cause.V8_HEAP, **changed: Any) -> Death:
         "evidence": ("stderr: FATAL ERROR: Reached heap limit",),
     }
     return Death(**fields | changed)
+
+
+def make_incident(**known: Any) -> Incident:
+    fields: dict[str, Any] = {
+        "id": "1",
+        "guard": GUARD,
+        "opened_ms": FIRST_MS,
+        "closed_ms": None,
+        "acked_ms": None,
+        "cause": Cause.V8_HEAP,
+        "signature": Cause.V8_HEAP.value,
+    }
+    return Incident(**fields | known)
 
 
 def make_archived(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from places import Folders
 from tailflip import cli, clock
 from tailflip.demo.incident import write_incident
 
@@ -17,23 +18,15 @@ SMALL = 3_000_000
 
 
 @dataclass(frozen=True)
-class Place:
-    """State directories of OpenClaw and tailflip, and what ran in them."""
+class Place(Folders):
+    """The folders, and command lines that run in them."""
 
     root: Path
     capsys: pytest.CaptureFixture[str]
 
     @property
-    def state(self) -> Path:
-        return self.root / "openclaw"
-
-    @property
-    def store(self) -> Path:
-        return self.state / "agents" / "main" / "sessions" / "sessions.json"
-
-    @property
     def home(self) -> Path:
-        return self.root / "tailflip"
+        return self.own.root
 
     def fill(self, size_bytes: int = SMALL) -> bytes:
         """Write the incident in small; return the store's bytes."""
@@ -42,9 +35,7 @@ class Place:
 
     def put(self, data: bytes) -> None:
         """Write a store of these bytes, and nothing else."""
-        self.store.parent.mkdir(parents=True, exist_ok=True)
-        self.store.write_bytes(data)
-        self.store.chmod(0o600)
+        self.put_bytes(data)
 
     def run(self, *argv: str) -> tuple[int, str, str]:
         """Run one command line in this process: exit code, stdout, stderr."""

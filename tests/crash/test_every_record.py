@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import signal
 import subprocess
-import sys
 
 import pytest
 
-from guarded_fake import FAKE, SETTINGS, Guarded, Place, wait_until
+from guarded_fake import FAKE, SETTINGS, Place, wait_until
 from tailflip import clock
 
 FITS = 1_000_000
@@ -27,23 +26,9 @@ def place(tmp_path):
 def drive(place, at, when, options):
     """Start a supervisor that kills itself at one commit of its ledger."""
     pairs = {**SETTINGS, "heal.admission": "false", "restart.first_delay_s": "0"}
-    stderr = place.root / f"driven-{at}"
-    with stderr.open("wb") as file:
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                str(FAKE.with_name("dying_supervisor.py")),
-                *(str(at), when, *(f"{key}={value}" for key, value in pairs.items())),
-                *("--", *place.command(*options)),
-            ],
-            env=place.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=file,
-        )
-    made = Guarded(process, stderr, place)
-    place.started.append(made)
-    return made
+    program = (str(FAKE.with_name("dying_supervisor.py")), str(at), when)
+    sets = (f"{key}={value}" for key, value in pairs.items())
+    return place.start(*sets, "--", *place.command(*options), program=program)
 
 
 @pytest.mark.crash

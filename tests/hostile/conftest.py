@@ -1,95 +1,17 @@
-"""An installation that somebody filled with malice, and tailflip run on it as people run it."""
+"""A place for malice, anew for every test."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from dataclasses import dataclass, field
-from pathlib import Path  # noqa: TC003 - a dataclass's
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tailflip.home import Home
+from malice import Place
 
-OLD_MS = 1_700_000_000_000
-
-
-@dataclass
-class Ran:
-    """What a command line gave. `peak_bytes` is the most memory that it had."""
-
-    code: int
-    out: str
-    err: str
-    peak_bytes: int
-
-
-@dataclass
-class Place:
-    """State directories of OpenClaw and tailflip below one folder."""
-
-    root: Path
-    env: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        kept = ("PYTHONPATH", "LANG")
-        self.env = {name: os.environ[name] for name in kept if name in os.environ} | {
-            "HOME": str(self.root),
-            "PATH": str(self.root / "bin"),
-            "TMPDIR": str(self.root),
-            "OPENCLAW_STATE_DIR": str(self.state),
-            "OPENCLAW_GATEWAY_PORT": "1",  # nobody listens there
-            "TAILFLIP_STATE_DIR": str(self.home.root),
-            "COLUMNS": "200",
-        }
-
-    @property
-    def state(self) -> Path:
-        return self.root / "openclaw"
-
-    @property
-    def store(self) -> Path:
-        return self.state / "agents" / "main" / "sessions" / "sessions.json"
-
-    @property
-    def home(self) -> Home:
-        return Home(self.root / "tailflip")
-
-    def put(self, entries: dict[str, object]) -> bytes:
-        """Write a store; return its bytes."""
-        self.store.parent.mkdir(parents=True, exist_ok=True)
-        data = json.dumps(entries, indent=2).encode()
-        self.store.write_bytes(data)
-        self.store.chmod(0o600)
-        return data
-
-    def run(self, *argv: str, **popen: object) -> Ran:
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tailflip", *argv],
-                env=self.env,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                **popen,
-            )
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            texts = []
-            for stream in (out, err):
-                stream.seek(0)
-                texts.append(stream.read().decode())
-        return Ran(process.returncode, *texts, usage.ru_maxrss * 1024)
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
-
-
-def make_run(session: str, **fields: object) -> dict[str, object]:
-    """An entry of a run that ended long ago, and so goes."""
-    return {"sessionId": session, "updatedAt": OLD_MS, "status": "done", **fields}

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import OLD_MS
+from malice import OLD_MS
 from tailflip import clock
 from tailflip.compact import archive
 from tailflip.compact.lock import is_stale, read_owner

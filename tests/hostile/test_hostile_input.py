@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import OLD_MS, Place, make_run
+from malice import OLD_MS, Place, make_run
 from tailflip import clock
 from tailflip.compact import archive
 from tailflip.compact.restore import restore

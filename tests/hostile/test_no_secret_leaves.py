@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import make_run
+from malice import make_run
 from tailflip import clock
 
 FAKE = Path(__file__).parents[1] / "fakes" / "fake_gateway.py"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import signal
 import subprocess
-import sys
 
 import pytest
 
-from guarded_fake import FAKE, Guarded, wait_until
+from guarded_fake import FAKE, wait_until
 from tailflip.flow import Cause
 
 STORE, FITS = 3_000_000, 1_000_000
@@ -18,19 +17,8 @@ OPTIONS = ("--oom-above", str(FITS), "--report")
 
 def drive(place, at, when):
     """Start a gate that kills itself at one commit of its ledger."""
-    program = [sys.executable, str(FAKE.with_name("dying_gate.py")), str(at), when]
-    stderr = place.root / f"driven-{when}-{at}"
-    with stderr.open("wb") as file:
-        process = subprocess.Popen(
-            [*program, "--", *place.command(*OPTIONS)],
-            env=place.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=file,
-        )
-    made = Guarded(process, stderr, place)
-    place.started.append(made)
-    return made
+    program = (str(FAKE.with_name("dying_gate.py")), str(at), when)
+    return place.start("--", *place.command(*OPTIONS), program=program)
 
 
 def begin_anew(place):

@@ -7,23 +7,15 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailflip.flow import WANTED, Breaker, BreakerState, Cause, Confidence, Death, Decision, Waiting
+from tailflip.flow import WANTED, Breaker, BreakerState, Cause, Confidence, Decision, Waiting
 from tailflip.restart.backoff import delay_s
-from tailflip.restart.breaker import World, decide, is_due, note_good_life, note_start, reconsider
+from tailflip.restart.breaker import decide, is_due, note_good_life, note_start, reconsider
 from tailflip.settings import RestartSettings
+from worlds import NOW, make_seen, make_world
 
-NOW = 1_800_000_000_000
 DAY_MS = 86_400_000
 LIMITS = RestartSettings()
-WORLD = World(
-    now_ms=NOW,
-    random=0.0,
-    config_mark="c",
-    stores_mark="s",
-    cured=False,
-    other_alive=False,
-    limits=LIMITS,
-)
+WORLD = make_world(random=0.0)
 FAILURES = sorted(set(Cause) - WANTED)
 NIGHTS = st.lists(
     st.fixed_dictionaries(
@@ -43,7 +35,7 @@ NIGHTS = st.lists(
 
 
 def death(cause):
-    return Death(cause=cause, signature=str(cause), confidence=Confidence.GUESS, evidence=("seen",))
+    return make_seen(cause, confidence=Confidence.GUESS)
 
 
 @given(NIGHTS)

@@ -6,31 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailflip.diagnose.loops import find_loop
-from tailflip.flow import WANTED, Cause, Confidence, Death, Life
+from tailflip.flow import WANTED, Cause
+from worlds import make_row
 
-NOW = 1_800_000_000_000
 CAUSES = st.sampled_from([Cause.V8_HEAP, Cause.HANG, Cause.UNKNOWN, *sorted(WANTED)])
 
 
 def make_lives(ends, scale=1):
-    lives, at_ms = [], NOW
-    for number, (length_ms, cause) in enumerate(ends):
-        ended_ms = at_ms + length_ms * scale
-        death = Death(
-            cause=cause, signature=str(cause), confidence=Confidence.GUESS, evidence=("seen",)
-        )
-        lives.append(
-            Life(
-                id=f"l{number:03}",
-                guard="g",
-                mode="run",
-                started_ms=at_ms,
-                ended_ms=ended_ms,
-                death=death,
-            )
-        )
-        at_ms = ended_ms + 1000 * scale
-    return lives
+    row = [(length_ms * scale, cause) for length_ms, cause in ends]
+    return make_row(row, pause_ms=1000 * scale)
 
 
 # No life is 8 times as long as another: there, an hour is an hour at every pace.

@@ -8,21 +8,13 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from night import FIRST_MS, GUARD, PERIOD_MS, make_archived, make_death, make_life
-from tailflip.flow import Cause, Finding, Incident, Sample
+from night import FIRST_MS, PERIOD_MS, make_archived, make_death, make_incident, make_life
+from tailflip.flow import Cause, Finding, Sample
 from tailflip.ledger.findings import NotedFinding, plan_changes
 from tailflip.situation import measure_growth
 from tailflip.story import tell
 
-INCIDENT = Incident(
-    id="1",
-    guard=GUARD,
-    opened_ms=FIRST_MS,
-    closed_ms=None,
-    acked_ms=None,
-    cause=Cause.V8_HEAP,
-    signature="v8-heap-oom",
-)
+INCIDENT = make_incident()
 CAUSES = [Cause.V8_HEAP, Cause.HANG]
 
 

@@ -12,13 +12,10 @@ from tailflip.flow import (
     Breaker,
     BreakerState,
     Cause,
-    Confidence,
-    Death,
     Decision,
     Waiting,
 )
 from tailflip.restart.breaker import (
-    World,
     decide,
     is_due,
     note_good_life,
@@ -27,21 +24,13 @@ from tailflip.restart.breaker import (
     wait_for,
 )
 from tailflip.settings import RestartSettings
+from worlds import NOW, make_seen, make_world
 
-NOW = 1_800_000_000_000
 LIMITS = RestartSettings(
     first_delay_s=1, factor=2, cap_s=300, jitter=0, loop_deaths=3, trial_first_s=300,
     trial_cap_s=3600,
 )  # fmt: skip
-WORLD = World(
-    now_ms=NOW,
-    random=0.5,
-    config_mark="c1",
-    stores_mark="s1",
-    cured=False,
-    other_alive=False,
-    limits=LIMITS,
-)
+WORLD = make_world(config_mark="c1", stores_mark="s1", limits=LIMITS)
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 
 
@@ -50,12 +39,7 @@ def world(**changes):
 
 
 def death(cause, signature=None):
-    return Death(
-        cause=cause,
-        signature=signature or str(cause),
-        confidence=Confidence.PROVEN,
-        evidence=("seen",),
-    )
+    return make_seen(cause, signature=signature or cause.value)
 
 
 def breaker(cause, row, state=CLOSED, trials=0):

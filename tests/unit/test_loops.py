@@ -7,33 +7,17 @@ import random
 import pytest
 
 from tailflip.diagnose.loops import find_loop
-from tailflip.flow import Cause, Confidence, Death, Life
+from tailflip.flow import Cause, Life
+from worlds import NOW, make_row
 
-NOW = 1_800_000_000_000
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 HEAP = Cause.V8_HEAP
 
 
 def make_lives(*ends, pause_s=5):
     """Lives, newest first, from (seconds, cause) pairs told oldest first."""
-    lives, at_ms = [], NOW
-    for number, (length_s, cause) in enumerate(ends):
-        ended_ms = at_ms + int(1000 * length_s)
-        death = Death(
-            cause=cause, signature=str(cause), confidence=Confidence.PROVEN, evidence=("seen",)
-        )
-        lives.append(
-            Life(
-                id=f"l{number}",
-                guard="g",
-                mode="run",
-                started_ms=at_ms,
-                ended_ms=ended_ms,
-                death=death,
-            )
-        )
-        at_ms = ended_ms + int(1000 * pause_s)
-    return lives[::-1]
+    row = [(int(1000 * length_s), cause) for length_s, cause in ends]
+    return make_row(row, pause_ms=int(1000 * pause_s))[::-1]
 
 
 def find(lives, deaths=3, good_life_s=180):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from night import FIRST_MS, GUARD, MB, make_archived, make_death, make_life
+from night import GUARD, MB, make_archived, make_death, make_incident, make_life
 from support import HOUR_MS, NOW_MS
 from tailflip.cli.screen import HEIGHT, WIDTH, format_screen
 from tailflip.flow import (
@@ -17,7 +17,6 @@ from tailflip.flow import (
     Decision,
     Finding,
     Gateway,
-    Incident,
     Sample,
     Trend,
     Waiting,
@@ -61,17 +60,8 @@ BIG = NotedFinding(
 )
 
 
-def make_incident(**known: object) -> OpenIncident:
-    incident = Incident(
-        id="7",
-        guard=GUARD,
-        opened_ms=FIRST_MS,
-        closed_ms=None,
-        acked_ms=None,
-        cause=Cause.V8_HEAP,
-        signature="v8-heap-oom",
-    )
-    return OpenIncident(incident.model_copy(update=known), 5)
+def make_open(**known: object) -> OpenIncident:
+    return OpenIncident(make_incident(id="7", **known), 5)
 
 
 def made(kind: str = "start", **known: object) -> MadeDecision:
@@ -194,8 +184,8 @@ GRAVE = [
     (FINE, False),
     (replace(FINE, breaker=OPEN), True),
     (replace(FINE, breaker=Breaker(state=BreakerState.HALF_OPEN)), False),
-    (replace(FINE, incidents=(make_incident(),)), True),
-    (replace(FINE, incidents=(make_incident(acked_ms=1),)), False),
+    (replace(FINE, incidents=(make_open(),)), True),
+    (replace(FINE, incidents=(make_open(acked_ms=1),)), False),
     (replace(FINE, findings=(BIG,)), False),
 ]
 
@@ -274,7 +264,7 @@ def make_worst(text: str, many: int) -> Record:
         lives=lives,
         actions=[make_archived(NOW_MS, text)] * many,
         findings=[NotedFinding(finding, 1, 1, None)] * many,
-        incidents=[make_incident(signature=text)] * many,
+        incidents=[make_open(signature=text)] * many,
         breaker=Breaker(row=10**9),
         made=MadeDecision(NOW_MS, None, Decision(kind="start", reason=text)),
         start=JudgedStart(

@@ -11,27 +11,20 @@ from night import (
     PERIOD_MS,
     make_archived,
     make_death,
+    make_incident,
     make_life,
     record_night,
 )
 from support import HOUR_MS, NOW_MS
 from tailflip.compact.archive import Archived, list_actions
 from tailflip.durable import RealDisk
-from tailflip.flow import Cause, Confidence, Decision, Finding, Incident, Waiting
+from tailflip.flow import Cause, Confidence, Decision, Finding, Waiting
 from tailflip.ledger.findings import NotedFinding
 from tailflip.ledger.history import History, MadeDecision
 from tailflip.story import describe_cause, tell, tell_death, tell_decision
 
 STORE = f"{GUARD}/agents/main/sessions/sessions.json"
-INCIDENT = Incident(
-    id="1",
-    guard=GUARD,
-    opened_ms=FIRST_MS,
-    closed_ms=None,
-    acked_ms=None,
-    cause=Cause.V8_HEAP,
-    signature="v8-heap-oom",
-)
+INCIDENT = make_incident()
 
 
 def make_deaths(number: int, **changed):
