@@ -13,10 +13,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import select
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _STATE, _START_TIME = 0, 19  # fields 3 and 22 of proc(5), counted after the name
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
@@ -60,7 +65,10 @@ class Linux:
         return Seen(fields[_STATE] in "ZX", int(fields[_START_TIME]))
 
     def boot_id(self) -> str | None:
-        """Read what is another one after each boot; None where it cannot be read."""
+        """Read what is another one after each boot; None where it cannot be read.
+
+        A container that is started again keeps it, and so do start times in ticks.
+        """
         return self._read("sys/kernel/random/boot_id").strip() or None
 
     def cgroup_lines(self, pid: int | None) -> list[str]:
@@ -77,6 +85,28 @@ class Linux:
 
         libc = ctypes.CDLL(None)
         return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+
+    def watch_end(self, pid: int) -> Callable[[], None] | None:
+        """Return what waits for a process's end; None if it has ended, or cannot be watched."""
+        try:
+            fd = os.pidfd_open(pid)
+        except (AttributeError, OSError):
+            return None
+
+        def wait() -> None:
+            try:
+                poll = select.poll()
+                poll.register(fd, select.POLLIN)
+                poll.poll()
+            finally:
+                os.close(fd)
+
+        return wait
+
+    def widen_pipe(self, fd: int, size_bytes: int) -> None:
+        """Have a pipe hold more; where that is not allowed it is as large as it is."""
+        with suppress(OSError):
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size_bytes)
 
     def _read(self, name: str) -> str:
         """Read a file of the kernel's; one that is not there says nothing."""
@@ -123,6 +153,36 @@ class MacOS:
     def become_subreaper(self) -> bool:
         """Orphans go to launchd."""
         return False
+
+    def watch_end(self, pid: int) -> Callable[[], None] | None:
+        """Return what waits for a process's end; None if it has ended, or cannot be watched."""
+        bsd: Any = select  # this half of it is not there on Linux
+        end = bsd.kevent(
+            pid,
+            filter=bsd.KQ_FILTER_PROC,
+            flags=bsd.KQ_EV_ADD | bsd.KQ_EV_ONESHOT,
+            fflags=bsd.KQ_NOTE_EXIT,
+        )
+        try:
+            queue = bsd.kqueue()
+        except OSError:
+            return None
+        try:
+            queue.control([end], 0, 0)
+        except OSError:
+            queue.close()
+            return None
+
+        def wait() -> None:
+            try:
+                queue.control(None, 1, None)
+            finally:
+                queue.close()
+
+        return wait
+
+    def widen_pipe(self, fd: int, size_bytes: int) -> None:
+        """A pipe grows by itself, up to 64 KiB."""
 
     def _sysctl(self, name: bytes | tuple[int, ...], room_bytes: int) -> bytes:
         """Ask the kernel; empty when it has no answer."""

@@ -19,7 +19,7 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tailflip import clock, log
+from tailflip import clock, log, platform_calls
 from tailflip.aftermath import (
     choose_next,
     count_memory_deaths,
@@ -44,7 +44,7 @@ from tailflip.restart.backoff import start_delay_s
 from tailflip.restart.birth import new_life
 from tailflip.restart.breaker import note_good_life, note_start, reconsider, wait_for
 from tailflip.restart.pulse import Pulse
-from tailflip.restart.reaper import become_subreaper, reap_orphans
+from tailflip.restart.reaper import reap_orphans
 from tailflip.restart.service import Service
 from tailflip.unseen import find_unseen_end
 from tailflip.vigil import Vigil
@@ -119,7 +119,7 @@ class Supervisor:
         with ExitStack() as stack:
             self._claim(stack)
             stack.enter_context(self._loop.catching(_CAUGHT, self._on_signal))
-            become_subreaper()
+            platform_calls.here.become_subreaper()
             self._herald.start()
             try:
                 self._resume()

@@ -159,8 +159,9 @@ def test_the_end_of_one_that_is_gone_already_is_not_waited_for():
 
 REAPER = """
 import os, subprocess, sys, time
-from tailflip.restart.reaper import become_subreaper, reap_orphans
-assert become_subreaper()
+from tailflip import platform_calls
+from tailflip.restart.reaper import reap_orphans
+assert platform_calls.here.become_subreaper()
 held = subprocess.Popen(["/bin/true"])
 living = subprocess.Popen(["/bin/sleep", "60"])
 middle = subprocess.Popen(["/bin/sh", "-c", "for n in 1 2 3 4 5; do /bin/true & done; exit 0"])

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tailflip import clock
+from tailflip import clock, platform_calls
 from tailflip.flow import Life
 from tailflip.observe import past
 from tailflip.observe.installation import locate
 from tailflip.observe.past import find_past_clues
-from tailflip.observe.process import boot_id, start_ticks
+from tailflip.observe.process import start_ticks
 from tailflip.observe.systemd import ServiceEnd, Unit
 
 NODES = [
@@ -71,7 +71,15 @@ def leave_lock(env, pid, ticks, age_s=0):
 def life(pid=None, ticks=None, *, age_s=60, **fields):
     started_ms = clock.now_ms() - age_s * 1000
     made = {"id": "L1", "guard": "/x", "mode": "gate", "started_ms": started_ms}
-    return Life(**{**made, "pid": pid, "pid_ticks": ticks, "boot_id": boot_id(), **fields})
+    return Life(
+        **{
+            **made,
+            "pid": pid,
+            "pid_ticks": ticks,
+            "boot_id": platform_calls.here.boot_id(),
+            **fields,
+        }
+    )
 
 
 def look(env, last=None, service=None):

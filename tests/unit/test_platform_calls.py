@@ -22,10 +22,9 @@ from tailflip.errors import TryLater
 from tailflip.observe.cgroup import read_cgroup, read_limit
 from tailflip.observe.gateway import read_gateway
 from tailflip.observe.installation import locate
-from tailflip.observe.process import boot_id, is_alive, start_ticks
+from tailflip.observe.process import is_alive, start_ticks
 from tailflip.observe.systemd import find_unit
 from tailflip.platform_calls import Linux, MacOS
-from tailflip.restart.reaper import become_subreaper
 
 ME = os.getpid()
 NOBODY = 2**22 + 1  # beyond the largest pid of Linux
@@ -71,7 +70,7 @@ def test_on_macos_nobody_is_nobody(mac, pid):
 
 
 def test_on_macos_a_boot_has_a_name(mac):
-    assert boot_id() == "5E6FFEBE-0000-4000-8000-C0FFEE000001"
+    assert mac.boot_id() == "5E6FFEBE-0000-4000-8000-C0FFEE000001"
 
 
 def test_a_process_that_linux_hides_is_alive(tmp_path, monkeypatch):
@@ -184,7 +183,7 @@ def test_a_sync_that_fails_is_an_error_and_is_not_tried_more_weakly(synced, tmp_
 def test_on_macos_there_are_no_cgroups_units_or_orphans(mac):
     assert read_cgroup(ME) is None
     assert read_limit(None) is None
-    assert not become_subreaper()
+    assert not mac.become_subreaper()
     env = {"INVOCATION_ID": "a" * 32, "SYSTEMD_EXEC_PID": str(ME)}
     assert find_unit(env, None) is None
     assert find_unit({}, "ai.openclaw.gateway") is None

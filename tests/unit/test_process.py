@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from tailflip import clock
-from tailflip.observe.process import boot_id, is_alive, start_ticks, started_ms
+from tailflip import clock, platform_calls
+from tailflip.observe.process import is_alive, start_ticks, started_ms
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="start ticks are read from /proc")
 
@@ -49,5 +49,6 @@ def test_what_is_no_pid_is_dead(pid):
 
 @linux
 def test_a_boot_has_one_id():
-    assert boot_id() == boot_id()
-    assert len(boot_id()) == 36
+    boot_id = platform_calls.here.boot_id()
+    assert boot_id == platform_calls.here.boot_id()
+    assert len(boot_id) == 36

@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tailflip import platform_calls
 from tailflip.flow import Clues
 from tailflip.observe.gateway import DeadOwner, read_dead_lock
 from tailflip.observe.nodereport import NodeReport, find_report, find_report_dirs
-from tailflip.observe.process import boot_id, is_alive
+from tailflip.observe.process import is_alive
 from tailflip.observe.systemd import ServiceEnd, find_unit, read_service_end
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _is_of_an_older_life(lock: DeadOwner, last: Life | None) -> bool:
 
 def _lives(last: Life) -> bool:
     """Say whether a process of this life still lives; after a boot none does."""
-    if last.boot_id is not None and last.boot_id != boot_id():
+    if last.boot_id is not None and last.boot_id != platform_calls.here.boot_id():
         return False
     known = ((last.pid, last.pid_ticks), (last.worker_pid, last.worker_ticks))
     return any(pid is not None and is_alive(pid, ticks) for pid, ticks in known)

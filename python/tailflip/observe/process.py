@@ -53,14 +53,6 @@ def started_ms(pid: int) -> int | None:
         return None
 
 
-def boot_id() -> str | None:
-    """Read what is different after every boot of the machine; None where the system has none.
-
-    A container that is started again keeps it, and so do start times in ticks.
-    """
-    return platform_calls.here.boot_id()
-
-
 def booted_ms() -> int:
     """Read when the machine was started, in milliseconds since the epoch."""
     import psutil  # noqa: PLC0415

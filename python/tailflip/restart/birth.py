@@ -6,8 +6,8 @@ import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tailflip import platform_calls
 from tailflip.flow import Life
-from tailflip.observe.process import boot_id
 
 if TYPE_CHECKING:
     from tailflip.guard import Guard
@@ -25,7 +25,7 @@ def new_life(guard: Guard, mode: str, now_ms: int) -> Life:
         started_ms=now_ms,
         command=hide_secrets(guard.command),
         version=guard.release.text,
-        boot_id=boot_id(),
+        boot_id=platform_calls.here.boot_id(),
     )
 
 

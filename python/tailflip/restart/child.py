@@ -7,7 +7,6 @@ pressed at our terminal reaches it once and through us.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import threading
@@ -15,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tailflip import platform_calls
 from tailflip.errors import ConfigInvalid, NoPermission
 from tailflip.observe.process import is_alive, start_ticks
 
@@ -67,21 +67,15 @@ class Child:
 
     def call_when_dead(self, callback: Callable[[], None]) -> None:
         """Call back, from a thread, when the process ends; for one whose end raises no SIGCHLD."""
-        try:
-            fd = os.pidfd_open(self.pid)
-        except (AttributeError, OSError):
+        wait = platform_calls.here.watch_end(self.pid)
+        if wait is None:
             return  # the loop's own look every now and then must do
 
-        def wait() -> None:
-            try:
-                poll = select.poll()
-                poll.register(fd, select.POLLIN)
-                poll.poll()
-            finally:
-                os.close(fd)
+        def wait_and_call() -> None:
+            wait()
             callback()
 
-        threading.Thread(target=wait, name="pidfd", daemon=True).start()
+        threading.Thread(target=wait_and_call, name="end", daemon=True).start()
 
 
 def start(command: Sequence[str], env: Mapping[str, str], stderr_fd: int) -> Child:

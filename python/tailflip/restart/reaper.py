@@ -13,15 +13,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tailflip import platform_calls
-
 if TYPE_CHECKING:
     from collections.abc import Container
-
-
-def become_subreaper() -> bool:
-    """Have orphaned descendants come to us; False where the system knows no such thing."""
-    return platform_calls.here.become_subreaper()
 
 
 def reap_orphans(but: Container[int]) -> int:

@@ -7,13 +7,14 @@ plain pipe, so that a supervisor that takes a living gateway over can read on.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import select
 import threading
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from tailflip import platform_calls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,8 +83,7 @@ class Pump:
             fd, self._writer = self._writer, None
             return fd
         fd = os.open(self.fifo, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        with suppress(OSError, AttributeError):  # Linux; else it is as large as it is
-            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _BUFFER_BYTES)
+        platform_calls.here.widen_pipe(fd, _BUFFER_BYTES)
         return fd
 
     def start(self) -> None:

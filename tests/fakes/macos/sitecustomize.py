@@ -12,10 +12,12 @@ import os
 import re
 import select
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
 FULLFSYNC = 51  # fcntl(2) of macOS
+EVFILT_PROC, NOTE_EXIT = -5, 0x80000000  # kqueue(2)
 LINUX_ONLY = {
     os: (
         *("pidfd_open", "memfd_create", "eventfd", "copy_file_range", "splice", "fdatasync"),
@@ -90,6 +92,38 @@ def read_text_of_macos(path, *args, real=Path.read_text, **options):
     return name + bracket + " ".join(fields)
 
 
+class Queue:
+    """kqueue(2), as far as it tells of the end of one process."""
+
+    def __init__(self):
+        self.fd = None
+
+    def control(self, changes, max_events, timeout=None):
+        for event in changes or ():
+            assert (event.filter, event.fflags) == (EVFILT_PROC, NOTE_EXIT)
+            self.fd = real_pidfd_open(event.pid)  # fails as kqueue does: no such process
+        if max_events:
+            poll = select.poll()
+            poll.register(self.fd, select.POLLIN)
+            poll.poll(timeout)
+
+    def close(self):
+        if self.fd is not None:
+            os.close(self.fd)
+
+
+@dataclass
+class Event:
+    pid: int
+    filter: int
+    flags: int
+    fflags: int
+
+
+real_pidfd_open = os.pidfd_open
+select.kqueue, select.kevent = Queue, Event
+select.KQ_FILTER_PROC, select.KQ_NOTE_EXIT = EVFILT_PROC, NOTE_EXIT
+select.KQ_EV_ADD, select.KQ_EV_ONESHOT = 0x1, 0x10
 for module, names in LINUX_ONLY.items():
     for name in names:
         if hasattr(module, name):
