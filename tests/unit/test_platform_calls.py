@@ -19,6 +19,7 @@ from tailflip import clock, platform_calls
 from tailflip.compact.lock import hold, is_stale, read_owner
 from tailflip.durable import RealDisk
 from tailflip.errors import TryLater
+from tailflip.ledger.database import Database
 from tailflip.observe.cgroup import read_cgroup, read_limit
 from tailflip.observe.gateway import read_gateway
 from tailflip.observe.installation import locate
@@ -175,6 +176,13 @@ def test_a_sync_that_fails_is_an_error_and_is_not_tried_more_weakly(synced, tmp_
     with pytest.raises(OSError, match=os.strerror(why)):
         sync_both(tmp_path)
     assert calls == ["full"]
+
+
+def test_sqlite_syncs_past_the_drives_cache_where_that_must_be_asked_for(home):
+    """What is not macOS ignores it."""
+    home.create(RealDisk())
+    with Database(home, RealDisk()).connected() as db:
+        assert db.execute("PRAGMA fullfsync").fetchone() == (1,)
 
 
 # --- what macOS has not ------------------------------------------------------------------

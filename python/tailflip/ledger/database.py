@@ -146,6 +146,7 @@ class Database:
             db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
             with closing(db):
                 db.execute("PRAGMA synchronous = EXTRA")
+                db.execute("PRAGMA fullfsync = ON")  # for macOS: past the drive's cache
                 _bring_up_to_date(db, self.disk)
                 yield db
 
