@@ -7,6 +7,7 @@ use crate::digest::Digesting;
 use crate::entry::Span;
 use crate::error::{Error, Kind, Result};
 use crate::io::{Control, ReadAt};
+use crate::lex::Chunk;
 use crate::splice::Splicer;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -79,6 +80,11 @@ impl<'scope, W: Write> Writer<'scope, W> {
     {
         self.out = self.out.there(scope, "tailflip-archive");
         self
+    }
+
+    /// Says which piece of the input is looked at now.
+    pub(crate) fn hold(&mut self, chunk: Chunk<'_>) {
+        self.out.hold(chunk);
     }
 
     /// Adds a record: `span` of the input, which `header` describes.

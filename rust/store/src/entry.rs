@@ -327,10 +327,7 @@ impl Capture {
     #[inline]
     fn end<'a>(&'a mut self, at: u64, chunk: Chunk<'a>) -> Option<&'a [u8]> {
         let from = self.from?;
-        let up_to = Chunk {
-            base: chunk.base,
-            bytes: chunk.slice(chunk.base, at),
-        };
+        let up_to = Chunk::new(chunk.base, chunk.slice(chunk.base, at));
         if self.carried.is_empty() {
             self.from = None;
             let piece = up_to.slice(from, at);

@@ -2,11 +2,12 @@
 
 use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
+use crate::lend::{Lent, Pool};
 use crate::lex::{Chunk, Lexer, Visitor};
-use crate::limits::{AHEAD_BUFFERS, BUFFER_BYTES, INLINE_BYTES};
+use crate::limits::{AHEAD_BUFFERS, BUFFER_BYTES, INLINE_BYTES, LENT_BUFFERS};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{mpsc, Arc};
 use std::thread;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -143,19 +144,17 @@ fn feed_all<V: Visitor>(
     let mut start = [0u8; 3];
     let started = read_full(input, &mut start, 0)?;
     check_start(&start[..started])?;
-    let mut offset = 0u64;
-    let mut take = |bytes: &[u8]| -> Result<()> {
-        let base = offset;
-        offset += bytes.len() as u64;
-        lexer.feed(Chunk { base, bytes }, visitor)?;
-        control.advance(bytes.len())
+    let mut take = |chunk: Chunk<'_>| -> Result<()> {
+        lexer.feed(chunk, visitor)?;
+        control.advance(chunk.bytes.len())
     };
     let mut buffer = vec![0u8; buffer_bytes];
     let mut read = 0u64;
     let mut may_spawn = true;
     loop {
         if may_spawn && read >= INLINE_BYTES {
-            if feed_ahead(input, read, buffer_bytes, &mut each, &mut take)? {
+            if let Some(end) = feed_ahead(input, read, buffer_bytes, &mut each, &mut take)? {
+                read = end;
                 break;
             }
             may_spawn = false;
@@ -164,36 +163,39 @@ fn feed_all<V: Visitor>(
         if filled == 0 {
             break;
         }
-        read += filled as u64;
         each(&buffer[..filled]);
-        take(&buffer[..filled])?;
+        take(Chunk::new(read, &buffer[..filled]))?;
+        read += filled as u64;
     }
-    lexer.finish(offset)?;
-    Ok(offset)
+    lexer.finish(read)?;
+    Ok(read)
 }
 
-/// Feeds the input from `at` on, read ahead by a thread; false if no thread is to be had.
+/// Feeds the input from `at` on, read ahead by a thread; returns where it ends, `None` if no thread
+/// is to be had.
 fn feed_ahead(
     input: &dyn ReadAt,
     mut at: u64,
     buffer_bytes: usize,
     each: &mut (impl FnMut(&[u8]) + Send),
-    take: &mut impl FnMut(&[u8]) -> Result<()>,
-) -> Result<bool> {
+    take: &mut impl FnMut(Chunk<'_>) -> Result<()>,
+) -> Result<Option<u64>> {
     thread::scope(|scope| {
-        // Buffers go round. Whichever side ends first drops its ends, which ends the other.
-        let (full_out, full_in) = mpsc::channel::<Result<(Vec<u8>, usize)>>();
-        let (free_out, free_in) = mpsc::channel::<Vec<u8>>();
+        // Whoever holds on to buffers lets go of them in time, so the pool is never empty for ever.
+        // When the scan ends early it drops its end of the channel, which ends the thread.
+        let (full_out, full_in) = mpsc::sync_channel::<Result<Arc<Lent>>>(AHEAD_BUFFERS);
         let ahead = move || {
-            for mut buffer in free_in {
+            let mut pool = Pool::new(buffer_bytes, LENT_BUFFERS);
+            loop {
+                let mut buffer = pool.take();
                 let filled = read_full(input, &mut buffer, at);
                 let is_last = !matches!(filled, Ok(1..));
                 if let Ok(filled) = filled {
-                    at += filled as u64;
                     each(&buffer[..filled]);
                 }
-                let sent = full_out.send(filled.map(|filled| (buffer, filled)));
-                if is_last || sent.is_err() {
+                let lent = filled.map(|filled| pool.lend(buffer, filled, at));
+                at = lent.as_ref().map_or(at, |lent| lent.end());
+                if full_out.send(lent).is_err() || is_last {
                     return;
                 }
             }
@@ -204,17 +206,15 @@ fn feed_ahead(
             .spawn_scoped(scope, ahead)
             .is_err()
         {
-            return Ok(false);
+            return Ok(None);
         }
-        for _ in 0..AHEAD_BUFFERS {
-            free_out.send(vec![0; buffer_bytes]).ok();
+        let mut end = at;
+        for lent in full_in {
+            let lent = lent?;
+            end = lent.end();
+            take(Chunk::of(&lent))?;
         }
-        for piece in full_in {
-            let (buffer, filled) = piece?;
-            take(&buffer[..filled])?;
-            free_out.send(buffer).ok(); // gone already once it has read the end
-        }
-        Ok(true)
+        Ok(Some(end))
     })
 }
 

@@ -15,10 +15,12 @@ use crate::grammar::{
     accepts, Tokens, ARRAY_NEXT, BAD, COLON, DONE, NEXT, OBJECT_NEXT, ROOT, STEP, TOKEN,
     T_CLOSE_ARRAY, T_CLOSE_OBJECT, T_OPEN_ARRAY, T_OPEN_OBJECT, T_QUOTE, T_SCALAR,
 };
+use crate::lend::Lent;
 use crate::limits::MAX_DEPTH;
 use crate::number;
 use crate::simd::{dispatch, Kernel, Level, Numbers, Operators, Work};
 use crate::utf8::Utf8;
+use std::sync::Arc;
 
 /// A piece of the input and where it begins.
 #[derive(Debug, Clone, Copy)]
@@ -27,9 +29,30 @@ pub struct Chunk<'a> {
     pub base: u64,
     /// Its bytes.
     pub bytes: &'a [u8],
+    /// The buffer they are in, for who wants to hold on to it.
+    pub(crate) lent: Option<&'a Arc<Lent>>,
 }
 
 impl<'a> Chunk<'a> {
+    /// Makes one of bytes that nobody holds on to.
+    #[must_use]
+    pub fn new(base: u64, bytes: &'a [u8]) -> Self {
+        Self {
+            base,
+            bytes,
+            lent: None,
+        }
+    }
+
+    /// Makes one of a buffer on loan.
+    pub(crate) fn of(lent: &'a Arc<Lent>) -> Self {
+        Self {
+            base: lent.base(),
+            bytes: lent.bytes(),
+            lent: Some(lent),
+        }
+    }
+
     /// Returns the part of `[from, to)` that lies in this piece.
     #[must_use]
     pub fn slice(&self, from: u64, to: u64) -> &'a [u8] {

@@ -5,8 +5,11 @@ pub const BUFFER_BYTES: usize = 256 * 1024;
 /// What is read before a thread is started to read ahead. A fuzzer's inputs are small, and must
 /// see these threads too.
 pub const INLINE_BYTES: u64 = if cfg!(fuzzing) { 200 } else { 1024 * 1024 };
-/// Buffers that go round between that thread and the scan.
-pub const AHEAD_BUFFERS: usize = 3;
+/// Buffers that wait for the scan, filled, at most.
+pub const AHEAD_BUFFERS: usize = 2;
+/// Buffers in all. Two that write files hold two each for later, and two each in a batch that is
+/// not handed over yet; the others go round.
+pub const LENT_BUFFERS: usize = 8;
 /// Nesting levels accepted; one bit each, so 512 KiB at most.
 pub const MAX_DEPTH: u64 = 4 * 1024 * 1024;
 /// Captured bytes of a key or value; a longer key is fingerprinted as it streams by and its

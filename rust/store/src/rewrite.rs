@@ -85,6 +85,11 @@ impl<'scope, W: Write> Output<'scope, W> {
         Ok(())
     }
 
+    /// Says which piece of the input is looked at now.
+    pub(crate) fn hold(&mut self, chunk: Chunk<'_>) {
+        self.out.hold(chunk);
+    }
+
     /// Writes new text here.
     pub(crate) fn text(&mut self, text: &[u8]) -> Result<()> {
         self.out.text(text)
@@ -263,6 +268,8 @@ fn header(policy: &Policy, entry: &Entry, rule: &str) -> Header {
 
 impl<W: Write, A: Write> EntryVisitor for Rewriter<'_, W, A> {
     fn entry(&mut self, entry: &Entry, chunk: Chunk<'_>) -> Result<()> {
+        self.output.hold(chunk);
+        self.archive.hold(chunk);
         if let Some(cut) = self.cutter.entry_starts(entry.span.start) {
             if let Some((rule, header)) = self.pending.take() {
                 self.remove(rule, header, cut)?;

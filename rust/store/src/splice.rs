@@ -1,28 +1,36 @@
 //! Puts a file together from ranges of another and new text, perhaps on a thread of its own.
 //!
-//! The pass that judges only names the pieces; reading them once more from the page cache,
-//! digesting, compressing and writing them is the work of the thread, one for each file.
+//! The pass that judges only names the pieces; digesting, compressing and writing them is the work
+//! of the thread, one for each file. It takes them out of the buffers that the pass just read, and
+//! reads once more only what begins further back.
 
 use crate::entry::Span;
 use crate::error::{Error, Kind, Result};
 use crate::io::{read_full, Control, ReadAt};
+use crate::lend::Lent;
+use crate::lex::Chunk;
 use crate::limits::{BATCH_BYTES, BATCH_PIECES, BATCH_TEXT, BUFFER_BYTES};
 use std::io::Write;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
+use std::sync::Arc;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 /// Batches between the two threads: one is filled, one waits, one is worked on.
 const WAITING: usize = 1;
+/// Buffers of the input held for pieces to come: what is cut out seldom begins further back.
+const RECENT: usize = 2;
 /// What is read at least: small ranges lie close together.
 const LEAST_BYTES: usize = 4 * 1024;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Piece {
     /// So many bytes of the batch's text.
     Text(usize),
     /// These bytes of the input.
     Range(Span),
+    /// The same, of a buffer that still has them.
+    Held(Arc<Lent>, Span),
 }
 
 #[derive(Debug, Default)]
@@ -30,13 +38,15 @@ struct Batch {
     pieces: Vec<Piece>,
     text: Vec<u8>,
     bytes: u64,
+    /// Buffers that its pieces hold.
+    held: usize,
 }
 
 impl Batch {
     fn clear(&mut self) {
         self.pieces.clear();
         self.text.clear();
-        self.bytes = 0;
+        (self.bytes, self.held) = (0, 0);
     }
 }
 
@@ -87,11 +97,16 @@ impl<W: Write> Joiner<'_, W> {
     fn write(&mut self, batch: &Batch) -> Result<()> {
         let mut text = batch.text.as_slice();
         for piece in &batch.pieces {
-            match *piece {
+            match piece {
                 Piece::Text(bytes) => {
-                    let (now, later) = text.split_at(bytes);
+                    let (now, later) = text.split_at(*bytes);
                     self.out.write_all(now)?;
                     text = later;
+                }
+                Piece::Held(lent, span) => {
+                    self.control.check()?;
+                    let bytes = Chunk::of(lent).slice(span.start, span.end);
+                    self.out.write_all(bytes)?;
                 }
                 Piece::Range(span) => {
                     let mut at = span.start;
@@ -121,9 +136,12 @@ enum Way<'scope, W> {
 ///
 /// # Memory
 ///
-/// O(1): a buffer of 256 KiB, and three batches of at most about 90 KiB and one text.
+/// O(1): a buffer of 256 KiB, and three batches of at most about 90 KiB and one text. Of the
+/// buffers of the pass that judges it holds two, and two more for each batch.
 pub(crate) struct Splicer<'scope, W> {
     batch: Batch,
+    /// The last buffers of the input, newest first.
+    recent: [Option<Arc<Lent>>; RECENT],
     way: Way<'scope, W>,
 }
 
@@ -138,6 +156,7 @@ impl<'scope, W: Write> Splicer<'scope, W> {
         };
         Self {
             batch: Batch::default(),
+            recent: Default::default(),
             way: Way::Here(Joiner {
                 window,
                 control,
@@ -185,7 +204,17 @@ impl<'scope, W: Write> Splicer<'scope, W> {
         };
         Self {
             batch: self.batch,
+            recent: self.recent,
             way,
+        }
+    }
+
+    /// Says which piece of the input is looked at now, so that it need not be read again.
+    pub(crate) fn hold(&mut self, chunk: Chunk<'_>) {
+        let Some(lent) = chunk.lent else { return };
+        if self.recent[0].as_ref().map(|newest| newest.base()) != Some(lent.base()) {
+            self.recent.rotate_right(1);
+            self.recent[0] = Some(Arc::clone(lent));
         }
     }
 
@@ -204,13 +233,47 @@ impl<'scope, W: Write> Splicer<'scope, W> {
 
     /// Adds a range of the input; ranges come in ascending order.
     pub(crate) fn range(&mut self, span: Span) -> Result<()> {
-        if span.is_empty() {
-            return Ok(());
+        let mut start = span.start;
+        while start < span.end {
+            let recent = self.recent.iter().rev().flatten();
+            let mut later = recent.filter(|lent| lent.end() > start);
+            let (lent, end) = match later.next() {
+                Some(lent) if lent.base() <= start => (Some(Arc::clone(lent)), lent.end()),
+                Some(lent) => (None, lent.base()),
+                None => (None, span.end),
+            };
+            let end = end.min(span.end);
+            self.add(lent, Span { start, end })?;
+            start = end;
         }
+        Ok(())
+    }
+
+    fn add(&mut self, lent: Option<Arc<Lent>>, span: Span) -> Result<()> {
         self.batch.bytes += span.len();
-        match self.batch.pieces.last_mut() {
-            Some(Piece::Range(last)) if last.end == span.start => last.end = span.end,
-            _ => self.batch.pieces.push(Piece::Range(span)),
+        match (self.batch.pieces.last_mut(), lent) {
+            (Some(Piece::Range(last)), None) if last.end == span.start => last.end = span.end,
+            (Some(Piece::Held(held, last)), Some(lent))
+                if last.end == span.start && held.base() == lent.base() =>
+            {
+                last.end = span.end;
+            }
+            (_, None) => self.batch.pieces.push(Piece::Range(span)),
+            (_, Some(lent)) => {
+                let mut held = self
+                    .batch
+                    .pieces
+                    .iter()
+                    .rev()
+                    .filter_map(|piece| match piece {
+                        Piece::Held(held, _) => Some(held.base()),
+                        _ => None,
+                    });
+                if held.next() != Some(lent.base()) {
+                    self.batch.held += 1;
+                }
+                self.batch.pieces.push(Piece::Held(lent, span));
+            }
         }
         self.flush_if_full()
     }
@@ -232,6 +295,7 @@ impl<'scope, W: Write> Splicer<'scope, W> {
         if batch.pieces.len() >= BATCH_PIECES
             || batch.text.len() >= BATCH_TEXT
             || batch.bytes >= BATCH_BYTES
+            || batch.held >= RECENT
         {
             return self.flush();
         }
