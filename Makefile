@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-rust test-aarch64 test-python test-gateway test-systemd nightly wheel wheel-aarch64 man lint bench bench-memory bench-idle bench-gate soak peers fuzz build clean
+.PHONY: demo test test-rust test-aarch64 test-python test-gateway test-systemd test-container nightly wheel wheel-aarch64 man lint bench bench-memory bench-idle bench-gate soak peers fuzz build clean
 
 demo: build
 	$(BIN)/tailflip demo
@@ -28,13 +28,17 @@ test-aarch64:
 	  --lib --test scanner --test laws
 
 test-python: build
-	$(BIN)/python -m pytest -m "not gateway and not systemd and not nightly"
+	$(BIN)/python -m pytest -m "not gateway and not systemd and not container and not nightly"
 
 test-gateway: build
 	$(BIN)/python -m pytest -m "gateway or quick_gateway" -rs
 
 test-systemd: build
 	$(BIN)/python -m pytest -m systemd -rs
+
+# Builds our image on the real OpenClaw and runs it: needs Debian's podman, runc and mmdebstrap.
+test-container: build
+	$(BIN)/python -m pytest -m container -rs
 
 nightly: build
 	$(BIN)/python -m pytest -m nightly -rs
@@ -44,13 +48,13 @@ wheel: build
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --strip --out dist
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin sdist --out dist
 
-# For a Raspberry Pi, built on x86-64: needs Debian's rustc-web, libstd-rust-web-dev:arm64 and
-# gcc-aarch64-linux-gnu, for rustup's toolchain may have no library for it.
+# For a Raspberry Pi, built on x86-64: needs Debian's rustc-web, libstd-rust-web-dev:arm64,
+# gcc-aarch64-linux-gnu and libc6-dev-arm64-cross, for rustup's toolchain may have no library for it.
 wheel-aarch64: build
 	PATH="$(CURDIR)/$(BIN):$$PATH" RUSTC=$${RUSTC:-/usr/bin/rustc} \
 	  CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
 	  CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc CARGO_TARGET_DIR=target/aarch64 \
-	  $(BIN)/maturin build --release --target aarch64-unknown-linux-gnu \
+	  $(BIN)/maturin build --release --strip --target aarch64-unknown-linux-gnu \
 	  --interpreter python3.11 --compatibility linux --out dist
 
 man: build
