@@ -16,7 +16,7 @@ from tailflip.errors import ConfigInvalid, TailflipError, TryLater
 from tailflip.flow import Breaker, Waiting
 from tailflip.ledger.starts import JudgedStart
 from tailflip.observe.process import is_alive, start_ticks
-from tailflip.restart.breaker import note_good_life, reconsider
+from tailflip.restart.breaker import is_due, note_good_life, reconsider
 from tailflip.unseen import find_unseen_end
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ def _find_refusal(
         return error
     if decision is None or decision.kind != "wait" or decision.waiting not in _HELD:
         return None
-    later = reconsider(breaker, decision, guard.look_at_world())
-    if later.kind == "start" and (later.at_ms or 0) <= clock.now_ms():
+    world = guard.look_at_world()
+    if is_due(reconsider(breaker, decision, world), world):
         return None
     hint = "`tailflip incidents` tells what happened"
     return _HELD[decision.waiting](f"not started: {decision.reason}", hint=hint)

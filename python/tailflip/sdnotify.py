@@ -74,10 +74,6 @@ class Notifier:
             return False
         return self._send(f"EXTEND_TIMEOUT_USEC={math.ceil(seconds * _MICRO)}")
 
-    def main_pid(self, pid: int) -> bool:
-        """Say which process is the service's main one, if it is not us."""
-        return self._send(f"MAINPID={pid}")
-
     def _send(self, message: str, status: str = "") -> bool:
         if self.address is None or not (message or status):
             return False

@@ -42,7 +42,7 @@ from tailflip.observe.installation import DEFAULT_PORT
 from tailflip.observe.release import drain_s, is_external_mode, restart_signal
 from tailflip.restart.backoff import start_delay_s
 from tailflip.restart.birth import new_life
-from tailflip.restart.breaker import note_good_life, note_start, reconsider, wait_for
+from tailflip.restart.breaker import is_due, note_good_life, note_start, reconsider, wait_for
 from tailflip.restart.pulse import Pulse
 from tailflip.restart.reaper import reap_orphans
 from tailflip.restart.service import Service
@@ -562,8 +562,9 @@ class Supervisor:
         """Has what we wait for happened?"""
         if self.phase is not Phase.WAITING or self.decision is None:
             return
-        decision = reconsider(self.breaker, self.decision, self.guard.look_at_world())
-        if decision.kind == "start" and (decision.at_ms or 0) <= clock.now_ms():
+        world = self.guard.look_at_world()
+        decision = reconsider(self.breaker, self.decision, world)
+        if is_due(decision, world):
             if self.decision.kind == "wait":
                 log.info("no longer waiting", reason=decision.reason)
             self._loop.cancel("retry")

@@ -62,7 +62,6 @@ def manager(request, tmp_path):
         (lambda n: n.reloading(1_234_567), "RELOADING=1\nMONOTONIC_USEC=1234567"),
         (lambda n: n.extend_timeout(1.5), "EXTEND_TIMEOUT_USEC=1500000"),
         (lambda n: n.extend_timeout(1e-9), "EXTEND_TIMEOUT_USEC=1"),
-        (lambda n: n.main_pid(4121), "MAINPID=4121"),
     ],
 )
 def test_each_message_arrives_as_one_datagram(manager, say, heard):

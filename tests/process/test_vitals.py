@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tailflip.observe.process import start_ticks
-from tailflip.observe.vitals import find_life, find_listener, read_cgroup, read_tree
+from tailflip.observe.vitals import find_address, find_life, read_cgroup, read_tree
 
 MIB = 1 << 20
 DEADLINE_S = 20
@@ -157,7 +157,7 @@ def test_we_are_of_no_life_of_ours():
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])  # noqa: S104
-def test_a_listener_is_found_on_every_address_that_loopback_reaches(host):
+def test_a_listener_on_any_address_that_loopback_reaches_answers_there(host):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         server = socket.create_server((host, 0), family=family)
@@ -165,8 +165,8 @@ def test_a_listener_is_found_on_every_address_that_loopback_reaches(host):
         pytest.skip(f"cannot listen on {host}: {error}")
     with server:
         port = server.getsockname()[1]
-        assert find_listener(port) == os.getpid()
-    assert find_listener(port) is None
+        assert find_address(os.getpid(), port) == "127.0.0.1"
+    assert find_address(os.getpid(), port) is None
 
 
 def test_a_connection_is_not_a_listener():
@@ -174,7 +174,7 @@ def test_a_connection_is_not_a_listener():
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as link,
     ):
-        assert find_listener(link.getsockname()[1]) is None
+        assert find_address(os.getpid(), link.getsockname()[1]) is None
 
 
 # --- cgroups -------------------------------------------------------------------------------

@@ -6,9 +6,7 @@ A process may end between two looks at it: whatever is gone by then counts as no
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import dataclass
-from typing import Any
 
 import psutil
 
@@ -17,7 +15,7 @@ from tailflip.observe.cgroup import CgroupMemory, read_cgroup
 from tailflip.observe.process import start_ticks
 
 __all__ = ["CgroupMemory", "Vitals"]
-__all__ += ["find_life", "find_listener", "read_cgroup", "read_tree"]
+__all__ += ["find_address", "find_life", "read_cgroup", "read_tree"]
 
 _LOOPBACK = frozenset({"127.0.0.1", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1"})  # noqa: S104
 
@@ -75,23 +73,6 @@ def find_life(life_id: str) -> list[tuple[int, int | None]]:
     return [(pid, ticks) for pid, ticks in others if _environ(pid).get(LIFE_VARIABLE) == life_id]
 
 
-def find_listener(port: int) -> int | None:
-    """Find who listens on a TCP port that loopback reaches.
-
-    None when nobody does, or when the owner is another user's process.
-    """
-    for link in _connections():
-        if (
-            link.status == psutil.CONN_LISTEN
-            and link.family in (socket.AF_INET, socket.AF_INET6)
-            and link.laddr.port == port
-            and link.laddr.ip in _LOOPBACK
-            and link.pid
-        ):
-            return int(link.pid)
-    return None
-
-
 def find_address(pid: int, port: int) -> str | None:
     """Find the address on which a process listens; its loopback one if it has several.
 
@@ -118,11 +99,3 @@ def _environ(pid: int) -> dict[str, str]:
         return dict(psutil.Process(pid).environ())
     except (psutil.Error, OSError):
         return {}
-
-
-def _connections() -> list[Any]:
-    """List TCP sockets with their owners; macOS tells those of others to root alone."""
-    try:
-        return list(psutil.net_connections(kind="tcp"))
-    except (psutil.Error, OSError):
-        return []
