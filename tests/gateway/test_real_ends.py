@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import guarded
@@ -17,7 +18,10 @@ from tailflip.demo.incident import write_incident
 from tailflip.flow import Cause, Waiting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    import psutil
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(600)]
 
@@ -30,6 +34,17 @@ def write_state(tmp_path: Path, size_bytes: int = MB) -> tuple[Path, Path, int]:
     state = tmp_path / "state"
     incident = write_incident(state, size_bytes=size_bytes, now_ms=int(time.time() * 1000))
     return state, incident["store"], real_gateway.configure(state)
+
+
+@contextmanager
+def alive(
+    install: real_gateway.Install, tmp_path: Path, *, argv: Sequence[str] = ()
+) -> Iterator[tuple[guarded.Guarded, psutil.Process]]:
+    """A guarded gateway that answers, and its own process."""
+    state, _, port = write_state(tmp_path)
+    with guarded.run(install, state, port=port, argv=argv) as running:
+        running.wait_for_life(1, DEADLINE_S)
+        yield running, running.worker()
 
 
 def test_gate_finds_out_what_the_last_one_died_of(
@@ -72,11 +87,10 @@ def test_killed_gateway_did_not_die_of_memory(
     ends: tuple[int | None, int | None],
 ) -> None:
     """Behind its wrapper this is exit 1, as an exhausted heap is."""
-    state, store, port = write_state(tmp_path)
     argv = [*prefix, *guarded.command(plain_install, form)]
-    with guarded.run(plain_install, state, port=port, argv=argv) as running:
-        running.wait_for_life(1, DEADLINE_S)
-        worker, before = running.worker(), store.stat().st_size
+    with alive(plain_install, tmp_path, argv=argv) as (running, worker):
+        store = running.state / "agents" / "main" / "sessions" / "sessions.json"
+        before = store.stat().st_size
         worker.send_signal(signal.SIGKILL)
         running.wait_for_life(2, DEADLINE_S)
         first = running.lives()[0]
@@ -90,11 +104,9 @@ def test_killed_gateway_did_not_die_of_memory(
 def test_orphan_of_a_killed_wrapper_is_taken_over(
     plain_install: real_gateway.Install, tmp_path: Path
 ) -> None:
-    state, _, port = write_state(tmp_path)
     argv = [*TWO_PROCESSES, *guarded.command(plain_install)]
-    with guarded.run(plain_install, state, port=port, argv=argv) as running:
-        running.wait_for_life(1, DEADLINE_S)
-        worker, wrapper = running.worker(), running.life().pid
+    with alive(plain_install, tmp_path, argv=argv) as (running, worker):
+        wrapper = running.life().pid
         assert wrapper not in (None, worker.pid)
         os.kill(wrapper, signal.SIGKILL)
         running.wait_for(lambda: "goes on in another process" in running.output(), 20, "takeover")
@@ -108,16 +120,13 @@ def test_orphan_of_a_killed_wrapper_is_taken_over(
 def test_gateway_of_a_killed_supervisor_is_adopted(
     json5_install: real_gateway.Install, tmp_path: Path
 ) -> None:
-    state, _, port = write_state(tmp_path)
-    with guarded.run(json5_install, state, port=port) as first:
-        first.wait_for_life(1, DEADLINE_S)
-        worker = first.worker()
+    with alive(json5_install, tmp_path) as (first, worker):
         first.process.kill()
         first.process.wait()
         assert not guarded.is_gone(worker)
         # It must also bear to write to a standard error that nobody reads.
         first.call("health")
-        with guarded.run(json5_install, state, port=port) as second:
+        with guarded.run(json5_install, first.state, port=first.port) as second:
             second.wait_for(lambda: "took over" in second.output(), 20, "adoption")
             assert second.stays_up(10), second.tell()
             assert second.life().worker_pid == worker.pid
@@ -130,10 +139,7 @@ def test_gateway_of_a_killed_supervisor_is_adopted(
 def test_restart_of_the_old_kind_stays_in_its_process(
     json5_install: real_gateway.Install, tmp_path: Path
 ) -> None:
-    state, _, port = write_state(tmp_path)
-    with guarded.run(json5_install, state, port=port) as running:
-        running.wait_for_life(1, DEADLINE_S)
-        worker = running.worker()
+    with alive(json5_install, tmp_path) as (running, worker):
         starts = running.output().count("starting HTTP server")
         running.process.send_signal(signal.SIGUSR1)
         running.wait_for(
@@ -151,10 +157,7 @@ def test_restart_of_the_new_kind_is_handed_over(
     sqlite_install: real_gateway.Install, tmp_path: Path
 ) -> None:
     """OPENCLAW_SUPERVISOR_MODE=external: it ends with 0 and a hand-off, we owe the next start."""
-    state, _, port = write_state(tmp_path)
-    with guarded.run(sqlite_install, state, port=port) as running:
-        running.wait_for_life(1, DEADLINE_S)
-        worker = running.worker()
+    with alive(sqlite_install, tmp_path) as (running, worker):
         running.process.send_signal(signal.SIGUSR2)
         running.wait_for_life(2, DEADLINE_S)
         first, second = running.lives()
@@ -163,7 +166,7 @@ def test_restart_of_the_new_kind_is_handed_over(
         assert first.death.cause is Cause.PLANNED_RESTART
         assert second.worker_pid != worker.pid
         assert second.started_ms - first.ended_ms < 5_000
-        asked = sqlite_install.openclaw(state, "gateway", "restart")
+        asked = sqlite_install.openclaw(running.state, "gateway", "restart")
         assert asked.returncode == 0, asked.stderr[-2000:]
         running.wait_for_life(3, DEADLINE_S)
         assert running.lives()[1].death.cause is Cause.PLANNED_RESTART
