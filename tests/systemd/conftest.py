@@ -7,7 +7,10 @@ import shutil
 
 import pytest
 from machine import NotPossible, boot
+from real_openclaw import VERSIONS, boot_openclaw
 from stand_in import Gateway, collect_wheels, install_all
+
+import real_gateway  # isort: skip
 
 _numbers = itertools.count(1)
 
@@ -39,3 +42,16 @@ def gateway(machine):
     yield make
     for each in made:
         each.end()
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def openclaw(request, tmp_path_factory):
+    """The real one in a machine of its own, with its service installed by itself."""
+    folder, wheels = tmp_path_factory.mktemp("machine"), tmp_path_factory.mktemp("wheels")
+    try:
+        with boot_openclaw(request.param, folder, wheels) as booted:
+            yield booted
+    except (NotPossible, real_gateway.NotInstallable) as e:
+        pytest.skip(str(e))
+    finally:
+        shutil.rmtree(folder / "root", ignore_errors=True)

@@ -8,6 +8,8 @@ up after ten starts in five minutes, and launchd never does.
 
 `run` is started the same way: OpenClaw's unit sends SIGTERM to its main process alone, waits for
 330 s, and does not stop it when the kernel takes the gateway. It has no watchdog over us, though.
+And `openclaw gateway restart` refuses, signalling nobody: the gateway tells it that another than
+systemd is in charge, as it must (its OPENCLAW_SUPERVISOR_MODE is `external`; measured on 2026.9.6).
 """
 
 from __future__ import annotations
@@ -30,8 +32,9 @@ _TARGET = ("OPENCLAW_PROFILE", "OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH")
 _REST = '"$@"'
 _WORDS = {Mode.GATE: ("gate", "--park"), Mode.RUN: ("run",)}
 _ANEW = "OpenClaw writes its service anew by this, and restarts its gateway"
-_NO_WATCHDOG = (
-    "OpenClaw's own unit has no watchdog: systemd does not notice if tailflip itself is stuck"
+_OF_RUN = (
+    "OpenClaw's own unit has no watchdog: systemd does not notice if tailflip itself is stuck",
+    "`openclaw gateway restart` refuses then, for tailflip is in charge: restart it by systemctl",
 )
 
 
@@ -61,7 +64,7 @@ def plan(service: Service, mode: Mode, facts: Facts, next_step: str) -> Plan:
         notes=(
             *service.notes,
             *(() if service.wrapper == path else (_ANEW,)),
-            *((_NO_WATCHDOG,) if mode is Mode.RUN else ()),
+            *(_OF_RUN if mode is Mode.RUN else ()),
         ),
     )
 
