@@ -112,8 +112,10 @@ def rewrite(
 ) -> str:
     """Write the store the policy leaves to `fd_out`, and what goes to `fd_archive` (zstd).
 
-    Returns the text of `flow.RewriteNumbers`. Raises `StoreInvalid("changed", 0)`
-    when the bytes read are not those that were surveyed.
+    The archive is read back through the same descriptor, decompressed and compared, while it
+    is written. Returns the text of `flow.RewriteNumbers`. Raises `StoreInvalid("changed", 0)`
+    when the bytes read are not those that were surveyed, `StoreInvalid("archive", 0)` when
+    the archive does not read back as it was written.
     """
 
 def verify(fd: int, control: Control) -> str:

@@ -173,10 +173,10 @@ class SurveyNumbers(Value):
 
 
 class RewriteNumbers(Value):
-    """What a rewrite wrote (native). Digests are BLAKE3 in hex.
+    """What a rewrite wrote (native). Digests are in hex.
 
-    `digest` is that of the whole new store, `kept_digest` that of its entries one
-    after the other, without what separates them.
+    `digest` is the XXH3-128 of the whole new store, `kept_digest` the BLAKE3 over those of
+    its entries, without what separates them; `archive_digest` is BLAKE3.
     """
 
     bytes: int

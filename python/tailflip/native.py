@@ -134,6 +134,7 @@ def rewrite(
 
     Raises:
         StoreChanged: The bytes are no longer those that were surveyed.
+        StoreInvalid: The archive does not read back as it was written.
     """
     s = surveyed
     text = _run(

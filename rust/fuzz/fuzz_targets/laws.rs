@@ -4,8 +4,11 @@
 
 #[path = "../../store/tests/common/mod.rs"]
 mod common;
+#[path = "../../store/tests/common/memory.rs"]
+mod memory;
 
 use libfuzzer_sys::fuzz_target;
+use memory::Memory;
 use tailflip_store::archive::Reader;
 use tailflip_store::evidence::Evidence;
 use tailflip_store::io::Control;
@@ -40,9 +43,11 @@ fuzz_target!(|data: &[u8]| {
     if surveyed.numbers.duplicate.is_some() {
         return;
     }
-    let (mut new, mut archive) = (Vec::new(), Vec::new());
-    let wrote = rewrite(&input, &mut new, &mut archive, &policy, &evidence, &surveyed, &control)
+    let (mut new, archive) = (Vec::new(), Memory::default());
+    let (put, back) = (archive.clone(), &archive);
+    let wrote = rewrite(&input, &mut new, put, back, &policy, &evidence, &surveyed, &control)
         .expect("a surveyed store can be rewritten");
+    let archive = archive.bytes();
     let read = verify(&new, &control).expect("what was written is valid");
     assert_eq!((&read.digest, &read.kept_digest), (&wrote.digest, &wrote.kept_digest));
     assert_eq!(surveyed.numbers.bytes_after, wrote.bytes);

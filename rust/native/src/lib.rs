@@ -230,6 +230,7 @@ fn rewrite_store(
                 &Fd::new(fd_in),
                 Fd::new(fd_out),
                 Fd::new(fd_archive),
+                &Fd::new(fd_archive),
                 &policy.0,
                 evidence,
                 &survey.0,

@@ -228,6 +228,14 @@ pub struct Numbers {
 ///
 /// `Kind::Archive`, `Io`, `Cancelled`.
 pub fn verify<R: Read>(input: R, control: &Control) -> Result<Numbers> {
+    read_whole(input, |bytes| control.advance(bytes))
+}
+
+/// Reads an archive whole, telling `each` how many raw bytes it read.
+pub(crate) fn read_whole<R: Read>(
+    input: R,
+    mut each: impl FnMut(usize) -> Result<()>,
+) -> Result<Numbers> {
     let mut source = Digesting::<_, blake3::Hasher>::new(input);
     let (mut records, mut raw_bytes) = (0, 0);
     {
@@ -235,7 +243,7 @@ pub fn verify<R: Read>(input: R, control: &Control) -> Result<Numbers> {
         while let Some(header) = reader.next_header()? {
             records += 1;
             raw_bytes += header.bytes;
-            reader.raw(|bytes| control.advance(bytes.len()))?;
+            reader.raw(|bytes| each(bytes.len()))?;
         }
     }
     std::io::copy(&mut source, &mut std::io::sink())?;

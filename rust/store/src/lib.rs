@@ -33,6 +33,7 @@ pub mod verify;
 
 mod cut;
 mod digest;
+mod follow;
 mod grammar;
 mod lend;
 mod number;

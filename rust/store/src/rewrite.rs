@@ -1,11 +1,12 @@
 //! Writes the store that a policy leaves, and the archive of what it takes away.
 
-use crate::archive::{Header, Writer};
+use crate::archive::{self, Header, Writer};
 use crate::cut::{edits, shrinkage, signed, Cut, Cutter, Edit};
 use crate::digest::Digesting;
 use crate::entry::{Entries, Entry, EntryVisitor, Span};
 use crate::error::{Error, Kind, Result};
 use crate::evidence::Evidence;
+use crate::follow::{Follow, Telling, Written};
 use crate::io::{read_range, scan, Control, ReadAt};
 use crate::key::Kind as KeyKind;
 use crate::lex::Chunk;
@@ -15,7 +16,8 @@ use crate::splice::Splicer;
 use crate::survey::{RuleCount, Survey, Tally};
 use serde::Serialize;
 use std::io::{BufWriter, Write};
-use std::thread::Scope;
+use std::panic::resume_unwind;
+use std::thread::{Builder, Scope};
 use xxhash_rust::xxh3::Xxh3;
 
 /// What a rewrite wrote; serialises to what Python reads.
@@ -110,30 +112,50 @@ impl<'scope, W: Write> Output<'scope, W> {
     }
 }
 
-/// Writes the new store to `out` and what leaves it to `archive`.
+/// Writes the new store to `out` and what leaves it to `archive`, which is read back from
+/// `read_back` while it is written, and decompressed and compared whole.
 ///
 /// # Errors
 ///
-/// As [`scan`]; `Kind::Changed` when these are not the bytes that were surveyed.
+/// As [`scan`]; `Kind::Changed` when these are not the bytes that were surveyed, `Kind::Archive`
+/// when the archive does not read back as it was written.
 ///
 /// # Memory
 ///
-/// O(1): three more buffers of 256 KiB, zstd, and what [`limits`](crate::limits) says of batches.
+/// O(1): two more buffers of 256 KiB, zstd both ways, and what [`limits`](crate::limits) says of
+/// lent buffers and batches.
 #[allow(clippy::too_many_arguments)]
 pub fn rewrite<W: Write + Send, A: Write + Send>(
     input: &dyn ReadAt,
     out: W,
     archive: A,
+    read_back: &dyn ReadAt,
     policy: &Policy,
     evidence: &Evidence,
     survey: &Survey,
     control: &Control,
 ) -> Result<Numbers> {
+    let written = Written::default();
     std::thread::scope(|scope| {
         let mut output = Output::new(input, control, out);
-        let mut archive = Writer::new(input, control, archive)?;
+        let telling = Telling {
+            inner: archive,
+            written: &written,
+        };
+        let mut archive = Writer::new(input, control, telling)?;
+        let check_archive = || {
+            let follow = Follow {
+                file: read_back,
+                written: &written,
+                at: 0,
+            };
+            archive::read_whole(follow, |_| control.check())
+        };
+        let mut checker = None;
         if survey.numbers.bytes >= INLINE_BYTES {
             (output, archive) = (output.there(scope), archive.there(scope));
+            let thread = Builder::new().name("tailflip-check".to_owned());
+            checker = thread.spawn_scoped(scope, check_archive).ok();
         }
         let rewriter = Rewriter {
             input,
@@ -158,6 +180,15 @@ pub fn rewrite<W: Write + Send, A: Write + Send>(
         let (bytes, digest, kept_digest) = done.output.finish()?;
         let records = done.archive.records;
         let (archive_bytes, archive_digest) = done.archive.finish()?;
+        let found = match checker {
+            Some(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            None => check_archive(),
+        }?;
+        if (found.records, found.archive_bytes, &found.digest)
+            != (records, archive_bytes, &archive_digest)
+        {
+            return Err(Error::invalid(Kind::Archive, 0));
+        }
         Ok(Numbers {
             bytes,
             entries,

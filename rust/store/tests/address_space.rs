@@ -21,7 +21,12 @@ fn main() {
 fn main() {}
 
 #[cfg(unix)]
+#[path = "common/memory.rs"]
+mod memory;
+
+#[cfg(unix)]
 mod work {
+    use super::memory::Memory;
     use std::io;
     use tailflip_store::evidence::Evidence;
     use tailflip_store::io::{Control, ReadAt};
@@ -82,8 +87,18 @@ mod work {
         };
         let found = survey(&Made, &policy, &evidence, &control).unwrap();
         assert_eq!(found.numbers.bytes, ENTRIES * ENTRY_BYTES as u64);
-        let (out, archive) = (io::sink(), io::sink());
-        let wrote = rewrite(&Made, out, archive, &policy, &evidence, &found, &control).unwrap();
+        let archive = Memory::default();
+        let wrote = rewrite(
+            &Made,
+            io::sink(),
+            archive.clone(),
+            &archive,
+            &policy,
+            &evidence,
+            &found,
+            &control,
+        )
+        .unwrap();
         assert_eq!((wrote.records, wrote.entries), (ENTRIES, 0));
         assert_eq!(verify(&Made, &control).unwrap().entries, ENTRIES);
     }

@@ -9,14 +9,18 @@
 )]
 
 mod common;
+#[path = "common/memory.rs"]
+mod memory;
 
 use common::parse;
+use memory::Memory;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use tailflip_store::archive::Reader;
 use tailflip_store::entry::Status;
+use tailflip_store::error::{Error, Kind};
 use tailflip_store::evidence::{Evidence, Over};
-use tailflip_store::io::Control;
+use tailflip_store::io::{Control, ReadAt};
 use tailflip_store::policy::Policy;
 use tailflip_store::restore::{restore, Selection};
 use tailflip_store::rewrite::rewrite;
@@ -69,11 +73,12 @@ struct Done {
 fn compact(input: &[u8], policy: &Policy, evidence: &Evidence) -> Done {
     let (store, control) = (input.to_vec(), Control::default());
     let surveyed = survey(&store, policy, evidence, &control).expect("valid store");
-    let (mut new, mut archive) = (Vec::new(), Vec::new());
+    let (mut new, archive) = (Vec::new(), Memory::default());
     let wrote = rewrite(
         &store,
         &mut new,
-        &mut archive,
+        archive.clone(),
+        &archive,
         policy,
         evidence,
         &surveyed,
@@ -92,7 +97,7 @@ fn compact(input: &[u8], policy: &Policy, evidence: &Evidence) -> Done {
     assert_eq!(forecast.rules, wrote.rules, "survey and rewrite agree");
     Done {
         store: new,
-        archive,
+        archive: archive.bytes(),
         survey: serde_json::to_value(&surveyed.numbers).unwrap(),
         rewrite: serde_json::to_value(&wrote).unwrap(),
     }
@@ -517,7 +522,7 @@ fn a_store_written_by_threads_obeys_the_same_laws() {
 }
 
 /// Takes so many bytes, then is full.
-struct Full(usize);
+struct Full(usize, Memory);
 
 impl std::io::Write for Full {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -526,7 +531,7 @@ impl std::io::Write for Full {
         }
         let count = bytes.len().min(self.0);
         self.0 -= count;
-        Ok(count)
+        self.1.write(&bytes[..count])
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -540,11 +545,13 @@ fn a_full_disk_ends_a_rewrite_by_threads_with_that_error_wherever_it_strikes() {
     let evidence = evidence(&[], &[]);
     let survey = survey(&store, &policy(), &evidence, &control).unwrap();
     let error = |out: usize, archive: usize| {
-        let (out, archive) = (Full(out), Full(archive));
+        let file = Memory::default();
+        let (out, archive) = (Full(out, Memory::default()), Full(archive, file.clone()));
         rewrite(
             &store,
             out,
             archive,
+            &file,
             &policy(),
             &evidence,
             &survey,
@@ -573,16 +580,66 @@ fn a_store_that_changed_since_its_survey_is_not_rewritten() {
     for (at, byte) in [(last, b'8'), (store.len() / 2, b'x'), (1, b' ')] {
         let mut changed = store.clone();
         changed[at] = byte;
-        let (out, archive) = (std::io::sink(), std::io::sink());
+        let (out, archive) = (std::io::sink(), Memory::default());
         let outcome = rewrite(
             &changed,
             out,
-            archive,
+            archive.clone(),
+            &archive,
             &policy(),
             &evidence,
             &survey,
             &control,
         );
         assert!(outcome.is_err(), "{at}");
+    }
+}
+
+/// Reads back what was written, but for one byte.
+struct Damaged(Memory, u64);
+
+impl ReadAt for Damaged {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        let count = self.0.read_at(buffer, offset)?;
+        if (offset..offset + count as u64).contains(&self.1) {
+            buffer[(self.1 - offset) as usize] ^= 1;
+        }
+        Ok(count)
+    }
+}
+
+#[test]
+fn an_archive_that_does_not_read_back_as_written_ends_the_rewrite() {
+    let small = br#"{"agent:main:cron:j:run:1": {"updatedAt": 1, "status": "done"}}"#.to_vec();
+    for store in [small, large_store()] {
+        let (evidence, control) = (evidence(&[], &[]), Control::default());
+        let survey = survey(&store, &policy(), &evidence, &control).unwrap();
+        let run = |damaged_at: u64| {
+            let archive = Memory::default();
+            let outcome = rewrite(
+                &store,
+                std::io::sink(),
+                archive.clone(),
+                &Damaged(archive.clone(), damaged_at),
+                &policy(),
+                &evidence,
+                &survey,
+                &control,
+            );
+            (outcome, archive.bytes().len() as u64)
+        };
+        let (outcome, len) = run(u64::MAX);
+        assert_eq!(outcome.unwrap().archive_bytes, len);
+        for at in [0, 7, len / 2, len - 1] {
+            let error = run(at).0.map(drop).unwrap_err();
+            let is_archive = matches!(
+                error,
+                Error::Invalid {
+                    kind: Kind::Archive,
+                    ..
+                }
+            );
+            assert!(is_archive, "{at}: {error}");
+        }
     }
 }
