@@ -4,10 +4,11 @@ use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 use tailflip_store::io::ReadAt;
 
-/// Written between two requests to begin writing back, so that the last sync finds little to do.
-const WRITE_BACK_BYTES: u64 = 8 << 20;
-/// Written and not yet on the medium, at most.
-const DIRTY_BYTES: u64 = 64 << 20;
+/// Written between two requests to write back. Less would only take time from the writing: what
+/// is left at the end goes to the medium while the file is read back.
+const WRITE_BACK_BYTES: u64 = 256 << 20;
+/// Written before the last request and not yet on the medium, at most.
+const DIRTY_BYTES: u64 = 256 << 20;
 
 /// A descriptor that the caller keeps open for the length of the call.
 #[derive(Clone, Copy)]

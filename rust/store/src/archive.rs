@@ -10,11 +10,14 @@ use crate::io::{Control, ReadAt};
 use crate::lex::Chunk;
 use crate::splice::Splicer;
 use serde::{Deserialize, Serialize};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::thread::Scope;
 
 /// The stream's first line, without its line feed.
 pub const MAGIC: &str = r#"{"tailflip":"archive","version":1}"#;
+
+/// Compressed bytes written at a time.
+const OUT_BYTES: usize = 64 * 1024;
 
 /// Longest header line that is read back: three captured strings of 4 KiB, each byte escaped.
 const HEADER_BYTES: u64 = 128 * 1024;
@@ -59,12 +62,14 @@ pub(crate) struct Writer<'scope, W: Write> {
     pub(crate) records: u64,
 }
 
-pub(crate) type Encoder<W> = zstd::Encoder<'static, Digesting<W, blake3::Hasher>>;
+/// Buffered, because the encoder hands over each block as soon as it is compressed.
+pub(crate) type Encoder<W> = zstd::Encoder<'static, BufWriter<Digesting<W, blake3::Hasher>>>;
 
 impl<'scope, W: Write> Writer<'scope, W> {
     /// Starts an archive on `out`, of ranges of `input`.
     pub(crate) fn new(input: &'scope dyn ReadAt, control: &'scope Control, out: W) -> Result<Self> {
-        let mut out = zstd::Encoder::new(Digesting::new(out), 1)?;
+        let out = BufWriter::with_capacity(OUT_BYTES, Digesting::new(out));
+        let mut out = zstd::Encoder::new(out, 1)?;
         out.include_checksum(true)?;
         writeln!(out, "{MAGIC}")?;
         Ok(Self {
@@ -101,7 +106,7 @@ impl<'scope, W: Write> Writer<'scope, W> {
     pub(crate) fn finish(self) -> Result<(u64, String)> {
         let mut out = self.out.finish()?.finish()?;
         out.flush()?;
-        Ok(out.finish())
+        Ok(out.get_ref().finish())
     }
 }
 

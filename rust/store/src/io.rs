@@ -98,21 +98,31 @@ pub fn scan<V: Visitor>(input: &dyn ReadAt, control: &Control, visitor: &mut V) 
 ///
 /// As [`scan`].
 pub fn scan_with<V: Visitor>(
-    mut lexer: Lexer,
+    lexer: Lexer,
     buffer_bytes: usize,
     input: &dyn ReadAt,
     control: &Control,
     visitor: &mut V,
 ) -> Result<Scanned> {
-    let mut digest = Xxh3::new();
-    let bytes = feed_all(&mut lexer, buffer_bytes, input, control, visitor, |bytes| {
-        Digest::update(&mut digest, bytes);
-    })?;
-    Ok(Scanned {
-        bytes,
-        digest: digest.to_hex(),
-        wide: lexer.is_wide(),
-    })
+    digest(lexer, buffer_bytes, Reading::Ahead, input, control, visitor)
+}
+
+/// [`scan`] by one thread, for a visitor that keeps others busy, of bytes that were validated
+/// before. The caller compares the digest, and forgets all if they are others now.
+pub(crate) fn scan_again<V: Visitor>(
+    input: &dyn ReadAt,
+    control: &Control,
+    visitor: &mut V,
+) -> Result<Scanned> {
+    let lexer = Lexer::new().of_validated();
+    digest(
+        lexer,
+        BUFFER_BYTES,
+        Reading::InTurn,
+        input,
+        control,
+        visitor,
+    )
 }
 
 /// [`scan`] without a digest.
@@ -126,95 +136,126 @@ pub fn check<V: Visitor>(
     control: &Control,
     visitor: &mut V,
 ) -> Result<u64> {
-    feed_all(&mut lexer, BUFFER_BYTES, input, control, visitor, |_| {})
+    let mut pieces = Pieces::new(input, BUFFER_BYTES, |_: &[u8]| {});
+    feed_all(&mut lexer, Reading::Ahead, &mut pieces, control, visitor)
 }
 
-/// Feeds the whole input to `lexer`, and each piece to `each` first; returns its size.
-///
-/// From the second MiB on, a thread of its own reads and calls `each`, so that a store is read and
-/// digested while the piece before is scanned. Small stores do without.
-fn feed_all<V: Visitor>(
-    lexer: &mut Lexer,
+fn digest<V: Visitor>(
+    mut lexer: Lexer,
     buffer_bytes: usize,
+    reading: Reading,
     input: &dyn ReadAt,
     control: &Control,
     visitor: &mut V,
-    mut each: impl FnMut(&[u8]) + Send,
+) -> Result<Scanned> {
+    let mut digest = Xxh3::new();
+    let mut pieces = Pieces::new(input, buffer_bytes, |bytes: &[u8]| {
+        Digest::update(&mut digest, bytes);
+    });
+    let bytes = feed_all(&mut lexer, reading, &mut pieces, control, visitor)?;
+    Ok(Scanned {
+        bytes,
+        digest: digest.to_hex(),
+        wide: lexer.is_wide(),
+    })
+}
+
+/// Who reads and digests: the thread that scans, or one that does so for the piece after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// From the second MiB on; small stores do without.
+    Ahead,
+    InTurn,
+}
+
+/// The input, piece by piece; each is shown to `each` first.
+struct Pieces<'a, F> {
+    input: &'a dyn ReadAt,
+    pool: Pool,
+    at: u64,
+    each: F,
+}
+
+impl<'a, F: FnMut(&[u8])> Pieces<'a, F> {
+    fn new(input: &'a dyn ReadAt, buffer_bytes: usize, each: F) -> Self {
+        Self {
+            input,
+            // Whoever holds on to buffers lets go of them in time: it is never empty for ever.
+            pool: Pool::new(buffer_bytes, LENT_BUFFERS),
+            at: 0,
+            each,
+        }
+    }
+
+    /// Reads the next piece; `None` at the end.
+    fn next(&mut self) -> Result<Option<Arc<Lent>>> {
+        let mut buffer = self.pool.take();
+        let filled = read_full(self.input, &mut buffer, self.at)?;
+        if filled == 0 {
+            return Ok(None);
+        }
+        (self.each)(&buffer[..filled]);
+        let lent = self.pool.lend(buffer, filled, self.at);
+        self.at = lent.end();
+        Ok(Some(lent))
+    }
+}
+
+/// Feeds the whole input to `lexer`; returns its size.
+fn feed_all<V: Visitor, F: FnMut(&[u8]) + Send>(
+    lexer: &mut Lexer,
+    reading: Reading,
+    pieces: &mut Pieces<'_, F>,
+    control: &Control,
+    visitor: &mut V,
 ) -> Result<u64> {
     let mut start = [0u8; 3];
-    let started = read_full(input, &mut start, 0)?;
+    let started = read_full(pieces.input, &mut start, 0)?;
     check_start(&start[..started])?;
-    let mut take = |chunk: Chunk<'_>| -> Result<()> {
+    let mut take = |lent: &Arc<Lent>| -> Result<()> {
+        let chunk = Chunk::of(lent);
         lexer.feed(chunk, visitor)?;
         control.advance(chunk.bytes.len())
     };
-    let mut buffer = vec![0u8; buffer_bytes];
-    let mut read = 0u64;
-    let mut may_spawn = true;
+    let mut may_spawn = reading == Reading::Ahead;
     loop {
-        if may_spawn && read >= INLINE_BYTES {
-            if let Some(end) = feed_ahead(input, read, buffer_bytes, &mut each, &mut take)? {
-                read = end;
+        if may_spawn && pieces.at >= INLINE_BYTES {
+            if feed_ahead(pieces, &mut take)? {
                 break;
             }
             may_spawn = false;
         }
-        let filled = read_full(input, &mut buffer, read)?;
-        if filled == 0 {
-            break;
-        }
-        each(&buffer[..filled]);
-        take(Chunk::new(read, &buffer[..filled]))?;
-        read += filled as u64;
+        let Some(lent) = pieces.next()? else { break };
+        take(&lent)?;
     }
-    lexer.finish(read)?;
-    Ok(read)
+    lexer.finish(pieces.at)?;
+    Ok(pieces.at)
 }
 
-/// Feeds the input from `at` on, read ahead by a thread; returns where it ends, `None` if no thread
-/// is to be had.
-fn feed_ahead(
-    input: &dyn ReadAt,
-    mut at: u64,
-    buffer_bytes: usize,
-    each: &mut (impl FnMut(&[u8]) + Send),
-    take: &mut impl FnMut(Chunk<'_>) -> Result<()>,
-) -> Result<Option<u64>> {
+/// Feeds what is left, read ahead by a thread; false if no thread is to be had.
+fn feed_ahead<F: FnMut(&[u8]) + Send>(
+    pieces: &mut Pieces<'_, F>,
+    take: &mut impl FnMut(&Arc<Lent>) -> Result<()>,
+) -> Result<bool> {
     thread::scope(|scope| {
-        // Whoever holds on to buffers lets go of them in time, so the pool is never empty for ever.
         // When the scan ends early it drops its end of the channel, which ends the thread.
         let (full_out, full_in) = mpsc::sync_channel::<Result<Arc<Lent>>>(AHEAD_BUFFERS);
         let ahead = move || {
-            let mut pool = Pool::new(buffer_bytes, LENT_BUFFERS);
-            loop {
-                let mut buffer = pool.take();
-                let filled = read_full(input, &mut buffer, at);
-                let is_last = !matches!(filled, Ok(1..));
-                if let Ok(filled) = filled {
-                    each(&buffer[..filled]);
-                }
-                let lent = filled.map(|filled| pool.lend(buffer, filled, at));
-                at = lent.as_ref().map_or(at, |lent| lent.end());
-                if full_out.send(lent).is_err() || is_last {
+            while let Some(piece) = pieces.next().transpose() {
+                let is_last = piece.is_err();
+                if full_out.send(piece).is_err() || is_last {
                     return;
                 }
             }
         };
-        let name = "tailflip-ahead".to_owned();
-        if thread::Builder::new()
-            .name(name)
-            .spawn_scoped(scope, ahead)
-            .is_err()
-        {
-            return Ok(None);
+        let thread = thread::Builder::new().name("tailflip-ahead".to_owned());
+        if thread.spawn_scoped(scope, ahead).is_err() {
+            return Ok(false);
         }
-        let mut end = at;
         for lent in full_in {
-            let lent = lent?;
-            end = lent.end();
-            take(Chunk::of(&lent))?;
+            take(&lent?)?;
         }
-        Ok(Some(end))
+        Ok(true)
     })
 }
 

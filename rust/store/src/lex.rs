@@ -18,7 +18,7 @@ use crate::grammar::{
 use crate::lend::Lent;
 use crate::limits::MAX_DEPTH;
 use crate::number;
-use crate::simd::{dispatch, Kernel, Level, Numbers, Operators, Work};
+use crate::simd::{dispatch, Brackets, Kernel, Level, Numbers, Separators, Work};
 use crate::utf8::Utf8;
 use std::sync::Arc;
 
@@ -168,6 +168,10 @@ pub struct Lexer {
     /// A reported string or scalar is open: its end must be told.
     watching: bool,
     utf8: Utf8,
+    /// The bytes were validated before.
+    knows: bool,
+    /// Levels inside the innermost one of the stack, if so.
+    skimmed: u64,
 }
 
 impl Default for Lexer {
@@ -200,6 +204,19 @@ impl Lexer {
             scalar: number::START,
             watching: false,
             utf8: Utf8::default(),
+            knows: false,
+            skimmed: 0,
+        }
+    }
+
+    /// Makes it one for bytes that were validated before, which finds the same parts in them and
+    /// passes over what is inside these. Of other bytes it tells anything or refuses them: its
+    /// caller has to find out, by a digest, and to forget what it was told.
+    #[must_use]
+    pub fn of_validated(self) -> Self {
+        Self {
+            knows: true,
+            ..self
         }
     }
 
@@ -249,7 +266,11 @@ impl Lexer {
             // Nothing after a byte that is not UTF-8 may be told: the scan ends with it. The byte
             // itself is scanned, because outside strings it is an offence of another kind, which
             // a cut before its continuation would find first.
-            let bad_at = self.utf8.check(piece, base).err();
+            let bad_at = if self.knows {
+                None
+            } else {
+                self.utf8.check(piece, base).err()
+            };
             let good = chunk.slice(base, bad_at.map_or(base + piece.len() as u64, |at| at + 1));
             let (blocks, rest) = good.as_chunks::<64>();
             for block in blocks {
@@ -296,12 +317,22 @@ impl Lexer {
         // The last bit as a sign, spread: the state after the block.
         self.in_string = 0u64.wrapping_sub(in_string >> 63);
 
-        let (stop, fault) = self.string_fault(
-            block,
-            len,
-            masks.control & in_string & valid,
-            escaped & in_string & valid,
-        );
+        let mut due = valid;
+        let (mut stop, mut fault) = (len, None);
+        if !self.knows {
+            (stop, fault) = self.string_fault(
+                block,
+                len,
+                masks.control & in_string & valid,
+                escaped & in_string & valid,
+            );
+        } else if !self.is_outer() {
+            let outside = !(in_string | quotes) & valid;
+            let Some(bracket) = self.skim::<K>(loaded, outside) else {
+                return Ok(());
+            };
+            due &= bracket.wrapping_neg();
+        }
 
         if self.watching && was_in_string != 0 && quotes != 0 {
             let close = quotes.trailing_zeros() as usize;
@@ -317,7 +348,7 @@ impl Lexer {
         }
 
         let structure = K::structure(loaded);
-        let scalars = !(structure.op | structure.space | quotes | in_string) & valid;
+        let scalars = !(structure.op | structure.space | quotes | in_string) & due;
         let starts = scalars & !((scalars << 1) | self.in_scalar);
         // Two controls look like operators; they begin no scalar, and the automaton says so.
         let mut plain = (structure.op & masks.control & !in_string & valid) == 0;
@@ -330,21 +361,22 @@ impl Lexer {
         }
 
         let opens = quotes & in_string;
-        let mut tokens = ((structure.op & !in_string & valid) | opens | starts) & below(stop);
+        let mut tokens = ((structure.op & !in_string) | opens | starts) & due & below(stop);
         let mut outer = self.is_outer();
         while tokens != 0 {
             if !outer {
                 let mut rest = None;
                 let odd = structure.op & masks.control & tokens;
                 if tokens.count_ones() > FEW_TOKENS && odd == 0 {
-                    let Operators { colon, comma, open } = K::operators(loaded);
+                    let Separators { colon, comma } = K::separators(loaded);
+                    let Brackets { open, close } = K::brackets(loaded);
                     let classed = Tokens {
                         all: tokens,
                         quote: opens,
                         colon,
                         comma,
                         open,
-                        close: structure.op & !(colon | comma | open),
+                        close,
                     };
                     rest = self
                         .skip_at_once::<K, V>(block, classed, scalars, plain, base, chunk, visitor);
@@ -583,6 +615,35 @@ impl Lexer {
         let state = state >> 3;
         (self.state, self.depth, self.top) = (state, depth, top);
         outcome
+    }
+
+    /// Passes over levels that are not reported, of which only the depth matters. Returns the
+    /// bracket that closes the innermost level the lexer knows of, if it is in this block.
+    #[inline(always)]
+    fn skim<K: Kernel>(&mut self, loaded: K::Block, outside: u64) -> Option<u64> {
+        self.in_scalar = 0;
+        let Brackets { open, close } = K::brackets(loaded);
+        let (mut open, mut close) = (open & outside, close & outside);
+        while u64::from(close.count_ones()) > self.skimmed {
+            // It may end here. One run of closing brackets after the other, then.
+            let bracket = close & close.wrapping_neg();
+            let before = open & (bracket - 1);
+            self.skimmed += u64::from(before.count_ones());
+            open ^= before;
+            if self.skimmed == 0 {
+                self.state = if self.top & 1 != 0 {
+                    OBJECT_NEXT
+                } else {
+                    ARRAY_NEXT
+                };
+                return Some(bracket);
+            }
+            self.skimmed -= 1;
+            close ^= bracket;
+        }
+        self.skimmed += u64::from(open.count_ones());
+        self.skimmed -= u64::from(close.count_ones());
+        None
     }
 
     /// Says whether parts of the current level are reported.

@@ -7,7 +7,7 @@ use crate::entry::{Entries, Entry, EntryVisitor, Span};
 use crate::error::{Error, Kind, Result};
 use crate::evidence::Evidence;
 use crate::follow::{Follow, Telling, Written};
-use crate::io::{read_range, scan, Control, ReadAt};
+use crate::io::{read_range, scan_again, Control, ReadAt};
 use crate::key::Kind as KeyKind;
 use crate::lex::Chunk;
 use crate::limits::{BUFFER_BYTES, INLINE_BYTES};
@@ -117,7 +117,7 @@ impl<'scope, W: Write> Output<'scope, W> {
 ///
 /// # Errors
 ///
-/// As [`scan`]; `Kind::Changed` when these are not the bytes that were surveyed, `Kind::Archive`
+/// As [`scan`](crate::io::scan); `Kind::Changed` when these are not the bytes that were surveyed, `Kind::Archive`
 /// when the archive does not read back as it was written.
 ///
 /// # Memory
@@ -170,7 +170,7 @@ pub fn rewrite<W: Write + Send, A: Write + Send>(
             buffer: vec![0; BUFFER_BYTES],
         };
         let mut entries = Entries::new(rewriter, evidence.seed());
-        let read = scan(input, control, &mut entries)?;
+        let read = scan_again(input, control, &mut entries)?;
         if (read.bytes, &read.digest) != (survey.numbers.bytes, &survey.numbers.digest) {
             return Err(Error::invalid(Kind::Changed, 0));
         }

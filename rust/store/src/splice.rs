@@ -20,6 +20,8 @@ use std::thread::{Builder, Scope, ScopedJoinHandle};
 const WAITING: usize = 1;
 /// Buffers of the input held for pieces to come: what is cut out seldom begins further back.
 const RECENT: usize = 2;
+/// Ranges up to this size are copied: for less, no buffer is worth holding.
+const COPIED_BYTES: u64 = 4 * 1024;
 /// What is read at least: small ranges lie close together.
 const LEAST_BYTES: usize = 4 * 1024;
 
@@ -250,6 +252,9 @@ impl<'scope, W: Write> Splicer<'scope, W> {
     }
 
     fn add(&mut self, lent: Option<Arc<Lent>>, span: Span) -> Result<()> {
+        if let Some(lent) = lent.as_ref().filter(|_| span.len() <= COPIED_BYTES) {
+            return self.text(Chunk::of(lent).slice(span.start, span.end));
+        }
         self.batch.bytes += span.len();
         match (self.batch.pieces.last_mut(), lent) {
             (Some(Piece::Range(last)), None) if last.end == span.start => last.end = span.end,

@@ -643,3 +643,32 @@ fn an_archive_that_does_not_read_back_as_written_ends_the_rewrite() {
         }
     }
 }
+
+#[test]
+fn a_rewrite_refuses_other_bytes_than_those_surveyed_whatever_they_are() {
+    let store = br#"{"agent:main:cron:j:run:1": {"updatedAt": 1, "a": [{"b": "\"]"}, [2]]},
+        "agent:main:main": {"updatedAt": 5, "c": {"d": {"e": [1, {}]}}}}"#
+        .to_vec();
+    let (evidence, control) = (evidence(&[], &[]), Control::default());
+    let survey = survey(&store, &policy(), &evidence, &control).unwrap();
+    for at in 0..store.len() {
+        for byte in *b"{}[]:,\"\\ 1a\x00\xff" {
+            let mut changed = store.clone();
+            if std::mem::replace(&mut changed[at], byte) == byte {
+                continue;
+            }
+            let archive = Memory::default();
+            let outcome = rewrite(
+                &changed,
+                std::io::sink(),
+                archive.clone(),
+                &archive,
+                &policy(),
+                &evidence,
+                &survey,
+                &control,
+            );
+            assert!(outcome.is_err(), "{at} {byte}");
+        }
+    }
+}

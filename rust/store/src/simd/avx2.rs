@@ -1,6 +1,6 @@
 //! AVX2 and PCLMULQDQ: two 32-byte vectors a block.
 
-use super::{Kernel, Numbers, Operators, Strings, Structure, Work};
+use super::{Brackets, Kernel, Numbers, Separators, Strings, Structure, Work};
 use std::arch::x86_64::{
     __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8,
     _mm256_or_si256, _mm256_set1_epi8, _mm256_setr_epi8, _mm256_shuffle_epi8, _mm256_sub_epi8,
@@ -61,18 +61,26 @@ impl Kernel for Avx2 {
     }
 
     #[inline(always)]
-    fn operators((low, high): Self::Block) -> Operators {
+    fn separators((low, high): Self::Block) -> Separators {
         // SAFETY: see above.
         unsafe {
-            // `[` lies 0x20 below `{`; nothing else is folded onto it.
-            let fold = _mm256_set1_epi8(0x20);
-            Operators {
+            Separators {
                 colon: join(equal(low, b':'), equal(high, b':')),
                 comma: join(equal(low, b','), equal(high, b',')),
-                open: join(
-                    equal(_mm256_or_si256(low, fold), b'{'),
-                    equal(_mm256_or_si256(high, fold), b'{'),
-                ),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn brackets((low, high): Self::Block) -> Brackets {
+        // SAFETY: see above.
+        unsafe {
+            // `[` and `]` lie 0x20 below `{` and `}`; nothing else is folded onto these.
+            let fold = _mm256_set1_epi8(0x20);
+            let (low, high) = (_mm256_or_si256(low, fold), _mm256_or_si256(high, fold));
+            Brackets {
+                open: join(equal(low, b'{'), equal(high, b'{')),
+                close: join(equal(low, b'}'), equal(high, b'}')),
             }
         }
     }

@@ -36,15 +36,22 @@ pub struct Structure {
     pub space: u64,
 }
 
-/// Which operator is which; `}` and `]` are those that are none of these.
+/// The operators between values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Operators {
+pub struct Separators {
     /// `:`
     pub colon: u64,
     /// `,`
     pub comma: u64,
+}
+
+/// The operators around values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Brackets {
     /// `{ [`
     pub open: u64,
+    /// `} ]`
+    pub close: u64,
 }
 
 /// What matters in a number.
@@ -67,7 +74,9 @@ pub trait Kernel {
     /// Asks the second part.
     fn structure(block: Self::Block) -> Structure;
     /// Tells operators apart, where a block has many.
-    fn operators(block: Self::Block) -> Operators;
+    fn separators(block: Self::Block) -> Separators;
+    /// Tells brackets apart, where a block has many, and where nothing else matters.
+    fn brackets(block: Self::Block) -> Brackets;
     /// Asks the third part.
     fn numbers(block: Self::Block) -> Numbers;
     /// Returns for each bit the exclusive-or of all bits up to and including it.
@@ -184,7 +193,7 @@ mod tests {
     struct Classify<'a>(&'a [u8; 64]);
 
     impl Work for Classify<'_> {
-        type Output = (Strings, Structure, Operators, Numbers, u64);
+        type Output = (Strings, Structure, Separators, Brackets, Numbers, u64);
         #[inline(always)]
         fn run<K: Kernel>(self) -> Self::Output {
             let block = K::load(self.0);
@@ -193,7 +202,8 @@ mod tests {
             (
                 strings,
                 K::structure(block),
-                K::operators(block),
+                K::separators(block),
+                K::brackets(block),
                 K::numbers(block),
                 prefix,
             )
@@ -210,7 +220,7 @@ mod tests {
                 let expected = dispatch(Level::Portable, Classify(&block));
                 let bit = 1u64 << at;
                 assert_eq!(expected.0.control & bit != 0, byte < 0x20);
-                assert_eq!(expected.3.digit & bit != 0, byte.is_ascii_digit());
+                assert_eq!(expected.4.digit & bit != 0, byte.is_ascii_digit());
                 for level in Level::all() {
                     assert_eq!(
                         dispatch(level, Classify(&block)),

@@ -3,7 +3,7 @@
 //! The prefix exclusive-or is the trait's own, by shifts: carry-less multiplication is slower on
 //! several cores and absent on others, the Raspberry Pi 4's among them.
 
-use super::{Kernel, Numbers, Operators, Strings, Structure};
+use super::{Brackets, Kernel, Numbers, Separators, Strings, Structure};
 use std::arch::aarch64::{
     uint8x16_t, vandq_u8, vceqq_u8, vcleq_u8, vdupq_n_u8, vgetq_lane_u64, vld1q_u8, vorrq_u8,
     vpaddq_u8, vqtbl1q_u8, vreinterpretq_u64_u8, vsubq_u8,
@@ -63,13 +63,23 @@ impl Kernel for Neon {
     }
 
     #[inline(always)]
-    fn operators(block: Self::Block) -> Operators {
+    fn separators(block: Self::Block) -> Separators {
         // SAFETY: see above.
         unsafe {
-            Operators {
+            Separators {
                 colon: each!(block, equal, b':'),
                 comma: each!(block, equal, b','),
-                open: each!(block, opening),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn brackets(block: Self::Block) -> Brackets {
+        // SAFETY: see above.
+        unsafe {
+            Brackets {
+                open: each!(block, folded, b'{'),
+                close: each!(block, folded, b'}'),
             }
         }
     }
@@ -148,14 +158,14 @@ unsafe fn op(v: uint8x16_t) -> uint8x16_t {
     unsafe { vceqq_u8(look_up(&TABLE, v), vorrq_u8(v, vdupq_n_u8(0x20))) }
 }
 
-/// `{`, and `[`, which lies 0x20 below.
+/// Compares with a curly bracket, onto which the square one is folded.
 ///
 /// # Safety
 /// NEON.
 #[inline(always)]
-unsafe fn opening(v: uint8x16_t) -> uint8x16_t {
+unsafe fn folded(v: uint8x16_t, byte: u8) -> uint8x16_t {
     // SAFETY: the caller has NEON.
-    unsafe { equal(vorrq_u8(v, vdupq_n_u8(0x20)), b'{') }
+    unsafe { equal(vorrq_u8(v, vdupq_n_u8(0x20)), byte) }
 }
 
 /// As in the AVX2 kernel.

@@ -1,6 +1,6 @@
 //! The reference kernel: one table look-up a byte.
 
-use super::{Kernel, Numbers, Operators, Strings, Structure};
+use super::{Brackets, Kernel, Numbers, Separators, Strings, Structure};
 
 const QUOTE: u8 = 1;
 const BACKSLASH: u8 = 2;
@@ -84,13 +84,22 @@ impl Kernel for Portable {
     }
 
     #[inline(always)]
-    fn operators(block: Self::Block) -> Operators {
+    fn separators(block: Self::Block) -> Separators {
         let colon = ask(&block, OP) & ask(&block, SPACE);
         let comma = ask(&block, COMMA);
-        Operators {
+        Separators {
             colon: colon & !comma,
             comma: comma & !colon,
-            open: comma & colon,
+        }
+    }
+
+    #[inline(always)]
+    fn brackets(block: Self::Block) -> Brackets {
+        let (op, space, comma) = (ask(&block, OP), ask(&block, SPACE), ask(&block, COMMA));
+        let control = ask(&block, CONTROL);
+        Brackets {
+            open: space & comma,
+            close: op & !(space | comma | control),
         }
     }
 

@@ -1,6 +1,6 @@
 //! SSSE3: four 16-byte vectors a block. No carry-less multiplication, which came later.
 
-use super::{Kernel, Numbers, Operators, Strings, Structure, Work};
+use super::{Brackets, Kernel, Numbers, Separators, Strings, Structure, Work};
 use std::arch::x86_64::{
     __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
     _mm_set1_epi8, _mm_setr_epi8, _mm_shuffle_epi8, _mm_sub_epi8,
@@ -74,13 +74,23 @@ impl Kernel for Ssse3 {
     }
 
     #[inline(always)]
-    fn operators(block: Self::Block) -> Operators {
+    fn separators(block: Self::Block) -> Separators {
         // SAFETY: see above.
         unsafe {
-            Operators {
+            Separators {
                 colon: each!(block, equal, 0x3A),
                 comma: each!(block, equal, 0x2C),
-                open: each!(block, opening),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn brackets(block: Self::Block) -> Brackets {
+        // SAFETY: see above.
+        unsafe {
+            Brackets {
+                open: each!(block, folded, 0x7B),
+                close: each!(block, folded, 0x7D),
             }
         }
     }
@@ -146,14 +156,14 @@ unsafe fn op(v: __m128i) -> __m128i {
     }
 }
 
-/// `{`, and `[`, which lies 0x20 below.
+/// Compares with a curly bracket, onto which the square one is folded.
 ///
 /// # Safety
 /// SSSE3.
 #[inline(always)]
-unsafe fn opening(v: __m128i) -> __m128i {
+unsafe fn folded(v: __m128i, byte: i8) -> __m128i {
     // SAFETY: the caller has SSSE3.
-    unsafe { equal(_mm_or_si128(v, _mm_set1_epi8(0x20)), 0x7B) }
+    unsafe { equal(_mm_or_si128(v, _mm_set1_epi8(0x20)), byte) }
 }
 
 /// As in the AVX2 kernel.
