@@ -103,10 +103,18 @@ def open_source(store: Path, locks: tuple[Lock, ...] = ()) -> Iterator[Source]:
     if not os.path.lexists(real):
         yield Source(store, real, None, None, _PRIVATE, os.getegid(), locks)
         return
-    with open_regular(real) as fd:
-        info = os.fstat(fd)
-        mode = stat.S_IMODE(info.st_mode)
-        yield Source(store, real, fd, identify(info), mode, info.st_gid, locks)
+    keep = None
+    try:
+        with open_regular(real) as fd:
+            keep = os.dup(fd)
+            info = os.fstat(fd)
+            mode = stat.S_IMODE(info.st_mode)
+            yield Source(store, real, fd, identify(info), mode, info.st_gid, locks)
+    finally:
+        # A file that was replaced is freed when the last who has it open closes it, which for
+        # some hundred MB can take as long as copying a quarter of them.
+        if keep is not None:
+            threading.Thread(target=os.close, args=(keep,), name="tailflip-close").start()
 
 
 @contextmanager
@@ -281,26 +289,9 @@ def _rename(home: Home, disk: Disk, draft: Draft, locks: tuple[Lock, ...]) -> No
             hint="stop the gateway and try again",
         )
     disk.rename(draft.temps[0], source.real)
-    if source.fd is not None:
-        _let_go(source.fd)
     disk.fsync_dir(source.real.parent)
     draft.action = Ledger(home, disk).advance(draft.action, State.COMMITTED)
     draft.lock_held_s = max(lock.held_s() for lock in locks)
-
-
-def _let_go(fd: int) -> None:
-    """Let go of the replaced file beside what comes next; its descriptor reads nothing from now on.
-
-    The system frees a file when the last who has it open closes it, and takes as long for
-    some hundred MB as for copying a quarter of them.
-    """
-    old = os.dup(fd)
-    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.dup2(nothing, fd, inheritable=False)
-    finally:
-        os.close(nothing)
-    threading.Thread(target=os.close, args=(old,), name="tailflip-let-go").start()
 
 
 def _identify_path(store: Path, real: Path) -> FileIdentity | None:
