@@ -2,8 +2,9 @@
 //!
 //! Each 64-byte block becomes masks ([`crate::simd`]); a block that lies inside one string and
 //! holds nothing special costs one test. Tokens (operators, opening quotes, first bytes of
-//! numbers and literals) drive a table of ten states; nesting is a stack of bits. Strings are
-//! checked on the masks alone: control characters, escapes, four hex digits after `\u`.
+//! numbers and literals) are checked all at once in blocks of inner levels, which are nearly all
+//! (`inner`), and drive a table of ten states in the others; nesting is a stack of bits. Strings
+//! are checked on the masks: control characters, escapes, four hex digits after `\u`.
 //!
 //! What a [`Visitor`] hears of is the outer two levels: entries (key and value) and the
 //! top-level fields of an entry that is an object. All below is validated and skipped.
@@ -12,15 +13,17 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::grammar::{
-    accepts, Tokens, ARRAY_NEXT, BAD, COLON, DONE, NEXT, OBJECT_NEXT, ROOT, STEP, TOKEN,
-    T_CLOSE_ARRAY, T_CLOSE_OBJECT, T_OPEN_ARRAY, T_OPEN_OBJECT, T_QUOTE, T_SCALAR,
+    ARRAY_NEXT, BAD, COLON, DONE, NEXT, OBJECT_NEXT, ROOT, STEP, TOKEN, T_CLOSE_ARRAY,
+    T_CLOSE_OBJECT, T_OPEN_ARRAY, T_OPEN_OBJECT, T_QUOTE, T_SCALAR,
 };
 use crate::lend::Lent;
 use crate::limits::MAX_DEPTH;
 use crate::number;
-use crate::simd::{dispatch, Brackets, Kernel, Level, Numbers, Separators, Work};
+use crate::simd::{dispatch, Brackets, Kernel, Level, Numbers, Work};
 use crate::utf8::Utf8;
 use std::sync::Arc;
+
+mod inner;
 
 /// A piece of the input and where it begins.
 #[derive(Debug, Clone, Copy)]
@@ -129,9 +132,6 @@ pub trait Visitor {
 
 /// Checked to be UTF-8, and then scanned while the first-level cache still has it.
 const PIECE_BYTES: usize = 4 * 1024;
-
-/// So many tokens of a block are taken one by one sooner than all at once.
-const FEW_TOKENS: u32 = 8;
 
 /// May follow a backslash inside a string.
 const ESCAPE: [bool; 256] = {
@@ -272,9 +272,18 @@ impl Lexer {
                 self.utf8.check(piece, base).err()
             };
             let good = chunk.slice(base, bad_at.map_or(base + piece.len() as u64, |at| at + 1));
-            let (blocks, rest) = good.as_chunks::<64>();
-            for block in blocks {
+            let (mut blocks, rest) = good.as_chunks::<64>();
+            while !blocks.is_empty() {
+                if !self.knows && !self.is_outer() {
+                    let done = self.inner_blocks::<K>(blocks);
+                    blocks = &blocks[done..];
+                    base += 64 * done as u64;
+                }
+                let Some((block, more)) = blocks.split_first() else {
+                    break;
+                };
                 self.block::<K, V>(block, 64, base, chunk, visitor)?;
+                blocks = more;
                 base += 64;
             }
             if !rest.is_empty() {
@@ -365,26 +374,7 @@ impl Lexer {
         let mut outer = self.is_outer();
         while tokens != 0 {
             if !outer {
-                let mut rest = None;
-                let odd = structure.op & masks.control & tokens;
-                if tokens.count_ones() > FEW_TOKENS && odd == 0 {
-                    let Separators { colon, comma } = K::separators(loaded);
-                    let Brackets { open, close } = K::brackets(loaded);
-                    let classed = Tokens {
-                        all: tokens,
-                        quote: opens,
-                        colon,
-                        comma,
-                        open,
-                        close,
-                    };
-                    rest = self
-                        .skip_at_once::<K, V>(block, classed, scalars, plain, base, chunk, visitor);
-                }
-                tokens = match rest {
-                    Some(rest) => rest,
-                    None => self.skip_inner(block, tokens, scalars, plain, base, chunk, visitor)?,
-                };
+                tokens = self.skip_inner(block, tokens, scalars, plain, base, chunk, visitor)?;
                 if tokens == 0 {
                     break;
                 }
@@ -464,80 +454,6 @@ impl Lexer {
             Some(kind) => Err(Error::invalid(kind, base + stop as u64)),
             None => Ok(()),
         }
-    }
-
-    /// Does what [`skip_inner`](Self::skip_inner) does for all tokens at once; `None`, with
-    /// nothing changed, where that needs a closer look.
-    #[inline(always)]
-    #[allow(clippy::too_many_arguments)] // inlined: these are registers
-    fn skip_at_once<K: Kernel, V: Visitor>(
-        &mut self,
-        block: &[u8; 64],
-        mut tokens: Tokens,
-        scalars: u64,
-        plain: bool,
-        base: u64,
-        chunk: Chunk<'_>,
-        visitor: &mut V,
-    ) -> Option<u64> {
-        let (mut depth, mut top) = (self.depth, self.top);
-        let mut brackets = (tokens.open | tokens.close) & tokens.all;
-        let mut rest = 0;
-        // Where an object gives way to an array, or an array to an object.
-        let mut changes = 0u64;
-        while brackets != 0 {
-            let at = brackets.trailing_zeros();
-            let bracket = brackets & brackets.wrapping_neg();
-            let is_object = u64::from(block[at as usize & 63] >> 5 & 1);
-            let outside = top;
-            if tokens.open & bracket != 0 {
-                if depth.is_multiple_of(64) || depth >= MAX_DEPTH {
-                    return None;
-                }
-                top = top << 1 | is_object;
-                depth += 1;
-            } else {
-                if top & 1 != is_object {
-                    return None;
-                }
-                if depth <= 3 {
-                    rest = tokens.all & bracket.wrapping_neg();
-                    tokens.all &= bracket - 1;
-                    break;
-                }
-                top >>= 1;
-                depth -= 1;
-                if depth.is_multiple_of(64) {
-                    return None;
-                }
-            }
-            changes |= ((outside ^ top) & 1) << at;
-            brackets ^= bracket;
-        }
-        if tokens.all == 0 {
-            return Some(rest);
-        }
-        let before = 0u64.wrapping_sub(self.top & 1);
-        let in_object = if changes == 0 {
-            before
-        } else {
-            before ^ K::prefix_xor(changes) << 1
-        };
-        let state = accepts(self.state, tokens, in_object, top & 1 != 0)?;
-        if !plain {
-            let ops = tokens.quote | tokens.colon | tokens.comma | tokens.open | tokens.close;
-            let mut starts = tokens.all & !ops;
-            while starts != 0 {
-                let at = starts.trailing_zeros() as usize;
-                starts &= starts - 1;
-                self.scalar = number::START;
-                // Nothing is watched here: the visitor hears of nothing.
-                self.scalar_goes_on(block, scalars, at, plain, base, chunk, visitor)
-                    .ok()?;
-            }
-        }
-        (self.state, self.depth, self.top) = (state, depth, top);
-        Some(rest)
     }
 
     /// Takes the tokens of levels that are not reported, up to one that may close the last of
@@ -685,17 +601,12 @@ impl Lexer {
     /// Bits of bytes that a backslash escapes; `backslashes` is masked to `len` bytes.
     #[inline(always)]
     fn escaped_mask(&mut self, backslashes: u64, len: usize) -> u64 {
-        const EVEN: u64 = 0x5555_5555_5555_5555;
         if backslashes == 0 {
             return std::mem::take(&mut self.escaped);
         }
-        let starts = backslashes & !self.escaped;
-        let follows = (starts << 1) | self.escaped;
-        let odd_starts = starts & !EVEN & !follows;
-        let (runs, carry) = odd_starts.overflowing_add(starts);
-        let escaped = (EVEN ^ (runs << 1)) & follows;
+        let (escaped, carry) = find_escaped(backslashes, self.escaped);
         self.escaped = if len == 64 {
-            u64::from(carry)
+            carry
         } else {
             (escaped >> len) & 1
         };
@@ -858,6 +769,24 @@ impl<V: Visitor> Work for Feed<'_, '_, V> {
     fn run<K: Kernel>(self) -> Result<()> {
         self.lexer.run::<K, V>(self.chunk, self.visitor)
     }
+}
+
+/// Finds the bytes that a backslash escapes, from whether the first one is; and whether the first
+/// of the next block is.
+#[inline(always)]
+fn find_escaped(backslashes: u64, first: u64) -> (u64, u64) {
+    const EVEN: u64 = 0x5555_5555_5555_5555;
+    let starts = backslashes & !first;
+    let follows = (starts << 1) | first;
+    let odd_starts = starts & !EVEN & !follows;
+    let (runs, carry) = odd_starts.overflowing_add(starts);
+    ((EVEN ^ (runs << 1)) & follows, u64::from(carry))
+}
+
+/// Says whether a byte may follow a backslash inside a string.
+#[inline(always)]
+fn is_escape(byte: u8) -> bool {
+    ESCAPE[usize::from(byte)]
 }
 
 /// Ones below bit `len`, which may be 64.
