@@ -569,8 +569,12 @@ impl<T: EntryVisitor> Entries<T> {
         }
     }
 
+    /// Tells the field before, if it was noted, where the next one starts.
     fn next_member_starts(&mut self, at: u64) {
-        let previous = self.ordinal.wrapping_sub(1);
+        if self.known.is_none() || self.ordinal == 0 {
+            return;
+        }
+        let previous = self.ordinal - 1;
         let entry = &mut self.entry;
         let noted = [
             &mut entry.skills,
