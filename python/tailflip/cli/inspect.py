@@ -49,7 +49,7 @@ def inspect(
 ) -> None:
     """Show what fills the session stores: jobs, kinds of entries, fields. Changes nothing."""
     scene = look(os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent)
-    limit_bytes, source = scene.find_heap_limit(heap_limit)
+    wait_for_limit = scene.begin_heap_limit(heap_limit)
     names = read_job_names(scene.installation.cron_store)
     policy = Policy(retention_ms=scene.installation.retention_ms)
     found: dict[Store, SurveyNumbers] = {}
@@ -65,6 +65,7 @@ def inspect(
         found[store] = numbers
         if not as_json:
             print(_format_store(store, numbers, names, scene.now_ms), end="\n\n")
+    limit_bytes, source = wait_for_limit()
     prediction = forecast(
         [*(numbers.bytes for numbers in found.values()), scene.others_bytes],
         any(numbers.wide for numbers in found.values()),
