@@ -87,7 +87,7 @@ pub struct Scanned {
 ///
 /// # Memory
 ///
-/// O(1): four buffers of 256 KiB and the lexer.
+/// O(1): four buffers of 256 KiB and the lexer; eight at most if the visitor holds on to some.
 pub fn scan<V: Visitor>(input: &dyn ReadAt, control: &Control, visitor: &mut V) -> Result<Scanned> {
     scan_with(Lexer::new(), BUFFER_BYTES, input, control, visitor)
 }
