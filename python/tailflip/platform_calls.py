@@ -14,6 +14,7 @@ import errno
 import fcntl
 import os
 import select
+import struct
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _STATE, _START_TIME = 0, 19  # fields 3 and 22 of proc(5), counted after the name
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+_FLOCK = "hhqqi4x"  # struct flock of 64 bits: type, whence, start, length, pid
 
 # macOS: <sys/fcntl.h>, and <sys/sysctl.h> with the `struct kinfo_proc` that sysctl(3) fills, the
 # same on x86-64 and arm64: its first member is the start time, a struct timeval.
@@ -108,6 +110,16 @@ class Linux:
         with suppress(OSError):
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size_bytes)
 
+    def is_locked(self, fd: int) -> bool:
+        """Say whether another process holds a POSIX lock on a file; takes none itself.
+
+        Raises:
+            OSError: The file system knows no locks.
+        """
+        wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        found: int = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, wanted))[0]
+        return found != fcntl.F_UNLCK
+
     def _read(self, name: str) -> str:
         """Read a file of the kernel's; one that is not there says nothing."""
         try:
@@ -183,6 +195,10 @@ class MacOS:
 
     def widen_pipe(self, fd: int, size_bytes: int) -> None:
         """A pipe grows by itself, up to 64 KiB."""
+
+    def is_locked(self, fd: int) -> bool:  # noqa: ARG002
+        """Say no: containers on a Mac run on another machine, whose locks are not seen here."""
+        return False
 
     def _sysctl(self, name: bytes | tuple[int, ...], room_bytes: int) -> bytes:
         """Ask the kernel; empty when it has no answer."""

@@ -219,3 +219,22 @@ def test_no_lock_a_living_owner_and_a_torn_one_are_not_dead(env):
     assert dead_lock(env) is None
     lock(env, "{torn")
     assert dead_lock(env) is None
+
+
+_HOLD = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('BEGIN EXCLUSIVE'); print('held', flush=True); sys.stdin.read()"  # noqa: E501  # fmt: skip
+
+
+def test_an_owner_in_another_container_is_seen_by_its_lock_of_the_kernel(env, free_port):
+    """2026.9.6 on a volume: its pid is nobody's here, and it was taken for dead."""
+    path = lock(env, {"pid": 2**22 + 1, "startTime": 1})
+    assert look(env, free_port).alive is False
+    argv = [sys.executable, "-c", _HOLD, f"{path}.sqlite"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        found = look(env, free_port)
+        assert (found.alive, "cannot be seen from here" in found.evidence) == (None, True)
+        assert dead_lock(env) is None
+        holder.stdin.close()
+        holder.wait(10)
+    assert look(env, free_port).alive is False
+    assert dead_lock(env) is not None

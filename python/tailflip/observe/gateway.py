@@ -6,6 +6,10 @@ gateway's TMPDIR and user (2026.9.6: below its state directory, with a second lo
 that, which its doctor and embedded agents take too); we look wherever it can be, and compare
 the path inside too. A clean exit removes the lock, a killed or aborted gateway leaves it.
 A port that answers without a lock leaves the question open; nothing then counts as proof of death.
+
+A pid says nothing in another container. 2026.9.6 also keeps a lock of the kernel's on
+`<lock>.sqlite` for as long as it lives (2026.4.14 does not), which every container on the same
+machine can see.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tailflip import clock
+from tailflip import clock, platform_calls
 from tailflip.flow import Gateway
 from tailflip.observe.files import read_regular
 from tailflip.observe.process import booted_ms, is_alive, started_ms
@@ -66,6 +70,8 @@ def read_gateway(installation: Installation, env: Mapping[str, str]) -> Gateway:
                 writer = f"lock {path} is held by pid {pid}, which is no gateway"
                 continue
             return Gateway(True, pid, started_ms(pid), f"lock {path} is held by pid {pid}")
+        elif _is_locked(path.with_name(f"{path.name}.sqlite")):
+            writer = f"lock {path} is held by a process that cannot be seen from here"
     if writer is not None:
         return Gateway(None, None, None, writer)
     bound = _is_bound(installation.port)
@@ -86,6 +92,7 @@ def read_dead_lock(installation: Installation, env: Mapping[str, str]) -> DeadOw
         if (owner := _read_lock(path)) is not None
         and _is_gateway(owner)
         and not _owns(owner)
+        and not _is_locked(path.with_name(f"{path.name}.sqlite"))
         and (dead := _describe_dead(path, owner)) is not None
     ]
     return max(found, key=lambda dead: dead.created_ms, default=None)
@@ -158,6 +165,20 @@ def _owns(payload: dict[str, Any]) -> bool:
     if created_ms is None or started is None:
         return True
     return started <= created_ms + _CLOCK_SLACK_MS
+
+
+def _is_locked(path: Path) -> bool:
+    """Say whether any process of this machine holds a lock on a file, in a container or not."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return platform_calls.here.is_locked(fd)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def _created_ms(payload: dict[str, Any]) -> int | None:
