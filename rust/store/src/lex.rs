@@ -16,134 +16,19 @@ use crate::grammar::{
     ARRAY_NEXT, BAD, COLON, DONE, NEXT, OBJECT_NEXT, ROOT, STEP, TOKEN, T_CLOSE_ARRAY,
     T_CLOSE_OBJECT, T_OPEN_ARRAY, T_OPEN_OBJECT, T_QUOTE, T_SCALAR,
 };
-use crate::lend::Lent;
 use crate::limits::MAX_DEPTH;
 use crate::number;
 use crate::simd::{dispatch, Brackets, Kernel, Level, Numbers, Work};
 use crate::utf8::Utf8;
-use std::sync::Arc;
 
 mod inner;
+mod parts;
+mod strings;
 
-/// A piece of the input and where it begins.
-#[derive(Debug, Clone, Copy)]
-pub struct Chunk<'a> {
-    /// Offset of its first byte in the file.
-    pub base: u64,
-    /// Its bytes.
-    pub bytes: &'a [u8],
-    /// The buffer they are in, for who wants to hold on to it.
-    pub(crate) lent: Option<&'a Arc<Lent>>,
-}
-
-impl<'a> Chunk<'a> {
-    /// Makes one of bytes that nobody holds on to.
-    #[must_use]
-    pub fn new(base: u64, bytes: &'a [u8]) -> Self {
-        Self {
-            base,
-            bytes,
-            lent: None,
-        }
-    }
-
-    /// Makes one of a buffer on loan.
-    pub(crate) fn of(lent: &'a Arc<Lent>) -> Self {
-        Self {
-            base: lent.base(),
-            bytes: lent.bytes(),
-            lent: Some(lent),
-        }
-    }
-
-    /// Returns the part of `[from, to)` that lies in this piece.
-    #[must_use]
-    pub fn slice(&self, from: u64, to: u64) -> &'a [u8] {
-        let len = self.bytes.len();
-        let clamp =
-            |at: u64| usize::try_from(at.saturating_sub(self.base)).map_or(len, |at| at.min(len));
-        &self.bytes[clamp(from)..clamp(to).max(clamp(from))]
-    }
-
-    /// Returns the offset after its last byte.
-    #[must_use]
-    pub fn end(&self) -> u64 {
-        self.base + self.bytes.len() as u64
-    }
-}
-
-/// What a value is, by its first byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
-    /// `{`
-    Object,
-    /// `[`
-    Array,
-    /// `"`
-    String,
-    /// Anything else.
-    Scalar,
-}
-
-/// A part of the document that is reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The key of an entry, quotes included.
-    Key,
-    /// The value of an entry.
-    Entry(Shape),
-    /// The name of a top-level field of an entry, quotes included.
-    Name,
-    /// The value of such a field.
-    Field(Shape),
-}
-
-/// Hears of the outer two levels. Offsets are of the first byte and after the last one.
-pub trait Visitor {
-    /// A part begins.
-    fn begin(&mut self, part: Part, at: u64, chunk: Chunk<'_>);
-    /// The part that began last, and has not ended, ends.
-    ///
-    /// # Errors
-    ///
-    /// Ends the pass.
-    fn end(&mut self, at: u64, chunk: Chunk<'_>) -> Result<()>;
-    /// A part begins and ends, and lies in one piece; what is in it is not told.
-    ///
-    /// # Errors
-    ///
-    /// Ends the pass.
-    fn whole(&mut self, part: Part, from: u64, to: u64, chunk: Chunk<'_>) -> Result<()> {
-        self.begin(part, from, chunk);
-        self.end(to, chunk)
-    }
-    /// The piece is used up: what lies in it must be taken now.
-    fn chunk_end(&mut self, chunk: Chunk<'_>);
-    /// The root object closes at `at` (its brace).
-    ///
-    /// # Errors
-    ///
-    /// Ends the pass.
-    fn root_end(&mut self, at: u64, chunk: Chunk<'_>) -> Result<()> {
-        let _ = (at, chunk);
-        Ok(())
-    }
-}
+pub use parts::{Chunk, Part, Shape, Visitor};
 
 /// Checked to be UTF-8, and then scanned while the first-level cache still has it.
 const PIECE_BYTES: usize = 4 * 1024;
-
-/// May follow a backslash inside a string.
-const ESCAPE: [bool; 256] = {
-    let mut table = [false; 256];
-    let good = *b"\"\\/bfnrtu";
-    let mut at = 0;
-    while at < good.len() {
-        table[good[at] as usize] = true;
-        at += 1;
-    }
-    table
-};
 
 /// The whole state between two bytes of input.
 pub struct Lexer {
@@ -598,87 +483,6 @@ impl Lexer {
         }
     }
 
-    /// Bits of bytes that a backslash escapes; `backslashes` is masked to `len` bytes.
-    #[inline(always)]
-    fn escaped_mask(&mut self, backslashes: u64, len: usize) -> u64 {
-        if backslashes == 0 {
-            return std::mem::take(&mut self.escaped);
-        }
-        let (escaped, carry) = find_escaped(backslashes, self.escaped);
-        self.escaped = if len == 64 {
-            carry
-        } else {
-            (escaped >> len) & 1
-        };
-        escaped
-    }
-
-    /// Finds the first offence inside strings of this block: its place (or `len`) and its kind.
-    #[inline(always)]
-    fn string_fault(
-        &mut self,
-        block: &[u8; 64],
-        len: usize,
-        controls: u64,
-        mut escaped: u64,
-    ) -> (usize, Option<Kind>) {
-        let mut stop = len;
-        let mut fault = None;
-        if controls != 0 {
-            stop = controls.trailing_zeros() as usize;
-            fault = Some(Kind::Control);
-        }
-        if (self.hex_due as u64 | escaped) == 0 {
-            return (stop, fault);
-        }
-        if self.hex_due > 0 {
-            let due = self.hex_due.min(len);
-            if let Some(bad) = block[..due]
-                .iter()
-                .position(|byte| !byte.is_ascii_hexdigit())
-            {
-                return (
-                    bad.min(stop),
-                    if bad < stop {
-                        Some(Kind::Escape)
-                    } else {
-                        fault
-                    },
-                );
-            }
-            self.hex_due -= due;
-        }
-        while escaped != 0 {
-            let at = escaped.trailing_zeros() as usize;
-            if at >= stop {
-                break;
-            }
-            escaped &= escaped - 1;
-            if !ESCAPE[usize::from(block[at])] {
-                return (at, Some(Kind::Escape));
-            }
-            if block[at] == b'u' {
-                let to = (at + 5).min(len);
-                if let Some(bad) = block[at + 1..to]
-                    .iter()
-                    .position(|b| !b.is_ascii_hexdigit())
-                {
-                    let bad = at + 1 + bad;
-                    return (
-                        bad.min(stop),
-                        if bad < stop {
-                            Some(Kind::Escape)
-                        } else {
-                            fault
-                        },
-                    );
-                }
-                self.hex_due = at + 5 - to;
-            }
-        }
-        (stop, fault)
-    }
-
     /// Feeds the number or literal from `from` on, and ends it if it ends in this block.
     #[inline(always)]
     #[allow(clippy::too_many_arguments)] // inlined: these are registers
@@ -769,24 +573,6 @@ impl<V: Visitor> Work for Feed<'_, '_, V> {
     fn run<K: Kernel>(self) -> Result<()> {
         self.lexer.run::<K, V>(self.chunk, self.visitor)
     }
-}
-
-/// Finds the bytes that a backslash escapes, from whether the first one is; and whether the first
-/// of the next block is.
-#[inline(always)]
-fn find_escaped(backslashes: u64, first: u64) -> (u64, u64) {
-    const EVEN: u64 = 0x5555_5555_5555_5555;
-    let starts = backslashes & !first;
-    let follows = (starts << 1) | first;
-    let odd_starts = starts & !EVEN & !follows;
-    let (runs, carry) = odd_starts.overflowing_add(starts);
-    ((EVEN ^ (runs << 1)) & follows, u64::from(carry))
-}
-
-/// Says whether a byte may follow a backslash inside a string.
-#[inline(always)]
-fn is_escape(byte: u8) -> bool {
-    ESCAPE[usize::from(byte)]
 }
 
 /// Ones below bit `len`, which may be 64.

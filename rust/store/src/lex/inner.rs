@@ -1,7 +1,8 @@
 //! Blocks of levels that are not reported, which are nearly all: a loop that keeps its state in
 //! registers and leaves whatever is rare or wrong to [`Lexer::block`].
 
-use super::{is_escape, Lexer};
+use super::strings::{find_escaped, is_escape};
+use super::Lexer;
 use crate::grammar::{accepts, Tokens};
 use crate::limits::MAX_DEPTH;
 use crate::number;
@@ -64,7 +65,7 @@ fn inner_block<K: Kernel>(block: &[u8; 64], mut inside: Inside) -> Option<Inside
     }
     let mut escaped = 0;
     if (masks.backslash | inside.escaped) != 0 {
-        (escaped, inside.escaped) = super::find_escaped(masks.backslash, inside.escaped);
+        (escaped, inside.escaped) = find_escaped(masks.backslash, inside.escaped);
         let mut left = escaped;
         while left != 0 {
             let at = left.trailing_zeros() as usize & 63;
