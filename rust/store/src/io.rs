@@ -173,6 +173,8 @@ struct Pieces<'a, F> {
     input: &'a dyn ReadAt,
     pool: Pool,
     at: u64,
+    /// Whether it is looked at for being ASCII, which spares the scan a look if it is.
+    looks: bool,
     each: F,
 }
 
@@ -183,6 +185,7 @@ impl<'a, F: FnMut(&[u8])> Pieces<'a, F> {
             // Whoever holds on to buffers lets go of them in time: it is never empty for ever.
             pool: Pool::new(buffer_bytes, LENT_BUFFERS),
             at: 0,
+            looks: false,
             each,
         }
     }
@@ -195,7 +198,8 @@ impl<'a, F: FnMut(&[u8])> Pieces<'a, F> {
             return Ok(None);
         }
         (self.each)(&buffer[..filled]);
-        let lent = self.pool.lend(buffer, filled, self.at);
+        let is_ascii = self.looks && buffer[..filled].is_ascii();
+        let lent = self.pool.lend(buffer, filled, self.at, is_ascii);
         self.at = lent.end();
         Ok(Some(lent))
     }
@@ -240,6 +244,7 @@ fn feed_ahead<F: FnMut(&[u8]) + Send>(
     thread::scope(|scope| {
         // When the scan ends early it drops its end of the channel, which ends the thread.
         let (full_out, full_in) = mpsc::sync_channel::<Result<Arc<Lent>>>(AHEAD_BUFFERS);
+        pieces.looks = true;
         let ahead = move || {
             while let Some(piece) = pieces.next().transpose() {
                 let is_last = piece.is_err();

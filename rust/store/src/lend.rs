@@ -9,6 +9,7 @@ pub struct Lent {
     bytes: Vec<u8>,
     filled: usize,
     base: u64,
+    is_ascii: bool,
     home: Sender<Vec<u8>>,
 }
 
@@ -16,6 +17,11 @@ impl Lent {
     /// Returns what was read into it.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.filled]
+    }
+
+    /// Says whether all of it is known to be ASCII.
+    pub(crate) fn is_ascii(&self) -> bool {
+        self.is_ascii
     }
 
     /// Returns the offset of its first byte in the file.
@@ -67,11 +73,18 @@ impl Pool {
     }
 
     /// Lends a buffer of which `filled` bytes hold the input from `base` on.
-    pub(crate) fn lend(&self, bytes: Vec<u8>, filled: usize, base: u64) -> Arc<Lent> {
+    pub(crate) fn lend(
+        &self,
+        bytes: Vec<u8>,
+        filled: usize,
+        base: u64,
+        is_ascii: bool,
+    ) -> Arc<Lent> {
         Arc::new(Lent {
             bytes,
             filled,
             base,
+            is_ascii,
             home: self.home.clone(),
         })
     }

@@ -151,7 +151,7 @@ impl Lexer {
             // Nothing after a byte that is not UTF-8 may be told: the scan ends with it. The byte
             // itself is scanned, because outside strings it is an offence of another kind, which
             // a cut before its continuation would find first.
-            let bad_at = if self.knows {
+            let bad_at = if self.knows || (chunk.is_ascii && self.utf8.is_whole()) {
                 None
             } else {
                 self.utf8.check(piece, base).err()

@@ -7,7 +7,7 @@ use crate::evidence::Evidence;
 use crate::io::{check, scan, Control, ReadAt, Scanned};
 use crate::key::Kind;
 use crate::lex::{Chunk, Lexer};
-use crate::limits::FIELDS;
+use crate::limits::{FIELDS, NAME_BYTES};
 use crate::policy::{judge, Judged, Policy, Rule, Verdict};
 use crate::table::{count_status, Jobs};
 use crate::twins::{find_duplicate, Duplicate, Sieve};
@@ -172,7 +172,10 @@ struct Pass<'a> {
     totals: Totals,
     entries: u64,
     kinds: [(u64, i64); Kind::ALL.len()],
-    fields: HashMap<Vec<u8>, (u64, i64)>,
+    /// By name, in the order in which they were met.
+    fields: Vec<(Vec<u8>, (u64, i64))>,
+    /// The one that comes next if this entry is like those before.
+    next_field: usize,
     other_fields: (u64, i64),
     sieve: Option<Sieve>,
 }
@@ -196,7 +199,8 @@ impl<'a> Pass<'a> {
             totals: Totals::default(),
             entries: 0,
             kinds: Default::default(),
-            fields: HashMap::new(),
+            fields: Vec::new(),
+            next_field: 0,
             other_fields: (0, 0),
             sieve,
         }
@@ -338,15 +342,22 @@ impl EntryVisitor for Pass<'_> {
         if self.thresholds.is_some() {
             return;
         }
-        if let Some(count) = self.fields.get_mut(name) {
-            count.0 += 1;
-            count.1 += signed(bytes);
-            return;
+        // Entries have their fields in much the same order.
+        let is_it = |at: &usize| self.fields.get(*at).is_some_and(|(known, _)| known == name);
+        let mut found = Some(self.next_field).filter(is_it);
+        if found.is_none() {
+            found = (0..self.fields.len()).find(is_it);
         }
-        let count = if self.fields.len() < FIELDS && name.len() <= 64 {
-            self.fields.entry(name.to_vec()).or_default()
-        } else {
-            &mut self.other_fields
+        if found.is_none() && self.fields.len() < FIELDS && name.len() <= NAME_BYTES {
+            self.fields.push((name.to_vec(), (0, 0)));
+            found = Some(self.fields.len() - 1);
+        }
+        let count = match found {
+            Some(at) => {
+                self.next_field = at + 1;
+                &mut self.fields[at].1
+            }
+            None => &mut self.other_fields,
         };
         count.0 += 1;
         count.1 += signed(bytes);

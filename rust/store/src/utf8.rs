@@ -10,6 +10,12 @@ pub struct Utf8 {
 }
 
 impl Utf8 {
+    /// Says whether the piece before ended with a whole sequence.
+    #[inline(always)]
+    pub fn is_whole(&self) -> bool {
+        self.len == 0
+    }
+
     /// Checks `bytes`, which start at `offset` in the file; on a fault returns the offset of the
     /// first byte of the bad sequence. Best called with a few KiB, which the caller reads next.
     #[inline(always)] // to be compiled for the caller's vectors

@@ -11,6 +11,8 @@ pub struct Chunk<'a> {
     pub base: u64,
     /// Its bytes.
     pub bytes: &'a [u8],
+    /// They are known to be ASCII.
+    pub(crate) is_ascii: bool,
     /// The buffer they are in, for who wants to hold on to it.
     pub(crate) lent: Option<&'a Arc<Lent>>,
 }
@@ -22,6 +24,7 @@ impl<'a> Chunk<'a> {
         Self {
             base,
             bytes,
+            is_ascii: false,
             lent: None,
         }
     }
@@ -31,6 +34,7 @@ impl<'a> Chunk<'a> {
         Self {
             base: lent.base(),
             bytes: lent.bytes(),
+            is_ascii: lent.is_ascii(),
             lent: Some(lent),
         }
     }
