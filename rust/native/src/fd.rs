@@ -1,4 +1,4 @@
-//! Descriptors that Python owns, seen as `ReadAt`, `Read` and `Write`. The only `unsafe` here.
+//! Descriptors that Python owns, seen as `ReadAt`, `Read` and `Write`. All `unsafe` here but one call in `memory`.
 
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};

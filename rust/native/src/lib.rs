@@ -3,6 +3,7 @@
 //! Documented in `python/tailflip/_native.pyi`.
 
 mod fd;
+mod memory;
 
 use fd::Fd;
 use pyo3::create_exception;
@@ -57,6 +58,7 @@ struct Control(Arc<io::Control>);
 impl Control {
     #[new]
     fn new() -> Self {
+        memory::keep_no_large_blocks(); // every call has one of these
         Self(Arc::default())
     }
 

@@ -245,6 +245,8 @@ fn feed_ahead<F: FnMut(&[u8]) + Send>(
         // When the scan ends early it drops its end of the channel, which ends the thread.
         let (full_out, full_in) = mpsc::sync_channel::<Result<Arc<Lent>>>(AHEAD_BUFFERS);
         pieces.looks = true;
+        // One is there already; one is filled while those wait and one is looked at.
+        pieces.pool.make(AHEAD_BUFFERS + 1);
         let ahead = move || {
             while let Some(piece) = pieces.next().transpose() {
                 let is_last = piece.is_err();

@@ -60,6 +60,15 @@ impl Pool {
         }
     }
 
+    /// Makes so many more buffers now, and none later. What another thread takes from the
+    /// allocator would stay with that thread's share of it when the thread is gone.
+    pub(crate) fn make(&mut self, count: usize) {
+        for _ in 0..count.min(self.left) {
+            self.home.send(vec![0; self.size]).ok(); // never fails: `back` is ours
+        }
+        self.left = 0;
+    }
+
     /// Returns a buffer; waits for one if all are lent.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         if let Ok(buffer) = self.back.try_recv() {

@@ -7,8 +7,8 @@ pub const BUFFER_BYTES: usize = 256 * 1024;
 pub const INLINE_BYTES: u64 = if cfg!(fuzzing) { 200 } else { 1024 * 1024 };
 /// Buffers that wait for the scan, filled, at most.
 pub const AHEAD_BUFFERS: usize = 2;
-/// Buffers in all. Two that write files hold two each for later, and two each in a batch that is
-/// not handed over yet; the others go round.
+/// Buffers in all, where two that write files hold two each for later, and two each in a batch that
+/// is not handed over yet; the others go round.
 pub const LENT_BUFFERS: usize = 8;
 /// Nesting levels accepted; one bit each, so 512 KiB at most.
 pub const MAX_DEPTH: u64 = 4 * 1024 * 1024;
