@@ -11,14 +11,21 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from tailflip.flow import WANTED, Cause, Confidence, Waiting
+from tailflip.flow import WANTED, Cause, Confidence, Rule, Waiting
 from tailflip.render import format_change
-from tailflip.units import format_count, format_span, format_time
+from tailflip.units import (
+    format_bytes,
+    format_count,
+    format_counted,
+    format_entries,
+    format_span,
+    format_time,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tailflip.compact.archive import Archived
+    from tailflip.compact.archive import Archived, Manifest
     from tailflip.flow import Death, Decision, Incident, Life
     from tailflip.ledger.findings import NotedFinding
     from tailflip.ledger.history import MadeDecision
@@ -52,6 +59,13 @@ _WAITS = {
     Waiting.OTHER_INSTANCE: "until the other gateway is gone",
 }
 _UNDECIDED = "nothing was decided then: tailflip was ended in between; its next start does it"
+# What reconciliation changed, other than session stores, by the kind of action.
+_RECONCILED = {
+    "markers": ("marker", "cleared"),
+    "hold": ("job", "held"),
+    "tasks": ("task", "fixed"),
+    "release": ("job", "released"),
+}
 _SURE = {Confidence.PROVEN: "proven", Confidence.LIKELY: "likely", Confidence.GUESS: "a guess"}
 
 
@@ -173,21 +187,54 @@ def tell_action(archived: Archived) -> str:
     """Say what was done to a store, and how to undo it."""
     action, manifest = archived.action, archived.manifest
     verb = {"compact": "compacted", "salvage": "salvaged", "restore": "restored entries to"}
-    text = f"{verb.get(action.kind, action.kind)} {action.store}"
-    if manifest is not None:
-        text += ": " + format_change(
-            manifest.entries_before,
-            manifest.rewrite.entries,
-            manifest.bytes_before,
-            manifest.rewrite.bytes,
-        )
+    if action.kind not in verb or (manifest is not None and _describe_ends(manifest)):
+        text = f"{describe_action(archived)} in {action.store}"
+    else:
+        text = f"{verb[action.kind]} {action.store}"
+        if manifest is not None:
+            text += f": {describe_rewrite(manifest)}"
     undo = describe_undo(archived)
     return f"{text}; undo: {undo}" if undo else text
 
 
+def describe_action(archived: Archived) -> str:
+    """Say in a few words what an action was: `compact 60.1 MB -> 1.3 MB`, `reconcile: 2 …`."""
+    action, manifest = archived.action, archived.manifest
+    if action.kind in _RECONCILED:
+        noun, done = _RECONCILED[action.kind]
+        many = f"{noun}s" if archived.changed is None else format_counted(archived.changed, noun)
+        return f"reconcile: {many} {done}"
+    if manifest is None:
+        return action.kind
+    ended = _describe_ends(manifest)
+    if ended:
+        return f"reconcile: {ended}"
+    before, after = manifest.bytes_before, manifest.rewrite.bytes
+    return f"compact {format_bytes(before)} -> {format_bytes(after)}"
+
+
+def describe_rewrite(manifest: Manifest) -> str:
+    """Say what a rewrite did to a store."""
+    after = manifest.rewrite
+    return _describe_ends(manifest) or format_change(
+        manifest.entries_before, after.entries, manifest.bytes_before, after.bytes
+    )
+
+
+def _describe_ends(manifest: Manifest) -> str:
+    """Name the runs whose end was written, if that is all, or made the store larger."""
+    rules, after = manifest.rewrite.rules, manifest.rewrite.bytes
+    ended = sum(each.entries for each in rules if each.name == Rule.RETIRE)
+    others = sum(each.entries for each in rules) - ended
+    if not ended or (others and after < manifest.bytes_before):
+        return ""
+    text = f"{format_counted(ended, 'run')} ended"
+    return f"{text}, {format_entries(others)} cut or removed" if others else text
+
+
 def describe_undo(archived: Archived) -> str | None:
-    """Give the command that puts back what an action took; a restore has none."""
-    if archived.action.kind == "restore":
+    """Give the command that puts back what an action took; some take nothing."""
+    if archived.action.kind in ("restore", "release"):
         return None
     return f"tailflip restore {archived.action.id} --apply"
 

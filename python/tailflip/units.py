@@ -26,6 +26,11 @@ def format_count(number: int) -> str:
     return f"{number:,}"
 
 
+def format_counted(number: int, noun: str) -> str:
+    """Write a number of things with their noun, of which `s` makes many."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def format_entries(number: int) -> str:
     """Write a number of entries with its noun."""
     return f"{number:,} entry" if number == 1 else f"{number:,} entries"

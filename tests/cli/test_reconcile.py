@@ -110,6 +110,24 @@ def test_a_month_of_zombies(ledgers):
     assert ledgers.place.store.read_bytes() == before, "undone byte for byte"
 
 
+def test_a_store_that_grew_is_told_by_its_runs_and_not_by_its_size(ledgers):
+    """`compact 185.0 MB -> 185.2 MB` stood where only the ends of runs had been written."""
+    for n in range(1_200):
+        ledgers.run(f"run-{n}", n * MIN_MS + 10 * MIN_MS, log="ok")
+    ledgers.write()
+    before_bytes = ledgers.place.store.stat().st_size
+    (step,) = ledgers.reconcile("zombies", "--apply")["steps"]
+    assert ledgers.place.store.stat().st_size > before_bytes
+    for verb in (("status",), ("archive", "list")):
+        _, out, _ = ledgers.place.run(*verb)
+        (line,) = [line for line in out.splitlines() if step["action_id"] in line]
+        assert "reconcile: 1,200 runs ended" in line
+        assert " -> " not in line
+    shown = ledgers.place.run("archive", "show", step["action_id"])[1].splitlines()
+    assert shown[0].endswith(": 1,200 runs ended")
+    assert len(shown) == 1_201
+
+
 def test_one_call_ends_and_sweeps(ledgers):
     for n in range(40):
         ledgers.run(f"run-{n}", n * HOUR_MS + 10 * MIN_MS, log="ok")

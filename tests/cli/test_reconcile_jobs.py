@@ -100,8 +100,9 @@ def test_marker_of_the_dead_goes_and_comes_back(cron):
     assert not list(cron.path.parent.glob("jobs.json?*")), "no litter"
     code, out, _ = cron.place.run("archive", "list")
     assert code == 0
-    assert "markers" in out
+    assert "reconcile: 1 marker cleared" in out
     assert "restore" in out
+    assert "reconcile: 1 marker cleared" in cron.place.run("status")[1]
 
 
 def test_interrupted_run_is_on_record(cron):

@@ -122,6 +122,8 @@ def test_lost_tasks_are_told_their_true_end_and_it_can_be_undone(tasks):
     with closing(sqlite3.connect(backup)) as db:
         assert db.execute("SELECT * FROM task_runs ORDER BY task_id").fetchall() == before
 
+    for verb in (("status",), ("archive", "list")):
+        assert "reconcile: 3 tasks fixed" in tasks.place.run(*verb)[1]
     code, out, err = tasks.place.run("restore", done["action_id"], "--apply")
     assert code == 0, err
     assert "3 get back" in out

@@ -8,6 +8,7 @@ from night import (
     ACTION,
     FIRST_MS,
     GUARD,
+    MB,
     PERIOD_MS,
     make_archived,
     make_death,
@@ -18,10 +19,10 @@ from night import (
 from support import HOUR_MS, NOW_MS
 from tailflip.compact.archive import Archived, list_actions
 from tailflip.durable import RealDisk
-from tailflip.flow import Cause, Confidence, Decision, Finding, Waiting
+from tailflip.flow import Cause, Confidence, Decision, Finding, Tally, Waiting
 from tailflip.ledger.findings import NotedFinding
 from tailflip.ledger.history import History, MadeDecision
-from tailflip.story import describe_cause, tell, tell_death, tell_decision
+from tailflip.story import describe_action, describe_cause, tell, tell_death, tell_decision
 
 STORE = f"{GUARD}/agents/main/sessions/sessions.json"
 INCIDENT = make_incident()
@@ -187,6 +188,51 @@ def test_a_death_is_told_with_what_is_known_of_it(known, text):
 @pytest.mark.parametrize("cause", Cause)
 def test_every_cause_has_words(cause):
     assert describe_cause(cause)
+
+
+def make_ended(before_bytes: int, **rules: int) -> Archived:
+    archived = make_archived(FIRST_MS)
+    tallies = tuple(Tally(name=name, entries=number, bytes=0) for name, number in rules.items())
+    rewrite = archived.manifest.rewrite.model_copy(update={"rules": tallies})
+    update = {"bytes_before": before_bytes, "rewrite": rewrite}
+    return Archived(archived.action, archived.manifest.model_copy(update=update))
+
+
+@pytest.mark.parametrize(
+    ("archived", "told"),
+    [
+        (make_ended(10 * MB, expire=7), "compact 10.0 MB -> 9.0 MB"),
+        (make_ended(10 * MB, expire=7, retire=9), "compact 10.0 MB -> 9.0 MB"),
+        (make_ended(10 * MB, expire=0, retire=1), "reconcile: 1 run ended"),
+        (make_ended(8 * MB, retire=41_010), "reconcile: 41,010 runs ended"),
+        (
+            make_ended(8 * MB, slim=1, retire=2),
+            "reconcile: 2 runs ended, 1 entry cut or removed",
+        ),
+    ],
+)
+def test_what_only_wrote_ends_of_runs_is_told_by_them(archived, told):
+    assert describe_action(archived) == told
+    (text,) = tell_texts([], actions=[archived])
+    assert text.startswith(f"compacted {STORE}: 6,539" if "->" in told else f"{told} in {STORE}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "told"),
+    [
+        ("markers", 2, "reconcile: 2 markers cleared"),
+        ("hold", 1, "reconcile: 1 job held"),
+        ("tasks", None, "reconcile: tasks fixed"),
+        ("release", 1, "reconcile: 1 job released"),
+    ],
+)
+def test_what_reconciliation_did_to_a_ledger_is_told(kind, changed, told):
+    action = make_archived(FIRST_MS).action.model_copy(update={"kind": kind})
+    archived = Archived(action, None, changed)
+    assert describe_action(archived) == told
+    (text,) = tell_texts([], actions=[archived])
+    undo = "" if kind == "release" else f"; undo: tailflip restore {ACTION} --apply"
+    assert text == f"{told} in {STORE}{undo}"
 
 
 def test_a_salvage_and_a_restore_are_told():

@@ -18,7 +18,8 @@ from tailflip.durable import RealDisk
 from tailflip.errors import Usage
 from tailflip.grammar import parse_duration_ms
 from tailflip.home import Home
-from tailflip.render import escape, format_change, format_table, to_json
+from tailflip.render import escape, format_table, to_json
+from tailflip.story import describe_action, describe_rewrite
 from tailflip.units import format_bytes, format_count, format_time
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         print(to_json(actions))
     elif actions:
-        head = ["action", "kind", "when", "removed or changed", "archive", "store"]
+        head = ["action", "what", "when", "removed or changed", "archive", "store"]
         print(format_table(head, [_row(each) for each in actions], indent="", left=3))
     else:
         print(f"nothing archived in {escape(home.root)}", file=sys.stderr)
@@ -51,7 +52,14 @@ def _row(each: Archived) -> list[str]:
     records = format_count(manifest.rewrite.records) if manifest else ""
     size = format_bytes(manifest.rewrite.archive_bytes) if manifest else ""
     when = format_time(action.created_ms)
-    return [escape(action.id), action.kind, when, records, size, escape(action.store)]
+    return [
+        escape(action.id),
+        escape(describe_action(each)),
+        when,
+        records,
+        size,
+        escape(action.store),
+    ]
 
 
 @app.command()
@@ -63,8 +71,7 @@ def show(action: Action, as_json: AsJson = False) -> None:
         for header in headers:
             print(header.model_dump_json())
         return
-    before, after = manifest, manifest.rewrite
-    change = format_change(before.entries_before, after.entries, before.bytes_before, after.bytes)
+    change = describe_rewrite(manifest)
     print(f"{escape(manifest.store)}, {format_time(manifest.created_ms)}: {change}")
     for header in headers:
         size = format_bytes(header.bytes)

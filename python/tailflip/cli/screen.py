@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tailflip.flow import BreakerState
 from tailflip.render import escape, format_gateway, format_table
-from tailflip.story import describe_cause, describe_undo, tell_decision
-from tailflip.units import format_bytes, format_count, format_span, format_time
+from tailflip.story import describe_action, describe_cause, describe_undo, tell_decision
+from tailflip.units import format_bytes, format_count, format_counted, format_span, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,10 +76,6 @@ def _describe(situation: Situation) -> Iterator[tuple[str, str]]:
         yield "", line
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{format_count(number)} {noun}{'' if number == 1 else 's'}"
-
-
 def _describe_touched(situation: Situation, actions: Sequence[str] | None) -> str:
     if actions is None:
         return ""
@@ -87,7 +83,7 @@ def _describe_touched(situation: Situation, actions: Sequence[str] | None) -> st
         return "; nothing was changed"
     shown = {each.action.id for each in situation.actions[:_SHOWN_ACTIONS]}
     where = "below" if shown.issuperset(actions) else "in `tailflip archive list`"
-    return f" after {_count(len(actions), 'change')}; undo {where}"
+    return f" after {format_counted(len(actions), 'change')}; undo {where}"
 
 
 def _wrap(text: str, width: int) -> list[str]:
@@ -186,7 +182,7 @@ def _describe_breaker(situation: Situation) -> str:
     breaker = situation.breaker
     if situation.refused:
         return "not allowed: the last one was refused"
-    dead = _count(breaker.row, "death")
+    dead = format_counted(breaker.row, "death")
     if breaker.row > 1:
         dead += " of one kind in a row"
     if breaker.state is BreakerState.CLOSED:
@@ -205,7 +201,7 @@ def _format_incidents(situation: Situation) -> Iterator[str]:
         since = format_time(incident.opened_ms)
         yield cut(
             f"incident {escape(incident.id)} is open since {since}{seen}: "
-            f"{_count(each.deaths, 'death')}, {incident.cause}; "
+            f"{format_counted(each.deaths, 'death')}, {incident.cause}; "
             f"`tailflip incidents why {escape(incident.id)}`"
         )
 
@@ -235,12 +231,8 @@ def _format_actions(situation: Situation) -> Iterator[str]:
 
 
 def _format_action(archived: Archived) -> list[str]:
-    action, manifest = archived.action, archived.manifest
-    what = escape(action.kind)
-    if manifest is not None:
-        before, after = manifest.bytes_before, manifest.rewrite.bytes
-        what += f" {format_bytes(before)} -> {format_bytes(after)}"
-    return [format_time(action.created_ms), escape(describe_undo(archived) or ""), what]
+    when, what = format_time(archived.action.created_ms), escape(describe_action(archived))
+    return [when, escape(describe_undo(archived) or ""), what]
 
 
 def _format_findings(situation: Situation) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from tailflip import native
 from tailflip.compact import recovery
@@ -44,11 +44,19 @@ class Manifest(Value):
 class Archived:
     """One action in the list.
 
-    `manifest` is None for a salvage or a restore, or when it is damaged.
+    `manifest` is None for a salvage or a restore, or when it is damaged. `changed` counts
+    the jobs or tasks that a reconciliation changed, None for all others and if it is not known.
     """
 
     action: Action
     manifest: Manifest | None
+    changed: int | None = None
+
+
+class _Told(BaseModel):
+    """Of a record of changes the part that counts them: one sentence for each job or task."""
+
+    words: tuple[str, ...]
 
 
 def write_manifest(home: Home, disk: Disk, manifest: Manifest) -> None:
@@ -77,7 +85,7 @@ def read_manifest(home: Home, action_id: str) -> Manifest:
 def list_actions(home: Home, disk: Disk) -> tuple[Archived, ...]:
     """List every action that was done, newest first."""
     return tuple(
-        Archived(action, _read_manifest_if_whole(home, action))
+        Archived(action, _read_manifest_if_whole(home, action), _count_changes(home, action))
         for action in Ledger(home, disk).read_all()
         if action.state in KEPT
     )
@@ -90,6 +98,18 @@ def _read_manifest_if_whole(home: Home, action: Action) -> Manifest | None:
         return read_manifest(home, action.id)
     except TailflipError:
         return None  # `archive verify` says what is wrong; the list stays readable
+
+
+def _count_changes(home: Home, action: Action) -> int | None:
+    if action.kind in ("compact", "salvage", "restore"):
+        return None
+    if action.kind == "release":
+        return 1  # each job is released by an action of its own
+    try:
+        text = (home.archive(action.id) / recovery.CHANGES).read_bytes()
+        return len(_Told.model_validate_json(text).words)
+    except (OSError, ValidationError):
+        return None  # its undo says what is wrong; the list stays readable
 
 
 def find_action(home: Home, disk: Disk, action_id: str) -> Action:
