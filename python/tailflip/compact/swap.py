@@ -199,8 +199,8 @@ def commit(
 
 
 @contextmanager
-def syncing(disk: Disk, *fds: int) -> Iterator[None]:
-    """Sync files, one after the other, while the caller reads them back.
+def syncing(disk: Disk, fd: int) -> Iterator[None]:
+    """Sync a file while the caller reads it back.
 
     The one waits for the medium, the other computes. No effect on a disk may happen
     inside. Both are done at the end, and an error of either is raised.
@@ -209,8 +209,7 @@ def syncing(disk: Disk, *fds: int) -> Iterator[None]:
 
     def work() -> None:
         try:
-            for fd in fds:
-                disk.fsync(fd)
+            disk.fsync(fd)
         except BaseException as e:  # noqa: BLE001 - raised again below
             failures.append(e)
 
@@ -219,7 +218,7 @@ def syncing(disk: Disk, *fds: int) -> Iterator[None]:
     try:
         yield
     finally:
-        thread.join()  # the descriptors may be closed only after it
+        thread.join()  # the descriptor may be closed only after it
     if failures:
         raise failures[0]
 
