@@ -11,14 +11,16 @@ import json
 import os
 import resource
 import shutil
-import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from programs import run_program
+
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
     import real_gateway
@@ -87,20 +89,12 @@ class Podman:
         *argv: object,
         check: bool = True,
         timeout_s: float = _CALL_S,
-        given: str | None = None,
+        given: str = "",
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            ["podman", *map(str, argv)],
-            env={**os.environ, "CONTAINERS_CONF": str(self.settings)},
-            input=given or "",
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
+        env = {**os.environ, "CONTAINERS_CONF": str(self.settings)}
+        return run_program(
+            ["podman", *argv], timeout_s=timeout_s, check=check, given=given, env=env
         )
-        if check and done.returncode:
-            raise AssertionError(f"podman {argv}: {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done
 
     def build(self, name: str, file: Path, context: Path, *arguments: str) -> None:
         """Build an image; `docker` is the format that keeps a HEALTHCHECK."""
@@ -138,14 +132,10 @@ def make_base(podman: Podman, install: real_gateway.Install) -> str:
 
 def _make_debian(podman: Podman) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        made = subprocess.run(
-            [
-                *("mmdebstrap", "--variant=minbase", "--include=ca-certificates,tini"),
-                *("bookworm", f"{folder}/root.tar"),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=400,
+        include = "--include=ca-certificates,tini"
+        made = run_program(
+            ["mmdebstrap", "--variant=minbase", include, "bookworm", f"{folder}/root.tar"],
+            timeout_s=400,
             check=False,
         )
         if made.returncode:
@@ -179,7 +169,7 @@ class Container:
         )
 
     def once(
-        self, entry: list[str], *words: str, given: str | None = None, memory: str = "256m"
+        self, entry: list[str], *words: str, given: str = "", memory: str = "256m"
     ) -> subprocess.CompletedProcess[str]:
         """Run a program in a container of its own on the same volume; its user is the image's."""
         return self.podman.call(
@@ -190,7 +180,7 @@ class Container:
             check=False,
         )
 
-    def exec(self, *argv: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    def exec(self, *argv: str, given: str = "") -> subprocess.CompletedProcess[str]:
         return self.podman.call("exec", "-i", self.name, *argv, given=given, check=False)
 
     def again(self) -> None:

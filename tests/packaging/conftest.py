@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from programs import run_program
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,12 +37,7 @@ class Elsewhere:
             if k.startswith(("PIP_", "UV_", "SSL_", "REQUESTS_"))
         }
         env = {**kept, "HOME": str(self.home), "PATH": "/usr/bin:/bin", "TERM": "dumb", **more}
-        done = subprocess.run(
-            [str(word) for word in argv],
-            cwd=self.home, env=env, capture_output=True, text=True, timeout=200, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{argv}\n{done.stdout}\n{done.stderr}"
-        return done
+        return run_program(argv, timeout_s=200, env=env, cwd=self.home)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from programs import run_program
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -48,10 +50,11 @@ def find_root() -> Path:
     if not (root / ".whole").exists():
         shutil.rmtree(root, ignore_errors=True)
         root.parent.mkdir(parents=True, exist_ok=True)
-        made = subprocess.run(
-            ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root)],
-            capture_output=True, text=True, timeout=_MAKE_S, check=False,
-        )  # fmt: skip
+        made = run_program(
+            ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, root],
+            timeout_s=_MAKE_S,
+            check=False,
+        )
         if made.returncode:
             raise NotPossible(f"mmdebstrap: {made.stderr.splitlines()[-1]}")
         (root / ".whole").touch()
@@ -83,18 +86,9 @@ class Machine:
                 "DBUS_SESSION_BUS_ADDRESS": f"unix:path=/run/user/{UID}/bus",
             }
         become = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"] if user else []
-        words = ["env", "-i", *(f"{k}={v}" for k, v in given.items()), *map(str, argv)]
-        done = subprocess.run(
-            ["nsenter", "--target", str(self.leader), "--all", f"--wdns={home}", *become, *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        if check and done.returncode:
-            raise AssertionError(f"{argv}: {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done
+        words = ["env", "-i", *(f"{k}={v}" for k, v in given.items()), *argv]
+        enter = ["nsenter", "--target", self.leader, "--all", f"--wdns={home}"]
+        return run_program([*enter, *become, *words], timeout_s=timeout_s, check=check)
 
     def wait(self, condition: Callable[[], object], what: str, deadline_s: float = 30) -> object:
         """Wait for something in the machine to be so."""
