@@ -77,7 +77,7 @@ def test_those_who_ask_the_system_work_as_on_macos(on_macos, who):
     done, told = on_macos("-m", "pytest", "-p", "no:cacheprovider", *tests)
     assert done.returncode == 0, done.stdout[-20_000:]
     assert not [what for what in told if what.startswith("opened ")]
-    assert "ran journalctl" not in told
+    assert not [what for what in told if what.startswith("ran ")], "there is no systemd"
     # A tailflip that tests start does not always get our environment by itself.
     assert bool(told["began tailflip"]) is (who in ("gate", "run"))
 

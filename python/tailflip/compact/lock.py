@@ -143,7 +143,8 @@ def is_stale(owner: Owner, now_ms: int) -> bool:
         return True
     if owner.starttime is not None or owner.created_ms is None:
         return False
-    # No start time was written (macOS): a process younger than its lock is somebody else.
+    # The gateway wrote no start time (on macOS, up to 2026.7): a process younger than its lock
+    # is somebody else.
     started = started_ms(owner.pid)
     return started is not None and started > owner.created_ms + _CLOCK_SLACK_MS
 

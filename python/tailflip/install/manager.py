@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from tailflip import platform_calls
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -98,7 +100,9 @@ class RealManager:
 
 
 def read_systemd_version(env: Mapping[str, str]) -> int:
-    """Read which systemd this is; an old one is assumed where it cannot be asked."""
+    """Read which systemd this is; an old one is assumed where there is none, or no answer."""
+    if platform_calls.here.service_manager != "systemd":
+        return _OLDEST
     try:
         done = subprocess.run(
             ["systemctl", "--version"], env=dict(env), capture_output=True, timeout=5, check=True

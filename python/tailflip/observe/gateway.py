@@ -159,7 +159,8 @@ def _owns(payload: dict[str, Any]) -> bool:
         return False
     if type(ticks) is int:
         return True
-    # macOS writes no start time: a process younger than the lock can not have written it.
+    # Up to 2026.7 the gateway writes no start time on macOS: a process younger than the lock
+    # can not have written it.
     created_ms = _created_ms(payload)
     started = started_ms(pid)
     if created_ms is None or started is None:

@@ -61,10 +61,11 @@ def read_tree(pid: int) -> Vitals:
 
 
 def find_life(life_id: str) -> list[tuple[int, int | None]]:
-    """Find living processes that were started in one life: pid, and start in clock ticks.
+    """Find living processes that were started in one life: pid, and start as in `Seen`.
 
     They inherit the mark in their environment, so orphans are found too. Processes of other
-    users cannot be read and are left out; so are we. Ticks are None without /proc.
+    users cannot be read and are left out; so are we. The start is None of one that ended
+    meanwhile, or is hidden from us.
     A process on its way out loses its environment before it closes its port: to wait for an
     end, ask `is_alive` about each pair that was found.
     """
