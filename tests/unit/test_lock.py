@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -9,18 +10,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support import FaultyDisk
+from support import FULL, FaultyDisk
 from tailflip import clock
 from tailflip.compact import lock as locks
 from tailflip.compact.lock import hold, hold_all, is_stale, read_owner
 from tailflip.durable import RealDisk
-from tailflip.errors import TryLater
+from tailflip.errors import CannotCreate, TryLater
 from tailflip.observe.process import start_ticks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 DISK = RealDisk()
+IS_STALE = """
+import sys
+from pathlib import Path
+from tailflip.compact.lock import is_stale, read_owner
+print(is_stale(read_owner(Path(sys.argv[1])), 0))
+"""
 
 
 @pytest.fixture
@@ -147,3 +154,28 @@ def test_all_names_of_a_store_are_locked(tmp_path: Path) -> None:
     with hold_all(names, DISK) as held:
         assert [lock.path.name for lock in held] == ["a.json.lock", "b.json.lock"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_of_ours_that_could_not_be_deleted_is_no_other_commands_trouble(path: Path) -> None:
+    """Left by a supervisor that lives for weeks, it kept every later compaction out."""
+    unlink = 4  # after the creation and two halves of a write
+    disk = FaultyDisk(unlink, error=errno.EIO)
+    with hold(path, disk) as lock:
+        pass
+    assert disk.effects[-1] == f"unlink {lock.path.name}"
+    assert lock.path.exists()
+    others = [sys.executable, "-c", IS_STALE, lock.path]
+    assert subprocess.run(others, capture_output=True, check=True).stdout == b"False\n"
+    with hold(path, DISK, timeout_s=0.0) as again:
+        assert again.is_in_place()
+        assert not is_stale(read_owner(again.path), clock.now_ms())
+    assert not lock.path.exists()
+
+
+def test_a_lock_that_could_not_be_written_nor_deleted_is_taken_anew(path: Path) -> None:
+    disk = FaultyDisk(2, error=FULL, for_good=True)
+    with pytest.raises(CannotCreate, match="No space"), hold(path, disk):
+        pytest.fail("no lock")
+    assert path.with_name("sessions.json.lock").read_bytes() == b""
+    with hold(path, DISK, timeout_s=0.0):
+        pass

@@ -56,6 +56,9 @@ class Owner:
         return f"{who} for {max(0, now_ms - since) / 1000:.1f} s"
 
 
+_left: set[Owner] = set()  # locks of this process that it does not hold, and could not delete
+
+
 @dataclass(frozen=True)
 class Lock:
     """A lock file that we made, and what must still be true of it."""
@@ -100,10 +103,7 @@ def hold(store_path: Path, disk: Disk, timeout_s: float = 10.0) -> Iterator[Lock
         yield lock
     finally:
         if lock.is_in_place():
-            # A failure leaves a lock whose owner dies with this command: the next taker
-            # removes it. It must not hide what went wrong, or right, before.
-            with suppress(OSError):
-                disk.unlink(path)
+            _let_go(path, disk)
 
 
 @contextmanager
@@ -137,6 +137,8 @@ def read_owner(path: Path) -> Owner | None:
 
 def is_stale(owner: Owner, now_ms: int) -> bool:
     """Say whether a lock's owner is gone. Without a pid only the file's age can tell."""
+    if owner in _left:
+        return True
     if owner.pid is None:
         return now_ms - owner.changed_ms > _STALE_MS
     if not is_alive(owner.pid, owner.starttime):
@@ -195,12 +197,26 @@ def _try_create(path: Path, disk: Disk) -> Lock | None:
     try:
         disk.write(fd, payload)
     except BaseException:
-        with suppress(OSError, TailflipError):
-            disk.unlink(path)
+        _let_go(path, disk)
         raise
     finally:
         os.close(fd)
     return lock
+
+
+def _let_go(path: Path, disk: Disk) -> None:
+    """Delete a lock of ours. A failure must not hide what went wrong, or right, before.
+
+    What is left is removed by the next taker: by another process once this one has ended, by
+    this one at any time, for `run` and `watch` live for weeks.
+    """
+    try:
+        disk.unlink(path)
+    except (OSError, TailflipError):
+        with suppress(OSError):
+            owner = read_owner(path)
+            if owner is not None:
+                _left.add(owner)
 
 
 def _format_payload(now_ms: int) -> bytes:
