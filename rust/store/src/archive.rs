@@ -88,7 +88,7 @@ impl<'scope, W: Write> Writer<'scope, W> {
     }
 
     /// Says which piece of the input is looked at now.
-    pub(crate) fn hold(&mut self, chunk: Chunk<'_>) {
+    pub(crate) fn hold(&mut self, chunk: &Chunk<'_>) {
         self.out.hold(chunk);
     }
 

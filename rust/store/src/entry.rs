@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::key::{self, Fingerprint, Parsed};
-use crate::lex::{Chunk, Part, Shape, Visitor};
+use crate::lex::{Chunk, Event, Part, Shape, Visitor};
 use crate::limits::CAPTURE_BYTES;
 use xxhash_rust::xxh3::{xxh3_128, Xxh3};
 
@@ -159,7 +159,26 @@ const OVERRIDES: [&[u8]; 20] = [
     b"queueDrop",
 ];
 
-#[allow(clippy::struct_excessive_bools)] // four independent facts
+/// The key of an entry.
+#[derive(Debug, Clone, Copy)]
+pub struct Key<'a> {
+    /// What it says, unescaped; empty when it is odd.
+    pub text: &'a str,
+    /// It is longer than is captured, or not Unicode.
+    pub is_odd: bool,
+    /// Fingerprint of what it says.
+    pub fingerprint: u64,
+    /// What it says, taken apart.
+    pub parsed: Parsed<'a>,
+}
+
+/// A key out of the input; no text if it is odd.
+#[derive(Debug, Default)]
+struct KeptKey {
+    text: Option<String>,
+    fingerprint: u64,
+}
+
 /// One entry of the store; strings are unescaped, and empty where absent or too long.
 #[derive(Debug, Default)]
 pub struct Entry {
@@ -167,12 +186,11 @@ pub struct Entry {
     pub span: Span,
     /// The value alone.
     pub value: Span,
-    /// The key, unescaped; meaningless when `key_truncated`.
-    pub key: String,
-    /// The key is longer than is captured, or not Unicode.
-    pub key_odd: bool,
-    /// Fingerprint of the unescaped key.
-    pub fingerprint: u64,
+    /// The key with its quotes, where it is in the input.
+    key_span: Span,
+    /// What the key says, if it has escapes or does not lie in the piece that the entry ends in.
+    kept_key: Option<KeptKey>,
+    seed: u64,
     /// The value is an object.
     pub is_object: bool,
     /// A looked-at field occurs twice, or has a type it should not have.
@@ -215,30 +233,47 @@ impl Entry {
     /// Returns the XXH3-128 of the whole member. `chunk` is the piece that it ends in: only who
     /// asks pays.
     #[must_use]
-    pub fn member_hash(&self, chunk: Chunk<'_>) -> u128 {
+    pub fn member_hash(&self, chunk: &Chunk<'_>) -> u128 {
         self.hash
             .unwrap_or_else(|| xxh3_128(chunk.slice(self.span.start, self.span.end)))
     }
 
-    /// Takes the key apart.
+    /// Returns the key. `chunk` is the piece that the entry ends in: only who asks pays.
     #[must_use]
-    pub fn parsed(&self) -> Parsed<'_> {
-        if self.key_odd {
-            return key::parse("");
+    pub fn key<'a>(&'a self, chunk: &Chunk<'a>) -> Key<'a> {
+        let (text, fingerprint) = if let Some(kept) = &self.kept_key {
+            (kept.text.as_deref(), kept.fingerprint)
+        } else {
+            let inside = self.key_in(chunk);
+            // Unicode, unless the lexer was told to know the bytes and they are others now.
+            let text = std::str::from_utf8(inside).ok();
+            (text, key::fingerprint(self.seed, inside))
+        };
+        let is_odd = text.is_none();
+        let text = text.unwrap_or_default();
+        Key {
+            text,
+            is_odd,
+            fingerprint,
+            parsed: key::parse(text),
         }
-        key::parse(&self.key)
+    }
+
+    #[inline]
+    fn key_in<'c>(&self, chunk: &Chunk<'c>) -> &'c [u8] {
+        chunk.whole(self.key_span.start + 1, self.key_span.end.wrapping_sub(1))
     }
 
     /// Empties it for the next entry. Field by field: a new one would be copied here whole, which
     /// a store of tiny entries feels.
     fn clear(&mut self) {
         let Self {
-            span: _, // all three are set for every entry
+            span: _, // all four are set for every entry
             value: _,
             is_object: _,
-            fingerprint: _,
-            key_odd: _,
-            key,
+            key_span: _,
+            seed: _,
+            kept_key,
             odd,
             has_override,
             session_id,
@@ -255,9 +290,9 @@ impl Entry {
             hash,
         } = self;
         *hash = None;
-        for text in [key, session_id, session_file] {
-            text.clear();
-        }
+        *kept_key = None;
+        session_id.clear();
+        session_file.clear();
         (*odd, *has_override) = (false, false);
         for time in [updated_at, started_at, ended_at] {
             *time = None;
@@ -276,7 +311,7 @@ pub trait EntryVisitor {
     /// # Errors
     ///
     /// Ends the pass.
-    fn entry(&mut self, entry: &Entry, chunk: Chunk<'_>) -> Result<()>;
+    fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()>;
     /// A top-level field of the current entry has ended; `name` is raw and perhaps cut short.
     fn field(&mut self, name: &[u8], bytes: u64) {
         let _ = (name, bytes);
@@ -312,7 +347,7 @@ impl Capture {
     }
 
     /// The chunk is used up: keeps what there is of it, and returns that.
-    fn carry<'c>(&mut self, chunk: Chunk<'c>) -> &'c [u8] {
+    fn carry<'c>(&mut self, chunk: &Chunk<'c>) -> &'c [u8] {
         let end = chunk.end();
         let piece = self.from.map_or(&[][..], |from| chunk.slice(from, end));
         let room = CAPTURE_BYTES - self.carried.len();
@@ -325,7 +360,7 @@ impl Capture {
 
     /// Ends at `at`: returns all of it, `None` if it is too long.
     #[inline]
-    fn end<'a>(&'a mut self, at: u64, chunk: Chunk<'a>) -> Option<&'a [u8]> {
+    fn end<'a>(&'a mut self, at: u64, chunk: &Chunk<'a>) -> Option<&'a [u8]> {
         let from = self.from?;
         let up_to = Chunk::new(chunk.base, chunk.slice(chunk.base, at));
         if self.carried.is_empty() {
@@ -333,7 +368,7 @@ impl Capture {
             let piece = up_to.slice(from, at);
             return (piece.len() <= CAPTURE_BYTES).then_some(piece);
         }
-        self.carry(up_to);
+        self.carry(&up_to);
         self.from = None;
         (!self.cut).then_some(&self.carried)
     }
@@ -348,14 +383,20 @@ fn inside(captured: Option<&[u8]>) -> Option<&[u8]> {
     }
 }
 
-/// Appends a captured string; false if it was not captured whole, or is not Unicode.
+/// Returns what a captured string says; `None` if it was not captured whole, or is not Unicode.
+fn read_text(captured: Option<&[u8]>) -> Option<String> {
+    let mut text = String::new();
+    append_text(captured, &mut text).then_some(text)
+}
+
+/// Appends what it says, and says whether there was something to append.
 #[inline]
-fn read_text(captured: Option<&[u8]>, into: &mut String) -> bool {
+fn append_text(captured: Option<&[u8]>, into: &mut String) -> bool {
     let Some(inside) = inside(captured) else {
         return false;
     };
     let unescaped;
-    let bytes = if inside.contains(&b'\\') {
+    let bytes = if key::has_escape(inside) {
         unescaped = key::unescape(inside);
         &unescaped
     } else {
@@ -386,49 +427,23 @@ fn read_millis(captured: Option<&[u8]>) -> Option<i64> {
     })
 }
 
-/// What is open, outermost first: at most an entry, and in it a name or a field.
-#[derive(Default)]
-struct Open {
-    parts: [Option<Part>; 2],
-    len: usize,
-}
-
-impl Open {
-    #[inline]
-    fn push(&mut self, part: Part) {
-        if let Some(slot) = self.parts.get_mut(self.len) {
-            *slot = Some(part);
-        }
-        self.len += 1;
-    }
-
-    #[inline]
-    fn pop(&mut self) -> Option<Part> {
-        self.len = self.len.saturating_sub(1);
-        self.parts.get_mut(self.len)?.take()
-    }
-
-    fn last(&self) -> Option<Part> {
-        *self.parts.get(self.len.checked_sub(1)?)?
-    }
-}
-
 /// Assembles entries from lexer events and passes them to `inner`.
 pub struct Entries<T> {
     /// Who hears of the entries.
     pub inner: T,
     entry: Entry,
-    seed: u64,
     /// Of a key that needs more than one call: cut by the end of a buffer, or with escapes.
     fingerprint: Fingerprint,
     capture: Capture,
-    open: Open,
+    /// What was cut by the end of a piece, and where it began.
+    open: Option<(Part, u64)>,
     /// A key has begun, and its value has not ended.
     in_member: bool,
     known: Option<Known>,
+    /// The name of the current field, if it has escapes or was cut.
     name: Vec<u8>,
+    name_kept: bool,
     name_span: Span,
-    value_start: u64,
     ordinal: u32,
     previous_end: u64,
     /// Of the current member's pieces before this one, and where they end.
@@ -441,16 +456,18 @@ impl<T: EntryVisitor> Entries<T> {
     pub fn new(inner: T, seed: u64) -> Self {
         Self {
             inner,
-            entry: Entry::default(),
-            seed,
+            entry: Entry {
+                seed,
+                ..Entry::default()
+            },
             fingerprint: Fingerprint::new(seed),
             capture: Capture::default(),
-            open: Open::default(),
+            open: None,
             in_member: false,
             known: None,
             name: Vec::new(),
+            name_kept: false,
             name_span: Span::default(),
-            value_start: 0,
             ordinal: 0,
             previous_end: 0,
             hash: Xxh3::new(),
@@ -465,50 +482,93 @@ impl<T: EntryVisitor> Entries<T> {
     }
 
     /// Notes a key that lies in one piece, quotes included.
-    fn note_key(&mut self, raw: &[u8]) {
+    #[inline]
+    fn note_key(&mut self, span: Span, raw: &[u8]) {
+        self.entry.key_span = span;
         let inside = &raw[1..raw.len() - 1];
-        if inside.contains(&b'\\') || raw.len() > CAPTURE_BYTES {
-            self.fingerprint.feed(inside);
-            self.entry.fingerprint = self.fingerprint.take();
-            let captured = (raw.len() <= CAPTURE_BYTES).then_some(raw);
-            self.entry.key_odd = !read_text(captured, &mut self.entry.key);
-            return;
+        if key::has_escape(inside) || raw.len() > CAPTURE_BYTES {
+            self.keep_key(raw, inside);
         }
-        self.entry.fingerprint = key::fingerprint(self.seed, inside);
-        let text = std::str::from_utf8(inside);
-        self.entry.key_odd = text.is_err();
-        self.entry.key.push_str(text.unwrap_or_default());
     }
 
-    fn end_key(&mut self, at: u64, chunk: Chunk<'_>) {
-        let piece = chunk.slice(self.capture.from.unwrap_or(at), at);
-        if self.capture.carried.is_empty() {
-            self.capture.from = None;
-            self.note_key(piece);
-            return;
-        }
+    /// Keeps a key: `inside` without its quotes.
+    fn keep_key(&mut self, raw: &[u8], inside: &[u8]) {
+        self.fingerprint.feed(inside);
+        let captured = (raw.len() <= CAPTURE_BYTES).then_some(raw);
+        self.entry.kept_key = Some(KeptKey {
+            text: read_text(captured),
+            fingerprint: self.fingerprint.take(),
+        });
+    }
+
+    fn end_key(&mut self, capture: &mut Capture, at: u64, chunk: &Chunk<'_>) {
+        let piece = chunk.slice(capture.from.unwrap_or(at), at);
         // Without its last quote; the first is gone.
         self.fingerprint.feed(&piece[..piece.len() - 1]);
-        self.entry.fingerprint = self.fingerprint.take();
-        let captured = self.capture.end(at, chunk);
-        self.entry.key_odd = !read_text(captured, &mut self.entry.key);
+        self.entry.kept_key = Some(KeptKey {
+            text: read_text(capture.end(at, chunk)),
+            fingerprint: self.fingerprint.take(),
+        });
     }
 
-    fn note_name(&mut self, span: Span, captured: Option<&[u8]>) {
+    #[inline]
+    fn note_name(&mut self, span: Span, captured: Option<&[u8]>, is_cut: bool) {
         self.name_span = span;
-        self.name.clear();
         let inside = inside(captured).unwrap_or_default();
-        if inside.contains(&b'\\') {
-            self.name.extend(key::unescape(inside));
+        self.name_kept = is_cut || captured.is_none() || key::has_escape(inside);
+        if self.name_kept {
+            let name = key::unescape(inside);
+            self.know(&name);
+            self.name = name;
         } else {
-            self.name.extend_from_slice(inside);
+            self.know(inside);
         }
-        self.known = Known::from_name(&self.name);
-        self.entry.has_override |=
-            self.known.is_none() && OVERRIDES.contains(&self.name.as_slice());
     }
 
-    fn note_field(&mut self, shape: Shape, value: Span, captured: Option<&[u8]>) {
+    #[inline]
+    fn know(&mut self, name: &[u8]) {
+        self.known = Known::from_name(name);
+        self.entry.has_override |= self.known.is_none() && OVERRIDES.contains(&name);
+    }
+
+    /// Keeps the name of the current field, which may end in another piece.
+    fn keep_name(&mut self, chunk: &Chunk<'_>) {
+        if !self.name_kept {
+            self.name.clear();
+            self.name.extend_from_slice(self.name_in(chunk));
+            self.name_kept = true;
+        }
+    }
+
+    #[inline]
+    fn name_in<'c>(&self, chunk: &Chunk<'c>) -> &'c [u8] {
+        let Span { start, end } = self.name_span;
+        chunk.whole(start + 1, end.wrapping_sub(1))
+    }
+
+    #[inline]
+    fn note_field(
+        &mut self,
+        shape: Shape,
+        value: Span,
+        captured: Option<&[u8]>,
+        chunk: &Chunk<'_>,
+    ) {
+        let bytes = value.end - self.name_span.start;
+        if self.name_kept {
+            self.inner.field(&self.name, bytes);
+        } else {
+            self.inner.field(self.name_in(chunk), bytes);
+        }
+        if let Some(known) = self.known {
+            self.entry.odd |= self.learn(known, shape, value, captured);
+        }
+        self.ordinal += 1;
+        self.previous_end = value.end;
+    }
+
+    /// Notes a looked-at field; true when it is not as it should be.
+    fn learn(&mut self, known: Known, shape: Shape, value: Span, captured: Option<&[u8]>) -> bool {
         let member = Member {
             ordinal: self.ordinal,
             previous_end: self.previous_end,
@@ -520,22 +580,6 @@ impl<T: EntryVisitor> Entries<T> {
             value,
             next_start: None,
         };
-        self.inner.field(&self.name, member.span.len());
-        if let Some(known) = self.known {
-            self.entry.odd |= self.learn(known, shape, member, captured);
-        }
-        self.ordinal += 1;
-        self.previous_end = value.end;
-    }
-
-    /// Notes a looked-at field; true when it is not as it should be.
-    fn learn(
-        &mut self,
-        known: Known,
-        shape: Shape,
-        member: Member,
-        captured: Option<&[u8]>,
-    ) -> bool {
         let entry = &mut self.entry;
         let time = |slot: &mut Option<i64>| {
             let twice = slot.is_some();
@@ -550,7 +594,7 @@ impl<T: EntryVisitor> Entries<T> {
                     &mut entry.session_file
                 };
                 let twice = !slot.is_empty();
-                twice || shape != Shape::String || !read_text(captured, slot)
+                twice || shape != Shape::String || !append_text(captured, slot)
             }
             Known::UpdatedAt => time(&mut entry.updated_at),
             Known::StartedAt => time(&mut entry.started_at),
@@ -559,9 +603,9 @@ impl<T: EntryVisitor> Entries<T> {
             }
             Known::RuntimeMs => entry.runtime_member.replace(member).is_some(),
             Known::Status => {
-                let mut text = String::new();
-                let good = shape == Shape::String && read_text(captured, &mut text);
-                entry.status = Some(Status::from_text(text.as_bytes()));
+                let text = read_text(captured).filter(|_| shape == Shape::String);
+                let good = text.is_some();
+                entry.status = Some(Status::from_text(text.unwrap_or_default().as_bytes()));
                 entry.status_member.replace(member).is_some() || !good
             }
             Known::Skills => entry.skills.replace(member).is_some(),
@@ -593,97 +637,109 @@ impl<T: EntryVisitor> Entries<T> {
     }
 }
 
-impl<T: EntryVisitor> Visitor for Entries<T> {
-    fn begin(&mut self, part: Part, at: u64, chunk: Chunk<'_>) {
-        let _ = chunk;
+impl<T: EntryVisitor> Entries<T> {
+    #[inline(always)]
+    fn whole(&mut self, part: Part, span: Span, chunk: &Chunk<'_>) -> Result<()> {
+        let raw = chunk.whole(span.start, span.end);
+        let captured = (raw.len() <= CAPTURE_BYTES).then_some(raw);
+        match part {
+            Part::Key => {
+                self.begin_entry(span.start);
+                self.note_key(span, raw);
+            }
+            Part::Name => {
+                self.next_member_starts(span.start);
+                self.note_name(span, captured, false);
+            }
+            Part::Field(shape) => self.note_field(shape, span, captured, chunk),
+            Part::Entry(_) => {
+                self.begin_value(span.start, false);
+                self.end_entry(span.end, chunk)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A part is cut by the end of the piece.
+    fn begin(&mut self, part: Part, at: u64) {
         match part {
             Part::Key => {
                 self.begin_entry(at);
                 self.capture.begin(at);
             }
-            Part::Entry(shape) => {
-                self.entry.value.start = at;
-                self.entry.is_object = shape == Shape::Object;
-                self.ordinal = 0;
-                self.previous_end = at + 1;
-            }
             Part::Name => {
                 self.next_member_starts(at);
-                self.name_span.start = at;
                 self.capture.begin(at);
             }
             Part::Field(shape) => {
-                self.value_start = at;
                 if self.known.is_some() && matches!(shape, Shape::String | Shape::Scalar) {
                     self.capture.begin(at);
                 }
             }
+            Part::Entry(_) => self.begin_value(at, false),
         }
-        self.open.push(part);
+        self.open = Some((part, at));
     }
 
-    fn end(&mut self, at: u64, chunk: Chunk<'_>) -> Result<()> {
-        match self.open.pop() {
-            Some(Part::Key) => self.end_key(at, chunk),
-            Some(Part::Name) => {
-                let span = Span {
-                    start: self.name_span.start,
-                    end: at,
-                };
-                let mut capture = std::mem::take(&mut self.capture);
-                self.note_name(span, capture.end(at, chunk));
-                self.capture = capture;
-            }
-            Some(Part::Field(shape)) => {
-                let value = Span {
-                    start: self.value_start,
-                    end: at,
-                };
-                let mut capture = std::mem::take(&mut self.capture);
-                self.note_field(shape, value, capture.end(at, chunk));
-                self.capture = capture;
-            }
-            Some(Part::Entry(_)) => {
-                self.entry.span.end = at;
-                self.entry.value.end = at;
-                self.in_member = false;
-                if let Some(from) = self.hashed_to.take() {
-                    self.hash.update(chunk.slice(from, at));
-                    self.entry.hash = Some(self.hash.digest128());
-                }
-                self.inner.entry(&self.entry, chunk)?;
-            }
-            None => {}
-        }
-        Ok(())
-    }
-
-    fn whole(&mut self, part: Part, from: u64, to: u64, chunk: Chunk<'_>) -> Result<()> {
-        let span = Span {
-            start: from,
-            end: to,
-        };
-        let raw = chunk.slice(from, to);
-        let captured = (raw.len() <= CAPTURE_BYTES).then_some(raw);
+    /// What was cut ends.
+    fn end(&mut self, part: Part, span: Span, chunk: &Chunk<'_>) -> Result<()> {
+        let mut capture = std::mem::take(&mut self.capture);
         match part {
-            Part::Key => {
-                self.begin_entry(from);
-                self.note_key(raw);
+            Part::Key => self.end_key(&mut capture, span.end, chunk),
+            Part::Name => self.note_name(span, capture.end(span.end, chunk), true),
+            Part::Field(shape) => {
+                let captured = capture.end(span.end, chunk);
+                self.note_field(shape, span, captured, chunk);
             }
-            Part::Name => {
-                self.next_member_starts(from);
-                self.note_name(span, captured);
-            }
-            Part::Field(shape) => self.note_field(shape, span, captured),
-            Part::Entry(_) => {
-                self.begin(part, from, chunk);
-                self.end(to, chunk)?;
-            }
+            Part::Entry(_) => self.end_entry(span.end, chunk)?,
         }
+        self.capture = capture;
         Ok(())
     }
 
-    fn chunk_end(&mut self, chunk: Chunk<'_>) {
+    #[inline]
+    fn begin_value(&mut self, at: u64, is_object: bool) {
+        self.entry.value.start = at;
+        self.entry.is_object = is_object;
+        self.ordinal = 0;
+        self.previous_end = at + 1;
+    }
+
+    #[inline]
+    fn end_entry(&mut self, at: u64, chunk: &Chunk<'_>) -> Result<()> {
+        self.entry.span.end = at;
+        self.entry.value.end = at;
+        self.in_member = false;
+        if let Some(from) = self.hashed_to.take() {
+            self.hash.update(chunk.slice(from, at));
+            self.entry.hash = Some(self.hash.digest128());
+        }
+        self.inner.entry(&self.entry, chunk)
+    }
+}
+
+impl<T: EntryVisitor> Visitor for Entries<T> {
+    #[inline(always)]
+    fn event(&mut self, event: Event, chunk: &Chunk<'_>) -> Result<()> {
+        match event {
+            Event::Whole(part, start, end) => self.whole(part, Span { start, end }, chunk),
+            Event::Begin(Part::Entry(Shape::Object), at) => {
+                self.begin_value(at, true);
+                Ok(())
+            }
+            Event::Begin(part, at) => {
+                self.begin(part, at);
+                Ok(())
+            }
+            Event::End(end) => match self.open.take() {
+                Some((part, start)) => self.end(part, Span { start, end }, chunk),
+                None => self.end_entry(end, chunk),
+            },
+            Event::RootEnd(at) => self.inner.root_end(at),
+        }
+    }
+
+    fn chunk_end(&mut self, chunk: &Chunk<'_>) {
         let end = chunk.end();
         if self.in_member {
             let from = self.hashed_to.replace(end).unwrap_or_else(|| {
@@ -691,18 +747,20 @@ impl<T: EntryVisitor> Visitor for Entries<T> {
                 self.entry.span.start
             });
             self.hash.update(chunk.slice(from, end));
+            self.keep_name(chunk);
+            let is_whole = !matches!(self.open, Some((Part::Key, _)));
+            if is_whole && self.entry.kept_key.is_none() {
+                let Span { start, end } = self.entry.key_span;
+                self.keep_key(chunk.whole(start, end), self.entry.key_in(chunk));
+            }
         }
         if self.capture.from.is_some() {
             let first = self.capture.carried.is_empty();
             let piece = self.capture.carry(chunk);
-            if self.open.last() == Some(Part::Key) {
+            if matches!(self.open, Some((Part::Key, _))) {
                 self.fingerprint
                     .feed(piece.get(usize::from(first)..).unwrap_or_default());
             }
         }
-    }
-
-    fn root_end(&mut self, at: u64, _: Chunk<'_>) -> Result<()> {
-        self.inner.root_end(at)
     }
 }

@@ -84,17 +84,6 @@ pub(crate) const NEXT: [[u8; 8]; 16] = {
     table
 };
 
-/// [`NEXT`] by one index, `state * 8 | class`, and giving `state * 8`: a byte needs no bounds check.
-pub(crate) const STEP: [u8; 256] = {
-    let mut table = [BAD << 3; 256];
-    let mut at = 0usize;
-    while at < 128 {
-        table[at] = NEXT[at >> 3][at & 7] << 3;
-        at += 1;
-    }
-    table
-};
-
 /// What a block's first token comes after, by state: one of four masks is all ones, or none when
 /// it comes after a value.
 struct Due {
@@ -147,14 +136,15 @@ fn successors(bits: u64, all: u64) -> u64 {
 /// Says whether every token may follow the one before it; the first follows `state`. Brackets are
 /// taken to match. `in_object` has a bit for each place whose innermost bracket is curly.
 ///
-/// Returns the state after the last token, `in_object_after` telling where that is.
+/// Returns the state after the last token, `in_object_after` telling where that is, and the quotes
+/// that begin names.
 #[inline(always)]
 pub(crate) fn accepts(
     state: u8,
     tokens: Tokens,
     in_object: u64,
     in_object_after: bool,
-) -> Option<u8> {
+) -> Option<(u8, u64)> {
     let all = tokens.all;
     let (quote, colon, comma) = (tokens.quote & all, tokens.colon & all, tokens.comma & all);
     let (open, close) = (tokens.open & all, tokens.close & all);
@@ -178,7 +168,7 @@ pub(crate) fn accepts(
         return None;
     }
     let last = 1 << all.checked_ilog2()?;
-    Some(match in_object_after {
+    let after = match in_object_after {
         _ if last & key != 0 => COLON,
         _ if last & colon != 0 => OBJECT_VALUE,
         true if last & open != 0 => OBJECT_FIRST,
@@ -187,5 +177,6 @@ pub(crate) fn accepts(
         false if last & open != 0 => ARRAY_FIRST,
         false if last & comma != 0 => ARRAY_VALUE,
         false => ARRAY_NEXT,
-    })
+    };
+    Some((after, key))
 }

@@ -218,7 +218,7 @@ fn feed_all<V: Visitor, F: FnMut(&[u8]) + Send>(
     check_start(&start[..started])?;
     let mut take = |lent: &Arc<Lent>| -> Result<()> {
         let chunk = Chunk::of(lent);
-        lexer.feed(chunk, visitor)?;
+        lexer.feed(&chunk, visitor)?;
         control.advance(chunk.bytes.len())
     };
     let mut may_spawn = reading == Reading::Ahead;

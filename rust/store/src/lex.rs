@@ -2,9 +2,10 @@
 //!
 //! Each 64-byte block becomes masks ([`crate::simd`]); a block that lies inside one string and
 //! holds nothing special costs one test. Tokens (operators, opening quotes, first bytes of
-//! numbers and literals) are checked all at once in blocks of inner levels, which are nearly all
-//! (`inner`), and drive a table of ten states in the others; nesting is a stack of bits. Strings
-//! are checked on the masks: control characters, escapes, four hex digits after `\u`.
+//! numbers and literals) are checked all at once (`blocks`); where a block is short, or something
+//! in it is rare or wrong, they drive a table of ten states one by one. Nesting is a stack of
+//! bits. Strings are checked on the masks: control characters, escapes, four hex digits after
+//! `\u`.
 //!
 //! What a [`Visitor`] hears of is the outer two levels: entries (key and value) and the
 //! top-level fields of an entry that is an object. All below is validated and skipped.
@@ -13,19 +14,20 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::grammar::{
-    ARRAY_NEXT, BAD, COLON, DONE, NEXT, OBJECT_NEXT, ROOT, STEP, TOKEN, T_CLOSE_ARRAY,
-    T_CLOSE_OBJECT, T_OPEN_ARRAY, T_OPEN_OBJECT, T_QUOTE, T_SCALAR,
+    ARRAY_NEXT, BAD, COLON, DONE, NEXT, OBJECT_NEXT, ROOT, TOKEN, T_CLOSE_ARRAY, T_CLOSE_OBJECT,
+    T_OPEN_ARRAY, T_OPEN_OBJECT, T_QUOTE, T_SCALAR,
 };
 use crate::limits::MAX_DEPTH;
 use crate::number;
 use crate::simd::{dispatch, Brackets, Kernel, Level, Numbers, Work};
 use crate::utf8::Utf8;
 
-mod inner;
+mod blocks;
 mod parts;
 mod strings;
 
-pub use parts::{Chunk, Part, Shape, Visitor};
+use parts::Events;
+pub use parts::{Chunk, Event, Part, Shape, Visitor};
 
 /// Checked to be UTF-8, and then scanned while the first-level cache still has it.
 const PIECE_BYTES: usize = 4 * 1024;
@@ -50,8 +52,9 @@ pub struct Lexer {
     /// 1 if the previous byte belonged to a number or literal.
     in_scalar: u64,
     scalar: u8,
-    /// A reported string or scalar is open: its end must be told.
-    watching: bool,
+    /// The innermost reported part that is open, if it is not an entry that is an object; and
+    /// where it began.
+    open: Option<(Part, u64)>,
     utf8: Utf8,
     /// The bytes were validated before.
     knows: bool,
@@ -87,7 +90,7 @@ impl Lexer {
             hex_due: 0,
             in_scalar: 0,
             scalar: number::START,
-            watching: false,
+            open: None,
             utf8: Utf8::default(),
             knows: false,
             skimmed: 0,
@@ -116,7 +119,7 @@ impl Lexer {
     /// # Errors
     ///
     /// The first offence of the input, or what the visitor says. The lexer is then spent.
-    pub fn feed<V: Visitor>(&mut self, chunk: Chunk<'_>, visitor: &mut V) -> Result<()> {
+    pub fn feed<V: Visitor>(&mut self, chunk: &Chunk<'_>, visitor: &mut V) -> Result<()> {
         dispatch(
             self.level,
             Feed {
@@ -125,6 +128,9 @@ impl Lexer {
                 visitor,
             },
         )?;
+        if let Some((part, from)) = self.open.filter(|(_, from)| *from >= chunk.base) {
+            visitor.event(Event::Begin(part, from), chunk)?;
+        }
         visitor.chunk_end(chunk);
         Ok(())
     }
@@ -145,7 +151,8 @@ impl Lexer {
     }
 
     #[inline(always)]
-    fn run<K: Kernel, V: Visitor>(&mut self, chunk: Chunk<'_>, visitor: &mut V) -> Result<()> {
+    fn run<K: Kernel, V: Visitor>(&mut self, chunk: &Chunk<'_>, visitor: &mut V) -> Result<()> {
+        let mut room = Events::ROOM;
         let mut base = chunk.base;
         for piece in chunk.bytes.chunks(PIECE_BYTES) {
             // Nothing after a byte that is not UTF-8 may be told: the scan ends with it. The byte
@@ -159,22 +166,29 @@ impl Lexer {
             let good = chunk.slice(base, bad_at.map_or(base + piece.len() as u64, |at| at + 1));
             let (mut blocks, rest) = good.as_chunks::<64>();
             while !blocks.is_empty() {
-                if !self.knows && !self.is_outer() {
-                    let done = self.inner_blocks::<K>(blocks);
+                if !self.knows || self.is_outer() {
+                    let done =
+                        self.whole_blocks::<K, V>(blocks, base, &mut room, chunk, visitor)?;
                     blocks = &blocks[done..];
                     base += 64 * done as u64;
                 }
                 let Some((block, more)) = blocks.split_first() else {
                     break;
                 };
-                self.block::<K, V>(block, 64, base, chunk, visitor)?;
+                let mut events = Events::new(&mut room);
+                let checked = self.block::<K>(block, 64, base, &mut events, chunk);
+                events.tell(chunk, visitor)?;
+                checked?;
                 blocks = more;
                 base += 64;
             }
             if !rest.is_empty() {
                 let mut block = [b' '; 64];
                 block[..rest.len()].copy_from_slice(rest);
-                self.block::<K, V>(&block, rest.len(), base, chunk, visitor)?;
+                let mut events = Events::new(&mut room);
+                let checked = self.block::<K>(&block, rest.len(), base, &mut events, chunk);
+                events.tell(chunk, visitor)?;
+                checked?;
                 base += rest.len() as u64;
             }
             if let Some(offset) = bad_at {
@@ -184,15 +198,16 @@ impl Lexer {
         Ok(())
     }
 
+    /// Takes the tokens of a block one by one.
     #[inline(always)]
     #[allow(clippy::too_many_lines)] // one thing after the other, on the same masks
-    fn block<K: Kernel, V: Visitor>(
+    fn block<K: Kernel>(
         &mut self,
         block: &[u8; 64],
         len: usize,
         base: u64,
-        chunk: Chunk<'_>,
-        visitor: &mut V,
+        events: &mut Events<'_>,
+        chunk: &Chunk<'_>,
     ) -> Result<()> {
         let loaded = K::load(block);
         let masks = K::strings(loaded);
@@ -228,11 +243,11 @@ impl Lexer {
             due &= bracket.wrapping_neg();
         }
 
-        if self.watching && was_in_string != 0 && quotes != 0 {
+        let mut outer = self.is_outer();
+        if outer && was_in_string != 0 && quotes != 0 {
             let close = quotes.trailing_zeros() as usize;
             if close < stop {
-                self.watching = false;
-                visitor.end(base + close as u64 + 1, chunk)?;
+                self.close(base + close as u64 + 1, events, chunk.base);
             }
         }
 
@@ -249,21 +264,17 @@ impl Lexer {
         if (scalars | self.in_scalar) != 0 {
             plain = plain && self.scalars_are_plain(K::numbers(loaded), scalars, starts, len);
             if self.in_scalar != 0 {
-                self.scalar_goes_on(block, scalars, 0, plain, base, chunk, visitor)?;
+                let end = self.scalar_goes_on(block, scalars, 0, plain, base, len)?;
+                if outer && end < len {
+                    self.close(base + end as u64, events, chunk.base);
+                }
             }
             self.in_scalar = (scalars >> (len - 1)) & 1;
         }
 
         let opens = quotes & in_string;
         let mut tokens = ((structure.op & !in_string) | opens | starts) & due & below(stop);
-        let mut outer = self.is_outer();
         while tokens != 0 {
-            if !outer {
-                tokens = self.skip_inner(block, tokens, scalars, plain, base, chunk, visitor)?;
-                if tokens == 0 {
-                    break;
-                }
-            }
             let at = tokens.trailing_zeros() as usize;
             tokens &= tokens - 1;
             let class = TOKEN[usize::from(block[at & 63])];
@@ -275,56 +286,41 @@ impl Lexer {
             self.state = after;
             match class {
                 T_OPEN_OBJECT | T_OPEN_ARRAY => {
-                    let offset = base + at as u64;
+                    let from = base + at as u64;
                     let is_object = class == T_OPEN_OBJECT;
                     if outer && self.depth > 0 {
-                        let shape = if is_object {
-                            Shape::Object
-                        } else {
-                            Shape::Array
-                        };
-                        if self.depth == 1 {
-                            self.entry_is_object = is_object;
-                        }
-                        visitor.begin(self.value_part(shape), offset, chunk);
+                        self.open_outer(is_object, self.depth, from, events);
                     }
-                    self.push(is_object, offset)?;
+                    self.push(is_object, from)?;
                     outer = self.is_outer();
                 }
                 T_CLOSE_OBJECT | T_CLOSE_ARRAY => {
-                    self.pop(base + at as u64, chunk, visitor)?;
+                    self.pop(base + at as u64, events, chunk.base);
                     outer = self.is_outer();
                 }
                 T_QUOTE if outer => {
                     let part = match (after, self.depth) {
                         (COLON, 1) => Part::Key,
                         (COLON, _) => Part::Name,
-                        _ => self.value_part(Shape::String),
+                        _ => value_part(self.depth, Shape::String),
                     };
-                    let from = base + at as u64;
-                    let closes = quotes & !below(at + 1);
-                    let close = closes.trailing_zeros() as usize;
+                    self.open = Some((part, base + at as u64));
+                    let close = (quotes & !below(at + 1)).trailing_zeros() as usize;
                     if close < stop {
-                        visitor.whole(part, from, base + close as u64 + 1, chunk)?;
-                    } else {
-                        visitor.begin(part, from, chunk);
-                        self.watching = true;
+                        self.close(base + close as u64 + 1, events, chunk.base);
                     }
                 }
                 T_SCALAR if outer || !plain => {
                     if !plain {
                         self.scalar = number::START;
                     }
-                    let from = base + at as u64;
-                    let end = (!scalars & !below(at)).trailing_zeros() as usize;
-                    self.watching = outer && end >= len;
-                    if self.watching {
-                        visitor.begin(self.value_part(Shape::Scalar), from, chunk);
-                    }
-                    self.scalar_goes_on(block, scalars, at, plain, base, chunk, visitor)?;
-                    if outer && end < len {
-                        let part = self.value_part(Shape::Scalar);
-                        visitor.whole(part, from, base + end as u64, chunk)?;
+                    let end = self.scalar_goes_on(block, scalars, at, plain, base, len)?;
+                    if outer {
+                        let part = value_part(self.depth, Shape::Scalar);
+                        self.open = Some((part, base + at as u64));
+                        if end < len {
+                            self.close(base + end as u64, events, chunk.base);
+                        }
                     }
                 }
                 _ => {}
@@ -341,83 +337,6 @@ impl Lexer {
         }
     }
 
-    /// Takes the tokens of levels that are not reported, up to one that may close the last of
-    /// these; returns it and those after it.
-    #[inline(always)]
-    #[allow(clippy::too_many_arguments)] // inlined: these are registers
-    fn skip_inner<V: Visitor>(
-        &mut self,
-        block: &[u8; 64],
-        mut tokens: u64,
-        scalars: u64,
-        plain: bool,
-        base: u64,
-        chunk: Chunk<'_>,
-        visitor: &mut V,
-    ) -> Result<u64> {
-        let (mut state, mut depth, mut top) = (self.state << 3, self.depth, self.top);
-        // One bit a class: those that are more than a step of the table.
-        let special: u32 = if plain {
-            0b1111
-        } else {
-            0b1111 | 1 << T_SCALAR
-        };
-        let outcome = loop {
-            if tokens == 0 {
-                break Ok(0);
-            }
-            let at = tokens.trailing_zeros() as usize & 63;
-            let class = TOKEN[usize::from(block[at])];
-            let after = STEP[usize::from(state | class)];
-            if after == BAD << 3 {
-                let refused = Self::refuse(state >> 3, class, block[at], base + at as u64);
-                break Err(refused);
-            }
-            if special >> class & 1 == 0 {
-                state = after;
-                tokens &= tokens - 1;
-                continue;
-            }
-            if class == T_SCALAR {
-                state = after;
-                self.scalar = number::START;
-                // Nothing is watched here: the visitor hears of nothing.
-                let goes_on = self.scalar_goes_on(block, scalars, at, plain, base, chunk, visitor);
-                if let Err(error) = goes_on {
-                    break Err(error);
-                }
-            } else if class == T_OPEN_OBJECT || class == T_OPEN_ARRAY {
-                if depth >= MAX_DEPTH {
-                    break Err(Error::invalid(Kind::Depth, base + at as u64));
-                }
-                if depth.is_multiple_of(64) {
-                    self.stack.push(top);
-                }
-                top = top << 1 | u64::from(class == T_OPEN_OBJECT);
-                depth += 1;
-                state = after;
-            } else {
-                if depth <= 3 {
-                    break Ok(tokens);
-                }
-                depth -= 1;
-                top >>= 1;
-                if depth.is_multiple_of(64) {
-                    top = self.stack.pop().unwrap_or_default();
-                }
-                state = if top & 1 != 0 {
-                    OBJECT_NEXT << 3
-                } else {
-                    ARRAY_NEXT << 3
-                };
-            }
-            tokens &= tokens - 1;
-        };
-        let state = state >> 3;
-        (self.state, self.depth, self.top) = (state, depth, top);
-        outcome
-    }
-
     /// Passes over levels that are not reported, of which only the depth matters. Returns the
     /// bracket that closes the innermost level the lexer knows of, if it is in this block.
     #[inline(always)]
@@ -432,11 +351,7 @@ impl Lexer {
             self.skimmed += u64::from(before.count_ones());
             open ^= before;
             if self.skimmed == 0 {
-                self.state = if self.top & 1 != 0 {
-                    OBJECT_NEXT
-                } else {
-                    ARRAY_NEXT
-                };
+                self.state = self.after_value();
                 return Some(bracket);
             }
             self.skimmed -= 1;
@@ -450,7 +365,12 @@ impl Lexer {
     /// Says whether parts of the current level are reported.
     #[inline(always)]
     fn is_outer(&self) -> bool {
-        self.depth < 2 || (self.depth == 2 && self.entry_is_object)
+        self.is_outer_at(self.depth)
+    }
+
+    #[inline(always)]
+    fn is_outer_at(&self, depth: u64) -> bool {
+        depth < 2 || (depth == 2 && self.entry_is_object)
     }
 
     /// Says whether all numbers of a block are digits and nothing else, which is most of them and
@@ -474,47 +394,67 @@ impl Lexer {
         true
     }
 
+    /// Feeds the number or literal from `from` on. Returns its end; `len`, if it goes on.
     #[inline(always)]
-    fn value_part(&self, shape: Shape) -> Part {
-        if self.depth == 1 {
-            Part::Entry(shape)
-        } else {
-            Part::Field(shape)
-        }
-    }
-
-    /// Feeds the number or literal from `from` on, and ends it if it ends in this block.
-    #[inline(always)]
-    #[allow(clippy::too_many_arguments)] // inlined: these are registers
-    fn scalar_goes_on<V: Visitor>(
+    fn scalar_goes_on(
         &mut self,
         block: &[u8; 64],
         scalars: u64,
         from: usize,
         plain: bool,
         base: u64,
-        chunk: Chunk<'_>,
-        visitor: &mut V,
-    ) -> Result<()> {
-        let len = usize::try_from(chunk.end() - base).map_or(64, |len| len.min(64));
+        len: usize,
+    ) -> Result<usize> {
         let end = (!scalars & !below(from)).trailing_zeros() as usize;
-        let limit = end.min(len);
+        let end = end.min(len);
         if !plain {
-            if let Err(at) = number::advance(&mut self.scalar, &block[from..limit]) {
+            if let Err(at) = number::advance(&mut self.scalar, &block[from..end]) {
                 return Err(Error::invalid(Kind::Scalar, base + (from + at) as u64));
             }
+            if end < len && !number::is_complete(self.scalar) {
+                return Err(Error::invalid(Kind::Scalar, base + end as u64));
+            }
         }
-        if end >= len {
-            return Ok(()); // goes on: the next block tells
+        Ok(end)
+    }
+
+    /// Notes an entry or a field that is an object or array. Returns whether what is in it is
+    /// reported.
+    #[inline(always)]
+    fn open_outer(
+        &mut self,
+        is_object: bool,
+        depth: u64,
+        from: u64,
+        events: &mut Events<'_>,
+    ) -> bool {
+        let shape = if is_object {
+            Shape::Object
+        } else {
+            Shape::Array
+        };
+        let part = value_part(depth, shape);
+        if depth == 1 {
+            self.entry_is_object = is_object;
+            if is_object {
+                events.push(Event::Begin(part, from));
+                return true;
+            }
         }
-        if !plain && !number::is_complete(self.scalar) {
-            return Err(Error::invalid(Kind::Scalar, base + end as u64));
+        self.open = Some((part, from));
+        false
+    }
+
+    /// Tells the end of the part that is open.
+    #[inline(always)]
+    fn close(&mut self, to: u64, events: &mut Events<'_>, chunk_base: u64) {
+        if let Some((part, from)) = self.open.take() {
+            events.push(if from >= chunk_base {
+                Event::Whole(part, from, to)
+            } else {
+                Event::End(to)
+            });
         }
-        if self.watching {
-            self.watching = false;
-            visitor.end(base + end as u64, chunk)?;
-        }
-        Ok(())
     }
 
     #[inline(always)]
@@ -531,22 +471,33 @@ impl Lexer {
     }
 
     #[inline(always)]
-    fn pop<V: Visitor>(&mut self, offset: u64, chunk: Chunk<'_>, visitor: &mut V) -> Result<()> {
+    fn pop(&mut self, offset: u64, events: &mut Events<'_>, chunk_base: u64) {
         self.depth -= 1;
         if self.depth == 0 {
             self.state = DONE;
-            return visitor.root_end(offset, chunk);
+            events.push(Event::RootEnd(offset));
+            return;
         }
         self.top >>= 1;
         if self.depth.is_multiple_of(64) {
             self.top = self.stack.pop().unwrap_or_default(); // pushed on the way in
         }
-        let is_object = self.top & 1 != 0;
-        self.state = if is_object { OBJECT_NEXT } else { ARRAY_NEXT };
-        if self.depth == 1 || (self.depth == 2 && self.entry_is_object) {
-            visitor.end(offset + 1, chunk)?;
+        self.state = self.after_value();
+        if self.depth == 1 && self.entry_is_object {
+            events.push(Event::End(offset + 1));
+        } else if self.is_outer() {
+            self.close(offset + 1, events, chunk_base);
         }
-        Ok(())
+    }
+
+    /// The state after a value, where the innermost bracket is that of `top`.
+    #[inline(always)]
+    fn after_value(&self) -> u8 {
+        if self.top & 1 != 0 {
+            OBJECT_NEXT
+        } else {
+            ARRAY_NEXT
+        }
     }
 
     #[cold]
@@ -563,7 +514,7 @@ impl Lexer {
 
 struct Feed<'a, 'c, V> {
     lexer: &'a mut Lexer,
-    chunk: Chunk<'c>,
+    chunk: &'a Chunk<'c>,
     visitor: &'a mut V,
 }
 
@@ -573,6 +524,21 @@ impl<V: Visitor> Work for Feed<'_, '_, V> {
     fn run<K: Kernel>(self) -> Result<()> {
         self.lexer.run::<K, V>(self.chunk, self.visitor)
     }
+}
+
+#[inline(always)]
+fn value_part(depth: u64, shape: Shape) -> Part {
+    if depth == 1 {
+        Part::Entry(shape)
+    } else {
+        Part::Field(shape)
+    }
+}
+
+/// Ones above bit `at`.
+#[inline(always)]
+fn above(at: u32) -> u64 {
+    (!1) << at
 }
 
 /// Ones below bit `len`, which may be 64.

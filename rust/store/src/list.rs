@@ -53,15 +53,16 @@ struct Lister<W: Write> {
 }
 
 impl<W: Write> EntryVisitor for Lister<W> {
-    fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
-        let parsed = entry.parsed();
+    fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
+        let key = entry.key(chunk);
+        let parsed = &key.parsed;
         let wanted = matches!(parsed.kind, Kind::CronRun | Kind::CronBase | Kind::Subagent)
             || entry.status() == Status::Running;
-        if !wanted || entry.key_odd || entry.odd || !entry.is_object {
+        if !wanted || key.is_odd || entry.odd || !entry.is_object {
             return Ok(());
         }
         let line = Line {
-            key: &entry.key,
+            key: key.text,
             kind: parsed.kind.name(),
             agent: parsed.agent,
             job: parsed.job,

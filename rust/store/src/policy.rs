@@ -1,6 +1,6 @@
 //! Which entry may be changed or removed, and by which rule. A pure function of values.
 
-use crate::entry::{Entry, Status};
+use crate::entry::{Entry, Key, Status};
 use crate::evidence::{Evidence, Over};
 use crate::key::{fingerprint, Kind, Parsed};
 use crate::table::Jobs;
@@ -133,8 +133,9 @@ pub fn judge(
     evidence: &Evidence,
     thresholds: Option<&Jobs>,
     entry: &Entry,
-    parsed: &Parsed<'_>,
+    key: &Key<'_>,
 ) -> Judged {
+    let parsed = &key.parsed;
     let seen = match (entry.updated_at, entry.started_at) {
         (Some(updated), Some(started)) => Some(updated.max(started)),
         (one, other) => one.or(other),
@@ -154,10 +155,10 @@ pub fn judge(
     };
 
     let alive = evidence.is_live_session(&entry.session_id) || evidence.is_live_session(parsed.run);
-    if alive || entry.key_odd || evidence.is_protected(entry.fingerprint) {
+    if alive || key.is_odd || evidence.is_protected(key.fingerprint) {
         return judged;
     }
-    if evidence.is_dropped(entry.fingerprint) {
+    if evidence.is_dropped(key.fingerprint) {
         judged.verdict = Verdict::Drop(Rule::Named);
         return judged;
     }
@@ -170,25 +171,25 @@ pub fn judge(
         let idle = policy.slim_idle_ms.is_some_and(|limit| age > limit);
         // These keys outlive their runs: only an end of this very session counts.
         let over = (policy.retire && entry.status() == Status::Running)
-            .then(|| evidence.over_session(&entry.key, &entry.session_id))
+            .then(|| evidence.over_session(key.text, &entry.session_id))
             .flatten();
         judged.verdict = slimmed(entry, idle, over);
         return judged;
     }
-    judge_run(policy, evidence, thresholds, entry, age, &mut judged);
+    let over = evidence.over(key.fingerprint);
+    judge_run(policy, thresholds, entry, over, age, &mut judged);
     judged
 }
 
 fn judge_run(
     policy: &Policy,
-    evidence: &Evidence,
     thresholds: Option<&Jobs>,
     entry: &Entry,
+    over: Option<Over>,
     age: i64,
     judged: &mut Judged,
 ) {
     let seen = policy.now_ms.saturating_sub(age);
-    let over = evidence.over(entry.fingerprint);
     let owner_dead = policy
         .owner_died_before_ms
         .is_some_and(|moment| seen < moment);

@@ -291,8 +291,8 @@ struct Match<'a> {
 }
 
 impl EntryVisitor for Match<'_> {
-    fn entry(&mut self, entry: &Entry, chunk: Chunk<'_>) -> Result<()> {
-        let Some(record) = self.records.get_mut(&entry.fingerprint) else {
+    fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
+        let Some(record) = self.records.get_mut(&entry.key(chunk).fingerprint) else {
             return Ok(());
         };
         if entry.member_hash(chunk) == record.archived {
@@ -340,13 +340,13 @@ impl<W: Write> Merge<'_, W> {
 }
 
 impl<W: Write> EntryVisitor for Merge<'_, W> {
-    fn entry(&mut self, entry: &Entry, chunk: Chunk<'_>) -> Result<()> {
+    fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
         self.first_start.get_or_insert(entry.span.start);
         let cut = self.cutter.entry_starts(entry.span.start);
         self.leave_out(cut)?;
         let fate = self
             .records
-            .get(&entry.fingerprint)
+            .get(&entry.key(chunk).fingerprint)
             .map(|record| record.fate);
         if fate == Some(Fate::AsLeft) {
             let cut = self.cutter.remove(entry.span);

@@ -3,7 +3,7 @@
 use crate::archive::{self, Header, Writer};
 use crate::cut::{edits, shrinkage, signed, Cut, Cutter, Edit};
 use crate::digest::Digesting;
-use crate::entry::{Entries, Entry, EntryVisitor, Span};
+use crate::entry::{Entries, Entry, EntryVisitor, Key, Span};
 use crate::error::{Error, Kind, Result};
 use crate::evidence::Evidence;
 use crate::follow::{Follow, Telling, Written};
@@ -88,7 +88,7 @@ impl<'scope, W: Write> Output<'scope, W> {
     }
 
     /// Says which piece of the input is looked at now.
-    pub(crate) fn hold(&mut self, chunk: Chunk<'_>) {
+    pub(crate) fn hold(&mut self, chunk: &Chunk<'_>) {
         self.out.hold(chunk);
     }
 
@@ -228,7 +228,13 @@ impl<W: Write, A: Write> Rewriter<'_, W, A> {
         Ok(())
     }
 
-    fn edit(&mut self, entry: &Entry, verdict: Verdict, edits: &[Edit]) -> Result<()> {
+    fn edit(
+        &mut self,
+        entry: &Entry,
+        key: &Key<'_>,
+        verdict: Verdict,
+        edits: &[Edit],
+    ) -> Result<()> {
         let mut hash = Xxh3::new();
         let mut digest = blake3::Hasher::new();
         let mut after_bytes = 0u64;
@@ -261,7 +267,7 @@ impl<W: Write, A: Write> Rewriter<'_, W, A> {
             } => "retire",
             _ => Rule::Slim.name(),
         };
-        let mut header = header(self.policy, entry, rule);
+        let mut header = header(self.policy, entry, key, rule);
         header.at = entry.span.start;
         header.bytes = entry.span.len();
         header.after = Some(digest.finalize().to_hex().to_string());
@@ -277,12 +283,12 @@ impl<W: Write, A: Write> Rewriter<'_, W, A> {
     }
 }
 
-fn header(policy: &Policy, entry: &Entry, rule: &str) -> Header {
-    let parsed = entry.parsed();
+fn header(policy: &Policy, entry: &Entry, key: &Key<'_>, rule: &str) -> Header {
+    let parsed = &key.parsed;
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let is_cron = matches!(parsed.kind, KeyKind::CronRun | KeyKind::CronBase);
     Header {
-        key: entry.key.clone(),
+        key: key.text.to_owned(),
         rule: rule.to_owned(),
         time_ms: policy.now_ms,
         at: 0,
@@ -298,7 +304,7 @@ fn header(policy: &Policy, entry: &Entry, rule: &str) -> Header {
 }
 
 impl<W: Write, A: Write> EntryVisitor for Rewriter<'_, W, A> {
-    fn entry(&mut self, entry: &Entry, chunk: Chunk<'_>) -> Result<()> {
+    fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
         self.output.hold(chunk);
         self.archive.hold(chunk);
         if let Some(cut) = self.cutter.entry_starts(entry.span.start) {
@@ -306,11 +312,11 @@ impl<W: Write, A: Write> EntryVisitor for Rewriter<'_, W, A> {
                 self.remove(rule, header, cut)?;
             }
         }
-        let parsed = entry.parsed();
+        let key = entry.key(chunk);
         let jobs = Some(&self.survey.jobs);
-        match judge(self.policy, self.evidence, jobs, entry, &parsed).verdict {
+        match judge(self.policy, self.evidence, jobs, entry, &key).verdict {
             Verdict::Drop(rule) => {
-                let header = header(self.policy, entry, rule.name());
+                let header = header(self.policy, entry, &key, rule.name());
                 match self.cutter.remove(entry.span) {
                     Some(cut) => self.remove(rule, header, cut)?,
                     None => self.pending = Some((rule, header)),
@@ -324,7 +330,7 @@ impl<W: Write, A: Write> EntryVisitor for Rewriter<'_, W, A> {
             verdict @ Verdict::Edit { .. } => {
                 self.cutter.keep(entry.span);
                 let edits = edits(self.input, entry, verdict)?;
-                self.edit(entry, verdict, &edits)?;
+                self.edit(entry, &key, verdict, &edits)?;
             }
         }
         Ok(())

@@ -100,7 +100,7 @@ struct Find<'a, W: Write> {
 }
 
 impl<W: Write> EntryVisitor for Find<'_, W> {
-    fn entry(&mut self, entry: &Entry, chunk: Chunk<'_>) -> Result<()> {
+    fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
         self.last_end = entry.span.end;
         self.output.note_entry(entry.member_hash(chunk));
         Ok(())

@@ -212,7 +212,7 @@ impl<'scope, W: Write> Splicer<'scope, W> {
     }
 
     /// Says which piece of the input is looked at now, so that it need not be read again.
-    pub(crate) fn hold(&mut self, chunk: Chunk<'_>) {
+    pub(crate) fn hold(&mut self, chunk: &Chunk<'_>) {
         let Some(lent) = chunk.lent else { return };
         if self.recent[0].as_ref().map(|newest| newest.base()) != Some(lent.base()) {
             self.recent.rotate_right(1);

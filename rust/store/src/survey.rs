@@ -280,15 +280,16 @@ fn tally(name: String, (entries, bytes): (u64, i64)) -> Tally {
 }
 
 impl EntryVisitor for Pass<'_> {
-    fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
-        let parsed = entry.parsed();
+    fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
+        let key = entry.key(chunk);
+        let parsed = &key.parsed;
         let Judged {
             verdict,
             in_flight,
             cappable,
             rank,
             job,
-        } = judge(self.policy, self.evidence, self.thresholds, entry, &parsed);
+        } = judge(self.policy, self.evidence, self.thresholds, entry, &key);
         let completed = self.cutter.entry_starts(entry.span.start);
         let rule = self.pending.take();
         self.count_cut(rule, completed);
@@ -333,7 +334,7 @@ impl EntryVisitor for Pass<'_> {
             }
         }
         if let Some(sieve) = &mut self.sieve {
-            sieve.add(entry.fingerprint);
+            sieve.add(key.fingerprint);
         }
         Ok(())
     }

@@ -10,8 +10,8 @@
 
 use crate::error::Result;
 use crate::io::{check, Control, ReadAt};
-use crate::key::{fingerprint, Fingerprint};
-use crate::lex::{Chunk, Lexer, Part, Visitor};
+use crate::key::{fingerprint, has_escape, Fingerprint};
+use crate::lex::{Chunk, Event, Lexer, Part, Visitor};
 use crate::limits::{FINGERPRINTS, SUSPECTS};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -174,9 +174,7 @@ fn for_each_key(
         seed,
         each,
         fingerprint: Fingerprint::new(seed),
-        starts: 0,
-        from: None,
-        is_cut: false,
+        cut: None,
     };
     check(Lexer::new(), input, control, &mut keys).map(drop)
 }
@@ -184,45 +182,41 @@ fn for_each_key(
 struct Keys<F> {
     seed: u64,
     each: F,
-    /// Of a key that needs more than one call: cut by the end of a buffer, or with escapes.
+    /// Of a key that needs more than one call: cut by the end of a piece, or with escapes.
     fingerprint: Fingerprint,
-    /// Offset of the key's quote.
-    starts: u64,
-    /// What of the key was not looked at yet; `None` outside a key.
-    from: Option<u64>,
-    is_cut: bool,
+    /// The key that was cut: offset of its quote, and of what was not looked at yet.
+    cut: Option<(u64, u64)>,
 }
 
 impl<F: FnMut(u64, u64)> Visitor for Keys<F> {
     #[inline(always)]
-    fn begin(&mut self, part: Part, at: u64, _: Chunk<'_>) {
-        if part == Part::Key {
-            self.starts = at;
-            self.from = Some(at + 1);
-        }
-    }
-
-    #[inline(always)]
-    fn end(&mut self, at: u64, chunk: Chunk<'_>) -> Result<()> {
-        // Nothing else begins inside a key, so the first end is its own.
-        if let Some(from) = self.from.take() {
-            let piece = chunk.slice(from, at - 1);
-            let value = if self.is_cut || piece.contains(&b'\\') {
-                self.fingerprint.feed(piece);
-                self.is_cut = false;
-                self.fingerprint.take()
-            } else {
-                fingerprint(self.seed, piece)
-            };
-            (self.each)(value, self.starts);
+    fn event(&mut self, event: Event, chunk: &Chunk<'_>) -> Result<()> {
+        match event {
+            Event::Whole(Part::Key, from, to) => {
+                let inside = chunk.slice(from + 1, to - 1);
+                let value = if has_escape(inside) {
+                    self.fingerprint.feed(inside);
+                    self.fingerprint.take()
+                } else {
+                    fingerprint(self.seed, inside)
+                };
+                (self.each)(value, from);
+            }
+            Event::Begin(Part::Key, at) => self.cut = Some((at, at + 1)),
+            Event::End(at) => {
+                if let Some((starts, from)) = self.cut.take() {
+                    self.fingerprint.feed(chunk.slice(from, at - 1));
+                    (self.each)(self.fingerprint.take(), starts);
+                }
+            }
+            _ => {}
         }
         Ok(())
     }
 
-    fn chunk_end(&mut self, chunk: Chunk<'_>) {
-        if let Some(from) = &mut self.from {
+    fn chunk_end(&mut self, chunk: &Chunk<'_>) {
+        if let Some((_, from)) = &mut self.cut {
             self.fingerprint.feed(chunk.slice(*from, chunk.end()));
-            self.is_cut = true;
             *from = chunk.end();
         }
     }

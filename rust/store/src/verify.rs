@@ -49,7 +49,7 @@ struct Count {
 }
 
 impl EntryVisitor for Count {
-    fn entry(&mut self, entry: &Entry, chunk: Chunk<'_>) -> Result<()> {
+    fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
         self.entries += 1;
         self.kept.update(&entry.member_hash(chunk).to_le_bytes());
         Ok(())
@@ -90,7 +90,7 @@ struct Sessions {
 }
 
 impl EntryVisitor for Sessions {
-    fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
+    fn entry(&mut self, entry: &Entry, _: &Chunk<'_>) -> Result<()> {
         let file = entry
             .session_file
             .rsplit(['/', '\\'])

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use tailflip_store::entry::{Entries, Entry, EntryVisitor};
 use tailflip_store::error::{Error, Result};
 use tailflip_store::io::{scan_with, Control};
-use tailflip_store::lex::{Chunk, Lexer, Part, Visitor};
+use tailflip_store::lex::{Chunk, Event, Lexer, Part, Visitor};
 use tailflip_store::simd::Level;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -29,20 +29,15 @@ struct Record {
     seen: Vec<Seen>,
 }
 
-impl Visitor for Record {
-    fn begin(&mut self, part: Part, at: u64, _: Chunk<'_>) {
+impl Record {
+    fn part(&mut self, part: Part, from: u64, to: u64) {
+        let (from, to) = (from as usize, to as usize);
         if part == Part::Key {
             self.seen.push(Seen {
-                span: (at as usize, 0),
+                span: (from, 0),
                 fields: Vec::new(),
             });
         }
-        self.open.push((part, at));
-    }
-
-    fn end(&mut self, at: u64, _: Chunk<'_>) -> Result<()> {
-        let (part, from) = self.open.pop().expect("something is open");
-        let (from, to) = (from as usize, at as usize);
         let last = self.seen.last_mut().expect("an entry is open");
         match part {
             Part::Key => {}
@@ -50,10 +45,27 @@ impl Visitor for Record {
             Part::Name => self.name = String::from_utf8_lossy(&self.input[from..to]).into_owned(),
             Part::Field(_) => last.fields.push((self.name.clone(), (from, to))),
         }
+    }
+}
+
+impl Visitor for Record {
+    fn event(&mut self, event: Event, chunk: &Chunk<'_>) -> Result<()> {
+        match event {
+            Event::Whole(part, from, to) => {
+                assert!(chunk.base <= from && from < to && to <= chunk.end());
+                self.part(part, from, to);
+            }
+            Event::Begin(part, at) => self.open.push((part, at)),
+            Event::End(at) => {
+                let (part, from) = self.open.pop().expect("something is open");
+                self.part(part, from, at);
+            }
+            Event::RootEnd(at) => assert_eq!(self.input[at as usize], b'}'),
+        }
         Ok(())
     }
 
-    fn chunk_end(&mut self, _: Chunk<'_>) {}
+    fn chunk_end(&mut self, _: &Chunk<'_>) {}
 }
 
 fn run(input: &[u8], lexer: Lexer, buffer: usize) -> Result<Vec<Seen>> {
@@ -409,7 +421,7 @@ fn dense() -> impl Strategy<Value = String> {
 struct Hashes<'a>(&'a [u8]);
 
 impl EntryVisitor for Hashes<'_> {
-    fn entry(&mut self, entry: &Entry, chunk: Chunk<'_>) -> Result<()> {
+    fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
         let member = &self.0[entry.span.start as usize..entry.span.end as usize];
         assert_eq!(entry.member_hash(chunk), xxh3_128(member));
         Ok(())

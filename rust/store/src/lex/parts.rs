@@ -48,6 +48,14 @@ impl<'a> Chunk<'a> {
         &self.bytes[clamp(from)..clamp(to).max(clamp(from))]
     }
 
+    /// Returns `[from, to)`, which lies in this piece; nothing otherwise.
+    #[inline]
+    pub(crate) fn whole(&self, from: u64, to: u64) -> &'a [u8] {
+        let at =
+            |offset: u64| usize::try_from(offset.wrapping_sub(self.base)).unwrap_or(usize::MAX);
+        self.bytes.get(at(from)..at(to)).unwrap_or_default()
+    }
+
     /// Returns the offset after its last byte.
     #[must_use]
     pub fn end(&self) -> u64 {
@@ -81,34 +89,60 @@ pub enum Part {
     Field(Shape),
 }
 
-/// Hears of the outer two levels. Offsets are of the first byte and after the last one.
-pub trait Visitor {
-    /// A part begins.
-    fn begin(&mut self, part: Part, at: u64, chunk: Chunk<'_>);
+/// What becomes of a part. Offsets are of its first byte and after its last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// It lies in one piece, as most do; what is in it is not told.
+    Whole(Part, u64, u64),
+    /// An entry that is an object begins, or the piece ends in the middle of another part.
+    Begin(Part, u64),
     /// The part that began last, and has not ended, ends.
+    End(u64),
+    /// The root object closes: offset of its brace.
+    RootEnd(u64),
+}
+
+/// Hears of the outer two levels.
+pub trait Visitor {
+    /// Something becomes of a part.
     ///
     /// # Errors
     ///
     /// Ends the pass.
-    fn end(&mut self, at: u64, chunk: Chunk<'_>) -> Result<()>;
-    /// A part begins and ends, and lies in one piece; what is in it is not told.
-    ///
-    /// # Errors
-    ///
-    /// Ends the pass.
-    fn whole(&mut self, part: Part, from: u64, to: u64, chunk: Chunk<'_>) -> Result<()> {
-        self.begin(part, from, chunk);
-        self.end(to, chunk)
-    }
+    fn event(&mut self, event: Event, chunk: &Chunk<'_>) -> Result<()>;
     /// The piece is used up: what lies in it must be taken now.
-    fn chunk_end(&mut self, chunk: Chunk<'_>);
-    /// The root object closes at `at` (its brace).
-    ///
-    /// # Errors
-    ///
-    /// Ends the pass.
-    fn root_end(&mut self, at: u64, chunk: Chunk<'_>) -> Result<()> {
-        let _ = (at, chunk);
+    fn chunk_end(&mut self, chunk: &Chunk<'_>);
+}
+
+/// What is to be told of a block: collected first, so that the lexer's loop calls nobody.
+pub(super) struct Events<'a> {
+    room: &'a mut Room,
+    count: usize,
+}
+
+/// More than a block can have: one for each byte, and the end of what began before it.
+pub(super) type Room = [Event; 128];
+
+impl<'a> Events<'a> {
+    pub(super) const ROOM: Room = [Event::End(0); 128];
+
+    #[inline(always)]
+    pub(super) fn new(room: &'a mut Room) -> Self {
+        Self { room, count: 0 }
+    }
+
+    #[inline(always)]
+    pub(super) fn push(&mut self, event: Event) {
+        self.room[self.count % Self::ROOM.len()] = event;
+        self.count += 1;
+    }
+
+    /// Tells all of it.
+    #[inline(always)]
+    pub(super) fn tell<V: Visitor>(self, chunk: &Chunk<'_>, visitor: &mut V) -> Result<()> {
+        for event in self.room.iter().take(self.count) {
+            visitor.event(*event, chunk)?;
+        }
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! AVX2 and PCLMULQDQ: two 32-byte vectors a block.
 
-use super::{Brackets, Kernel, Numbers, Separators, Strings, Structure, Work};
+use super::{Brackets, Kernel, Numbers, Separators, Strings, Structure, Work, AHEAD_BYTES};
 use std::arch::x86_64::{
     __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8,
     _mm256_or_si256, _mm256_set1_epi8, _mm256_setr_epi8, _mm256_shuffle_epi8, _mm256_sub_epi8,
-    _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_set1_epi8, _mm_set_epi64x,
+    _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_prefetch, _mm_set1_epi8, _mm_set_epi64x,
+    _MM_HINT_T0,
 };
 
 /// Runs `work` compiled for AVX2.
@@ -28,8 +29,9 @@ impl Kernel for Avx2 {
 
     #[inline(always)]
     fn load(block: &[u8; 64]) -> Self::Block {
-        // SAFETY: see above.
+        // SAFETY: see above; a prefetch is a hint, and of no address wrong.
         unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(block.as_ptr().wrapping_add(AHEAD_BYTES).cast());
             (
                 _mm256_loadu_si256(block.as_ptr().cast()),
                 _mm256_loadu_si256(block.as_ptr().add(32).cast()),

@@ -63,6 +63,11 @@ pub struct Numbers {
     pub zero: u64,
 }
 
+/// How far ahead of the block at hand the caches are asked for input: another core has read it, and
+/// has it in its own.
+#[cfg(target_arch = "x86_64")]
+const AHEAD_BYTES: usize = 1024;
+
 /// A way to compute the masks.
 pub trait Kernel {
     /// A block, as the kernel holds it.

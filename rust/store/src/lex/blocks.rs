@@ -1,0 +1,355 @@
+//! Blocks that are whole and in order, which are nearly all: each is checked at once, on its
+//! masks, in a loop that keeps its state in registers. Whatever is rare or wrong is left to
+//! [`Lexer::block`].
+
+use super::parts::{Event, Events, Room};
+use super::strings::{find_escaped, is_escape};
+use super::{above, value_part, Chunk, Lexer, Part, Shape, Visitor};
+use crate::error::Result;
+use crate::grammar::{accepts, Tokens};
+use crate::limits::MAX_DEPTH;
+use crate::number;
+use crate::simd::{Brackets, Kernel, Separators};
+
+/// What the loop carries from block to block.
+#[derive(Clone, Copy)]
+struct Carried {
+    in_string: u64,
+    escaped: u64,
+    in_scalar: u64,
+    scalar: u8,
+    state: u8,
+    depth: u64,
+    top: u64,
+}
+
+/// Where the parts of a block are.
+#[derive(Clone, Copy, Default)]
+struct Found {
+    /// Quotes that open and close.
+    quotes: u64,
+    /// Bytes of numbers and literals.
+    scalars: u64,
+    /// Opening quotes of names, opening quotes, first bytes of scalars, and brackets.
+    keys: u64,
+    opens: u64,
+    starts: u64,
+    open: u64,
+    close: u64,
+    /// The outermost level that a bracket closed down to.
+    lowest: u64,
+}
+
+impl Lexer {
+    /// Takes blocks up to the first that has to be looked at more closely; returns how many.
+    #[inline(always)]
+    pub(super) fn whole_blocks<K: Kernel, V: Visitor>(
+        &mut self,
+        blocks: &[[u8; 64]],
+        mut base: u64,
+        room: &mut Room,
+        chunk: &Chunk<'_>,
+        visitor: &mut V,
+    ) -> Result<usize> {
+        if self.hex_due > 0 || self.depth == 0 {
+            return Ok(0);
+        }
+        let mut now = Carried {
+            in_string: self.in_string,
+            escaped: self.escaped,
+            in_scalar: self.in_scalar,
+            scalar: self.scalar,
+            state: self.state,
+            depth: self.depth,
+            top: self.top,
+        };
+        let mut outer = self.is_outer();
+        let mut done = 0;
+        for block in blocks {
+            let Some((after, found)) = check::<K>(block, now) else {
+                break;
+            };
+            done += 1;
+            if outer || found.lowest <= 2 {
+                let mut events = Events::new(room);
+                self.find_events(block, base, now, found, outer, &mut events, chunk.base);
+                events.tell(chunk, visitor)?;
+                outer = self.is_outer_at(after.depth);
+                if self.knows && !outer {
+                    now = after;
+                    break; // to be skimmed
+                }
+            }
+            now = after;
+            base += 64;
+        }
+        self.in_string = now.in_string;
+        self.escaped = now.escaped;
+        self.in_scalar = now.in_scalar;
+        self.scalar = now.scalar;
+        (self.state, self.depth, self.top) = (now.state, now.depth, now.top);
+        Ok(done)
+    }
+
+    /// Finds what is to be told of a block that was checked.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)] // inlined: these are registers
+    fn find_events(
+        &mut self,
+        block: &[u8; 64],
+        base: u64,
+        before: Carried,
+        found: Found,
+        mut outer: bool,
+        events: &mut Events<'_>,
+        chunk_base: u64,
+    ) {
+        let Found {
+            quotes,
+            scalars,
+            keys,
+            opens,
+            starts,
+            open,
+            close,
+            ..
+        } = found;
+        let mut depth = before.depth;
+        if outer && before.in_string & quotes != 0 {
+            let at = quotes.trailing_zeros();
+            self.close(base + u64::from(at) + 1, events, chunk_base);
+        } else if outer && before.in_scalar != 0 && scalars != !0 {
+            let at = (!scalars).trailing_zeros();
+            self.close(base + u64::from(at), events, chunk_base);
+        }
+        let parts = opens | starts | open | close;
+        let mut left = parts;
+        loop {
+            if !outer {
+                let mut brackets = left & (open | close);
+                loop {
+                    if brackets == 0 {
+                        return;
+                    }
+                    let at = brackets.trailing_zeros();
+                    brackets &= brackets - 1;
+                    if open >> at & 1 != 0 {
+                        depth += 1;
+                        continue;
+                    }
+                    depth -= 1;
+                    if self.is_outer_at(depth) {
+                        self.close(base + u64::from(at) + 1, events, chunk_base);
+                        left = parts & above(at);
+                        break;
+                    }
+                }
+                outer = true;
+            }
+            if left == 0 {
+                return;
+            }
+            let at = left.trailing_zeros();
+            left &= left - 1;
+            let from = base + u64::from(at);
+            if opens >> at & 1 != 0 {
+                let part = match (keys >> at & 1 != 0, depth) {
+                    (true, 1) => Part::Key,
+                    (true, _) => Part::Name,
+                    (false, _) => value_part(depth, Shape::String),
+                };
+                let closes = quotes & above(at);
+                if closes == 0 {
+                    self.open = Some((part, from));
+                } else {
+                    let to = base + u64::from(closes.trailing_zeros()) + 1;
+                    events.push(Event::Whole(part, from, to));
+                }
+            } else if starts >> at & 1 != 0 {
+                let part = value_part(depth, Shape::Scalar);
+                let ends = !scalars & above(at);
+                if ends == 0 {
+                    self.open = Some((part, from));
+                } else {
+                    let to = base + u64::from(ends.trailing_zeros());
+                    events.push(Event::Whole(part, from, to));
+                }
+            } else if open >> at & 1 != 0 {
+                let is_object = block[at as usize & 63] == b'{';
+                outer = self.open_outer(is_object, depth, from, events);
+                depth += 1;
+            } else {
+                depth -= 1;
+                events.push(Event::End(from + 1));
+            }
+        }
+    }
+}
+
+/// Checks a block; `None` if it has to be looked at more closely.
+#[inline(always)]
+fn check<K: Kernel>(block: &[u8; 64], mut now: Carried) -> Option<(Carried, Found)> {
+    let loaded = K::load(block);
+    let masks = K::strings(loaded);
+    let nothing = Found {
+        lowest: u64::MAX,
+        ..Found::default()
+    };
+    if now.in_string != 0
+        && (masks.quote | masks.backslash | masks.control) == 0
+        && now.escaped == 0
+    {
+        return Some((now, nothing));
+    }
+    let mut escaped = 0;
+    if (masks.backslash | now.escaped) != 0 {
+        (escaped, now.escaped) = find_escaped(masks.backslash, now.escaped);
+        if !escapes_are_whole(block, escaped) {
+            return None;
+        }
+    }
+    let quotes = masks.quote & !escaped;
+    let in_string = K::prefix_xor(quotes) ^ now.in_string;
+    now.in_string = 0u64.wrapping_sub(in_string >> 63);
+    if masks.control & in_string != 0 {
+        return None;
+    }
+    if in_string & !quotes == !0 {
+        return Some((now, nothing));
+    }
+
+    let structure = K::structure(loaded);
+    let scalars = !(structure.op | structure.space | quotes | in_string);
+    let starts = scalars & !((scalars << 1) | now.in_scalar);
+    let op = structure.op & !in_string;
+    if (op & masks.control) != 0 {
+        return None;
+    }
+    if (scalars | now.in_scalar) != 0 {
+        let numbers = K::numbers(loaded);
+        let zeros = starts & numbers.zero;
+        if (scalars & !numbers.digit | (zeros << 1) & scalars) == 0
+            && (now.in_scalar == 0 || now.scalar == number::INT)
+        {
+            // Nothing but digits, which is most of them.
+            now.scalar = if zeros >> 63 != 0 {
+                number::ZERO
+            } else {
+                number::INT
+            };
+        } else if !scalars_are_right(block, scalars, starts, &mut now) {
+            return None;
+        }
+        now.in_scalar = scalars >> 63;
+    }
+    let opens = quotes & in_string;
+    let all = op | opens | starts;
+    let mut found = Found {
+        quotes,
+        scalars,
+        opens,
+        starts,
+        ..nothing
+    };
+    if all == 0 {
+        return Some((now, found));
+    }
+
+    let Separators { colon, comma } = K::separators(loaded);
+    let Brackets { open, close } = K::brackets(loaded);
+    let tokens = Tokens {
+        all,
+        quote: opens,
+        colon,
+        comma,
+        open,
+        close,
+    };
+    (found.open, found.close) = (open & all, close & all);
+    let before = now.top;
+    let changes = nest(block, &mut found, &mut now)?;
+    let mut in_object = 0u64.wrapping_sub(before & 1);
+    if changes != 0 {
+        in_object ^= K::prefix_xor(changes) << 1;
+    }
+    (now.state, found.keys) = accepts(now.state, tokens, in_object, now.top & 1 != 0)?;
+    Some((now, found))
+}
+
+/// Says whether every escape is one, and ends in the block.
+#[inline(always)]
+fn escapes_are_whole(block: &[u8; 64], mut escaped: u64) -> bool {
+    while escaped != 0 {
+        let at = escaped.trailing_zeros() as usize & 63;
+        escaped &= escaped - 1;
+        let good = match block[at] {
+            b'u' => block
+                .get(at + 1..at + 5)
+                .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)),
+            byte => is_escape(byte),
+        };
+        if !good {
+            return false;
+        }
+    }
+    true
+}
+
+/// Says whether the numbers and literals of a block are right, as far as it goes.
+#[inline(always)]
+fn scalars_are_right(block: &[u8; 64], scalars: u64, mut starts: u64, now: &mut Carried) -> bool {
+    if now.in_scalar != 0 && !scalar_is_right(block, scalars, 0, &mut now.scalar) {
+        return false;
+    }
+    while starts != 0 {
+        let at = starts.trailing_zeros();
+        starts &= starts - 1;
+        now.scalar = number::START;
+        if !scalar_is_right(block, scalars, at, &mut now.scalar) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Feeds one, up to its end or that of the block.
+#[inline(always)]
+fn scalar_is_right(block: &[u8; 64], scalars: u64, at: u32, state: &mut u8) -> bool {
+    let end = (!(scalars >> at)).trailing_zeros() + at;
+    number::advance(state, &block[at as usize..end as usize]).is_ok()
+        && (end == 64 || number::is_complete(*state))
+}
+
+/// Follows the brackets of a block. Returns where an object gives way to an array, or an array to
+/// an object; `None` if one does not match, closes the root, or passes a multiple of 64.
+#[inline(always)]
+fn nest(block: &[u8; 64], found: &mut Found, now: &mut Carried) -> Option<u64> {
+    let mut brackets = found.open | found.close;
+    let mut changes = 0u64;
+    while brackets != 0 {
+        let at = brackets.trailing_zeros();
+        let bracket = brackets & brackets.wrapping_neg();
+        let is_object = u64::from(block[at as usize & 63] >> 5 & 1);
+        let outside = now.top;
+        if found.open & bracket != 0 {
+            if now.depth.is_multiple_of(64) || now.depth >= MAX_DEPTH {
+                return None;
+            }
+            now.top = now.top << 1 | is_object;
+            now.depth += 1;
+        } else {
+            if now.top & 1 != is_object || now.depth <= 1 {
+                return None;
+            }
+            now.top >>= 1;
+            now.depth -= 1;
+            found.lowest = found.lowest.min(now.depth);
+            if now.depth.is_multiple_of(64) {
+                return None;
+            }
+        }
+        changes |= ((outside ^ now.top) & 1) << at;
+        brackets ^= bracket;
+    }
+    Some(changes)
+}
