@@ -38,13 +38,18 @@ class Effect:
 class Meddler:
     """Runs something in a child process, and stands between it and the kernel."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, library: Path, folder: Path) -> None:
+        self._lib = ctypes.CDLL(str(library))
+        self._trace = folder / "trace"
+
+    @staticmethod
+    def build(folder: Path) -> Path:
+        """Compile what stands between."""
         library = folder / "meddle.so"
         subprocess.run(
             ["cc", "-O1", "-shared", "-fPIC", "-o", str(library), str(_SOURCE)], check=True
         )
-        self._lib = ctypes.CDLL(str(library))
-        self._trace = folder / "trace"
+        return library
 
     @staticmethod
     def why_not() -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     from tailflip.durable import Disk
 
 DONE, FAILED = 0, 3
+# Of actions, and of temporary files and lives.
+_ID = re.compile(
+    rb"\d{8}T\d{6}Z-[0-9a-f]{6}|[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+)
 NOW_MS = clock.now_ms()
 MIN_MS = 60_000
 JOB = "7c0f6b0e-0000-4000-8000-000000000001"
@@ -64,14 +69,17 @@ def try_to(act: Any) -> int:
     return DONE
 
 
-def _digest(path: Path) -> object:
-    if path.is_dir() or path.name.endswith((".lock", "-wal", "-shm", "-journal")):
-        return None
+def _read(path: Path) -> bytes:
+    """Read what a file says, whoever wrote it: nothing of locks, of databases their rows."""
+    if path.is_dir():
+        return b"/"
+    if path.name.endswith((".lock", "-wal", "-shm", "-journal")):
+        return b""
     data = path.read_bytes()
     if not data.startswith(b"SQLite format 3"):
         return data
     with closing(sqlite3.connect(path)) as db:
-        return tuple(db.iterdump())
+        return "\n".join(db.iterdump()).encode()
 
 
 class Scenario:
@@ -122,8 +130,19 @@ class Scenario:
         raise NotImplementedError
 
     def mark_state(self) -> int:
-        """Name what is on disk: bytes of files, rows of databases."""
-        return hash(tuple((str(p), _digest(p)) for p in sorted(self.root.rglob("*"))))
+        """Name what is on disk: bytes of files, rows of databases; ids by their order there.
+
+        An id's random end differs in every run, and so would all states.
+        """
+        texts = {os.fsencode(p): _read(p) for p in self.root.rglob("*")}
+        known = list(dict.fromkeys(_ID.findall(texts.get(os.fsencode(self.home.ledger), b""))))
+        known += sorted({each for path in texts for each in _ID.findall(path)} - {*known})
+        order = {each: b"#%d" % number for number, each in enumerate(known)}
+
+        def name(text: bytes) -> bytes:
+            return _ID.sub(lambda found: order.get(found[0], found[0]), text)
+
+        return hash(frozenset((name(path), name(text)) for path, text in texts.items()))
 
     def list_transcripts(self) -> set[str]:
         """Name the transcripts; one that could not be renamed back still has all its bytes."""

@@ -18,6 +18,7 @@ from pathlib import Path
 import power
 import pytest
 import scenarios
+from parallel import WORKERS, in_parallel
 from scenarios import DONE, FAILED, Gating, Ledgers, Reconciling
 
 from support import (
@@ -234,47 +235,68 @@ def test_ledgers_interrupted_anywhere_agree_in_the_end(
 ) -> None:
     """Markers, holds, tasks, zombies, retention; and all that comes before a start."""
     monkeypatch.setattr(clock, "now_ms", lambda: scenarios.NOW_MS)
-    scenario = kind(tmp_path / "root")
-    scenario.prepare()
-    medium = power.Medium.of(scenario.root)
-    beginning = {n: f and bytes(f.data) for n, f in medium.seen.items()}
-    scenario.learn()
-    for at in range(1, LIMIT):
+
+    def work(number: int, own: Path) -> list[str]:
+        scenario = kind(own / "root")
+        scenario.prepare()
+        medium = power.Medium.of(scenario.root)
+        beginning = {n: f and bytes(f.data) for n, f in medium.seen.items()}
+        scenario.learn()
         power.put_tree(scenario.root, beginning)
-        disk = make_disk(mode, at)
-        pid = os.fork()
-        if pid == 0:
-            code = 70
-            try:
-                code = scenario.act(disk)
-            finally:
-                os._exit(0 if code == DONE and len(disk.effects) < at else code or 1)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        assert code in (0, 1, 9, FAILED), f"effect {at}: exit {code}"
-        scenario.check(went_on=mode != KILL)
-        if code == 0:
-            assert at > 50
-            return
-    pytest.fail("no end of effects")
+        counting = FaultyDisk()
+        assert scenario.act(counting) == DONE
+        many = len(counting.effects)
+        assert 50 < many < LIMIT
+        for at in range(1, many + 2):
+            if at % WORKERS != number:
+                continue
+            power.put_tree(scenario.root, beginning)
+            code = act_in_child(scenario, make_disk(mode, at), at)
+            assert (code == 0) == (at > many), f"effect {at} of {many}: exit {code}"
+            assert code in (0, 1, 9, FAILED), f"effect {at} of {many}: exit {code}"
+            scenario.check(went_on=mode != KILL)
+        return []
+
+    failed = in_parallel(tmp_path, work)
+    assert not failed, "\n".join(failed)
+
+
+def act_in_child(scenario: Ledgers, disk: FaultyDisk, at: int) -> int:
+    """Do it in a child process; 0 only if that was the end before the `at`-th effect."""
+    pid = os.fork()
+    if pid == 0:
+        code = 70
+        try:
+            code = scenario.act(disk)
+        finally:
+            os._exit(0 if code == DONE and len(disk.effects) < at else code or 1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_recovery_killed_anywhere_is_recovered(tmp_path: Path) -> None:
     """A machine that dies again while it recovers, at every pair of effects."""
-    for first in range(1, LIMIT):
-        for second in range(1, LIMIT):
-            path = tmp_path / f"{first}-{second}" / "sessions" / "sessions.json"
-            home = Home(tmp_path / f"{first}-{second}" / "state")
-            old = make_store(path)
-            done = run_child(lambda p=path, h=home, k=first: do_compact(p, h, FaultyDisk(k))) == 0
-            if done:
-                return
-            again = run_child(lambda h=home, k=second: recover(h, FaultyDisk(k)))
-            check_recovers_once(path, home)
-            if path.read_bytes() != old:
-                do_restore(path, home, RealDisk())
-                assert json.loads(path.read_bytes()) == json.loads(old)
-            if again == 0:
-                break
+
+    def work(number: int, own: Path) -> list[str]:
+        for first in range(1 + number, LIMIT, WORKERS):
+            for second in range(1, LIMIT):
+                path = own / f"{first}-{second}" / "sessions" / "sessions.json"
+                home = Home(own / f"{first}-{second}" / "state")
+                old = make_store(path)
+                code = run_child(lambda p=path, h=home, k=first: do_compact(p, h, FaultyDisk(k)))
+                if code == 0:
+                    assert first > 20
+                    return []
+                again = run_child(lambda h=home, k=second: recover(h, FaultyDisk(k)))
+                check_recovers_once(path, home)
+                if path.read_bytes() != old:
+                    do_restore(path, home, RealDisk())
+                    assert json.loads(path.read_bytes()) == json.loads(old)
+                if again == 0:
+                    break
+        raise AssertionError("no end of effects")
+
+    failed = in_parallel(tmp_path, work)
+    assert not failed, "\n".join(failed)
 
 
 def test_kill_at_a_random_moment_inside_a_rewrite(tmp_path: Path) -> None:

@@ -7,20 +7,12 @@ import signal
 import subprocess
 
 import pytest
+from parallel import WORKERS, in_parallel
 
 from guarded_fake import FAKE, SETTINGS, Place, wait_until
 from tailflip import clock
 
 FITS = 1_000_000
-
-
-@pytest.fixture
-def place(tmp_path):
-    made = Place(tmp_path)
-    try:
-        yield made
-    finally:
-        made.end()
 
 
 def drive(place, at, when, options):
@@ -33,40 +25,59 @@ def drive(place, at, when, options):
 
 @pytest.mark.crash
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_killed_at_any_commit_the_next_one_goes_on(place, when):
+def test_killed_at_any_commit_the_next_one_goes_on(folder, when):
     """Through a death of memory, its cure, a second life and a stop: at every step on record."""
+
+    def work(number, own):
+        place = Place(own)
+        try:
+            at = next(
+                at
+                for at in itertools.count(1 + number, WORKERS)
+                if not is_killed_and_goes_on(place, at, when)
+            )
+        finally:
+            place.end()
+        assert at > 10
+        return []
+
+    failed = in_parallel(folder, work)
+    assert not failed, "\n".join(failed)
+
+
+def is_killed_and_goes_on(place, at, when):
+    """Kill it at one commit and hold the next one against all promises; False: no such commit."""
     options = ("--oom-above", str(FITS))
-    for at in itertools.count(1):
-        for left in (place.home.root, place.state, place.root / "lives"):
-            subprocess.run(["/bin/rm", "-rf", str(left)], check=True)
-        place.state.mkdir()
-        place.fill(2_000_000)
-        driven = drive(place, at, when, options)
-        wait_until(
-            lambda: (
-                driven.process.poll() is not None  # noqa: B023
-                or (len(place.lives()) == 2 and place.lives()[0].ready_ms)
-            ),
-            f"end at commit {at}, or second life",
-            story=driven.said,
-        )
-        if driven.process.poll() is None:
-            driven.send(signal.SIGTERM)
-        if driven.wait() == 0:
-            break
-        told = f"killed {when} commit {at} after:\n{driven.said()}"
-        guarded = place.run(*options, settings={"heal.admission": "false"})
-        guarded.hear("gateway")  # its signal handlers are there
-        began_ms = clock.now_ms()
-        wait_until(lambda: place.lives() and place.lives()[0].ready_ms, "answer",
-                   story=lambda: told + guarded.said())  # fmt: skip  # noqa: B023
-        wait_until(place.is_alone, "gateway that is alone", story=guarded.said)
-        assert place.doubles() == "", told
-        assert place.store.stat().st_size < FITS, told
-        assert [x for x in place.lives() if x.ended_ms is None] == [place.lives()[0]], told
-        assert len(place.pids()) <= 3, told + guarded.said()
-        assert clock.now_ms() - began_ms < 10_000
-        assert guarded.stop() == 0, guarded.said()
-        assert place.living() == [], told
-        assert not list(place.home.guards.glob("*.stderr")), told
-    assert at > 10
+    for left in (place.home.root, place.state, place.root / "lives"):
+        subprocess.run(["/bin/rm", "-rf", str(left)], check=True)
+    place.state.mkdir()
+    place.fill(2_000_000)
+    driven = drive(place, at, when, options)
+    wait_until(
+        lambda: (
+            driven.process.poll() is not None
+            or (len(place.lives()) == 2 and place.lives()[0].ready_ms)
+        ),
+        f"end at commit {at}, or second life",
+        story=driven.said,
+    )
+    if driven.process.poll() is None:
+        driven.send(signal.SIGTERM)
+    if driven.wait() == 0:
+        return False
+    told = f"killed {when} commit {at} after:\n{driven.said()}"
+    guarded = place.run(*options, settings={"heal.admission": "false"})
+    guarded.hear("gateway")  # its signal handlers are there
+    began_ms = clock.now_ms()
+    wait_until(lambda: place.lives() and place.lives()[0].ready_ms, "answer",
+               story=lambda: told + guarded.said())  # fmt: skip
+    wait_until(place.is_alone, "gateway that is alone", story=guarded.said)
+    assert place.doubles() == "", told
+    assert place.store.stat().st_size < FITS, told
+    assert [x for x in place.lives() if x.ended_ms is None] == [place.lives()[0]], told
+    assert len(place.pids()) <= 3, told + guarded.said()
+    assert clock.now_ms() - began_ms < 10_000
+    assert guarded.stop() == 0, guarded.said()
+    assert place.living() == [], told
+    assert not list(place.home.guards.glob("*.stderr")), told
+    return True

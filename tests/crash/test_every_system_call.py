@@ -18,13 +18,13 @@ import power
 import pytest
 import scenarios
 from kernel import FAIL_FOR_GOOD, FAIL_ONCE, SHORT, TORN, Meddler
+from parallel import WORKERS, in_parallel
 from scenarios import ALL, DONE, FAILED
 
 from tailflip import clock
 from tailflip.durable import RealDisk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from scenarios import Scenario
@@ -33,7 +33,6 @@ pytestmark = [
     pytest.mark.crash,
     pytest.mark.skipif(Meddler.why_not() is not None, reason=str(Meddler.why_not())),
 ]
-WORKERS = 2
 BUG = 70
 # What is done to the k-th system call, and to which.
 REFUSALS = {
@@ -46,43 +45,28 @@ REFUSALS = {
 }
 
 
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What stands between, compiled once."""
+    return Meddler.build(tmp_path_factory.mktemp("meddle"))
+
+
 @pytest.fixture(autouse=True)
 def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now_ms", lambda: scenarios.NOW_MS)
 
 
-def in_parallel(folder: Path, work: Callable[[int, Path], list[str]]) -> list[str]:
-    """Do the work in two processes, each in a folder of its own; return what failed."""
-    pids = []
-    for number in range(WORKERS):
-        own = folder / str(number)
-        own.mkdir()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                failed = work(number, own)
-            except BaseException:  # noqa: BLE001 - it is told, and then this process ends
-                failed = [traceback.format_exc()]
-            (own / "failed").write_text("\n".join(failed))
-            os._exit(0)
-        pids.append(pid)
-    for pid in pids:
-        os.waitpid(pid, 0)
-    told = [(folder / str(number) / "failed").read_text() for number in range(WORKERS)]
-    return [text for text in told if text]
-
-
 class Place:
     """One scenario, its beginning, and the effects of an undisturbed run."""
 
-    def __init__(self, kind: type[Scenario], folder: Path) -> None:
+    def __init__(self, kind: type[Scenario], library: Path, folder: Path) -> None:
         self.root = folder / "root"
         self.scenario = kind(self.root)
         self.scenario.prepare()
         self.medium = power.Medium.of(self.root)
         self.beginning = {n: f and bytes(f.data) for n, f in self.medium.seen.items()}
         self.scenario.learn()
-        self.meddler = Meddler(folder)
+        self.meddler = Meddler(library, folder)
         self.begin()
         code, self.effects = self.meddler.trace(self.act, self.root)
         assert code == DONE
@@ -112,11 +96,13 @@ class Place:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_power_cut_or_kill_after_any_system_call_loses_nothing(folder: Path, name: str) -> None:
+def test_power_cut_or_kill_after_any_system_call_loses_nothing(
+    folder: Path, library: Path, name: str
+) -> None:
     """ "All is kept" is what a kill leaves; the others are what a power cut may leave."""
 
     def work(number: int, own: Path) -> list[str]:
-        place = Place(ALL[name], own)
+        place = Place(ALL[name], library, own)
         failed, count = [], 0
         for count, (at, how, tree) in enumerate(
             power.find_images(place.medium, place.effects), start=1
@@ -139,18 +125,15 @@ NIGHTLY = [pytest.mark.nightly, pytest.mark.timeout(1800)]
 @pytest.mark.parametrize("how", REFUSALS)
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(n, marks=[pytest.mark.nightly, pytest.mark.timeout(1800)] * (n in LONG))
-        for n in ALL
-    ],
+    [pytest.param(n, marks=NIGHTLY if n in LONG else ()) for n in ALL],
 )
 def test_any_system_call_refused_or_cut_short_loses_nothing(
-    folder: Path, name: str, how: str
+    folder: Path, library: Path, name: str, how: str
 ) -> None:
     mode, error, which = REFUSALS[how]
 
     def work(number: int, own: Path) -> list[str]:
-        place = Place(ALL[name], own)
+        place = Place(ALL[name], library, own)
         failed = []
         for effect in place.effects:
             if effect.name not in which or effect.number % WORKERS != number:
@@ -207,9 +190,9 @@ OF_SQLITE = ("-journal", "-wal", "-shm", "/ledger.sqlite", "/runs.sqlite")
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_no_effect_goes_past_our_seam(folder: Path, name: str) -> None:
+def test_no_effect_goes_past_our_seam(folder: Path, library: Path, name: str) -> None:
     """Every name that the kernel is asked to make, change or delete was given to `Disk`."""
-    place = Place(ALL[name], folder)
+    place = Place(ALL[name], library, folder)
     told = folder / "told"
     place.begin()
     code, effects = place.meddler.trace(lambda: place.scenario.act(Telling(told)), place.root)
@@ -227,9 +210,9 @@ def test_no_effect_goes_past_our_seam(folder: Path, name: str) -> None:
     assert {path for path in writes - known if not path.endswith(OF_SQLITE)} == set()
 
 
-def test_the_kernel_is_really_lied_to(folder: Path) -> None:
+def test_the_kernel_is_really_lied_to(folder: Path, library: Path) -> None:
     """The tool itself: each mode does what its name says."""
-    meddler, path = Meddler(folder), folder / "root" / "file"
+    meddler, path = Meddler(library, folder), folder / "root" / "file"
     path.parent.mkdir()
 
     def act() -> int:
