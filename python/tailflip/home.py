@@ -124,7 +124,8 @@ class Home:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise TryLater(
-                        "another tailflip is at work; nothing was changed", hint="wait for it"
+                        f"another tailflip is at work in {self.root}; nothing was changed",
+                        hint="wait for it, and try again: a store takes it seconds",
                     ) from None
             yield
         finally:

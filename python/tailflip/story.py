@@ -234,7 +234,7 @@ def _describe_ends(manifest: Manifest) -> str:
 
 def describe_undo(archived: Archived) -> str | None:
     """Give the command that puts back what an action took; some take nothing."""
-    if archived.action.kind in ("restore", "release"):
+    if archived.action.took_nothing:
         return None
     return f"tailflip restore {archived.action.id} --apply"
 

@@ -91,6 +91,9 @@ def test_marker_of_the_dead_goes_and_comes_back(cron):
     assert "no run log has an end of it: it was interrupted" in done["words"][0]
     assert cron.run("--apply") == [], "a second run does nothing"
 
+    code, _, err = cron.place.run("archive", "show", done["action_id"])
+    assert code == 64
+    assert f"hint: `tailflip restore {done['action_id']}` shows what undoing it would" in err
     code, out, _ = cron.place.run("restore", done["action_id"])
     assert code == 0
     assert "nothing was changed" in out

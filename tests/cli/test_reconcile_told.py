@@ -157,6 +157,10 @@ def test_a_stuck_job_is_told_and_released_only_where_that_is_allowed(cron, monke
     code, _, err = cron.place.run("restore", action.id, "--apply")
     assert code == 64
     assert "archives nothing" in err
+    assert "there is nothing to undo" in err
+    code, _, err = cron.place.run("archive", "show", action.id)
+    assert code == 64
+    assert "it took nothing out" in err
 
 
 def test_a_release_that_fails_is_an_error_and_enabling_is_tried_again(cron, monkeypatch):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tailflip.home import Home
 
 KEPT = (State.COMMITTED, State.DONE)
+_BY_HAND = "nothing was changed; `zstdcat records.zst` in that folder shows what can still be read"
 
 
 class Manifest(Value):
@@ -79,7 +80,7 @@ def read_manifest(home: Home, action_id: str) -> Manifest:
         try:
             return Manifest.model_validate_json(path.read_bytes())
         except ValidationError as e:
-            raise StoreInvalid(f"manifest is damaged: {path}") from e
+            raise StoreInvalid(f"manifest is damaged: {path}", hint=_BY_HAND) from e
 
 
 def list_actions(home: Home, disk: Disk) -> tuple[Archived, ...]:
@@ -120,7 +121,10 @@ def find_action(home: Home, disk: Disk, action_id: str) -> Action:
     """
     action = Ledger(home, disk).find(action_id)
     if action is not None and action.state is State.EXPIRED:
-        raise Usage(f"the archive of that action was deleted: {action_id}")
+        raise Usage(
+            f"the archive of that action was deleted: {action_id}",
+            hint="what it held is gone; `tailflip archive list` shows what is still there",
+        )
     if action is None or action.state not in KEPT:
         raise Usage(f"no such action: {action_id}", hint="see `tailflip archive list`")
     return action
@@ -130,7 +134,12 @@ def show(home: Home, disk: Disk, action_id: str) -> tuple[Manifest, Iterator[Rec
     """Read the manifest, and stream the headers of what one action removed."""
     action = find_action(home, disk, action_id)
     if action.kind != "compact":
-        raise Usage(f"a {action.kind} archives no entries: {action_id}")
+        hint = f"`tailflip restore {action_id}` shows what undoing it would change"
+        if action.took_nothing:
+            hint = "it took nothing out; see `tailflip archive list` for those that did"
+        raise Usage(
+            f"no entries are archived by an action of kind {action.kind}: {action_id}", hint=hint
+        )
     return read_manifest(home, action_id), _stream(home, action_id)
 
 
@@ -149,7 +158,9 @@ def verify(home: Home, disk: Disk, action_id: str) -> ArchiveNumbers:
         written.archive_bytes,
         written.archive_digest,
     ):
-        raise StoreInvalid(f"archive is not what was written: {home.records(action_id)}")
+        raise StoreInvalid(
+            f"archive is not what was written: {home.records(action_id)}", hint=_BY_HAND
+        )
     return found
 
 

@@ -127,8 +127,10 @@ def _choose(
     narrow = Selection(keys=tuple(keys), jobs=tuple(jobs))
     if action_id is not None:
         action = archive.find_action(home, disk, action_id)
-        if action.kind in ("restore", "release"):
-            hint = "do it again instead"
+        if action.took_nothing:
+            hint = "its job is enabled as it was before; there is nothing to undo"
+            if action.kind == "restore":
+                hint = "to take out again what it put back, run `tailflip compact` or `reconcile`"
             raise Usage(f"a {action.kind} archives nothing: {action_id}", hint=hint)
         selection = narrow if keys or jobs else Selection(all=True)
         return _Wanted(action.store_path, (action,), selection)
@@ -141,7 +143,10 @@ def _choose(
     if not everything:
         held = [a for a in held if _holds(home, a, narrow)]
     if not held:
-        raise Usage("no archive holds that", hint="see `tailflip archive list`")
+        raise Usage(
+            f"no archive holds that: looked in {home.archives}",
+            hint="`tailflip archive show ACTION` names the keys that an action took",
+        )
     stores = sorted({a.store for a in held})
     if len(stores) > 1:
         raise Usage(

@@ -153,12 +153,18 @@ def undo(
     """
     quarantined, path = home.quarantined(action.id), action.store_path
     if not quarantined.exists():
-        raise Usage(f"there was no store before that salvage: {action.id}")
+        raise Usage(
+            f"there was no store before that salvage: {action.id}",
+            hint="it copied a backup to where none was; nothing was changed now",
+        )
     started = clock.monotonic_s()
 
     def attempt(opened: Source) -> Report:
         if opened.fd is None:
-            raise StoreInvalid(f"store is missing: {path}")
+            raise StoreInvalid(
+                f"store is missing: {path}; nothing was changed",
+                hint=f"the damaged bytes are in {quarantined}",
+            )
         salvaged = native.verify(opened.fd, swap.report_to(on_progress, "verify", 0))
         if salvaged.digest != action.details.digest:
             raise TryLater(

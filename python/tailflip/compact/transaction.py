@@ -69,7 +69,10 @@ def compact_store(
 
     def attempt(source: Source) -> Report:
         if source.fd is None:
-            raise StoreInvalid(f"store is missing: {path}")
+            raise StoreInvalid(
+                f"store is missing: {path}; nothing was changed",
+                hint="look again: `tailflip compact` without --apply looks for a backup",
+            )
         if plans:
             surveyed = plans.pop()
         else:

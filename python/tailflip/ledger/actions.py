@@ -55,7 +55,7 @@ class Details(Value):
 
 
 class Action(Value):
-    """One row; `kind` is compact, salvage or restore."""
+    """One row; `kind` is compact, salvage or restore, or what a reconciliation changed."""
 
     id: str
     kind: str
@@ -68,6 +68,11 @@ class Action(Value):
     def store_path(self) -> Path:
         """The real path of the store."""
         return Path(self.store)
+
+    @property
+    def took_nothing(self) -> bool:
+        """Say whether nothing was kept of it that could be put back."""
+        return self.kind in ("restore", "release")
 
     @property
     def transcript_suffix(self) -> str:

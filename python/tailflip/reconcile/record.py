@@ -41,4 +41,7 @@ def read_record(home: Home, action_id: str, form: type[_R]) -> _R:
         try:
             return form.model_validate_json(path.read_bytes())
         except ValidationError as e:
-            raise StoreInvalid(f"record of changes is damaged: {path}") from e
+            raise StoreInvalid(
+                f"record of changes is damaged: {path}",
+                hint=f"nothing was changed; `{recovery.BEFORE}` beside it is the whole old file",
+            ) from e
