@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tailflip import platform_calls
-from tailflip.errors import CannotCreate, IoFailed, NoPermission, StoreInvalid, TailflipError
+from tailflip.errors import (
+    ArchiveDamaged,
+    CannotCreate,
+    IoFailed,
+    NoPermission,
+    StoreInvalid,
+    TailflipError,
+)
 from tailflip.flow import FileIdentity
 
 if TYPE_CHECKING:
@@ -176,8 +183,8 @@ def naming(path: Path) -> Iterator[None]:
     except sqlite3.Error as e:
         raise IoFailed(f"cannot use {path}: {e}") from e
     except TailflipError as e:
-        if str(path) in e.message:
-            raise
+        if str(path) in e.message or (isinstance(e, ArchiveDamaged) and e.hint is not None):
+            raise  # it names the file that it is about
         what, colon, why = e.message.partition(": ")
         raise type(e)(f"{what}: {path}{colon}{why}", hint=e.hint) from e
 

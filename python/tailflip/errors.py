@@ -41,6 +41,10 @@ class StoreInvalid(TailflipError):
     exit_code = 65
 
 
+class ArchiveDamaged(StoreInvalid):
+    """An archive is not what was written; whatever it was wanted for was not touched."""
+
+
 class Unavailable(TailflipError):
     """A service we need cannot be reached."""
 

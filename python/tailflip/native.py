@@ -263,7 +263,7 @@ def _explain(failure: BaseException) -> BaseException:
                 "store changed while it was read; nothing was changed by us", hint="try again"
             )
         if kind == "archive":
-            return errors.StoreInvalid(f"archive is damaged at byte {offset}")
+            return errors.ArchiveDamaged(f"archive is damaged at byte {offset}")
         sentence = _SENTENCES.get(kind, kind + " at byte {offset}").format(offset=offset)
         return errors.StoreInvalid(
             f"store is not valid JSON: {sentence}; bytes intact",

@@ -28,7 +28,14 @@ from tailflip.compact import archive, swap
 from tailflip.compact.restore import restore
 from tailflip.compact.transaction import compact_store
 from tailflip.durable import RealDisk
-from tailflip.errors import InternalError, StoreInvalid, TailflipError, TryLater, Usage
+from tailflip.errors import (
+    ArchiveDamaged,
+    InternalError,
+    StoreInvalid,
+    TailflipError,
+    TryLater,
+    Usage,
+)
 from tailflip.flow import Evidence, Report, Store, VerifyNumbers
 from tailflip.ledger.actions import Ledger, State
 from tailflip.plan.policy import Policy
@@ -410,7 +417,14 @@ def test_a_damaged_archive_is_found_out(store_path: Path, home: Home, where: str
     with pytest.raises(TailflipError) as caught:
         archive.verify(home, DISK, report.action_id)
     assert caught.value.exit_code == 65
+    assert "zstdcat" in str(caught.value.hint)
     assert len(archive.list_actions(home, DISK)) == 1
+    if where != "manifest":
+        with pytest.raises(ArchiveDamaged) as caught:
+            restore(home, DISK, action_id=report.action_id, apply=True, now_ms=NOW_MS + 1)
+        assert str(records) in caught.value.message
+        assert str(store_path) not in caught.value.message, "the store is not what is damaged"
+        assert "zstdcat" in str(caught.value.hint)
 
 
 def test_archive_is_readable_without_tailflip(store_path: Path, home: Home) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from tailflip import native
 from tailflip.compact import recovery
 from tailflip.compact.swap import write_file
 from tailflip.durable import naming, open_regular
-from tailflip.errors import StoreInvalid, TailflipError, Usage
+from tailflip.errors import ArchiveDamaged, StoreInvalid, TailflipError, Usage
 from tailflip.flow import ArchiveNumbers, RecordHeader, RewriteNumbers, Value
 from tailflip.ledger.actions import Action, Ledger, State
 
@@ -150,7 +151,7 @@ def verify(home: Home, disk: Disk, action_id: str) -> ArchiveNumbers:
         StoreInvalid: A byte is not what was written.
     """
     manifest, _ = show(home, disk, action_id)
-    with naming(home.records(action_id)), open_regular(home.records(action_id)) as fd:
+    with reading_records(home, action_id) as fd:
         found = native.archive_verify(fd)
     written = manifest.rewrite
     if (found.records, found.archive_bytes, found.digest) != (
@@ -158,10 +159,27 @@ def verify(home: Home, disk: Disk, action_id: str) -> ArchiveNumbers:
         written.archive_bytes,
         written.archive_digest,
     ):
-        raise StoreInvalid(
+        raise ArchiveDamaged(
             f"archive is not what was written: {home.records(action_id)}", hint=_BY_HAND
         )
     return found
+
+
+@contextmanager
+def reading_records(home: Home, action_id: str) -> Iterator[int]:
+    """Open an archive. Its damage is told with its path, other errors below are others' to tell.
+
+    Raises:
+        ArchiveDamaged: It does not read as it was written.
+    """
+    path = home.records(action_id)
+    with ExitStack() as stack:
+        with naming(path):
+            fd = stack.enter_context(open_regular(path))
+        try:
+            yield fd
+        except ArchiveDamaged as e:
+            raise ArchiveDamaged(f"{e.message}: {path}", hint=_BY_HAND) from e
 
 
 def expire(
@@ -183,6 +201,5 @@ def expire(
 
 
 def _stream(home: Home, action_id: str) -> Iterator[RecordHeader]:
-    path = home.records(action_id)
-    with naming(path), open_regular(path) as fd:
+    with reading_records(home, action_id) as fd:
         yield from native.read_headers(fd)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tailflip import clock, native
 from tailflip.compact import archive, recovery, salvage, swap
 from tailflip.compact.preflight import find_missing_room, find_refusals, refuse
-from tailflip.durable import naming, open_regular, resolve
+from tailflip.durable import naming, resolve
 from tailflip.errors import StoreInvalid, Usage
 from tailflip.flow import Report, RestoreNumbers, Selection, VerifyNumbers
 
@@ -158,8 +158,7 @@ def _choose(
 
 def _holds(home: Home, action: Action, selection: Selection) -> bool:
     keys, jobs = set(selection.keys), set(selection.jobs)
-    path = home.records(action.id)
-    with naming(path), open_regular(path) as fd:
+    with archive.reading_records(home, action.id) as fd:
         return any(h.key in keys or h.job in jobs for h in native.read_headers(fd))
 
 
@@ -173,8 +172,7 @@ def _measure(
         )
     found: list[RestoreNumbers] = []
     for action in wanted.actions:
-        path = home.records(action.id)
-        with naming(path), open_regular(path) as records:
+        with archive.reading_records(home, action.id) as records:
             skip = 0
             while True:
                 numbers = native.restore(source.fd, None, records, wanted.selection, skip)
@@ -254,8 +252,7 @@ def _write(home: Home, draft: Draft, wanted: _Wanted, store_fd: int) -> list[Res
     passes: list[RestoreNumbers] = []
     reading = store_fd
     for action in wanted.actions:
-        path = home.records(action.id)
-        with naming(path), open_regular(path) as records:
+        with archive.reading_records(home, action.id) as records:
             skip = 0
             while True:
                 out = draft.fds[1]
