@@ -197,6 +197,16 @@ class VerifyNumbers(Value):
     digest: str
     kept_digest: str
 
+    @classmethod
+    def of(cls, written: RewriteNumbers | SalvageNumbers | RestoreNumbers) -> VerifyNumbers:
+        """Say what a full read of a store that was just written must find."""
+        return cls(
+            bytes=written.bytes,
+            entries=written.entries,
+            digest=written.digest,
+            kept_digest=written.kept_digest,
+        )
+
 
 class ListedEntry(Value):
     """One entry that evidence may judge (native); texts are empty where there is nothing.

@@ -213,12 +213,7 @@ def _restore_once(
     ) as draft:
         passes = _write(home, draft, wanted, source.fd)
         last = passes[-1]
-        written = VerifyNumbers(
-            bytes=last.bytes,
-            entries=last.entries,
-            digest=last.digest,
-            kept_digest=last.kept_digest,
-        )
+        written = VerifyNumbers.of(last)
         swap.commit(
             home,
             disk,

@@ -223,12 +223,7 @@ def _measure(path: Path, on_progress: Progress | None) -> Candidate | None:
             except StoreInvalid:
                 return None
             lost_bytes = salvaged.lost_bytes
-            written = VerifyNumbers(
-                bytes=salvaged.bytes,
-                entries=salvaged.entries,
-                digest=salvaged.digest,
-                kept_digest=salvaged.kept_digest,
-            )
+            written = VerifyNumbers.of(salvaged)
         return Candidate(
             path=path,
             modified_ms=info.st_mtime_ns // 1_000_000,

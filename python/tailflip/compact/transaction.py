@@ -122,7 +122,7 @@ def _compact_once(
     )
     with swap.begin(home, disk, source, kind="compact", now_ms=now_ms) as draft:
         rewrite = _write(home, disk, draft, surveyed, on_progress)
-        written = _as_verified(rewrite)
+        written = VerifyNumbers.of(rewrite)
         swap.commit(
             home,
             disk,
@@ -193,13 +193,3 @@ def _write(
         ),
     )
     return rewrite
-
-
-def _as_verified(rewrite: RewriteNumbers) -> VerifyNumbers:
-    """Say what a full read of the new store must find."""
-    return VerifyNumbers(
-        bytes=rewrite.bytes,
-        entries=rewrite.entries,
-        digest=rewrite.digest,
-        kept_digest=rewrite.kept_digest,
-    )
