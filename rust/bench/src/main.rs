@@ -43,7 +43,7 @@ struct Fields {
 }
 
 impl EntryVisitor for Fields {
-    fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> tailflip_store::error::Result<()> {
+    fn entry(&mut self, entry: &Entry, _: &Chunk<'_>) -> tailflip_store::error::Result<()> {
         self.entries += 1;
         self.latest = self.latest.max(entry.updated_at);
         black_box(entry);

@@ -16,7 +16,7 @@ use tailflip_store::simd::Level;
 struct Spans(Vec<(usize, usize)>);
 
 impl EntryVisitor for Spans {
-    fn entry(&mut self, entry: &Entry, _: Chunk<'_>) -> Result<()> {
+    fn entry(&mut self, entry: &Entry, _: &Chunk<'_>) -> Result<()> {
         self.0.push((entry.span.start as usize, entry.span.end as usize));
         Ok(())
     }

@@ -28,6 +28,7 @@ mod strings;
 
 use parts::Events;
 pub use parts::{Chunk, Event, Part, Shape, Visitor};
+use strings::find_escaped;
 
 /// Checked to be UTF-8, and then scanned while the first-level cache still has it.
 const PIECE_BYTES: usize = 4 * 1024;
@@ -166,12 +167,13 @@ impl Lexer {
             let good = chunk.slice(base, bad_at.map_or(base + piece.len() as u64, |at| at + 1));
             let (mut blocks, rest) = good.as_chunks::<64>();
             while !blocks.is_empty() {
-                if !self.knows || self.is_outer() {
-                    let done =
-                        self.whole_blocks::<K, V>(blocks, base, &mut room, chunk, visitor)?;
-                    blocks = &blocks[done..];
-                    base += 64 * done as u64;
-                }
+                let done = if self.knows && !self.is_outer() {
+                    self.skim_blocks::<K>(blocks)
+                } else {
+                    self.whole_blocks::<K, V>(blocks, base, &mut room, chunk, visitor)?
+                };
+                blocks = &blocks[done..];
+                base += 64 * done as u64;
                 let Some((block, more)) = blocks.split_first() else {
                     break;
                 };
@@ -360,6 +362,36 @@ impl Lexer {
         self.skimmed += u64::from(open.count_ones());
         self.skimmed -= u64::from(close.count_ones());
         None
+    }
+
+    /// Skims blocks up to the first in which the level may end; returns how many.
+    #[inline(always)]
+    fn skim_blocks<K: Kernel>(&mut self, blocks: &[[u8; 64]]) -> usize {
+        let (mut in_string, mut escaped, mut levels) = (self.in_string, self.escaped, self.skimmed);
+        let mut done = 0;
+        for block in blocks {
+            let loaded = K::load(block);
+            let masks = K::strings(loaded);
+            if in_string == 0 || (masks.quote | masks.backslash | escaped) != 0 {
+                let (skipped, carry) = find_escaped(masks.backslash, escaped);
+                let quotes = masks.quote & !skipped;
+                let strings = K::prefix_xor(quotes) ^ in_string;
+                let outside = !(strings | quotes);
+                let Brackets { open, close } = K::brackets(loaded);
+                let closed = u64::from((close & outside).count_ones());
+                if closed > levels {
+                    break;
+                }
+                levels += u64::from((open & outside).count_ones());
+                levels -= closed;
+                in_string = 0u64.wrapping_sub(strings >> 63);
+                escaped = carry;
+            }
+            done += 1;
+        }
+        (self.in_string, self.escaped, self.skimmed) = (in_string, escaped, levels);
+        self.in_scalar = 0;
+        done
     }
 
     /// Says whether parts of the current level are reported.

@@ -63,6 +63,7 @@ impl Lexer {
             depth: self.depth,
             top: self.top,
         };
+        let mut events = Events::new(room);
         let mut outer = self.is_outer();
         let mut done = 0;
         for block in blocks {
@@ -71,9 +72,10 @@ impl Lexer {
             };
             done += 1;
             if outer || found.lowest <= 2 {
-                let mut events = Events::new(room);
                 self.find_events(block, base, now, found, outer, &mut events, chunk.base);
-                events.tell(chunk, visitor)?;
+                if events.is_full() {
+                    events.tell(chunk, visitor)?;
+                }
                 outer = self.is_outer_at(after.depth);
                 if self.knows && !outer {
                     now = after;
@@ -88,6 +90,7 @@ impl Lexer {
         self.in_scalar = now.in_scalar;
         self.scalar = now.scalar;
         (self.state, self.depth, self.top) = (now.state, now.depth, now.top);
+        events.tell(chunk, visitor)?;
         Ok(done)
     }
 

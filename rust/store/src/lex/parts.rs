@@ -114,35 +114,52 @@ pub trait Visitor {
     fn chunk_end(&mut self, chunk: &Chunk<'_>);
 }
 
-/// What is to be told of a block: collected first, so that the lexer's loop calls nobody.
+/// What is to be told: collected first, so that the lexer's loop calls nobody.
 pub(super) struct Events<'a> {
     room: &'a mut Room,
     count: usize,
 }
 
-/// More than a block can have: one for each byte, and the end of what began before it.
-pub(super) type Room = [Event; 128];
+/// More than one block can have: one for each byte, and the end of what began before it.
+const MOST: usize = 65;
+pub(super) type Room = [Event; 256];
 
 impl<'a> Events<'a> {
-    pub(super) const ROOM: Room = [Event::End(0); 128];
+    pub(super) const ROOM: Room = [Event::End(0); 256];
 
     #[inline(always)]
     pub(super) fn new(room: &'a mut Room) -> Self {
         Self { room, count: 0 }
     }
 
+    /// Takes one; `is_full` was asked before the block.
     #[inline(always)]
     pub(super) fn push(&mut self, event: Event) {
         self.room[self.count % Self::ROOM.len()] = event;
         self.count += 1;
     }
 
+    /// Says that another block may have more than there is room for.
+    #[inline(always)]
+    pub(super) fn is_full(&self) -> bool {
+        self.count > Self::ROOM.len() - MOST
+    }
+
     /// Tells all of it.
     #[inline(always)]
-    pub(super) fn tell<V: Visitor>(self, chunk: &Chunk<'_>, visitor: &mut V) -> Result<()> {
-        for event in self.room.iter().take(self.count) {
-            visitor.event(*event, chunk)?;
+    pub(super) fn tell<V: Visitor>(&mut self, chunk: &Chunk<'_>, visitor: &mut V) -> Result<()> {
+        let count = std::mem::take(&mut self.count);
+        if count == 0 {
+            return Ok(());
         }
-        Ok(())
+        tell(&self.room[..count], chunk, visitor)
     }
+}
+
+/// Out of line, once for all callers.
+#[inline(never)]
+fn tell<V: Visitor>(events: &[Event], chunk: &Chunk<'_>, visitor: &mut V) -> Result<()> {
+    events
+        .iter()
+        .try_for_each(|event| visitor.event(*event, chunk))
 }
