@@ -135,9 +135,17 @@ def _find_locks(installation: Installation, env: Mapping[str, str]) -> Iterator[
         for path in sorted(folder.glob("gateway.????????.lock")):
             owner = None if path.name[8:16] in digests else _read_lock(path)
             if path.name[8:16] in digests or (
-                owner is not None and os.path.realpath(str(owner.get("configPath"))) == real
+                owner is not None and _resolve(owner.get("configPath")) == real
             ):
                 yield path
+
+
+def _resolve(path: object) -> str | None:
+    """Resolve what a lock holds for a path; None if no file can have that name."""
+    try:
+        return os.path.realpath(str(path))
+    except ValueError:  # a NUL, or half of a surrogate pair
+        return None
 
 
 def _read_lock(path: Path) -> dict[str, Any] | None:
