@@ -1,7 +1,7 @@
 """Whatever lies where OpenClaw's small files should: an answer or a TailflipError, never a bug.
 
 Each file begins as a true one and is then damaged: bytes changed, cut, doubled; members
-given values of any other type. `TAILFLIP_FUZZ_EXAMPLES` asks for more than a quick look.
+given values of any other type.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from fuzzing import fuzzed
 from malice import OLD_MS
 from tailflip import clock
 from tailflip.compact import archive
@@ -39,9 +40,8 @@ from tailflip.reconcile.markers import plan_hold, plan_markers
 from tailflip.reconcile.storms import find_storms
 from tailflip.reconcile.stuck import find_stuck
 
-EXAMPLES = int(os.environ.get("TAILFLIP_FUZZ_EXAMPLES", "150"))
 quick = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None
 )
 JOB = "7c0f6b0e-0000-4000-8000-000000000001"
 odd = (
@@ -156,14 +156,13 @@ def folder() -> Path:
         yield Path(name)
 
 
-@quick
-@given(data=damaged(TRUE_JOBS), line=damaged(TRUE_LINE))
-def test_any_cron_store_and_run_log(folder: Path, data: bytes, line: bytes) -> None:
+def judge_cron(folder: Path, data: bytes, log: bytes) -> None:
+    """Do with a cron store and a run log all that is done with them."""
     cron = folder / "jobs.json"
     cron.write_bytes(data)
     runs = folder / "runs"
     runs.mkdir(exist_ok=True)
-    (runs / f"{JOB}.jsonl").write_bytes(line + b"\n" + json.dumps(TRUE_LINE).encode() + b"\n")
+    (runs / f"{JOB}.jsonl").write_bytes(log)
     jobs, problem = read_job_states(cron)
     assert jobs == () or problem is None
     notes: list[str] = []
@@ -181,6 +180,19 @@ def test_any_cron_store_and_run_log(folder: Path, data: bytes, line: bytes) -> N
     edits = [edit for change in changes for edit in change.edits]
     with suppress(TailflipError):
         parse_jobs(edit_jobs(data, edits))
+
+
+@fuzzed()
+@given(data=damaged(TRUE_JOBS))
+def test_any_cron_store(folder: Path, data: bytes) -> None:
+    judge_cron(folder, data, json.dumps(TRUE_LINE).encode() + b"\n")
+
+
+@fuzzed()
+@given(line=damaged(TRUE_LINE))
+def test_any_run_log(folder: Path, line: bytes) -> None:
+    log = line + b"\n" + json.dumps(TRUE_LINE).encode() + b"\n"
+    judge_cron(folder, json.dumps(TRUE_JOBS).encode(), log)
 
 
 @quick
@@ -205,8 +217,10 @@ def test_an_edit_changes_what_it_says_or_nothing(data: bytes, value: Any, name: 
     assert repr(before) == repr(after)
 
 
-@quick
+@fuzzed()
 @given(data=damaged(TRUE_LOCK))
+@example(data=json.dumps({**TRUE_LOCK, "configPath": "/\ud800"}).encode())
+@example(data=json.dumps({**TRUE_LOCK, "configPath": "/\0"}).encode())
 def test_any_lock(folder: Path, data: bytes) -> None:
     lock = folder / "sessions.json.lock"
     lock.write_bytes(data)
@@ -238,7 +252,7 @@ def test_any_record_of_sub_agents_and_report_of_node(
     find_report([folder], 0, [1])
 
 
-@quick
+@fuzzed()
 @given(
     data=damaged({"gateway": {"port": 1, "mode": "local"}, "session": {"store": "x"}})
     | st.binary(max_size=200)
