@@ -1,39 +1,32 @@
 //! Any input: the scanner agrees with an independent strict parser on the verdict and on every
-//! entry's range, with every kernel and at two chunkings; refusals name the same byte.
+//! entry's and field's bytes, with every kernel and at two chunkings; refusals name the same byte;
+//! what entries say is the same everywhere.
 #![no_main]
 
 #[path = "../../store/tests/common/mod.rs"]
 mod common;
+#[path = "../../store/tests/common/record.rs"]
+mod record;
 
 use libfuzzer_sys::fuzz_target;
-use tailflip_store::entry::{Entries, Entry, EntryVisitor};
-use tailflip_store::error::Result;
-use tailflip_store::io::{scan_with, Control};
-use tailflip_store::lex::{Chunk, Lexer};
+use tailflip_store::lex::Lexer;
 use tailflip_store::simd::Level;
-
-#[derive(Default)]
-struct Spans(Vec<(usize, usize)>);
-
-impl EntryVisitor for Spans {
-    fn entry(&mut self, entry: &Entry, _: &Chunk<'_>) -> Result<()> {
-        self.0.push((entry.span.start as usize, entry.span.end as usize));
-        Ok(())
-    }
-}
 
 fuzz_target!(|data: &[u8]| {
     let Some((&size, input)) = data.split_first() else { return };
-    let input = input.to_vec();
-    let expected: Option<Vec<_>> =
-        common::parse(&input).map(|seen| seen.iter().map(|one| one.span).collect());
-    let mut refusal = None;
+    let expected = common::parse(input);
+    let (mut refusal, mut first) = (None, None);
     for level in Level::all() {
         for buffer in [usize::from(size).max(1), 1 << 16] {
-            let mut entries = Entries::new(Spans::default(), 1);
-            let lexer = Lexer::with_level(level);
-            match scan_with(lexer, buffer, &input, &Control::default(), &mut entries) {
-                Ok(_) => assert_eq!(Some(entries.inner.0), expected),
+            let lexer = || Lexer::with_level(level);
+            match record::run(input, lexer(), buffer) {
+                Ok(seen) => {
+                    assert_eq!(Some(&seen), expected.as_ref());
+                    let again = record::run(input, lexer().of_validated(), buffer);
+                    assert_eq!(again.ok(), expected);
+                    let facts = record::facts(input, lexer(), buffer).expect("it was accepted");
+                    assert_eq!(*first.get_or_insert_with(|| facts.clone()), facts);
+                }
                 Err(error) => {
                     assert_eq!(expected, None, "{error}");
                     let text = error.to_string();

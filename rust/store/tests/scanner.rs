@@ -10,78 +10,18 @@
 )]
 
 mod common;
+#[path = "common/record.rs"]
+mod record;
 
-use common::{parse, Seen};
+use common::parse;
 use proptest::prelude::*;
+use record::{facts, run};
 use tailflip_store::entry::{Entries, Entry, EntryVisitor};
 use tailflip_store::error::{Error, Result};
 use tailflip_store::io::{scan_with, Control};
-use tailflip_store::lex::{Chunk, Event, Lexer, Part, Visitor};
+use tailflip_store::lex::{Chunk, Lexer};
 use tailflip_store::simd::Level;
 use xxhash_rust::xxh3::xxh3_128;
-
-/// Records what the lexer tells, field names included.
-#[derive(Default)]
-struct Record {
-    input: Vec<u8>,
-    open: Vec<(Part, u64)>,
-    name: String,
-    seen: Vec<Seen>,
-}
-
-impl Record {
-    fn part(&mut self, part: Part, from: u64, to: u64) {
-        let (from, to) = (from as usize, to as usize);
-        if part == Part::Key {
-            self.seen.push(Seen {
-                span: (from, 0),
-                fields: Vec::new(),
-            });
-        }
-        let last = self.seen.last_mut().expect("an entry is open");
-        match part {
-            Part::Key => {}
-            Part::Entry(_) => last.span.1 = to,
-            Part::Name => self.name = String::from_utf8_lossy(&self.input[from..to]).into_owned(),
-            Part::Field(_) => last.fields.push((self.name.clone(), (from, to))),
-        }
-    }
-}
-
-impl Visitor for Record {
-    fn event(&mut self, event: Event, chunk: &Chunk<'_>) -> Result<()> {
-        match event {
-            Event::Whole(part, from, to) => {
-                assert!(chunk.base <= from && from < to && to <= chunk.end());
-                self.part(part, from, to);
-            }
-            Event::Begin(part, at) => self.open.push((part, at)),
-            Event::End(at) => {
-                let (part, from) = self.open.pop().expect("something is open");
-                self.part(part, from, at);
-            }
-            Event::RootEnd(at) => assert_eq!(self.input[at as usize], b'}'),
-        }
-        Ok(())
-    }
-
-    fn chunk_end(&mut self, _: &Chunk<'_>) {}
-}
-
-fn run(input: &[u8], lexer: Lexer, buffer: usize) -> Result<Vec<Seen>> {
-    let mut record = Record {
-        input: input.to_vec(),
-        ..Record::default()
-    };
-    scan_with(
-        lexer,
-        buffer,
-        &input.to_vec(),
-        &Control::default(),
-        &mut record,
-    )?;
-    Ok(record.seen)
-}
 
 fn kind_and_offset(error: &Error) -> String {
     error.to_string()
@@ -416,6 +356,83 @@ fn dense() -> impl Strategy<Value = String> {
             }),
         ]
     })
+}
+
+/// Texts that rules look for, plain, escaped, cut and nearly so.
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        prop::sample::select(vec![
+            "sessionId",
+            "sessionFile",
+            "updatedAt",
+            "startedAt",
+            "endedAt",
+            "runtimeMs",
+            "status",
+            "skillsSnapshot",
+            "systemPromptReport",
+            "modelOverride",
+            "\\u0073tatus",
+            "stat\\u0075s",
+            "endedAt\\u0000",
+            "status ",
+            "",
+        ])
+        .prop_map(|name| format!("\"{name}\"")),
+        string(),
+    ]
+}
+
+fn field() -> impl Strategy<Value = String> {
+    let value = prop_oneof![
+        prop::sample::select(vec![
+            "1800000000000",
+            "0",
+            "-5",
+            "1e3",
+            "99999999999999999999",
+            "null",
+            "\"running\"",
+            "\"r\\u0075nning\"",
+            "\"done\"",
+            "\"\\ud800\"",
+            "{}",
+            "[1]",
+        ])
+        .prop_map(str::to_owned),
+        json(),
+    ];
+    (name(), value).prop_map(|(name, value)| format!("{name} : {value}"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn what_entries_say_is_the_same_at_every_chunking(
+        entries in prop::collection::vec((string(), prop::collection::vec(field(), 0..8)), 1..5),
+        long in prop::option::of(65_000usize..66_000),
+    ) {
+        let mut entries: Vec<_> = entries
+            .iter()
+            .map(|(key, fields)| format!("{key}: {{{}}}", fields.join(", ")))
+            .collect();
+        if let Some(long) = long {
+            let text = "k".repeat(long);
+            entries.push(format!("\"{text}\": {{\"{text}\": 1, \"sessionId\": \"{text}\"}}"));
+        }
+        let input = format!("{{{}}}", entries.join(",")).into_bytes();
+        let whole = facts(&input, Lexer::new(), 1 << 20).unwrap();
+        let small = if long.is_some() { 997 } else { 1 };
+        for level in Level::all() {
+            for size in [small, small + 6, 64, 997, 4096] {
+                let got = facts(&input, Lexer::with_level(level), size).unwrap();
+                prop_assert_eq!(&got, &whole, "{:?} {}", level, size);
+                let got = facts(&input, Lexer::with_level(level).of_validated(), size).unwrap();
+                prop_assert_eq!(&got, &whole, "again: {:?} {}", level, size);
+            }
+        }
+    }
 }
 
 struct Hashes<'a>(&'a [u8]);

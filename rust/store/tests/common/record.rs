@@ -1,0 +1,116 @@
+//! What a scan tells of a document: the lexer, for comparison with what the oracle sees, and the
+//! layer above it, for comparison with itself.
+
+use super::common::Seen;
+use tailflip_store::entry::{Entries, Entry, EntryVisitor};
+use tailflip_store::error::Result;
+use tailflip_store::io::{scan_with, Control};
+use tailflip_store::lex::{Chunk, Event, Lexer, Part, Visitor};
+
+/// Records what the lexer tells, field names included.
+#[derive(Default)]
+struct Record {
+    input: Vec<u8>,
+    open: Vec<(Part, u64)>,
+    name: String,
+    seen: Vec<Seen>,
+}
+
+impl Record {
+    fn part(&mut self, part: Part, from: u64, to: u64) {
+        let (from, to) = (from as usize, to as usize);
+        if part == Part::Key {
+            self.seen.push(Seen {
+                span: (from, 0),
+                fields: Vec::new(),
+            });
+        }
+        let last = self.seen.last_mut().expect("an entry is open");
+        match part {
+            Part::Key => {}
+            Part::Entry(_) => last.span.1 = to,
+            Part::Name => self.name = String::from_utf8_lossy(&self.input[from..to]).into_owned(),
+            Part::Field(_) => last.fields.push((self.name.clone(), (from, to))),
+        }
+    }
+}
+
+impl Visitor for Record {
+    fn event(&mut self, event: Event, chunk: &Chunk<'_>) -> Result<()> {
+        match event {
+            Event::Whole(part, from, to) => {
+                assert!(chunk.base <= from && from < to && to <= chunk.end());
+                self.part(part, from, to);
+            }
+            Event::Begin(part, at) => self.open.push((part, at)),
+            Event::End(at) => {
+                let (part, from) = self.open.pop().expect("something is open");
+                self.part(part, from, at);
+            }
+            Event::RootEnd(at) => assert_eq!(self.input[at as usize], b'}'),
+        }
+        Ok(())
+    }
+
+    fn chunk_end(&mut self, _: &Chunk<'_>) {}
+}
+
+/// Scans a document in pieces of `buffer` bytes; returns what was told.
+pub fn run(input: &[u8], lexer: Lexer, buffer: usize) -> Result<Vec<Seen>> {
+    let mut record = Record {
+        input: input.to_vec(),
+        ..Record::default()
+    };
+    scan_with(
+        lexer,
+        buffer,
+        &input.to_vec(),
+        &Control::default(),
+        &mut record,
+    )?;
+    Ok(record.seen)
+}
+
+#[derive(Default)]
+struct Facts(Vec<String>);
+
+impl EntryVisitor for Facts {
+    fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
+        let key = entry.key(chunk);
+        let places = (entry.span, entry.value, entry.member_hash(chunk), key);
+        let ends = (
+            entry.status,
+            entry.updated_at,
+            entry.started_at,
+            entry.ended_at,
+        );
+        let texts = (&entry.session_id, &entry.session_file);
+        let flags = (entry.is_object, entry.odd, entry.has_override);
+        let members = [
+            entry.status_member,
+            entry.ended_member,
+            entry.runtime_member,
+        ];
+        let large = [entry.skills, entry.report];
+        let fact = format!("{places:?} {ends:?} {texts:?} {flags:?} {members:?} {large:?}");
+        self.0.push(fact);
+        Ok(())
+    }
+
+    fn field(&mut self, name: &[u8], bytes: u64) {
+        self.0.push(format!("{} {bytes}", name.escape_ascii()));
+    }
+
+    fn root_end(&mut self, at: u64) -> Result<()> {
+        self.0.push(at.to_string());
+        Ok(())
+    }
+}
+
+/// Scans a document in pieces of `buffer` bytes; returns all that rules could ask of its entries.
+pub fn facts(input: &[u8], lexer: Lexer, buffer: usize) -> Result<Vec<String>> {
+    let mut entries = Entries::new(Facts::default(), 1);
+    let input = input.to_vec();
+    scan_with(lexer, buffer, &input, &Control::default(), &mut entries)?;
+    Ok(entries.inner.0)
+}
