@@ -131,7 +131,7 @@ def write_store(folder: Path, size_bytes: int) -> Path:
 
 def compare_scans(program: Path, store: Path, rounds: int) -> tuple[list[Goal], list[list[str]]]:
     """Time the validating scan beside `wc -l` and its peers, and each kernel by itself."""
-    kernels = [k for k in ("avx2", "ssse3", "neon", "portable") if has_kernel(program, k)]
+    kernels = [k for k in ("avx512", "avx2", "ssse3", "neon", "portable") if has_kernel(program, k)]
     commands = {
         "wc -l": ["wc", "-l", str(store)],
         "read only": [str(program), "read", str(store)],

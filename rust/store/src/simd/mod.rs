@@ -8,6 +8,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
@@ -108,6 +110,9 @@ pub enum Level {
     /// x86-64 with AVX2 and carry-less multiplication.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// x86-64 with AVX-512: servers, and recent machines of AMD.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
     /// Every aarch64.
     #[cfg(target_arch = "aarch64")]
     Neon,
@@ -125,7 +130,7 @@ impl Level {
     #[must_use]
     pub fn all() -> Vec<Self> {
         #[cfg(target_arch = "x86_64")]
-        let all = [Self::Portable, Self::Ssse3, Self::Avx2];
+        let all = [Self::Portable, Self::Ssse3, Self::Avx2, Self::Avx512];
         #[cfg(target_arch = "aarch64")]
         let all = [Self::Portable, Self::Neon];
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -148,6 +153,12 @@ impl Level {
                     && std::arch::is_x86_feature_detected!("lzcnt")
                     && std::arch::is_x86_feature_detected!("popcnt")
             }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                Self::Avx2.is_here()
+                    && std::arch::is_x86_feature_detected!("avx512f")
+                    && std::arch::is_x86_feature_detected!("avx512bw")
+            }
             #[cfg(target_arch = "aarch64")]
             Self::Neon => true, // part of every aarch64 that Rust has a target with std for
         }
@@ -162,6 +173,8 @@ impl Level {
             Self::Ssse3 => "ssse3",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
             #[cfg(target_arch = "aarch64")]
             Self::Neon => "neon",
         }
@@ -181,6 +194,9 @@ pub fn dispatch<W: Work>(level: Level, work: W) -> W::Output {
     match level {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the features were detected just now.
+        Level::Avx512 if level.is_here() => unsafe { avx512::run(work) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
         Level::Avx2 if level.is_here() => unsafe { avx2::run(work) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.

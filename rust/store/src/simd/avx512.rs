@@ -1,0 +1,138 @@
+//! AVX-512: one vector a block, and comparisons that give masks.
+
+use super::{Brackets, Kernel, Numbers, Separators, Strings, Structure, Work, AHEAD_BYTES};
+use std::arch::x86_64::{
+    __m512i, _mm512_broadcast_i32x4, _mm512_cmpeq_epi8_mask, _mm512_cmple_epu8_mask,
+    _mm512_loadu_si512, _mm512_or_si512, _mm512_set1_epi8, _mm512_shuffle_epi8, _mm512_sub_epi8,
+    _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_prefetch, _mm_set1_epi8,
+    _mm_set_epi64x, _MM_HINT_T0,
+};
+
+/// Runs `work` compiled for AVX-512.
+///
+/// # Safety
+///
+/// The machine must have the features, as `Level::is_here` detects them.
+#[target_feature(enable = "avx512f,avx512bw,avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
+pub unsafe fn run<W: Work>(work: W) -> W::Output {
+    work.run::<Avx512>()
+}
+
+/// Not constructible elsewhere: only [`run`] names it.
+pub struct Avx512;
+
+// SAFETY of all `unsafe` below: only reached through `run`, whose caller has detected the
+// features. `load` reads exactly the 64 bytes of its block; the others touch no memory.
+
+impl Kernel for Avx512 {
+    type Block = __m512i;
+
+    #[inline(always)]
+    fn load(block: &[u8; 64]) -> Self::Block {
+        // SAFETY: see above; a prefetch is a hint, and of no address wrong.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(block.as_ptr().wrapping_add(AHEAD_BYTES).cast());
+            _mm512_loadu_si512(block.as_ptr().cast())
+        }
+    }
+
+    #[inline(always)]
+    fn strings(block: Self::Block) -> Strings {
+        // SAFETY: see above.
+        unsafe {
+            Strings {
+                quote: equal(block, b'"'),
+                backslash: equal(block, b'\\'),
+                control: _mm512_cmple_epu8_mask(block, _mm512_set1_epi8(0x1F)),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn structure(block: Self::Block) -> Structure {
+        // SAFETY: see above.
+        unsafe {
+            let folded = _mm512_or_si512(block, _mm512_set1_epi8(0x20));
+            let (op, space) = (look_up(block, &OPERATORS), look_up(block, &SPACES));
+            Structure {
+                op: _mm512_cmpeq_epi8_mask(op, folded),
+                space: _mm512_cmpeq_epi8_mask(space, block),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn separators(block: Self::Block) -> Separators {
+        // SAFETY: see above.
+        unsafe {
+            Separators {
+                colon: equal(block, b':'),
+                comma: equal(block, b','),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn brackets(block: Self::Block) -> Brackets {
+        // SAFETY: see above.
+        unsafe {
+            // `[` and `]` lie 0x20 below `{` and `}`; nothing else is folded onto these.
+            let folded = _mm512_or_si512(block, _mm512_set1_epi8(0x20));
+            Brackets {
+                open: equal(folded, b'{'),
+                close: equal(folded, b'}'),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn numbers(block: Self::Block) -> Numbers {
+        // SAFETY: see above.
+        unsafe {
+            let digits = _mm512_sub_epi8(block, _mm512_set1_epi8(0x30));
+            Numbers {
+                digit: _mm512_cmple_epu8_mask(digits, _mm512_set1_epi8(9)),
+                zero: equal(block, b'0'),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn prefix_xor(bits: u64) -> u64 {
+        // SAFETY: see above; a carry-less product with all ones is the prefix exclusive-or.
+        unsafe {
+            #[allow(clippy::cast_possible_wrap)] // bit patterns
+            let product =
+                _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, bits as i64), _mm_set1_epi8(-1));
+            _mm_cvtsi128_si64(product).cast_unsigned()
+        }
+    }
+}
+
+/// # Safety
+/// AVX-512BW.
+#[inline(always)]
+unsafe fn equal(block: __m512i, byte: u8) -> u64 {
+    // SAFETY: the caller has AVX-512BW.
+    unsafe { _mm512_cmpeq_epi8_mask(block, _mm512_set1_epi8(byte.cast_signed())) }
+}
+
+/// Operators by their low nibble; `[` and `]` lie 0x20 below `{` and `}`.
+const OPERATORS: [u8; 16] = *b"\0\0\0\0\0\0\0\0\0\0:{,}\0\0";
+
+/// White space by its low nibble. Bytes from 0x80 look up 0, which they are not; byte 0 has nibble
+/// 0 and looks up a space.
+const SPACES: [u8; 16] = *b" \0\0\0\0\0\0\0\0\t\n\0\0\r\0\0";
+
+/// Replaces each byte below 0x80 by that of `table` which its low nibble says, others by 0.
+///
+/// # Safety
+/// AVX-512BW.
+#[inline(always)]
+unsafe fn look_up(block: __m512i, table: &[u8; 16]) -> __m512i {
+    // SAFETY: the caller has AVX-512BW; exactly the 16 bytes are read.
+    unsafe {
+        let table = _mm_loadu_si128(table.as_ptr().cast());
+        _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), block)
+    }
+}
