@@ -49,22 +49,10 @@ impl Lexer {
         if (self.hex_due as u64 | escaped) == 0 {
             return (stop, fault);
         }
-        if self.hex_due > 0 {
-            let due = self.hex_due.min(len);
-            if let Some(bad) = block[..due]
-                .iter()
-                .position(|byte| !byte.is_ascii_hexdigit())
-            {
-                return (
-                    bad.min(stop),
-                    if bad < stop {
-                        Some(Kind::Escape)
-                    } else {
-                        fault
-                    },
-                );
-            }
-            self.hex_due -= due;
+        let due = self.hex_due.min(len);
+        self.hex_due -= due;
+        if let Some(bad) = no_hex(block, 0, due, stop) {
+            return (bad, Some(Kind::Escape));
         }
         while escaped != 0 {
             let at = escaped.trailing_zeros() as usize;
@@ -72,30 +60,25 @@ impl Lexer {
                 break;
             }
             escaped &= escaped - 1;
-            if !ESCAPE[usize::from(block[at])] {
+            if !is_escape(block[at]) {
                 return (at, Some(Kind::Escape));
             }
             if block[at] == b'u' {
                 let to = (at + 5).min(len);
-                if let Some(bad) = block[at + 1..to]
-                    .iter()
-                    .position(|b| !b.is_ascii_hexdigit())
-                {
-                    let bad = at + 1 + bad;
-                    return (
-                        bad.min(stop),
-                        if bad < stop {
-                            Some(Kind::Escape)
-                        } else {
-                            fault
-                        },
-                    );
+                if let Some(bad) = no_hex(block, at + 1, to, stop) {
+                    return (bad, Some(Kind::Escape));
                 }
                 self.hex_due = at + 5 - to;
             }
         }
         (stop, fault)
     }
+}
+
+/// Finds the first byte of `from..to` that is no hex digit and lies before `stop`.
+#[inline(always)]
+fn no_hex(block: &[u8; 64], from: usize, to: usize, stop: usize) -> Option<usize> {
+    (from..to.min(stop)).find(|at| !block[*at].is_ascii_hexdigit())
 }
 
 /// Finds the bytes that a backslash escapes, from whether the first one is; and whether the first
