@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECONDS = float(os.environ.get("TAILFLIP_FUZZ_SECONDS", "0"))
+ROUND = 100  # examples between two looks at the clock
 SHRINKING_S = 400  # hypothesis gives up after five minutes
 
 
 def fuzzed(examples: int = 150) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Run a `@given` test with so many examples; by the clock, again and again with so many."""
+    """Run a `@given` test with so many examples, or again and again while there is time."""
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         test = settings(
-            max_examples=examples,
+            max_examples=ROUND if SECONDS else examples,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             database=None,
