@@ -22,7 +22,7 @@ from malice import OLD_MS
 from tailflip import clock
 from tailflip.compact import archive
 from tailflip.compact.lock import is_stale, read_owner
-from tailflip.config import load
+from tailflip.config import Config, load
 from tailflip.durable import RealDisk
 from tailflip.errors import TailflipError
 from tailflip.flow import Gateway
@@ -39,6 +39,7 @@ from tailflip.reconcile.ledgers import index_lines
 from tailflip.reconcile.markers import plan_hold, plan_markers
 from tailflip.reconcile.storms import find_storms
 from tailflip.reconcile.stuck import find_stuck
+from tailflip.render import format_error
 
 quick = settings(
     max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None
@@ -96,6 +97,27 @@ TRUE_AGENTS: dict[str, Any] = {
     "version": 2,
     "runs": {"r": {"runId": "r", "childSessionKey": "agent:main:subagent:x", "createdAt": OLD_MS}},
 }
+TRUE_CONFIG: dict[str, Any] = {
+    "gateway": {"port": 1, "mode": "local", "tls": {"enabled": False}},
+    "session": {
+        "store": "/x/{agentId}.json",
+        "maintenance": {"mode": "enforce", "rotateBytes": "1mb"},
+    },
+    "cron": {"store": "~/jobs.json", "sessionRetention": "24h"},
+    "agents": {"list": [{"id": "main", "default": True}, {"id": "Other One"}]},
+    "env": {"$include": "./other.json5"},
+    "channels": ["${NAME}", "$${NAME}"],
+}
+TRUE_SETTINGS = b"""
+[heal]
+enabled = true
+retention = "24h"
+max_lifetime = false
+pressure = true
+[restart]
+first_delay_s = 0.5
+cap_s = 300
+"""
 TRUE_REPORT: dict[str, Any] = {
     "header": {"event": "e", "trigger": "OOMError", "processId": 1, "commandLine": ["node"]}
 }
@@ -131,7 +153,13 @@ def damaged(draw: st.DrawFn, true: dict[str, Any]) -> bytes:
         document = put(document, place, draw(values))
         if not isinstance(document, dict | list):
             break
-    data = bytearray(json.dumps(document).encode())
+    return draw(broken(json.dumps(document).encode()))
+
+
+@st.composite
+def broken(draw: st.DrawFn, true: bytes) -> bytes:
+    """Break a true text in a place or two."""
+    data = bytearray(true)
     for _ in range(draw(st.integers(0, 2))):
         if not data:
             break
@@ -253,18 +281,33 @@ def test_any_record_of_sub_agents_and_report_of_node(
 
 
 @fuzzed()
-@given(
-    data=damaged({"gateway": {"port": 1, "mode": "local"}, "session": {"store": "x"}})
-    | st.binary(max_size=200)
-)
-def test_any_configuration_of_openclaw_and_of_ours(folder: Path, data: bytes) -> None:
+@given(data=damaged(TRUE_CONFIG) | st.binary(max_size=200), own=broken(TRUE_SETTINGS))
+@example(data=b'{"session": {"store": "/\\ud800"}}', own=b"")
+@example(data=b'{"cron": {"store": "/\\ud800"}}', own=b"")
+@example(data=b'{"$include": "./\\ud800"}', own=b"")
+@example(data=b'{"$include": "./\\u0000"}', own=b"")
+def test_any_configuration_of_openclaw_and_of_ours(folder: Path, data: bytes, own: bytes) -> None:
     (folder / "openclaw.json").write_bytes(data)
+    (folder / "other.json5").write_text("{a: 1}")
     env = {"HOME": str(folder), "OPENCLAW_STATE_DIR": str(folder)}
-    with suppress(TailflipError):
-        locate(env, state_dir=folder)
-    (folder / "config.toml").write_bytes(data)
-    with suppress(TailflipError):
-        load({"HOME": str(folder), "TAILFLIP_CONFIG": str(folder / "config.toml")})
+    try:
+        found = locate(env, state_dir=folder)
+    except TailflipError as error:
+        format_error(error).encode()
+    else:
+        for path in (found.cron_store, *(store.path for store in (*found.stores, *found.missing))):
+            os.path.lexists(os.fsencode(path))
+        assert found.retention_ms is None or found.retention_ms >= 0
+        assert 0 < found.port < 65_536
+        for text in (*found.agents, *found.notes, found.retention_problem or ""):
+            text.encode()
+    (folder / "config.toml").write_bytes(own)
+    try:
+        config = load({"TAILFLIP_CONFIG": str(folder / "config.toml")}).config
+    except TailflipError as error:
+        format_error(error).encode()
+    else:
+        assert Config.model_validate(config.model_dump()) == config
     unit = folder / "a.service"
     unit.write_bytes(b"[Service]\nExecStart=" + data)
     with suppress(UnitUnreadable, OSError, TailflipError):

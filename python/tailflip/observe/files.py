@@ -1,4 +1,4 @@
-"""Reading of small files in directories where anything may lie under any name."""
+"""Small files in directories where anything may lie under any name, and names out of them."""
 
 from __future__ import annotations
 
@@ -26,3 +26,11 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
         raise OSError(errno.EFBIG, f"larger than {max_bytes} bytes", str(path))
     return data
+
+
+def can_be_path(text: str) -> bool:
+    """Say whether a file can have that name: none has a NUL, or half of a surrogate pair."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from tailflip import clock, platform_calls
 from tailflip.flow import Gateway
-from tailflip.observe.files import read_regular
+from tailflip.observe.files import can_be_path, read_regular
 from tailflip.observe.process import booted_ms, is_alive, started_ms
 
 if TYPE_CHECKING:
@@ -135,17 +135,14 @@ def _find_locks(installation: Installation, env: Mapping[str, str]) -> Iterator[
         for path in sorted(folder.glob("gateway.????????.lock")):
             owner = None if path.name[8:16] in digests else _read_lock(path)
             if path.name[8:16] in digests or (
-                owner is not None and _resolve(owner.get("configPath")) == real
+                owner is not None and _names(str(owner.get("configPath")), real)
             ):
                 yield path
 
 
-def _resolve(path: object) -> str | None:
-    """Resolve what a lock holds for a path; None if no file can have that name."""
-    try:
-        return os.path.realpath(str(path))
-    except ValueError:  # a NUL, or half of a surrogate pair
-        return None
+def _names(path: str, real: str) -> bool:
+    """Say whether what a lock holds for a path leads there."""
+    return can_be_path(path) and os.path.realpath(path) == real
 
 
 def _read_lock(path: Path) -> dict[str, Any] | None:

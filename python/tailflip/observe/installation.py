@@ -16,6 +16,7 @@ from tailflip.errors import CannotCreate, ConfigInvalid, Usage
 from tailflip.flow import Store
 from tailflip.grammar import parse_duration_ms, parse_size_bytes
 from tailflip.observe.cron import read_jobs
+from tailflip.observe.files import can_be_path
 from tailflip.observe.json5config import load_config
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def _string(config: dict[str, Any], section: str, key: str, *, at: Path) -> str 
     value = _section(config, section).get(key)
     if value is None:
         return None
-    if not isinstance(value, str) or "\0" in value:
+    if not isinstance(value, str) or not can_be_path(value):
         raise ConfigInvalid(f"{at}: {section}.{key}: must be a path, found {value!r}")
     if re.search(r"\$\{[A-Z_][A-Z0-9_]*\}", value):
         raise ConfigInvalid(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tailflip.errors import ConfigInvalid
-from tailflip.observe.files import read_regular
+from tailflip.observe.files import can_be_path, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,6 +116,8 @@ class _Includes:
         return merged
 
     def _load(self, name: str, base: Path, chain: tuple[Path, ...], at: str) -> Any:
+        if not can_be_path(name):
+            raise ConfigInvalid(f"{base}: {at}: must be a path, found {name!r}")
         path = Path(os.path.normpath(base.parent / name))
         inside = path.is_relative_to(self._root) and Path(os.path.realpath(path)).is_relative_to(
             os.path.realpath(self._root)
