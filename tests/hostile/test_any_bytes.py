@@ -29,9 +29,10 @@ from tailflip.flow import Gateway
 from tailflip.home import Home
 from tailflip.observe.gateway import read_dead_lock, read_gateway
 from tailflip.observe.installation import locate
-from tailflip.observe.jobs import parse_jobs, read_job_states
+from tailflip.observe.jobs import Job, parse_jobs, read_job_states
 from tailflip.observe.nodereport import find_report
-from tailflip.observe.runlog import read_run_logs
+from tailflip.observe.process import start_ticks
+from tailflip.observe.runlog import RunLine, is_text, read_run_logs
 from tailflip.observe.subagents import read_subagents
 from tailflip.observe.unitfile import UnitUnreadable, read_command
 from tailflip.reconcile.jsonedit import MISSING, Edit, edit_jobs
@@ -93,6 +94,7 @@ TRUE_LOCK: dict[str, Any] = {
     "startTime": 5,
     "configPath": "/x/openclaw.json",
 }
+OUR_LOCK = {**TRUE_LOCK, "pid": os.getpid(), "starttime": start_ticks(os.getpid())}
 TRUE_AGENTS: dict[str, Any] = {
     "version": 2,
     "runs": {"r": {"runId": "r", "childSessionKey": "agent:main:subagent:x", "createdAt": OLD_MS}},
@@ -184,8 +186,18 @@ def folder() -> Path:
         yield Path(name)
 
 
-def judge_cron(folder: Path, data: bytes, log: bytes) -> None:
-    """Do with a cron store and a run log all that is done with them."""
+def parse(data: bytes) -> Any:
+    """Read JSON as Python does; None if it is none."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def judge_cron(
+    folder: Path, data: bytes, log: bytes
+) -> tuple[tuple[Job, ...], str | None, list[RunLine]]:
+    """Do with a cron store and a run log all that is done with them; return what was read."""
     cron = folder / "jobs.json"
     cron.write_bytes(data)
     runs = folder / "runs"
@@ -208,19 +220,34 @@ def judge_cron(folder: Path, data: bytes, log: bytes) -> None:
     edits = [edit for change in changes for edit in change.edits]
     with suppress(TailflipError):
         parse_jobs(edit_jobs(data, edits))
+    return jobs, problem, lines
 
 
 @fuzzed()
 @given(data=damaged(TRUE_JOBS))
 def test_any_cron_store(folder: Path, data: bytes) -> None:
-    judge_cron(folder, data, json.dumps(TRUE_LINE).encode() + b"\n")
+    """Of a file that Python reads too, exactly the jobs with an id are found, in their order."""
+    jobs, problem, _ = judge_cron(folder, data, json.dumps(TRUE_LINE).encode() + b"\n")
+    root = parse(data)
+    if isinstance(root, dict):
+        assert problem is None
+        listed = root.get("jobs") if isinstance(root.get("jobs"), list) else []
+        ids = [job["id"] for job in listed if isinstance(job, dict) and is_text(job.get("id"))]
+        assert [job.job_id for job in jobs] == ids
 
 
 @fuzzed()
 @given(line=damaged(TRUE_LINE))
 def test_any_run_log(folder: Path, line: bytes) -> None:
+    """Whatever stands above it, a true line is read, and no run ends before it began."""
     log = line + b"\n" + json.dumps(TRUE_LINE).encode() + b"\n"
-    judge_cron(folder, json.dumps(TRUE_JOBS).encode(), log)
+    jobs, _, lines = judge_cron(folder, json.dumps(TRUE_JOBS).encode(), log)
+    assert [job.job_id for job in jobs] == [JOB]
+    ended_ms = OLD_MS + TRUE_LINE["durationMs"]
+    true = RunLine(JOB, TRUE_LINE["sessionKey"], "s", "done", OLD_MS, ended_ms)
+    assert lines[-1] == true
+    assert len(lines) <= log.count(b"\n")
+    assert all(0 <= each.started_ms <= each.ended_ms for each in lines)
 
 
 @quick
@@ -246,14 +273,19 @@ def test_an_edit_changes_what_it_says_or_nothing(data: bytes, value: Any, name: 
 
 
 @fuzzed()
-@given(data=damaged(TRUE_LOCK))
+@given(data=damaged(TRUE_LOCK) | damaged(OUR_LOCK))
 @example(data=json.dumps({**TRUE_LOCK, "configPath": "/\ud800"}).encode())
 @example(data=json.dumps({**TRUE_LOCK, "configPath": "/\0"}).encode())
 def test_any_lock(folder: Path, data: bytes) -> None:
+    """A fresh lock is never taken from a living owner, nor while nobody can tell whose it is."""
     lock = folder / "sessions.json.lock"
     lock.write_bytes(data)
     owner = read_owner(lock)
     assert owner is not None
+    said = parse(data)
+    names = tuple(said.get(name) for name in ("pid", "starttime")) if type(said) is dict else None
+    if names is None or names == (OUR_LOCK["pid"], OUR_LOCK["starttime"]):
+        assert not is_stale(owner, clock.now_ms())
     is_stale(owner, clock.now_ms())
     owner.describe(clock.now_ms())
     state = folder / "state"
