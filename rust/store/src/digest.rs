@@ -5,7 +5,7 @@
 //! asked of archives, which lie around for a month: BLAKE3.
 
 use std::io::{Read, Write};
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::XxHash3_128;
 
 /// A digest of bytes that stream by.
 pub(crate) trait Digest: Default {
@@ -13,13 +13,13 @@ pub(crate) trait Digest: Default {
     fn to_hex(&self) -> String;
 }
 
-impl Digest for Xxh3 {
+impl Digest for XxHash3_128 {
     fn update(&mut self, bytes: &[u8]) {
-        Xxh3::update(self, bytes);
+        self.write(bytes);
     }
 
     fn to_hex(&self) -> String {
-        format!("{:032x}", self.digest128())
+        format!("{:032x}", self.finish_128())
     }
 }
 

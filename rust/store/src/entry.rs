@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::key::{self, Fingerprint, Parsed};
 use crate::lex::{Chunk, Event, Part, Shape, Visitor};
 use crate::limits::CAPTURE_BYTES;
-use xxhash_rust::xxh3::{xxh3_128, Xxh3};
+use twox_hash::XxHash3_128;
 
 /// A half-open range of bytes in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -235,7 +235,7 @@ impl Entry {
     #[must_use]
     pub fn member_hash(&self, chunk: &Chunk<'_>) -> u128 {
         self.hash
-            .unwrap_or_else(|| xxh3_128(chunk.slice(self.span.start, self.span.end)))
+            .unwrap_or_else(|| XxHash3_128::oneshot(chunk.slice(self.span.start, self.span.end)))
     }
 
     /// Returns the key. `chunk` is the piece that the entry ends in: only who asks pays.
@@ -447,7 +447,7 @@ pub struct Entries<T> {
     ordinal: u32,
     previous_end: u64,
     /// Of the current member's pieces before this one, and where they end.
-    hash: Xxh3,
+    hash: XxHash3_128,
     hashed_to: Option<u64>,
 }
 
@@ -470,7 +470,7 @@ impl<T: EntryVisitor> Entries<T> {
             name_span: Span::default(),
             ordinal: 0,
             previous_end: 0,
-            hash: Xxh3::new(),
+            hash: XxHash3_128::new(),
             hashed_to: None,
         }
     }
@@ -711,8 +711,8 @@ impl<T: EntryVisitor> Entries<T> {
         self.entry.value.end = at;
         self.in_member = false;
         if let Some(from) = self.hashed_to.take() {
-            self.hash.update(chunk.slice(from, at));
-            self.entry.hash = Some(self.hash.digest128());
+            self.hash.write(chunk.slice(from, at));
+            self.entry.hash = Some(self.hash.finish_128());
         }
         self.inner.entry(&self.entry, chunk)
     }
@@ -743,10 +743,10 @@ impl<T: EntryVisitor> Visitor for Entries<T> {
         let end = chunk.end();
         if self.in_member {
             let from = self.hashed_to.replace(end).unwrap_or_else(|| {
-                self.hash.reset();
+                self.hash = XxHash3_128::new();
                 self.entry.span.start
             });
-            self.hash.update(chunk.slice(from, end));
+            self.hash.write(chunk.slice(from, end));
             self.keep_name(chunk);
             let is_whole = !matches!(self.open, Some((Part::Key, _)));
             if is_whole && self.entry.kept_key.is_none() {

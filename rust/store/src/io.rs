@@ -9,7 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{mpsc, Arc};
 use std::thread;
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::XxHash3_128;
 
 /// A file that can be read at any position; the caller's position does not matter.
 pub trait ReadAt: Sync {
@@ -148,7 +148,7 @@ fn digest<V: Visitor>(
     control: &Control,
     visitor: &mut V,
 ) -> Result<Scanned> {
-    let mut digest = Xxh3::new();
+    let mut digest = XxHash3_128::new();
     let mut pieces = Pieces::new(input, buffer_bytes, |bytes: &[u8]| {
         Digest::update(&mut digest, bytes);
     });

@@ -1,6 +1,7 @@
 //! Session keys: what they compare as, and what they say.
 
-use xxhash_rust::xxh3::Xxh3;
+use std::hash::Hasher;
+use twox_hash::XxHash3_64;
 
 /// Streams the inside of a JSON string and hands out what it means.
 ///
@@ -140,7 +141,8 @@ pub fn unescape(raw: &[u8]) -> Vec<u8> {
 
 /// Fingerprints a key as it streams by, however long.
 pub struct Fingerprint {
-    hash: Xxh3,
+    seed: u64,
+    hash: XxHash3_64,
     unescape: Unescape,
 }
 
@@ -149,7 +151,8 @@ impl Fingerprint {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
-            hash: Xxh3::with_seed(seed),
+            seed,
+            hash: XxHash3_64::with_seed(seed),
             unescape: Unescape::default(),
         }
     }
@@ -157,16 +160,15 @@ impl Fingerprint {
     /// Feeds raw bytes of the key, without its quotes.
     pub fn feed(&mut self, raw: &[u8]) {
         let hash = &mut self.hash;
-        self.unescape.feed(raw, |bytes| hash.update(bytes));
+        self.unescape.feed(raw, |bytes| hash.write(bytes));
     }
 
     /// Returns the number and starts over.
     pub fn take(&mut self) -> u64 {
         let hash = &mut self.hash;
-        self.unescape.finish(|bytes| hash.update(bytes));
-        let value = self.hash.digest();
-        self.hash.reset();
-        self.unescape = Unescape::default();
+        self.unescape.finish(|bytes| hash.write(bytes));
+        let value = self.hash.finish();
+        *self = Self::new(self.seed);
         value
     }
 }
@@ -174,7 +176,7 @@ impl Fingerprint {
 /// Returns the fingerprint of text that needs no unescaping.
 #[must_use]
 pub fn fingerprint(seed: u64, text: &[u8]) -> u64 {
-    xxhash_rust::xxh3::xxh3_64_with_seed(text, seed)
+    XxHash3_64::oneshot_with_seed(seed, text)
 }
 
 /// Says whether the inside of a JSON string has a backslash: eight bytes at a time, and the last

@@ -12,7 +12,7 @@ use crate::rewrite::Output;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::XxHash3_128;
 
 /// Which records to put back.
 #[derive(Debug, Default, Deserialize)]
@@ -182,9 +182,9 @@ fn index_records<R: Read>(
             break;
         }
         numbers.handled += 1;
-        let mut hash = Xxh3::new();
+        let mut hash = XxHash3_128::new();
         each_member_byte(reader, &header, |bytes| {
-            hash.update(bytes);
+            hash.write(bytes);
             control.advance(0)
         })?;
         let left = header
@@ -194,7 +194,7 @@ fn index_records<R: Read>(
             .map(|d| (d, header.after_bytes));
         let record = Record {
             fate: Fate::Gone,
-            archived: hash.digest128(),
+            archived: hash.finish_128(),
             left,
         };
         records.insert(fingerprint(seed, header.key.as_bytes()), record);

@@ -18,7 +18,7 @@ use serde::Serialize;
 use std::io::{BufWriter, Write};
 use std::panic::resume_unwind;
 use std::thread::{Builder, Scope};
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::XxHash3_128;
 
 /// What a rewrite wrote; serialises to what Python reads.
 #[derive(Debug, Serialize)]
@@ -43,7 +43,7 @@ pub struct Numbers {
 
 /// A new store being written: ranges of the old one, and new text between them.
 pub(crate) struct Output<'scope, W: Write> {
-    out: Splicer<'scope, BufWriter<Digesting<W, Xxh3>>>,
+    out: Splicer<'scope, BufWriter<Digesting<W, XxHash3_128>>>,
     copied_to: u64,
     kept: blake3::Hasher,
     /// Entries written.
@@ -235,7 +235,7 @@ impl<W: Write, A: Write> Rewriter<'_, W, A> {
         verdict: Verdict,
         edits: &[Edit],
     ) -> Result<()> {
-        let mut hash = Xxh3::new();
+        let mut hash = XxHash3_128::new();
         let mut digest = blake3::Hasher::new();
         let mut after_bytes = 0u64;
         let mut at = entry.span.start;
@@ -246,7 +246,7 @@ impl<W: Write, A: Write> Rewriter<'_, W, A> {
         let last = (end, Vec::new());
         for (span, text) in edits.iter().chain([&last]) {
             let mut take = |bytes: &[u8]| {
-                hash.update(bytes);
+                hash.write(bytes);
                 digest.update(bytes);
                 after_bytes += bytes.len() as u64;
             };
@@ -277,7 +277,7 @@ impl<W: Write, A: Write> Rewriter<'_, W, A> {
             self.output.replace(*span, text)?;
         }
         self.output.copy_to(entry.span.end)?;
-        self.output.note_entry(hash.digest128());
+        self.output.note_entry(hash.finish_128());
         self.rules.add_edit(verdict, shrinkage(edits));
         Ok(())
     }

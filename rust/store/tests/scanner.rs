@@ -21,7 +21,7 @@ use tailflip_store::error::{Error, Result};
 use tailflip_store::io::{scan_with, Control};
 use tailflip_store::lex::{Chunk, Lexer};
 use tailflip_store::simd::Level;
-use xxhash_rust::xxh3::xxh3_128;
+use twox_hash::XxHash3_128;
 
 fn kind_and_offset(error: &Error) -> String {
     error.to_string()
@@ -440,7 +440,7 @@ struct Hashes<'a>(&'a [u8]);
 impl EntryVisitor for Hashes<'_> {
     fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
         let member = &self.0[entry.span.start as usize..entry.span.end as usize];
-        assert_eq!(entry.member_hash(chunk), xxh3_128(member));
+        assert_eq!(entry.member_hash(chunk), XxHash3_128::oneshot(member));
         Ok(())
     }
 }
