@@ -104,6 +104,7 @@ impl Status {
 
 /// The fields that are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u16)]
 enum Known {
     SessionId,
     SessionFile,
@@ -440,6 +441,8 @@ pub struct Entries<T> {
     /// A key has begun, and its value has not ended.
     in_member: bool,
     known: Option<Known>,
+    /// The looked-at fields that the entry has so far, a bit for each.
+    met: u16,
     /// The name of the current field, if it has escapes or was cut.
     name: Vec<u8>,
     name_kept: bool,
@@ -465,6 +468,7 @@ impl<T: EntryVisitor> Entries<T> {
             open: None,
             in_member: false,
             known: None,
+            met: 0,
             name: Vec::new(),
             name_kept: false,
             name_span: Span::default(),
@@ -477,6 +481,7 @@ impl<T: EntryVisitor> Entries<T> {
 
     fn begin_entry(&mut self, at: u64) {
         self.entry.clear();
+        self.met = 0;
         self.entry.span.start = at;
         self.in_member = true;
     }
@@ -580,37 +585,48 @@ impl<T: EntryVisitor> Entries<T> {
             value,
             next_start: None,
         };
+        let bit = 1 << known as u16;
+        let twice = self.met & bit != 0;
+        self.met |= bit;
         let entry = &mut self.entry;
         let time = |slot: &mut Option<i64>| {
-            let twice = slot.is_some();
             *slot = read_millis(captured);
-            twice || slot.is_none() || shape != Shape::Scalar
+            slot.is_some() && shape == Shape::Scalar
         };
-        match known {
-            Known::SessionId | Known::SessionFile => {
-                let slot = if known == Known::SessionId {
-                    &mut entry.session_id
-                } else {
-                    &mut entry.session_file
-                };
-                let twice = !slot.is_empty();
-                twice || shape != Shape::String || !append_text(captured, slot)
-            }
+        let text = |slot: &mut String| {
+            slot.clear(); // of two, the gateway takes the last
+            shape == Shape::String && append_text(captured, slot)
+        };
+        let good = match known {
+            Known::SessionId => text(&mut entry.session_id),
+            Known::SessionFile => text(&mut entry.session_file),
             Known::UpdatedAt => time(&mut entry.updated_at),
             Known::StartedAt => time(&mut entry.started_at),
             Known::EndedAt => {
-                time(&mut entry.ended_at) | entry.ended_member.replace(member).is_some()
+                entry.ended_member = Some(member);
+                time(&mut entry.ended_at)
             }
-            Known::RuntimeMs => entry.runtime_member.replace(member).is_some(),
+            Known::RuntimeMs => {
+                entry.runtime_member = Some(member);
+                true
+            }
             Known::Status => {
                 let text = read_text(captured).filter(|_| shape == Shape::String);
                 let good = text.is_some();
                 entry.status = Some(Status::from_text(text.unwrap_or_default().as_bytes()));
-                entry.status_member.replace(member).is_some() || !good
+                entry.status_member = Some(member);
+                good
             }
-            Known::Skills => entry.skills.replace(member).is_some(),
-            Known::Report => entry.report.replace(member).is_some(),
-        }
+            Known::Skills => {
+                entry.skills = Some(member);
+                true
+            }
+            Known::Report => {
+                entry.report = Some(member);
+                true
+            }
+        };
+        twice || !good
     }
 
     /// Tells the field before, if it was noted, where the next one starts.

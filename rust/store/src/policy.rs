@@ -12,7 +12,7 @@ pub struct Policy {
     pub now_ms: i64,
     /// Cut the big fields of cron runs that are over.
     pub slim_runs: bool,
-    /// Cut them from any entry idle for longer than this.
+    /// Cut them from whatever is no cron run and idle for longer than this.
     pub slim_idle_ms: Option<i64>,
     /// Set the end of entries that say "running" and are proven over.
     pub retire: bool,

@@ -672,3 +672,19 @@ fn a_rewrite_refuses_other_bytes_than_those_surveyed_whatever_they_are() {
         }
     }
 }
+
+#[test]
+fn of_two_session_ids_the_last_counts_and_nothing_is_judged_by_age() {
+    let old = br#"{"agent:a:cron:b:run:x":{"sessionId":"","updatedAt":1,"sessionId":"s1"}}"#;
+    let (none, control) = (evidence(&[], &[]), Control::default());
+    let surveyed = survey(&old.to_vec(), &policy(), &none, &control).unwrap();
+    assert_eq!(surveyed.numbers.entries_after, 1);
+
+    let chat = br#"{"agent:a:main":{"sessionId":"s1","sessionId":"s2"}}"#.to_vec();
+    for (live, stays) in [("s1", 0), ("s2", 1)] {
+        let mut named = evidence(&[], &[live.to_owned()]);
+        assert!(named.add_dropped_key("agent:a:main"));
+        let surveyed = survey(&chat, &policy(), &named, &control).unwrap();
+        assert_eq!(surveyed.numbers.entries_after, stays, "{live}");
+    }
+}
