@@ -102,11 +102,10 @@ SHAPES: dict[str, tuple[Callable[[BinaryIO, int], None], float, float | None]] =
 def time_rounds(
     commands: dict[str, Sequence[str]], rounds: int
 ) -> dict[str, list[measure.Measured]]:
-    """Run each once a round, in an order that rotates."""
-    names, ran = list(commands), {name: [] for name in commands}
+    """Run each once a round, in an order of its own each time: neighbours matter."""
+    ran = {name: [] for name in commands}
     for number in range(rounds):
-        for place in range(len(names)):
-            name = names[(place + number) % len(names)]
+        for name in measure.shuffled(commands, number):
             os.sync()
             ran[name].append(measure.run(commands[name]))
             if ran[name][-1].exit_code != 0:

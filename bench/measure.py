@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import random
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 MB = 1_000_000
 GB = 1_000_000_000
@@ -74,6 +75,13 @@ def run(
             stdout=out.read_text(errors="replace"),
             stderr=err.read_text(errors="replace"),
         )
+
+
+def shuffled(names: Iterable[str], round_number: int) -> list[str]:
+    """Order the programs of a round; the same for the same round."""
+    order = list(names)
+    random.Random(round_number).shuffle(order)
+    return order
 
 
 def tailflip(*args: str) -> list[str]:

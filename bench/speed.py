@@ -121,12 +121,12 @@ def find_everyone(store: Path) -> tuple[list[str], list[str]]:
 def race(
     names: list[str], store: Path, scratch: Path, rounds: int
 ) -> tuple[dict[str, list[float]], dict[str, list[int]]]:
-    """Measure each once a round, in an order that rotates."""
+    """Measure each once a round, in an order of its own each time: neighbours matter."""
     times: dict[str, list[float]] = {}
     peaks: dict[str, list[int]] = {}
     for number in range(rounds):
-        for place in range(len(names)):
-            run_once(names[(place + number) % len(names)], store, scratch, times, peaks)
+        for name in measure.shuffled(names, number):
+            run_once(name, store, scratch, times, peaks)
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
     return times, peaks
 

@@ -520,20 +520,18 @@ impl<T: EntryVisitor> Entries<T> {
     fn note_name(&mut self, span: Span, captured: Option<&[u8]>, is_cut: bool) {
         self.name_span = span;
         let inside = inside(captured).unwrap_or_default();
-        self.name_kept = is_cut || captured.is_none() || key::has_escape(inside);
+        self.known = Known::from_name(inside);
+        // What is known as it stands has no escapes.
+        let odd = self.known.is_none() && (captured.is_none() || key::has_escape(inside));
+        self.name_kept = is_cut || odd;
         if self.name_kept {
-            let name = key::unescape(inside);
-            self.know(&name);
-            self.name = name;
-        } else {
-            self.know(inside);
+            self.name = key::unescape(inside);
+            self.known = Known::from_name(&self.name);
         }
-    }
-
-    #[inline]
-    fn know(&mut self, name: &[u8]) {
-        self.known = Known::from_name(name);
-        self.entry.has_override |= self.known.is_none() && OVERRIDES.contains(&name);
+        if self.known.is_none() {
+            let name = if self.name_kept { &self.name } else { inside };
+            self.entry.has_override |= OVERRIDES.contains(&name);
+        }
     }
 
     /// Keeps the name of the current field, which may end in another piece.
