@@ -224,7 +224,6 @@ def follow_sizes(program: Path, folder: Path, rounds: int, scale: float) -> list
         store = write_store(folder / "state", size_bytes)
         home = folder / "out"
         home.mkdir(exist_ok=True)
-        few = rounds if size_bytes < GB else max(1, rounds // 2)
         env = measure.tailflip_environment(folder / "home")
         runs: dict[str, list[measure.Measured]] = {
             "wc": [],
@@ -232,12 +231,15 @@ def follow_sizes(program: Path, folder: Path, rounds: int, scale: float) -> list
             "inspect": [],
             "compact": [],
         }
-        for _ in range(few):
-            os.sync()
-            runs["wc"].append(measure.run(["wc", "-l", str(store)]))
-            runs["survey"].append(measure.run([str(program), "survey", str(store)]))
-            argv = measure.tailflip("inspect", "--json", str(store))
-            runs["inspect"].append(measure.run(argv, env=env))
+        commands = {
+            "wc": ["wc", "-l", str(store)],
+            "survey": [str(program), "survey", str(store)],
+            "inspect": measure.tailflip("inspect", "--json", str(store)),
+        }
+        for number in range(rounds):
+            for name in measure.shuffled(commands, number):
+                os.sync()
+                runs[name].append(measure.run(commands[name], env=env))
         # Last: it takes the store away.
         runs["compact"].append(measure.run([str(program), "compact", str(store), str(home), "all"]))
         for name, all_of_it in runs.items():
