@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -110,16 +111,17 @@ class Guarded:
         life: Life = wait_until(find, f"answer of life {number}", deadline_s, self.said)
         return life
 
-    def wait_watching(self) -> None:
-        """Wait until the kernel tells it of changed files."""
+    def wait_watching(self, file: Path) -> None:
+        """Wait until the kernel tells it of changes of this file: it watches the folder."""
+        watch = re.compile(rf"^inotify wd:\w+ ino:{file.parent.stat().st_ino:x} ", re.MULTILINE)
 
         def is_watching() -> bool:
             with suppress(OSError):
                 infos = Path(f"/proc/{self.pid}/fdinfo").iterdir()
-                return any("inotify wd" in info.read_text() for info in infos)
+                return any(watch.search(info.read_text()) for info in infos)
             return False
 
-        wait_until(is_watching, "watch", story=self.said)
+        wait_until(is_watching, f"watch of {file.parent}", story=self.said)
 
     def send(self, number: int) -> None:
         self.process.send_signal(number)

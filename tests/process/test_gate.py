@@ -240,7 +240,7 @@ def test_an_old_wait_of_run_forbids_no_start(place):
     place.put(GARBAGE)
     guarded = place.run()
     guarded.hear("waiting=cure")
-    guarded.wait_watching()
+    guarded.wait_watching(place.store)
     place.put(b"{}")
     guarded.wait_ready()
     assert guarded.stop() == 0

@@ -126,7 +126,7 @@ def test_a_configuration_that_was_refused_is_waited_for_and_then_tried_at_once(p
     )
     guarded.hear("waiting=config-change")
     assert place.lives()[0].death.cause is Cause.CONFIG
-    guarded.wait_watching()
+    guarded.wait_watching(place.config)
     began = time.monotonic()
     place.configure(bind="loopback")
     guarded.wait_ready(2)

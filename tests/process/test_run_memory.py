@@ -77,7 +77,7 @@ def test_without_healing_stores_are_not_touched_and_the_loop_is_found(place):
     guarded.hear("waiting=cure")
     assert [death.cause for death in place.deaths()] == [Cause.V8_HEAP] * 3
     assert place.store.read_bytes() == before
-    guarded.wait_watching()
+    guarded.wait_watching(place.store)
     # Somebody makes room: it starts, and nobody has to tell us.
     place.put(b"{}")
     guarded.wait_ready(4)
@@ -94,7 +94,7 @@ def test_a_store_that_nothing_is_left_of_is_not_started_upon(place):
     [finding] = place.history.read_findings()
     assert finding.finding.code == "start-refused"
     assert place.history.read_decision().waiting is Waiting.CURE
-    guarded.wait_watching()
+    guarded.wait_watching(place.store)
     began = time.monotonic()
     place.put(b"{}")
     life = guarded.wait_ready()
@@ -116,7 +116,7 @@ def test_what_must_stay_and_is_too_much_is_told_and_not_started_upon(place):
     assert "of heap" in guarded.said()
     assert "NODE_OPTIONS" in guarded.said()
     assert place.store.read_bytes() == before
-    guarded.wait_watching()
+    guarded.wait_watching(place.store)
     place.put(b"{}")
     guarded.wait_ready()
     assert guarded.stop() == 0

@@ -154,7 +154,7 @@ def test_a_wait_is_resumed(place):
     first.die()
     second = place.run("--die", "2", "--deaths", "3", settings=settings)
     second.hear("resuming a wait")
-    second.wait_watching()
+    second.wait_watching(place.config)
     assert len(place.pids()) == 3
     second.send(signal.SIGUSR1)
     second.wait_ready(4)
@@ -167,7 +167,7 @@ def test_a_delay_is_resumed(place):
     first.die()
     second = place.run("--die", "2", "--deaths", "1", settings=LATER)
     second.hear("resuming a wait")
-    second.wait_watching()
+    second.wait_watching(place.config)
     assert len(place.pids()) == 1
     assert place.history.read_breaker().row == 1
     second.send(signal.SIGUSR1)
@@ -190,7 +190,7 @@ def test_an_old_wait_is_not_resumed_after_the_life_that_followed_it(place):
     place.put(b"garbage")
     first = place.run()
     first.hear("waiting=cure")
-    first.wait_watching()
+    first.wait_watching(place.store)
     place.put(b"{}")
     first.wait_ready()
     assert first.stop() == 0
