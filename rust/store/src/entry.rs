@@ -27,6 +27,12 @@ impl Span {
     pub fn is_empty(self) -> bool {
         self.start == self.end
     }
+
+    /// Returns what is between its quotes, if all of it lies in that piece.
+    #[inline]
+    fn inside<'c>(self, chunk: &Chunk<'c>) -> &'c [u8] {
+        chunk.whole(self.start + 1, self.end.wrapping_sub(1))
+    }
 }
 
 /// A top-level field of an entry, with what is needed to cut or replace it.
@@ -245,7 +251,7 @@ impl Entry {
         let (text, fingerprint) = if let Some(kept) = &self.kept_key {
             (kept.text.as_deref(), kept.fingerprint)
         } else {
-            let inside = self.key_in(chunk);
+            let inside = self.key_span.inside(chunk);
             // Unicode, unless the lexer was told to know the bytes and they are others now.
             let text = std::str::from_utf8(inside).ok();
             (text, key::fingerprint(self.seed, inside))
@@ -258,11 +264,6 @@ impl Entry {
             fingerprint,
             parsed: key::parse(text),
         }
-    }
-
-    #[inline]
-    fn key_in<'c>(&self, chunk: &Chunk<'c>) -> &'c [u8] {
-        chunk.whole(self.key_span.start + 1, self.key_span.end.wrapping_sub(1))
     }
 
     /// Empties it for the next entry. Field by field: a new one would be copied here whole, which
@@ -498,11 +499,10 @@ impl<T: EntryVisitor> Entries<T> {
 
     /// Keeps a key: `inside` without its quotes.
     fn keep_key(&mut self, raw: &[u8], inside: &[u8]) {
-        self.fingerprint.feed(inside);
         let captured = (raw.len() <= CAPTURE_BYTES).then_some(raw);
         self.entry.kept_key = Some(KeptKey {
             text: read_text(captured),
-            fingerprint: self.fingerprint.take(),
+            fingerprint: self.fingerprint.of(inside),
         });
     }
 
@@ -538,15 +538,9 @@ impl<T: EntryVisitor> Entries<T> {
     fn keep_name(&mut self, chunk: &Chunk<'_>) {
         if !self.name_kept {
             self.name.clear();
-            self.name.extend_from_slice(self.name_in(chunk));
+            self.name.extend_from_slice(self.name_span.inside(chunk));
             self.name_kept = true;
         }
-    }
-
-    #[inline]
-    fn name_in<'c>(&self, chunk: &Chunk<'c>) -> &'c [u8] {
-        let Span { start, end } = self.name_span;
-        chunk.whole(start + 1, end.wrapping_sub(1))
     }
 
     #[inline]
@@ -561,7 +555,7 @@ impl<T: EntryVisitor> Entries<T> {
         if self.name_kept {
             self.inner.field(&self.name, bytes);
         } else {
-            self.inner.field(self.name_in(chunk), bytes);
+            self.inner.field(self.name_span.inside(chunk), bytes);
         }
         if let Some(known) = self.known {
             self.entry.odd |= self.learn(known, shape, value, captured);
@@ -765,7 +759,7 @@ impl<T: EntryVisitor> Visitor for Entries<T> {
             let is_whole = !matches!(self.open, Some((Part::Key, _)));
             if is_whole && self.entry.kept_key.is_none() {
                 let Span { start, end } = self.entry.key_span;
-                self.keep_key(chunk.whole(start, end), self.entry.key_in(chunk));
+                self.keep_key(chunk.whole(start, end), self.entry.key_span.inside(chunk));
             }
         }
         if self.capture.from.is_some() {

@@ -163,6 +163,15 @@ impl Fingerprint {
         self.unescape.feed(raw, |bytes| hash.write(bytes));
     }
 
+    /// Returns the number of a whole key.
+    pub(crate) fn of(&mut self, raw: &[u8]) -> u64 {
+        if !has_escape(raw) {
+            return fingerprint(self.seed, raw);
+        }
+        self.feed(raw);
+        self.take()
+    }
+
     /// Returns the number and starts over.
     pub fn take(&mut self) -> u64 {
         let hash = &mut self.hash;

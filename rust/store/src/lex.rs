@@ -26,8 +26,8 @@ mod blocks;
 mod parts;
 mod strings;
 
-use parts::Events;
 pub use parts::{Chunk, Event, Part, Shape, Visitor};
+use parts::{Events, Room};
 use strings::find_escaped;
 
 /// Checked to be UTF-8, and then scanned while the first-level cache still has it.
@@ -177,20 +177,14 @@ impl Lexer {
                 let Some((block, more)) = blocks.split_first() else {
                     break;
                 };
-                let mut events = Events::new(&mut room);
-                let checked = self.block::<K>(block, 64, base, &mut events, chunk);
-                events.tell(chunk, visitor)?;
-                checked?;
+                self.told_block::<K, V>(block, 64, base, &mut room, chunk, visitor)?;
                 blocks = more;
                 base += 64;
             }
             if !rest.is_empty() {
                 let mut block = [b' '; 64];
                 block[..rest.len()].copy_from_slice(rest);
-                let mut events = Events::new(&mut room);
-                let checked = self.block::<K>(&block, rest.len(), base, &mut events, chunk);
-                events.tell(chunk, visitor)?;
-                checked?;
+                self.told_block::<K, V>(&block, rest.len(), base, &mut room, chunk, visitor)?;
                 base += rest.len() as u64;
             }
             if let Some(offset) = bad_at {
@@ -198,6 +192,23 @@ impl Lexer {
             }
         }
         Ok(())
+    }
+
+    /// Takes a block and tells of it, up to the offence if it has one.
+    #[inline(always)]
+    fn told_block<K: Kernel, V: Visitor>(
+        &mut self,
+        block: &[u8; 64],
+        len: usize,
+        base: u64,
+        room: &mut Room,
+        chunk: &Chunk<'_>,
+        visitor: &mut V,
+    ) -> Result<()> {
+        let mut events = Events::new(room);
+        let checked = self.block::<K>(block, len, base, &mut events, chunk);
+        events.tell(chunk, visitor)?;
+        checked
     }
 
     /// Takes the tokens of a block one by one.

@@ -10,7 +10,7 @@
 
 use crate::error::Result;
 use crate::io::{check, Control, ReadAt};
-use crate::key::{fingerprint, has_escape, Fingerprint};
+use crate::key::Fingerprint;
 use crate::lex::{Chunk, Event, Lexer, Part, Visitor};
 use crate::limits::{FINGERPRINTS, SUSPECTS};
 use serde::Serialize;
@@ -171,7 +171,6 @@ fn for_each_key(
     each: impl FnMut(u64, u64),
 ) -> Result<()> {
     let mut keys = Keys {
-        seed,
         each,
         fingerprint: Fingerprint::new(seed),
         cut: None,
@@ -180,7 +179,6 @@ fn for_each_key(
 }
 
 struct Keys<F> {
-    seed: u64,
     each: F,
     /// Of a key that needs more than one call: cut by the end of a piece, or with escapes.
     fingerprint: Fingerprint,
@@ -193,13 +191,7 @@ impl<F: FnMut(u64, u64)> Visitor for Keys<F> {
     fn event(&mut self, event: Event, chunk: &Chunk<'_>) -> Result<()> {
         match event {
             Event::Whole(Part::Key, from, to) => {
-                let inside = chunk.slice(from + 1, to - 1);
-                let value = if has_escape(inside) {
-                    self.fingerprint.feed(inside);
-                    self.fingerprint.take()
-                } else {
-                    fingerprint(self.seed, inside)
-                };
+                let value = self.fingerprint.of(chunk.slice(from + 1, to - 1));
                 (self.each)(value, from);
             }
             Event::Begin(Part::Key, at) => self.cut = Some((at, at + 1)),

@@ -30,11 +30,15 @@ struct Found {
     quotes: u64,
     /// Bytes of numbers and literals.
     scalars: u64,
-    /// Opening quotes of names, opening quotes, first bytes of scalars, and brackets.
-    keys: u64,
+    /// Quotes that open.
     opens: u64,
+    /// Quotes that open a name.
+    keys: u64,
+    /// First bytes of numbers and literals.
     starts: u64,
+    /// `{ [`
     open: u64,
+    /// `} ]`
     close: u64,
     /// The outermost level that a bracket closed down to.
     lowest: u64,
@@ -155,35 +159,30 @@ impl Lexer {
             let at = left.trailing_zeros();
             left &= left - 1;
             let from = base + u64::from(at);
-            if opens >> at & 1 != 0 {
+            let (part, ends, more) = if opens >> at & 1 != 0 {
                 let part = match (keys >> at & 1 != 0, depth) {
                     (true, 1) => Part::Key,
                     (true, _) => Part::Name,
                     (false, _) => value_part(depth, Shape::String),
                 };
-                let closes = quotes & above(at);
-                if closes == 0 {
-                    self.open = Some((part, from));
-                } else {
-                    let to = base + u64::from(closes.trailing_zeros()) + 1;
-                    events.push(Event::Whole(part, from, to));
-                }
+                (part, quotes & above(at), 1)
             } else if starts >> at & 1 != 0 {
-                let part = value_part(depth, Shape::Scalar);
-                let ends = !scalars & above(at);
-                if ends == 0 {
-                    self.open = Some((part, from));
-                } else {
-                    let to = base + u64::from(ends.trailing_zeros());
-                    events.push(Event::Whole(part, from, to));
-                }
+                (value_part(depth, Shape::Scalar), !scalars & above(at), 0)
             } else if open >> at & 1 != 0 {
                 let is_object = block[at as usize & 63] == b'{';
                 outer = self.open_outer(is_object, depth, from, events);
                 depth += 1;
+                continue;
             } else {
                 depth -= 1;
                 events.push(Event::End(from + 1));
+                continue;
+            };
+            if ends == 0 {
+                self.open = Some((part, from));
+            } else {
+                let to = base + u64::from(ends.trailing_zeros()) + more;
+                events.push(Event::Whole(part, from, to));
             }
         }
     }

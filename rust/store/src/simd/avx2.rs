@@ -1,11 +1,13 @@
 //! AVX2 and PCLMULQDQ: two 32-byte vectors a block.
 
-use super::{Brackets, Kernel, Numbers, Separators, Strings, Structure, Work, AHEAD_BYTES};
+use super::{
+    Brackets, Kernel, Numbers, Separators, Strings, Structure, Work, AHEAD_BYTES, OPERATORS, SPACES,
+};
 use std::arch::x86_64::{
-    __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8,
-    _mm256_or_si256, _mm256_set1_epi8, _mm256_setr_epi8, _mm256_shuffle_epi8, _mm256_sub_epi8,
-    _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_prefetch, _mm_set1_epi8, _mm_set_epi64x,
-    _MM_HINT_T0,
+    __m256i, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8,
+    _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_shuffle_epi8, _mm256_sub_epi8,
+    _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_prefetch, _mm_set1_epi8,
+    _mm_set_epi64x, _MM_HINT_T0,
 };
 
 /// Runs `work` compiled for AVX2.
@@ -22,7 +24,8 @@ pub unsafe fn run<W: Work>(work: W) -> W::Output {
 pub struct Avx2;
 
 // SAFETY of all `unsafe` below: only reached through `run`, whose caller has detected the
-// features. `load` reads exactly the 64 bytes of its block; the others touch no memory.
+// features. `load` reads exactly the 64 bytes of its block, look-ups the 16 bytes of their table;
+// the others touch no memory.
 
 impl Kernel for Avx2 {
     type Block = (__m256i, __m256i);
@@ -151,38 +154,34 @@ unsafe fn at_most(v: __m256i, byte: i8) -> __m256i {
     unsafe { _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(byte)), v) }
 }
 
-/// Operators by their low nibble: `:` A, `{` B, `,` C, `}` D; `[` and `]` are 0x20 below.
-///
 /// # Safety
 /// AVX2.
 #[inline(always)]
 unsafe fn op(v: __m256i) -> __m256i {
     // SAFETY: the caller has AVX2.
     unsafe {
-        #[rustfmt::skip]
-        let table = _mm256_setr_epi8(
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x3A, 0x7B, 0x2C, 0x7D, 0, 0,
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x3A, 0x7B, 0x2C, 0x7D, 0, 0,
-        );
         let folded = _mm256_or_si256(v, _mm256_set1_epi8(0x20));
-        _mm256_cmpeq_epi8(_mm256_shuffle_epi8(table, v), folded)
+        _mm256_cmpeq_epi8(look_up(&OPERATORS, v), folded)
     }
 }
 
-/// White space by its low nibble; other slots hold a byte of another nibble.
-///
 /// # Safety
 /// AVX2.
 #[inline(always)]
 unsafe fn space(v: __m256i) -> __m256i {
     // SAFETY: the caller has AVX2.
+    unsafe { _mm256_cmpeq_epi8(look_up(&SPACES, v), v) }
+}
+
+/// Replaces each byte below 0x80 by that of `table` which its low nibble says, others by 0.
+///
+/// # Safety
+/// AVX2.
+#[inline(always)]
+unsafe fn look_up(table: &[u8; 16], v: __m256i) -> __m256i {
+    // SAFETY: the caller has AVX2; exactly the 16 bytes are read.
     unsafe {
-        #[rustfmt::skip]
-        let table = _mm256_setr_epi8(
-            0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0x09, 0x0A, 0, 0, 0x0D, 0, 0,
-            0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0x09, 0x0A, 0, 0, 0x0D, 0, 0,
-        );
-        // Bytes from 0x80 look up 0, which they are not; byte 0 has nibble 0 and looks up 0x20.
-        _mm256_cmpeq_epi8(_mm256_shuffle_epi8(table, v), v)
+        let table = _mm_loadu_si128(table.as_ptr().cast());
+        _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), v)
     }
 }

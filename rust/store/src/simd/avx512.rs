@@ -1,11 +1,13 @@
 //! AVX-512: one vector a block, and comparisons that give masks.
 
-use super::{Brackets, Kernel, Numbers, Separators, Strings, Structure, Work, AHEAD_BYTES};
+use super::avx2::Avx2;
+use super::{
+    Brackets, Kernel, Numbers, Separators, Strings, Structure, Work, AHEAD_BYTES, OPERATORS, SPACES,
+};
 use std::arch::x86_64::{
     __m512i, _mm512_broadcast_i32x4, _mm512_cmpeq_epi8_mask, _mm512_cmple_epu8_mask,
     _mm512_loadu_si512, _mm512_or_si512, _mm512_set1_epi8, _mm512_shuffle_epi8, _mm512_sub_epi8,
-    _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_prefetch, _mm_set1_epi8,
-    _mm_set_epi64x, _MM_HINT_T0,
+    _mm_loadu_si128, _mm_prefetch, _MM_HINT_T0,
 };
 
 /// Runs `work` compiled for AVX-512.
@@ -22,7 +24,8 @@ pub unsafe fn run<W: Work>(work: W) -> W::Output {
 pub struct Avx512;
 
 // SAFETY of all `unsafe` below: only reached through `run`, whose caller has detected the
-// features. `load` reads exactly the 64 bytes of its block; the others touch no memory.
+// features. `load` reads exactly the 64 bytes of its block, look-ups the 16 bytes of their table;
+// the others touch no memory.
 
 impl Kernel for Avx512 {
     type Block = __m512i;
@@ -53,7 +56,7 @@ impl Kernel for Avx512 {
         // SAFETY: see above.
         unsafe {
             let folded = _mm512_or_si512(block, _mm512_set1_epi8(0x20));
-            let (op, space) = (look_up(block, &OPERATORS), look_up(block, &SPACES));
+            let (op, space) = (look_up(&OPERATORS, block), look_up(&SPACES, block));
             Structure {
                 op: _mm512_cmpeq_epi8_mask(op, folded),
                 space: _mm512_cmpeq_epi8_mask(space, block),
@@ -99,13 +102,7 @@ impl Kernel for Avx512 {
 
     #[inline(always)]
     fn prefix_xor(bits: u64) -> u64 {
-        // SAFETY: see above; a carry-less product with all ones is the prefix exclusive-or.
-        unsafe {
-            #[allow(clippy::cast_possible_wrap)] // bit patterns
-            let product =
-                _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, bits as i64), _mm_set1_epi8(-1));
-            _mm_cvtsi128_si64(product).cast_unsigned()
-        }
+        Avx2::prefix_xor(bits)
     }
 }
 
@@ -117,19 +114,12 @@ unsafe fn equal(block: __m512i, byte: u8) -> u64 {
     unsafe { _mm512_cmpeq_epi8_mask(block, _mm512_set1_epi8(byte.cast_signed())) }
 }
 
-/// Operators by their low nibble; `[` and `]` lie 0x20 below `{` and `}`.
-const OPERATORS: [u8; 16] = *b"\0\0\0\0\0\0\0\0\0\0:{,}\0\0";
-
-/// White space by its low nibble. Bytes from 0x80 look up 0, which they are not; byte 0 has nibble
-/// 0 and looks up a space.
-const SPACES: [u8; 16] = *b" \0\0\0\0\0\0\0\0\t\n\0\0\r\0\0";
-
 /// Replaces each byte below 0x80 by that of `table` which its low nibble says, others by 0.
 ///
 /// # Safety
 /// AVX-512BW.
 #[inline(always)]
-unsafe fn look_up(block: __m512i, table: &[u8; 16]) -> __m512i {
+unsafe fn look_up(table: &[u8; 16], block: __m512i) -> __m512i {
     // SAFETY: the caller has AVX-512BW; exactly the 16 bytes are read.
     unsafe {
         let table = _mm_loadu_si128(table.as_ptr().cast());

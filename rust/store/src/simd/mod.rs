@@ -70,6 +70,16 @@ pub struct Numbers {
 #[cfg(target_arch = "x86_64")]
 const AHEAD_BYTES: usize = 1024;
 
+/// Operators by their low nibble, for kernels that look bytes up by it; `[` and `]` are 0x20 below
+/// `{` and `}`.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+const OPERATORS: [u8; 16] = *b"\0\0\0\0\0\0\0\0\0\0:{,}\0\0";
+
+/// White space by its low nibble; other slots hold a byte of another nibble. Bytes from 0x80 look
+/// up 0, which they are not; byte 0 has nibble 0 and looks up a space.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+const SPACES: [u8; 16] = *b" \0\0\0\0\0\0\0\0\t\n\0\0\r\0\0";
+
 /// A way to compute the masks.
 pub trait Kernel {
     /// A block, as the kernel holds it.

@@ -3,7 +3,7 @@
 //! The prefix exclusive-or is the trait's own, by shifts: carry-less multiplication is slower on
 //! several cores and absent on others, the Raspberry Pi 4's among them.
 
-use super::{Brackets, Kernel, Numbers, Separators, Strings, Structure};
+use super::{Brackets, Kernel, Numbers, Separators, Strings, Structure, OPERATORS, SPACES};
 use std::arch::aarch64::{
     uint8x16_t, vandq_u8, vceqq_u8, vcleq_u8, vdupq_n_u8, vgetq_lane_u64, vld1q_u8, vorrq_u8,
     vpaddq_u8, vqtbl1q_u8, vreinterpretq_u64_u8, vsubq_u8,
@@ -147,15 +147,12 @@ unsafe fn look_up(table: &[u8; 16], v: uint8x16_t) -> uint8x16_t {
     unsafe { vqtbl1q_u8(vld1q_u8(table.as_ptr()), vandq_u8(v, vdupq_n_u8(0x8F))) }
 }
 
-/// As in the AVX2 kernel.
-///
 /// # Safety
 /// NEON.
 #[inline(always)]
 unsafe fn op(v: uint8x16_t) -> uint8x16_t {
-    const TABLE: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, b':', b'{', b',', b'}', 0, 0];
     // SAFETY: the caller has NEON.
-    unsafe { vceqq_u8(look_up(&TABLE, v), vorrq_u8(v, vdupq_n_u8(0x20))) }
+    unsafe { vceqq_u8(look_up(&OPERATORS, v), vorrq_u8(v, vdupq_n_u8(0x20))) }
 }
 
 /// Compares with a curly bracket, onto which the square one is folded.
@@ -168,15 +165,10 @@ unsafe fn folded(v: uint8x16_t, byte: u8) -> uint8x16_t {
     unsafe { equal(vorrq_u8(v, vdupq_n_u8(0x20)), byte) }
 }
 
-/// As in the AVX2 kernel.
-///
 /// # Safety
 /// NEON.
 #[inline(always)]
 unsafe fn space(v: uint8x16_t) -> uint8x16_t {
-    const TABLE: [u8; 16] = [
-        b' ', 0, 0, 0, 0, 0, 0, 0, 0, b'\t', b'\n', 0, 0, b'\r', 0, 0,
-    ];
     // SAFETY: the caller has NEON.
-    unsafe { vceqq_u8(look_up(&TABLE, v), v) }
+    unsafe { vceqq_u8(look_up(&SPACES, v), v) }
 }

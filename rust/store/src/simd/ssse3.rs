@@ -1,9 +1,11 @@
 //! SSSE3: four 16-byte vectors a block. No carry-less multiplication, which came later.
 
-use super::{Brackets, Kernel, Numbers, Separators, Strings, Structure, Work, AHEAD_BYTES};
+use super::{
+    Brackets, Kernel, Numbers, Separators, Strings, Structure, Work, AHEAD_BYTES, OPERATORS, SPACES,
+};
 use std::arch::x86_64::{
     __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
-    _mm_prefetch, _mm_set1_epi8, _mm_setr_epi8, _mm_shuffle_epi8, _mm_sub_epi8, _MM_HINT_T0,
+    _mm_prefetch, _mm_set1_epi8, _mm_shuffle_epi8, _mm_sub_epi8, _MM_HINT_T0,
 };
 
 /// Runs `work` compiled for SSSE3.
@@ -31,7 +33,8 @@ macro_rules! each {
 }
 
 // SAFETY of all `unsafe` below: only reached through `run`, whose caller has detected SSSE3.
-// `load` reads exactly the 64 bytes of its block; the others touch no memory.
+// `load` reads exactly the 64 bytes of its block, look-ups the 16 bytes of their table; the others
+// touch no memory.
 
 impl Kernel for Ssse3 {
     type Block = (__m128i, __m128i, __m128i, __m128i);
@@ -143,17 +146,14 @@ unsafe fn digit(v: __m128i) -> __m128i {
     unsafe { at_most(_mm_sub_epi8(v, _mm_set1_epi8(0x30)), 9) }
 }
 
-/// As in the AVX2 kernel.
-///
 /// # Safety
 /// SSSE3.
 #[inline(always)]
 unsafe fn op(v: __m128i) -> __m128i {
     // SAFETY: the caller has SSSE3.
     unsafe {
-        let table = _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x3A, 0x7B, 0x2C, 0x7D, 0, 0);
         let folded = _mm_or_si128(v, _mm_set1_epi8(0x20));
-        _mm_cmpeq_epi8(_mm_shuffle_epi8(table, v), folded)
+        _mm_cmpeq_epi8(look_up(&OPERATORS, v), folded)
     }
 }
 
@@ -167,15 +167,20 @@ unsafe fn folded(v: __m128i, byte: i8) -> __m128i {
     unsafe { equal(_mm_or_si128(v, _mm_set1_epi8(0x20)), byte) }
 }
 
-/// As in the AVX2 kernel.
-///
 /// # Safety
 /// SSSE3.
 #[inline(always)]
 unsafe fn space(v: __m128i) -> __m128i {
     // SAFETY: the caller has SSSE3.
-    unsafe {
-        let table = _mm_setr_epi8(0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0x09, 0x0A, 0, 0, 0x0D, 0, 0);
-        _mm_cmpeq_epi8(_mm_shuffle_epi8(table, v), v)
-    }
+    unsafe { _mm_cmpeq_epi8(look_up(&SPACES, v), v) }
+}
+
+/// Replaces each byte below 0x80 by that of `table` which its low nibble says, others by 0.
+///
+/// # Safety
+/// SSSE3.
+#[inline(always)]
+unsafe fn look_up(table: &[u8; 16], v: __m128i) -> __m128i {
+    // SAFETY: the caller has SSSE3; exactly the 16 bytes are read.
+    unsafe { _mm_shuffle_epi8(_mm_loadu_si128(table.as_ptr().cast()), v) }
 }
