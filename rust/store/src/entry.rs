@@ -124,19 +124,22 @@ enum Known {
 }
 
 impl Known {
+    const NAMES: [(&'static [u8], Self); 9] = [
+        (b"sessionId", Self::SessionId),
+        (b"sessionFile", Self::SessionFile),
+        (b"updatedAt", Self::UpdatedAt),
+        (b"startedAt", Self::StartedAt),
+        (b"endedAt", Self::EndedAt),
+        (b"runtimeMs", Self::RuntimeMs),
+        (b"status", Self::Status),
+        (b"skillsSnapshot", Self::Skills),
+        (b"systemPromptReport", Self::Report),
+    ];
+
+    #[inline(always)] // unrolled: each comparison is one of words, not of bytes
     fn from_name(name: &[u8]) -> Option<Self> {
-        Some(match name {
-            b"sessionId" => Self::SessionId,
-            b"sessionFile" => Self::SessionFile,
-            b"updatedAt" => Self::UpdatedAt,
-            b"startedAt" => Self::StartedAt,
-            b"endedAt" => Self::EndedAt,
-            b"runtimeMs" => Self::RuntimeMs,
-            b"status" => Self::Status,
-            b"skillsSnapshot" => Self::Skills,
-            b"systemPromptReport" => Self::Report,
-            _ => return None,
-        })
+        let is_it = |(known, _): &&(&[u8], Self)| *known == name;
+        Self::NAMES.iter().find(is_it).map(|(_, known)| *known)
     }
 }
 
@@ -416,9 +419,14 @@ fn append_text(captured: Option<&[u8]>, into: &mut String) -> bool {
 fn read_millis(captured: Option<&[u8]>) -> Option<i64> {
     let bytes = captured?;
     // Nearly all are thirteen digits.
-    if (1..=18).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_digit) {
-        let digits = bytes.iter();
-        return Some(digits.fold(0, |value, digit| value * 10 + i64::from(digit - b'0')));
+    if (1..=18).contains(&bytes.len()) {
+        let value = bytes.iter().try_fold(0, |value, byte| {
+            let digit = i64::from(byte.wrapping_sub(b'0'));
+            (digit < 10).then_some(value * 10 + digit)
+        });
+        if value.is_some() {
+            return value;
+        }
     }
     let text = std::str::from_utf8(bytes).ok()?;
     text.parse::<i64>().ok().or_else(|| {
@@ -489,10 +497,11 @@ impl<T: EntryVisitor> Entries<T> {
 
     /// Notes a key that lies in one piece, quotes included.
     #[inline]
-    fn note_key(&mut self, span: Span, raw: &[u8]) {
+    fn note_key(&mut self, span: Span, raw: &[u8], chunk: &Chunk<'_>) {
         self.entry.key_span = span;
         let inside = &raw[1..raw.len() - 1];
-        if key::has_escape(inside) || raw.len() > CAPTURE_BYTES {
+        let is_plain = span.start >= chunk.plain_from || !key::has_escape(inside);
+        if !is_plain || raw.len() > CAPTURE_BYTES {
             self.keep_key(raw, inside);
         }
     }
@@ -516,7 +525,7 @@ impl<T: EntryVisitor> Entries<T> {
         });
     }
 
-    #[inline]
+    #[inline(always)]
     fn note_name(&mut self, span: Span, captured: Option<&[u8]>, is_cut: bool) {
         self.name_span = span;
         let inside = inside(captured).unwrap_or_default();
@@ -543,7 +552,7 @@ impl<T: EntryVisitor> Entries<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn note_field(
         &mut self,
         shape: Shape,
@@ -653,7 +662,7 @@ impl<T: EntryVisitor> Entries<T> {
         match part {
             Part::Key => {
                 self.begin_entry(span.start);
-                self.note_key(span, raw);
+                self.note_key(span, raw, chunk);
             }
             Part::Name => {
                 self.next_member_starts(span.start);
@@ -713,7 +722,7 @@ impl<T: EntryVisitor> Entries<T> {
         self.previous_end = at + 1;
     }
 
-    #[inline]
+    #[inline(always)]
     fn end_entry(&mut self, at: u64, chunk: &Chunk<'_>) -> Result<()> {
         self.entry.span.end = at;
         self.entry.value.end = at;

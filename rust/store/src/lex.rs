@@ -61,6 +61,8 @@ pub struct Lexer {
     knows: bool,
     /// Levels inside the innermost one of the stack, if so.
     skimmed: u64,
+    /// The end of the last block that has a backslash.
+    plain_from: u64,
 }
 
 impl Default for Lexer {
@@ -95,6 +97,7 @@ impl Lexer {
             utf8: Utf8::default(),
             knows: false,
             skimmed: 0,
+            plain_from: 0,
         }
     }
 
@@ -207,7 +210,7 @@ impl Lexer {
     ) -> Result<()> {
         let mut events = Events::new(room);
         let checked = self.block::<K>(block, len, base, &mut events, chunk);
-        events.tell(chunk, visitor)?;
+        events.tell(chunk, self.plain_from, visitor)?;
         checked
     }
 
@@ -231,6 +234,9 @@ impl Lexer {
             && (self.escaped | self.hex_due as u64) == 0
         {
             return Ok(());
+        }
+        if masks.backslash & valid != 0 {
+            self.plain_from = base + 64;
         }
         let escaped = self.escaped_mask(masks.backslash & valid, len);
         let quotes = masks.quote & !escaped & valid;

@@ -4,7 +4,7 @@
 
 use super::parts::{Event, Events, Room};
 use super::strings::{find_escaped, is_escape};
-use super::{above, value_part, Chunk, Lexer, Part, Shape, Visitor};
+use super::{above, Chunk, Lexer, Part, Shape, Visitor};
 use crate::error::Result;
 use crate::grammar::{accepts, Tokens};
 use crate::limits::MAX_DEPTH;
@@ -42,6 +42,8 @@ struct Found {
     close: u64,
     /// The outermost level that a bracket closed down to.
     lowest: u64,
+    /// Escaped ones too.
+    backslashes: u64,
 }
 
 impl Lexer {
@@ -75,10 +77,13 @@ impl Lexer {
                 break;
             };
             done += 1;
+            if found.backslashes != 0 {
+                self.plain_from = base + 64;
+            }
             if outer || found.lowest <= 2 {
                 self.find_events(block, base, now, found, outer, &mut events, chunk.base);
                 if events.is_full() {
-                    events.tell(chunk, visitor)?;
+                    events.tell(chunk, self.plain_from, visitor)?;
                 }
                 outer = self.is_outer_at(after.depth);
                 if self.knows && !outer {
@@ -94,7 +99,7 @@ impl Lexer {
         self.in_scalar = now.in_scalar;
         self.scalar = now.scalar;
         (self.state, self.depth, self.top) = (now.state, now.depth, now.top);
-        events.tell(chunk, visitor)?;
+        events.tell(chunk, self.plain_from, visitor)?;
         Ok(done)
     }
 
@@ -122,12 +127,12 @@ impl Lexer {
             ..
         } = found;
         let mut depth = before.depth;
-        if outer && before.in_string & quotes != 0 {
-            let at = quotes.trailing_zeros();
-            self.close(base + u64::from(at) + 1, events, chunk_base);
-        } else if outer && before.in_scalar != 0 && scalars != !0 {
-            let at = (!scalars).trailing_zeros();
-            self.close(base + u64::from(at), events, chunk_base);
+        let closes = quotes & !opens;
+        let ends = closes | !scalars & (scalars << 1 | before.in_scalar);
+        if outer && (before.in_string | before.in_scalar) != 0 && ends != 0 {
+            let at = ends.trailing_zeros();
+            let to = u64::from(at) + (closes >> at & 1);
+            self.close(base + to, events, chunk_base);
         }
         let parts = opens | starts | open | close;
         let mut left = parts;
@@ -159,34 +164,40 @@ impl Lexer {
             let at = left.trailing_zeros();
             left &= left - 1;
             let from = base + u64::from(at);
-            let (part, ends, more) = if opens >> at & 1 != 0 {
-                let part = match (keys >> at & 1 != 0, depth) {
-                    (true, 1) => Part::Key,
-                    (true, _) => Part::Name,
-                    (false, _) => value_part(depth, Shape::String),
-                };
-                (part, quotes & above(at), 1)
-            } else if starts >> at & 1 != 0 {
-                (value_part(depth, Shape::Scalar), !scalars & above(at), 0)
+            if (opens | starts) >> at & 1 != 0 {
+                let is_string = opens >> at & 1;
+                let which = u64::from(depth != 1) << 2 | (keys >> at & 1) << 1 | is_string;
+                let part = PARTS[(which & 7) as usize];
+                let ends = ends & above(at);
+                if ends == 0 {
+                    self.open = Some((part, from));
+                } else {
+                    let to = base + u64::from(ends.trailing_zeros()) + is_string;
+                    events.push(Event::Whole(part, from, to));
+                }
             } else if open >> at & 1 != 0 {
                 let is_object = block[at as usize & 63] == b'{';
                 outer = self.open_outer(is_object, depth, from, events);
                 depth += 1;
-                continue;
             } else {
                 depth -= 1;
                 events.push(Event::End(from + 1));
-                continue;
-            };
-            if ends == 0 {
-                self.open = Some((part, from));
-            } else {
-                let to = base + u64::from(ends.trailing_zeros()) + more;
-                events.push(Event::Whole(part, from, to));
             }
         }
     }
 }
+
+/// What a quote, a number or a literal begins: four for a level, names among those with a quote.
+const PARTS: [Part; 8] = [
+    Part::Entry(Shape::Scalar),
+    Part::Entry(Shape::String),
+    Part::Key, // never: names have quotes
+    Part::Key,
+    Part::Field(Shape::Scalar),
+    Part::Field(Shape::String),
+    Part::Name, // never
+    Part::Name,
+];
 
 /// Checks a block; `None` if it has to be looked at more closely.
 #[inline(always)]
@@ -195,6 +206,7 @@ fn check<K: Kernel>(block: &[u8; 64], mut now: Carried) -> Option<(Carried, Foun
     let masks = K::strings(loaded);
     let nothing = Found {
         lowest: u64::MAX,
+        backslashes: masks.backslash,
         ..Found::default()
     };
     if now.in_string != 0

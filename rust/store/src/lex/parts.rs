@@ -13,6 +13,8 @@ pub struct Chunk<'a> {
     pub bytes: &'a [u8],
     /// They are known to be ASCII.
     pub(crate) is_ascii: bool,
+    /// From here on the lexer has met no backslash, as far as it is.
+    pub(crate) plain_from: u64,
     /// The buffer they are in, for who wants to hold on to it.
     pub(crate) lent: Option<&'a Arc<Lent>>,
 }
@@ -25,6 +27,7 @@ impl<'a> Chunk<'a> {
             base,
             bytes,
             is_ascii: false,
+            plain_from: u64::MAX,
             lent: None,
         }
     }
@@ -35,6 +38,7 @@ impl<'a> Chunk<'a> {
             base: lent.base(),
             bytes: lent.bytes(),
             is_ascii: lent.is_ascii(),
+            plain_from: u64::MAX,
             lent: Some(lent),
         }
     }
@@ -147,12 +151,21 @@ impl<'a> Events<'a> {
 
     /// Tells all of it.
     #[inline(always)]
-    pub(super) fn tell<V: Visitor>(&mut self, chunk: &Chunk<'_>, visitor: &mut V) -> Result<()> {
+    pub(super) fn tell<V: Visitor>(
+        &mut self,
+        chunk: &Chunk<'_>,
+        plain_from: u64,
+        visitor: &mut V,
+    ) -> Result<()> {
         let count = std::mem::take(&mut self.count);
         if count == 0 {
             return Ok(());
         }
-        tell(&self.room[..count], chunk, visitor)
+        let chunk = Chunk {
+            plain_from,
+            ..*chunk
+        };
+        tell(&self.room[..count], &chunk, visitor)
     }
 }
 
