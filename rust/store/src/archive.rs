@@ -19,6 +19,9 @@ pub const MAGIC: &str = r#"{"tailflip":"archive","version":1}"#;
 /// Compressed bytes written at a time.
 const OUT_BYTES: usize = 64 * 1024;
 
+/// Largest window that is accepted, as a power of two: far more than what writes it needs.
+pub(crate) const WINDOW_LOG: u32 = 23;
+
 /// Longest header line that is read back: three captured strings of 4 KiB, each byte escaped.
 const HEADER_BYTES: u64 = 128 * 1024;
 
@@ -60,6 +63,8 @@ pub(crate) struct Writer<'scope, W: Write> {
     out: Splicer<'scope, Encoder<W>>,
     /// Records written.
     pub(crate) records: u64,
+    /// Bytes before compression.
+    pub(crate) raw_bytes: u64,
 }
 
 /// Buffered, because the encoder hands over each block as soon as it is compressed.
@@ -75,6 +80,7 @@ impl<'scope, W: Write> Writer<'scope, W> {
         Ok(Self {
             out: Splicer::here(input, control, out),
             records: 0,
+            raw_bytes: MAGIC.len() as u64 + 1,
         })
     }
 
@@ -92,10 +98,16 @@ impl<'scope, W: Write> Writer<'scope, W> {
         self.out.hold(chunk);
     }
 
+    /// Says whether it has enough to do for now.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.out.is_behind()
+    }
+
     /// Adds a record: `span` of the input, which `header` describes.
     pub(crate) fn add(&mut self, header: &Header, span: Span) -> Result<()> {
         self.records += 1;
         let line = serde_json::to_string(header).map_err(std::io::Error::from)?;
+        self.raw_bytes += line.len() as u64 + span.len() + 2;
         self.out.text(line.as_bytes())?;
         self.out.text(b"\n")?;
         self.out.range(span)?;
@@ -131,7 +143,7 @@ impl<R: Read> Reader<R> {
     /// `Io`.
     pub fn new(input: R) -> Result<Self> {
         let mut decoder = zstd::Decoder::new(input)?;
-        decoder.window_log_max(23)?;
+        decoder.window_log_max(WINDOW_LOG)?;
         let input = BufReader::with_capacity(64 * 1024, decoder);
         Ok(Self {
             input,
@@ -233,14 +245,6 @@ pub struct Numbers {
 ///
 /// `Kind::Archive`, `Io`, `Cancelled`.
 pub fn verify<R: Read>(input: R, control: &Control) -> Result<Numbers> {
-    read_whole(input, |bytes| control.advance(bytes))
-}
-
-/// Reads an archive whole, telling `each` how many raw bytes it read.
-pub(crate) fn read_whole<R: Read>(
-    input: R,
-    mut each: impl FnMut(usize) -> Result<()>,
-) -> Result<Numbers> {
     let mut source = Digesting::<_, blake3::Hasher>::new(input);
     let (mut records, mut raw_bytes) = (0, 0);
     {
@@ -248,7 +252,7 @@ pub(crate) fn read_whole<R: Read>(
         while let Some(header) = reader.next_header()? {
             records += 1;
             raw_bytes += header.bytes;
-            reader.raw(|bytes| each(bytes.len()))?;
+            reader.raw(|bytes| control.advance(bytes.len()))?;
         }
     }
     std::io::copy(&mut source, &mut std::io::sink())?;

@@ -33,10 +33,10 @@ pub mod verify;
 
 mod cut;
 mod digest;
-mod follow;
 mod grammar;
 mod lend;
 mod number;
+mod readback;
 mod splice;
 mod twins;
 mod utf8;

@@ -1,23 +1,23 @@
 //! Writes the store that a policy leaves, and the archive of what it takes away.
 
-use crate::archive::{self, Header, Writer};
+use crate::archive::{Header, Writer};
 use crate::cut::{edits, shrinkage, signed, Cut, Cutter, Edit};
 use crate::digest::Digesting;
 use crate::entry::{Entries, Entry, EntryVisitor, Key, Span};
 use crate::error::{Error, Kind, Result};
 use crate::evidence::Evidence;
-use crate::follow::{Follow, Telling, Written};
 use crate::io::{read_range, scan_again, Control, ReadAt};
 use crate::key::Kind as KeyKind;
 use crate::lex::Chunk;
 use crate::limits::{BUFFER_BYTES, INLINE_BYTES};
 use crate::policy::{judge, Policy, Rule, Verdict};
+use crate::readback::{ReadBack, Telling};
 use crate::splice::Splicer;
 use crate::survey::{RuleCount, Survey, Tally};
 use serde::Serialize;
 use std::io::{BufWriter, Write};
-use std::panic::resume_unwind;
-use std::thread::{Builder, Scope};
+use std::sync::atomic::AtomicU64;
+use std::thread::Scope;
 use twox_hash::XxHash3_128;
 
 /// What a rewrite wrote; serialises to what Python reads.
@@ -135,7 +135,7 @@ pub fn rewrite<W: Write + Send, A: Write + Send>(
     survey: &Survey,
     control: &Control,
 ) -> Result<Numbers> {
-    let written = Written::default();
+    let written = AtomicU64::new(0);
     std::thread::scope(|scope| {
         let mut output = Output::new(input, control, out);
         let telling = Telling {
@@ -143,19 +143,8 @@ pub fn rewrite<W: Write + Send, A: Write + Send>(
             written: &written,
         };
         let mut archive = Writer::new(input, control, telling)?;
-        let check_archive = || {
-            let follow = Follow {
-                file: read_back,
-                written: &written,
-                at: 0,
-            };
-            archive::read_whole(follow, |_| control.check())
-        };
-        let mut checker = None;
         if survey.numbers.bytes >= INLINE_BYTES {
             (output, archive) = (output.there(scope), archive.there(scope));
-            let thread = Builder::new().name("tailflip-check".to_owned());
-            checker = thread.spawn_scoped(scope, check_archive).ok();
         }
         let rewriter = Rewriter {
             input,
@@ -164,6 +153,7 @@ pub fn rewrite<W: Write + Send, A: Write + Send>(
             survey,
             output,
             archive,
+            read_back: ReadBack::new(read_back, &written)?,
             cutter: Cutter::default(),
             pending: None,
             rules: RuleCount::default(),
@@ -178,15 +168,10 @@ pub fn rewrite<W: Write + Send, A: Write + Send>(
         done.output.copy_to(read.bytes)?;
         let entries = done.output.entries;
         let (bytes, digest, kept_digest) = done.output.finish()?;
-        let records = done.archive.records;
+        let (records, raw_bytes) = (done.archive.records, done.archive.raw_bytes);
         let (archive_bytes, archive_digest) = done.archive.finish()?;
-        let found = match checker {
-            Some(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
-            None => check_archive(),
-        }?;
-        if (found.records, found.archive_bytes, &found.digest)
-            != (records, archive_bytes, &archive_digest)
-        {
+        let found = done.read_back.finish(control)?;
+        if found != (raw_bytes, archive_bytes, archive_digest.clone()) {
             return Err(Error::invalid(Kind::Archive, 0));
         }
         Ok(Numbers {
@@ -209,6 +194,7 @@ struct Rewriter<'scope, W: Write, A: Write> {
     survey: &'scope Survey,
     output: Output<'scope, W>,
     archive: Writer<'scope, A>,
+    read_back: ReadBack<'scope>,
     cutter: Cutter,
     /// The header of a removed entry whose cut the next entry decides.
     pending: Option<(Rule, Header)>,
@@ -217,12 +203,18 @@ struct Rewriter<'scope, W: Write, A: Write> {
 }
 
 impl<W: Write, A: Write> Rewriter<'_, W, A> {
+    /// Adds a record. While the archive is behind, what it has so far is read back.
+    fn record(&mut self, header: &Header, span: Span) -> Result<()> {
+        while self.archive.is_behind() && self.read_back.step()? {}
+        self.archive.add(header, span)
+    }
+
     fn remove(&mut self, rule: Rule, mut header: Header, cut: Cut) -> Result<()> {
         header.at = cut.range.start;
         header.bytes = cut.range.len();
         header.lead = cut.lead;
         header.trail = cut.trail;
-        self.archive.add(&header, cut.range)?;
+        self.record(&header, cut.range)?;
         self.output.replace(cut.range, b"")?;
         self.rules.add(rule, signed(cut.range.len()));
         Ok(())
@@ -272,7 +264,7 @@ impl<W: Write, A: Write> Rewriter<'_, W, A> {
         header.bytes = entry.span.len();
         header.after = Some(digest.finalize().to_hex().to_string());
         header.after_bytes = after_bytes;
-        self.archive.add(&header, entry.span)?;
+        self.record(&header, entry.span)?;
         for (span, text) in edits {
             self.output.replace(*span, text)?;
         }

@@ -12,6 +12,7 @@ use crate::lex::Chunk;
 use crate::limits::{BATCH_BYTES, BATCH_PIECES, BATCH_TEXT, BUFFER_BYTES};
 use std::io::Write;
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::sync::Arc;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
@@ -128,6 +129,8 @@ impl<W: Write> Joiner<'_, W> {
 enum Way<'scope, W> {
     Here(Joiner<'scope, W>),
     There {
+        /// Batches that wait or are worked on.
+        due: Arc<AtomicUsize>,
         full: SyncSender<Batch>,
         free: Receiver<Batch>,
         worker: Option<ScopedJoinHandle<'scope, Result<W>>>,
@@ -179,6 +182,8 @@ impl<'scope, W: Write> Splicer<'scope, W> {
         let (done, free) = sync_channel::<Batch>(WAITING + 1);
         // A thread that cannot be started takes its closure with it: the joiner waits elsewhere.
         let (hand, over) = sync_channel::<Joiner<'scope, W>>(1);
+        let due = Arc::new(AtomicUsize::new(0));
+        let left = Arc::clone(&due);
         let run = move || -> Result<W> {
             let Ok(mut joiner) = over.recv() else {
                 return Err(Error::Cancelled); // never: it is sent below
@@ -186,6 +191,7 @@ impl<'scope, W: Write> Splicer<'scope, W> {
             for mut batch in work {
                 joiner.write(&batch)?;
                 batch.clear();
+                left.fetch_sub(1, Ordering::Relaxed);
                 done.try_send(batch).ok();
             }
             Ok(joiner.out)
@@ -197,6 +203,7 @@ impl<'scope, W: Write> Splicer<'scope, W> {
             Ok(worker) => {
                 hand.send(joiner).ok();
                 Way::There {
+                    due,
                     full,
                     free,
                     worker: Some(worker),
@@ -217,6 +224,14 @@ impl<'scope, W: Write> Splicer<'scope, W> {
         if self.recent[0].as_ref().map(|newest| newest.base()) != Some(lent.base()) {
             self.recent.rotate_right(1);
             self.recent[0] = Some(Arc::clone(lent));
+        }
+    }
+
+    /// Says whether its thread has enough to do for now.
+    pub(crate) fn is_behind(&self) -> bool {
+        match &self.way {
+            Way::Here(_) => false,
+            Way::There { due, .. } => due.load(Ordering::Relaxed) > WAITING,
         }
     }
 
@@ -314,7 +329,13 @@ impl<'scope, W: Write> Splicer<'scope, W> {
                 self.batch.clear();
                 Ok(())
             }
-            Way::There { full, free, worker } => {
+            Way::There {
+                due,
+                full,
+                free,
+                worker,
+            } => {
+                due.fetch_add(1, Ordering::Relaxed);
                 let next = free.try_recv().unwrap_or_default();
                 let batch = std::mem::replace(&mut self.batch, next);
                 match full.send(batch) {
