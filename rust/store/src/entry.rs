@@ -143,9 +143,12 @@ impl Known {
     }
 }
 
-/// Fields that a person set on a session; an entry that has one is never removed by a rule.
+/// Fields that a person may have set on a session. A run that has one is neither capped nor
+/// slimmed. It expires like others, as it does for the gateway's own reaper: the gateway makes a
+/// run's entry a copy of its job's, overrides included, and that one is never removed by a rule.
 ///
-/// Source: `SessionEntry` in the gateway's `src/config/sessions/types.ts`.
+/// Source: `SessionEntry` in the gateway's `src/config/sessions/types.ts`; the copy is made by
+/// `resolveCronSession`.
 const OVERRIDES: [&[u8]; 20] = [
     b"providerOverride",
     b"modelOverride",
