@@ -124,3 +124,59 @@ impl<'a> ReadBack<'a> {
         Error::invalid(Kind::Archive, self.raw_bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compressed(raw: &[u8]) -> io::Result<Vec<u8>> {
+        let mut out = zstd::Encoder::new(Vec::new(), 1)?;
+        out.include_checksum(true)?;
+        out.write_all(raw)?;
+        out.finish()
+    }
+
+    /// Reads a file that grows to `len` bytes, `piece` at a time.
+    fn read_back(file: &dyn ReadAt, len: usize, piece: usize) -> Result<(u64, u64, String)> {
+        let written = AtomicU64::new(0);
+        let mut back = ReadBack::new(file, &written)?;
+        for at in (0..len).step_by(piece) {
+            while back.step()? {}
+            written.fetch_add(piece.min(len - at) as u64, Ordering::Release);
+        }
+        back.finish(&Control::default())
+    }
+
+    #[test]
+    fn a_whole_archive_is_read_whole_however_it_grows() -> Result<()> {
+        for len in [0, 1, OUT_BYTES - 1, OUT_BYTES, OUT_BYTES + 1, 3 * OUT_BYTES] {
+            let even = vec![b'a'; len];
+            let odd: Vec<u8> = (0..len)
+                .map(|at| (at * at % 251).to_le_bytes()[0])
+                .collect();
+            for raw in [even, odd] {
+                let file = compressed(&raw)?;
+                let digest = blake3::hash(&file).to_hex().to_string();
+                let whole = (len as u64, file.len() as u64, digest);
+                for piece in [7, 1000, IN_BYTES, usize::MAX] {
+                    assert_eq!(read_back(&file, file.len(), piece)?, whole);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_archive_cut_short_or_with_something_after_it_is_damaged() -> Result<()> {
+        let whole = compressed(&vec![b'a'; OUT_BYTES])?;
+        let cut = (0..whole.len()).map(|len| whole[..len].to_vec());
+        let twice = [whole.as_slice(), &whole].concat();
+        let longer = [whole.as_slice(), b"\n"].concat();
+        for file in cut.chain([twice, longer]) {
+            let read = read_back(&file, file.len(), usize::MAX);
+            let is_damaged = |error: &Error| error.to_string().contains("archive");
+            assert!(read.as_ref().is_err_and(is_damaged), "{read:?}");
+        }
+        Ok(())
+    }
+}
