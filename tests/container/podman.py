@@ -92,8 +92,10 @@ class Podman:
         given: str = "",
     ) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "CONTAINERS_CONF": str(self.settings)}
+        # Podman leaves a file named "oom" where it was started, for a container that was one.
+        place = self.settings.parent
         return run_program(
-            ["podman", *argv], timeout_s=timeout_s, check=check, given=given, env=env
+            ["podman", *argv], timeout_s=timeout_s, check=check, given=given, env=env, cwd=place
         )
 
     def build(self, name: str, file: Path, context: Path, *arguments: str) -> None:
