@@ -27,8 +27,11 @@ test-aarch64:
 	  cargo test --release -p tailflip-store --target aarch64-unknown-linux-gnu \
 	  --lib --test scanner --test laws
 
+# Those that die at every effect use all cores by themselves; the others wait for processes.
 test-python: build
-	$(BIN)/python -m pytest -m "not gateway and not systemd and not container and not nightly"
+	$(BIN)/python -m pytest -m "crash and not nightly"
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal \
+	  -m "not crash and not gateway and not systemd and not container and not nightly"
 
 test-gateway: build
 	$(BIN)/python -m pytest -m "gateway or quick_gateway" -rs
@@ -110,7 +113,7 @@ fuzz-rust:
 	done
 
 fuzz-python: build
-	TAILFLIP_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest -m fuzz
+	TAILFLIP_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m fuzz
 
 build: $(VENV)/.built
 

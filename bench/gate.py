@@ -12,6 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import measure
@@ -34,7 +35,6 @@ def main() -> None:
         IMPORT: [sys.executable, "-c", "import pydantic"],
         BARE: ["true"],
     }
-    times: dict[str, list[float]] = {name: [] for name in programs}
     with tempfile.TemporaryDirectory(prefix="tailflip-gate-") as folder:
         state = Path(folder) / "state"
         store = write_incident(state, size_bytes=MB, now_ms=int(time.time() * 1000))["store"]
@@ -46,15 +46,13 @@ def main() -> None:
         # Heals the store, makes the ledger, asks node for its heap.
         first = measure.run(programs[GATE], env=env)
         healthy = store.read_bytes()
-        for turn in range(args.rounds):
-            names = list(programs)
-            for name in names[turn % len(names) :] + names[: turn % len(names)]:
-                ran = measure.run(programs[name], env=env)
-                if ran.exit_code != 0:
-                    sys.exit(f"{name}: exit {ran.exit_code}\n{ran.stderr[-2000:]}")
-                times[name].append(ran.wall_s * 1000)
+        ran = measure.race(
+            {name: partial(measure.run, argv, env=env) for name, argv in programs.items()},
+            args.rounds,
+        )
         if store.read_bytes() != healthy:
             sys.exit("the store was meant to be healthy, and was changed")
+    times = {name: [one.wall_s * 1000 for one in runs] for name, runs in ran.items()}
     rows = [
         [name, *(f"{value:.0f}" for value in (statistics.median(ms), min(ms), max(ms)))]
         for name, ms in times.items()

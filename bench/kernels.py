@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,10 @@ from measure import GB, KIB, MB, MIB
 from tailflip.demo.incident import INCIDENT_BYTES, write_incident
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import BinaryIO
+
+    from measure import Measured
 
 ROOT = Path(__file__).parent.parent
 SHAPE_BYTES = 300 * MB
@@ -100,24 +103,18 @@ SHAPES: dict[str, tuple[Callable[[BinaryIO, int], None], float, float | None]] =
 
 
 def time_rounds(
-    commands: dict[str, Sequence[str]], rounds: int
-) -> dict[str, list[measure.Measured]]:
-    """Run each once a round, in an order of its own each time: neighbours matter."""
-    ran = {name: [] for name in commands}
-    for number in range(rounds):
-        for name in measure.shuffled(commands, number):
-            os.sync()
-            ran[name].append(measure.run(commands[name]))
-            if ran[name][-1].exit_code != 0:
-                sys.exit(f"{name}: {ran[name][-1].stderr[-2000:]}")
-    return ran
+    commands: dict[str, Sequence[str]], rounds: int, env: Mapping[str, str] | None = None
+) -> dict[str, list[Measured]]:
+    """Run each once a round, with nothing left to be written to the disk."""
+
+    def run(argv: Sequence[str]) -> Measured:
+        os.sync()
+        return measure.run(argv, env=env)
+
+    return measure.race({name: partial(run, argv) for name, argv in commands.items()}, rounds)
 
 
-def median_s(runs: list[measure.Measured]) -> float:
-    return statistics.median(one.wall_s for one in runs)
-
-
-def added_mib(runs: list[measure.Measured]) -> float:
+def added_mib(runs: list[Measured]) -> float:
     """Return what a pass needed on top of the process that it ran in."""
     told = [json.loads(one.stdout) for one in runs]
     return statistics.median(one["peak_kib"] - one["before_kib"] for one in told) * KIB / MIB
@@ -142,7 +139,7 @@ def compare_scans(program: Path, store: Path, rounds: int) -> tuple[list[Goal], 
     }
     ran = time_rounds(commands, rounds)
     size = store.stat().st_size
-    took = {name: median_s(runs) for name, runs in ran.items()}
+    took = {name: measure.median_s(runs) for name, runs in ran.items()}
     rows = [
         [
             name,
@@ -196,7 +193,7 @@ def compare_shapes(
             "survey": [str(program), "survey", str(store)],
         }
         ran = time_rounds(commands, rounds)
-        value = size / median_s(ran["scan"]) / GB
+        value = size / measure.median_s(ran["scan"]) / GB
         goals.append(Goal(f"scan of the shape: {name}", value, limit, aim, "GB/s", at_most=False))
         added.append(added_mib(ran["survey"]))
         store.unlink()
@@ -225,35 +222,25 @@ def follow_sizes(program: Path, folder: Path, rounds: int, scale: float) -> list
         home = folder / "out"
         home.mkdir(exist_ok=True)
         env = measure.tailflip_environment(folder / "home")
-        runs: dict[str, list[measure.Measured]] = {
-            "wc": [],
-            "survey": [],
-            "inspect": [],
-            "compact": [],
-        }
         commands = {
             "wc": ["wc", "-l", str(store)],
             "survey": [str(program), "survey", str(store)],
             "inspect": measure.tailflip("inspect", "--json", str(store)),
         }
-        for number in range(rounds):
-            for name in measure.shuffled(commands, number):
-                os.sync()
-                runs[name].append(measure.run(commands[name], env=env))
-        # Last: it takes the store away.
-        runs["compact"].append(measure.run([str(program), "compact", str(store), str(home), "all"]))
-        for name, all_of_it in runs.items():
-            if any(one.exit_code for one in all_of_it):
-                sys.exit(f"{name}: {all_of_it[0].stderr[-2000:]}")
+        runs = time_rounds(commands, rounds, env)
+        # Last, and once: it takes the store away.
+        compact = measure.run([str(program), "compact", str(store), str(home), "all"])
+        if compact.exit_code != 0:
+            sys.exit(f"compact: {compact.stderr[-2000:]}")
         points.append(
             Point(
                 size_bytes,
-                median_s(runs["survey"]),
-                median_s(runs["compact"]),
-                median_s(runs["wc"]),
-                median_s(runs["inspect"]),
+                measure.median_s(runs["survey"]),
+                compact.wall_s,
+                measure.median_s(runs["wc"]),
+                measure.median_s(runs["inspect"]),
                 added_mib(runs["survey"]),
-                added_mib(runs["compact"]),
+                added_mib([compact]),
             )
         )
         print(f"{size_bytes / MB:,.0f} MB: {points[-1]}", file=sys.stderr)

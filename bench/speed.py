@@ -1,15 +1,15 @@
 """How fast tailflip is, against limits, against copying the file and against the usual tools.
 
-Rounds are interleaved and their order rotates, each run starts after `sync` on a warm
-page cache, and every program is a process of its own. A whole compaction is measured as
-the command that a person runs, interpreter start and imports included, and by the seconds
-of the work itself (survey, archive, rewrite, fsync, verify, rename); the latter with three
-policies. `kernels.py` adds the engine by itself. All of it ends in one table.
+Rounds are interleaved and their order rotates, and every program is a process of its own.
+A whole compaction is measured as the command that a person runs, interpreter start and
+imports included, and by the seconds of the work itself (survey, archive, rewrite, fsync,
+verify, rename); the latter with three policies. `kernels.py` adds the engine by itself.
+All of it ends in one table.
 
-What is compared with a copy is run twice: among the usual tools, and with nothing but the
-copy. A tool that takes hundreds of MB and gives them back makes the next who needs memory
-wait for it, if the machine is a small virtual one: that is the copy, which needs 185 MB of
-cache, and not a compaction that writes two. Limits are judged by the rounds without them.
+Everyone finds the same: a fresh copy of the store in the page cache, nothing left to be
+written to the disk, and room in memory that was just used for one more file of that size.
+Without the last, a small virtual machine has to get memory from its host first, and whoever
+happens to need it waits two or three times as long as the next one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import kernels
 import measure
@@ -30,6 +34,9 @@ from kernels import Goal
 from measure import MB, MIB
 
 from tailflip.demo.incident import write_incident
+
+if TYPE_CHECKING:
+    from measure import Measured
 
 COPY = "cp + fsync"
 COMMAND = "**tailflip compact --apply**"
@@ -46,45 +53,38 @@ def find_copy_argv(source: Path, target: Path) -> list[str]:
     return ["sh", "-c", f'cp "$1" "$2" && {flush}', "sh", str(source), str(target)]
 
 
-def run_once(
-    name: str,
-    store: Path,
-    scratch: Path,
-    times: dict[str, list[float]],
-    peaks: dict[str, list[int]],
-) -> None:
-    """Measure one program on a fresh copy, or beside the store; note its seconds and bytes."""
-    target = scratch / "out.json"
-    env = measure.tailflip_environment(scratch / "home")
-    if name == COMMAND:
-        shutil.copyfile(store, target)
-        argv = measure.tailflip("compact", "--apply", str(target))
-    elif name in KINDS:
-        shutil.copyfile(store, target)
-        argv = [sys.executable, str(ENGINE), str(target), str(scratch / "home"), KINDS[name]]
-    elif name == COPY:
-        argv = find_copy_argv(store, target)
-    else:
-        argv = rivals.find_argv(name, store, target) or []
+def prepare(store: Path, fresh: Path, spare: Path) -> None:
+    """Give a program its copy of the store, and the machine room for one more of that size."""
+    shutil.copyfile(store, fresh)
+    shutil.copyfile(store, spare)
+    spare.unlink()
     os.sync()
-    ran = measure.run(argv, env=env)
-    if ran.exit_code != 0:
-        sys.exit(f"{name}: exit {ran.exit_code}\n{ran.stderr[-2000:]}")
-    times.setdefault(name, []).append(float(ran.stdout) if name in KINDS else ran.wall_s)
-    peaks.setdefault(name, []).append(ran.peak_bytes)
-    target.unlink()
-    shutil.rmtree(scratch / "home", ignore_errors=True)
 
 
-def judge(
-    paired: dict[str, float],
-    medians: dict[str, float],
-    peaks: dict[str, float],
-    engine_mib: float,
-) -> list[Goal]:
+def run_once(name: str, store: Path, scratch: Path) -> Measured:
+    fresh, target, home = scratch / "fresh.json", scratch / "out.json", scratch / "home"
+    if name == COMMAND:
+        argv = measure.tailflip("compact", "--apply", str(fresh))
+    elif name in KINDS:
+        argv = [sys.executable, str(ENGINE), str(fresh), str(home), KINDS[name]]
+    elif name == COPY:
+        argv = find_copy_argv(fresh, target)
+    else:
+        argv = rivals.find_argv(name, fresh, target) or []
+    prepare(store, fresh, target)
+    ran = measure.run(argv, env=measure.tailflip_environment(home))
+    for path in (fresh, target):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(home, ignore_errors=True)
+    if name in KINDS and ran.exit_code == 0:
+        return replace(ran, wall_s=float(ran.stdout))
+    return ran
+
+
+def judge(medians: dict[str, float], peaks: dict[str, float], engine_mib: float) -> list[Goal]:
     """Compare whole compactions with their limits; `peaks` are MiB, as is what the engine adds."""
     goals = [
-        Goal(f"{what} against cp + fsync", paired[name] / paired[COPY], limit, aim, "x")
+        Goal(f"{what} against cp + fsync", medians[name] / medians[COPY], limit, aim, "x")
         for name, what, limit, aim in (
             (WORK, "whole durable compaction of the incident", 1.5, 0.8),
             (MOST_DROPPED, "the same at 63 % dropped", 2.0, 1.2),
@@ -118,36 +118,18 @@ def find_everyone(store: Path) -> tuple[list[str], list[str]]:
     return [COPY, COMMAND, *KINDS, *(n for n in others if n not in missing)], missing
 
 
-def race(
-    names: list[str], store: Path, scratch: Path, rounds: int
-) -> tuple[dict[str, list[float]], dict[str, list[int]]]:
-    """Measure each once a round, in an order of its own each time: neighbours matter."""
-    times: dict[str, list[float]] = {}
-    peaks: dict[str, list[int]] = {}
-    for number in range(rounds):
-        for name in measure.shuffled(names, number):
-            run_once(name, store, scratch, times, peaks)
-        print(f"round {number + 1} of {rounds}", file=sys.stderr)
-    return times, peaks
-
-
-def find_medians(times: dict[str, list[float]]) -> dict[str, float]:
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def tabulate(times: dict[str, list[float]], peaks: dict[str, float]) -> str:
-    """Show everyone; beside tailflip's own time where the command itself was run."""
-    medians = find_medians(times)
-    command = medians.get(COMMAND)
+def tabulate(
+    ran: dict[str, list[Measured]], medians: dict[str, float], peaks: dict[str, float]
+) -> str:
     rows = [
         [
             name,
             f"{medians[name]:.3f}",
-            f"{min(times[name]):.3f}",
-            f"{max(times[name]):.3f}",
+            f"{min(one.wall_s for one in ran[name]):.3f}",
+            f"{max(one.wall_s for one in ran[name]):.3f}",
             f"{peaks[name]:,.0f}",
             f"{medians[name] / medians[COPY]:.2f}",
-            f"{medians[name] / command:.2f}" if command else "",
+            f"{medians[name] / medians[COMMAND]:.2f}",
         ]
         for name in sorted(medians, key=medians.__getitem__)
     ]
@@ -169,31 +151,35 @@ def main() -> None:
         incident = write_incident(
             scratch / "state", size_bytes=args.mb * MB, now_ms=int(time.time() * 1000)
         )
-        everyone, missing = find_everyone(incident["store"])
-        paired, paired_peaks = race([COPY, *KINDS], incident["store"], scratch, args.rounds)
-        times, raw_peaks = race(everyone, incident["store"], scratch, args.rounds)
-        scans, scan_rows = kernels.compare_scans(program, incident["store"], args.rounds)
+        store = incident["store"]
+        everyone, missing = find_everyone(store)
+        ran = measure.race(
+            {name: partial(run_once, name, store, scratch) for name in everyone}, args.rounds
+        )
+        scans, scan_rows = kernels.compare_scans(program, store, args.rounds)
         shapes, added = kernels.compare_shapes(program, scratch, args.rounds, args.scale)
         points = kernels.follow_sizes(program, scratch, min(args.rounds, 3), args.scale)
 
-    peaks = {name: statistics.median(values) / MIB for name, values in raw_peaks.items()}
-    pair_peaks = {name: statistics.median(values) / MIB for name, values in paired_peaks.items()}
+    medians = {name: measure.median_s(runs) for name, runs in ran.items()}
+    peaks = {
+        name: statistics.median(one.peak_bytes for one in runs) / MIB for name, runs in ran.items()
+    }
     engine_mib = max(*added, *(p.compact_mib for p in points))
     goals = [
-        *judge(find_medians(paired), find_medians(times), peaks, engine_mib),
+        *judge(medians, peaks, engine_mib),
         *scans,
         *shapes,
         *kernels.judge_sizes(points, added),
     ]
+    stolen = measure.find_stolen_share(chain.from_iterable(ran.values()))
     about = (
         f"{incident['entries']:,} entries, {incident['bytes']:,} bytes, medians of "
         f"{args.rounds} rounds: {measure.machine()}; {load:.1f} processes wanted to run at the "
-        "start"
+        f"start, and the hypervisor took {stolen:.0%} of the time of whole compactions and rivals"
     )
     sections = {
         "goals": measure.table(kernels.GOAL_HEADER, [goal.cells() for goal in goals]),
-        "pairs": tabulate(paired, pair_peaks),
-        "speed": tabulate(times, peaks) + "".join(f"\n\nNot here: {n}." for n in missing),
+        "speed": tabulate(ran, medians, peaks) + "".join(f"\n\nNot here: {n}." for n in missing),
         "scan": measure.table(kernels.SCAN_HEADER, scan_rows),
         "sizes": measure.table(kernels.CURVE_HEADER, kernels.describe_sizes(points)),
     }

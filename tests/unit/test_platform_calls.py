@@ -63,7 +63,9 @@ def test_on_macos_a_zombie_is_dead_and_so_is_what_was_reaped(mac):
     assert start_ticks(child.pid) is None
 
 
-@pytest.mark.parametrize("pid", [NOBODY, 2**31 - 1, 2**32 + ME])
+@pytest.mark.parametrize(
+    "pid", [NOBODY, 2**31 - 1, pytest.param(2**32 + ME, id="ours and a bit too large")]
+)
 def test_on_macos_nobody_is_nobody(mac, pid):
     """A pid that is cut to 32 bits would be that of somebody else."""
     assert start_ticks(pid) is None
