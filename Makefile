@@ -27,9 +27,9 @@ test-aarch64:
 	  cargo test --release -p tailflip-store --target aarch64-unknown-linux-gnu \
 	  --lib --test scanner --test laws
 
-# Those that die at every effect use all cores by themselves; the others wait for processes.
+# Those that die at every effect need all of the cores; the others wait for processes.
 test-python: build
-	$(BIN)/python -m pytest -m "crash and not nightly"
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "crash and not nightly"
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal \
 	  -m "not crash and not gateway and not systemd and not container and not nightly"
 

@@ -42,7 +42,6 @@ from tailflip.compact.restore import restore
 from tailflip.compact.salvage import apply_salvage, plan_salvage
 from tailflip.compact.transaction import compact_store
 from tailflip.durable import Disk, RealDisk
-from tailflip.errors import TailflipError
 from tailflip.flow import Store
 from tailflip.home import Home
 from tailflip.plan.policy import Policy
@@ -75,16 +74,15 @@ def do_expire(path: Path, home: Home, disk: Disk) -> object:
     return archive.expire(home, disk, older_than_ms=0, now_ms=NOW_MS + 1, apply=True)
 
 
-def run_child(act: Callable[[], object]) -> int:
-    """Run in a child process: 0 done, 9 killed, 3 a TailflipError; its name is then printed."""
+def run(act: Callable[[], object], mode: str = KILL) -> int:
+    """Do it: 0 done, 3 a TailflipError, 9 killed; who is killed is a child process."""
+    if mode != KILL:
+        return scenarios.try_to(act)
     pid = os.fork()
     if pid == 0:
         code = 70
         try:
-            act()
-            code = 0
-        except TailflipError:
-            code = 3
+            code = scenarios.try_to(act)
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -137,7 +135,7 @@ def test_compaction_interrupted_anywhere_loses_nothing(tmp_path: Path, mode: str
         home = Home(tmp_path / f"{at}" / "state")
         make_store(path)
         transcripts = sessions_of(path)
-        code = run_child(lambda p=path, h=home, k=at: do_compact(p, h, make_disk(mode, k)))
+        code = run(lambda p=path, h=home, k=at: do_compact(p, h, make_disk(mode, k)), mode)
         assert path.read_bytes() in {old, new}
         check_recovers_once(path, home)
         outcomes.add((code, path.read_bytes() == new))
@@ -170,7 +168,7 @@ def test_restore_interrupted_anywhere_loses_nothing(tmp_path: Path, mode: str) -
         transcripts = sessions_of(path)
         do_compact(path, home, RealDisk())
         compacted = path.read_bytes()
-        code = run_child(lambda p=path, h=home, k=at: do_restore(p, h, make_disk(mode, k)))
+        code = run(lambda p=path, h=home, k=at: do_restore(p, h, make_disk(mode, k)), mode)
         assert path.read_bytes() == compacted or json.loads(path.read_bytes()) == json.loads(full)
         check_recovers_once(path, home)
         compaction = archive.list_actions(home, RealDisk())[-1]
@@ -190,7 +188,7 @@ def test_salvage_interrupted_anywhere_loses_nothing(tmp_path: Path, mode: str) -
         home = Home(tmp_path / f"{at}" / "state")
         damaged = make_store(path)[:-40]
         path.write_bytes(damaged)
-        code = run_child(lambda p=path, h=home, k=at: do_salvage(p, h, make_disk(mode, k)))
+        code = run(lambda p=path, h=home, k=at: do_salvage(p, h, make_disk(mode, k)), mode)
         check_recovers_once(path, home)
         kept = [p.read_bytes() for p in home.quarantine.glob("*")] if home.root.exists() else []
         if path.read_bytes() == damaged:
@@ -216,7 +214,7 @@ def test_expiry_interrupted_anywhere_is_finished_or_never_happened(
         home = Home(tmp_path / f"{at}" / "state")
         make_store(path)
         do_compact(path, home, RealDisk())
-        code = run_child(lambda p=path, h=home, k=at: do_expire(p, h, make_disk(mode, k)))
+        code = run(lambda p=path, h=home, k=at: do_expire(p, h, make_disk(mode, k)), mode)
         check_recovers_once(path, home)
         known = archive.list_actions(home, RealDisk())
         assert len(known) == len(list(home.archives.iterdir()))
@@ -251,26 +249,16 @@ def test_ledgers_interrupted_anywhere_agree_in_the_end(
             if at % WORKERS != number:
                 continue
             power.put_tree(scenario.root, beginning)
-            code = act_in_child(scenario, make_disk(mode, at), at)
-            assert (code == 0) == (at > many), f"effect {at} of {many}: exit {code}"
-            assert code in (0, 1, 9, FAILED), f"effect {at} of {many}: exit {code}"
+            disk = make_disk(mode, at)
+            code = run(lambda s=scenario, d=disk: s.do(d), mode)
+            is_met = code == 9 if mode == KILL else len(disk.effects) >= at
+            assert is_met == (at <= many), f"effect {at} of {many}: exit {code}"
+            assert code in (DONE, FAILED, 9), f"effect {at} of {many}: exit {code}"
             scenario.check(went_on=mode != KILL)
         return []
 
     failed = in_parallel(tmp_path, work)
     assert not failed, "\n".join(failed)
-
-
-def act_in_child(scenario: Ledgers, disk: FaultyDisk, at: int) -> int:
-    """Do it in a child process; 0 only if that was the end before the `at`-th effect."""
-    pid = os.fork()
-    if pid == 0:
-        code = 70
-        try:
-            code = scenario.act(disk)
-        finally:
-            os._exit(0 if code == DONE and len(disk.effects) < at else code or 1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_recovery_killed_anywhere_is_recovered(tmp_path: Path) -> None:
@@ -282,11 +270,11 @@ def test_recovery_killed_anywhere_is_recovered(tmp_path: Path) -> None:
                 path = own / f"{first}-{second}" / "sessions" / "sessions.json"
                 home = Home(own / f"{first}-{second}" / "state")
                 old = make_store(path)
-                code = run_child(lambda p=path, h=home, k=first: do_compact(p, h, FaultyDisk(k)))
+                code = run(lambda p=path, h=home, k=first: do_compact(p, h, FaultyDisk(k)))
                 if code == 0:
                     assert first > 20
                     return []
-                again = run_child(lambda h=home, k=second: recover(h, FaultyDisk(k)))
+                again = run(lambda h=home, k=second: recover(h, FaultyDisk(k)))
                 check_recovers_once(path, home)
                 if path.read_bytes() != old:
                     do_restore(path, home, RealDisk())
