@@ -91,22 +91,23 @@ def judge(medians: dict[str, float], peaks: dict[str, float], engine_mib: float)
             (NEARLY_ALL_KEPT, "the same, everything kept but one entry", 3.0, 1.8),
         )
     ]
-    if "node" in medians:
-        node = medians["node"] / medians[WORK]
-        native = peaks["node"] / engine_mib
+    if rivals.NODE_SAVE in medians:
+        times = medians[rivals.NODE_SAVE] / medians[WORK]
+        memory = peaks[rivals.NODE_SAVE]
         goals += [
-            Goal("the work, faster than Node's JSON.parse", node, 8, 12, "x", at_most=False),
             Goal(
-                "Node's memory against what our engine needs", native, 30, None, "x", at_most=False
-            ),
-            Goal(
-                "Node's memory against the whole process, Python included",
-                peaks["node"] / peaks[COMMAND],
-                30,
-                None,
+                f"{what}, against Node's JSON.parse and stringify",
+                value,
+                limit,
+                aim,
                 "x",
                 at_most=False,
-            ),
+            )
+            for what, value, limit, aim in (
+                ("the work's speed", times, 8, 12),
+                ("our engine's memory", memory / engine_mib, 30, None),
+                ("the whole process's memory, Python included", memory / peaks[COMMAND], 30, None),
+            )
         ]
     return goals
 
