@@ -27,10 +27,12 @@ test-aarch64:
 	  cargo test --release -p tailflip-store --target aarch64-unknown-linux-gnu \
 	  --lib --test scanner --test laws
 
+TWO_AT_A_TIME := --numprocesses 2 --dist worksteal
+
 # Those that die at every effect need all of the cores; the others wait for processes.
 test-python: build
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "crash and not nightly"
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal \
+	$(BIN)/python -m pytest $(TWO_AT_A_TIME) -m "crash and not nightly"
+	$(BIN)/python -m pytest $(TWO_AT_A_TIME) \
 	  -m "not crash and not gateway and not systemd and not container and not nightly"
 
 test-gateway: build
@@ -113,7 +115,7 @@ fuzz-rust:
 	done
 
 fuzz-python: build
-	TAILFLIP_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m fuzz
+	TAILFLIP_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest $(TWO_AT_A_TIME) -m fuzz
 
 build: $(VENV)/.built
 

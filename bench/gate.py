@@ -42,7 +42,6 @@ def main() -> None:
             "HOME": folder,
             "OPENCLAW_STATE_DIR": str(state),
         }
-        env.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled once
         # Heals the store, makes the ledger, asks node for its heap.
         first = measure.run(programs[GATE], env=env)
         healthy = store.read_bytes()

@@ -149,7 +149,6 @@ def main() -> None:
             "TMPDIR": name,
             "OPENCLAW_STATE_DIR": str(state),
         }
-        env.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled once
         measure.run(measure.tailflip("run", "--", "true"), env=env)  # and it was started before
         gateway = [sys.executable, str(FAKE), "--port", str(port)]
         table = measure_idle(gateway, env, folder, 60 * args.minutes)

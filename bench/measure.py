@@ -100,18 +100,13 @@ def run(
         )
 
 
-def shuffled(names: Iterable[str], round_number: int) -> list[str]:
-    """Order the programs of a round; the same for the same round."""
-    order = list(names)
-    random.Random(round_number).shuffle(order)
-    return order
-
-
 def race(programs: Mapping[str, Callable[[], Measured]], rounds: int) -> dict[str, list[Measured]]:
     """Measure each once a round, in an order of its own each time: neighbours matter."""
     ran: dict[str, list[Measured]] = defaultdict(list)
     for number in range(rounds):
-        for name in shuffled(programs, number):
+        order = list(programs)
+        random.Random(number).shuffle(order)
+        for name in order:
             ran[name].append(_find_calm(name, programs[name]))
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
     return ran

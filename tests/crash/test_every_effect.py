@@ -251,8 +251,8 @@ def test_ledgers_interrupted_anywhere_agree_in_the_end(
             power.put_tree(scenario.root, beginning)
             disk = make_disk(mode, at)
             code = run(lambda s=scenario, d=disk: s.do(d), mode)
-            is_met = code == 9 if mode == KILL else len(disk.effects) >= at
-            assert is_met == (at <= many), f"effect {at} of {many}: exit {code}"
+            is_over = code == DONE and (mode == KILL or len(disk.effects) < at)
+            assert is_over == (at > many), f"effect {at} of {many}: exit {code}"
             assert code in (DONE, FAILED, 9), f"effect {at} of {many}: exit {code}"
             scenario.check(went_on=mode != KILL)
         return []
