@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -74,8 +74,7 @@ class Gateway:
     evidence: str
 
 
-@dataclass(frozen=True)
-class OverRun:
+class OverRun(NamedTuple):
     """A run that is proven to have ended; `status` done, failed, timeout or killed.
 
     With `session_id`, `key` is one that other sessions use afterwards (a base entry's, a

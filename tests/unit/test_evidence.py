@@ -125,6 +125,13 @@ def test_a_line_without_end_is_skipped_in_bounded_memory(state, monkeypatch):
     assert got.notes == ("1 broken lines in run logs were skipped",)
 
 
+def test_a_text_cut_in_the_middle_of_an_emoji_takes_no_proof_away(state):
+    state.log("j", line("a", summary="cut \ud83d"))
+    got = state.read()
+    assert got.over == (OverRun(key("a"), "done", 1_500, 500),)
+    assert got.notes == ()
+
+
 def test_only_the_newest_runs_are_held(state, monkeypatch):
     monkeypatch.setattr(module, "MAX_RUNS", 10)
     state.log("j", *(line(f"r{i}", runAtMs=i) for i in range(95)))
@@ -134,6 +141,11 @@ def test_only_the_newest_runs_are_held(state, monkeypatch):
 def test_of_two_lines_about_a_run_the_later_end_holds(state):
     state.log("j", line("a", status="error", durationMs=900), line("a", durationMs=100))
     assert state.read().over == (OverRun(key("a"), "failed", 1_900, 900),)
+
+
+def test_of_two_lines_that_end_alike_the_later_written_holds(state):
+    state.log("j", line("a", status="error"), line("a"))
+    assert state.read().over == (OverRun(key("a"), "done", 1_500, 500),)
 
 
 def test_other_agents_runs_are_of_no_use_to_a_store_of_one(state):

@@ -159,9 +159,9 @@ def test_a_mark_whose_run_has_its_line_is_stuck():
     began = NOW - 20 * MIN
     line = RunLine("j", None, None, "done", began + 5, NOW - 6 * MIN)
     assert stuck([job(running=began)], [line]) == [("job-stuck", True)]
-    fresh = replace(line, ended_ms=NOW - MIN)
+    fresh = line._replace(ended_ms=NOW - MIN)
     assert stuck([job(running=began)], [fresh]) == []
-    earlier = replace(line, started_ms=began - 5)
+    earlier = line._replace(started_ms=began - 5)
     assert stuck([job(running=began)], [earlier]) == []
 
 

@@ -58,9 +58,10 @@ def _read_over(folder: Path, agent: str | None, notes: list[str]) -> tuple[OverR
         match = RUN_KEY.fullmatch(line.key) if line.key is not None else None
         if match is None or line.key is None or agent not in (None, match[1]):
             continue
-        run = OverRun(line.key, line.status, line.ended_ms, line.runtime_ms)
-        over[run.key] = max(run, over.get(run.key, run), key=_ended)
-        over = _keep_newest(over, 2 * MAX_RUNS)
+        known = over.get(line.key)
+        if known is None or known.ended_at_ms <= line.ended_ms:
+            over[line.key] = OverRun(line.key, line.status, line.ended_ms, line.runtime_ms)
+            over = _keep_newest(over, 2 * MAX_RUNS)
     return tuple(_keep_newest(over, MAX_RUNS).values())
 
 
