@@ -129,7 +129,7 @@ pub(crate) struct Tokens {
 
 /// Moves each bit on to the next token: the sum carries it over what lies between.
 #[inline(always)]
-fn successors(bits: u64, all: u64) -> u64 {
+pub(crate) fn successors(bits: u64, all: u64) -> u64 {
     (bits << 1).wrapping_add(!all) & all
 }
 

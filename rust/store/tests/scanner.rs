@@ -255,6 +255,52 @@ fn depth_is_accepted_up_to_the_limit_and_refused_beyond_it() {
     assert_eq!(error, format!("depth at byte {}", 5 + limit - 1));
 }
 
+#[test]
+fn innermost_values_are_followed_at_every_depth_and_wherever_they_are_wrong() {
+    let document = |levels: usize, middle: &str| {
+        let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+        format!("{{\"a\":{open}{middle}{close}}}").into_bytes()
+    };
+    let values = "[],{},[1],{\"b\":0},".repeat(6);
+    let members = "\"c\":[],\"c\":{},\"c\":[1],\"c\":{\"b\":0},".repeat(6);
+    for inner in [
+        "[]",
+        "{}",
+        "{]",
+        "[}",
+        "]",
+        "[",
+        "{1}",
+        "[1:2]",
+        "[\"b\":1]",
+        "{\"b\"}",
+        "{\"b\":{]}",
+        "[[}]",
+    ] {
+        let middles = [
+            format!("{values}{inner},{values}0"),
+            format!("{values}{inner}"),
+            format!("{{{members}\"c\":{inner},{members}\"c\":0}}"),
+            format!("{{{members}\"c\":{inner}}}"),
+        ];
+        for levels in (1..5).chain(60..66).chain(124..130) {
+            for middle in &middles {
+                agree(&document(levels, middle), &[1, 64, 4096]);
+            }
+        }
+    }
+    let limit = usize::try_from(tailflip_store::limits::MAX_DEPTH).unwrap();
+    for (levels, is_right) in [(limit - 2, true), (limit - 1, false)] {
+        let deep = document(levels, &format!("{values}0"));
+        for level in Level::all() {
+            let ran = run(&deep, Lexer::with_level(level), 1 << 16);
+            let said = ran.map_or_else(|e| e.to_string(), |_| String::new());
+            let depth = format!("depth at byte {}", 5 + levels);
+            assert_eq!(said, if is_right { "" } else { &depth });
+        }
+    }
+}
+
 fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),

@@ -6,7 +6,7 @@ use super::parts::{Event, Events, Room};
 use super::strings::{find_escaped, is_escape};
 use super::{above, Chunk, Lexer, Part, Shape, Visitor};
 use crate::error::Result;
-use crate::grammar::{accepts, Tokens};
+use crate::grammar::{accepts, successors, Tokens};
 use crate::limits::MAX_DEPTH;
 use crate::number;
 use crate::simd::{Brackets, Kernel, Separators};
@@ -280,12 +280,7 @@ fn check<K: Kernel>(block: &[u8; 64], mut now: Carried) -> Option<(Carried, Foun
         close,
     };
     (found.open, found.close) = (open & all, close & all);
-    let before = now.top;
-    let changes = nest(block, &mut found, &mut now)?;
-    let mut in_object = 0u64.wrapping_sub(before & 1);
-    if changes != 0 {
-        in_object ^= K::prefix_xor(changes) << 1;
-    }
+    let in_object = nest::<K>(block, &mut found, &mut now)?;
     (now.state, found.keys) = accepts(now.state, tokens, in_object, now.top & 1 != 0)?;
     Some((now, found))
 }
@@ -334,11 +329,52 @@ fn scalar_is_right(block: &[u8; 64], scalars: u64, at: u32, state: &mut u8) -> b
         && (end == 64 || number::is_complete(*state))
 }
 
-/// Follows the brackets of a block. Returns where an object gives way to an array, or an array to
-/// an object; `None` if one does not match, closes the root, or passes a multiple of 64.
+/// Follows the brackets of a block. Returns a bit for each place whose innermost bracket is curly;
+/// `None` if a bracket does not match, closes the root, or passes a multiple of 64.
 #[inline(always)]
-fn nest(block: &[u8; 64], found: &mut Found, now: &mut Carried) -> Option<u64> {
-    let mut brackets = found.open | found.close;
+fn nest<K: Kernel>(block: &[u8; 64], found: &mut Found, now: &mut Carried) -> Option<u64> {
+    let all = found.open | found.close;
+    let mut leaves = 0;
+    if all.count_ones() >= MANY && now.depth < MAX_DEPTH - 64 {
+        leaves = find_leaves(found.open, found.close);
+    }
+    let mut in_object = 0u64.wrapping_sub(now.top & 1);
+    let changes = follow(block, all & !leaves, found, now)?;
+    if changes != 0 {
+        in_object ^= K::prefix_xor(changes) << 1;
+    }
+    if leaves != 0 {
+        let curly = K::curly(K::load(block));
+        let matching = successors(leaves & found.open & curly, all);
+        if matching != leaves & found.close & curly {
+            return None;
+        }
+        in_object ^= K::prefix_xor(leaves & (in_object ^ curly)) << 1;
+    }
+    Some(in_object)
+}
+
+/// From this many brackets on, those of a block's innermost values are followed all at once.
+const MANY: u32 = 8;
+const _: () = assert!(MAX_DEPTH.is_multiple_of(64));
+
+/// Finds the brackets of values that hold no other: an opening one, and a closing one next to it.
+#[inline(always)]
+fn find_leaves(open: u64, close: u64) -> u64 {
+    let all = open | close;
+    let before = successors(close.reverse_bits(), all.reverse_bits()).reverse_bits();
+    open & before | close & successors(open, all)
+}
+
+/// Follows brackets one by one. Returns where an object gives way to an array, or an array to an
+/// object; `None` as above: level 0 is a multiple of 64 as well, and so is the deepest.
+#[inline(always)]
+fn follow(
+    block: &[u8; 64],
+    mut brackets: u64,
+    found: &mut Found,
+    now: &mut Carried,
+) -> Option<u64> {
     let mut changes = 0u64;
     while brackets != 0 {
         let at = brackets.trailing_zeros();
@@ -346,21 +382,18 @@ fn nest(block: &[u8; 64], found: &mut Found, now: &mut Carried) -> Option<u64> {
         let is_object = u64::from(block[at as usize & 63] >> 5 & 1);
         let outside = now.top;
         if found.open & bracket != 0 {
-            if now.depth.is_multiple_of(64) || now.depth >= MAX_DEPTH {
+            if now.depth.is_multiple_of(64) {
                 return None;
             }
             now.top = now.top << 1 | is_object;
             now.depth += 1;
         } else {
-            if now.top & 1 != is_object || now.depth <= 1 {
+            now.depth -= 1;
+            if now.top & 1 != is_object || now.depth.is_multiple_of(64) {
                 return None;
             }
             now.top >>= 1;
-            now.depth -= 1;
             found.lowest = found.lowest.min(now.depth);
-            if now.depth.is_multiple_of(64) {
-                return None;
-            }
         }
         changes |= ((outside ^ now.top) & 1) << at;
         brackets ^= bracket;

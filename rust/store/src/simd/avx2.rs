@@ -5,9 +5,9 @@ use super::{
 };
 use std::arch::x86_64::{
     __m256i, _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8,
-    _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_shuffle_epi8, _mm256_sub_epi8,
-    _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_prefetch, _mm_set1_epi8,
-    _mm_set_epi64x, _MM_HINT_T0,
+    _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_shuffle_epi8,
+    _mm256_slli_epi16, _mm256_sub_epi8, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_loadu_si128,
+    _mm_prefetch, _mm_set1_epi8, _mm_set_epi64x, _MM_HINT_T0,
 };
 
 /// Runs `work` compiled for AVX2.
@@ -88,6 +88,12 @@ impl Kernel for Avx2 {
                 close: join(equal(low, b'}'), equal(high, b'}')),
             }
         }
+    }
+
+    #[inline(always)]
+    fn curly((low, high): Self::Block) -> u64 {
+        // SAFETY: see above; bit 0x20 of each byte comes to lie where the mask is taken from.
+        unsafe { join(_mm256_slli_epi16::<2>(low), _mm256_slli_epi16::<2>(high)) }
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use super::{
 use std::arch::x86_64::{
     __m512i, _mm512_broadcast_i32x4, _mm512_cmpeq_epi8_mask, _mm512_cmple_epu8_mask,
     _mm512_loadu_si512, _mm512_or_si512, _mm512_set1_epi8, _mm512_shuffle_epi8, _mm512_sub_epi8,
-    _mm_loadu_si128, _mm_prefetch, _MM_HINT_T0,
+    _mm512_test_epi8_mask, _mm_loadu_si128, _mm_prefetch, _MM_HINT_T0,
 };
 
 /// Runs `work` compiled for AVX-512.
@@ -86,6 +86,12 @@ impl Kernel for Avx512 {
                 close: equal(folded, b'}'),
             }
         }
+    }
+
+    #[inline(always)]
+    fn curly(block: Self::Block) -> u64 {
+        // SAFETY: see above.
+        unsafe { _mm512_test_epi8_mask(block, _mm512_set1_epi8(0x20)) }
     }
 
     #[inline(always)]

@@ -94,6 +94,8 @@ pub trait Kernel {
     fn separators(block: Self::Block) -> Separators;
     /// Tells brackets apart, where a block has many, and where nothing else matters.
     fn brackets(block: Self::Block) -> Brackets;
+    /// Tells curly brackets from square ones; what it says of other bytes means nothing.
+    fn curly(block: Self::Block) -> u64;
     /// Asks the third part.
     fn numbers(block: Self::Block) -> Numbers;
     /// Returns for each bit the exclusive-or of all bits up to and including it.
@@ -224,19 +226,22 @@ mod tests {
     struct Classify<'a>(&'a [u8; 64]);
 
     impl Work for Classify<'_> {
-        type Output = (Strings, Structure, Separators, Brackets, Numbers, u64);
+        type Output = (Strings, Structure, Separators, Brackets, Numbers, u64, u64);
         #[inline(always)]
         fn run<K: Kernel>(self) -> Self::Output {
             let block = K::load(self.0);
             let strings = K::strings(block);
             let prefix = K::prefix_xor(strings.quote);
+            let brackets = K::brackets(block);
+            let curly = K::curly(block) & (brackets.open | brackets.close);
             (
                 strings,
                 K::structure(block),
                 K::separators(block),
-                K::brackets(block),
+                brackets,
                 K::numbers(block),
                 prefix,
+                curly,
             )
         }
     }
@@ -252,6 +257,7 @@ mod tests {
                 let bit = 1u64 << at;
                 assert_eq!(expected.0.control & bit != 0, byte < 0x20);
                 assert_eq!(expected.4.digit & bit != 0, byte.is_ascii_digit());
+                assert_eq!(expected.6 & bit != 0, matches!(byte, b'{' | b'}'));
                 for level in Level::all() {
                     assert_eq!(
                         dispatch(level, Classify(&block)),

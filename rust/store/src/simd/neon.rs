@@ -6,7 +6,7 @@
 use super::{Brackets, Kernel, Numbers, Separators, Strings, Structure, OPERATORS, SPACES};
 use std::arch::aarch64::{
     uint8x16_t, vandq_u8, vceqq_u8, vcleq_u8, vdupq_n_u8, vgetq_lane_u64, vld1q_u8, vorrq_u8,
-    vpaddq_u8, vqtbl1q_u8, vreinterpretq_u64_u8, vsubq_u8,
+    vpaddq_u8, vqtbl1q_u8, vreinterpretq_u64_u8, vsubq_u8, vtstq_u8,
 };
 
 pub struct Neon;
@@ -82,6 +82,12 @@ impl Kernel for Neon {
                 close: each!(block, folded, b'}'),
             }
         }
+    }
+
+    #[inline(always)]
+    fn curly(block: Self::Block) -> u64 {
+        // SAFETY: see above.
+        unsafe { each!(block, has, 0x20) }
     }
 
     #[inline(always)]
@@ -163,6 +169,14 @@ unsafe fn op(v: uint8x16_t) -> uint8x16_t {
 unsafe fn folded(v: uint8x16_t, byte: u8) -> uint8x16_t {
     // SAFETY: the caller has NEON.
     unsafe { equal(vorrq_u8(v, vdupq_n_u8(0x20)), byte) }
+}
+
+/// # Safety
+/// NEON.
+#[inline(always)]
+unsafe fn has(v: uint8x16_t, bit: u8) -> uint8x16_t {
+    // SAFETY: the caller has NEON.
+    unsafe { vtstq_u8(v, vdupq_n_u8(bit)) }
 }
 
 /// # Safety

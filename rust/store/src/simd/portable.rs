@@ -8,6 +8,7 @@ const OP: u8 = 4;
 /// White space; among operators `:` and those that open.
 const SPACE: u8 = 8;
 const CONTROL: u8 = 16;
+/// Among operators those that are curly.
 const DIGIT: u8 = 32;
 const ZERO: u8 = 64;
 /// Among operators `,` and those that open.
@@ -22,10 +23,12 @@ const CLASS: [u8; 256] = {
         table[byte] = match b {
             b'"' => QUOTE,
             b'\\' => BACKSLASH,
-            b'}' | b']' => OP,
+            b']' => OP,
+            b'}' => OP | DIGIT,
             b':' => OP | SPACE,
             b',' => OP | COMMA,
-            b'{' | b'[' => OP | SPACE | COMMA,
+            b'[' => OP | SPACE | COMMA,
+            b'{' => OP | SPACE | COMMA | DIGIT,
             // The vector kernels see these two as operators; so that all agree, so do we.
             0x0C | 0x1A => OP | CONTROL,
             b' ' => SPACE,
@@ -104,9 +107,14 @@ impl Kernel for Portable {
     }
 
     #[inline(always)]
+    fn curly(block: Self::Block) -> u64 {
+        ask(&block, DIGIT)
+    }
+
+    #[inline(always)]
     fn numbers(block: Self::Block) -> Numbers {
         Numbers {
-            digit: ask(&block, DIGIT),
+            digit: ask(&block, DIGIT) & !ask(&block, OP),
             zero: ask(&block, ZERO),
         }
     }

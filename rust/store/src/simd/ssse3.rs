@@ -5,7 +5,7 @@ use super::{
 };
 use std::arch::x86_64::{
     __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128,
-    _mm_prefetch, _mm_set1_epi8, _mm_shuffle_epi8, _mm_sub_epi8, _MM_HINT_T0,
+    _mm_prefetch, _mm_set1_epi8, _mm_shuffle_epi8, _mm_slli_epi16, _mm_sub_epi8, _MM_HINT_T0,
 };
 
 /// Runs `work` compiled for SSSE3.
@@ -100,6 +100,12 @@ impl Kernel for Ssse3 {
     }
 
     #[inline(always)]
+    fn curly(block: Self::Block) -> u64 {
+        // SAFETY: see above.
+        unsafe { each!(block, fold) }
+    }
+
+    #[inline(always)]
     fn numbers(block: Self::Block) -> Numbers {
         // SAFETY: see above.
         unsafe {
@@ -165,6 +171,16 @@ unsafe fn op(v: __m128i) -> __m128i {
 unsafe fn folded(v: __m128i, byte: i8) -> __m128i {
     // SAFETY: the caller has SSSE3.
     unsafe { equal(_mm_or_si128(v, _mm_set1_epi8(0x20)), byte) }
+}
+
+/// Brings bit 0x20 of each byte to where a mask is taken from.
+///
+/// # Safety
+/// SSSE3.
+#[inline(always)]
+unsafe fn fold(v: __m128i) -> __m128i {
+    // SAFETY: the caller has SSSE3.
+    unsafe { _mm_slli_epi16::<2>(v) }
 }
 
 /// # Safety
