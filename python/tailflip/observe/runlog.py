@@ -138,6 +138,6 @@ def is_text(value: Any) -> TypeGuard[str]:
 
 def to_ms(value: Any) -> int | None:
     """Take a JSON value for a time or a length in milliseconds; None if it can be none."""
-    if type(value) not in (int, float) or not 0 <= value < _MAX_MS:
+    if type(value) not in (int, float) or not 0 <= value < _MAX_MS:  # true is an int's heir
         return None
     return int(value)
