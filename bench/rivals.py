@@ -132,7 +132,6 @@ _NEEDS = {
     "msgspec-safe": ("msgspec", "zstandard"),
     "ijson": ("ijson",),
 }
-# What the gateway does whenever it changes one entry of its store.
 NODE_SAVE = "node, as the gateway saves"
 _IN_NODE = {"node": _NODE, NODE_SAVE: _NODE_SAVE}
 NAMES = (*_IN_PYTHON, "jq", *_IN_NODE)

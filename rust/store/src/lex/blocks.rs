@@ -335,6 +335,7 @@ fn scalar_is_right(block: &[u8; 64], scalars: u64, at: u32, state: &mut u8) -> b
 fn nest<K: Kernel>(block: &[u8; 64], found: &mut Found, now: &mut Carried) -> Option<u64> {
     let all = found.open | found.close;
     let mut leaves = 0;
+    // Where a block might pass the deepest level, each bracket is looked at.
     if all.count_ones() >= MANY && now.depth < MAX_DEPTH - 64 {
         leaves = find_leaves(found.open, found.close);
     }

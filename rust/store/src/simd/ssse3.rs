@@ -102,7 +102,7 @@ impl Kernel for Ssse3 {
     #[inline(always)]
     fn curly(block: Self::Block) -> u64 {
         // SAFETY: see above.
-        unsafe { each!(block, fold) }
+        unsafe { each!(block, curly_bit) }
     }
 
     #[inline(always)]
@@ -173,12 +173,12 @@ unsafe fn folded(v: __m128i, byte: i8) -> __m128i {
     unsafe { equal(_mm_or_si128(v, _mm_set1_epi8(0x20)), byte) }
 }
 
-/// Brings bit 0x20 of each byte to where a mask is taken from.
+/// Brings bit 0x20 of each byte, which curly brackets have, to where a mask is taken from.
 ///
 /// # Safety
 /// SSSE3.
 #[inline(always)]
-unsafe fn fold(v: __m128i) -> __m128i {
+unsafe fn curly_bit(v: __m128i) -> __m128i {
     // SAFETY: the caller has SSSE3.
     unsafe { _mm_slli_epi16::<2>(v) }
 }
