@@ -125,9 +125,9 @@ enum Known {
 
 impl Known {
     const NAMES: [(&'static [u8], Self); 9] = [
+        (b"updatedAt", Self::UpdatedAt), // first: every entry has it
         (b"sessionId", Self::SessionId),
         (b"sessionFile", Self::SessionFile),
-        (b"updatedAt", Self::UpdatedAt),
         (b"startedAt", Self::StartedAt),
         (b"endedAt", Self::EndedAt),
         (b"runtimeMs", Self::RuntimeMs),
@@ -135,6 +135,11 @@ impl Known {
         (b"skillsSnapshot", Self::Skills),
         (b"systemPromptReport", Self::Report),
     ];
+
+    /// Its bit among those of the fields that an entry has.
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
 
     #[inline(always)] // unrolled: each comparison is one of words, not of bytes
     fn from_name(name: &[u8]) -> Option<Self> {
@@ -272,9 +277,10 @@ impl Entry {
         }
     }
 
-    /// Empties it for the next entry. Field by field: a new one would be copied here whole, which
-    /// a store of tiny entries feels.
-    fn clear(&mut self) {
+    /// Empties it for the next entry: what `met` has a bit for, and what has none. Field by field: a
+    /// new one would be copied here whole, which a store of tiny entries feels.
+    #[inline(always)]
+    fn clear(&mut self, met: u16) {
         let Self {
             span: _, // all four are set for every entry
             value: _,
@@ -298,13 +304,18 @@ impl Entry {
             hash,
         } = self;
         *hash = None;
-        *kept_key = None;
-        session_id.clear();
-        session_file.clear();
+        if kept_key.is_some() {
+            *kept_key = None;
+        }
         (*odd, *has_override) = (false, false);
         for time in [updated_at, started_at, ended_at] {
             *time = None;
         }
+        if met & !(Known::UpdatedAt.bit() | Known::StartedAt.bit()) == 0 {
+            return;
+        }
+        session_id.clear();
+        session_file.clear();
         *status = None;
         for member in [status_member, ended_member, runtime_member, skills, report] {
             *member = None;
@@ -419,6 +430,13 @@ fn append_text(captured: Option<&[u8]>, into: &mut String) -> bool {
     }
 }
 
+/// Notes a time; false if it is none.
+#[inline(always)]
+fn learn_time(slot: &mut Option<i64>, shape: Shape, captured: Option<&[u8]>) -> bool {
+    *slot = read_millis(captured);
+    slot.is_some() && shape == Shape::Scalar
+}
+
 fn read_millis(captured: Option<&[u8]>) -> Option<i64> {
     let bytes = captured?;
     // Nearly all are thirteen digits.
@@ -491,15 +509,16 @@ impl<T: EntryVisitor> Entries<T> {
         }
     }
 
+    #[inline(always)]
     fn begin_entry(&mut self, at: u64) {
-        self.entry.clear();
+        self.entry.clear(self.met);
         self.met = 0;
         self.entry.span.start = at;
         self.in_member = true;
     }
 
     /// Notes a key that lies in one piece, quotes included.
-    #[inline]
+    #[inline(always)]
     fn note_key(&mut self, span: Span, raw: &[u8], chunk: &Chunk<'_>) {
         self.entry.key_span = span;
         let inside = &raw[1..raw.len() - 1];
@@ -533,9 +552,17 @@ impl<T: EntryVisitor> Entries<T> {
         self.name_span = span;
         let inside = inside(captured).unwrap_or_default();
         self.known = Known::from_name(inside);
-        // What is known as it stands has no escapes.
-        let odd = self.known.is_none() && (captured.is_none() || key::has_escape(inside));
-        self.name_kept = is_cut || odd;
+        self.name_kept = is_cut;
+        if self.known.is_none() || is_cut {
+            self.note_other_name(captured.map(|_| inside));
+        }
+    }
+
+    /// Notes a name that is none of those looked at, as it stands, or was cut; `None` if it is too
+    /// long to be one.
+    fn note_other_name(&mut self, inside: Option<&[u8]>) {
+        self.name_kept |= inside.is_none_or(key::has_escape);
+        let inside = inside.unwrap_or_default();
         if self.name_kept {
             self.name = key::unescape(inside);
             self.known = Known::from_name(&self.name);
@@ -570,13 +597,20 @@ impl<T: EntryVisitor> Entries<T> {
             self.inner.field(self.name_span.inside(chunk), bytes);
         }
         if let Some(known) = self.known {
-            self.entry.odd |= self.learn(known, shape, value, captured);
+            let twice = self.met & known.bit() != 0;
+            self.met |= known.bit();
+            let good = match known {
+                // In every entry, and often nothing else.
+                Known::UpdatedAt => learn_time(&mut self.entry.updated_at, shape, captured),
+                _ => self.learn(known, shape, value, captured),
+            };
+            self.entry.odd |= twice || !good;
         }
         self.ordinal += 1;
         self.previous_end = value.end;
     }
 
-    /// Notes a looked-at field; true when it is not as it should be.
+    /// Notes a looked-at field; false when it is not as it should be.
     fn learn(&mut self, known: Known, shape: Shape, value: Span, captured: Option<&[u8]>) -> bool {
         let member = Member {
             ordinal: self.ordinal,
@@ -589,19 +623,13 @@ impl<T: EntryVisitor> Entries<T> {
             value,
             next_start: None,
         };
-        let bit = 1 << known as u16;
-        let twice = self.met & bit != 0;
-        self.met |= bit;
         let entry = &mut self.entry;
-        let time = |slot: &mut Option<i64>| {
-            *slot = read_millis(captured);
-            slot.is_some() && shape == Shape::Scalar
-        };
+        let time = |slot: &mut Option<i64>| learn_time(slot, shape, captured);
         let text = |slot: &mut String| {
             slot.clear(); // of two, the gateway takes the last
             shape == Shape::String && append_text(captured, slot)
         };
-        let good = match known {
+        match known {
             Known::SessionId => text(&mut entry.session_id),
             Known::SessionFile => text(&mut entry.session_file),
             Known::UpdatedAt => time(&mut entry.updated_at),
@@ -629,8 +657,7 @@ impl<T: EntryVisitor> Entries<T> {
                 entry.report = Some(member);
                 true
             }
-        };
-        twice || !good
+        }
     }
 
     /// Tells the field before, if it was noted, where the next one starts.
@@ -659,8 +686,9 @@ impl<T: EntryVisitor> Entries<T> {
 
 impl<T: EntryVisitor> Entries<T> {
     #[inline(always)]
-    fn whole(&mut self, part: Part, span: Span, chunk: &Chunk<'_>) -> Result<()> {
-        let raw = chunk.whole(span.start, span.end);
+    fn whole(&mut self, part: Part, start: u64, raw: &[u8], chunk: &Chunk<'_>) -> Result<()> {
+        let end = start + raw.len() as u64;
+        let span = Span { start, end };
         let captured = (raw.len() <= CAPTURE_BYTES).then_some(raw);
         match part {
             Part::Key => {
@@ -740,9 +768,9 @@ impl<T: EntryVisitor> Entries<T> {
 
 impl<T: EntryVisitor> Visitor for Entries<T> {
     #[inline(always)]
-    fn event(&mut self, event: Event, chunk: &Chunk<'_>) -> Result<()> {
+    fn event(&mut self, event: Event<'_>, chunk: &Chunk<'_>) -> Result<()> {
         match event {
-            Event::Whole(part, start, end) => self.whole(part, Span { start, end }, chunk),
+            Event::Whole(part, start, raw) => self.whole(part, start, raw, chunk),
             Event::Begin(Part::Entry(Shape::Object), at) => {
                 self.begin_value(at, true);
                 Ok(())

@@ -136,15 +136,14 @@ pub(crate) fn successors(bits: u64, all: u64) -> u64 {
 /// Says whether every token may follow the one before it; the first follows `state`. Brackets are
 /// taken to match. `in_object` has a bit for each place whose innermost bracket is curly.
 ///
-/// Returns the state after the last token, `in_object_after` telling where that is, and the quotes
-/// that begin names.
+/// Returns the state after the last token, `in_object_after` telling where that is.
 #[inline(always)]
 pub(crate) fn accepts(
     state: u8,
     tokens: Tokens,
     in_object: u64,
     in_object_after: bool,
-) -> Option<(u8, u64)> {
+) -> Option<u8> {
     let all = tokens.all;
     let (quote, colon, comma) = (tokens.quote & all, tokens.colon & all, tokens.comma & all);
     let (open, close) = (tokens.open & all, tokens.close & all);
@@ -168,7 +167,7 @@ pub(crate) fn accepts(
         return None;
     }
     let last = 1 << all.checked_ilog2()?;
-    let after = match in_object_after {
+    Some(match in_object_after {
         _ if last & key != 0 => COLON,
         _ if last & colon != 0 => OBJECT_VALUE,
         true if last & open != 0 => OBJECT_FIRST,
@@ -177,6 +176,5 @@ pub(crate) fn accepts(
         false if last & open != 0 => ARRAY_FIRST,
         false if last & comma != 0 => ARRAY_VALUE,
         false => ARRAY_NEXT,
-    };
-    Some((after, key))
+    })
 }

@@ -14,7 +14,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::grammar::{
-    ARRAY_NEXT, BAD, COLON, DONE, NEXT, OBJECT_NEXT, ROOT, TOKEN, T_CLOSE_ARRAY, T_CLOSE_OBJECT,
+    ARRAY_NEXT, BAD, DONE, NEXT, OBJECT_NEXT, ROOT, TOKEN, T_CLOSE_ARRAY, T_CLOSE_OBJECT,
     T_OPEN_ARRAY, T_OPEN_OBJECT, T_QUOTE, T_SCALAR,
 };
 use crate::limits::MAX_DEPTH;
@@ -24,10 +24,11 @@ use crate::utf8::Utf8;
 
 mod blocks;
 mod parts;
+mod places;
 mod strings;
 
 pub use parts::{Chunk, Event, Part, Shape, Visitor};
-use parts::{Events, Room};
+use places::{Places, Teller};
 use strings::find_escaped;
 
 /// Checked to be UTF-8, and then scanned while the first-level cache still has it.
@@ -53,9 +54,7 @@ pub struct Lexer {
     /// 1 if the previous byte belonged to a number or literal.
     in_scalar: u64,
     scalar: u8,
-    /// The innermost reported part that is open, if it is not an entry that is an object; and
-    /// where it began.
-    open: Option<(Part, u64)>,
+    teller: Teller,
     utf8: Utf8,
     /// The bytes were validated before.
     knows: bool,
@@ -93,7 +92,7 @@ impl Lexer {
             hex_due: 0,
             in_scalar: 0,
             scalar: number::START,
-            open: None,
+            teller: Teller::new(),
             utf8: Utf8::default(),
             knows: false,
             skimmed: 0,
@@ -132,9 +131,7 @@ impl Lexer {
                 visitor,
             },
         )?;
-        if let Some((part, from)) = self.open.filter(|(_, from)| *from >= chunk.base) {
-            visitor.event(Event::Begin(part, from), chunk)?;
-        }
+        self.teller.chunk_end(chunk, visitor)?;
         visitor.chunk_end(chunk);
         Ok(())
     }
@@ -156,65 +153,88 @@ impl Lexer {
 
     #[inline(always)]
     fn run<K: Kernel, V: Visitor>(&mut self, chunk: &Chunk<'_>, visitor: &mut V) -> Result<()> {
-        let mut room = Events::ROOM;
+        let mut places = Places::new();
         let mut base = chunk.base;
         for piece in chunk.bytes.chunks(PIECE_BYTES) {
-            // Nothing after a byte that is not UTF-8 may be told: the scan ends with it. The byte
-            // itself is scanned, because outside strings it is an offence of another kind, which
-            // a cut before its continuation would find first.
-            let bad_at = if self.knows || (chunk.is_ascii && self.utf8.is_whole()) {
-                None
-            } else {
-                self.utf8.check(piece, base).err()
+            let scanned = self.piece::<K>(piece, base, chunk.is_ascii, &mut places);
+            let chunk = Chunk {
+                plain_from: self.plain_from,
+                ..*chunk
             };
-            let good = chunk.slice(base, bad_at.map_or(base + piece.len() as u64, |at| at + 1));
-            let (mut blocks, rest) = good.as_chunks::<64>();
-            while !blocks.is_empty() {
-                let done = if self.knows && !self.is_outer() {
-                    self.skim_blocks::<K>(blocks)
-                } else {
-                    self.whole_blocks::<K, V>(blocks, base, &mut room, chunk, visitor)?
-                };
-                blocks = &blocks[done..];
-                base += 64 * done as u64;
-                let Some((block, more)) = blocks.split_first() else {
-                    break;
-                };
-                self.told_block::<K, V>(block, 64, base, &mut room, chunk, visitor)?;
-                blocks = more;
-                base += 64;
-            }
-            if !rest.is_empty() {
-                let mut block = [b' '; 64];
-                block[..rest.len()].copy_from_slice(rest);
-                self.told_block::<K, V>(&block, rest.len(), base, &mut room, chunk, visitor)?;
-                base += rest.len() as u64;
-            }
-            if let Some(offset) = bad_at {
-                return Err(Error::invalid(Kind::Utf8, offset));
-            }
+            self.teller
+                .tell(&mut places, piece, base, &chunk, visitor)?;
+            scanned?;
+            base += piece.len() as u64;
         }
         Ok(())
     }
 
-    /// Takes a block and tells of it, up to the offence if it has one.
+    /// Takes a piece, up to its first offence if it has one.
     #[inline(always)]
-    fn told_block<K: Kernel, V: Visitor>(
+    fn piece<K: Kernel>(
+        &mut self,
+        piece: &[u8],
+        base: u64,
+        is_ascii: bool,
+        places: &mut Places,
+    ) -> Result<()> {
+        // Nothing after a byte that is not UTF-8 may be told: the scan ends with it. The byte
+        // itself is scanned, because outside strings it is an offence of another kind, which
+        // a cut before its continuation would find first.
+        let bad_at = if self.knows || (is_ascii && self.utf8.is_whole()) {
+            None
+        } else {
+            self.utf8.check(piece, base).err()
+        };
+        let good = match bad_at {
+            Some(at) => Chunk::new(base, piece).slice(base, at + 1),
+            None => piece,
+        };
+        let (mut blocks, rest) = good.as_chunks::<64>();
+        let mut at = 0;
+        while !blocks.is_empty() {
+            let done = if self.knows && !self.is_outer() {
+                self.skim_blocks::<K>(blocks)
+            } else {
+                self.whole_blocks::<K>(blocks, at, base, places)
+            };
+            blocks = &blocks[done..];
+            at += 64 * done;
+            let Some((block, more)) = blocks.split_first() else {
+                break;
+            };
+            self.noted_block::<K>(block, 64, at, base, places)?;
+            blocks = more;
+            at += 64;
+        }
+        if !rest.is_empty() {
+            let mut block = [b' '; 64];
+            block[..rest.len()].copy_from_slice(rest);
+            self.noted_block::<K>(&block, rest.len(), at, base, places)?;
+        }
+        match bad_at {
+            Some(offset) => Err(Error::invalid(Kind::Utf8, offset)),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a block and notes the places in it, up to the offence if it has one.
+    #[inline(always)]
+    fn noted_block<K: Kernel>(
         &mut self,
         block: &[u8; 64],
         len: usize,
+        at: usize,
         base: u64,
-        room: &mut Room,
-        chunk: &Chunk<'_>,
-        visitor: &mut V,
+        places: &mut Places,
     ) -> Result<()> {
-        let mut events = Events::new(room);
-        let checked = self.block::<K>(block, len, base, &mut events, chunk);
-        events.tell(chunk, self.plain_from, visitor)?;
+        let mut noted = 0;
+        let checked = self.block::<K>(block, len, base + at as u64, &mut noted);
+        places.note(noted, at);
         checked
     }
 
-    /// Takes the tokens of a block one by one.
+    /// Takes the tokens of a block one by one; gives `noted` a bit for each place to be noted.
     #[inline(always)]
     #[allow(clippy::too_many_lines)] // one thing after the other, on the same masks
     fn block<K: Kernel>(
@@ -222,8 +242,7 @@ impl Lexer {
         block: &[u8; 64],
         len: usize,
         base: u64,
-        events: &mut Events<'_>,
-        chunk: &Chunk<'_>,
+        noted: &mut u64,
     ) -> Result<()> {
         let loaded = K::load(block);
         let masks = K::strings(loaded);
@@ -266,7 +285,7 @@ impl Lexer {
         if outer && was_in_string != 0 && quotes != 0 {
             let close = quotes.trailing_zeros() as usize;
             if close < stop {
-                self.close(base + close as u64 + 1, events, chunk.base);
+                *noted |= 1 << close;
             }
         }
 
@@ -285,7 +304,7 @@ impl Lexer {
             if self.in_scalar != 0 {
                 let end = self.scalar_goes_on(block, scalars, 0, plain, base, len)?;
                 if outer && end < len {
-                    self.close(base + end as u64, events, chunk.base);
+                    *noted |= 1 << end;
                 }
             }
             self.in_scalar = (scalars >> (len - 1)) & 1;
@@ -305,28 +324,28 @@ impl Lexer {
             self.state = after;
             match class {
                 T_OPEN_OBJECT | T_OPEN_ARRAY => {
-                    let from = base + at as u64;
                     let is_object = class == T_OPEN_OBJECT;
                     if outer && self.depth > 0 {
-                        self.open_outer(is_object, self.depth, from, events);
+                        *noted |= 1 << at;
                     }
-                    self.push(is_object, from)?;
+                    if self.depth == 1 {
+                        self.entry_is_object = is_object;
+                    }
+                    self.push(is_object, base + at as u64)?;
                     outer = self.is_outer();
                 }
                 T_CLOSE_OBJECT | T_CLOSE_ARRAY => {
-                    self.pop(base + at as u64, events, chunk.base);
+                    self.pop();
                     outer = self.is_outer();
+                    if outer {
+                        *noted |= 1 << at;
+                    }
                 }
                 T_QUOTE if outer => {
-                    let part = match (after, self.depth) {
-                        (COLON, 1) => Part::Key,
-                        (COLON, _) => Part::Name,
-                        _ => value_part(self.depth, Shape::String),
-                    };
-                    self.open = Some((part, base + at as u64));
+                    *noted |= 1 << at;
                     let close = (quotes & !below(at + 1)).trailing_zeros() as usize;
                     if close < stop {
-                        self.close(base + close as u64 + 1, events, chunk.base);
+                        *noted |= 1 << close;
                     }
                 }
                 T_SCALAR if outer || !plain => {
@@ -335,10 +354,9 @@ impl Lexer {
                     }
                     let end = self.scalar_goes_on(block, scalars, at, plain, base, len)?;
                     if outer {
-                        let part = value_part(self.depth, Shape::Scalar);
-                        self.open = Some((part, base + at as u64));
+                        *noted |= 1 << at;
                         if end < len {
-                            self.close(base + end as u64, events, chunk.base);
+                            *noted |= 1 << end;
                         }
                     }
                 }
@@ -467,45 +485,6 @@ impl Lexer {
         Ok(end)
     }
 
-    /// Notes an entry or a field that is an object or array. Returns whether what is in it is
-    /// reported.
-    #[inline(always)]
-    fn open_outer(
-        &mut self,
-        is_object: bool,
-        depth: u64,
-        from: u64,
-        events: &mut Events<'_>,
-    ) -> bool {
-        let shape = if is_object {
-            Shape::Object
-        } else {
-            Shape::Array
-        };
-        let part = value_part(depth, shape);
-        if depth == 1 {
-            self.entry_is_object = is_object;
-            if is_object {
-                events.push(Event::Begin(part, from));
-                return true;
-            }
-        }
-        self.open = Some((part, from));
-        false
-    }
-
-    /// Tells the end of the part that is open.
-    #[inline(always)]
-    fn close(&mut self, to: u64, events: &mut Events<'_>, chunk_base: u64) {
-        if let Some((part, from)) = self.open.take() {
-            events.push(if from >= chunk_base {
-                Event::Whole(part, from, to)
-            } else {
-                Event::End(to)
-            });
-        }
-    }
-
     #[inline(always)]
     fn push(&mut self, is_object: bool, offset: u64) -> Result<()> {
         if self.depth >= MAX_DEPTH {
@@ -520,11 +499,10 @@ impl Lexer {
     }
 
     #[inline(always)]
-    fn pop(&mut self, offset: u64, events: &mut Events<'_>, chunk_base: u64) {
+    fn pop(&mut self) {
         self.depth -= 1;
         if self.depth == 0 {
             self.state = DONE;
-            events.push(Event::RootEnd(offset));
             return;
         }
         self.top >>= 1;
@@ -532,11 +510,6 @@ impl Lexer {
             self.top = self.stack.pop().unwrap_or_default(); // pushed on the way in
         }
         self.state = self.after_value();
-        if self.depth == 1 && self.entry_is_object {
-            events.push(Event::End(offset + 1));
-        } else if self.is_outer() {
-            self.close(offset + 1, events, chunk_base);
-        }
     }
 
     /// The state after a value, where the innermost bracket is that of `top`.
@@ -573,21 +546,6 @@ impl<V: Visitor> Work for Feed<'_, '_, V> {
     fn run<K: Kernel>(self) -> Result<()> {
         self.lexer.run::<K, V>(self.chunk, self.visitor)
     }
-}
-
-#[inline(always)]
-fn value_part(depth: u64, shape: Shape) -> Part {
-    if depth == 1 {
-        Part::Entry(shape)
-    } else {
-        Part::Field(shape)
-    }
-}
-
-/// Ones above bit `at`.
-#[inline(always)]
-fn above(at: u32) -> u64 {
-    (!1) << at
 }
 
 /// Ones below bit `len`, which may be 64.

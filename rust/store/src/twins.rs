@@ -188,10 +188,10 @@ struct Keys<F> {
 
 impl<F: FnMut(u64, u64)> Visitor for Keys<F> {
     #[inline(always)]
-    fn event(&mut self, event: Event, chunk: &Chunk<'_>) -> Result<()> {
+    fn event(&mut self, event: Event<'_>, chunk: &Chunk<'_>) -> Result<()> {
         match event {
-            Event::Whole(Part::Key, from, to) => {
-                let value = self.fingerprint.of(chunk.slice(from + 1, to - 1));
+            Event::Whole(Part::Key, from, bytes) => {
+                let value = self.fingerprint.of(&bytes[1..bytes.len() - 1]);
                 (self.each)(value, from);
             }
             Event::Begin(Part::Key, at) => self.cut = Some((at, at + 1)),

@@ -2,10 +2,9 @@
 //! masks, in a loop that keeps its state in registers. Whatever is rare or wrong is left to
 //! [`Lexer::block`].
 
-use super::parts::{Event, Events, Room};
+use super::places::Places;
 use super::strings::{find_escaped, is_escape};
-use super::{above, Chunk, Lexer, Part, Shape, Visitor};
-use crate::error::Result;
+use super::Lexer;
 use crate::grammar::{accepts, successors, Tokens};
 use crate::limits::MAX_DEPTH;
 use crate::number;
@@ -30,10 +29,6 @@ struct Found {
     quotes: u64,
     /// Bytes of numbers and literals.
     scalars: u64,
-    /// Quotes that open.
-    opens: u64,
-    /// Quotes that open a name.
-    keys: u64,
     /// First bytes of numbers and literals.
     starts: u64,
     /// `{ [`
@@ -47,18 +42,18 @@ struct Found {
 }
 
 impl Lexer {
-    /// Takes blocks up to the first that has to be looked at more closely; returns how many.
+    /// Takes blocks of a piece up to the first that has to be looked at more closely; returns how
+    /// many. `from` is the place of the first in the piece, which begins at `base`.
     #[inline(always)]
-    pub(super) fn whole_blocks<K: Kernel, V: Visitor>(
+    pub(super) fn whole_blocks<K: Kernel>(
         &mut self,
         blocks: &[[u8; 64]],
-        mut base: u64,
-        room: &mut Room,
-        chunk: &Chunk<'_>,
-        visitor: &mut V,
-    ) -> Result<usize> {
+        from: usize,
+        base: u64,
+        places: &mut Places,
+    ) -> usize {
         if self.hex_due > 0 || self.depth == 0 {
-            return Ok(0);
+            return 0;
         }
         let mut now = Carried {
             in_string: self.in_string,
@@ -69,8 +64,8 @@ impl Lexer {
             depth: self.depth,
             top: self.top,
         };
-        let mut events = Events::new(room);
         let mut outer = self.is_outer();
+        let mut at = from;
         let mut done = 0;
         for block in blocks {
             let Some((after, found)) = check::<K>(block, now) else {
@@ -78,13 +73,22 @@ impl Lexer {
             };
             done += 1;
             if found.backslashes != 0 {
-                self.plain_from = base + 64;
+                self.plain_from = base + at as u64 + 64;
             }
             if outer || found.lowest <= 2 {
-                self.find_events(block, base, now, found, outer, &mut events, chunk.base);
-                if events.is_full() {
-                    events.tell(chunk, self.plain_from, visitor)?;
-                }
+                let within = self.find_outer(block, now.depth, found, outer);
+                let Found {
+                    quotes,
+                    scalars,
+                    starts,
+                    open,
+                    close,
+                    ..
+                } = found;
+                // What ends at a bracket was before it.
+                let ends = !scalars & (scalars << 1 | now.in_scalar);
+                let ends = ends & (within << 1 | u64::from(outer));
+                places.note((quotes | starts | open | close) & within | ends, at);
                 outer = self.is_outer_at(after.depth);
                 if self.knows && !outer {
                     now = after;
@@ -92,112 +96,54 @@ impl Lexer {
                 }
             }
             now = after;
-            base += 64;
+            at += 64;
         }
         self.in_string = now.in_string;
         self.escaped = now.escaped;
         self.in_scalar = now.in_scalar;
         self.scalar = now.scalar;
         (self.state, self.depth, self.top) = (now.state, now.depth, now.top);
-        events.tell(chunk, self.plain_from, visitor)?;
-        Ok(done)
+        done
     }
 
-    /// Finds what is to be told of a block that was checked.
+    /// Returns a bit for each place of a block that is in the outer two levels; a bracket between
+    /// these and another is.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)] // inlined: these are registers
-    fn find_events(
+    fn find_outer(
         &mut self,
         block: &[u8; 64],
-        base: u64,
-        before: Carried,
+        mut depth: u64,
         found: Found,
         mut outer: bool,
-        events: &mut Events<'_>,
-        chunk_base: u64,
-    ) {
-        let Found {
-            quotes,
-            scalars,
-            keys,
-            opens,
-            starts,
-            open,
-            close,
-            ..
-        } = found;
-        let mut depth = before.depth;
-        let closes = quotes & !opens;
-        let ends = closes | !scalars & (scalars << 1 | before.in_scalar);
-        if outer && (before.in_string | before.in_scalar) != 0 && ends != 0 {
-            let at = ends.trailing_zeros();
-            let to = u64::from(at) + (closes >> at & 1);
-            self.close(base + to, events, chunk_base);
-        }
-        let parts = opens | starts | open | close;
-        let mut left = parts;
-        loop {
-            if !outer {
-                let mut brackets = left & (open | close);
-                loop {
-                    if brackets == 0 {
-                        return;
+    ) -> u64 {
+        let mut within = 0u64.wrapping_sub(u64::from(outer));
+        let mut brackets = found.open | found.close;
+        while brackets != 0 {
+            let bracket = brackets & brackets.wrapping_neg();
+            if found.open & bracket != 0 {
+                if outer {
+                    if depth == 1 {
+                        let at = bracket.trailing_zeros();
+                        self.entry_is_object = block[at as usize & 63] == b'{';
                     }
-                    let at = brackets.trailing_zeros();
-                    brackets &= brackets - 1;
-                    if open >> at & 1 != 0 {
-                        depth += 1;
-                        continue;
-                    }
-                    depth -= 1;
-                    if self.is_outer_at(depth) {
-                        self.close(base + u64::from(at) + 1, events, chunk_base);
-                        left = parts & above(at);
-                        break;
+                    outer = self.is_outer_at(depth + 1);
+                    if !outer {
+                        within &= bracket | (bracket - 1);
                     }
                 }
-                outer = true;
-            }
-            if left == 0 {
-                return;
-            }
-            let at = left.trailing_zeros();
-            left &= left - 1;
-            let from = base + u64::from(at);
-            if (opens | starts) >> at & 1 != 0 {
-                let is_string = opens >> at & 1;
-                let which = u64::from(depth != 1) << 2 | (keys >> at & 1) << 1 | is_string;
-                let part = PARTS[(which & 7) as usize];
-                let ends = ends & above(at);
-                if ends == 0 {
-                    self.open = Some((part, from));
-                } else {
-                    let to = base + u64::from(ends.trailing_zeros()) + is_string;
-                    events.push(Event::Whole(part, from, to));
-                }
-            } else if open >> at & 1 != 0 {
-                let is_object = block[at as usize & 63] == b'{';
-                outer = self.open_outer(is_object, depth, from, events);
                 depth += 1;
             } else {
                 depth -= 1;
-                events.push(Event::End(from + 1));
+                if !outer && self.is_outer_at(depth) {
+                    outer = true;
+                    within |= bracket.wrapping_neg();
+                }
             }
+            brackets ^= bracket;
         }
+        within
     }
 }
-
-/// What a quote, a number or a literal begins: four for a level, names among those with a quote.
-const PARTS: [Part; 8] = [
-    Part::Entry(Shape::Scalar),
-    Part::Entry(Shape::String),
-    Part::Key, // never: names have quotes
-    Part::Key,
-    Part::Field(Shape::Scalar),
-    Part::Field(Shape::String),
-    Part::Name, // never
-    Part::Name,
-];
 
 /// Checks a block; `None` if it has to be looked at more closely.
 #[inline(always)]
@@ -261,7 +207,6 @@ fn check<K: Kernel>(block: &[u8; 64], mut now: Carried) -> Option<(Carried, Foun
     let mut found = Found {
         quotes,
         scalars,
-        opens,
         starts,
         ..nothing
     };
@@ -281,7 +226,7 @@ fn check<K: Kernel>(block: &[u8; 64], mut now: Carried) -> Option<(Carried, Foun
     };
     (found.open, found.close) = (open & all, close & all);
     let in_object = nest::<K>(block, &mut found, &mut now)?;
-    (now.state, found.keys) = accepts(now.state, tokens, in_object, now.top & 1 != 0)?;
+    now.state = accepts(now.state, tokens, in_object, now.top & 1 != 0)?;
     Some((now, found))
 }
 

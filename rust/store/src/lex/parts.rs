@@ -80,6 +80,18 @@ pub enum Shape {
     Scalar,
 }
 
+impl Shape {
+    #[inline(always)]
+    pub(super) fn of(byte: u8) -> Self {
+        match byte {
+            b'{' => Self::Object,
+            b'[' => Self::Array,
+            b'"' => Self::String,
+            _ => Self::Scalar,
+        }
+    }
+}
+
 /// A part of the document that is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -93,11 +105,21 @@ pub enum Part {
     Field(Shape),
 }
 
+impl Part {
+    #[inline(always)]
+    pub(super) fn shape(self) -> Shape {
+        match self {
+            Self::Key | Self::Name => Shape::String,
+            Self::Entry(shape) | Self::Field(shape) => shape,
+        }
+    }
+}
+
 /// What becomes of a part. Offsets are of its first byte and after its last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// It lies in one piece, as most do; what is in it is not told.
-    Whole(Part, u64, u64),
+pub enum Event<'c> {
+    /// It lies in one piece, as most do: where it begins, and its bytes. What is in it is not told.
+    Whole(Part, u64, &'c [u8]),
     /// An entry that is an object begins, or the piece ends in the middle of another part.
     Begin(Part, u64),
     /// The part that began last, and has not ended, ends.
@@ -113,66 +135,7 @@ pub trait Visitor {
     /// # Errors
     ///
     /// Ends the pass.
-    fn event(&mut self, event: Event, chunk: &Chunk<'_>) -> Result<()>;
+    fn event(&mut self, event: Event<'_>, chunk: &Chunk<'_>) -> Result<()>;
     /// The piece is used up: what lies in it must be taken now.
     fn chunk_end(&mut self, chunk: &Chunk<'_>);
-}
-
-/// What is to be told: collected first, so that the lexer's loop calls nobody.
-pub(super) struct Events<'a> {
-    room: &'a mut Room,
-    count: usize,
-}
-
-/// More than one block can have: one for each byte, and the end of what began before it.
-const MOST: usize = 65;
-pub(super) type Room = [Event; 256];
-
-impl<'a> Events<'a> {
-    pub(super) const ROOM: Room = [Event::End(0); 256];
-
-    #[inline(always)]
-    pub(super) fn new(room: &'a mut Room) -> Self {
-        Self { room, count: 0 }
-    }
-
-    /// Takes one; `is_full` was asked before the block.
-    #[inline(always)]
-    pub(super) fn push(&mut self, event: Event) {
-        self.room[self.count % Self::ROOM.len()] = event;
-        self.count += 1;
-    }
-
-    /// Says that another block may have more than there is room for.
-    #[inline(always)]
-    pub(super) fn is_full(&self) -> bool {
-        self.count > Self::ROOM.len() - MOST
-    }
-
-    /// Tells all of it.
-    #[inline(always)]
-    pub(super) fn tell<V: Visitor>(
-        &mut self,
-        chunk: &Chunk<'_>,
-        plain_from: u64,
-        visitor: &mut V,
-    ) -> Result<()> {
-        let count = std::mem::take(&mut self.count);
-        if count == 0 {
-            return Ok(());
-        }
-        let chunk = Chunk {
-            plain_from,
-            ..*chunk
-        };
-        tell(&self.room[..count], &chunk, visitor)
-    }
-}
-
-/// Out of line, once for all callers.
-#[inline(never)]
-fn tell<V: Visitor>(events: &[Event], chunk: &Chunk<'_>, visitor: &mut V) -> Result<()> {
-    events
-        .iter()
-        .try_for_each(|event| visitor.event(*event, chunk))
 }

@@ -36,10 +36,12 @@ impl Record {
 }
 
 impl Visitor for Record {
-    fn event(&mut self, event: Event, chunk: &Chunk<'_>) -> Result<()> {
+    fn event(&mut self, event: Event<'_>, chunk: &Chunk<'_>) -> Result<()> {
         match event {
-            Event::Whole(part, from, to) => {
+            Event::Whole(part, from, bytes) => {
+                let to = from + bytes.len() as u64;
                 assert!(chunk.base <= from && from < to && to <= chunk.end());
+                assert_eq!(bytes, &self.input[from as usize..to as usize]);
                 self.part(part, from, to);
             }
             Event::Begin(part, at) => self.open.push((part, at)),
