@@ -437,6 +437,7 @@ fn learn_time(slot: &mut Option<i64>, shape: Shape, captured: Option<&[u8]>) -> 
     slot.is_some() && shape == Shape::Scalar
 }
 
+#[inline(always)]
 fn read_millis(captured: Option<&[u8]>) -> Option<i64> {
     let bytes = captured?;
     // Nearly all are thirteen digits.

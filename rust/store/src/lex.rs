@@ -230,7 +230,7 @@ impl Lexer {
     ) -> Result<()> {
         let mut noted = 0;
         let checked = self.block::<K>(block, len, base + at as u64, &mut noted);
-        places.note(noted, at);
+        places.note::<K>(noted, at);
         checked
     }
 

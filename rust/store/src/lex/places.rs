@@ -3,24 +3,23 @@
 
 use super::{Chunk, Event, Part, Shape, Visitor, PIECE_BYTES};
 use crate::error::Result;
+use crate::simd::Kernel;
 use std::slice;
 
 /// Where the tokens of the outer two levels are in a piece of the input: quotes, brackets, first
 /// bytes of numbers and literals, and what comes after these, which may be a bracket. Offsets from
 /// the piece's start, in order.
 pub(super) struct Places {
-    at: [u16; PIECE_BYTES + GROUP],
+    at: [u16; PIECE_BYTES + 64],
     count: usize,
 }
 
-/// So many are noted at a time, rather than asking after each whether it was the last.
-const GROUP: usize = 4;
-const _: () = assert!(PIECE_BYTES <= 1 << 16);
+const _: () = assert!(PIECE_BYTES + 64 <= 1 << 16);
 
 impl Places {
     pub(super) fn new() -> Self {
         Self {
-            at: [0; PIECE_BYTES + GROUP],
+            at: [0; PIECE_BYTES + 64],
             count: 0,
         }
     }
@@ -28,21 +27,12 @@ impl Places {
     /// Notes a place for each bit, the lowest being at `from`.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // all are in a piece
-    pub(super) fn note(&mut self, mut bits: u64, from: usize) {
-        let mut count = self.count;
-        let after = count + bits.count_ones() as usize;
-        while count < after {
-            let Some(group) = self.at.get_mut(count..count + GROUP) else {
-                break; // never: there are not so many bytes
-            };
-            for at in group {
-                // What is noted beyond the last is overwritten by the next.
-                *at = from as u16 + bits.trailing_zeros() as u16;
-                bits &= bits.wrapping_sub(1);
-            }
-            count += GROUP;
-        }
-        self.count = after;
+    pub(super) fn note<K: Kernel>(&mut self, bits: u64, from: usize) {
+        let rest = self.at.get_mut(self.count..).unwrap_or_default();
+        if let Some(into) = rest.first_chunk_mut() {
+            K::places(bits, from as u16, into);
+            self.count += bits.count_ones() as usize;
+        } // or else there are more than a piece has bytes, which cannot be
     }
 
     fn take(&mut self) -> &[u16] {

@@ -1,12 +1,14 @@
-//! AVX-512: one vector a block, and comparisons that give masks.
+//! AVX-512: one vector a block, comparisons that give masks, and masks that pick bytes.
 
 use super::avx2::Avx2;
 use super::{
     Brackets, Kernel, Numbers, Separators, Strings, Structure, Work, AHEAD_BYTES, OPERATORS, SPACES,
 };
 use std::arch::x86_64::{
-    __m512i, _mm512_broadcast_i32x4, _mm512_cmpeq_epi8_mask, _mm512_cmple_epu8_mask,
-    _mm512_loadu_si512, _mm512_or_si512, _mm512_set1_epi8, _mm512_shuffle_epi8, _mm512_sub_epi8,
+    __m512i, _mm512_add_epi16, _mm512_broadcast_i32x4, _mm512_castsi512_si256,
+    _mm512_cmpeq_epi8_mask, _mm512_cmple_epu8_mask, _mm512_cvtepu8_epi16,
+    _mm512_extracti64x4_epi64, _mm512_loadu_si512, _mm512_maskz_compress_epi8, _mm512_or_si512,
+    _mm512_set1_epi16, _mm512_set1_epi8, _mm512_shuffle_epi8, _mm512_storeu_si512, _mm512_sub_epi8,
     _mm512_test_epi8_mask, _mm_loadu_si128, _mm_prefetch, _MM_HINT_T0,
 };
 
@@ -15,7 +17,7 @@ use std::arch::x86_64::{
 /// # Safety
 ///
 /// The machine must have the features, as `Level::is_here` detects them.
-#[target_feature(enable = "avx512f,avx512bw,avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
 pub unsafe fn run<W: Work>(work: W) -> W::Output {
     work.run::<Avx512>()
 }
@@ -24,8 +26,8 @@ pub unsafe fn run<W: Work>(work: W) -> W::Output {
 pub struct Avx512;
 
 // SAFETY of all `unsafe` below: only reached through `run`, whose caller has detected the
-// features. `load` reads exactly the 64 bytes of its block, look-ups the 16 bytes of their table;
-// the others touch no memory.
+// features. `load` reads exactly the 64 bytes of its block, look-ups the 16 bytes of their table,
+// `places` writes twice 64 bytes at most, which are 64 places; the others touch no memory.
 
 impl Kernel for Avx512 {
     type Block = __m512i;
@@ -110,7 +112,36 @@ impl Kernel for Avx512 {
     fn prefix_xor(bits: u64) -> u64 {
         Avx2::prefix_xor(bits)
     }
+
+    #[inline(always)]
+    fn places(bits: u64, from: u16, into: &mut [u16; 64]) {
+        // SAFETY: see above.
+        unsafe {
+            let all = _mm512_loadu_si512(BYTES.as_ptr().cast());
+            let found = _mm512_maskz_compress_epi8(bits, all);
+            let from = _mm512_set1_epi16(from.cast_signed());
+            let (low, high) = into.split_at_mut(32);
+            let places = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(found));
+            _mm512_storeu_si512(low.as_mut_ptr().cast(), _mm512_add_epi16(places, from));
+            if bits.count_ones() > 32 {
+                let places = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64::<1>(found));
+                _mm512_storeu_si512(high.as_mut_ptr().cast(), _mm512_add_epi16(places, from));
+            }
+        }
+    }
 }
+
+/// The place of each byte in a block.
+#[allow(clippy::cast_possible_truncation)] // below 64
+const BYTES: [u8; 64] = {
+    let mut bytes = [0; 64];
+    let mut at = 0;
+    while at < 64 {
+        bytes[at] = at as u8;
+        at += 1;
+    }
+    bytes
+};
 
 /// # Safety
 /// AVX-512BW.

@@ -109,6 +109,21 @@ pub trait Kernel {
         bits ^= bits << 16;
         bits ^ (bits << 32)
     }
+    /// Writes the places of all bits, the lowest one's being `from`, and what it likes after them.
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)] // 64 at most
+    fn places(mut bits: u64, from: u16, into: &mut [u16; 64]) {
+        // Some at a time, rather than asking after each whether it was the last.
+        for group in into.as_chunks_mut::<4>().0 {
+            if bits == 0 {
+                return;
+            }
+            for at in group {
+                *at = from + bits.trailing_zeros() as u16;
+                bits &= bits.wrapping_sub(1);
+            }
+        }
+    }
 }
 
 /// The kernels of this build.
@@ -122,7 +137,7 @@ pub enum Level {
     /// x86-64 with AVX2 and carry-less multiplication.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// x86-64 with AVX-512: servers, and recent machines of AMD.
+    /// x86-64 with AVX-512 and VBMI2: servers since 2021, and recent machines of AMD.
     #[cfg(target_arch = "x86_64")]
     Avx512,
     /// Every aarch64.
@@ -170,6 +185,7 @@ impl Level {
                 Self::Avx2.is_here()
                     && std::arch::is_x86_feature_detected!("avx512f")
                     && std::arch::is_x86_feature_detected!("avx512bw")
+                    && std::arch::is_x86_feature_detected!("avx512vbmi2")
             }
             #[cfg(target_arch = "aarch64")]
             Self::Neon => true, // part of every aarch64 that Rust has a target with std for
@@ -243,6 +259,37 @@ mod tests {
                 prefix,
                 curly,
             )
+        }
+    }
+
+    struct FindPlaces(u64, u16);
+
+    impl Work for FindPlaces {
+        type Output = Vec<u16>;
+        #[inline(always)]
+        fn run<K: Kernel>(self) -> Self::Output {
+            let mut places = [0; 64];
+            K::places(self.0, self.1, &mut places);
+            places[..self.0.count_ones() as usize].to_vec()
+        }
+    }
+
+    #[test]
+    fn every_kernel_finds_the_places_of_all_bits() {
+        let sparse = (0..64).map(|at| 1u64 << at);
+        let dense = (0..=64).map(|count| u64::MAX.checked_shr(count).unwrap_or(0));
+        let mixed = (1..100u64).map(|one| one.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        for bits in sparse.chain(dense).chain(mixed) {
+            for from in [0u16, 64, 4032] {
+                let expected: Vec<u16> = (0..64u16)
+                    .filter(|at| bits >> at & 1 != 0)
+                    .map(|at| from + at)
+                    .collect();
+                for level in Level::all() {
+                    let found = dispatch(level, FindPlaces(bits, from));
+                    assert_eq!(found, expected, "{bits:#x} {from} {level:?}");
+                }
+            }
         }
     }
 
