@@ -393,6 +393,12 @@ impl Capture {
     }
 }
 
+/// The inside of a name or key.
+#[inline(always)]
+fn unquoted(raw: &[u8]) -> &[u8] {
+    &raw[1..raw.len() - 1]
+}
+
 /// The inside of a string; `None` if it is none, or was not captured whole.
 #[inline]
 fn inside(captured: Option<&[u8]>) -> Option<&[u8]> {
@@ -522,7 +528,7 @@ impl<T: EntryVisitor> Entries<T> {
     #[inline(always)]
     fn note_key(&mut self, span: Span, raw: &[u8], chunk: &Chunk<'_>) {
         self.entry.key_span = span;
-        let inside = &raw[1..raw.len() - 1];
+        let inside = unquoted(raw);
         let is_plain = span.start >= chunk.plain_from || !key::has_escape(inside);
         if !is_plain || raw.len() > CAPTURE_BYTES {
             self.keep_key(raw, inside);
@@ -548,24 +554,24 @@ impl<T: EntryVisitor> Entries<T> {
         });
     }
 
+    /// Notes the name of a field, without its quotes; nothing is left of one that was cut and is too
+    /// long.
     #[inline(always)]
-    fn note_name(&mut self, span: Span, captured: Option<&[u8]>, is_cut: bool) {
+    fn note_name(&mut self, span: Span, inside: &[u8], is_cut: bool) {
         self.name_span = span;
-        let inside = inside(captured).unwrap_or_default();
         self.known = Known::from_name(inside);
         self.name_kept = is_cut;
         if self.known.is_none() || is_cut {
-            self.note_other_name(captured.map(|_| inside));
+            self.note_other_name(inside);
         }
     }
 
-    /// Notes a name that is none of those looked at, as it stands, or was cut; `None` if it is too
-    /// long to be one.
-    fn note_other_name(&mut self, inside: Option<&[u8]>) {
-        self.name_kept |= inside.is_none_or(key::has_escape);
-        let inside = inside.unwrap_or_default();
+    /// Notes a name that is none of those looked at, as it stands, or was cut.
+    fn note_other_name(&mut self, inside: &[u8]) {
+        let is_long = inside.len() > CAPTURE_BYTES - 2;
+        self.name_kept |= is_long || key::has_escape(inside);
         if self.name_kept {
-            self.name = key::unescape(inside);
+            self.name = key::unescape(if is_long { &[] } else { inside });
             self.known = Known::from_name(&self.name);
         }
         if self.known.is_none() {
@@ -698,7 +704,7 @@ impl<T: EntryVisitor> Entries<T> {
             }
             Part::Name => {
                 self.next_member_starts(span.start);
-                self.note_name(span, captured, false);
+                self.note_name(span, unquoted(raw), false);
             }
             Part::Field(shape) => self.note_field(shape, span, captured, chunk),
             Part::Entry(_) => {
@@ -735,7 +741,10 @@ impl<T: EntryVisitor> Entries<T> {
         let mut capture = std::mem::take(&mut self.capture);
         match part {
             Part::Key => self.end_key(&mut capture, span.end, chunk),
-            Part::Name => self.note_name(span, capture.end(span.end, chunk), true),
+            Part::Name => {
+                let inside = capture.end(span.end, chunk).map_or(&[][..], unquoted);
+                self.note_name(span, inside, true);
+            }
             Part::Field(shape) => {
                 let captured = capture.end(span.end, chunk);
                 self.note_field(shape, span, captured, chunk);
@@ -759,7 +768,8 @@ impl<T: EntryVisitor> Entries<T> {
         self.entry.span.end = at;
         self.entry.value.end = at;
         self.in_member = false;
-        if let Some(from) = self.hashed_to.take() {
+        if let Some(from) = self.hashed_to {
+            self.hashed_to = None;
             self.hash.write(chunk.slice(from, at));
             self.entry.hash = Some(self.hash.finish_128());
         }
@@ -772,17 +782,18 @@ impl<T: EntryVisitor> Visitor for Entries<T> {
     fn event(&mut self, event: Event<'_>, chunk: &Chunk<'_>) -> Result<()> {
         match event {
             Event::Whole(part, start, raw) => self.whole(part, start, raw, chunk),
-            Event::Begin(Part::Entry(Shape::Object), at) => {
+            Event::ObjectBegin(at) => {
                 self.begin_value(at, true);
                 Ok(())
             }
+            Event::ObjectEnd(at) => self.end_entry(at, chunk),
             Event::Begin(part, at) => {
                 self.begin(part, at);
                 Ok(())
             }
             Event::End(end) => match self.open.take() {
                 Some((part, start)) => self.end(part, Span { start, end }, chunk),
-                None => self.end_entry(end, chunk),
+                None => Ok(()), // never: only what has begun ends
             },
             Event::RootEnd(at) => self.inner.root_end(at),
         }

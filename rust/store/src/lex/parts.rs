@@ -120,10 +120,14 @@ impl Part {
 pub enum Event<'c> {
     /// It lies in one piece, as most do: where it begins, and its bytes. What is in it is not told.
     Whole(Part, u64, &'c [u8]),
-    /// An entry that is an object begins, or the piece ends in the middle of another part.
+    /// It has begun, and the piece ends.
     Begin(Part, u64),
-    /// The part that began last, and has not ended, ends.
+    /// The part that has begun in a piece before ends.
     End(u64),
+    /// An entry that is an object begins; its fields are told one by one.
+    ObjectBegin(u64),
+    /// It ends.
+    ObjectEnd(u64),
     /// The root object closes: offset of its brace.
     RootEnd(u64),
 }

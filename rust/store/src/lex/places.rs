@@ -122,7 +122,7 @@ impl Teller {
                     continue;
                 }
                 due = Due::Name;
-                walk.tell(Event::Begin(part, base + from as u64))?;
+                walk.tell(Event::ObjectBegin(base + from as u64))?;
             }
             loop {
                 if due == Due::Name {
@@ -131,7 +131,7 @@ impl Teller {
                     };
                     if byte == b'}' {
                         due = Due::Key;
-                        walk.tell(Event::End(base + from as u64 + 1))?;
+                        walk.tell(Event::ObjectEnd(base + from as u64 + 1))?;
                         break;
                     }
                     due = Due::Field;

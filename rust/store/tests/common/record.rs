@@ -5,7 +5,7 @@ use super::common::Seen;
 use tailflip_store::entry::{Entries, Entry, EntryVisitor};
 use tailflip_store::error::Result;
 use tailflip_store::io::{scan_with, Control};
-use tailflip_store::lex::{Chunk, Event, Lexer, Part, Visitor};
+use tailflip_store::lex::{Chunk, Event, Lexer, Part, Shape, Visitor};
 
 /// Records what the lexer tells, field names included.
 #[derive(Default)]
@@ -45,7 +45,8 @@ impl Visitor for Record {
                 self.part(part, from, to);
             }
             Event::Begin(part, at) => self.open.push((part, at)),
-            Event::End(at) => {
+            Event::ObjectBegin(at) => self.open.push((Part::Entry(Shape::Object), at)),
+            Event::End(at) | Event::ObjectEnd(at) => {
                 let (part, from) = self.open.pop().expect("something is open");
                 self.part(part, from, at);
             }
