@@ -481,6 +481,26 @@ proptest! {
     }
 }
 
+#[test]
+fn an_entry_is_told_nothing_of_the_one_before() {
+    let looked_at = "sessionId sessionFile updatedAt startedAt endedAt runtimeMs status \
+                     skillsSnapshot systemPromptReport modelOverride queueMode";
+    let last = |name: &str, value: &str, next: &str| {
+        let input = format!(r#"{{"a":{{"{name}":{value}}},"b":{next}}}"#).into_bytes();
+        let facts = facts(&input, Lexer::new(), 1 << 20).unwrap();
+        facts[facts.len() - 2].clone()
+    };
+    for name in looked_at.split_whitespace() {
+        for value in ["1", r#""done""#, "{}"] {
+            for next in ["{}", "1", r#"{"updatedAt":1}"#] {
+                let other = "x".repeat(name.len());
+                let expected = last(&other, value, next);
+                assert_eq!(last(name, value, next), expected, "{name} {value}");
+            }
+        }
+    }
+}
+
 struct Hashes<'a>(&'a [u8]);
 
 impl EntryVisitor for Hashes<'_> {

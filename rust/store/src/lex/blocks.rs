@@ -85,10 +85,8 @@ impl Lexer {
                     close,
                     ..
                 } = found;
-                // What ends at a bracket was before it.
                 let ends = !scalars & (scalars << 1 | now.in_scalar);
-                let ends = ends & (within << 1 | u64::from(outer));
-                places.note::<K>((quotes | starts | open | close) & within | ends, at);
+                places.note::<K>((quotes | starts | ends | open | close) & within, at);
                 outer = self.is_outer_at(after.depth);
                 if self.knows && !outer {
                     now = after;
