@@ -2,8 +2,8 @@
 
 /// Bytes read at a time; larger gains nothing, smaller costs little.
 pub const BUFFER_BYTES: usize = 256 * 1024;
-/// What is read before a thread is started to read ahead. A fuzzer's inputs are small, and must
-/// see these threads too.
+/// What is read before a thread is started to read ahead and tables are taken whole. Inputs of a
+/// fuzzer are small, and must see these threads too.
 pub const INLINE_BYTES: u64 = if cfg!(fuzzing) { 200 } else { 1024 * 1024 };
 /// Buffers that wait for the scan, filled, at most.
 pub const AHEAD_BUFFERS: usize = 2;

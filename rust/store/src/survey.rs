@@ -7,7 +7,7 @@ use crate::evidence::Evidence;
 use crate::io::{check, scan, Control, ReadAt, Scanned};
 use crate::key::Kind;
 use crate::lex::{Chunk, Lexer};
-use crate::limits::{FIELDS, NAME_BYTES};
+use crate::limits::{FIELDS, INLINE_BYTES, NAME_BYTES};
 use crate::policy::{judge, Judged, Policy, Rule, Verdict};
 use crate::table::{count_status, Jobs};
 use crate::twins::{find_duplicate, Duplicate, Sieve};
@@ -334,6 +334,9 @@ impl EntryVisitor for Pass<'_> {
             }
         }
         if let Some(sieve) = &mut self.sieve {
+            if entry.span.end >= INLINE_BYTES {
+                sieve.take_memory();
+            }
             sieve.add(key.fingerprint);
         }
         Ok(())

@@ -15,6 +15,7 @@ use crate::lex::{Chunk, Event, Lexer, Part, Visitor};
 use crate::limits::{FINGERPRINTS, SUSPECTS};
 use serde::Serialize;
 use std::collections::HashMap;
+use std::hint::black_box;
 
 /// The second of two entries with one key.
 #[derive(Debug, Clone, Copy, Serialize, PartialEq, Eq)]
@@ -27,7 +28,10 @@ pub struct Duplicate {
 const ROOM: usize = FINGERPRINTS / 5 * 4;
 /// Keys in a share on average: shares differ, and none may overflow.
 const SHARE: u64 = ROOM as u64 / 10 * 9;
-const EMPTY: u16 = u16::MAX;
+/// What fresh memory holds: the system gives it out as it is used.
+const EMPTY: u16 = 0;
+/// Slots that the smallest page of memory holds.
+const PAGE: usize = 4096 / size_of::<u16>();
 
 /// A set of key fingerprints that may fill up, and the suspects found with it.
 #[derive(Debug)]
@@ -35,18 +39,29 @@ pub(crate) struct Sieve {
     slots: Vec<u16>,
     used: usize,
     overflow: bool,
+    is_in_memory: bool,
     suspects: Vec<u64>,
 }
 
 impl Sieve {
-    /// Makes an empty one of 4 MiB, all of them in use at once: memory must not depend on the
-    /// store.
+    /// Makes an empty one of 4 MiB.
     pub(crate) fn new() -> Self {
         Self {
             slots: vec![EMPTY; FINGERPRINTS],
             used: 0,
             overflow: false,
+            is_in_memory: false,
             suspects: Vec::new(),
+        }
+    }
+
+    /// Has all of its memory given out, so that what a large store takes depends on nothing in it.
+    /// A small one does without, which is most of its survey's time.
+    pub(crate) fn take_memory(&mut self) {
+        if !std::mem::replace(&mut self.is_in_memory, true) {
+            for page in self.slots.chunks_mut(PAGE) {
+                page[0] = black_box(page[0]); // written, whatever it is
+            }
         }
     }
 
@@ -71,7 +86,7 @@ impl Sieve {
             fingerprint as usize & (FINGERPRINTS - 1),
             (fingerprint >> FINGERPRINTS.ilog2()) as u16,
         );
-        let bits = if bits == EMPTY { 0 } else { bits };
+        let bits = if bits == EMPTY { 1 } else { bits };
         loop {
             match self.slots[at] {
                 EMPTY => {
