@@ -8,7 +8,8 @@
 //! `\u`.
 //!
 //! What a [`Visitor`] hears of is the outer two levels: entries (key and value) and the
-//! top-level fields of an entry that is an object. All below is validated and skipped.
+//! top-level fields of an entry that is an object. Where their tokens are is noted block by block,
+//! and told a piece at a time (`places`). All below is validated and skipped.
 //! Everything that must survive the end of a buffer is a field of [`Lexer`]; a block may have
 //! fewer than 64 bytes, so any split of the input gives the same events.
 

@@ -43,7 +43,7 @@ struct Found {
 
 impl Lexer {
     /// Takes blocks of a piece up to the first that has to be looked at more closely; returns how
-    /// many. `from` is the place of the first in the piece, which begins at `base`.
+    /// many. The first begins at `from` in the piece, and that at `base` in the file.
     #[inline(always)]
     pub(super) fn whole_blocks<K: Kernel>(
         &mut self,
@@ -104,8 +104,8 @@ impl Lexer {
         done
     }
 
-    /// Returns a bit for each place of a block that is in the outer two levels; a bracket between
-    /// these and another is.
+    /// Returns a bit for each place of a block that is in the outer two levels, the brackets of
+    /// what lies deeper included.
     #[inline(always)]
     fn find_outer(
         &mut self,

@@ -24,7 +24,7 @@ impl Places {
         }
     }
 
-    /// Notes a place for each bit, the lowest being at `from`.
+    /// Notes a place for each bit of a block that begins at `from`.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // all are in a piece
     pub(super) fn note<K: Kernel>(&mut self, bits: u64, from: usize) {

@@ -109,7 +109,7 @@ pub trait Kernel {
         bits ^= bits << 16;
         bits ^ (bits << 32)
     }
-    /// Writes the places of all bits, the lowest one's being `from`, and what it likes after them.
+    /// Writes the places of all bits of a block that begins at `from`, and anything after them.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // 64 at most
     fn places(mut bits: u64, from: u16, into: &mut [u16; 64]) {
