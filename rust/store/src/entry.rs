@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::key::{self, Fingerprint, Parsed};
-use crate::lex::{Chunk, Event, Part, Shape, Visitor};
+use crate::lex::{unquoted, Chunk, Event, Part, Shape, Visitor};
 use crate::limits::CAPTURE_BYTES;
 use twox_hash::XxHash3_128;
 
@@ -304,9 +304,7 @@ impl Entry {
             hash,
         } = self;
         *hash = None;
-        if kept_key.is_some() {
-            *kept_key = None;
-        }
+        *kept_key = None;
         (*odd, *has_override) = (false, false);
         for time in [updated_at, started_at, ended_at] {
             *time = None;
@@ -393,12 +391,6 @@ impl Capture {
     }
 }
 
-/// The inside of a name or key.
-#[inline(always)]
-fn unquoted(raw: &[u8]) -> &[u8] {
-    &raw[1..raw.len() - 1]
-}
-
 /// The inside of a string; `None` if it is none, or was not captured whole.
 #[inline]
 fn inside(captured: Option<&[u8]>) -> Option<&[u8]> {
@@ -434,13 +426,6 @@ fn append_text(captured: Option<&[u8]>, into: &mut String) -> bool {
         }
         Err(_) => false,
     }
-}
-
-/// Notes a time; false if it is none.
-#[inline(always)]
-fn learn_time(slot: &mut Option<i64>, shape: Shape, captured: Option<&[u8]>) -> bool {
-    *slot = read_millis(captured);
-    slot.is_some() && shape == Shape::Scalar
 }
 
 #[inline(always)]
@@ -606,11 +591,7 @@ impl<T: EntryVisitor> Entries<T> {
         if let Some(known) = self.known {
             let twice = self.met & known.bit() != 0;
             self.met |= known.bit();
-            let good = match known {
-                // In every entry, and often nothing else.
-                Known::UpdatedAt => learn_time(&mut self.entry.updated_at, shape, captured),
-                _ => self.learn(known, shape, value, captured),
-            };
+            let good = self.learn(known, shape, value, captured); // twice or not: the last counts
             self.entry.odd |= twice || !good;
         }
         self.ordinal += 1;
@@ -618,8 +599,9 @@ impl<T: EntryVisitor> Entries<T> {
     }
 
     /// Notes a looked-at field; false when it is not as it should be.
+    #[inline(always)]
     fn learn(&mut self, known: Known, shape: Shape, value: Span, captured: Option<&[u8]>) -> bool {
-        let member = Member {
+        let member = || Member {
             ordinal: self.ordinal,
             previous_end: self.previous_end,
             span: Span {
@@ -631,7 +613,10 @@ impl<T: EntryVisitor> Entries<T> {
             next_start: None,
         };
         let entry = &mut self.entry;
-        let time = |slot: &mut Option<i64>| learn_time(slot, shape, captured);
+        let time = |slot: &mut Option<i64>| {
+            *slot = read_millis(captured);
+            slot.is_some() && shape == Shape::Scalar
+        };
         let text = |slot: &mut String| {
             slot.clear(); // of two, the gateway takes the last
             shape == Shape::String && append_text(captured, slot)
@@ -642,26 +627,26 @@ impl<T: EntryVisitor> Entries<T> {
             Known::UpdatedAt => time(&mut entry.updated_at),
             Known::StartedAt => time(&mut entry.started_at),
             Known::EndedAt => {
-                entry.ended_member = Some(member);
+                entry.ended_member = Some(member());
                 time(&mut entry.ended_at)
             }
             Known::RuntimeMs => {
-                entry.runtime_member = Some(member);
+                entry.runtime_member = Some(member());
                 true
             }
             Known::Status => {
                 let text = read_text(captured).filter(|_| shape == Shape::String);
                 let good = text.is_some();
                 entry.status = Some(Status::from_text(text.unwrap_or_default().as_bytes()));
-                entry.status_member = Some(member);
+                entry.status_member = Some(member());
                 good
             }
             Known::Skills => {
-                entry.skills = Some(member);
+                entry.skills = Some(member());
                 true
             }
             Known::Report => {
-                entry.report = Some(member);
+                entry.report = Some(member());
                 true
             }
         }
@@ -768,8 +753,7 @@ impl<T: EntryVisitor> Entries<T> {
         self.entry.span.end = at;
         self.entry.value.end = at;
         self.in_member = false;
-        if let Some(from) = self.hashed_to {
-            self.hashed_to = None;
+        if let Some(from) = self.hashed_to.take() {
             self.hash.write(chunk.slice(from, at));
             self.entry.hash = Some(self.hash.finish_128());
         }

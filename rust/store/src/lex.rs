@@ -28,6 +28,7 @@ mod parts;
 mod places;
 mod strings;
 
+pub(crate) use parts::unquoted;
 pub use parts::{Chunk, Event, Part, Shape, Visitor};
 use places::{Places, Teller};
 use strings::find_escaped;

@@ -11,7 +11,7 @@
 use crate::error::Result;
 use crate::io::{check, Control, ReadAt};
 use crate::key::Fingerprint;
-use crate::lex::{Chunk, Event, Lexer, Part, Visitor};
+use crate::lex::{unquoted, Chunk, Event, Lexer, Part, Visitor};
 use crate::limits::{FINGERPRINTS, SUSPECTS};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -206,7 +206,7 @@ impl<F: FnMut(u64, u64)> Visitor for Keys<F> {
     fn event(&mut self, event: Event<'_>, chunk: &Chunk<'_>) -> Result<()> {
         match event {
             Event::Whole(Part::Key, from, bytes) => {
-                let value = self.fingerprint.of(&bytes[1..bytes.len() - 1]);
+                let value = self.fingerprint.of(unquoted(bytes));
                 (self.each)(value, from);
             }
             Event::Begin(Part::Key, at) => self.cut = Some((at, at + 1)),

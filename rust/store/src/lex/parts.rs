@@ -143,3 +143,9 @@ pub trait Visitor {
     /// The piece is used up: what lies in it must be taken now.
     fn chunk_end(&mut self, chunk: &Chunk<'_>);
 }
+
+/// The inside of a key or a name.
+#[inline(always)]
+pub(crate) fn unquoted(raw: &[u8]) -> &[u8] {
+    &raw[1..raw.len() - 1]
+}
