@@ -84,6 +84,7 @@ class Policy:
         single_flight: bool,
         cap_per_job: int | None,
         cap_total: int | None,
+        drop_kinds: list[tuple[str, int]],
         owner_died_before_ms: int | None,
     ) -> Self: ...
 

@@ -46,6 +46,7 @@ class Rule(StrEnum):
     SINGLE_FLIGHT = "single-flight"
     CAP_PER_JOB = "cap-per-job"
     CAP_TOTAL = "cap-total"
+    DROP_KIND = "drop-kind"
     NAMED = "named"
 
 
@@ -151,9 +152,10 @@ class Duplicate(Value):
 class SurveyNumbers(Value):
     """One full read of a store (native). `rules` says what the policy would do.
 
-    `kinds` and `fields` are sorted by bytes; `fields` sums the top-level fields of
-    all entries, `wide` says that text outside Latin-1 was seen (V8 then needs two
-    bytes a character). `entries_after` and `bytes_after` forecast the rewrite; for
+    `kinds` and `fields` are sorted by bytes, `running` counts of each kind what says
+    "running". `fields` sums the top-level fields of all entries, `wide` says that text
+    outside Latin-1 was seen (V8 then needs two bytes a character). `entries_after` and
+    `bytes_after` forecast the rewrite; for
     `rules`, `bytes` is what leaves the store.
     """
 
@@ -162,6 +164,7 @@ class SurveyNumbers(Value):
     digest: str
     wide: bool
     kinds: tuple[Tally, ...]
+    running: tuple[Tally, ...] = ()
     fields: tuple[Tally, ...]
     jobs: tuple[JobNumbers, ...]
     jobs_untracked: int

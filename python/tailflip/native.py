@@ -38,6 +38,9 @@ _T = TypeVar("_T")
 _POLL_S = 0.1
 _HEADERS_A_CALL = 1_000
 
+# What the extension calls the kinds that a person may drop.
+_KINDS = {"subagent": "sub-agent", "dream": "dream narrative"}
+
 _SENTENCES = {
     "empty": "the file is empty",
     "bom": "it starts with a byte order mark",
@@ -89,6 +92,7 @@ def compile_policy(
         single_flight=policy.single_flight,
         cap_per_job=policy.cap_per_job,
         cap_total=policy.cap_total,
+        drop_kinds=[(_KINDS[kind], limit_ms) for kind, limit_ms in policy.drop_kinds],
         # A gateway that is gone took all its runs with it; a living one, those before its start.
         owner_died_before_ms=now_ms if gateway.alive is False else gateway.started_ms,
     )

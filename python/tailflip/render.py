@@ -54,6 +54,7 @@ _WHAT_RULES_DO = {
     Rule.SINGLE_FLIGHT: 'remove all but the newest of a job\'s "running" runs',
     Rule.CAP_PER_JOB: "remove the oldest runs of jobs that have too many",
     Rule.CAP_TOTAL: "remove the oldest runs of all",
+    Rule.DROP_KIND: "remove finished entries of the kinds that you named",
     Rule.NAMED: "remove what was named",
 }
 # The next step where whoever raised an error knew no better one.

@@ -20,7 +20,7 @@ from fuzzing import fuzzed
 from support import HOUR_MS, NOW_MS, split_members
 from tailflip import native
 from tailflip.flow import Evidence, Gateway, OverRun, Rule
-from tailflip.plan.policy import Policy
+from tailflip.plan.policy import DropKind, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,6 +94,18 @@ class Known:
         return parts[1], parts[3], parts[5]
 
     @property
+    def disposable(self) -> str | None:
+        """Which kind that a person may name it is of, if any."""
+        parts = self.key.split(":")
+        if len(parts) < 3 or not all(parts) or parts[0] != "agent":
+            return None
+        if parts[2] == "subagent":
+            return "subagent"
+        names = parts[2].split("-")
+        is_dream = len(parts) == 3 and len(names) == 5 and names[:2] == ["dreaming", "narrative"]
+        return "dream" if is_dream else None
+
+    @property
     def sessions(self) -> set[str]:
         """The sessions that it may be of; of two ids the gateway takes the last."""
         last = dict(self.pairs or ()).get("sessionId")
@@ -165,7 +177,7 @@ def judge(case: Case) -> list[Known]:
             rest.append(entry)
     for entry in rest:
         if entry.run is None:
-            judge_other(entry, policy, over.get((entry.key, entry.get("sessionId"))))
+            judge_other(entry, policy, over.get((entry.key, entry.get("sessionId"))), died_ms)
             continue
         lifetime_ms = policy.max_lifetime_ms
         lifetime_ms = PRESUMED_ALIVE_MS if lifetime_ms is None else lifetime_ms
@@ -176,11 +188,24 @@ def judge(case: Case) -> list[Known]:
     return entries
 
 
-def judge_other(entry: Known, policy: Policy, over: OverRun | None) -> None:
-    """Judge what is no cron run: it is never removed."""
+def judge_other(entry: Known, policy: Policy, over: OverRun | None, died_ms: int | None) -> None:
+    """Judge what is no cron run: it is removed only when its kind was named."""
+    if not (policy.retire and over is not None and over.session_id):
+        over = None
+    oldest = [ms for kind, ms in policy.drop_kinds if kind == entry.disposable]
+    if oldest and entry.age_ms > oldest[0]:
+        if entry.is_running:
+            finished = over is not None or (died_ms is not None and entry.seen_ms < died_ms)
+        elif entry.get("status") in ("done", "failed", "killed", "timeout"):
+            finished = True
+        else:
+            finished = entry.age_ms > PRESUMED_ALIVE_MS
+        if finished:
+            entry.fate.dropped = Rule.DROP_KIND
+            return
     limit = policy.slim_idle_ms
     slim(entry, limit is not None and entry.age_ms > limit)
-    if policy.retire and entry.is_running and over is not None and over.session_id:
+    if entry.is_running and over is not None:
         retire(entry, over.status, over.ended_at_ms, over.runtime_ms)
 
 
@@ -279,6 +304,7 @@ limits = st.sampled_from([None, None, None, *LENGTHS, LENGTHS[-1], LENGTHS[-1]])
 marks = st.sampled_from(
     ["none"] * 14 + ["over"] * 12 + ["live", "keep", "drop", "drop", "keep, drop", "live, drop"]
 )
+dropped_kinds = st.sampled_from([(), tuple(DropKind), tuple(DropKind), (DropKind.DREAM,)])
 often = st.sampled_from([True, True, True, False])
 sessions = st.sampled_from(["s0", "s1", "s2", "s3"])
 ends = st.sampled_from(["done", "failed", "timeout", "killed"])
@@ -290,7 +316,12 @@ others = st.sampled_from(
         "global",
         "agent:a:direct:peer",
         "agent:a:telegram:group:-1:topic:2",
-        "agent:a:subagent:x",
+        *("agent:a:subagent:x", "agent:a:subagent:y:z", "agent:a:subagent"),
+        *(f"agent:{agent}:subagent:{n}" for agent in "ab" for n in range(5)),
+        *(f"agent:a:dreaming-narrative-rem-0123456789ab-{n}" for n in range(5)),
+        "agent:a:dreaming-narrative-light-0123456789ab-1732800000001",
+        "agent:a:dreaming-narrative-light-0123456789ab-17:more",
+        "agent:a:dreaming-narrative-light-0123456789ab",
         "agent:a:acp:x",
         "agent:a:cron:b:run:s1:more",
         "agent:a:cron:b:run:",
@@ -404,6 +435,9 @@ def cases(draw: st.DrawFn) -> Case:
             single_flight=draw(often),
             cap_per_job=draw(st.sampled_from([1, 2, 1, None])),
             cap_total=draw(st.sampled_from([1, 2, 3, 1, None])),
+            drop_kinds=tuple(
+                (kind, draw(st.sampled_from(LENGTHS))) for kind in draw(dropped_kinds)
+            ),
         ),
         evidence=Evidence(
             gateway=Gateway(

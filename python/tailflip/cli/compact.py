@@ -26,11 +26,11 @@ from tailflip.compact.recovery import recover
 from tailflip.compact.salvage import SalvagePlan, apply_salvage, plan_salvage
 from tailflip.compact.transaction import compact_store
 from tailflip.durable import RealDisk
-from tailflip.errors import StoreInvalid, TailflipError
+from tailflip.errors import StoreInvalid, TailflipError, Usage
 from tailflip.grammar import parse_time_option
 from tailflip.home import Home
 from tailflip.plan.planner import plan_stores
-from tailflip.plan.policy import Policy
+from tailflip.plan.policy import DropKind, Policy
 from tailflip.render import (
     escape,
     format_change,
@@ -133,13 +133,24 @@ def compact(
         list[str] | None,
         typer.Option(metavar="KEY", help="Also remove this entry, whatever it is; repeatable."),
     ] = None,
+    drop_kind: Annotated[
+        list[DropKind] | None,
+        typer.Option(
+            help="Also remove finished entries of this kind, with --older-than; repeatable."
+        ),
+    ] = None,
+    older_than: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="How old entries of --drop-kind must be, such as 7d."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make session stores small. Prints the plan; with --apply, does it and says how to undo it.
 
     Chats, groups, threads, base cron entries, sub-agents and everything unknown are never
-    removed, live runs are not touched at all. What goes is archived first. A damaged store
-    is salvaged: what can be read of it stays, and the damaged file is kept whole.
+    removed unless you name them, live runs are not touched at all. What goes is archived
+    first. A damaged store is salvaged: what can be read of it stays, and the damaged file is
+    kept whole.
     """
     scene = look(os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent)
     find_limit = scene.begin_heap_limit(heap_limit)
@@ -155,6 +166,7 @@ def compact(
         single_flight=not no_single_flight,
         cap_per_job=cap_per_job,
         cap_total=cap_total,
+        drop_kinds=_choose_kinds(drop_kind or [], older_than),
     )
     with show_progress() as on_progress:
         job = _Job(scene, policy, frozenset(drop_key or ()), on_progress)
@@ -182,6 +194,25 @@ def compact(
     else:
         _print_all(job, plan, applied=apply)
     end_with(list(job.errors.values()))
+
+
+def _choose_kinds(
+    kinds: list[DropKind], older_than: str | None
+) -> tuple[tuple[DropKind, int], ...]:
+    """Read which kinds go as a whole, and from which age on.
+
+    Raises:
+        Usage: one option without the other, or no length of time.
+    """
+    if not kinds and older_than is None:
+        return ()
+    limit_ms = parse_time_option("--older-than", older_than) if older_than is not None else None
+    if not kinds or limit_ms is None:
+        raise Usage(
+            "--drop-kind and --older-than go together",
+            hint="tailflip compact --drop-kind subagent --older-than 7d",
+        )
+    return tuple((kind, limit_ms) for kind in dict.fromkeys(kinds))
 
 
 def _survey_all(job: _Job) -> None:
@@ -296,6 +327,7 @@ def _format_policy(policy: Policy) -> str:
         parts.append(f"{format_count(policy.cap_per_job)} runs of a job")
     if policy.cap_total is not None:
         parts.append(f"{format_count(policy.cap_total)} runs in all")
+    parts += [f"{kind} entries kept {format_span(limit)}" for kind, limit in policy.drop_kinds]
     return ", ".join(parts)
 
 

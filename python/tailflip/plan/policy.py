@@ -7,6 +7,7 @@ one step at a time and from the least lossy on, only as far as a forecast demand
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -20,11 +21,20 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
 
+class DropKind(StrEnum):
+    """A kind of entry that no rule removes by itself, and that a person may name as a whole."""
+
+    SUBAGENT = "subagent"
+    DREAM = "dream"
+
+
 class Policy(Value):
     """The rules of one compaction, least lossy first. `native.compile_policy` gives it to Rust.
 
     `slim_idle_ms` also slims main, direct, group and other protected entries idle for
     that long; they are never dropped. `retention_ms` 0 expires every finished run.
+    `drop_kinds` are finished entries of a kind that a person named, each with the age in
+    milliseconds above which they go; nothing else than a person sets it.
     """
 
     slim: bool = True
@@ -35,6 +45,7 @@ class Policy(Value):
     single_flight: bool = True
     cap_per_job: int | None = Field(default=None, ge=1, le=4096)
     cap_total: int | None = Field(default=None, ge=1, le=65_536)
+    drop_kinds: tuple[tuple[DropKind, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ fn policy(kind: &str) -> Outcome<Policy> {
         single_flight: all,
         cap_per_job: None,
         cap_total: None,
+        drop_kinds: Vec::new(),
         owner_died_before_ms: Some(now_ms),
     })
 }

@@ -37,6 +37,7 @@ fuzz_target!(|data: &[u8]| {
         single_flight: on(5),
         cap_per_job: on(6).then_some(1),
         cap_total: None,
+        drop_kinds: Vec::new(),
         owner_died_before_ms: on(7).then_some(1_000_000_000),
     };
     let Ok(surveyed) = survey(&input, &policy, &evidence, &control) else { return };

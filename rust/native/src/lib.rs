@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tailflip_store::entry::Status;
 use tailflip_store::error::Error;
 use tailflip_store::{
-    archive, evidence, io, list, policy, restore, rewrite, salvage, simd, survey, verify,
+    archive, evidence, io, key, list, policy, restore, rewrite, salvage, simd, survey, verify,
 };
 
 create_exception!(
@@ -145,7 +145,7 @@ struct Policy(policy::Policy);
 impl Policy {
     #[new]
     #[pyo3(signature = (*, now_ms, slim_runs, slim_idle_ms, retire, retention_ms, max_lifetime_ms,
-                        single_flight, cap_per_job, cap_total, owner_died_before_ms))]
+                        single_flight, cap_per_job, cap_total, drop_kinds, owner_died_before_ms))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         now_ms: i64,
@@ -157,6 +157,7 @@ impl Policy {
         single_flight: bool,
         cap_per_job: Option<usize>,
         cap_total: Option<usize>,
+        drop_kinds: Vec<(String, i64)>,
         owner_died_before_ms: Option<i64>,
     ) -> PyResult<Self> {
         for cap in [cap_per_job, cap_total].into_iter().flatten() {
@@ -164,6 +165,14 @@ impl Policy {
                 return Err(PyValueError::new_err("a cap must be from 1 to 65,536"));
             }
         }
+        let named = drop_kinds.into_iter().map(|(name, limit)| {
+            let kind = [key::Kind::Subagent, key::Kind::Dream]
+                .into_iter()
+                .find(|kind| kind.name() == name)
+                .ok_or_else(|| PyValueError::new_err(format!("not a kind to drop: {name}")))?;
+            Ok((kind, limit))
+        });
+        let drop_kinds = named.collect::<PyResult<_>>()?;
         Ok(Self(policy::Policy {
             now_ms,
             slim_runs,
@@ -174,6 +183,7 @@ impl Policy {
             single_flight,
             cap_per_job,
             cap_total,
+            drop_kinds,
             owner_died_before_ms,
         }))
     }

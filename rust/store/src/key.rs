@@ -236,13 +236,15 @@ pub enum Kind {
     Hook,
     /// `agent:<a>:dashboard:…`
     Dashboard,
+    /// `agent:<a>:dreaming-narrative-<phase>-<workspace hash>-<ms>`
+    Dream,
     /// Any other shape.
     Other,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::CronRun,
         Self::CronBase,
         Self::Main,
@@ -254,6 +256,7 @@ impl Kind {
         Self::Acp,
         Self::Hook,
         Self::Dashboard,
+        Self::Dream,
         Self::Other,
     ];
 
@@ -272,6 +275,7 @@ impl Kind {
             Self::Acp => "acp",
             Self::Hook => "hook",
             Self::Dashboard => "dashboard",
+            Self::Dream => "dream narrative",
             Self::Other => "other",
         }
     }
@@ -337,6 +341,7 @@ pub fn parse(key: &str) -> Parsed<'_> {
         "acp" => of(Kind::Acp),
         "hook" => of(Kind::Hook),
         "dashboard" => of(Kind::Dashboard),
+        _ if is_dream(third) && parts.next().is_none() => of(Kind::Dream),
         _ => {
             let has = |name: &str| key.split(':').skip(2).any(|part| part == name);
             of(if has("thread") || has("topic") {
@@ -354,9 +359,48 @@ pub fn parse(key: &str) -> Parsed<'_> {
     }
 }
 
+/// Says whether the third part of a key names one night's dream.
+///
+/// Source: memory-core's `dreaming-narrative-${phase}-${workspaceHash}-${nowMs}`, one key for each
+/// phase of each night, deleted by its own sweep only if the gateway lives to see its end.
+fn is_dream(part: &str) -> bool {
+    let Some(rest) = part.strip_prefix("dreaming-narrative-") else {
+        return false;
+    };
+    let mut names = rest.split('-');
+    let is = |name: Option<&str>, test: fn(&u8) -> bool| {
+        name.is_some_and(|name| !name.is_empty() && name.as_bytes().iter().all(test))
+    };
+    is(names.next(), u8::is_ascii_lowercase)
+        && is(names.next(), u8::is_ascii_hexdigit)
+        && is(names.next(), u8::is_ascii_digit)
+        && names.next().is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_exact_shape_is_a_dream() {
+        let kind = |key| parse(key).kind;
+        assert_eq!(
+            kind("agent:a:dreaming-narrative-light-0123456789ab-1732800000000"),
+            Kind::Dream
+        );
+        for key in [
+            "agent:a:dreaming-narrative-light-0123456789ab-1732800000000:more",
+            "agent:a:dreaming-narrative-light-0123456789ab-",
+            "agent:a:dreaming-narrative-light-0123456789ab",
+            "agent:a:dreaming-narrative-light-0123456789ab-1-2",
+            "agent:a:dreaming-narrative-Light-0123456789ab-1",
+            "agent:a:dreaming-narrative-light-wxyz-1",
+            "agent:a:my-dreaming-narrative-light-0123456789ab-1",
+            "dreaming-narrative-light-0123456789ab-1",
+        ] {
+            assert_eq!(kind(key), Kind::Other, "{key}");
+        }
+    }
 
     #[test]
     fn only_the_exact_shape_is_a_cron_run() {

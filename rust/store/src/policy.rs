@@ -26,6 +26,8 @@ pub struct Policy {
     pub cap_per_job: Option<usize>,
     /// Keep the newest N finished runs in all.
     pub cap_total: Option<usize>,
+    /// Drop finished entries of these kinds, each older than its time: what the user named.
+    pub drop_kinds: Vec<(Kind, i64)>,
     /// Whatever ran before this moment has lost its process.
     pub owner_died_before_ms: Option<i64>,
 }
@@ -51,13 +53,15 @@ pub enum Rule {
     CapPerJob,
     /// Not among the newest of all.
     CapTotal,
+    /// Of a kind that the user named, and older than the user said.
+    DropKind,
     /// Named by the user.
     Named,
 }
 
 impl Rule {
     /// All rules, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Slim,
         Self::Retire,
         Self::Expire,
@@ -65,6 +69,7 @@ impl Rule {
         Self::SingleFlight,
         Self::CapPerJob,
         Self::CapTotal,
+        Self::DropKind,
         Self::Named,
     ];
 
@@ -79,6 +84,7 @@ impl Rule {
             Self::SingleFlight => "single-flight",
             Self::CapPerJob => "cap-per-job",
             Self::CapTotal => "cap-total",
+            Self::DropKind => "drop-kind",
             Self::Named => "named",
         }
     }
@@ -173,12 +179,31 @@ pub fn judge(
         let over = (policy.retire && entry.status() == Status::Running)
             .then(|| evidence.over_session(key.text, &entry.session_id))
             .flatten();
-        judged.verdict = slimmed(entry, idle, over);
+        judged.verdict = if is_dropped_kind(policy, entry, parsed.kind, over.is_some(), age) {
+            Verdict::Drop(Rule::DropKind)
+        } else {
+            slimmed(entry, idle, over)
+        };
         return judged;
     }
     let over = evidence.over(key.fingerprint);
     judge_run(policy, thresholds, entry, over, age, &mut judged);
     judged
+}
+
+/// Says whether the user named this kind, and the entry is old enough and at work no more.
+fn is_dropped_kind(policy: &Policy, entry: &Entry, kind: Kind, over: bool, age: i64) -> bool {
+    let Some((_, limit)) = policy.drop_kinds.iter().find(|(named, _)| *named == kind) else {
+        return false;
+    };
+    let seen = policy.now_ms.saturating_sub(age);
+    let owner_died = policy.owner_died_before_ms;
+    let finished = match entry.status() {
+        Status::Running => over || owner_died.is_some_and(|moment| seen < moment),
+        Status::Done | Status::Failed | Status::Killed | Status::Timeout => true,
+        _ => age > PRESUMED_ALIVE_MS,
+    };
+    finished && age > *limit
 }
 
 fn judge_run(

@@ -50,6 +50,8 @@ pub struct Numbers {
     pub wide: bool,
     /// By kind of key, largest first.
     pub kinds: Vec<Tally>,
+    /// What says "running", by kind of key.
+    pub running: Vec<Tally>,
     /// By top-level field, largest first.
     pub fields: Vec<Tally>,
     /// By cron job, largest first.
@@ -172,6 +174,8 @@ struct Pass<'a> {
     totals: Totals,
     entries: u64,
     kinds: [(u64, i64); Kind::ALL.len()],
+    /// Of these, what says "running".
+    running: [(u64, i64); Kind::ALL.len()],
     /// By name, in the order in which they were met.
     fields: Vec<(Vec<u8>, (u64, i64))>,
     /// The one that comes next if this entry is like those before.
@@ -199,6 +203,7 @@ impl<'a> Pass<'a> {
             totals: Totals::default(),
             entries: 0,
             kinds: Default::default(),
+            running: Default::default(),
             fields: Vec::new(),
             next_field: 0,
             other_fields: (0, 0),
@@ -224,14 +229,14 @@ impl<'a> Pass<'a> {
         if self.other_fields.0 > 0 {
             fields.push(tally("(further names)".to_owned(), self.other_fields));
         }
-        let kinds = Kind::ALL
-            .iter()
-            .zip(self.kinds)
-            .filter(|(_, count)| count.0 > 0);
-        let mut kinds: Vec<Tally> = kinds
-            .map(|(kind, count)| tally(kind.name().to_owned(), count))
-            .collect();
-        for list in [&mut fields, &mut kinds] {
+        let by_kind = |counts: [(u64, i64); Kind::ALL.len()]| -> Vec<Tally> {
+            let met = Kind::ALL.iter().zip(counts);
+            met.filter(|(_, count)| count.0 > 0)
+                .map(|(kind, count)| tally(kind.name().to_owned(), count))
+                .collect()
+        };
+        let (mut kinds, mut running) = (by_kind(self.kinds), by_kind(self.running));
+        for list in [&mut fields, &mut kinds, &mut running] {
             list.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
         }
         let mut jobs: Vec<JobNumbers> = self
@@ -260,6 +265,7 @@ impl<'a> Pass<'a> {
             digest: scanned.digest,
             wide: scanned.wide,
             kinds,
+            running,
             fields,
             jobs,
             jobs_untracked: self.jobs.untracked,
@@ -314,6 +320,10 @@ impl EntryVisitor for Pass<'_> {
         if let Some(at) = Kind::ALL.iter().position(|kind| *kind == parsed.kind) {
             self.kinds[at].0 += 1;
             self.kinds[at].1 += signed(bytes);
+            if entry.status() == Status::Running {
+                self.running[at].0 += 1;
+                self.running[at].1 += signed(bytes);
+            }
         }
         if parsed.kind == Kind::CronRun {
             if let Some(slot) = self.jobs.slot(job, parsed.agent, parsed.job) {

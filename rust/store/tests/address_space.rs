@@ -83,6 +83,7 @@ mod work {
             single_flight: true,
             cap_per_job: Some(3),
             cap_total: Some(10),
+            drop_kinds: Vec::new(),
             owner_died_before_ms: None,
         };
         let found = survey(&Made, &policy, &evidence, &control).unwrap();

@@ -58,6 +58,7 @@ fn policy() -> Policy {
         single_flight: true,
         cap_per_job: None,
         cap_total: None,
+        drop_kinds: Vec::new(),
         owner_died_before_ms: None,
     }
 }
