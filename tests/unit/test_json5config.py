@@ -104,3 +104,25 @@ def test_bytes_that_are_not_utf8_are_a_fault(tmp_path):
     (tmp_path / "c").write_bytes(b'{"a": "\xff"}')
     with pytest.raises(ConfigInvalid):
         load_config(tmp_path / "c", {})
+
+
+@pytest.mark.parametrize("text", ["", "\0\0\0", " \n", '{"a":'])
+def test_a_broken_configuration_beside_a_whole_backup_names_it(tmp_path, text):
+    """A gateway whose configuration was cut to nothing at each restart had a whole .bak."""
+    path = tmp_path / "openclaw.json"
+    path.write_text(text)
+    with pytest.raises(ConfigInvalid) as found:
+        load_config(path, {})
+    assert found.value.hint is None  # nothing better than the general one is known
+    for seconds, (name, data) in enumerate(
+        [(".bak.2", "{"), (".bak.1", '{"gateway": {}}'), (".bak", "{}"), (".bak.3", "")]
+    ):
+        (tmp_path / f"openclaw.json{name}").write_text(data)
+        os.utime(tmp_path / f"openclaw.json{name}", (seconds, seconds))
+    with pytest.raises(ConfigInvalid) as found:
+        load_config(path, {})
+    assert "openclaw.json.bak beside it is whole (2 B, written 1970-01-01 00:00:02Z)" in (
+        found.value.hint
+    )
+    assert f"`cp {path}.bak {path}`" in found.value.hint
+    assert path.read_text() == text

@@ -61,6 +61,6 @@ def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
         raise
     except TailflipError as e:
         # A gateway that died may have taken its configuration with it: the record stays readable.
-        notes.append(e.message)
+        notes.append(f"{e.message}; {e.hint}" if e.hint else e.message)
         return Subject(history, None, config, tuple(notes))
     return Subject(history, installation, config, tuple(notes))

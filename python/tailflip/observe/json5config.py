@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from tailflip.errors import ConfigInvalid
 from tailflip.observe.files import can_be_path, read_regular
+from tailflip.units import format_bytes, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +76,32 @@ def _parse(raw: bytes, path: Path) -> Any:
         return parse_json5(raw)
     except ValueError as error:
         reason = str(error).splitlines()[0] if str(error) else "not JSON5"
-        raise ConfigInvalid(f"configuration is not valid JSON5: {path}: {reason}") from error
+        if not raw.strip(b" \t\r\n\0"):
+            reason = f"it holds nothing ({format_bytes(len(raw))})"
+        raise ConfigInvalid(
+            f"configuration is not valid JSON5: {path}: {reason}", hint=_propose_backup(path)
+        ) from error
+
+
+def _propose_backup(path: Path) -> str | None:
+    """Name the newest whole backup beside a broken configuration, and how to put it back.
+
+    Source: OpenClaw keeps `openclaw.json.bak` and `.bak.1` to `.bak.4` from before its own writes.
+    """
+    whole: list[tuple[float, int, Path]] = []
+    for backup in (path.with_name(f"{path.name}.bak{n}") for n in ("", ".1", ".2", ".3", ".4")):
+        with suppress(OSError, ValueError, RecursionError):
+            raw = read_regular(backup, MAX_FILE_BYTES)
+            if isinstance(parse_json5(raw), dict):
+                whole.append((backup.stat().st_mtime, len(raw), backup))
+    if not whole:
+        return None
+    written_s, size_bytes, backup = max(whole)
+    return (
+        f"{backup.name} beside it is whole ({format_bytes(size_bytes)}, written "
+        f"{format_time(int(written_s * 1000))}): look at it, then `cp {quote(str(backup))} "
+        f"{quote(str(path))}`; nothing was changed"
+    )
 
 
 class _Includes:
