@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 VERBS = ("gate", "preflight", "run")
@@ -52,3 +54,17 @@ def test_the_commands_own_words_are_not_ours(place):
     """What stands after the dashes is not looked at, be it `--help`."""
     code, out, _ = place.run("preflight", "--", "openclaw", "gateway", "--help", "--set")
     assert (code, out) == (0, "go\n")
+
+
+@pytest.mark.parametrize(
+    "command", [("/gone/node", "/x/index.js"), (sys.executable, "x"), ("env", "A=1", "/gone/node")]
+)
+def test_preflight_says_no_to_a_program_that_is_gone(place, command):
+    """It would only fail in the same way again and again; a name without a path may be found."""
+    code, out, err = place.run("preflight", "--", *command, "gateway")
+    if command[0] == sys.executable:
+        assert (code, out) == (0, "go\n")
+        return
+    assert (code, out) == (78, "")
+    assert "error: cannot start /gone/node: it is not there" in err
+    assert "openclaw gateway install --force" in err

@@ -333,3 +333,22 @@ def test_an_agent_that_openclaw_wrote_anew_is_not_put_back(place, host):
 def test_run_is_not_offered_for_launchd(place, host):
     host.put_agent()
     assert place.run("install", "--mode", "run", "--apply")[0] == 64
+
+
+def test_a_program_that_is_gone_is_told(place, host):
+    """A unit that pointed to a removed node was started 186,325 times."""
+    unit = host.put_unit()
+    command = next(line for line in unit.read_text().splitlines() if line.startswith("ExecStart="))
+    gone = f"ExecStart=/gone/node {command.partition(' ')[2]}"
+    unit.write_text(unit.read_text().replace(command, gone))
+    code, out, _ = place.run("install")
+    assert code == 0
+    assert "/gone/node is not there: no start can succeed" in out
+
+
+def test_a_unit_behind_a_shell_is_named_with_the_reason(place, host):
+    unit = host.put_unit()
+    unit.write_text('[Service]\nExecStart=/bin/sh -c "node dist/index.js gateway --bind lan"\n')
+    code, _, err = place.run("install")
+    assert code == 64
+    assert "openclaw-gateway.service starts its gateway through a shell" in err

@@ -19,6 +19,7 @@ from tailflip.config import load
 from tailflip.errors import ConfigInvalid, NoPermission, TailflipError, Usage
 from tailflip.guard import Guard, tell
 from tailflip.lifemark import LIFE_VARIABLE
+from tailflip.observe.release import find_missing_file
 from tailflip.render import format_error
 from tailflip.restart.birth import new_life
 
@@ -44,6 +45,12 @@ _SHORT = {
     "--port": ("gateway.port", "PORT", "the gateway's port"),
     "--heap-limit": ("gateway.heap_limit", "SIZE", "the gateway's heap limit, such as 2gb"),
 }
+
+
+_GONE_HINT = (
+    "the program is gone, perhaps with an update: `openclaw gateway install --force` writes the "
+    "service anew; by hand, give the command of a program that is there"
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -151,7 +158,10 @@ def _judge(guard: Guard) -> Verdict | None:
     try:
         return judge_start(guard)
     except (TailflipError, OSError) as e:
-        log.error("tailflip could not do its work; the gateway starts all the same", error=e)
+        hint = e.hint if isinstance(e, TailflipError) else None
+        log.error(
+            "tailflip could not do its work; the gateway starts all the same", error=e, hint=hint
+        )
         return None
 
 
@@ -203,11 +213,13 @@ def _gate(guard: Guard, *, park: bool) -> int:
     except PermissionError as e:
         raise NoPermission(f"cannot start {program}: {e.strerror}") from e
     except OSError as e:
-        hint = "give the gateway's own command after `--`"
-        raise ConfigInvalid(f"cannot start {program}: {e.strerror}", hint=hint) from e
+        raise ConfigInvalid(f"cannot start {program}: {e.strerror}", hint=_GONE_HINT) from e
 
 
 def _preflight(guard: Guard, *, as_json: bool) -> int:
+    gone = find_missing_file(guard.command, guard.env)
+    if gone is not None:
+        raise ConfigInvalid(f"cannot start {gone}: it is not there", hint=_GONE_HINT)
     verdict = _judge(guard)
     refusal = verdict.refusal if verdict is not None else None
     if verdict is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +28,7 @@ from tailflip.errors import StoreInvalid, TailflipError, Usage
 from tailflip.home import Home
 from tailflip.install.apply import install as apply_install
 from tailflip.install.apply import list_changes
-from tailflip.install.find import Places, find_services
+from tailflip.install.find import Places, find_opaque_services, find_services
 from tailflip.install.manager import RealManager, read_systemd_version, verify
 from tailflip.install.plan import (
     Facts,
@@ -39,7 +40,7 @@ from tailflip.install.plan import (
 from tailflip.install.record import read_records
 from tailflip.install.values import Mode
 from tailflip.observe.installation import find_state_dir
-from tailflip.observe.release import read_release
+from tailflip.observe.release import find_missing_file, read_release
 from tailflip.render import to_json
 
 if TYPE_CHECKING:
@@ -132,6 +133,14 @@ def _plan_services(
     places = Places.locate(os.environ)
     found = find_services(os.environ, places)
     chosen = [each for each in found if is_named(each.name, names)]
+    opaque = find_opaque_services(places) if not chosen else []
+    if opaque:
+        raise Usage(
+            f"{', '.join(opaque)} starts its gateway through a shell (`sh -c ...`): which one "
+            "cannot be read from it",
+            hint="write ExecStart without the shell (systemd has Environment= and "
+            "WorkingDirectory=), or put `tailflip gate --` in front of `node` in it by hand",
+        )
     if not chosen:
         raise Usage(
             f"no such service: {', '.join(names)}" if names else "no service starts a gateway here",
@@ -152,6 +161,11 @@ def _plan_services(
         errors += conflicts
         if not conflicts:
             plan = plan_install(each, mode, _gather_facts(places, each), timer=timer)
+            gone = find_missing_file(each.command, each.env)
+            if gone is not None:
+                said = f"{gone} is not there: no start can succeed"
+                hint = "`openclaw gateway install --force` writes the service anew"
+                plan = replace(plan, notes=(*plan.notes, f"{said}; {hint}"))
             items.append(Item(each, plan, list_changes(plan), verify(plan, each, os.environ)))
     return items, errors
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import plistlib
 import pwd
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 _MAX_BYTES = 1 << 20
 _WORDS = (b"openclaw", b"clawdbot", b"moltbot")
+_SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ash", "ksh"})
 _OURS = "tailflip"
 _GATEWAY = "gateway"
 
@@ -86,6 +88,22 @@ def find_services(env: Mapping[str, str], places: Places) -> list[Service]:
             service = _read_plist(path, scope, env)
             if service is not None:
                 found.append(service)
+    return found
+
+
+def find_opaque_services(places: Places) -> list[str]:
+    """Name the units that start a gateway through a shell's `-c`: their command cannot be read."""
+    found: list[str] = []
+    for folders in (places.systemd_user, places.systemd_system):
+        for path in _list_files(folders, ".service"):
+            text = _read_text(path)
+            if not (_is_by_name(path.name) or any(word.decode() in text for word in _WORDS)):
+                continue
+            with suppress(ValueError, KeyError, OSError):
+                command = " ".join(choose_last(parse_unit(text), "ExecStart")[-1:]).split()
+                is_shell = Path(command[0].lstrip("-@:+!")).name in _SHELLS if command else False
+                if is_shell and "-c" in command and _GATEWAY in " ".join(command):
+                    found.append(path.name)
     return found
 
 

@@ -100,6 +100,31 @@ def read_release(command: Sequence[str], env: Mapping[str, str]) -> Release:
     return Release(version, text, node, entry, profile, port, evidence, env)
 
 
+def find_missing_file(command: Sequence[str], env: Mapping[str, str]) -> str | None:
+    """Find what a command names by its whole path and that is not there; None if nothing is.
+
+    A name without a path is left to whoever starts it: another PATH may have it.
+    """
+    words, problem = _strip_wrappers(list(command), dict(env))
+    if problem is not None or not words:
+        words = list(command)
+    program, arguments = words[0], words[1:]
+    at = _find_script(arguments) if Path(program).name in _NODES else None
+    named = [program, *([] if at is None else [arguments[at]])]
+    return next((path for path in named if os.path.isabs(path) and _is_gone(path)), None)  # noqa: PTH117
+
+
+def _is_gone(path: str) -> bool:
+    """Say whether a file is surely not there; what may not be looked at may be."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
 def parse_version(text: str) -> Version | None:
     """Read `2026.4.14`, also with a suffix such as `-beta.1`; None for anything else."""
     match = _VERSION.match(text.strip())
