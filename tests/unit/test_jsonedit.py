@@ -179,3 +179,13 @@ def test_a_state_that_is_no_object_is_refused_and_needs_no_clearing():
     assert edit_jobs(text, [Edit("a", ("state", "runningAtMs"), MISSING)]) == text
     with pytest.raises(StoreInvalid, match="not plain JSON"):
         edit_jobs(b'{"jobs": [{"id": "a", "n": NaN}]}', [Edit("a", ("enabled",), False)])
+
+
+def test_a_job_of_an_old_release_is_found_by_its_job_id():
+    """The gateway takes `jobId` for the id until it has written the file anew."""
+    text = (
+        b'{"jobs": [{"jobId": " morning ", "state": {"runningAtMs": 1}}, {"id": "", "jobId": 7}]}'
+    )
+    assert read_member(text, "morning", ("state", "runningAtMs")) == 1
+    new = edit_jobs(text, [Edit("morning", ("state", "runningAtMs"), MISSING)])
+    assert new == text.replace(b'"runningAtMs": 1', b"")

@@ -166,3 +166,18 @@ def test_runs_on_record_are_bounded(home):
     found = runs.read(2 * MOST_RUNS)
     assert len(found) == MOST_RUNS
     assert min(run.began_ms for run in found) == 50
+
+
+def test_jobs_of_old_releases_are_read_as_the_gateway_takes_them():
+    """`jobId` for `id`, `cron` for `expr`, and an expression alone: the gateway rewrites them."""
+    text = b"""{jobs: [
+      {jobId: "morning", schedule: {kind: "cron", cron: "20 6 * * *"}, state: {runningAtMs: 5}},
+      {id: "legacy2", schedule: "0 */2 * * *", command: "bash /x.sh"},
+      {id: "new", jobId: "old", schedule: {kind: "cron", expr: "1 * * * *", cron: "2 * * * *"}},
+      {jobId: ""}, {name: "none"}
+    ]}"""
+    morning, legacy, new = parse_jobs(text)
+    assert (morning.job_id, morning.running_at_ms) == ("morning", 5)
+    assert morning.schedule == Schedule("cron", expression="20 6 * * *")
+    assert legacy.schedule == Schedule("cron", expression="0 */2 * * *")
+    assert (new.job_id, new.schedule.expression) == ("new", "1 * * * *")

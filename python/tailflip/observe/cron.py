@@ -1,11 +1,13 @@
 """The gateway's cron store: which jobs there are, and which it believes to be running.
 
 Source: `{version: 1, jobs: [...]}`; unlike with sessions, a parse error stops the
-gateway's cron service from starting.
+gateway's cron service from starting. Jobs of old releases have `jobId` in place of `id`; the
+gateway renames it when it loads them (2026.3.28 and 2026.4.14, `normalizeCronJobIdentityFields`).
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tailflip.flow import CronJob
@@ -51,15 +53,32 @@ def parse_each_job(text: bytes, parse_job: Callable[[Any], _T | None]) -> tuple[
     return tuple(job for job in found if job is not None)
 
 
+def read_job_id(raw: Any) -> str | None:
+    """Read a job's id, as the gateway would take it: trimmed, `jobId` where there is no `id`."""
+    if not isinstance(raw, dict):
+        return None
+    texts = (value.strip() for name in ("id", "jobId") if isinstance(value := raw.get(name), str))
+    return next(filter(None, texts), None)
+
+
 def _parse_job(raw: Any) -> CronJob | None:
-    if not isinstance(raw, dict) or not isinstance(raw.get("id"), str):
+    job_id = read_job_id(raw)
+    if job_id is None:
         return None
     state = raw.get("state")
     running = state.get("runningAtMs") if isinstance(state, dict) else None
     name = raw.get("name")
     return CronJob(
-        job_id=raw["id"],
+        job_id=job_id,
         name=name if isinstance(name, str) else "",
         enabled=raw.get("enabled") is not False,
         running_at_ms=running if type(running) is int else None,
+        does=_describe_work(raw),
     )
+
+
+def _describe_work(raw: dict[str, Any]) -> str:
+    """Write what a job does and when; jobs of which this is equal are twins."""
+    agent = raw.get("agentId") or "main"
+    parts = [agent, *(raw.get(name) for name in ("name", "schedule", "sessionTarget", "payload"))]
+    return json.dumps(parts, sort_keys=True)

@@ -68,17 +68,18 @@ def parse_jobs(text: bytes) -> tuple[Job, ...]:
 
 
 def _parse(raw: Any) -> Job | None:
-    if not isinstance(raw, dict) or not is_text(raw.get("id")):
+    job_id = cron.read_job_id(raw)
+    if job_id is None or not is_text(job_id):
         return None
     state, payload = _object(raw.get("state")), _object(raw.get("payload"))
     name, target = raw.get("name"), raw.get("sessionTarget")
     status = state.get("lastStatus")
     return Job(
-        job_id=raw["id"],
+        job_id=job_id,
         name=name if is_text(name) else "",
         enabled=raw.get("enabled") is not False,
         target=target if isinstance(target, str) else "",
-        schedule=_parse_schedule(_object(raw.get("schedule"))),
+        schedule=_parse_schedule(raw.get("schedule")),
         timeout_ms=_parse_timeout(payload),
         created_ms=to_ms(raw.get("createdAtMs")),
         running_at_ms=to_ms(state.get("runningAtMs")),
@@ -88,8 +89,13 @@ def _parse(raw: Any) -> Job | None:
     )
 
 
-def _parse_schedule(raw: dict[str, Any]) -> Schedule:
-    kind, expression, at = raw.get("kind"), raw.get("expr"), raw.get("at")
+def _parse_schedule(value: Any) -> Schedule:
+    """Parse a schedule; old releases wrote an expression alone, or `cron` in place of `expr`."""
+    if isinstance(value, str):
+        return Schedule("cron", expression=value)
+    raw = _object(value)
+    expression = raw.get("expr") if "expr" in raw else raw.get("cron")
+    kind, at = raw.get("kind"), raw.get("at")
     return Schedule(
         kind=kind if kind in ("every", "cron", "at") else "",
         every_ms=to_ms(raw.get("everyMs")),

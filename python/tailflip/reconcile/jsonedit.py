@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tailflip.errors import InternalError, StoreInvalid
+from tailflip.observe.cron import read_job_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,8 +101,9 @@ def _read(text: bytes) -> tuple[str, list[tuple[int, int, str]]]:
     found = []
     for start, end in jobs:
         job = json.loads(source[start:end])
-        if isinstance(job, dict) and isinstance(job.get("id"), str):
-            found.append((start, end, job["id"]))
+        job_id = read_job_id(job)
+        if job_id is not None:
+            found.append((start, end, job_id))
     ids = [job_id for _, _, job_id in found]
     if len(set(ids)) != len(ids):
         raise StoreInvalid("two jobs of the cron store have the same id; nothing was changed")
@@ -204,11 +206,7 @@ def _skip(text: str, at: int) -> int:
 def _check(old: str, new: str, edits: Sequence[Edit]) -> None:
     """Compare the new text's meaning with what was meant, by an independent way."""
     meant = json.loads(old)
-    by_id = {
-        job["id"]: job
-        for job in meant.get("jobs", [])
-        if isinstance(job, dict) and isinstance(job.get("id"), str)
-    }
+    by_id = {read_job_id(job): job for job in meant.get("jobs", [])}
     for edit in edits:
         target: Any = by_id.get(edit.job_id)
         for name in edit.path[:-1]:
