@@ -103,12 +103,16 @@ class Evidence:
 
 @dataclass(frozen=True)
 class CronJob:
-    """One cron job; `running_at_ms` is the marker that the scheduler sets while it runs."""
+    """One cron job; `running_at_ms` is the marker that the scheduler sets while it runs.
+
+    `does` tells what it does and when, as text to compare: twins have the same.
+    """
 
     job_id: str
     name: str
     enabled: bool
     running_at_ms: int | None
+    does: str = ""
 
 
 @dataclass(frozen=True)

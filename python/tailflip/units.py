@@ -11,6 +11,7 @@ _TIME_STEPS = (
     (3_600_000, 3_600_000, "h"),
     (120_000, 60_000, "min"),
 )
+_IN_MS = 100  # below, a tenth of a second tells too little
 
 
 def format_bytes(size_bytes: int) -> str:
@@ -37,10 +38,12 @@ def format_entries(number: int) -> str:
 
 
 def format_span(length_ms: float) -> str:
-    """Write a length of time in its largest sensible unit: `0.7 s`, `25 min`, `33 h`."""
+    """Write a length of time in its largest sensible unit: `8 ms`, `0.7 s`, `33 h`."""
     for least, step, unit in _TIME_STEPS:
         if length_ms >= least:
             return f"{length_ms / step:.1f}".removesuffix(".0") + f" {unit}"
+    if 0 < length_ms < _IN_MS:
+        return f"{round(length_ms) or 1} ms"
     return f"{length_ms / 1_000:.1f}".removesuffix(".0") + " s"
 
 

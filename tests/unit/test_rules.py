@@ -20,7 +20,11 @@ from tailflip.flow import (
     ObservedStore,
     Store,
     SurveyNumbers,
+    Tally,
 )
+from tailflip.observe.listener import Listener
+from tailflip.observe.litter import ORPHANS, FileKind, Folder
+from tailflip.observe.space import Space
 from tailflip.observe.stores import observe_all
 
 NOW = 1_800_000_000_000
@@ -28,13 +32,18 @@ MINUTE_MS = 60_000
 STORE = Store(Path("/s/sessions.json"), "main")
 
 
-def numbers(*jobs):
+def tally(name, entries):
+    return Tally(name=name, entries=entries, bytes=entries)
+
+
+def numbers(*jobs, entries=1, kinds=(), running=()):
     return SurveyNumbers(
         bytes=1000,
-        entries=1,
+        entries=entries,
         digest="",
         wide=False,
-        kinds=(),
+        kinds=kinds,
+        running=running,
         fields=(),
         jobs=jobs,
         jobs_untracked=0,
@@ -71,6 +80,7 @@ HEALTHY = Observed(
     rotate_bytes=10 << 20,
 )
 ALIVE = Gateway(True, 1, NOW, "test")
+TWIN = CronJob("b", "x", True, None, "does")
 BAK = Leftover(Path("/s/sessions.json.bak.1"), 500, NOW)
 
 
@@ -92,6 +102,12 @@ CASES = {
     "marker-orphaned": {"jobs": (CronJob("j1", "night", True, NOW - MINUTE_MS),)},
     "leftovers": store(litter=(Leftover(Path("/s/x.tmp"), 5, 1),)),
     "retention-invalid": {"retention_problem": "cron.sessionRetention: bad"},
+    "disk-full": {"spaces": (Space(Path("/s"), 1, 5, 10**12),)},
+    "port-taken": {"listener": Listener(7, "python3", is_gateway=False), "port": 18789},
+    "chats-running": store(numbers=numbers(running=(tally("channel", 29),))),
+    "kind-fills-store": store(numbers=numbers(entries=399, kinds=(tally("sub-agent", 200),))),
+    "jobs-twin": {"jobs": (CronJob("a", "x", True, None, "does"), TWIN)},
+    "folder-litter": {"folders": (Folder(Path("/s"), (FileKind(ORPHANS, 1000, 5),)),)},
 }
 ERRORS = {
     "store-too-big",
@@ -101,6 +117,8 @@ ERRORS = {
     "heap-forecast",
     "rotation-trap",
     "cron-store-invalid",
+    "disk-full",
+    "port-taken",
 }
 
 
@@ -130,6 +148,18 @@ def test_each_problem_is_found_alone(code):
         {"forecast": Forecast(10**12, None, 22.0, "test")},
         {"forecast": None},
         {"enforces": True, "rotate_bytes": 1000},
+        {"spaces": (Space(Path("/s"), 1, 64 << 20, 10**12), Space(Path("/t"), 2, 101, 2020))},
+        {"listener": Listener(7, "node", is_gateway=None)},
+        {"listener": Listener(7, "node", is_gateway=True)},
+        store(numbers=numbers(running=(tally("cron run", 29),))),
+        {**store(numbers=numbers(running=(tally("main", 1),))), "gateway": ALIVE},
+        store(numbers=numbers(entries=400, kinds=(tally("sub-agent", 200),))),
+        store(numbers=numbers(entries=200, kinds=(tally("sub-agent", 199),))),
+        store(numbers=numbers(entries=200, kinds=(tally("main", 200),))),
+        {"jobs": (CronJob("a", "x", False, None, "does"), TWIN)},
+        {"jobs": (CronJob("a", "x", True, None, ""), CronJob("b", "x", True, None, ""))},
+        {"folders": (Folder(Path("/s"), (FileKind(ORPHANS, 999, 99_999_999),)),)},
+        {"folders": (Folder(Path("/s"), (FileKind("transcript", 9999, 10**9),)),)},
     ],
 )
 def test_what_looks_alike_is_no_problem(changes):

@@ -19,18 +19,27 @@ from tailflip.cli.options import (  # noqa: TC001 - typer reads them
 from tailflip.cli.progress import show_progress
 from tailflip.diagnose.rules import Observed, find_problems
 from tailflip.durable import RealDisk
+from tailflip.errors import TailflipError
 from tailflip.home import Home
 from tailflip.ledger.actions import Ledger
 from tailflip.observe.cron import read_jobs
+from tailflip.observe.listener import find_listener
+from tailflip.observe.litter import find_cron_temporaries, observe_folders
+from tailflip.observe.space import read_space
 from tailflip.observe.stores import observe_all
 from tailflip.plan.forecast import forecast
 from tailflip.plan.policy import Policy
+from tailflip.progress import be_quiet
+from tailflip.reconcile.kinds import TOLD, reconcile_all
+from tailflip.reconcile.run import begin
 from tailflip.render import escape, format_finding, format_forecast, format_gateway, to_json
 from tailflip.scene import look
 from tailflip.units import format_bytes
 
 if TYPE_CHECKING:
-    from tailflip.flow import Store, SurveyNumbers
+    from pathlib import Path
+
+    from tailflip.flow import Finding, Store, SurveyNumbers
 
 
 def check(
@@ -65,6 +74,8 @@ def check(
         source,
     )
     jobs, jobs_problem = read_jobs(installation.cron_store)
+    home = Home.locate(os.environ)
+    spaces = read_space(installation.state_dir, home.root)
     findings = find_problems(
         Observed(
             now_ms=scene.now_ms,
@@ -78,9 +89,19 @@ def check(
             retention_problem=installation.retention_problem,
             enforces=installation.enforces,
             rotate_bytes=installation.rotate_bytes,
+            port=installation.port,
+            listener=find_listener(installation.port) if scene.gateway.alive is None else None,
+            spaces=spaces,
+            folders=observe_folders((*scene.stores, *scene.missing), scene.now_ms),
+            cron_temporaries=find_cron_temporaries(installation.cron_store, scene.now_ms),
         )
     )
-    half_done = Ledger(Home.locate(os.environ), RealDisk()).read_half_done()
+    told, told_notes = _reconcile(state_dir, profile, agent)
+    stormy = {finding.subject for finding in told}
+    # A storm in the run log says more than the same job's runs in a store.
+    findings = (*(f for f in findings if f.code != "job-rapid" or f.subject not in stormy), *told)
+    half_done = Ledger(home, RealDisk()).read_half_done()
+    notes = (*installation.notes, *told_notes)
     if as_json:
         print(
             to_json(
@@ -93,7 +114,8 @@ def check(
                         for s in observed_stores
                     ],
                     "half_done": [action.id for action in half_done],
-                    "notes": installation.notes,
+                    "disks": spaces,
+                    "notes": notes,
                 }
             )
         )
@@ -103,7 +125,9 @@ def check(
         count = f"{len(sizes)} stores" if len(sizes) != 1 else "1 store"
         print(f"{count}, {format_bytes(sum(sizes))}; {format_forecast(prediction)}")
         print(f"gateway: {format_gateway(scene.gateway)}")
-        for note in installation.notes:
+        for space in spaces:
+            print(f"disk: {format_bytes(space.free_bytes)} free for {escape(space.path)}")
+        for note in notes:
             print(f"note: {escape(note)}", file=sys.stderr)
         for action in half_done:
             print(
@@ -114,3 +138,24 @@ def check(
             print("nothing is wrong")
     if findings:
         raise typer.Exit(1)
+
+
+def _reconcile(
+    state_dir: Path | None, profile: str | None, agent: str | None
+) -> tuple[list[Finding], list[str]]:
+    """Find what `reconcile` only tells of: storms, stuck jobs, growth. Our failure is a note."""
+    try:
+        work = begin(
+            os.environ,
+            home=Home.locate(os.environ),
+            disk=RealDisk(),
+            apply=False,
+            on_progress=be_quiet,
+            state_dir=state_dir,
+            profile=profile,
+            agent=agent,
+        )
+        result = reconcile_all(work, TOLD)
+    except TailflipError as e:
+        return [], [f"storms, stuck jobs and growth were not looked for: {e.message}"]
+    return result.findings, [*result.notes, *(e.message for e in result.errors)]

@@ -19,6 +19,7 @@ from tailflip.cli.progress import show_progress
 from tailflip.diagnose.rules import RAPID_INTERVAL_MS, measure_interval_ms
 from tailflip.errors import TailflipError
 from tailflip.observe.installation import read_job_names
+from tailflip.observe.litter import observe_folders
 from tailflip.plan.forecast import forecast
 from tailflip.plan.policy import Policy
 from tailflip.render import (
@@ -27,15 +28,17 @@ from tailflip.render import (
     format_forecast,
     format_store,
     format_survey,
+    format_table,
     to_json,
 )
 from tailflip.scene import look
-from tailflip.units import format_bytes, format_entries
+from tailflip.units import format_bytes, format_count, format_entries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tailflip.flow import Store, SurveyNumbers
+    from tailflip.observe.litter import Folder
 
 
 def inspect(
@@ -65,6 +68,7 @@ def inspect(
         found[store] = numbers
         if not as_json:
             print(_format_store(store, numbers, names, scene.now_ms), end="\n\n")
+    folders = observe_folders(scene.stores, scene.now_ms)
     limit_bytes, source = wait_for_limit()
     prediction = forecast(
         [*(numbers.bytes for numbers in found.values()), scene.others_bytes],
@@ -79,6 +83,7 @@ def inspect(
                 {
                     "stores": shown,
                     "job_names": names,
+                    "folders": folders,
                     "gateway": scene.gateway,
                     "forecast": prediction,
                     "errors": [{"message": e.message, "code": e.exit_code} for e in errors],
@@ -86,10 +91,20 @@ def inspect(
             )
         )
     elif found:
+        for folder in folders:
+            print(f"{escape(folder.path)}\n\n{_format_folder(folder)}", end="\n\n")
         print(f"forecast: {format_forecast(prediction)}")
     elif not errors:
         print(f"no session store below {escape(scene.installation.state_dir)}", file=sys.stderr)
     end_with(errors)
+
+
+def _format_folder(folder: Folder) -> str:
+    rows = [
+        [escape(kind.name), format_count(kind.files), format_bytes(kind.bytes)]
+        for kind in folder.kinds
+    ]
+    return format_table(["kind of file", "files", "bytes"], rows)
 
 
 def _format_store(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tailflip.diagnose import surroundings
 from tailflip.flow import STRING_LIMIT_CHARS, Finding
 from tailflip.units import format_bytes, format_span, format_time
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tailflip.flow import CronJob, Forecast, Gateway, JobNumbers, Leftover, ObservedStore
+    from tailflip.observe.listener import Listener
+    from tailflip.observe.litter import Folder
+    from tailflip.observe.space import Space
 
 RAPID_INTERVAL_MS = 60_000
 RAPID_RUNS = 10
@@ -28,7 +32,9 @@ class Observed:
 
     `jobs_problem` says why the cron store could not be read, `retention_problem` why
     the configured retention could not. `rotate_bytes` is what the gateway rotates a
-    store above when it `enforces` its maintenance. `forecast` None leaves it out.
+    store above when it `enforces` its maintenance. `forecast` None leaves it out. `listener`
+    holds the gateway's `port`, where no gateway was found; `spaces` are the file systems of
+    the state directory and of our own, `folders` where the stores lie.
     """
 
     now_ms: int
@@ -42,6 +48,11 @@ class Observed:
     retention_problem: str | None
     enforces: bool
     rotate_bytes: int
+    port: int = 0
+    listener: Listener | None = None
+    spaces: tuple[Space, ...] = ()
+    folders: tuple[Folder, ...] = ()
+    cron_temporaries: tuple[Leftover, ...] = ()
 
     def name_job(self, job_id: str) -> str:
         """Call a job by the name people gave it, with its id where it has one."""
@@ -283,4 +294,11 @@ _RULES: tuple[Callable[[Observed], Iterator[Finding]], ...] = (
     find_orphaned_markers,
     find_litter,
     find_bad_retention,
+    surroundings.find_scarce_disk,
+    surroundings.find_stranger,
+    surroundings.find_chats_running,
+    surroundings.find_filling_kind,
+    surroundings.find_twin_jobs,
+    surroundings.find_folder_litter,
+    surroundings.find_cron_temporaries,
 )

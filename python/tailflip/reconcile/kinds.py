@@ -343,6 +343,7 @@ KINDS: dict[str, Callable[[Work], None]] = {
     "stuck": _look_for_stuck,
     "growth": _look_at_growth,
 }
+TOLD = ("storms", "stuck", "growth")  # they change nothing without consent
 # What each kind finds, so that findings which are gone end.
 CODES = (
     ("storms", storms.CODE),

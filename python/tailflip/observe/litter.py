@@ -1,0 +1,152 @@
+"""What lies in a folder of transcripts, by kind of file, and what of it nobody names any more.
+
+Source: file names of 2026.3.28 to 2026.9.6. Transcripts whose entry is gone, copies from before
+a repair and from before a compaction, and traces of runs stay for ever in most releases.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailflip import native
+from tailflip.durable import open_regular
+from tailflip.errors import TailflipError
+from tailflip.flow import Leftover
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tailflip.flow import Store
+
+ORPHANS = "without an entry"
+REPAIR_COPIES = "copy before a repair"
+# What is neither in use nor kept on purpose; the other kinds are for `inspect`.
+LITTER = (ORPHANS, REPAIR_COPIES)
+_OLD_MS = 3_600_000  # the entry of a younger transcript may not be written yet
+_MOST_IDS = 20_000  # further ones count as named: this bounds our memory
+_ID = "[0-9A-Za-z][0-9A-Za-z._-]*?"
+# The first that fits names a file's kind; `id` is the session's that it belongs to.
+_KINDS = tuple(
+    (kind, re.compile(pattern))
+    for kind, pattern in (
+        ("set aside by the gateway", rf"{_ID}\.jsonl\.(?:deleted|reset|bak)\..+"),
+        (REPAIR_COPIES, rf"{_ID}\.jsonl\.(?:bak-[0-9]+-[0-9]+|corrupt-.+|repair-.+)"),
+        ("copy before a compaction", rf"{_ID}\.checkpoint\.[0-9a-f-]{{36}}\.jsonl"),
+        ("trace", rf"(?P<id>{_ID})\.trajectory(?:\.jsonl|-path\.json)"),
+        ("transcript", rf"(?P<id>{_ID})(?:-topic-.+)?\.jsonl"),
+        ("lock", r".+\.lock"),
+        ("store", r"sessions\.json"),
+        ("copy of the store", r"sessions\.json\..+"),
+    )
+)
+_OTHER = "other"
+_CRON_TEMPORARY = re.compile(r"\.(?:[0-9]+\.)?[0-9a-f-]{8,36}\.tmp")
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """How many files of one kind there are, and their bytes."""
+
+    name: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of transcripts: its kinds, most bytes first. `LITTER` is counted apart."""
+
+    path: Path
+    kinds: tuple[FileKind, ...]
+
+    @property
+    def litter(self) -> tuple[FileKind, ...]:
+        """The kinds that are of no use to the gateway."""
+        return tuple(kind for kind in self.kinds if kind.name in LITTER)
+
+
+def observe_folders(stores: tuple[Store, ...], now_ms: int) -> tuple[Folder, ...]:
+    """Look through the folder of each store once; a folder that cannot be read has no kinds."""
+    by_folder: dict[Path, list[Path]] = {}
+    for store in stores:
+        real = Path(os.path.realpath(store.path))
+        by_folder.setdefault(real.parent, []).append(real)
+    return tuple(_observe(folder, paths, now_ms) for folder, paths in by_folder.items())
+
+
+def find_cron_temporaries(cron_store: Path, now_ms: int) -> tuple[Leftover, ...]:
+    """Find what killed writers of the cron store left beside it, older than five minutes."""
+    found = [
+        Leftover(Path(entry.path), size, modified_ms)
+        for entry, size, modified_ms in _scan(cron_store.parent)
+        if entry.name.startswith(cron_store.name)
+        and _CRON_TEMPORARY.fullmatch(entry.name, len(cron_store.name))
+        and now_ms - modified_ms > _OLD_MS // 12
+    ]
+    return tuple(sorted(found, key=lambda each: each.path))
+
+
+def _observe(folder: Path, stores: list[Path], now_ms: int) -> Folder:
+    counts: dict[str, list[int]] = {}
+    unnamed: dict[str, list[int]] = {}  # files and bytes of an id that may have no entry
+    for entry, size, modified_ms in _scan(folder):
+        kind, session = _name_kind(entry.name)
+        is_old = now_ms - modified_ms > _OLD_MS
+        if session is not None and is_old and (session in unnamed or len(unnamed) < _MOST_IDS):
+            _count(unnamed, session, 1, size)
+            continue
+        _count(counts, kind, 1, size)
+    named = _find_named(stores, list(unnamed))
+    for session, (files, size) in unnamed.items():
+        _count(counts, "transcript" if session in named else ORPHANS, files, size)
+    kinds = (FileKind(name, files, size) for name, (files, size) in counts.items())
+    return Folder(folder, tuple(sorted(kinds, key=lambda kind: (-kind.bytes, kind.name))))
+
+
+def _find_named(stores: list[Path], ids: list[str]) -> set[str]:
+    """Find which ids an entry of these stores names; all of them where a store cannot be read."""
+    named: set[str] = set()
+    for path in stores if ids else ():
+        try:
+            with open_regular(path) as fd:
+                answers = native.referenced_sessions(fd, ids)
+        except FileNotFoundError:
+            continue
+        except (OSError, TailflipError):
+            return set(ids)
+        named |= {each for each, is_named in zip(ids, answers, strict=True) if is_named}
+    return named
+
+
+def _name_kind(name: str) -> tuple[str, str | None]:
+    for kind, pattern in _KINDS:
+        match = pattern.fullmatch(name)
+        if match is not None:
+            return kind, match.groupdict().get("id")
+    return _OTHER, None
+
+
+def _count(counts: dict[str, list[int]], name: str, files: int, size: int) -> None:
+    found = counts.setdefault(name, [0, 0])
+    found[0] += files
+    found[1] += size
+
+
+def _scan(folder: Path) -> Iterator[tuple[os.DirEntry[str], int, int]]:
+    """Yield regular files with size and time of change; one may vanish while we look."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    if not entry.is_file(follow_symlinks=False):
+                        continue
+                    status = entry.stat(follow_symlinks=False)
+                except OSError:
+                    continue
+                yield entry, status.st_size, status.st_mtime_ns // 1_000_000
+    except OSError:
+        return

@@ -1,0 +1,45 @@
+"""How much room a file system has left."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SCARCE_BYTES = 64 << 20
+_SCARCE_SHARE = 20  # of a file system smaller than this many times `_SCARCE_BYTES`
+
+
+@dataclass(frozen=True)
+class Space:
+    """Room on the file system of `path`, in bytes, for us as who we are."""
+
+    path: Path
+    device: int
+    free_bytes: int
+    total_bytes: int
+
+    @property
+    def is_scarce(self) -> bool:
+        """Say whether the next save of a store, or of a database, may fail."""
+        return self.free_bytes < min(_SCARCE_BYTES, self.total_bytes // _SCARCE_SHARE)
+
+
+def read_space(*paths: Path) -> tuple[Space, ...]:
+    """Read the room of each file system once; of a path that is not there yet, of its parent's."""
+    found: dict[int, Space] = {}
+    for path in paths:
+        for at in (path, *path.parents):
+            try:
+                device, told = os.stat(at).st_dev, os.statvfs(at)  # noqa: PTH116 - no path needed
+            except OSError:
+                continue
+            space = Space(
+                path, device, told.f_bavail * told.f_frsize, told.f_blocks * told.f_frsize
+            )
+            found.setdefault(device, space)
+            break
+    return tuple(found.values())
