@@ -3,12 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-rust test-aarch64 test-python test-gateway test-systemd test-container nightly wheel wheel-aarch64 man lint bench bench-memory bench-idle bench-gate soak peers fuzz fuzz-rust fuzz-python build clean
+.PHONY: demo quick test test-rust test-aarch64 test-python test-gateway test-systemd test-container nightly wheel wheel-aarch64 man lint lint-workflows bench bench-memory bench-idle bench-gate soak peers fuzz fuzz-rust fuzz-python build clean
 
 demo: build
 	$(BIN)/tailflip demo
 
 test: build lint test-rust test-python fuzz
+
+# What to run while working: everything that says something within a minute.
+quick: build
+	cargo fmt --all --check
+	$(BIN)/ruff check python tests bench
+	$(BIN)/ruff format --check python tests bench
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(TWO_AT_A_TIME) tests/unit
 
 test-rust:
 	cargo test --release --workspace --exclude tailflip-native
@@ -72,6 +80,10 @@ lint: build
 	$(BIN)/ruff format --check python tests bench
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest tailflip._native
+
+# Needs Go, which the checker of workflows is written in.
+lint-workflows:
+	go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 .github/workflows/*.yml
 
 # Everything that has a limit, in one table; the engine alone is timed by `rust/bench`.
 bench: build $(VENV)/.bench
