@@ -17,6 +17,7 @@ from tailflip.cli.options import (  # noqa: TC001 - typer reads them
     StorePaths,
 )
 from tailflip.cli.progress import show_progress
+from tailflip.compact.ownership import describe_kept
 from tailflip.diagnose.rules import Observed, find_problems
 from tailflip.durable import RealDisk
 from tailflip.home import Home
@@ -64,6 +65,9 @@ def check(
         limit_bytes,
         source,
     )
+    ledger = Ledger(Home.locate(os.environ), RealDisk())
+    actions = ledger.read_all() if scene.kept else ()
+    kept = tuple(describe_kept(claim, actions) for claim in scene.kept.values())
     jobs, jobs_problem = read_jobs(installation.cron_store)
     findings = find_problems(
         Observed(
@@ -78,9 +82,10 @@ def check(
             retention_problem=installation.retention_problem,
             enforces=installation.enforces,
             rotate_bytes=installation.rotate_bytes,
+            kept=kept,
         )
     )
-    half_done = Ledger(Home.locate(os.environ), RealDisk()).read_half_done()
+    half_done = ledger.read_half_done()
     if as_json:
         print(
             to_json(
@@ -92,6 +97,7 @@ def check(
                         {"path": s.store.path, "agent": s.store.agent_id, "bytes": s.size_bytes}
                         for s in observed_stores
                     ],
+                    "kept": kept,
                     "half_done": [action.id for action in half_done],
                     "notes": installation.notes,
                 }
@@ -102,6 +108,8 @@ def check(
             print(format_finding(finding), end="\n\n")
         count = f"{len(sizes)} stores" if len(sizes) != 1 else "1 store"
         print(f"{count}, {format_bytes(sum(sizes))}; {format_forecast(prediction)}")
+        if kept:
+            print(f"left alone, and not loaded again: {', '.join(escape(k.path) for k in kept)}")
         print(f"gateway: {format_gateway(scene.gateway)}")
         for note in installation.notes:
             print(f"note: {escape(note)}", file=sys.stderr)
