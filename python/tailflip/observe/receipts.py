@@ -176,7 +176,7 @@ def find_state_dirs(path: Path, state_dir: Path | None = None) -> tuple[Path, ..
     One that we may not search counts: nobody can tell what is in it.
     """
     above = [*path.absolute().parents, *Path(os.path.realpath(path)).parents]
-    found = [folder for folder in above if _is_state_dir(folder)]
+    found = [each for each in above if each / "agents" in above or _is_state_dir(each)]
     given = [] if state_dir is None else [state_dir]
     by_target = {os.path.realpath(each): each for each in reversed((*given, *found))}
     return tuple(reversed(by_target.values()))
