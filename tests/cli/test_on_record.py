@@ -132,6 +132,10 @@ WRITERS = [
     ("preflight", "--", "COMMAND"),
     ("run", "--", "COMMAND"),
 ]
+NOTHING_BUT_SALVAGE = (
+    *("--no-slim", "--no-retire", "--no-single-flight"),
+    *("--retention", "false", "--max-lifetime", "false"),
+)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -246,6 +250,30 @@ def test_what_we_changed_is_told_and_comes_back_to_the_byte(place):
     # From here on it is what is on record, and nothing more may be put back.
     assert place.run("restore", first.id, "--apply")[0] == 65
     assert list_tree(place.store.parent) == files
+
+
+def test_a_salvage_and_a_cleared_marker_come_back_to_the_byte(place):
+    """Undoing gives the bytes on record, so it is let through; anything else would not be."""
+    before = put_store(place)[:-300]
+    place.store.write_bytes(before)
+    jobs = place.state / "cron" / "jobs.json"
+    jobs_before = jobs.read_bytes()
+    assert place.run("reconcile", "--apply", "markers")[0] == 0
+    assert place.run("compact", "--apply", *NOTHING_BUT_SALVAGE)[0] == 0
+    actions = sorted(Ledger(place.own, RealDisk()).read_all(), key=lambda a: a.created_ms)
+    assert [action.kind for action in actions] == ["markers", "salvage"]
+    for path, old in ((place.store, before), (jobs, jobs_before)):
+        now = path.read_bytes()
+        assert now != old
+        path.write_bytes(old)
+        kind = "deferred-plugin-session-import" if path == place.store else "legacy-cron-json"
+        record_source(place.state, path, kind=kind)
+        path.write_bytes(now)
+    for action in reversed(actions):
+        code, out, err = place.run("restore", action.id, "--apply")
+        assert code == 0, (action.kind, out, err)
+    assert place.store.read_bytes() == before
+    assert jobs.read_bytes() == jobs_before
 
 
 def test_a_change_that_was_not_ours_is_told_with_the_digest(place):

@@ -224,7 +224,7 @@ def _no_file(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("harm", [_damage, _half, _empty, _later_schema, _other_form, _no_file])
+@pytest.mark.parametrize("harm", [_damage, _half, _empty, _no_file])
 def test_what_cannot_be_read_may_hold_a_record(state, store, harm: Callable[[Path], None]):
     defer_import(state, store)
     shutil.rmtree(state / "agents" / "main" / "agent")
@@ -233,6 +233,33 @@ def test_what_cannot_be_read_may_hold_a_record(state, store, harm: Callable[[Pat
     assert claim is not None
     assert claim.receipt is None
     assert "cannot be told" in claim.reason
+
+
+@pytest.mark.parametrize("harm", [_later_schema, _other_form])
+def test_a_form_that_is_not_known_may_hold_more_records(state, store, harm):
+    """What is named in it is told with all that is known; what is not named may be all the same."""
+    defer_import(state, store)
+    harm(state_database(state))
+    named = find_claim(store)
+    assert named is not None
+    assert named.receipt is not None
+    unnamed = find_claim(state / "cron" / "jobs.json")
+    assert unnamed is not None
+    assert unnamed.receipt is None
+
+
+def test_one_report_that_cannot_be_read_hides_no_other(state, store):
+    defer_import(state, store)
+    change_database(
+        state_database(state), "INSERT INTO migration_runs VALUES ('x', 1, 1, '', '{\"path\": ')"
+    )
+    named = find_claim(store)
+    assert named is not None
+    assert named.receipt is not None
+    assert named.receipt.plugins == PLUGINS
+    unnamed = find_claim(state / "cron" / "jobs.json")
+    assert unnamed is not None
+    assert "cannot be told" in unnamed.reason
 
 
 def test_a_damaged_manifest_may_hold_a_record(state, store):

@@ -19,7 +19,6 @@ from tailflip.flow import KeptFile
 from tailflip.ledger.actions import State
 from tailflip.observe.receipts import (
     DEFERRED_IMPORT,
-    Receipt,
     Receipts,
     find_state_dirs,
     read_receipts,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from tailflip.flow import Store
     from tailflip.ledger.actions import Action
+    from tailflip.observe.recorded import Receipt
 
 _CHUNK_BYTES = 1 << 18
 _LIVE_ACTIONS = (State.COMMITTED, State.DONE)

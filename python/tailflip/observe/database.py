@@ -29,7 +29,7 @@ _BESIDE = ("-wal", "-journal")
 _ATTEMPTS = 5
 _BUSY_S = 1.0
 # A copy of more costs more than the locks of a reader beside a gateway that has it open.
-_MOST_COPIED_BYTES = 256 << 20
+_MOST_COPIED_BYTES = 32 << 20
 
 
 def read_database(path: Path, read: Callable[[sqlite3.Connection], _T]) -> _T:

@@ -39,18 +39,22 @@ the import reads, and making it smaller helps.
 
 from __future__ import annotations
 
-import errno
-import json
 import os
-import re
 import sqlite3
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING
 
 from tailflip.observe.database import read_database
-from tailflip.observe.files import read_regular
+from tailflip.observe.recorded import (
+    SUCCESSORS,
+    Named,
+    Receipt,
+    may_exist,
+    read_manifests,
+    read_tables,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,34 +63,8 @@ RUNS = "session-sqlite-migration-runs"
 DEFERRED_IMPORT = "deferred-plugin-session-import"
 _NEWEST_STATE_SCHEMA = 18  # of 2026.9.6; a later one may record things where nobody looks
 _NEWEST_QUARANTINE_SCHEMA = 2
-_MOST_REPORT_BYTES = 64 << 20
-_MOST_PATHS = 100_000
-_PATH_COLUMN = re.compile(r"(.*_)?(path|realpath|file)")
-_PROOF_COLUMN = re.compile(r".*(sha256|digest|hash|mtime|size|verified|quarantined).*")
-# Its `path` is that of an HTTP request; a gateway with a debugging proxy has millions of them.
-_NO_RECORDS = frozenset({"capture_events"})
 _TAIL_PARTS = 2
-# Where the content of a legacy file lives once it was taken over.
-_SUCCESSORS = {"jobs.json": "cron_jobs", "runs.sqlite": "task_runs"}
 AGENT_DATABASE = "openclaw-agent.sqlite"
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """One record that names a file; `path` is as recorded.
-
-    `place` is for people. `plugins` are those that the end of an import waits for.
-    `taken_over` says that the file is named by no record, but its content lives elsewhere.
-    """
-
-    path: str
-    place: str
-    kind: str = ""
-    sha256: str | None = None
-    size_bytes: int | None = None
-    recorded_ms: int | None = None
-    plugins: tuple[str, ...] = ()
-    taken_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,7 +113,7 @@ class Receipts:
             return False
 
     def _find_taken_over(self, path: Path) -> Receipt | None:
-        table = _SUCCESSORS.get(path.name)
+        table = SUCCESSORS.get(path.name)
         if table is not None:
             usual = {os.path.realpath(self.state_dir / name) for name in ("cron", "tasks")}
             if table not in self.tables or os.path.realpath(path.parent) not in usual:
@@ -184,29 +162,25 @@ def find_state_dirs(path: Path, state_dir: Path | None = None) -> tuple[Path, ..
 
 def read_receipts(state_dir: Path) -> Receipts:
     """Read what a state directory has on record; never raises, leaves no trace."""
-    named: list[Receipt] = []
-    problems: list[str] = []
-    importing: frozenset[str] = frozenset()
-    tables: frozenset[str] = frozenset()
-    quarantine = state_dir / "state" / "openclaw-quarantine.sqlite"
+    named = Named()
     databases = {
         find_state_database(state_dir): _NEWEST_STATE_SCHEMA,
-        quarantine: _NEWEST_QUARANTINE_SCHEMA,
+        state_dir / "state" / "openclaw-quarantine.sqlite": _NEWEST_QUARANTINE_SCHEMA,
     }
     for path, newest in databases.items():
         try:
-            if _may_exist(path):
-                read, filled = read_database(path, partial(_read_tables, path=path, newest=newest))
-                named += read
-                tables |= filled
-        except (OSError, sqlite3.Error, ValueError, RecursionError) as error:
-            problems.append(f"{path}: {error}")
-    try:
-        read, importing = _read_manifests(state_dir / RUNS)
-        named += read
-    except (OSError, ValueError, RecursionError) as error:
-        problems.append(f"{state_dir / RUNS}: {error}")
-    return Receipts(state_dir, tuple(named), "; ".join(problems) or None, importing, tables)
+            if may_exist(path):
+                named.add(read_database(path, partial(read_tables, path=path, newest=newest)))
+        except (OSError, sqlite3.Error) as error:
+            named.problems.append(f"{path}: {error}")
+    named.add(read_manifests(state_dir / RUNS))
+    return Receipts(
+        state_dir,
+        tuple(named.receipts),
+        "; ".join(named.problems) or None,
+        frozenset(named.importing),
+        frozenset(named.tables),
+    )
 
 
 def has_sessions(database: Path) -> bool:
@@ -228,196 +202,16 @@ def _has_nodes(db: sqlite3.Connection) -> bool:
         raise
 
 
-def _read_tables(
-    db: sqlite3.Connection, path: Path, newest: int
-) -> tuple[list[Receipt], frozenset[str]]:
-    """Read every record of one database.
-
-    Raises:
-        ValueError: it has a form that we do not know.
-    """
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    if version > newest:
-        raise ValueError(f"schema {version} is not known, only up to {newest}")
-    if not names:
-        raise ValueError("it is empty")
-    found: list[Receipt] = []
-    for name in names:
-        columns = [row[1] for row in db.execute(f"PRAGMA table_info({_quote(name)})")]
-        if name == "migration_sources":
-            found += _read_sources(db, path, columns)
-        elif name == "migration_runs":
-            found += _read_runs(db, path)
-        elif name not in _NO_RECORDS and any(map(_PROOF_COLUMN.fullmatch, columns)):
-            for column in filter(_PATH_COLUMN.fullmatch, columns):
-                rows = db.execute(
-                    f"SELECT DISTINCT {_quote(column)} FROM {_quote(name)} LIMIT ?",  # noqa: S608
-                    (_MOST_PATHS,),
-                )
-                place = f"table {name} of {path}"
-                found += [Receipt(each, place) for (each,) in rows if _is_path(each)]
-    filled = {
-        name
-        for name in _SUCCESSORS.values()
-        if name in names and db.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchone()  # noqa: S608
-    }
-    return found, frozenset(filled)
-
-
-def _read_sources(db: sqlite3.Connection, path: Path, columns: list[str]) -> Iterator[Receipt]:
-    if "source_path" not in columns:
-        raise ValueError("migration_sources has no source_path")
-    rows = db.execute("SELECT * FROM migration_sources")
-    for row in rows:
-        record = dict(zip(columns, row, strict=True))
-        kind = str(record.get("migration_kind"))
-        place = f"migration_sources of {path}: {kind}, {record.get('status')}"
-        at_ms = record.get("imported_at")
-        report = _parse(record.get("report_json"))
-        plugins = report.get("pluginIds") if isinstance(report, dict) else None
-        shared: dict[str, Any] = {
-            "place": place,
-            "kind": kind,
-            "recorded_ms": at_ms if isinstance(at_ms, int) else None,
-            "plugins": tuple(p for p in plugins or () if isinstance(p, str))
-            if isinstance(plugins, list)
-            else (),
-        }
-        if _is_path(record["source_path"]):
-            yield Receipt(
-                record["source_path"],
-                sha256=_text(record.get("source_sha256")),
-                size_bytes=_whole(record.get("source_size_bytes")),
-                **shared,
-            )
-        for receipt in _walk(report, place):
-            yield Receipt(
-                receipt.path,
-                sha256=receipt.sha256,
-                size_bytes=receipt.size_bytes,
-                **shared | {"kind": ""},
-            )
-
-
-def _read_runs(db: sqlite3.Connection, path: Path) -> Iterator[Receipt]:
-    for run, report in db.execute("SELECT id, report_json FROM migration_runs"):
-        yield from _walk(_parse(report), f"migration_runs of {path}: {run}")
-
-
-def _read_manifests(folder: Path) -> tuple[list[Receipt], frozenset[str]]:
-    """Read every manifest of an import, and which stores the newest one is not done with.
-
-    Raises:
-        OSError: the folder or a manifest cannot be read.
-        ValueError: a manifest is not what it must be.
-    """
-    found: list[Receipt] = []
-    newest: dict[str, tuple[str, bool]] = {}
-    if not _may_exist(folder):
-        return found, frozenset()
-    for name in sorted(os.listdir(folder)):  # noqa: PTH208 - a PermissionError must be seen
-        if not name.endswith(".json") or ".failure." in name:
-            continue
-        manifest = json.loads(read_regular(folder / name, _MOST_REPORT_BYTES))
-        place = f"import manifest {folder / name}"
-        try:
-            targets = [(target["storePath"], target) for target in manifest["targets"]]
-            started, is_over = str(manifest["startedAt"]), bool(manifest.get("completedAt"))
-        except (LookupError, TypeError, AttributeError) as error:
-            raise ValueError(f"{name} is no manifest of an import") from error
-        for store, target in targets:
-            if not _is_path(store):
-                raise ValueError(f"{name} has a target without a store")
-            for moves in (target.get("plannedMoves"), target.get("completedMoves")):
-                found += _walk(moves, place)
-            if is_over and target.get("validationBeforeArchive") == "passed":
-                found.append(Receipt(store, place))
-            real = os.path.realpath(store)
-            newest[real] = max(newest.get(real, ("", True)), (started, is_over))
-    return found, frozenset(store for store, (_, is_over) in newest.items() if not is_over)
-
-
-def _walk(value: object, place: str) -> Iterator[Receipt]:
-    """Find every path in a report, with the digest that stands beside it."""
-    if isinstance(value, list):
-        for each in value:
-            if _is_path(each):
-                yield Receipt(each, place)
-            else:
-                yield from _walk(each, place)
-    if not isinstance(value, dict):
-        return
-    identity = _find_identity(value)
-    for key, each in value.items():
-        if _is_path(each):
-            is_source = key in ("path", "sourcePath", "source")
-            sha256 = _text(identity.get("sha256")) if is_source else None
-            size_bytes = _whole(identity.get("size")) if is_source else None
-            yield Receipt(each, place, sha256=sha256, size_bytes=size_bytes)
-        else:
-            yield from _walk(each, place)
-
-
-def _find_identity(record: dict[str, Any]) -> dict[str, Any]:
-    artifact = record.get("artifact")
-    inner = artifact.get("identity") if isinstance(artifact, dict) else None
-    for each in (record.get("identity"), inner, record):
-        if isinstance(each, dict) and "sha256" in each:
-            return each
-    return {}
-
-
-def _parse(text: object) -> object:
-    """Parse a report; one that is none holds no path."""
-    if not isinstance(text, str):
-        return None
-    if len(text) > _MOST_REPORT_BYTES:
-        raise ValueError(f"a report of {len(text)} characters is too long to look through")
-    return json.loads(text) if text.strip() else None
-
-
 def _is_state_dir(folder: Path) -> bool:
     names = (find_state_database(folder), folder / RUNS)
     for name in names:
         try:
-            if _may_exist(name):
+            if may_exist(name):
                 return True
         except OSError:
             return True
     return False
 
 
-def _may_exist(path: Path) -> bool:
-    """Say whether a file is there.
-
-    Raises:
-        OSError: nobody can tell, for us at least.
-    """
-    try:
-        path.lstat()
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            return False
-        raise
-    return True
-
-
 def _fold(path: str) -> str:
     return Path(path).name.casefold()
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _is_path(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and value.startswith("/") and "\0" not in value
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) else None
