@@ -16,7 +16,7 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -69,18 +69,36 @@ def _mark(path: Path) -> tuple[int, ...]:
 def _open(path: Path) -> Iterator[sqlite3.Connection]:
     beside = [path.with_name(path.name + suffix) for suffix in _BESIDE]
     beside = [each for each in beside if _has_bytes(each)]
-    if not beside:
-        with closing(_connect(path, "mode=ro&immutable=1")) as db:
-            yield db
-    elif path.stat().st_size > _MOST_COPIED_BYTES and _exists(path.with_name(f"{path.name}-shm")):
-        with closing(_connect(path, "mode=ro")) as db:
-            yield db
-    else:
-        with tempfile.TemporaryDirectory(prefix="tailflip-") as folder:
-            for source in (path, *beside):
-                shutil.copyfile(source, Path(folder) / source.name)
-            with closing(_connect(Path(folder) / path.name, "mode=rw")) as db:
-                yield db
+    with ExitStack() as stack:
+        if not beside:
+            db = stack.enter_context(closing(_connect(path, "mode=ro&immutable=1")))
+        else:
+            copy = _copy((path, *beside), stack)
+            # What reads through files that are there already makes none, and locks but briefly.
+            at, how = (path, "mode=ro") if copy is None else (copy, "mode=rw")
+            db = stack.enter_context(closing(_connect(at, how)))
+        yield db
+
+
+def _copy(files: tuple[Path, ...], stack: ExitStack) -> Path | None:
+    """Copy a database and what lies beside it; None if it is too large, or there is no room.
+
+    Raises:
+        OSError: there is no room, and reading in place would make files.
+    """
+    original = files[0]
+    can_share = _exists(original.with_name(f"{original.name}-shm"))
+    if can_share and original.stat().st_size > _MOST_COPIED_BYTES:
+        return None
+    try:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tailflip-")))
+        for source in files:
+            shutil.copyfile(source, folder / source.name)
+    except OSError:
+        if can_share:
+            return None
+        raise
+    return folder / original.name
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:
