@@ -225,6 +225,7 @@ def _compact(work: _Work, plan: Plan, store: Store, surveyed: Surveyed) -> Repor
 def _look_at_all(work: _Work) -> dict[Store, Surveyed]:
     """Survey every store; what is broken or was rotated away is salvaged, or forbids the start."""
     whole: dict[Store, Surveyed] = {}
+    _tell_kept(work, whole)
     for store in work.scene.stores:
         try:
             whole[store] = _survey_or_salvage(work, store)
@@ -245,6 +246,28 @@ def _look_at_all(work: _Work) -> dict[Store, Surveyed]:
         for store in work.scene.missing:
             _bring_back(work, store)
     return whole
+
+
+def _tell_kept(work: _Work, whole: dict[Store, Surveyed]) -> None:
+    """Leave what a gateway has on record alone, whatever is wrong with it: that keeps nobody down.
+
+    A release that loads it nevertheless (one of the JSON era, after a downgrade or beside a
+    state database that cannot be read) still is not let near one that it would overwrite.
+    """
+    version = work.start.version
+    loads = version is not None and not is_external_mode(version)
+    for store, claim in work.scene.kept.items():
+        work.found.notes.append(claim.to_error().message)
+        if not loads:
+            continue
+        try:
+            whole[store] = work.survey(store, work.policy)
+        except TryLater as e:
+            work.found.notes.append(f"not looked at: {e}")
+        except TailflipError as e:
+            work.found.refuse(e)
+        else:
+            work.evidence.pop(store)  # it counts, and is not rewritten
 
 
 def _survey_or_salvage(work: _Work, store: Store) -> Surveyed:

@@ -3,6 +3,8 @@
     TailflipError
     ├── Usage            64  bad arguments
     ├── StoreInvalid     65  the store is not valid, or of a kind we do not touch; bytes intact
+    │   ├── OnRecord         a gateway has the file on record, or may have
+    │   └── ArchiveDamaged   an archive is not what was written
     ├── Unavailable      69  a service we need cannot be reached
     ├── InternalError    70  a bug of ours, or a panic in the extension
     ├── CannotCreate     73  no room for archive and new store, or no state directory
@@ -39,6 +41,10 @@ class StoreInvalid(TailflipError):
     """The store is not valid, or of a kind we do not touch. Its bytes are intact."""
 
     exit_code = 65
+
+
+class OnRecord(StoreInvalid):
+    """Another program has the file on record, or may have: it is not ours to write."""
 
 
 class ArchiveDamaged(StoreInvalid):

@@ -55,10 +55,14 @@ class Rule(StrEnum):
 
 @dataclass(frozen=True)
 class Store:
-    """One session store of one agent; `agent_id` is None when a path was given by hand."""
+    """One session store of one agent; `agent_id` is None when a path was given by hand.
+
+    `state_dir` is that of its installation, which need not hold the file.
+    """
 
     path: Path
     agent_id: str | None
+    state_dir: Path | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -325,6 +329,25 @@ class ObservedStore:
     damaged: bool = False
     litter: tuple[Leftover, ...] = ()
     backups: tuple[Leftover, ...] = ()
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """A store that is not ours to write: a gateway has it on record, or may have.
+
+    `waits` says that its import waits for `plugins`, `is_changed` that it is no longer what is
+    on record; `undo` is the action of ours by whose undoing it is again.
+    """
+
+    path: Path
+    reason: str
+    hint: str
+    waits: bool = False
+    plugins: tuple[str, ...] = ()
+    sha256: str | None = None
+    is_changed: bool = False
+    is_unknown: bool = False
+    undo: str | None = None
 
 
 # --- plan --------------------------------------------------------------------------------

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tailflip import clock, native
+from tailflip.compact.ownership import find_claims
 from tailflip.durable import naming, open_regular
 from tailflip.errors import CannotCreate, Usage
 from tailflip.flow import Store
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from tailflip.compact.ownership import Claim
     from tailflip.compact.swap import Progress
     from tailflip.flow import Evidence, Gateway
     from tailflip.native import Surveyed
@@ -35,7 +37,7 @@ class Scene:
     """An installation at one moment; `stores` are those that the user chose.
 
     `env` is the gateway's environment. `missing` are stores that should be there; empty when the
-    user named what to look at.
+    user named what to look at. `kept` are not ours to write, and in neither of the two.
     """
 
     env: Mapping[str, str]
@@ -44,16 +46,19 @@ class Scene:
     stores: tuple[Store, ...]
     missing: tuple[Store, ...]
     now_ms: int
+    kept: Mapping[Store, Claim] = field(default_factory=dict)
 
     @property
     def others_bytes(self) -> int:
         """Size of the installation's stores that were not chosen, but are loaded with them."""
-        chosen = {os.path.realpath(store.path) for store in self.stores}
-        total = 0
-        for store in self.installation.stores:
-            if os.path.realpath(store.path) not in chosen and store.path.is_file():
-                total += store.path.stat().st_size
-        return total
+        chosen = {os.path.realpath(store.path) for store in (*self.stores, *self.kept)}
+        others = [
+            store
+            for store in self.installation.stores
+            if os.path.realpath(store.path) not in chosen and store.path.is_file()
+        ]
+        kept = find_claims(others, self.installation.state_dir) if others else {}
+        return sum(store.path.stat().st_size for store in others if store not in kept)
 
     def read_evidence(self, store: Store, dropped_keys: frozenset[str]) -> Evidence:
         """Gather proof of life and death about one store's entries."""
@@ -132,7 +137,12 @@ def look(
     if given:
         known = {os.path.realpath(store.path): store.agent_id for store in stores}
         stores = tuple(
-            Store(path, known.get(os.path.realpath(path), _guess_agent(path))) for path in given
+            Store(
+                path,
+                known.get(os.path.realpath(path), _guess_agent(path)),
+                installation.state_dir,
+            )
+            for path in given
         )
     elif agent is not None:
         stores = tuple(s for s in stores if s.agent_id == normalise_agent_id(agent))
@@ -143,7 +153,16 @@ def look(
             )
     gateway = read_gateway(installation, env)
     missing = () if given or agent is not None else installation.missing
-    return Scene(env, installation, gateway, stores, missing, clock.now_ms())
+    kept = find_claims((*stores, *missing), installation.state_dir)
+    return Scene(
+        env=env,
+        installation=installation,
+        gateway=gateway,
+        stores=tuple(store for store in stores if store not in kept),
+        missing=tuple(store for store in missing if store not in kept),
+        now_ms=clock.now_ms(),
+        kept={store: claim for store, claim in kept.items() if os.path.lexists(store.path)},
+    )
 
 
 def _locate(

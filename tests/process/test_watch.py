@@ -13,6 +13,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from records import defer_import
+from support import list_tree
 from tailflip.durable import RealDisk
 from tailflip.home import Home
 from tailflip.ledger.runs import Runs
@@ -236,3 +238,23 @@ def test_a_state_directory_that_goes_away_ends_nothing(place):
     place.state.rename(place.root / "elsewhere")
     watch.run(3)
     assert watch.rounds == 3
+
+
+def test_watch_writes_nothing_that_a_gateway_has_on_record(place):
+    """Round after round beside a deferred import: a store of dead runs stays as it is."""
+    place.put(place.zombie("first"))
+    defer_import(place.state, place.store)
+    other = place.state / "agents" / "other" / "sessions" / "sessions.json"
+    other.parent.mkdir(parents=True)
+    other.write_text(json.dumps(place.zombie("theirs")))
+    before = list_tree(place.store.parent)
+    recorded = list_tree(place.state / "state")
+    with place.watching("--interval", "1s") as process:
+        # Another agent's store shows that rounds are made, and that the first was not passed over.
+        until(lambda: "killed" in other.read_text(), place.log_text)
+        other.write_text(json.dumps(place.zombie("more")))
+        until(lambda: "killed" in other.read_text(), place.log_text)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert list_tree(place.store.parent) == before
+    assert list_tree(place.state / "state") == recorded

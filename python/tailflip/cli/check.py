@@ -17,6 +17,7 @@ from tailflip.cli.options import (  # noqa: TC001 - typer reads them
     StorePaths,
 )
 from tailflip.cli.progress import show_progress
+from tailflip.compact.ownership import describe_kept
 from tailflip.diagnose.rules import Observed, find_problems
 from tailflip.durable import RealDisk
 from tailflip.errors import TailflipError
@@ -73,8 +74,11 @@ def check(
         limit_bytes,
         source,
     )
-    jobs, jobs_problem = read_jobs(installation.cron_store)
     home = Home.locate(os.environ)
+    ledger = Ledger(home, RealDisk())
+    actions = ledger.read_all() if scene.kept else ()
+    kept = tuple(describe_kept(claim, actions) for claim in scene.kept.values())
+    jobs, jobs_problem = read_jobs(installation.cron_store)
     spaces = read_space(installation.state_dir, home.root)
     findings = find_problems(
         Observed(
@@ -94,13 +98,14 @@ def check(
             spaces=spaces,
             folders=observe_folders((*scene.stores, *scene.missing), scene.now_ms),
             cron_temporaries=find_cron_temporaries(installation.cron_store, scene.now_ms),
+            kept=kept,
         )
     )
     told, told_notes = _reconcile(state_dir, profile, agent)
     stormy = {finding.subject for finding in told}
     # A storm in the run log says more than the same job's runs in a store.
     findings = (*(f for f in findings if f.code != "job-rapid" or f.subject not in stormy), *told)
-    half_done = Ledger(home, RealDisk()).read_half_done()
+    half_done = ledger.read_half_done()
     notes = (*installation.notes, *told_notes)
     if as_json:
         print(
@@ -113,6 +118,7 @@ def check(
                         {"path": s.store.path, "agent": s.store.agent_id, "bytes": s.size_bytes}
                         for s in observed_stores
                     ],
+                    "kept": kept,
                     "half_done": [action.id for action in half_done],
                     "disks": spaces,
                     "notes": notes,
@@ -124,6 +130,8 @@ def check(
             print(format_finding(finding), end="\n\n")
         count = f"{len(sizes)} stores" if len(sizes) != 1 else "1 store"
         print(f"{count}, {format_bytes(sum(sizes))}; {format_forecast(prediction)}")
+        if kept:
+            print(f"left alone, and not loaded again: {', '.join(escape(k.path) for k in kept)}")
         print(f"gateway: {format_gateway(scene.gateway)}")
         for space in spaces:
             print(f"disk: {format_bytes(space.free_bytes)} free for {escape(space.path)}")

@@ -231,6 +231,8 @@ def _survey_all(job: _Job) -> None:
             job.surveyed[store] = found
     for store in job.scene.missing:
         _look_for_salvage(job, store)
+    for store, claim in job.scene.kept.items():
+        job.errors[store] = claim.to_error()
 
 
 def _look_for_salvage(job: _Job, store: Store) -> None:

@@ -57,7 +57,7 @@ def inspect(
     policy = Policy(retention_ms=scene.installation.retention_ms)
     found: dict[Store, SurveyNumbers] = {}
     errors: list[TailflipError] = []
-    for store in scene.stores:
+    for store in (*scene.stores, *scene.kept):
         evidence = scene.read_evidence(store, frozenset())
         try:
             with show_progress() as on_progress:

@@ -23,7 +23,7 @@ from tailflip.durable import RealDisk
 from tailflip.errors import TailflipError, Usage
 from tailflip.home import Home
 from tailflip.ledger.actions import Ledger
-from tailflip.observe.installation import locate, read_job_names
+from tailflip.observe.installation import find_state_dir, locate, read_job_names
 from tailflip.reconcile import undo
 from tailflip.render import escape, format_report, to_json
 from tailflip.units import format_count
@@ -98,6 +98,7 @@ def restore(
             store=store,
             apply=apply,
             now_ms=clock.now_ms(),
+            state_dir=find_state_dir(os.environ, state_dir, None),
             on_progress=on_progress,
         )
     _print(outcome, as_json=as_json, applied=apply)

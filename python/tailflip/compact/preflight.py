@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from tailflip import clock
 from tailflip.compact.lock import is_stale, read_owner
+from tailflip.compact.ownership import require_leave
 from tailflip.durable import describe_type, explain_os_error, resolve
 from tailflip.errors import (
     CannotCreate,
     IoFailed,
     NoPermission,
+    OnRecord,
     StoreInvalid,
     TailflipError,
     TryLater,
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 # What the exit code of several refusals is: the gravest, that is the one which trying
 # again cures least.
-_GRAVEST_FIRST = (NoPermission, StoreInvalid, CannotCreate, IoFailed, TryLater)
+_GRAVEST_FIRST = (NoPermission, OnRecord, StoreInvalid, CannotCreate, IoFailed, TryLater)
 
 _SLACK_BYTES = 1 << 20
 _HELD_LONG_MS = 10_000
@@ -36,8 +38,16 @@ _HELD_LONG_MS = 10_000
 _ARCHIVE_SHARE = 4
 
 
-def find_refusals(store_path: Path) -> tuple[TailflipError, ...]:
-    """Look at a store without opening it, and give every reason not to replace it."""
+def find_refusals(
+    store_path: Path, state_dir: Path | None = None, *, undoing: bool = False
+) -> tuple[TailflipError, ...]:
+    """Look at a store without opening it, and give every reason not to replace it.
+
+    Args:
+        store_path: the store; a cron store or task ledger too.
+        state_dir: of the installation it belongs to; what it lies in is looked at anyway.
+        undoing: only what was there before is put back, as in `require_leave`.
+    """
     try:
         real = store_path.resolve(strict=True)
         info = real.stat()
@@ -67,6 +77,10 @@ def find_refusals(store_path: Path) -> tuple[TailflipError, ...]:
         )
     elif not os.access(real, os.R_OK):
         found.append(NoPermission(f"store cannot be read: {store_path}"))
+    try:
+        require_leave(store_path, state_dir, undoing=undoing)
+    except OnRecord as e:
+        found.append(e)
     found += _find_foreign_directories({real.parent, resolve(store_path.parent)})
     held = _find_lock(store_path)
     if held is not None:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from tailflip import clock, native
 from tailflip.compact import archive, recovery, salvage, swap
+from tailflip.compact.ownership import choose_undone, find_claim, require_leave
 from tailflip.compact.preflight import find_missing_room, find_refusals, refuse
 from tailflip.durable import naming, resolve
 from tailflip.errors import StoreInvalid, Usage
 from tailflip.flow import Report, RestoreNumbers, Selection, VerifyNumbers
+from tailflip.ledger.actions import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +55,7 @@ class _Wanted:
     store: Path
     actions: tuple[Action, ...]
     selection: Selection
+    state_dir: Path | None = None
 
 
 def restore(
@@ -66,9 +69,13 @@ def restore(
     store: Path | None = None,
     apply: bool,
     now_ms: int,
+    state_dir: Path | None = None,
     on_progress: Progress | None = None,
 ) -> RestoreOutcome:
     """Plan to put entries back, and with `apply` do it.
+
+    A store that a gateway has on record gets exactly the bytes on record, or nothing: with
+    an action, all that we did to the store since is undone.
 
     Args:
         home: Where the archives are.
@@ -81,18 +88,27 @@ def restore(
         store: Needed only where the actions are of several stores.
         apply: Do it.
         now_ms: Names the action.
+        state_dir: Of the installation, where it is known.
         on_progress: As for a compaction.
 
     Raises:
         Usage: Nothing selected, no such action, or several stores could be meant.
+        OnRecord: A gateway has the store on record, and these would not be the bytes.
         TryLater: Locked, or changing all the time.
     """
     wanted = _choose(
         home, disk, action_id=action_id, keys=keys, jobs=jobs, everything=everything, store=store
     )
+    wanted = _widen(home, disk, replace(wanted, state_dir=state_dir), everything=everything)
     if wanted.actions[0].kind == "salvage":
         report = salvage.undo(
-            home, disk, wanted.actions[0], apply=apply, now_ms=now_ms, on_progress=on_progress
+            home,
+            disk,
+            wanted.actions[0],
+            apply=apply,
+            now_ms=now_ms,
+            state_dir=state_dir,
+            on_progress=on_progress,
         )
         return RestoreOutcome(wanted.store, (wanted.actions[0].id,), 0, 0, 0, 0, (), report)
     started = clock.monotonic_s()
@@ -105,12 +121,35 @@ def restore(
 
     with naming(wanted.store), home.claim(disk):
         recovery.settle_all(home, disk)
-        refuse(find_refusals(wanted.store))
-        outcome = swap.try_attempts(wanted.store, disk, attempt)
+        refuse(find_refusals(wanted.store, state_dir, undoing=True))
+        outcome = swap.try_attempts(wanted.store, disk, attempt, state_dir)
     if outcome.report is None:
         return outcome
     took_s = swap.measure_s(started)
     return replace(outcome, report=outcome.report.model_copy(update={"took_s": took_s}))
+
+
+def _widen(home: Home, disk: Disk, wanted: _Wanted, *, everything: bool) -> _Wanted:
+    """Add to an action what was done later to a store on record: only all of it gives its bytes.
+
+    Raises:
+        OnRecord: The store has the bytes on record, or nobody can tell.
+    """
+    require_leave(wanted.store, wanted.state_dir, undoing=True)
+    claim = find_claim(wanted.store, wanted.state_dir)
+    if claim is None or not wanted.selection.all:
+        return wanted
+    since = min(action.created_ms for action in wanted.actions)
+    later = [
+        a
+        for a in choose_undone(Ledger(home, disk).read_all(), claim)
+        if a.created_ms >= since and a.kind == "compact"
+    ]
+    # What went before it was on record is not part of the bytes on record.
+    named = () if everything and later else wanted.actions
+    known = {action.id: action for action in (*named, *later)}
+    newest_first = sorted(known.values(), key=lambda a: (a.created_ms, a.id), reverse=True)
+    return replace(wanted, actions=tuple(newest_first))
 
 
 def _choose(
@@ -209,7 +248,14 @@ def _restore_once(
     grown = before_bytes + sum(max(0, n.bytes - before_bytes) for n in measured)
     refuse(find_missing_room(source.real, home, new_bytes=2 * grown, removed_bytes=0))
     with swap.begin(
-        home, disk, source, kind="restore", now_ms=now_ms, temps=2, sources=outcome.actions
+        home,
+        disk,
+        source,
+        kind="restore",
+        now_ms=now_ms,
+        temps=2,
+        sources=outcome.actions,
+        undoing=True,
     ) as draft:
         passes = _write(home, draft, wanted, source.fd)
         last = passes[-1]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tailflip import clock, native
 from tailflip.compact import recovery, swap
+from tailflip.compact.ownership import require_leave
 from tailflip.compact.preflight import find_missing_room, find_refusals, refuse
 from tailflip.durable import naming, open_regular, resolve
 from tailflip.errors import StoreInvalid, TryLater, Usage
@@ -54,6 +55,7 @@ class SalvagePlan:
 
     store: Path
     candidates: tuple[Candidate, ...]
+    state_dir: Path | None = None
 
     @property
     def best(self) -> Candidate:
@@ -89,7 +91,7 @@ def plan_salvage(store: Store, on_progress: Progress | None = None) -> SalvagePl
             f"nothing can be salvaged: {path}; bytes intact",
             hint="look for a backup of your own; keep the gateway stopped until then",
         )
-    return SalvagePlan(path, tuple(found))
+    return SalvagePlan(path, tuple(found), store.state_dir)
 
 
 def apply_salvage(
@@ -130,9 +132,10 @@ def apply_salvage(
 
     with naming(plan.store), home.claim(disk):
         recovery.settle_all(home, disk)
+        require_leave(plan.store, plan.state_dir)
         if os.path.lexists(plan.store):
-            refuse(find_refusals(plan.store))
-        report = swap.try_attempts(plan.store, disk, attempt)
+            refuse(find_refusals(plan.store, plan.state_dir))
+        report = swap.try_attempts(plan.store, disk, attempt, plan.state_dir)
     return report.model_copy(update={"took_s": swap.measure_s(started)})
 
 
@@ -143,6 +146,7 @@ def undo(
     *,
     apply: bool,
     now_ms: int,
+    state_dir: Path | None = None,
     on_progress: Progress | None = None,
 ) -> Report | None:
     """Put the damaged bytes back as they were; the salvaged store is set aside in turn.
@@ -178,7 +182,9 @@ def undo(
                     opened.real, home, new_bytes=size_bytes, removed_bytes=4 * salvaged.bytes
                 )
             )
-            with swap.begin(home, disk, opened, kind="restore", now_ms=now_ms) as draft:
+            with swap.begin(
+                home, disk, opened, kind="restore", now_ms=now_ms, undoing=True
+            ) as draft:
                 swap.copy_file(disk, opened.fd, home.quarantined(draft.action.id))
                 swap.copy_bytes(disk, damaged, draft.fds[0])
                 swap.commit(
@@ -198,12 +204,13 @@ def undo(
             bytes_after=size_bytes,
         )
 
+    require_leave(path, state_dir, undoing=True)
     if not apply:
         return None
     with naming(path), home.claim(disk):
         recovery.settle_all(home, disk)
-        refuse(find_refusals(path))
-        report = swap.try_attempts(path, disk, attempt)
+        refuse(find_refusals(path, state_dir, undoing=True))
+        report = swap.try_attempts(path, disk, attempt, state_dir)
     return report.model_copy(update={"took_s": swap.measure_s(started)})
 
 

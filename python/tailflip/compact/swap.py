@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tailflip import clock, native
 from tailflip.compact import recovery
 from tailflip.compact.lock import Lock, hold_all
+from tailflip.compact.ownership import require_leave
 from tailflip.durable import explain_os_error, identify, open_regular, resolve
 from tailflip.errors import InternalError, IoFailed, StoreChanged, TailflipError, TryLater
 from tailflip.ledger.actions import Action, Details, Ledger, State
@@ -47,7 +48,8 @@ _COPY_BYTES = 1 << 18
 class Source:
     """The store as it was opened; `fd` and `identity` are None when there is no file.
 
-    `locks` are held already in the last attempt.
+    `locks` are held already in the last attempt. `state_dir` is that of its installation,
+    where a caller knows it.
     """
 
     store: Path
@@ -57,6 +59,7 @@ class Source:
     mode: int
     gid: int
     locks: tuple[Lock, ...]
+    state_dir: Path | None = None
 
 
 @dataclass
@@ -73,7 +76,9 @@ class Draft:
     lock_held_s: float = 0.0
 
 
-def try_attempts(store: Path, disk: Disk, attempt: Callable[[Source], _T]) -> _T:
+def try_attempts(
+    store: Path, disk: Disk, attempt: Callable[[Source], _T], state_dir: Path | None = None
+) -> _T:
     """Call `attempt` with the opened store until the store holds still.
 
     Raises:
@@ -81,13 +86,13 @@ def try_attempts(store: Path, disk: Disk, attempt: Callable[[Source], _T]) -> _T
     """
     for _ in range(ATTEMPTS - 1):
         try:
-            with open_source(store) as source:
+            with open_source(store, state_dir=state_dir) as source:
                 return attempt(source)
         except StoreChanged:
             continue
     with hold_all(_name_locks(store), disk) as locks:
         try:
-            with open_source(store, locks) as source:
+            with open_source(store, locks, state_dir) as source:
                 return attempt(source)
         except StoreChanged as e:
             raise TryLater(
@@ -97,11 +102,13 @@ def try_attempts(store: Path, disk: Disk, attempt: Callable[[Source], _T]) -> _T
 
 
 @contextmanager
-def open_source(store: Path, locks: tuple[Lock, ...] = ()) -> Iterator[Source]:
+def open_source(
+    store: Path, locks: tuple[Lock, ...] = (), state_dir: Path | None = None
+) -> Iterator[Source]:
     """Open the store that a path leads to, symbolic links resolved."""
     real = resolve(store)
     if not os.path.lexists(real):
-        yield Source(store, real, None, None, _PRIVATE, os.getegid(), locks)
+        yield Source(store, real, None, None, _PRIVATE, os.getegid(), locks, state_dir)
         return
     keep = None
     try:
@@ -109,7 +116,7 @@ def open_source(store: Path, locks: tuple[Lock, ...] = ()) -> Iterator[Source]:
             keep = os.dup(fd)
             info = os.fstat(fd)
             mode = stat.S_IMODE(info.st_mode)
-            yield Source(store, real, fd, identify(info), mode, info.st_gid, locks)
+            yield Source(store, real, fd, identify(info), mode, info.st_gid, locks, state_dir)
     finally:
         # A file that was replaced is freed when the last who has it open closes it, which for
         # some hundred MB can take as long as copying a quarter of them.
@@ -127,11 +134,16 @@ def begin(
     now_ms: int,
     temps: int = 1,
     sources: tuple[str, ...] = (),
+    undoing: bool = False,
 ) -> Iterator[Draft]:
     """Record the intent and open new files beside the store; on any error, undo.
 
+    Every writer comes by here: what is on record is refused (`undoing` as for
+    `require_leave`).
+
     An interrupted commit is ended by the same code as after a crash.
     """
+    require_leave(source.store, source.state_dir, undoing=undoing)
     stem = f"{source.real.name}.{uuid.uuid4()}"
     names = [source.real.with_name(f"{stem}{'-' * n}.tmp") for n in range(temps)]
     action = Action(
@@ -287,6 +299,8 @@ def _rename(home: Home, disk: Disk, draft: Draft, locks: tuple[Lock, ...]) -> No
             f"lost the lock of the store: {source.store}; nothing was changed",
             hint="stop the gateway and try again",
         )
+    # A gateway may have put it on record since we looked: an import takes no lock of ours.
+    require_leave(source.store, source.state_dir, new=draft.temps[0])
     disk.rename(draft.temps[0], source.real)
     disk.fsync_dir(source.real.parent)
     draft.action = Ledger(home, disk).advance(draft.action, State.COMMITTED)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tailflip import clock, native
 from tailflip.compact.lock import is_stale, read_owner
+from tailflip.compact.ownership import Owners
 from tailflip.durable import open_regular, resolve
 
 if TYPE_CHECKING:
@@ -102,19 +103,23 @@ def _move(
     present_name: Callable[[Path], Path],
     plan: Callable[..., tuple[Path, Path] | None],
 ) -> Moves:
-    """Ask the store about every candidate, in bounded batches, and rename what `plan` says."""
+    """Ask the store about every candidate, in bounded batches, and rename what `plan` says.
+
+    Nothing beside a store that a gateway has on record, as `Owners.may_move` says.
+    """
     directory = resolve(store_path.parent)
     moved = failed = 0
     with os.scandir(directory) as names:
         if not any(_ENDING in name.name for name in names):
             return Moves(0, 0)  # millions of headers need not be read
+    owners = Owners(store_path)
     with open_regular(home.records(action.id)) as records, open_regular(store_path) as store:
         for batch in _batches(_candidates(records, directory, present_name)):
             ids = sorted({session for sessions in batch.values() for session in sessions})
             known = dict(zip(ids, native.referenced_sessions(store, ids), strict=True))
             for path, sessions in batch.items():
                 move = plan(path, referenced=any(known[s] for s in sessions))
-                if move is None:
+                if move is None or not owners.may_move(store_path, *move):
                     continue
                 try:
                     disk.rename(*move)

@@ -16,7 +16,15 @@ from tailflip.units import format_bytes, format_span, format_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from tailflip.flow import CronJob, Forecast, Gateway, JobNumbers, Leftover, ObservedStore
+    from tailflip.flow import (
+        CronJob,
+        Forecast,
+        Gateway,
+        JobNumbers,
+        KeptFile,
+        Leftover,
+        ObservedStore,
+    )
     from tailflip.observe.listener import Listener
     from tailflip.observe.litter import Folder
     from tailflip.observe.space import Space
@@ -34,7 +42,8 @@ class Observed:
     the configured retention could not. `rotate_bytes` is what the gateway rotates a
     store above when it `enforces` its maintenance. `forecast` None leaves it out. `listener`
     holds the gateway's `port`, where no gateway was found; `spaces` are the file systems of
-    the state directory and of our own, `folders` where the stores lie.
+    the state directory and of our own, `folders` where the stores lie. `kept` are stores that
+    are not ours to write; they are in none of the others.
     """
 
     now_ms: int
@@ -53,6 +62,7 @@ class Observed:
     spaces: tuple[Space, ...] = ()
     folders: tuple[Folder, ...] = ()
     cron_temporaries: tuple[Leftover, ...] = ()
+    kept: tuple[KeptFile, ...] = ()
 
     def name_job(self, job_id: str) -> str:
         """Call a job by the name people gave it, with its id where it has one."""
@@ -121,6 +131,41 @@ def find_unreadable(observed: Observed) -> Iterator[Finding]:
                 f"store could not be read: {each.error}",
                 "run as the gateway's user; if the store is being written, look again",
             )
+
+
+def find_kept(observed: Observed) -> Iterator[Finding]:
+    """A store that a gateway has on record: told with what ends it, and never written."""
+    for each in observed.kept:
+        where = str(each.path)
+        if each.is_changed:
+            hint = (
+                f"`tailflip restore {each.undo} --apply` puts back the bytes on record"
+                if each.undo is not None
+                else f"put the file back from a backup of yours; its SHA-256 must be {each.sha256}"
+            )
+            yield Finding(
+                "retained-source-changed",
+                "error",
+                where,
+                "a gateway has this store on record, and it was changed since: every start ends "
+                'with exit 78, "Retained session migration source changed"',
+                hint,
+                (each.reason,),
+            )
+        elif each.waits:
+            names = ", ".join(each.plugins) or "a plugin"
+            yield Finding(
+                "import-waits",
+                "warning",
+                where,
+                f"the end of this store's import waits for plugins: {names}; until then the "
+                "gateway keeps the file as it is, and so does tailflip",
+                "`openclaw update repair`, then `openclaw doctor --fix`",
+                (each.reason,),
+            )
+        else:
+            code = "owner-unknown" if each.is_unknown else "store-on-record"
+            yield Finding(code, "warning", where, f"left alone: {each.reason}", each.hint)
 
 
 def find_heap_exhausted(observed: Observed) -> Iterator[Finding]:
@@ -285,6 +330,7 @@ _RULES: tuple[Callable[[Observed], Iterator[Finding]], ...] = (
     find_damaged,
     find_missing,
     find_unreadable,
+    find_kept,
     find_heap_exhausted,
     find_heap_close,
     find_rotation_trap,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -223,7 +223,8 @@ def _find_stores(
             path = folder / "sessions" / STORE_NAME
             if os.path.lexists(path) or (not template and path.parent.is_dir()):
                 found.append(Store(path, agent))
-    return tuple(agents), list(_once(found))
+    owned = [replace(store, state_dir=state) for store in found]
+    return tuple(agents), list(_once(owned))
 
 
 def _configured_agents(config: dict[str, Any]) -> list[str]:

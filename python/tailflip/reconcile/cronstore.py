@@ -166,15 +166,15 @@ def undo_changes(
     if not apply:
         with naming(path), swap.open_source(path) as source:
             return attempt(source)
-    return _try(path, hands, attempt)
+    return _try(path, hands, attempt, undoing=True)
 
 
-def _try(path: Path, hands: Hands, attempt: Callable[[Source], _T]) -> _T:
+def _try(path: Path, hands: Hands, attempt: Callable[[Source], _T], *, undoing: bool = False) -> _T:
     hands.require_stopped()
     with naming(path), hands.home.claim(hands.disk):
         recovery.settle_all(hands.home, hands.disk)
-        refuse(find_refusals(path))
-        return swap.try_attempts(path, hands.disk, attempt)
+        refuse(find_refusals(path, hands.installation.state_dir, undoing=undoing))
+        return swap.try_attempts(path, hands.disk, attempt, hands.installation.state_dir)
 
 
 def _replace(
@@ -187,7 +187,13 @@ def _replace(
     home, disk = hands.home, hands.disk
     sources = () if record.kind != "restore" else (record.action,)
     with swap.begin(
-        home, disk, source, kind=record.kind, now_ms=record.created_ms, sources=sources
+        home,
+        disk,
+        source,
+        kind=record.kind,
+        now_ms=record.created_ms,
+        sources=sources,
+        undoing=record.kind == "restore",
     ) as draft:
         keep(home, disk, draft.action.id, record, old)
         disk.write(draft.fds[0], new)

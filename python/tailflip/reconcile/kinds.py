@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tailflip.compact.ownership import find_claim
 from tailflip.compact.transaction import compact_store
 from tailflip.errors import Usage
 from tailflip.flow import STRING_LIMIT_CHARS, Evidence
@@ -31,6 +32,7 @@ from tailflip.reconcile.zombies import judge_store, make_sweep_policy, make_zomb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from tailflip.flow import Store, SurveyNumbers
     from tailflip.observe.runlog import RunLine
@@ -50,6 +52,7 @@ def reconcile_all(work: Work, kinds: Sequence[str] = ()) -> Result:
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise Usage(f"no such kind: {unknown[0]}", hint=f"kinds are: {', '.join(KINDS)}")
+    work.result.notes += [claim.to_error().message for claim in work.scene.kept.values()]
     for kind, do in KINDS.items():
         if not kinds or kind in kinds:
             do(work)
@@ -64,6 +67,8 @@ def reconcile_all(work: Work, kinds: Sequence[str] = ()) -> Result:
 def _clear_markers(work: Work) -> None:
     """Clear what a dead gateway left on its jobs, and hold those that kill it every time."""
     scene = work.scene
+    if _is_kept(work, scene.installation.cron_store):
+        return  # what its marks say is long past
     jobs, problem = read_job_states(scene.installation.cron_store)
     if problem is not None:
         work.result.notes.append(f"cron store cannot be read: {problem}")
@@ -93,7 +98,7 @@ def _clear_markers(work: Work) -> None:
 
 
 def _change_jobs(work: Work, kind: str, what: str, changes: Sequence[Change]) -> None:
-    if not changes:
+    if not changes or _is_kept(work, work.scene.installation.cron_store):
         return
     step = Step(
         kind=kind,
@@ -121,6 +126,8 @@ def _repair_tasks(work: Work) -> None:
     corrections = plan_corrections(verdicts)
     if not corrections:
         return
+    if _is_kept(work, find_ledger(scene.installation.state_dir)):
+        return
     is_allowed = scene.gateway.alive is False and work.terms.write_tasks
     words = tuple(f"{each.task_id}: {'; '.join(each.words)}" for each in corrections)
     step = Step(
@@ -142,6 +149,16 @@ def _repair_tasks(work: Work) -> None:
             undo = f"tailflip restore {action_id} --apply" if action_id else None
             step = replace(step, action_id=action_id, undo=undo)
         work.result.steps.append(step)
+
+
+def _is_kept(work: Work, path: Path) -> bool:
+    """Say whether a ledger is not ours to write, and tell why."""
+    if not path.exists():
+        return False
+    claim = find_claim(path, work.scene.installation.state_dir)
+    if claim is not None:
+        work.result.notes.append(claim.to_error().message)
+    return claim is not None
 
 
 def judge_installation(

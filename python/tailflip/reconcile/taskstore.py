@@ -121,8 +121,12 @@ def _change(
     hands.require_stopped()
     with naming(path), home.claim(disk):
         recovery.settle_all(home, disk)
-        refuse(find_refusals(path))
-        with swap.open_source(path) as source, closing(_connect(path, writing=True)) as db:
+        state_dir = hands.installation.state_dir
+        refuse(find_refusals(path, state_dir))
+        with (
+            swap.open_source(path, state_dir=state_dir) as source,
+            closing(_connect(path, writing=True)) as db,
+        ):
             db.execute("BEGIN IMMEDIATE")
             before = _read(db, wanted)
             changes = tuple(
