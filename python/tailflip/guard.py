@@ -111,7 +111,7 @@ class Guard:
         given = self.config.gateway
         try:
             found = locate(self.release.env, state_dir=given.state_dir, profile=self.profile)
-        except TailflipError:
+        except (TailflipError, OSError):
             return None
         return replace(found, port=given.port or self.release.port or found.port)
 
@@ -127,7 +127,12 @@ class Guard:
         installation = at or self.locate()
         if installation is None:
             return None
-        found = read_gateway(installation, self.release.env)
+        try:
+            found = read_gateway(installation, self.release.env)
+        except OSError as e:
+            # The gateway's own lock keeps two apart; that we may not look keeps none down.
+            log.error("cannot look for another gateway", error=e)
+            return None
         return None if found.alive is False else found
 
     def look_at_world(self, *, cured: bool = False, is_paced: bool = True) -> World:

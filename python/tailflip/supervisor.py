@@ -648,7 +648,7 @@ class Supervisor:
         """Forget what is too old, and remove what earlier lives left."""
         history, keep_days = self.guard.history, self.guard.config.ledger.keep_days
         self.guard.write(lambda: history.expire(clock.now_ms(), keep_days))
-        for fifo in self.guard.home.guards.glob("*.stderr"):
+        for fifo in self.guard.home.list_fifos():
             life = self.guard.read(partial(history.find_life, fifo.stem), None)
             if life is not None and life.ended_ms is not None:
                 with suppress(OSError):

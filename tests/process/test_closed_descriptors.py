@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
 import subprocess
 import sys
 
 import pytest
 
+from guarded_fake import wait_until
 from tailflip.durable import RealDisk
 from tailflip.ledger.actions import Ledger
 
@@ -28,22 +30,25 @@ for fd in range(3):
         found.append(os.fstat(fd).st_rdev == null)
     except OSError:
         found.append(None)
-with open(sys.argv[1], "w") as file:
+with open(sys.argv[1] + ".new", "w") as file:
     json.dump(found, file)
+os.rename(sys.argv[1] + ".new", sys.argv[1])
 """
 
 
-def run_closed(place, subset, *words):
-    """Run a verb to its end with these descriptors closed; the others are a pipe, or empty."""
+def start_closed(place, subset, *words):
+    """Start a verb with these descriptors closed; the others are pipes."""
     closes = " ".join(CLOSE[fd] for fd in subset)
-    return subprocess.run(
-        ["/bin/sh", "-c", f'exec "$@" {closes}', "sh", sys.executable, "-m", "tailflip", *words],
-        env=place.env,
-        input=b"",
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    program = ["/bin/sh", "-c", f'exec "$@" {closes}', "sh", sys.executable, "-m", "tailflip"]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen([*program, *words], env=place.env, **pipes)
+
+
+def run_closed(place, subset, *words):
+    """Run a verb to its end."""
+    with start_closed(place, subset, *words) as process:
+        out, err = process.communicate(b"", timeout=60)
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
 @pytest.mark.parametrize("subset", SUBSETS, ids=str)
@@ -51,9 +56,15 @@ def run_closed(place, subset, *words):
 def test_the_gateway_gets_dev_null_for_what_was_closed(place, verb, subset):
     place.fill(60_000)
     told = place.root / "told"
-    flags = ["--set", "restart.first_delay_s=0"] if verb == "run" else []
-    done = run_closed(place, subset, verb, *flags, "--", sys.executable, "-c", TELL, told)
-    assert done.returncode == 0, done.stderr
+    then = "import time; time.sleep(60)" if verb == "run" else ""
+    command = (sys.executable, "-c", TELL + then, str(told))
+    with start_closed(place, subset, verb, "--", *command) as process:
+        try:
+            wait_until(told.exists, "gateway that tells")
+        finally:
+            process.terminate()
+            said = process.communicate(b"", timeout=60)
+    assert process.returncode in {0, -signal.SIGTERM}, said
     found = json.loads(told.read_text())
     # Under `run` its standard error is ours to read, whatever we were started with.
     assert all(found[fd] for fd in subset if (verb, fd) != ("run", 2))

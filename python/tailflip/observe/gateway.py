@@ -129,7 +129,7 @@ def _find_locks(installation: Installation, env: Mapping[str, str]) -> Iterator[
     roots = {env.get(name) or "/tmp" for name in ("TMPDIR", "TMP", "TEMP")} | {"/tmp"}  # noqa: S108
     own = os.path.join(os.path.realpath(installation.state_dir), "tmp")  # noqa: PTH118
     for user in users:
-        if (path := Path(own) / f"openclaw-{user}" / _STATE_LOCK).exists():
+        if os.path.lexists(path := Path(own) / f"openclaw-{user}" / _STATE_LOCK):
             yield path
     roots.add(own)
     for folder in sorted(Path(root) / f"openclaw-{user}" for root in roots for user in users):
