@@ -19,18 +19,21 @@ from tailflip.cli.options import (  # noqa: TC001 - typer reads them
 from tailflip.cli.progress import show_progress
 from tailflip.diagnose.rules import Observed, find_problems
 from tailflip.durable import RealDisk
-from tailflip.home import Home
+from tailflip.home import Home, name_guard
 from tailflip.ledger.actions import Ledger
+from tailflip.ledger.history import History
 from tailflip.observe.cron import read_jobs
 from tailflip.observe.stores import observe_all
-from tailflip.plan.forecast import forecast
+from tailflip.observe.suspects import MEMORY_ELSEWHERE
+from tailflip.plan.forecast import factor_for, forecast, has_databases, is_measured
 from tailflip.plan.policy import Policy
 from tailflip.render import escape, format_finding, format_forecast, format_gateway, to_json
 from tailflip.scene import look
 from tailflip.units import format_bytes
 
 if TYPE_CHECKING:
-    from tailflip.flow import Store, SurveyNumbers
+    from tailflip.flow import Finding, Store, SurveyNumbers
+    from tailflip.observe.installation import Installation
 
 
 def check(
@@ -58,11 +61,14 @@ def check(
 
         observed_stores = observe_all((*scene.stores, *scene.missing), measure, scene.now_ms)
     sizes = [each.size_bytes or 0 for each in observed_stores]
+    version = scene.find_version()
     prediction = forecast(
         [*sizes, scene.others_bytes],
         any(each.numbers.wide for each in observed_stores if each.numbers is not None),
         limit_bytes,
         source,
+        *factor_for(version, legacy_import=has_databases(version)),
+        measured=is_measured(version),
     )
     jobs, jobs_problem = read_jobs(installation.cron_store)
     findings = find_problems(
@@ -80,7 +86,9 @@ def check(
             rotate_bytes=installation.rotate_bytes,
         )
     )
-    half_done = Ledger(Home.locate(os.environ), RealDisk()).read_half_done()
+    home = Home.locate(os.environ)
+    findings = (*_read_memory_findings(home, installation), *findings)
+    half_done = Ledger(home, RealDisk()).read_half_done()
     if as_json:
         print(
             to_json(
@@ -114,3 +122,10 @@ def check(
             print("nothing is wrong")
     if findings:
         raise typer.Exit(1)
+
+
+def _read_memory_findings(home: Home, installation: Installation) -> list[Finding]:
+    """Read what may have filled the heap of a gateway that died, as long as it stands."""
+    name = name_guard(installation.state_dir)
+    noted = History(home, RealDisk(), name).read_findings()
+    return [each.finding for each in noted if each.finding.code == MEMORY_ELSEWHERE]
