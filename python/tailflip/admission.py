@@ -19,7 +19,7 @@ from tailflip.errors import CannotCreate, StoreInvalid, TailflipError, TryLater
 from tailflip.flow import STRING_LIMIT_CHARS, Waiting
 from tailflip.observe.era import has_session_databases
 from tailflip.observe.release import is_external_mode
-from tailflip.plan.forecast import factor_for
+from tailflip.plan.forecast import factor_for, is_measured, may_fill_heap
 from tailflip.plan.planner import plan_stores
 from tailflip.plan.policy import PRESSURE_LADDER, Policy
 from tailflip.progress import be_quiet
@@ -51,6 +51,7 @@ _SHOWN_KINDS = 3
 class Admission:
     """The answer: `go`, or why not and what must change. `reports` are what was done.
 
+    `stores_may_kill` is False where the stores are too small to have filled the heap.
     `claim_running` counts runs that say so in stores that were not compacted, `held_jobs`
     jobs that were in flight at every death and will not run again. `mended` are the
     actions that made ledgers agree.
@@ -65,6 +66,7 @@ class Admission:
     notes: list[str] = field(default_factory=list)
     before: Forecast | None = None
     after: Forecast | None = None
+    stores_may_kill: bool = True
     claim_running: int = 0
     held_jobs: int = 0
     mended: tuple[str, ...] = ()
@@ -90,8 +92,8 @@ class Admission:
 class Start:
     """The start that is asked about: whose, of what, with which memory, healed how far.
 
-    `died_of_memory` counts deaths in a row: the forecast said "fits" and was wrong, so
-    stores are compacted all the same, and further each time.
+    `died_of_memory` counts deaths in a row: the forecast said "fits" and was wrong, so stores
+    that may have filled the heap are compacted all the same, and further each time.
     """
 
     env: Mapping[str, str]
@@ -182,13 +184,14 @@ class _Work:
 
 def _heal(work: _Work) -> None:
     found, heal = work.found, work.start.heal
-    again = work.start.died_of_memory > 0 and heal.after_oom
     found.notes += recover(work.home, work.disk)
     whole = _look_at_all(work)
     if not found.go:
         return
     plan = _plan(work, whole)
     found.before = found.after = plan.before
+    found.stores_may_kill = plan.before.over or _may_kill(work, plan.before)
+    again = work.start.died_of_memory > 0 and heal.after_oom and found.stores_may_kill
     sizes = {store: each.numbers.bytes for store, each in whole.items()}
     too_long = any(size > STRING_LIMIT_CHARS for size in sizes.values())
     if heal.enabled and (again or plan.before.over or too_long):
@@ -316,15 +319,28 @@ def _bring_back(work: _Work, store: Store) -> None:
     work.found.notes.append(f"store was missing, brought back from {plan.best.path.name}")
 
 
+def _appetite(work: _Work) -> tuple[float, int]:
+    version = work.start.version
+    return factor_for(version, legacy_import=is_external_mode(version))
+
+
+def _may_kill(work: _Work, told: Forecast) -> bool:
+    """Say whether the stores may have filled the heap; a small one never did."""
+    return may_fill_heap(told, _appetite(work)[1], work.start.limit_bytes)
+
+
 def _plan(work: _Work, whole: Mapping[Store, Surveyed]) -> Plan:
-    """Plan within the margin; what cannot be rewritten counts, and is left alone."""
+    """Plan within the margin; what cannot be rewritten counts, and is left alone.
+
+    What loses something needs a reason: figures of this very release, or a death.
+    """
     can_shrink = [store for store in whole if store in work.evidence]
     others = sum(s.numbers.bytes for store, s in whole.items() if store not in can_shrink)
     limit = work.start.limit_bytes
     heal = work.start.heal
-    version = work.start.version
-    factor, base_bytes = factor_for(version, legacy_import=is_external_mode(version))
-    policy = work.policy
+    measured = is_measured(work.start.version)
+    factor, base_bytes = _appetite(work)
+    policy, died = work.policy, work.start.died_of_memory
     return plan_stores(
         can_shrink,
         policy,
@@ -334,8 +350,9 @@ def _plan(work: _Work, whole: Mapping[Store, Surveyed]) -> Plan:
         others_bytes=others,
         factor=factor,
         base_bytes=base_bytes,
-        ladder=PRESSURE_LADDER if heal.pressure else (),
-        at_least=max(0, work.start.died_of_memory - 1),
+        measured=measured,
+        ladder=PRESSURE_LADDER if heal.pressure and (measured or died) else (),
+        at_least=max(0, died - 1),
     )
 
 
@@ -363,6 +380,14 @@ def _judge(
         or not work.start.heal.admission
         or forecast.heap_bytes <= limit
     ):
+        return
+    if not forecast.measured:
+        # The gateway may take far less: 2026.7.35 does, of what kills 2026.4.14.
+        work.found.notes.append(
+            f"loading the stores may need {format_bytes(forecast.heap_bytes)} of heap, the "
+            f"gateway has {format_bytes(limit)}; this was not measured for this release, "
+            "so it is started"
+        )
         return
     filling = ", ".join(f"{format_bytes(size)} {name}" for name, size in _list_kinds(surveyed))
     work.found.refuse(

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from tailflip import clock, log
 from tailflip.diagnose.loops import find_loop
+from tailflip.diagnose.trend import find_trend
 from tailflip.flow import OUT_OF_MEMORY, WANTED, Finding
 from tailflip.ledger.actions import Ledger, State
 from tailflip.observe.release import is_external_mode
+from tailflip.observe.suspects import MEMORY_ELSEWHERE, find_suspects
 from tailflip.restart.breaker import decide
 from tailflip.restart.handoff import consume_handoff
+from tailflip.units import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,11 +22,13 @@ if TYPE_CHECKING:
     from tailflip.admission import Admission
     from tailflip.flow import Breaker, Clues, Death, Decision, Life
     from tailflip.guard import Guard
+    from tailflip.progress import Progress
     from tailflip.restart.service import Service
 
 _HEIR_S = 10.0  # a gateway that restarts by itself holds its lock again within this time
 _HEIR_LOOK_S = 0.25
 _CURES = frozenset({"compact", "salvage", "hold"})
+_LEAST_SPAN_S = 60.0  # a trend over less is noise
 
 
 def examine(
@@ -81,6 +86,54 @@ def count_memory_deaths(breaker: Breaker, death: Death) -> int:
     if death.cause not in OUT_OF_MEMORY:
         return 0
     return breaker.row + 1 if breaker.signature == death.signature else 1
+
+
+def heal(
+    guard: Guard, breaker: Breaker, death: Death, life: Life, on_progress: Progress | None = None
+) -> Admission:
+    """Look at the stores after a death, and heal them if it was memory that they can have filled.
+
+    Otherwise what may have filled it is put on record, for `incidents why` and `check`.
+    """
+    row = count_memory_deaths(breaker, death)
+    admission = guard.admit(died_of_memory=row, on_progress=on_progress)
+    if row:
+        finding = _suspect(guard, life, admission)
+        note(guard, MEMORY_ELSEWHERE, finding)
+        if finding is not None:
+            log.error("look elsewhere", why=finding.message, hint=finding.hint)
+    return admission
+
+
+def _suspect(guard: Guard, life: Life, admission: Admission) -> Finding | None:
+    """Say what may have filled the memory of a life; None while its stores are expected to."""
+    told, at = admission.before, guard.locate()
+    if told is None or at is None or told.over:
+        return None
+    limit_bytes = guard.find_heap_limit()[0]
+    died_ms = life.ended_ms or clock.now_ms()
+    samples = guard.read(lambda: guard.history.read_samples(0, life_id=life.id), ())
+    trend = None
+    if limit_bytes is not None:
+        trend = find_trend(samples, limit_bytes, now_ms=died_ms, min_span_s=_LEAST_SPAN_S)
+    paths = [store.path for store in at.stores]
+    suspects = find_suspects(at.state_dir, paths, died_ms=died_ms, trend=trend)
+    have = "an unknown limit" if limit_bytes is None else format_bytes(limit_bytes)
+    share = f"{format_bytes(told.heap_bytes)} of {have}"
+    what = (
+        f"the stores alone are not expected to fill it ({share})"
+        if admission.stores_may_kill
+        else f"the stores are not the cause ({share})"
+    )
+    rest = "; ".join(suspects) or "nothing else was found that is large"
+    return Finding(
+        MEMORY_ELSEWHERE,
+        "error",
+        guard.name,
+        f"the gateway died of memory, and {what}; {rest}",
+        "look at what is named first: move a large file away, end or reset a large session; "
+        "or give the gateway more heap (NODE_OPTIONS=--max-old-space-size=MB)",
+    )
 
 
 def is_cured(guard: Guard, life: Life, admission: Admission | None) -> bool:

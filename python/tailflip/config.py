@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from tailflip.catalog import list_settings
 from tailflip.configfile import expand, find_path, fingerprint, parse_config, read_config
-from tailflip.errors import ConfigInvalid
+from tailflip.errors import ConfigInvalid, NoPermission
 from tailflip.settings import (
     Config,
     GatewaySettings,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from tailflip.catalog import Setting
+    from tailflip.errors import TailflipError
 
 __all__ = [
     "Config",
@@ -56,6 +57,7 @@ __all__ = [
 DEFAULT = "default"
 AUTO = "auto"
 _PREFIX = "TAILFLIP_"
+_ACTING = ("heal.enabled", "reconcile.enabled")
 _SHOWN_CHARS = 60
 _WORDS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
@@ -83,13 +85,15 @@ class Loaded:
 
     `origins` names the source of every setting, by its key such as "restart.cap_s": "default",
     the file's path, "TAILFLIP_RESTART_CAP_S" or "--cap-s". `path` is the file that counts and
-    `found` whether it is there; without a home directory there is no `path`.
+    `found` whether it is there; without a home directory there is no `path`. `problem` is why
+    the file could not be read, where the caller goes on without it.
     """
 
     config: Config
     origins: Mapping[str, str]
     path: Path | None
     found: bool
+    problem: TailflipError | None = None
 
 
 @dataclass(frozen=True)
@@ -101,26 +105,42 @@ class _Given:
     shown: object
 
 
-def load(env: Mapping[str, str], flags: Mapping[str, str] | None = None) -> Loaded:
+def load(
+    env: Mapping[str, str],
+    flags: Mapping[str, str] | None = None,
+    *,
+    may_be_unreadable: bool = False,
+) -> Loaded:
     """Read all settings and check them.
 
     Args:
         env: the environment; an empty variable counts as unset.
         flags: text by key, such as {"gateway.heap_limit": "2gb", "heal.admission": "false"}.
+        may_be_unreadable: go on without a file that cannot be read, which keeps no gateway
+            down. What it allows is not known then: nothing is healed or reconciled, unless
+            the environment or a flag says so.
 
     Raises:
         ConfigInvalid: with every problem in one line: origin, key, rule, value found.
         NoPermission: the file may not be read.
     """
     path = find_path(env)
-    data = None if path is None else read_config(path)
-    if path is not None and data is None and env.get("TAILFLIP_CONFIG"):
+    data, problem = None, None
+    try:
+        data = None if path is None else read_config(path)
+    except (ConfigInvalid, NoPermission) as e:
+        if not may_be_unreadable:
+            raise
+        problem = e
+    if problem is None and path is not None and data is None and env.get("TAILFLIP_CONFIG"):
         raise ConfigInvalid(
             f"no such configuration file: {path}", hint="correct TAILFLIP_CONFIG, or unset it"
         )
     given: dict[str, _Given] = {}
     if path is not None and data is not None:
         given |= _take_document(parse_config(path, data), str(path))
+    if problem is not None:
+        given |= {key: _Given(False, str(path), False) for key in _ACTING}
     given |= _take_environment(env)
     given |= _take_flags(flags or {})
     config = _judge(given, env)
@@ -128,7 +148,7 @@ def load(env: Mapping[str, str], flags: Mapping[str, str] | None = None) -> Load
         setting.key: given[setting.key].origin if setting.key in given else DEFAULT
         for setting in list_settings()
     }
-    return Loaded(config, origins, path, data is not None)
+    return Loaded(config, origins, path, data is not None, problem)
 
 
 def _take_document(document: Mapping[str, Any], origin: str) -> Iterator[tuple[str, _Given]]:

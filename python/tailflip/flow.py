@@ -358,12 +358,14 @@ class Forecast:
     """Predicted V8 heap of loading stores, against the limit the gateway has.
 
     `limit_bytes` is None when no limit could be found; `source` says where it is from.
+    `measured` says that the factor was measured on this very release.
     """
 
     heap_bytes: int
     limit_bytes: int | None
     factor: float
     source: str
+    measured: bool = False
 
     @property
     def over(self) -> bool:

@@ -52,10 +52,10 @@ def judge_start(guard: Guard) -> Verdict:
         standing = guard.history.read_standing_decision()
         return Verdict(admission, _find_refusal(guard, admission, breaker, standing))
     # A start after a clean end, and that is most of them, does without the coroner.
-    from tailflip.aftermath import choose_next, count_memory_deaths, is_cured  # noqa: PLC0415
+    from tailflip.aftermath import choose_next, heal, is_cured  # noqa: PLC0415
 
     death, life = found
-    admission = guard.admit(died_of_memory=count_memory_deaths(breaker, death))
+    admission = heal(guard, breaker, death, life)
     cured = is_cured(guard, life, admission)
     breaker, decision = choose_next(guard, breaker, death, life, cured=cured, is_paced=False)
     return Verdict(admission, _find_refusal(guard, admission, breaker, decision), death)

@@ -15,7 +15,7 @@ from tailflip import clock, log
 from tailflip.admission import Start, admit
 from tailflip.durable import RealDisk
 from tailflip.errors import TailflipError
-from tailflip.home import Home
+from tailflip.home import Home, name_guard
 from tailflip.ledger.history import History
 from tailflip.observe.cron import read_jobs
 from tailflip.observe.gateway import read_gateway
@@ -69,9 +69,7 @@ class Guard:
         state_dir = find_state_dir(release.env, config.gateway.state_dir, profile)
         home = Home.locate(env)
         disk = disk or RealDisk()
-        # The ledger holds text; a path need not be any.
-        name = os.fsencode(os.path.realpath(state_dir)).decode("utf-8", "backslashreplace")
-        history = History(home, disk, name)
+        history = History(home, disk, name_guard(state_dir))
         return cls(tuple(command), env, config, release, state_dir, home, disk, history)
 
     def write(self, effect: Callable[[], Any]) -> None:
@@ -111,7 +109,7 @@ class Guard:
         given = self.config.gateway
         try:
             found = locate(self.release.env, state_dir=given.state_dir, profile=self.profile)
-        except TailflipError:
+        except (TailflipError, OSError):
             return None
         return replace(found, port=given.port or self.release.port or found.port)
 
@@ -127,7 +125,12 @@ class Guard:
         installation = at or self.locate()
         if installation is None:
             return None
-        found = read_gateway(installation, self.release.env)
+        try:
+            found = read_gateway(installation, self.release.env)
+        except OSError as e:
+            # The gateway's own lock keeps two apart; that we may not look keeps none down.
+            log.error("cannot look for another gateway", error=e)
+            return None
         return None if found.alive is False else found
 
     def look_at_world(self, *, cured: bool = False, is_paced: bool = True) -> World:

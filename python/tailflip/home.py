@@ -36,21 +36,26 @@ _LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.05
 
 @dataclass(frozen=True)
 class Home:
-    """The state directory of tailflip itself; outside the gateway's folders."""
+    """The state directory of tailflip itself; outside the gateway's folders.
+
+    `is_given` says that somebody named it, and did not only have a home directory.
+    """
 
     root: Path
+    is_given: bool = True
 
     @classmethod
     def locate(cls, env: Mapping[str, str]) -> Home:
-        """Find the directory; XDG wants relative paths ignored."""
+        """Find the directory; XDG wants relative paths ignored. Never raises, and looks nowhere."""
         if own := env.get("TAILFLIP_STATE_DIR"):
-            return cls(Path(own).expanduser().absolute())
+            return cls(Path(os.path.join(_find_folder(), os.path.expanduser(own))))  # noqa: PTH111, PTH118
         shared = env.get("XDG_STATE_HOME", "")
         if shared and Path(shared).is_absolute():
-            return cls(Path(shared) / "tailflip")
-        user = env.get("HOME")
-        base = Path(user) if user else Path.home()
-        return cls(base / ".local" / "state" / "tailflip")
+            return cls(Path(shared) / "tailflip", is_given=False)
+        user = env.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - Path.home may raise
+        # A user id without an entry, as in some containers, has no home directory.
+        base = Path(user if Path(user).is_absolute() else "/")
+        return cls(base / ".local" / "state" / "tailflip", is_given=False)
 
     @property
     def ledger(self) -> Path:
@@ -95,6 +100,7 @@ class Home:
         ):
             try:
                 if not path.is_dir():
+                    self._refuse_trap(path)
                     disk.mkdir(path, _PRIVATE)
                     disk.fsync_dir(path.parent)
                 elif path.is_relative_to(self.root):
@@ -107,6 +113,16 @@ class Home:
                     f"cannot create state directory {path}: {e.strerror}; nothing was changed",
                     hint="set TAILFLIP_STATE_DIR to a directory you may write to",
                 ) from e
+
+    def _refuse_trap(self, path: Path) -> None:
+        """Refuse to make, as root, a directory in somebody's home that would shut him out of it."""
+        owner = path.parent.stat().st_uid
+        if not self.is_given and os.geteuid() == 0 and owner != 0:
+            raise NoPermission(
+                f"{path.parent} belongs to user id {owner}, and we are root: a directory of "
+                "root's there would shut its owner out; nothing was changed",
+                hint="run as that user, or set TAILFLIP_STATE_DIR to a directory of root's",
+            )
 
     @contextmanager
     def claim(self, disk: Disk) -> Iterator[None]:
@@ -130,6 +146,13 @@ class Home:
             yield
         finally:
             os.close(fd)
+
+    def list_fifos(self) -> list[Path]:
+        """List what guarded gateways write their standard error to; none if nobody may look."""
+        try:
+            return sorted(self.guards.glob("*.stderr"))
+        except OSError:
+            return []
 
     @contextmanager
     def supervise(self, guard: str, mode: str, started_ms: int, disk: Disk) -> Iterator[None]:
@@ -183,6 +206,14 @@ class Home:
         return self.guards / f"{digest}.lock"
 
 
+def _find_folder() -> str:
+    """Find what a relative path is relative to; where that is deleted, nothing can be made."""
+    try:
+        return os.getcwd()  # noqa: PTH109
+    except OSError:
+        return "/proc/self/cwd"
+
+
 def _require_own(path: Path, *, may_be_link: bool) -> None:
     """Refuse a directory that another user prepared: it would hold what people said.
 
@@ -197,6 +228,11 @@ def _require_own(path: Path, *, may_be_link: bool) -> None:
             "nothing was changed",
             hint="set TAILFLIP_STATE_DIR to a directory of your own",
         )
+
+
+def name_guard(state_dir: Path) -> str:
+    """Name a gateway in the ledger, which holds text: a path need not be any."""
+    return os.fsencode(os.path.realpath(state_dir)).decode("utf-8", "backslashreplace")
 
 
 def _lock_soon(fd: int) -> bool:

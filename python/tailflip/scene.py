@@ -17,6 +17,7 @@ from tailflip.observe.evidence import read_evidence
 from tailflip.observe.gateway import read_gateway
 from tailflip.observe.heap import read_heap_limit
 from tailflip.observe.installation import STORE_NAME, locate, normalise_agent_id
+from tailflip.observe.release import read_release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tailflip.flow import Evidence, Gateway
     from tailflip.native import Surveyed
     from tailflip.observe.installation import Installation
+    from tailflip.observe.release import Version
     from tailflip.plan.policy import Policy
 
 _STATE_DIR_ABOVE = 3  # STATE/agents/AGENT/sessions/sessions.json
@@ -59,6 +61,10 @@ class Scene:
         ]
         kept = find_claims(others, self.installation.state_dir) if others else {}
         return sum(store.path.stat().st_size for store in others if store not in kept)
+
+    def find_version(self) -> Version | None:
+        """Find the release that `openclaw` starts here; None where there is no telling."""
+        return read_release(("openclaw",), self.env).version
 
     def read_evidence(self, store: Store, dropped_keys: frozenset[str]) -> Evidence:
         """Gather proof of life and death about one store's entries."""

@@ -24,6 +24,7 @@ from tailflip.aftermath import (
     choose_next,
     count_memory_deaths,
     examine,
+    heal,
     is_cured,
     note,
     record_death,
@@ -40,6 +41,7 @@ from tailflip.observe.changes import ChangeWatcher
 from tailflip.observe.health import Probe
 from tailflip.observe.installation import DEFAULT_PORT
 from tailflip.observe.release import drain_s, is_external_mode, restart_signal
+from tailflip.observe.suspects import MEMORY_ELSEWHERE
 from tailflip.restart.backoff import start_delay_s
 from tailflip.restart.birth import new_life
 from tailflip.restart.breaker import is_due, note_good_life, note_start, reconsider, wait_for
@@ -369,6 +371,7 @@ class Supervisor:
         for incident in self.guard.read(lambda: history.close_incidents(clock.now_ms()), ()):
             log.info("incident is over", id=incident.id, cause=incident.cause)
         note(self.guard, "crash-loop", None)
+        note(self.guard, MEMORY_ELSEWHERE, None)
 
     def _on_hang(self, why: str) -> None:
         service = self.service
@@ -511,14 +514,13 @@ class Supervisor:
 
     def _cure(self, death: Death, life: Life) -> None:
         """Compact the stores after a death of memory, then decide; after others, decide."""
-        row = count_memory_deaths(self.breaker, death)
-        if not (row and self.guard.config.heal.after_oom):
+        if not (count_memory_deaths(self.breaker, death) and self.guard.config.heal.after_oom):
             self._choose(death, life, cured=False)
             return
         self.phase = Phase.CURING
         self._herald.status("out of memory: compacting the session stores")
         self._loop.work(
-            lambda: self.guard.admit(died_of_memory=row, on_progress=self._on_progress),
+            lambda: heal(self.guard, self.breaker, death, life, self._on_progress),
             partial(self._on_cured, death, life),
         )
 
@@ -648,7 +650,7 @@ class Supervisor:
         """Forget what is too old, and remove what earlier lives left."""
         history, keep_days = self.guard.history, self.guard.config.ledger.keep_days
         self.guard.write(lambda: history.expire(clock.now_ms(), keep_days))
-        for fifo in self.guard.home.guards.glob("*.stderr"):
+        for fifo in self.guard.home.list_fifos():
             life = self.guard.read(partial(history.find_life, fifo.stem), None)
             if life is not None and life.ended_ms is not None:
                 with suppress(OSError):

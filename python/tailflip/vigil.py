@@ -63,7 +63,7 @@ class Vigil:
         sample = Sample(clock.now_ms(), rss_bytes, self._stores_bytes)
         last = self._samples[-1] if self._samples else None
         self._samples.append(sample)
-        with suppress(TailflipError):  # a gap in the record; the next sample tries again
+        with suppress(TailflipError, OSError):  # a gap in the record; the next sample tries again
             self._guard.history.record_sample(sample, self._life_id)
         interval_s = self._guard.config.memory.interval_s
         if service.life.ready_ms is None:

@@ -83,8 +83,22 @@ def test_other_stores_and_wide_text_count():
 def test_a_forecast_that_was_wrong_is_not_believed_twice():
     """The gateway died of memory although all fitted: the next plan goes two steps further."""
     plan = plan_stores(
-        [STORE], Policy(), lambda *_: surveyed(10 * MB, 5 * MB), limit_bytes=2_300 * MB,
+        [STORE], Policy(), lambda *_: surveyed(90 * MB, 80 * MB), limit_bytes=2_300 * MB,
         source="t", at_least=2,
     )  # fmt: skip
     assert plan.fits
     assert plan.pressure == ("slim chats idle for 24 h", "slim chats idle for 1 h")
+
+
+def test_it_is_pressed_only_where_the_error_of_the_forecast_leaves_room_for_it():
+    """200 MB and twice 22 bytes for each of 40 MB are less than 2 GB: they did not fill it."""
+    plan = plan_stores(
+        [STORE], Policy(), lambda *_: surveyed(90 * MB, 40 * MB), limit_bytes=2_000 * MB,
+        source="t", at_least=9,
+    )  # fmt: skip
+    assert plan.pressure == ()
+    blind = plan_stores(
+        [STORE], Policy(), lambda *_: surveyed(90 * MB, 80 * MB), limit_bytes=None,
+        source="t", at_least=9,
+    )  # fmt: skip
+    assert blind.pressure == ()

@@ -21,14 +21,16 @@ from tailflip.compact.ownership import describe_kept
 from tailflip.diagnose.rules import Observed, find_problems
 from tailflip.durable import RealDisk
 from tailflip.errors import TailflipError
-from tailflip.home import Home
+from tailflip.home import Home, name_guard
 from tailflip.ledger.actions import Ledger
+from tailflip.ledger.history import History
 from tailflip.observe.cron import read_jobs
 from tailflip.observe.listener import find_listener
 from tailflip.observe.litter import find_cron_temporaries, observe_folders
 from tailflip.observe.space import read_space
 from tailflip.observe.stores import observe_all
-from tailflip.plan.forecast import forecast
+from tailflip.observe.suspects import MEMORY_ELSEWHERE
+from tailflip.plan.forecast import factor_for, forecast, has_databases, is_measured
 from tailflip.plan.policy import Policy
 from tailflip.progress import be_quiet
 from tailflip.reconcile.kinds import TOLD, reconcile_all
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.flow import Finding, Store, SurveyNumbers
+    from tailflip.observe.installation import Installation
 
 
 def check(
@@ -68,11 +71,14 @@ def check(
 
         observed_stores = observe_all((*scene.stores, *scene.missing), measure, scene.now_ms)
     sizes = [each.size_bytes or 0 for each in observed_stores]
+    version = scene.find_version()
     prediction = forecast(
         [*sizes, scene.others_bytes],
         any(each.numbers.wide for each in observed_stores if each.numbers is not None),
         limit_bytes,
         source,
+        *factor_for(version, legacy_import=has_databases(version)),
+        measured=is_measured(version),
     )
     home = Home.locate(os.environ)
     ledger = Ledger(home, RealDisk())
@@ -104,7 +110,11 @@ def check(
     told, told_notes = _reconcile(state_dir, profile, agent)
     stormy = {finding.subject for finding in told}
     # A storm in the run log says more than the same job's runs in a store.
-    findings = (*(f for f in findings if f.code != "job-rapid" or f.subject not in stormy), *told)
+    findings = (
+        *_read_memory_findings(home, installation),
+        *(f for f in findings if f.code != "job-rapid" or f.subject not in stormy),
+        *told,
+    )
     half_done = ledger.read_half_done()
     notes = (*installation.notes, *told_notes)
     if as_json:
@@ -167,3 +177,10 @@ def _reconcile(
     except TailflipError as e:
         return [], [f"storms, stuck jobs and growth were not looked for: {e.message}"]
     return result.findings, [*result.notes, *(e.message for e in result.errors)]
+
+
+def _read_memory_findings(home: Home, installation: Installation) -> list[Finding]:
+    """Read what may have filled the heap of a gateway that died, as long as it stands."""
+    name = name_guard(installation.state_dir)
+    noted = History(home, RealDisk(), name).read_findings()
+    return [each.finding for each in noted if each.finding.code == MEMORY_ELSEWHERE]

@@ -71,8 +71,14 @@ def run_light(verb: str, argv: list[str]) -> int:
             hint=f"give the gateway's own: tailflip {verb} -- openclaw gateway run",
         )
     flags = _read_flags(options)
-    config = load(os.environ, flags).config
+    loaded = load(os.environ, flags, may_be_unreadable=True)
+    config = loaded.config
     log.start(config.log.level)
+    if loaded.problem is not None:
+        log.error(
+            "the settings cannot be read: the gateway starts without them, and nothing is healed",
+            error=loaded.problem,
+        )
     if options.unit is not None:
         command = _follow_unit(options.unit, command)
     guard = Guard.prepare(command or ["openclaw"], os.environ, config)
@@ -160,7 +166,9 @@ def _judge(guard: Guard) -> Verdict | None:
     except (TailflipError, OSError) as e:
         hint = e.hint if isinstance(e, TailflipError) else None
         log.error(
-            "tailflip could not do its work; the gateway starts all the same", error=e, hint=hint
+            "nothing can be remembered, and no store healed; the gateway starts all the same",
+            error=e,
+            hint=hint,
         )
         return None
 
@@ -247,7 +255,7 @@ def _begin_life(guard: Guard, verdict: Verdict | None, mode: str, pid: int | Non
     start = start.model_copy(update={"life": life.id})
     try:
         guard.history.begin_life(life, start)
-    except TailflipError as e:
+    except (TailflipError, OSError) as e:
         log.error("the start could not be put on record", error=e)
     return life.id
 

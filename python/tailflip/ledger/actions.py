@@ -114,9 +114,10 @@ class Ledger:
 
     def read_all(self) -> tuple[Action, ...]:
         """Read every action, newest first; none when there never was one."""
-        if not self.home.ledger.exists():
+        database = Database(self.home, self.disk)
+        if not database.exists:
             return ()
-        with Database(self.home, self.disk).connected() as db:
+        with database.connected() as db:
             rows = db.execute(
                 "SELECT id, kind, store, state, created_ms, details FROM actions "
                 "ORDER BY rowid DESC"  # as they happened, for the clock may have been set back

@@ -117,8 +117,13 @@ class Database:
 
     @property
     def exists(self) -> bool:
-        """Say whether anything was ever recorded."""
-        return self.home.ledger.exists()
+        """Say whether anything was ever recorded.
+
+        Raises:
+            TailflipError: it cannot be told; `Path.exists` is silent only about some errors.
+        """
+        with naming(self.home.ledger):
+            return self.home.ledger.exists()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:

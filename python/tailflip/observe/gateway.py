@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import socket
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from tailflip import clock, platform_calls
 from tailflip.flow import Gateway
+from tailflip.observe.dial import is_listening
 from tailflip.observe.files import can_be_path, read_regular
 from tailflip.observe.process import booted_ms, is_alive, started_ms
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _MAX_LOCK_BYTES = 64 << 10
 _PROBE_S = 1.0
+_LOOPBACK = "127.0.0.1"
 _FRESH_MS = 30_000  # the gateway itself waits that long for the owner of a lock it cannot read
 _CLOCK_SLACK_MS = 5_000
 _STATE_LOCK = "gateway.state.lock"
@@ -74,7 +75,7 @@ def read_gateway(installation: Installation, env: Mapping[str, str]) -> Gateway:
             writer = f"lock {path} is held by a process that cannot be seen from here"
     if writer is not None:
         return Gateway(None, None, None, writer)
-    bound = _is_bound(installation.port)
+    bound = is_listening(_LOOPBACK, installation.port, _PROBE_S)
     where = f"port {installation.port}"
     if bound is False and not unreadable:
         return Gateway(False, None, None, f"no lock with a living owner, {where} is free")
@@ -128,7 +129,7 @@ def _find_locks(installation: Installation, env: Mapping[str, str]) -> Iterator[
     roots = {env.get(name) or "/tmp" for name in ("TMPDIR", "TMP", "TEMP")} | {"/tmp"}  # noqa: S108
     own = os.path.join(os.path.realpath(installation.state_dir), "tmp")  # noqa: PTH118
     for user in users:
-        if (path := Path(own) / f"openclaw-{user}" / _STATE_LOCK).exists():
+        if os.path.lexists(path := Path(own) / f"openclaw-{user}" / _STATE_LOCK):
             yield path
     roots.add(own)
     for folder in sorted(Path(root) / f"openclaw-{user}" for root in roots for user in users):
@@ -199,14 +200,3 @@ def _is_fresh(path: Path) -> bool:
         return clock.now_ms() - path.stat().st_mtime_ns // 1_000_000 < _FRESH_MS
     except OSError:
         return False
-
-
-def _is_bound(port: int) -> bool | None:
-    """Say whether something listens on the loopback port; None when nobody says yes or no."""
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=_PROBE_S).close()
-    except ConnectionRefusedError:
-        return False
-    except OSError:
-        return None
-    return True

@@ -14,14 +14,15 @@ normal, and the port is closed for up to 43 s while it starts. Source: OpenClaw 
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from tailflip import clock
+from tailflip.observe.dial import connect
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 LOOPBACK = "127.0.0.1"
@@ -66,7 +67,7 @@ class Probe:
 
     def _ask(self, path: str, until_s: float) -> Answer:
         try:
-            link = socket.create_connection((self.host, self.port), _left_s(until_s))
+            link = connect(self.host, self.port, _left_s(until_s))
             if self.tls:
                 link = _wrap(link, until_s)
             with link:

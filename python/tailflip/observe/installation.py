@@ -77,7 +77,7 @@ def locate(
     if profile is not None and not _PROFILE.fullmatch(profile):
         raise Usage(f"profile name is not valid: {profile!r}")
     state = find_state_dir(env, state_dir, profile)
-    if not state.is_dir():
+    if not _is_folder(state):
         raise CannotCreate(
             f"no state directory: {state}: it does not exist or is not a directory",
             hint="pass --state-dir, or set OPENCLAW_STATE_DIR as the gateway's service has it",
@@ -133,9 +133,8 @@ def find_state_dir(env: Mapping[str, str], given: Path | None, profile: str | No
     if profile is not None and profile.lower() != "default":
         return home / f".openclaw-{profile}"
     default = home / ".openclaw"
-    if default.exists():
-        return default
-    return next((home / name for name in _LEGACY_STATE if (home / name).exists()), default)
+    candidates = (default, *(home / name for name in _LEGACY_STATE))
+    return next((path for path in candidates if _is_there(path)), default)
 
 
 def _find_config(env: Mapping[str, str], state: Path, profile: str | None) -> Path:
@@ -145,7 +144,17 @@ def _find_config(env: Mapping[str, str], state: Path, profile: str | None) -> Pa
     if override and state == find_state_dir(env, None, profile):
         return _expand(override, env)
     names = (state / name for name in ("openclaw.json", *_LEGACY_CONFIG))
-    return next((path for path in names if path.exists()), state / "openclaw.json")
+    return next((path for path in names if _is_there(path)), state / "openclaw.json")
+
+
+def _is_there(path: Path) -> bool:
+    """Say whether a path leads anywhere; where we may not look, it does not."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises there
+
+
+def _is_folder(path: Path) -> bool:
+    """Say whether a path leads to a directory; where we may not look, it does not."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises there
 
 
 def _find_home(env: Mapping[str, str]) -> Path:
@@ -221,7 +230,7 @@ def _find_stores(
             if agent not in agents:
                 agents.append(agent)
             path = folder / "sessions" / STORE_NAME
-            if os.path.lexists(path) or (not template and path.parent.is_dir()):
+            if os.path.lexists(path) or (not template and _is_folder(path.parent)):
                 found.append(Store(path, agent))
     owned = [replace(store, state_dir=state) for store in found]
     return tuple(agents), list(_once(owned))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.flow import STRING_LIMIT_CHARS
-from tailflip.plan.forecast import BASE_BYTES, FACTOR, forecast
+from tailflip.plan.forecast import BASE_BYTES, FACTOR, forecast, may_fill_heap
 from tailflip.plan.policy import PRESSURE_LADDER
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def plan_stores(
     others_bytes: int = 0,
     factor: float = FACTOR,
     base_bytes: int = BASE_BYTES,
+    measured: bool = False,
     ladder: Sequence[Pressure] = PRESSURE_LADDER,
     at_least: int = 0,
 ) -> Plan:
@@ -57,15 +58,17 @@ def plan_stores(
         others_bytes: size of stores that the gateway loads but that are left alone.
         factor: bytes of heap for a byte of store, as the forecast has it for this release.
         base_bytes: heap of this release without sessions.
+        measured: these two were measured on this very release.
         ladder: what may be done beyond hygiene.
-        at_least: steps of it to take whatever the forecast says: it was wrong before.
+        at_least: steps of it to take although the forecast says that it fits, as long as it
+            may be wrong about that, for it was wrong before.
     """
     surveyed = {store: measure(store, policy) for store in stores}
     wide = any(each.numbers.wide for each in surveyed.values())
 
     def predict(sizes_bytes: list[int]) -> Forecast:
         sizes = [*sizes_bytes, others_bytes]
-        return forecast(sizes, wide, limit_bytes, source, factor, base_bytes)
+        return forecast(sizes, wide, limit_bytes, source, factor, base_bytes, measured=measured)
 
     def list_sizes_after() -> list[int]:
         return [each.numbers.bytes_after for each in surveyed.values()]
@@ -75,10 +78,14 @@ def plan_stores(
         is_readable = all(size_bytes <= STRING_LIMIT_CHARS for size_bytes in sizes_bytes)
         return is_readable and not predict(sizes_bytes).over
 
+    def is_surely_enough() -> bool:
+        told = predict(list_sizes_after())
+        return limit_bytes is None or not may_fill_heap(told, base_bytes, limit_bytes)
+
     before = predict([each.numbers.bytes for each in surveyed.values()])
     taken: list[str] = []
     for step in ladder:
-        if len(taken) >= at_least and is_enough():
+        if is_enough() and (len(taken) >= at_least or is_surely_enough()):
             break
         tighter = step.apply(policy)
         if tighter == policy:

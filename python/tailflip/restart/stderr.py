@@ -82,7 +82,12 @@ class Pump:
         if self._writer is not None:
             fd, self._writer = self._writer, None
             return fd
-        fd = os.open(self.fifo, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fd = os.open(self.fifo, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:  # somebody has just taken the FIFO away
+            os.close(self._fd)
+            self._fd, fd = os.pipe()
+            os.set_blocking(self._fd, False)
         platform_calls.here.widen_pipe(fd, _BUFFER_BYTES)
         return fd
 
