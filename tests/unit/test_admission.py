@@ -11,9 +11,10 @@ import pytest
 from support import NOW_MS, FaultyDisk, format_store, make_entries, make_entry
 from tailflip import admission, clock
 from tailflip.admission import Start, admit
+from tailflip.compact import transaction
 from tailflip.demo.incident import write_incident
 from tailflip.durable import RealDisk
-from tailflip.errors import ConfigInvalid
+from tailflip.errors import ConfigInvalid, NoPermission
 from tailflip.flow import Waiting
 from tailflip.settings import HealSettings
 
@@ -129,6 +130,41 @@ def test_what_must_stay_and_does_not_fit_is_told_with_what_fills_it(scene):
     assert "--max-old-space-size" in found.hint
     assert scene.store.read_bytes() == before
     assert scene.admit(TIGHT, heal={"admission": False}).go
+
+
+def test_a_compaction_that_failed_is_the_reason_and_no_other_is_made_up(scene, monkeypatch):
+    """It was not "nothing more may go": we could not, and that has a cure of its own."""
+
+    def find_refusals(*_):
+        return (NoPermission("directory cannot be written to: /x", hint="make it writable"),)
+
+    monkeypatch.setattr(transaction, "find_refusals", find_refusals)
+    before = scene.fill()
+    found = scene.admit(TIGHT)
+    assert (found.go, found.exit_code, found.hint) == (False, 77, "make it writable")
+    assert "directory cannot be written to" in found.reason
+    assert "nothing more may go" not in found.reason
+    assert scene.store.read_bytes() == before
+    assert scene.admit(ROOM).go, "what fits needs no compaction"
+
+
+def test_a_store_that_cannot_be_compacted_keeps_no_other_from_it(scene, monkeypatch):
+    real = transaction.find_refusals
+
+    def find_refusals(path, gateway=None):
+        refused = (NoPermission("not this one"),) if "main" in path.parts else ()
+        return (*refused, *real(path, gateway))
+
+    scene.fill()
+    other = scene.state / "agents" / "other" / "sessions" / "sessions.json"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(scene.store.read_bytes())
+    other.chmod(0o600)
+    monkeypatch.setattr(transaction, "find_refusals", find_refusals)
+    found = scene.admit(TIGHT)
+    assert [report.store for report in found.reports] == [str(other)]
+    assert found.after.heap_bytes < found.before.heap_bytes
+    assert found.exit_code == 77
 
 
 @pytest.mark.parametrize("died", [1, 2, 3])

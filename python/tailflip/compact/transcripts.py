@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip import clock, native
-from tailflip.compact.lock import is_stale, read_owner
+from tailflip.compact.lock import TRANSCRIPT_STALE_MS, is_stale, read_owner
 from tailflip.durable import open_regular, resolve
 
 if TYPE_CHECKING:
@@ -178,4 +178,4 @@ def _is_in_use(path: Path) -> bool:
         owner = read_owner(path.with_name(path.name + ".lock"))
     except OSError:
         return True
-    return owner is not None and not is_stale(owner, clock.now_ms())
+    return owner is not None and not is_stale(owner, clock.now_ms(), TRANSCRIPT_STALE_MS)
