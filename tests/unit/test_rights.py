@@ -21,6 +21,7 @@ from support import GONE, NOW_MS, make_store
 from tailflip import platform_calls, rights
 from tailflip.compact.lock import hold
 from tailflip.compact.preflight import find_refusals
+from tailflip.compact.recovery import recover
 from tailflip.compact.restore import restore
 from tailflip.compact.transaction import compact_store
 from tailflip.durable import RealDisk
@@ -272,6 +273,29 @@ def test_a_living_gateway_of_another_user_would_not_honour_our_lock(store: Path)
                 )
         finally:
             gateway.kill()
+
+
+def test_an_archive_that_may_not_be_read_keeps_no_other_from_coming_back(
+    store: Path, ground: Path
+) -> None:
+    state = ground / "state"
+    state.mkdir()
+    os.chown(state, USER, USER)
+    give(store.parent, USER)
+    home, wanted = Home(state), json.loads(store.read_bytes())
+    assert done_as(USER, compacting(store, home)) == ""
+    (first,) = home.archives.iterdir()
+    assert done_as(USER, lambda: restore_all(home, 0)) == ""
+    assert done_as(USER, compacting(store, home)) == ""
+    first.chmod(0)
+    assert done_as(USER, lambda: restore_all(home, 1)) == ""
+    assert json.loads(store.read_bytes()) == wanted
+    assert done_as(USER, lambda: recover(home, RealDisk())) == ""
+
+
+def restore_all(home: Home, damaged: int) -> None:
+    outcome = restore(home, RealDisk(), everything=True, apply=True, now_ms=NOW_MS + 1)
+    assert len(outcome.damaged) == damaged, outcome
 
 
 def put_secret_lock(store: Path, age_s: float) -> Path:

@@ -266,9 +266,15 @@ def finish(home: Home, disk: Disk, draft: Draft) -> tuple[int, tuple[str, ...]]:
     """Let transcripts follow, and end the action: transcripts moved, and warnings."""
     moves = recovery.move_transcripts(home, disk, draft.action)
     draft.action = Ledger(home, disk).advance(draft.action, State.DONE)
-    if not moves.failed:
-        return moves.moved, ()
-    return moves.moved, ("some transcripts could not be renamed; they are where they were",)
+    warnings = []
+    if moves.failed:
+        warnings.append("some transcripts could not be renamed; they are where they were")
+    if moves.alive:
+        warnings.append(
+            f"{moves.alive} transcripts live again under their names, and stay as they are; "
+            "those from before stay where they are kept, see `tailflip archive show`"
+        )
+    return moves.moved, tuple(warnings)
 
 
 def write_file(disk: Disk, path: Path, data: bytes) -> None:
