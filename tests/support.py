@@ -130,9 +130,9 @@ class FaultyDisk(RealDisk):
     def fsync(self, fd: int) -> None:
         self._effect("fsync")
 
-    def set_owner(self, fd: int, mode: int, gid: int) -> None:
+    def set_owner(self, fd: int, mode: int, uid: int, gid: int) -> None:
         self._effect("set_owner")
-        super().set_owner(fd, mode, gid)
+        super().set_owner(fd, mode, uid, gid)
 
     def rename(self, old: Path, new: Path) -> None:
         self._effect(f"rename {old.name}")

@@ -8,7 +8,7 @@ that cannot be written, another tailflip at work) never keeps a healthy gateway 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -147,6 +147,7 @@ class _Work:
     found: Admission
     on_progress: Progress
     evidence: dict[Store, Evidence] = field(default_factory=dict)
+    failed: list[TailflipError] = field(default_factory=list)
 
     @property
     def policy(self) -> Policy:
@@ -195,13 +196,14 @@ def _heal(work: _Work) -> None:
     sizes = {store: each.numbers.bytes for store, each in whole.items()}
     too_long = any(size > STRING_LIMIT_CHARS for size in sizes.values())
     if heal.enabled and (again or plan.before.over or too_long):
-        try:
-            for store, surveyed in plan.surveyed.items():
+        for store, surveyed in plan.surveyed.items():
+            try:
                 work.act(partial(_compact, work, plan, store, surveyed))
                 sizes[store] = surveyed.numbers.bytes_after
-            found.after = plan.after
-        except TailflipError as e:
-            found.notes.append(f"could not be compacted: {e}")
+            except TailflipError as e:
+                found.notes.append(f"could not be compacted: {e}")
+                work.failed.append(e)
+        found.after = _forecast_after(plan, sizes)
         if plan.pressure:
             found.notes.append(f"beyond hygiene: {', '.join(plan.pressure)}")
     if not found.reports:
@@ -244,6 +246,7 @@ def _look_at_all(work: _Work) -> dict[Store, Surveyed]:
         except StoreInvalid as e:
             # The gateway reads it, the last entry wins; only we cannot rewrite it.
             work.found.notes.append(e.message)
+            work.failed.append(e)
             work.evidence.pop(store)
     if work.scene.missing and not has_session_databases(work.scene.installation):
         for store in work.scene.missing:
@@ -366,10 +369,12 @@ def _judge(
     for store, size in sizes.items():
         if size > STRING_LIMIT_CHARS:
             work.found.refuse(
-                StoreInvalid(
+                _blame(
+                    work,
                     f"the gateway cannot read a store of {format_bytes(size)} and would "
                     f"overwrite it: {store.path}",
-                    hint="see `tailflip inspect`; name what may go with `tailflip compact "
+                    "nothing more may go",
+                    "see `tailflip inspect`; name what may go with `tailflip compact "
                     "--drop-key KEY --apply`",
                 )
             )
@@ -391,15 +396,35 @@ def _judge(
         return
     filling = ", ".join(f"{format_bytes(size)} {name}" for name, size in _list_kinds(surveyed))
     work.found.refuse(
-        StoreInvalid(
+        _blame(
+            work,
             f"loading the stores needs about {format_bytes(forecast.heap_bytes)} of heap, the "
-            f"gateway has {format_bytes(limit)} ({work.start.limit_source}), and nothing more "
-            f"may go; before, they held: {filling}",
-            hint="give the gateway more heap (NODE_OPTIONS=--max-old-space-size=MB), or name "
+            f"gateway has {format_bytes(limit)} ({work.start.limit_source})",
+            f"nothing more may go; before, they held: {filling}",
+            "give the gateway more heap (NODE_OPTIONS=--max-old-space-size=MB), or name "
             "what may go with `tailflip compact --drop-key KEY --apply`; with heal.admission = "
             "false it is started all the same",
         )
     )
+
+
+def _blame(work: _Work, what: str, otherwise: str, hint: str) -> TailflipError:
+    """Say why a start is refused: what keeps us from compacting, or else that nothing may go."""
+    if not work.start.heal.enabled:
+        return StoreInvalid(f"{what}, and heal.enabled = false leaves them as they are", hint=hint)
+    if not work.failed:
+        return StoreInvalid(f"{what}, and {otherwise}", hint=hint)
+    first = work.failed[0]
+    return type(first)(f"{what}, and cannot be made smaller: {first.message}", hint=first.hint)
+
+
+def _forecast_after(plan: Plan, sizes: Mapping[Store, int]) -> Forecast:
+    """Predict the heap that is needed now; not every store need have become as small as planned."""
+    if all(each.numbers.bytes_after == sizes[store] for store, each in plan.surveyed.items()):
+        return plan.after
+    before = plan.before
+    saved = sum(each.numbers.bytes - sizes[store] for store, each in plan.surveyed.items())
+    return replace(before, heap_bytes=before.heap_bytes - int(saved * before.factor))
 
 
 def _list_kinds(surveyed: Mapping[Store, Surveyed]) -> list[tuple[str, int]]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tailflip import platform_calls
+from tailflip import platform_calls, rights
 from tailflip.errors import (
     ArchiveDamaged,
     CannotCreate,
@@ -44,8 +44,8 @@ class Disk(Protocol):
     def fsync(self, fd: int) -> None:
         """Return when the file's bytes are on the medium."""
 
-    def set_owner(self, fd: int, mode: int, gid: int) -> None:
-        """Give a new file the group and mode of the one it will replace."""
+    def set_owner(self, fd: int, mode: int, uid: int, gid: int) -> None:
+        """Give a new file the owner, group and mode of the one it will replace."""
 
     def rename(self, old: Path, new: Path) -> None:
         """Rename, replacing what is there."""
@@ -88,10 +88,11 @@ class RealDisk:
         """Get bytes onto the medium, past the drive's cache too."""
         platform_calls.here.fsync(fd)
 
-    def set_owner(self, fd: int, mode: int, gid: int) -> None:
-        """Set group first: chown clears the set-id bits of a mode."""
-        if os.fstat(fd).st_gid != gid:
-            os.fchown(fd, -1, gid)
+    def set_owner(self, fd: int, mode: int, uid: int, gid: int) -> None:
+        """Set the owner first: chown clears the set-id bits of a mode."""
+        info = os.fstat(fd)
+        if (info.st_uid, info.st_gid) != (uid, gid):
+            os.fchown(fd, uid, gid)
         os.fchmod(fd, mode)
 
     def rename(self, old: Path, new: Path) -> None:
@@ -192,12 +193,14 @@ def naming(path: Path) -> Iterator[None]:
 def explain_os_error(path: Path, error: OSError) -> TailflipError:
     """Choose the leaf, and so the exit code, that an errno belongs to."""
     reason = error.strerror or str(error)
-    named = error.filename if error.filename is not None else path
+    named = error.filename if isinstance(error.filename, str | bytes) else path
+    named = Path(os.fsdecode(named))
     message = f"cannot use {named}: {reason}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return CannotCreate(message, hint="free some room, or set TAILFLIP_STATE_DIR elsewhere")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return NoPermission(message, hint="run as the user who owns the session store")
+        why, hint = rights.explain_denial(named)
+        return NoPermission(f"{message}: {why}", hint=hint)
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO):
         return StoreInvalid(message, hint="check the path of the store")
     return IoFailed(message)

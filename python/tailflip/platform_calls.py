@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 _STATE, _START_TIME = 0, 19  # fields 3 and 22 of proc(5), counted after the name
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+_ALL = (1 << 64) - 1
+# FS_IOC_GETFLAGS, an _IOR of "long", and FS_IMMUTABLE_FL | FS_APPEND_FL of <linux/fs.h>.
+_GET_FLAGS = 2 << 30 | struct.calcsize("l") << 16 | ord("f") << 8 | 1
+_IMMUTABLE = 0x10 | 0x20
+_ACL = "system.posix_acl_access"
 _FLOCK = "hhqqi4x"  # struct flock of 64 bits: type, whence, start, length, pid
 
 # macOS: <sys/fcntl.h>, and <sys/sysctl.h> with the `struct kinfo_proc` that sysctl(3) fills, the
@@ -35,6 +40,7 @@ _PROCESS = (1, 14, 1)  # CTL_KERN, KERN_PROC, KERN_PROC_PID
 _PROCESS_BYTES = 648
 _SECONDS, _STATUS, _PID = slice(0, 8), 36, slice(40, 44)  # tv_sec, p_stat, p_pid
 _SZOMB = 5
+_IMMUTABLE_MACOS = 0x2 | 0x4 | 0x20000 | 0x40000  # UF_ and SF_, IMMUTABLE and APPEND, of chflags(2)
 _BOOT_SESSION, _UUID_BYTES = b"kern.bootsessionuuid", 37
 
 
@@ -120,6 +126,39 @@ class Linux:
         found: int = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, wanted))[0]
         return found != fcntl.F_UNLCK
 
+    def capabilities(self) -> int:
+        """Read the mask of what this process may do beyond its user's rights."""
+        for line in self._read("self/status").splitlines():
+            name, _, mask = line.partition(":")
+            if name == "CapEff":
+                return int(mask, 16)
+        return _ALL if os.geteuid() == 0 else 0
+
+    def is_immutable(self, path: Path) -> bool:
+        """Say whether a file or directory is marked so that nobody may change or replace it."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            answer = fcntl.ioctl(fd, _GET_FLAGS, bytes(struct.calcsize("l")))
+        except OSError:
+            return False  # its file system knows no marks
+        finally:
+            os.close(fd)
+        return bool(int.from_bytes(answer[:4], sys.byteorder) & _IMMUTABLE)
+
+    def read_acl(self, fd: int) -> bytes | None:
+        """Read a file's access control list; None where it has none."""
+        try:
+            return os.getxattr(fd, _ACL)
+        except OSError:
+            return None
+
+    def write_acl(self, fd: int, acl: bytes) -> None:
+        """Give a file an access control list; it brings the group's bits of the mode."""
+        os.setxattr(fd, _ACL, acl)
+
     def _read(self, name: str) -> str:
         """Read a file of the kernel's; one that is not there says nothing."""
         try:
@@ -199,6 +238,25 @@ class MacOS:
     def is_locked(self, fd: int) -> bool:  # noqa: ARG002
         """Say no: containers on a Mac run on another machine, whose locks are not seen here."""
         return False
+
+    def capabilities(self) -> int:
+        """There are none: root may do all, others nothing."""
+        return _ALL if os.geteuid() == 0 else 0
+
+    def is_immutable(self, path: Path) -> bool:
+        """Say whether a file or directory is marked so that nobody may change or replace it."""
+        try:
+            flags: int = getattr(path.lstat(), "st_flags", 0)
+        except OSError:
+            return False
+        return bool(flags & _IMMUTABLE_MACOS)
+
+    def read_acl(self, fd: int) -> bytes | None:  # noqa: ARG002
+        """Its lists cannot be read with what Python has; the gateway's own writes drop them."""
+        return None
+
+    def write_acl(self, fd: int, acl: bytes) -> None:
+        """None was read."""
 
     def _sysctl(self, name: bytes | tuple[int, ...], room_bytes: int) -> bytes:
         """Ask the kernel; empty when it has no answer."""

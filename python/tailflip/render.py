@@ -277,7 +277,8 @@ def format_report(report: Report) -> str:
         size = format_bytes(report.archive_bytes)
         lines.append(f"  archive: {escape(report.archive)} ({size})")
     if report.transcripts:
-        lines.append(f"  {format_count(report.transcripts)} transcripts set aside as .deleted")
+        done = "are back" if report.kind == "restore" else "are kept with the archive"
+        lines.append(f"  {format_count(report.transcripts)} transcripts {done}")
     lines += [f"  warning: {escape(warning)}" for warning in report.warnings]
     if report.undo:
         lines.append(f"  undo: {escape(report.undo)}")

@@ -32,6 +32,7 @@ from tailflip.ledger.actions import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 HOUR_MS = 3_600_000
 JOB = "0b7e9a52-0000-4000-8000-000000000001"
@@ -199,6 +200,16 @@ def test_check_names_the_plugins_and_the_next_step(place):
     assert "claim to be running" not in out
 
 
+def put_tree(folder: Path, files: dict[str, bytes]) -> None:
+    """Have these files in a folder, and nothing else."""
+    shutil.rmtree(folder)
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(0o600)
+
+
 def change_before_it_was_on_record(place) -> tuple[bytes, dict[str, bytes]]:
     """What an older tailflip did beside the record: two actions, and transcripts set aside."""
     before = put_store(place)
@@ -207,18 +218,11 @@ def change_before_it_was_on_record(place) -> tuple[bytes, dict[str, bytes]]:
     assert place.run("compact", "--apply")[0] == 0
     assert place.store.read_bytes() != before
     changed = list_tree(place.store.parent)
-    assert any(".deleted." in name for name in changed)
+    assert any(name.startswith(".tailflip/") for name in changed)
     # Now the record, of the bytes as they were.
-    for path in place.store.parent.iterdir():
-        path.unlink()
-    for name, data in files.items():
-        (place.store.parent / name).write_bytes(data)
+    put_tree(place.store.parent, files)
     record_all(place)
-    for path in place.store.parent.iterdir():
-        path.unlink()
-    for name, data in changed.items():
-        (place.store.parent / name).write_bytes(data)
-        (place.store.parent / name).chmod(0o600)
+    put_tree(place.store.parent, changed)
     return before, files
 
 

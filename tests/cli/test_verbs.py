@@ -157,6 +157,68 @@ def test_archive_show_verify_and_expire(place):
     assert place.run("restore", action)[0] == 64
 
 
+def test_one_damaged_archive_is_passed_over_told_and_can_be_let_go_alone(place):
+    place.fill()
+    whole = json.loads(place.store.read_bytes())
+    place.run("compact", "--apply")
+    gone = set(whole) - set(json.loads(place.store.read_bytes()))
+    extra = "agent:main:cron:other:run:1"
+    place.put(json.dumps({extra: {"sessionId": "o", "updatedAt": 1}}).encode())
+    time.sleep(0.002)
+    place.run("compact", "--apply")
+    _, out, _ = place.run("archive", "list", "--json")
+    new, old = [each["action"]["id"] for each in json.loads(out)]
+    (place.home / "archive" / old / "records.zst").write_bytes(b"rotten")
+    code, out, err = place.run("restore", "--all", "--apply")
+    assert (code, "1 come back" in out) == (65, True)
+    assert f"archive/{old}/records.zst" in err
+    assert "passed over" in err
+    assert set(json.loads(place.store.read_bytes())) == {extra}
+    code, _, err = place.run("restore", min(gone), "--apply")
+    assert code == 65
+    assert old in err
+    code, out, err = place.run("archive", "list")
+    assert (code, "damaged" in out) == (0, True)
+    assert "warning: " in err
+    code, out, _ = place.run("archive", "verify")
+    assert (code, f"{new}: whole" in out) == (65, True)
+    assert place.run("archive", "expire")[0] == 64
+    assert place.run("archive", "expire", old, "--older-than", "1d")[0] == 64
+    assert place.run("archive", "expire", old, "--apply")[0] == 0
+    assert place.run("archive", "verify")[0] == 0
+    assert place.run("restore", "--all", "--apply")[0] == 0
+
+
+def test_transcripts_are_kept_where_no_release_looks_and_are_counted(place):
+    """2026.3.28 and 2026.4.14 delete `.deleted.<time>` for good after a day."""
+    place.fill()
+    folder = place.store.parent
+    for entry in json.loads(place.store.read_bytes()).values():
+        (folder / f"{entry['sessionId']}.jsonl").write_text("x" * 1_000)
+    before = {p.name: p.read_bytes() for p in folder.glob("*.jsonl")}
+    code, out, _ = place.run("compact", "--apply")
+    assert (code, "transcripts are kept with the archive" in out) == (0, True)
+    assert [p.name for p in folder.iterdir() if ".deleted." in p.name] == []
+    gone = len(before) - len(list(folder.glob("*.jsonl")))
+    _, out, _ = place.run("archive", "list", "--json")
+    (listed,) = json.loads(out)
+    kept = folder / ".tailflip" / listed["action"]["id"]
+    assert listed["kept"]["files"] == gone > 0
+    assert listed["kept"]["bytes"] == 1_000 * gone
+    _, out, _ = place.run("archive", "show", listed["action"]["id"])
+    assert out.splitlines()[-1].endswith(f"in {kept}")
+    _, out, _ = place.run("archive", "show", listed["action"]["id"], "--json")
+    assert json.loads(out.splitlines()[0])["transcripts"]["files"] == gone
+    assert place.run("restore", "--all", "--apply")[0] == 0
+    assert {p.name: p.read_bytes() for p in folder.glob("*.jsonl")} == before
+    assert not kept.parent.exists()
+    place.run("compact", "--apply")
+    assert kept.parent.exists()
+    time.sleep(0.002)
+    assert place.run("archive", "expire", "--older-than", "0ms", "--apply")[0] == 0
+    assert not kept.parent.exists()
+
+
 def test_drop_key_removes_even_a_chat(place):
     place.fill()
     code, out, _ = place.run("compact", "--drop-key", "agent:main:main", "--apply")

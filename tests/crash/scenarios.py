@@ -21,6 +21,7 @@ from tailflip.compact.recovery import recover
 from tailflip.compact.restore import restore
 from tailflip.compact.salvage import apply_salvage, plan_salvage
 from tailflip.compact.transaction import compact_store
+from tailflip.compact.transcripts import FOLDER
 from tailflip.config import load
 from tailflip.durable import RealDisk
 from tailflip.errors import TailflipError
@@ -146,8 +147,8 @@ class Scenario:
 
     def list_transcripts(self) -> set[str]:
         """Name the transcripts; one that could not be renamed back still has all its bytes."""
-        names = {p.name for p in self.path.parent.iterdir() if ".jsonl" in p.name}
-        return {n.partition(".deleted.")[0] for n in names} if self.went_on else names
+        found = self.path.parent.rglob("*") if self.went_on else self.path.parent.iterdir()
+        return {p.name for p in found if ".jsonl" in p.name}
 
     def check_recovers_once(self) -> None:
         """The store is whole, recovery leaves it alone, and a second one does nothing."""
@@ -182,6 +183,9 @@ class Scenario:
             assert {p.name for p in self.home.archives.iterdir()} <= known
         if self.home.quarantine.is_dir():
             assert {p.stem for p in self.home.quarantine.iterdir()} <= known
+        aside = self.path.parent / FOLDER
+        if aside.is_dir():
+            assert {p.name for p in aside.iterdir()} <= known
 
 
 class Compaction(Scenario):

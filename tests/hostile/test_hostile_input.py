@@ -277,7 +277,7 @@ def test_a_link_in_another_users_folder_leads_to_no_file_of_ours(
     before = victim.read_bytes()
     ran = place.run(*verb)
     assert ran.code == 77, ran
-    assert f"belongs to user id {NOBODY}" in ran.err
+    assert f"a link of user id {NOBODY} leads to a store of user id 0" in ran.err
     assert victim.read_bytes() == before
     assert {p.name for p in victim.parent.iterdir()} == {"sessions.json"}
 

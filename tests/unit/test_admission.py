@@ -11,9 +11,10 @@ import pytest
 from support import NOW_MS, FaultyDisk, format_store, make_entries, make_entry
 from tailflip import admission, clock
 from tailflip.admission import Start, admit
+from tailflip.compact import transaction
 from tailflip.demo.incident import write_incident
 from tailflip.durable import RealDisk
-from tailflip.errors import ConfigInvalid
+from tailflip.errors import ConfigInvalid, NoPermission
 from tailflip.flow import Waiting
 from tailflip.settings import HealSettings
 
@@ -156,6 +157,41 @@ def test_what_loses_something_needs_figures_of_the_release_or_a_death(scene):
     scene.put(format_store(store))
     assert scene.admit(TIGHT).reports == []
     assert scene.admit(TIGHT, died_of_memory=1).reports != []
+
+
+def test_a_compaction_that_failed_is_the_reason_and_no_other_is_made_up(scene, monkeypatch):
+    """It was not "nothing more may go": we could not, and that has a cure of its own."""
+
+    def find_refusals(*_, **__):
+        return (NoPermission("directory cannot be written to: /x", hint="make it writable"),)
+
+    monkeypatch.setattr(transaction, "find_refusals", find_refusals)
+    before = scene.fill()
+    found = scene.admit(MEASURED_TIGHT, version=MEASURED)
+    assert (found.go, found.exit_code, found.hint) == (False, 77, "make it writable")
+    assert "directory cannot be written to" in found.reason
+    assert "nothing more may go" not in found.reason
+    assert scene.store.read_bytes() == before
+    assert scene.admit(ROOM, version=MEASURED).go, "what fits needs no compaction"
+
+
+def test_a_store_that_cannot_be_compacted_keeps_no_other_from_it(scene, monkeypatch):
+    real = transaction.find_refusals
+
+    def find_refusals(path, *args, **options):
+        refused = (NoPermission("not this one"),) if "main" in path.parts else ()
+        return (*refused, *real(path, *args, **options))
+
+    scene.fill()
+    other = scene.state / "agents" / "other" / "sessions" / "sessions.json"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(scene.store.read_bytes())
+    other.chmod(0o600)
+    monkeypatch.setattr(transaction, "find_refusals", find_refusals)
+    found = scene.admit(MEASURED_TIGHT, version=MEASURED)
+    assert [report.store for report in found.reports] == [str(other)]
+    assert found.after.heap_bytes < found.before.heap_bytes
+    assert found.exit_code == 77
 
 
 @pytest.mark.parametrize("died", [1, 2, 3])

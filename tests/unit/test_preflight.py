@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support import make_store
+from tailflip import rights
 from tailflip.compact.preflight import find_missing_room, find_refusals, refuse
 from tailflip.errors import CannotCreate, NoPermission, StoreInvalid, TryLater
 from tailflip.observe.process import start_ticks
@@ -51,12 +52,13 @@ def test_hard_links_are_refused(store_path: Path) -> None:
     assert "2 names" in messages(store_path)
 
 
-def test_another_users_store_is_refused_even_to_root(
+def test_another_users_store_is_refused_to_who_may_not_give_files_away(
     store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_store(store_path)
     monkeypatch.setattr(os, "geteuid", lambda: 54_321)
-    assert "belongs to user id" in messages(store_path)
+    monkeypatch.setattr(rights, "has_right", lambda _: False)
+    assert "may not give files away" in messages(store_path)
 
 
 def test_a_lock_held_long_by_a_living_process_is_refused_early(store_path: Path) -> None:

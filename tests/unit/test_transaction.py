@@ -130,12 +130,13 @@ def test_transcripts_follow_their_entries_and_come_back(store_path: Path, home: 
     # run-0 is also the base entry's; run-1 another's file; run-2 is being written to.
     assert gone == {"run-4.jsonl", "own-name.jsonl"}
     assert report.transcripts == 2
-    suffix = ".deleted.2026-02-02T02-40-00.000Z"
-    assert (store_path.parent / f"own-name.jsonl{suffix}").exists()
+    kept = store_path.parent / ".tailflip" / report.action_id
+    assert {p.name for p in kept.iterdir()} == gone
     assert outside.exists()
     lock.unlink()
     restore(home, DISK, action_id=report.action_id, apply=True, now_ms=NOW_MS + 5)
     assert {p.name for p in store_path.parent.glob("*.jsonl")} == names
+    assert not kept.parent.exists()
     assert json.loads(store_path.read_bytes()) == entries
 
 
@@ -388,12 +389,14 @@ def test_archive_is_listed_checked_and_let_go(store_path: Path, home: Home) -> N
     (listed,) = archive.list_actions(home, DISK)
     assert listed.manifest is not None
     assert listed.manifest.rewrite.records == 4
-    manifest, headers = archive.show(home, DISK, report.action_id)
+    shown = archive.show(home, DISK, report.action_id)
+    manifest, headers = shown.manifest, shown.headers
     found = list(headers)
     assert {h.key for h in found if h.after is None} == {run_key(f"run-{n}") for n in range(3)}
     assert archive.verify(home, DISK, report.action_id).records == manifest.rewrite.records
-    assert archive.expire(home, DISK, older_than_ms=10, now_ms=NOW_MS + 10, apply=True) == ()
-    (chosen,) = archive.expire(home, DISK, older_than_ms=9, now_ms=NOW_MS + 10, apply=False)
+    none = archive.expire(home, DISK, older_than_ms=10, now_ms=NOW_MS + 10, apply=True)
+    assert none.actions == ()
+    (chosen,) = archive.expire(home, DISK, older_than_ms=9, now_ms=NOW_MS + 10, apply=False).actions
     assert home.records(chosen.id).exists()
     archive.expire(home, DISK, older_than_ms=9, now_ms=NOW_MS + 10, apply=True)
     assert list(home.archives.iterdir()) == []

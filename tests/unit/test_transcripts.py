@@ -13,6 +13,7 @@ from tailflip.compact import archive
 from tailflip.compact.recovery import recover
 from tailflip.compact.restore import restore
 from tailflip.compact.transaction import compact_store
+from tailflip.compact.transcripts import find_folder, measure_kept
 from tailflip.durable import RealDisk
 from tailflip.flow import Store
 from tailflip.plan.policy import Policy
@@ -74,6 +75,58 @@ def test_restoring_again_renames_it_back(store_path, home, names):
     action = archive.list_actions(home, RealDisk())[-1].action
     assert put_back(home, RealDisk(), action.id).report is None, "every entry is there already"
     assert list_transcripts(store_path) == names
+
+
+def compact(store_path: Path, home: Home, now_ms: int = NOW_MS):
+    store = Store(store_path, "main")
+    return compact_store(store, Policy(), GONE, home=home, disk=RealDisk(), now_ms=now_ms)
+
+
+def test_what_an_older_version_set_aside_as_deleted_comes_back_too(store_path, home):
+    make_store(store_path)
+    before = list_transcripts(store_path)
+    report = compact(store_path, home)
+    action = archive.find_action(home, RealDisk(), report.action_id)
+    folder = find_folder(action)
+    for path in folder.iterdir():
+        path.rename(store_path.with_name(path.name + action.transcript_suffix))
+    folder.rmdir()
+    folder.parent.rmdir()
+    kept = measure_kept(action)
+    assert (kept.files, kept.exposed) == (report.transcripts, report.transcripts)
+    assert put_back(home, RealDisk(), report.action_id).report.warnings == ()
+    assert list_transcripts(store_path) == before
+
+
+def test_a_transcript_that_lives_again_stays_and_the_kept_one_too(store_path, home):
+    make_store(store_path)
+    report = compact(store_path, home)
+    folder = find_folder(archive.find_action(home, RealDisk(), report.action_id))
+    kept = min(folder.iterdir())
+    before = kept.read_bytes()
+    store_path.with_name(kept.name).write_text("written since")
+    (warning,) = put_back(home, RealDisk(), report.action_id).report.warnings
+    assert warning.startswith("1 transcripts live again")
+    assert store_path.with_name(kept.name).read_text() == "written since"
+    assert kept.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["link", "file"])
+def test_a_link_where_transcripts_are_kept_is_not_followed(store_path, home, tmp_path, name):
+    make_store(store_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    names = list_transcripts(store_path)
+    if name == "link":
+        (store_path.parent / ".tailflip").symlink_to(elsewhere)
+    else:
+        (store_path.parent / ".tailflip").write_text("a file")
+    report = compact(store_path, home)
+    assert report.action_id
+    assert report.transcripts == 0
+    assert report.warnings
+    assert list_transcripts(store_path) == names
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_an_archive_that_expires_takes_the_note_with_it(home, names):

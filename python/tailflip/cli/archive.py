@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailflip import clock
-from tailflip.cli.options import (  # noqa: TC001 - typer reads them
+from tailflip.cli.options import (
     Apply,
     AsJson,
+    end_with,
 )
 from tailflip.compact import archive as kept
 from tailflip.durable import RealDisk
-from tailflip.errors import Usage
+from tailflip.errors import TailflipError, Usage
 from tailflip.grammar import parse_duration_ms
 from tailflip.home import Home
 from tailflip.render import escape, format_table, to_json
@@ -23,7 +25,9 @@ from tailflip.story import describe_action, describe_rewrite
 from tailflip.units import format_bytes, format_count, format_time
 
 if TYPE_CHECKING:
-    from tailflip.compact.archive import Archived
+    from tailflip.compact.archive import Archived, Shown
+    from tailflip.compact.transcripts import Kept
+    from tailflip.flow import ArchiveNumbers
 
 app = typer.Typer(
     help="List, show, check or let go what was removed.",
@@ -37,27 +41,35 @@ Action = Annotated[str, typer.Argument(help="An action's id, from `tailflip arch
 def list_(as_json: AsJson = False) -> None:
     """List what was done, newest first."""
     home = _home()
-    actions = kept.list_actions(home, RealDisk())
+    actions = kept.survey_archives(home, RealDisk())
     if as_json:
         print(to_json(actions))
     elif actions:
-        head = ["action", "what", "when", "removed or changed", "archive", "store"]
+        head = ["action", "what", "when", "removed or changed", "archive", "transcripts", "store"]
         print(format_table(head, [_row(each) for each in actions], indent="", left=3))
+        records = sum(each.manifest.rewrite.archive_bytes for each in actions if each.manifest)
+        files = sum(each.kept.bytes for each in actions if each.kept)
+        print(f"in all {format_bytes(records)} of entries, {format_bytes(files)} of transcripts")
     else:
         print(f"nothing archived in {escape(home.root)}", file=sys.stderr)
+    for each in actions:
+        if each.damage is not None and not as_json:
+            print(f"warning: {escape(each.damage)}", file=sys.stderr)
 
 
 def _row(each: Archived) -> list[str]:
     action, manifest = each.action, each.manifest
     records = format_count(manifest.rewrite.records) if manifest else ""
     size = format_bytes(manifest.rewrite.archive_bytes) if manifest else ""
-    when = format_time(action.created_ms)
+    if each.damage is not None:
+        size = "damaged"
     return [
         escape(action.id),
         escape(describe_action(each)),
-        when,
+        format_time(action.created_ms),
         records,
         size,
+        format_bytes(each.kept.bytes) if each.kept and each.kept.files else "",
         escape(action.store),
     ]
 
@@ -65,57 +77,133 @@ def _row(each: Archived) -> list[str]:
 @app.command()
 def show(action: Action, as_json: AsJson = False) -> None:
     """List the entries that one action removed or changed; --json writes a line for each."""
-    manifest, headers = kept.show(_home(), RealDisk(), action)
+    shown = kept.show(_home(), RealDisk(), action)
     if as_json:
-        print(manifest.model_dump_json())
-        for header in headers:
+        print(json.dumps(_describe(shown)))
+    else:
+        change = describe_rewrite(shown.manifest) if shown.manifest else "its manifest is damaged"
+        when = format_time(shown.action.created_ms)
+        print(f"{escape(shown.action.store)}, {when}: {change}")
+    for header in shown.headers:
+        if as_json:
             print(header.model_dump_json())
+        else:
+            print(f"{header.rule:14}{format_bytes(header.bytes):>10}  {escape(header.key)}")
+    if not as_json:
+        _print_kept(shown.kept)
+    end_with([shown.damage] if shown.damage is not None else [])
+
+
+def _describe(shown: Shown) -> dict[str, object]:
+    """Put the manifest and what there is of transcripts into one object."""
+    manifest, files = shown.manifest, shown.kept
+    about: dict[str, object] = {"action": shown.action.id}
+    if manifest is not None:
+        about = manifest.model_dump(mode="json")
+    folder = None if files.folder is None else os.fspath(files.folder)
+    about["transcripts"] = {"folder": folder, "files": files.files, "bytes": files.bytes}
+    return about
+
+
+def _print_kept(files: Kept) -> None:
+    if files.folder is None:
         return
-    change = describe_rewrite(manifest)
-    print(f"{escape(manifest.store)}, {format_time(manifest.created_ms)}: {change}")
-    for header in headers:
-        size = format_bytes(header.bytes)
-        print(f"{header.rule:14}{size:>10}  {escape(header.key)}")
+    size = format_bytes(files.bytes)
+    print(f"{format_count(files.files)} transcripts, {size}, in {escape(files.folder)}")
+    if files.exposed:
+        print(
+            f"note: {format_count(files.exposed)} of them were set aside by an older version, as "
+            ".deleted: OpenClaw deletes them for good after its retention",
+            file=sys.stderr,
+        )
 
 
 @app.command()
-def verify(action: Action, as_json: AsJson = False) -> None:
-    """Read an archive whole and compare it with what was written."""
-    numbers = kept.verify(_home(), RealDisk(), action)
-    if as_json:
-        print(to_json(numbers))
-    else:
-        size = format_bytes(numbers.raw_bytes)
-        print(f"{escape(action)}: whole, {format_count(numbers.records)} records, {size} inside")
+def verify(
+    actions: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ACTION",
+            help="Ids from `tailflip archive list`; without any, every archive.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read archives whole and compare them with what was written."""
+    home, disk = _home(), RealDisk()
+    named = actions or [
+        each.action.id for each in kept.list_actions(home, disk) if each.action.kind == "compact"
+    ]
+    errors: list[TailflipError] = []
+    whole: dict[str, ArchiveNumbers] = {}
+    for action in named:
+        try:
+            numbers = whole[action] = kept.verify(home, disk, action)
+        except TailflipError as e:
+            errors.append(e)
+            continue
+        if not as_json:
+            size = format_bytes(numbers.raw_bytes)
+            count = format_count(numbers.records)
+            print(f"{escape(action)}: whole, {count} records, {size} inside")
+    if as_json and (len(actions or ()) != 1 or whole):
+        print(to_json(whole if len(actions or ()) != 1 else whole[named[0]]))
+    end_with(errors)
 
 
 @app.command()
 def expire(
+    actions: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ACTION",
+            help="Ids from `tailflip archive list`, damaged ones too.",
+            show_default=False,
+        ),
+    ] = None,
     older_than: Annotated[
-        str, typer.Option(metavar="TIME", help="Age from which on archives go, such as 30d.")
-    ],
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Age from which on archives go, such as 30d.",
+            show_default=False,
+        ),
+    ] = None,
     apply: Apply = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete archives for ever. What they hold cannot be restored afterwards."""
-    try:
-        age_ms = parse_duration_ms(older_than, "d")
-    except ValueError as e:
-        raise Usage(f"--older-than is not a length of time: {older_than}") from e
+    """Delete archives for ever, with the transcripts they keep. Nothing of them can be restored."""
+    if (older_than is None) == (not actions):
+        raise Usage("give the ids of actions, or --older-than", hint="see `tailflip archive list`")
     gone = kept.expire(
-        _home(), RealDisk(), older_than_ms=age_ms, now_ms=clock.now_ms(), apply=apply
+        _home(),
+        RealDisk(),
+        action_ids=actions or (),
+        older_than_ms=None if older_than is None else _parse_age_ms(older_than),
+        now_ms=clock.now_ms(),
+        apply=apply,
     )
     if as_json:
-        print(to_json({"applied": apply, "actions": gone}))
+        print(to_json({"applied": apply, "actions": gone.actions}))
+        end_with(list(gone.errors))
         return
-    for action in gone:
+    for action in gone.actions:
         print(f"{action.id}  {format_time(action.created_ms)}  {escape(action.store)}")
-    if not gone:
+    if not gone.actions:
         print("no archive is that old", file=sys.stderr)
     elif apply:
-        print(f"{len(gone)} deleted", file=sys.stderr)
+        print(f"{len(gone.actions) - len(gone.errors)} deleted", file=sys.stderr)
     else:
         print("nothing was deleted; add --apply to delete these for ever", file=sys.stderr)
+    end_with(list(gone.errors))
+
+
+def _parse_age_ms(older_than: str) -> int:
+    try:
+        return parse_duration_ms(older_than, "d")
+    except ValueError as e:
+        raise Usage(f"--older-than is not a length of time: {older_than}") from e
 
 
 def _home() -> Home:

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailflip import clock
-from tailflip.cli.options import (  # noqa: TC001 - typer reads them
+from tailflip.cli.options import (
     Apply,
     AsJson,
     OneStore,
     StateDir,
+    end_with,
 )
 from tailflip.cli.progress import show_progress
 from tailflip.compact import archive
 from tailflip.compact.recovery import recover
 from tailflip.compact.restore import restore as put_back
 from tailflip.durable import RealDisk
-from tailflip.errors import TailflipError, Usage
+from tailflip.errors import ArchiveDamaged, TailflipError, Usage
 from tailflip.home import Home
 from tailflip.ledger.actions import Ledger
 from tailflip.observe.installation import find_state_dir, locate, read_job_names
@@ -31,6 +32,7 @@ from tailflip.units import format_count
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tailflip.compact.archive import Damaged
     from tailflip.compact.restore import RestoreOutcome
 
 _SHOWN_CONFLICTS = 10
@@ -106,6 +108,16 @@ def restore(
 
 def _print(outcome: RestoreOutcome, *, as_json: bool, applied: bool) -> None:
     print(to_json(outcome) if as_json else _format_outcome(outcome, applied=applied))
+    end_with([_explain(each) for each in outcome.damaged])
+
+
+def _explain(damaged: Damaged) -> ArchiveDamaged:
+    can = f"{format_count(damaged.readable)} of its entries can still be read"
+    return ArchiveDamaged(
+        f"{damaged.message}; passed over: what it holds did not come back",
+        hint=f"{can}: `tailflip archive show {damaged.action}`, `zstdcat`; without use for it, "
+        f"`tailflip archive expire {damaged.action} --apply`",
+    )
 
 
 def _find_job_ids(named: list[str], state_dir: Path | None) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+import os
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
@@ -11,14 +12,16 @@ from pydantic import BaseModel, ValidationError
 from tailflip import native
 from tailflip.compact import recovery
 from tailflip.compact.swap import write_file
+from tailflip.compact.transcripts import measure_kept
 from tailflip.durable import naming, open_regular
 from tailflip.errors import ArchiveDamaged, StoreInvalid, TailflipError, Usage
 from tailflip.flow import ArchiveNumbers, RecordHeader, RewriteNumbers, Value
 from tailflip.ledger.actions import Action, Ledger, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from tailflip.compact.transcripts import Kept
     from tailflip.durable import Disk
     from tailflip.home import Home
 
@@ -48,11 +51,45 @@ class Archived:
 
     `manifest` is None for a salvage or a restore, or when it is damaged. `changed` counts
     the jobs or tasks that a reconciliation changed, None for all others and if it is not known.
+    `damage` says what is wrong at a first look, and `kept` what there is of transcripts.
     """
 
     action: Action
     manifest: Manifest | None
     changed: int | None = None
+    damage: str | None = None
+    kept: Kept | None = None
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """An archive that does not read as it was written, and how many entries can be had of it."""
+
+    action: str
+    message: str
+    readable: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one archive holds; `manifest` is None where it is damaged, and `damage` says how.
+
+    `headers` are read as they are asked for, and may raise `ArchiveDamaged` on the way.
+    """
+
+    action: Action
+    manifest: Manifest | None
+    damage: TailflipError | None
+    kept: Kept
+    headers: Iterator[RecordHeader]
+
+
+@dataclass(frozen=True)
+class Expiry:
+    """The archives that go, or went, and what could not be deleted; that is tried again."""
+
+    actions: tuple[Action, ...]
+    errors: tuple[TailflipError, ...] = ()
 
 
 class _Told(BaseModel):
@@ -87,19 +124,51 @@ def read_manifest(home: Home, action_id: str) -> Manifest:
 def list_actions(home: Home, disk: Disk) -> tuple[Archived, ...]:
     """List every action that was done, newest first."""
     return tuple(
-        Archived(action, _read_manifest_if_whole(home, action), _count_changes(home, action))
+        Archived(action, _read_manifest_if_whole(home, action)[0], _count_changes(home, action))
         for action in Ledger(home, disk).read_all()
         if action.state in KEPT
     )
 
 
-def _read_manifest_if_whole(home: Home, action: Action) -> Manifest | None:
+def survey_archives(home: Home, disk: Disk) -> tuple[Archived, ...]:
+    """List every action that was done, newest first, with what its archive takes and lacks."""
+    found = []
+    for each in list_actions(home, disk):
+        if each.action.kind != "compact":
+            found.append(each)
+            continue
+        damage = _look_at(home, each.action, each.manifest)
+        found.append(replace(each, damage=damage, kept=measure_kept(each.action)))
+    return tuple(found)
+
+
+def _read_manifest_if_whole(
+    home: Home, action: Action
+) -> tuple[Manifest | None, TailflipError | None]:
     if action.kind != "compact":
-        return None
+        return None, None
     try:
-        return read_manifest(home, action.id)
-    except TailflipError:
-        return None  # `archive verify` says what is wrong; the list stays readable
+        return read_manifest(home, action.id), None
+    except TailflipError as e:
+        return None, e  # the list stays readable
+
+
+def _look_at(home: Home, action: Action, manifest: Manifest | None) -> str | None:
+    """Say what is wrong with an archive as far as its names and sizes tell."""
+    try:
+        with reading_records(home, action.id) as fd:
+            size_bytes = os.fstat(fd).st_size
+    except TailflipError as e:
+        return e.message
+    if manifest is None:
+        error = _read_manifest_if_whole(home, action)[1]
+        return None if error is None else error.message
+    if size_bytes != manifest.rewrite.archive_bytes:
+        return (
+            f"archive has {size_bytes} bytes, {manifest.rewrite.archive_bytes} were written: "
+            f"{home.records(action.id)}"
+        )
+    return None
 
 
 def _count_changes(home: Home, action: Action) -> int | None:
@@ -131,7 +200,7 @@ def find_action(home: Home, disk: Disk, action_id: str) -> Action:
     return action
 
 
-def show(home: Home, disk: Disk, action_id: str) -> tuple[Manifest, Iterator[RecordHeader]]:
+def show(home: Home, disk: Disk, action_id: str) -> Shown:
     """Read the manifest, and stream the headers of what one action removed."""
     action = find_action(home, disk, action_id)
     if action.kind != "compact":
@@ -141,7 +210,8 @@ def show(home: Home, disk: Disk, action_id: str) -> tuple[Manifest, Iterator[Rec
         raise Usage(
             f"no entries are archived by an action of kind {action.kind}: {action_id}", hint=hint
         )
-    return read_manifest(home, action_id), _stream(home, action_id)
+    manifest, damage = _read_manifest_if_whole(home, action)
+    return Shown(action, manifest, damage, measure_kept(action), _stream(home, action_id))
 
 
 def verify(home: Home, disk: Disk, action_id: str) -> ArchiveNumbers:
@@ -150,7 +220,8 @@ def verify(home: Home, disk: Disk, action_id: str) -> ArchiveNumbers:
     Raises:
         StoreInvalid: A byte is not what was written.
     """
-    manifest, _ = show(home, disk, action_id)
+    action = show(home, disk, action_id).action
+    manifest = read_manifest(home, action.id)
     with reading_records(home, action_id) as fd:
         found = native.archive_verify(fd)
     written = manifest.rewrite
@@ -163,6 +234,24 @@ def verify(home: Home, disk: Disk, action_id: str) -> ArchiveNumbers:
             f"archive is not what was written: {home.records(action_id)}", hint=_BY_HAND
         )
     return found
+
+
+def find_damage(home: Home, action_id: str) -> Damaged | None:
+    """Read an archive whole; None if it is as its own checksum says."""
+    try:
+        with reading_records(home, action_id) as fd:
+            native.archive_verify(fd)
+    except TailflipError as e:
+        return Damaged(action_id, e.message, _count_readable(home, action_id))
+    return None
+
+
+def _count_readable(home: Home, action_id: str) -> int:
+    count = 0
+    with suppress(TailflipError):
+        for _ in _stream(home, action_id):
+            count += 1
+    return count
 
 
 @contextmanager
@@ -183,21 +272,45 @@ def reading_records(home: Home, action_id: str) -> Iterator[int]:
 
 
 def expire(
-    home: Home, disk: Disk, *, older_than_ms: int, now_ms: int, apply: bool
-) -> tuple[Action, ...]:
-    """Choose the actions older than an age; with `apply`, delete what they archived for ever."""
-    chosen = tuple(
-        a
-        for a in Ledger(home, disk).read_all()
-        if a.state is State.DONE and now_ms - a.created_ms > older_than_ms
-    )
-    if apply and chosen:
-        with home.claim(disk):
-            for action in chosen:
-                expired = Ledger(home, disk).advance(action, State.EXPIRED)
+    home: Home,
+    disk: Disk,
+    *,
+    action_ids: Sequence[str] = (),
+    older_than_ms: int | None = None,
+    now_ms: int,
+    apply: bool,
+) -> Expiry:
+    """Choose the actions that are named, or older than an age; with `apply`, delete what they kept.
+
+    An archive that cannot be deleted keeps no other from it.
+    """
+    known = {a.id: a for a in Ledger(home, disk).read_all() if a.state is State.DONE}
+    if action_ids:
+        for action_id in action_ids:
+            if find_action(home, disk, action_id).id not in known:
+                raise Usage(
+                    f"that action is not finished yet: {action_id}",
+                    hint="any verb with --apply finishes it first",
+                )
+        chosen = tuple(known[action_id] for action_id in dict.fromkeys(action_ids))
+    else:
+        chosen = tuple(
+            a
+            for a in known.values()
+            if older_than_ms is not None and now_ms - a.created_ms > older_than_ms
+        )
+    if not apply or not chosen:
+        return Expiry(chosen)
+    errors: list[TailflipError] = []
+    with home.claim(disk):
+        for action in chosen:
+            expired = Ledger(home, disk).advance(action, State.EXPIRED)
+            try:
                 with naming(home.archive(action.id)):
                     recovery.remove_archive(home, disk, expired)
-    return chosen
+            except TailflipError as e:
+                errors.append(e)
+    return Expiry(chosen, tuple(errors))
 
 
 def _stream(home: Home, action_id: str) -> Iterator[RecordHeader]:

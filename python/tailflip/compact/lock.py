@@ -5,7 +5,8 @@ object with `pid`, ISO `createdAt` and, on Linux, `starttime` (clock ticks since
 The gateway steals a lock from a living owner after 30 s; so we never rename under a
 lock of ours that has grown old (`MAX_HELD_S`). Stricter than the gateway in one point:
 we never steal from a process that lives, for a gateway busy parsing a huge store goes
-on writing afterwards as if the lock were still its own.
+on writing afterwards as if the lock were still its own. A lock that we may not read (root's,
+mode 0600) names nobody: it goes by its age, as with the gateway.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from datetime import UTC, datetime
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
-from tailflip import clock
+from tailflip import clock, rights
 from tailflip.durable import naming, resolve
 from tailflip.errors import TailflipError, TryLater
 from tailflip.observe.process import is_alive, start_ticks, started_ms
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 
 MAX_HELD_S = 20.0
 _STALE_MS = 30_000
+TRANSCRIPT_STALE_MS = 30 * 60_000  # the gateway's own, for a run may be as long
 _STEP_S = 0.05
 _LONGEST_WAIT_S = 1.0
+_READABLE = 0o644
 _PAYLOAD_LIMIT = 4_096
 _CLOCK_SLACK_MS = 2_000
 
@@ -114,16 +117,15 @@ def hold_all(store_paths: tuple[Path, ...], disk: Disk) -> Iterator[tuple[Lock, 
 
 
 def read_owner(path: Path) -> Owner | None:
-    """Read a lock file; None when there is none. Unreadable contents count as missing."""
+    """Read a lock file; None when there is none. Contents that cannot be read name nobody.
+
+    Raises:
+        OSError: Not even its age can be had, as in a folder that we may not search.
+    """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        info, text = _read_lock(path)
     except FileNotFoundError:
         return None
-    try:
-        info = os.fstat(fd)
-        text = os.read(fd, _PAYLOAD_LIMIT) if stat.S_ISREG(info.st_mode) else b""
-    finally:
-        os.close(fd)
     said = _parse_object(text)
     return Owner(
         device=info.st_dev,
@@ -135,12 +137,34 @@ def read_owner(path: Path) -> Owner | None:
     )
 
 
-def is_stale(owner: Owner, now_ms: int) -> bool:
-    """Say whether a lock's owner is gone. Without a pid only the file's age can tell."""
+def _read_lock(path: Path) -> tuple[os.stat_result, bytes]:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError:  # not ours to read, a link, a socket
+        return os.lstat(path), b""
+    try:
+        info = os.fstat(fd)
+        return info, os.read(fd, _PAYLOAD_LIMIT) if stat.S_ISREG(info.st_mode) else b""
+    except OSError:
+        return os.lstat(path), b""
+    finally:
+        os.close(fd)
+
+
+def is_stale(owner: Owner, now_ms: int, nameless_ms: int = _STALE_MS) -> bool:
+    """Say whether a lock's owner is gone. Without a pid only the file's age can tell.
+
+    Args:
+        owner: Who holds it.
+        now_ms: Now.
+        nameless_ms: The age from which a lock that names nobody is stale.
+    """
     if owner in _left:
         return True
     if owner.pid is None:
-        return now_ms - owner.changed_ms > _STALE_MS
+        return now_ms - owner.changed_ms > nameless_ms
     if not is_alive(owner.pid, owner.starttime):
         return True
     if owner.starttime is not None or owner.created_ms is None:
@@ -187,10 +211,11 @@ def _take(path: Path, disk: Disk, deadline_mono: float) -> Lock:
 
 def _try_create(path: Path, disk: Disk) -> Lock | None:
     try:
-        fd = disk.open_new(path, 0o644)
+        fd = disk.open_new(path, _READABLE)
     except FileExistsError:
         return None
     taken = clock.monotonic_s()
+    _give_to_folder(fd, path, disk)
     info = os.fstat(fd)
     payload = _format_payload(clock.now_ms())
     lock = Lock(path, info.st_dev, info.st_ino, payload, taken)
@@ -202,6 +227,14 @@ def _try_create(path: Path, disk: Disk) -> Lock | None:
     finally:
         os.close(fd)
     return lock
+
+
+def _give_to_folder(fd: int, path: Path, disk: Disk) -> None:
+    """Give a lock to whose folder it is in: should we die, the gateway must be able to read it."""
+    owner, group = rights.choose_newcomer(path.parent)
+    if owner != os.geteuid():
+        with suppress(OSError):  # it is readable for all in any case
+            disk.set_owner(fd, _READABLE, owner, group)
 
 
 def _let_go(path: Path, disk: Disk) -> None:

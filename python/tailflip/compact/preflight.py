@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tailflip import clock
+from tailflip import clock, platform_calls, rights
 from tailflip.compact.lock import is_stale, read_owner
 from tailflip.compact.ownership import require_leave
 from tailflip.durable import describe_type, explain_os_error, resolve
@@ -19,11 +20,12 @@ from tailflip.errors import (
     TailflipError,
     TryLater,
 )
+from tailflip.observe.process import read_user
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
+    from tailflip.flow import Gateway
     from tailflip.home import Home
     from tailflip.native import Surveyed
 
@@ -33,13 +35,19 @@ _GRAVEST_FIRST = (NoPermission, OnRecord, StoreInvalid, CannotCreate, IoFailed, 
 
 _SLACK_BYTES = 1 << 20
 _HELD_LONG_MS = 10_000
+_MAX_LINKS = 40  # as many as the kernel follows
+_AS_THE_GATEWAY = "run as the user the gateway runs as"
 # Removed entries are JSON text full of repetition: less than a quarter of it is left by
 # zstd on every store we saw. An estimate only; a full disk is found again while writing.
 _ARCHIVE_SHARE = 4
 
 
 def find_refusals(
-    store_path: Path, state_dir: Path | None = None, *, undoing: bool = False
+    store_path: Path,
+    state_dir: Path | None = None,
+    *,
+    undoing: bool = False,
+    gateway: Gateway | None = None,
 ) -> tuple[TailflipError, ...]:
     """Look at a store without opening it, and give every reason not to replace it.
 
@@ -47,6 +55,7 @@ def find_refusals(
         store_path: the store; a cron store or task ledger too.
         state_dir: of the installation it belongs to; what it lies in is looked at anyway.
         undoing: only what was there before is put back, as in `require_leave`.
+        gateway: the one whose store it is, where that is known.
     """
     try:
         real = store_path.resolve(strict=True)
@@ -67,38 +76,96 @@ def find_refusals(
                 f"a new one would leave the old under the others: {store_path}"
             )
         )
-    if info.st_uid != os.geteuid():
-        # Root too: the gateway takes a lock whose owner it may not signal for a dead one's.
-        found.append(
-            NoPermission(
-                f"store belongs to user id {info.st_uid}, we are {os.geteuid()}: {store_path}",
-                hint="run as the user the gateway runs as",
-            )
-        )
-    elif not os.access(real, os.R_OK):
-        found.append(NoPermission(f"store cannot be read: {store_path}"))
     try:
         require_leave(store_path, state_dir, undoing=undoing)
     except OnRecord as e:
         found.append(e)
-    found += _find_foreign_directories({real.parent, resolve(store_path.parent)})
+    if not os.access(real, os.R_OK):
+        why, hint = rights.explain_denial(real)
+        found.append(NoPermission(f"store cannot be read: {store_path}: {why}", hint=hint))
+    found += _find_foreign_links(store_path, info.st_uid)
+    found += _find_denials(store_path, real, info)
+    if gateway is not None:
+        found += _find_deaf_gateway(gateway, store_path)
     held = _find_lock(store_path)
     if held is not None:
         found.append(held)
     return tuple(found)
 
 
-def _find_foreign_directories(directories: Iterable[Path]) -> Iterator[TailflipError]:
-    for directory in sorted(directories):
-        owner = directory.stat().st_uid
-        if owner not in (os.geteuid(), 0):
-            # Whoever owns it can put a link there, and make us rewrite a file of our own.
+def _find_denials(store_path: Path, real: Path, info: os.stat_result) -> Iterator[TailflipError]:
+    """Find what the system would not let us do, or would let us do with harm."""
+    me, folder = os.geteuid(), real.parent.stat()
+    for directory in sorted({real.parent, resolve(store_path.parent)}):
+        if not os.access(directory, os.W_OK | os.X_OK):
+            why, hint = rights.explain_denial(directory)
             yield NoPermission(
-                f"directory belongs to user id {owner}, we are {os.geteuid()}: {directory}",
-                hint="run as the user the gateway runs as",
+                f"directory of the store cannot be written to: {store_path}: {why}", hint=hint
             )
-        elif not os.access(directory, os.W_OK | os.X_OK):
-            yield NoPermission(f"directory cannot be written to: {directory}")
+    if platform_calls.here.is_immutable(real):
+        why, hint = rights.explain_denial(real)
+        yield NoPermission(f"store cannot be replaced: {store_path}: {why}", hint=hint)
+    is_sticky = folder.st_mode & stat.S_ISVTX and me not in (info.st_uid, folder.st_uid)
+    if is_sticky and not rights.has_right(rights.CAP_FOWNER):
+        yield NoPermission(
+            f"store belongs to user id {info.st_uid}, in a sticky directory that lets nobody else "
+            f"replace it, we are {me}: {store_path}",
+            hint=_AS_THE_GATEWAY,
+        )
+    # In a folder of our own the gateway is ours, and writes files of ours itself.
+    if rights.choose_owner(info.st_uid) != info.st_uid and folder.st_uid != me:
+        yield NoPermission(
+            f"store belongs to user id {info.st_uid}, its directory to user id {folder.st_uid}, "
+            f"we are {me} and may not give files away: its gateway might not be able to read "
+            f"what we write: {store_path}",
+            hint=_AS_THE_GATEWAY,
+        )
+
+
+def _find_foreign_links(store_path: Path, owner: int) -> Iterator[TailflipError]:
+    """Find links by which another user leads us to a file that is not his own."""
+    for link, user in _follow(store_path):
+        if user not in (os.geteuid(), 0, owner):
+            yield NoPermission(
+                f"a link of user id {user} leads to a store of user id {owner}, "
+                f"we are {os.geteuid()}: {store_path}: {link}",
+                hint="give the path of the store itself, or remove the link",
+            )
+
+
+def _follow(path: Path) -> Iterator[tuple[Path, int]]:
+    """Yield every symbolic link that a path leads over, and whose it is."""
+    rest = list(reversed(path.absolute().parts))
+    at = Path(rest.pop())
+    for _ in range(_MAX_LINKS):
+        while rest and not (at / rest[-1]).is_symlink():
+            at = at.parent if rest[-1] == ".." else at / rest[-1]
+            rest.pop()
+        if not rest:
+            return
+        link = at / rest.pop()
+        yield link, link.lstat().st_uid
+        target = link.readlink()
+        if target.is_absolute():
+            at = Path(target.anchor)
+        rest += reversed([part for part in target.parts if part != target.anchor])
+
+
+def _find_deaf_gateway(gateway: Gateway, store_path: Path) -> Iterator[TailflipError]:
+    """Find a living gateway that would not honour our lock.
+
+    It takes a lock whose owner it may not signal for a dead one's. Source: OpenClaw
+    `isPidAlive`: any error of kill(pid, 0) means dead.
+    """
+    if not gateway.alive or gateway.pid is None:
+        return
+    user = read_user(gateway.pid)
+    if user not in (None, 0, os.geteuid()):
+        yield NoPermission(
+            f"the gateway (pid {gateway.pid}) runs as user id {user}, we are {os.geteuid()}: it "
+            f"would not honour a lock of ours: {store_path}",
+            hint="run as that user, or stop the gateway first",
+        )
 
 
 def find_missing_room(

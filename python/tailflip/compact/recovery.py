@@ -20,6 +20,8 @@ from tailflip.compact.transcripts import (
     PENDING,
     Moves,
     archive_transcripts,
+    delete_kept,
+    find_folder,
     find_missing,
     forget_missing,
     note_missing,
@@ -101,20 +103,27 @@ def move_transcripts(home: Home, disk: Disk, action: Action) -> Moves:
     Never fails: the store is right already, and a transcript that stays under its name
     loses nothing; `failed` counts what did not work.
     """
-    moved = failed = 0
-    try:
-        if action.kind == "compact":
+    if action.kind == "compact":
+        try:
             return archive_transcripts(home, disk, action)
-        for source in action.details.sources:
+        except (OSError, TailflipError):
+            return Moves(0, 1)
+    found = []
+    for source in action.details.sources:
+        try:
             origin = Ledger(home, disk).find(source)
-            if origin is not None and home.records(source).exists():
-                moves = return_transcripts(home, disk, origin, action.store_path)
-                moved, failed = moved + moves.moved, failed + moves.failed
-                if moves.failed:
-                    note_missing(home, disk, origin)
-    except (OSError, TailflipError):
-        failed += 1
-    return Moves(moved, failed)
+            if origin is None or not os.path.lexists(home.records(source)):
+                continue
+            found.append(return_transcripts(home, disk, origin, action.store_path))
+            if found[-1].failed:
+                note_missing(home, disk, origin)
+        except (OSError, TailflipError):
+            found.append(Moves(0, 1))
+    return Moves(
+        sum(each.moved for each in found),
+        sum(each.failed for each in found),
+        sum(each.alive for each in found),
+    )
 
 
 def _return_missing(home: Home, disk: Disk) -> list[str]:
@@ -136,7 +145,9 @@ def _return_missing(home: Home, disk: Disk) -> list[str]:
 
 
 def remove_archive(home: Home, disk: Disk, action: Action) -> None:
-    """Delete all that one action keeps in our own directory."""
+    """Delete all that one action keeps: in our own directory, and transcripts beside the store."""
+    if action.kind == "compact":
+        delete_kept(disk, action)
     directory = home.archive(action.id)
     if directory.is_dir():
         # The manifest goes first: without it nobody takes the directory for whole.
@@ -144,6 +155,8 @@ def remove_archive(home: Home, disk: Disk, action: Action) -> None:
             _remove(disk, directory / name)
             _remove(disk, directory / f"{name}.partial")
         disk.rmdir(directory)
+    else:
+        _remove(disk, directory)
     _remove(disk, home.quarantined(action.id))
 
 
@@ -158,7 +171,7 @@ def _find_expired(home: Home, disk: Disk) -> tuple[Action, ...]:
         a
         for a in Ledger(home, disk).read_all()
         if a.state is State.EXPIRED
-        and (home.archive(a.id).exists() or home.quarantined(a.id).exists())
+        and any(map(os.path.lexists, (home.archive(a.id), home.quarantined(a.id), find_folder(a))))
     )
 
 
@@ -170,5 +183,11 @@ def _remove_our_lock(disk: Disk, action: Action) -> None:
 
 
 def _remove(disk: Disk, path: Path) -> None:
+    """Delete a file; where damage left a folder in its place, that and what is in it."""
     with suppress(FileNotFoundError):
-        disk.unlink(path)
+        if path.is_dir() and not path.is_symlink():
+            for each in path.iterdir():
+                _remove(disk, each)
+            disk.rmdir(path)
+        else:
+            disk.unlink(path)

@@ -16,7 +16,7 @@ from tailflip.compact import archive, recovery, salvage, swap
 from tailflip.compact.ownership import choose_undone, find_claim, require_leave
 from tailflip.compact.preflight import find_missing_room, find_refusals, refuse
 from tailflip.durable import naming, resolve
-from tailflip.errors import StoreInvalid, Usage
+from tailflip.errors import ArchiveDamaged, StoreInvalid, Usage
 from tailflip.flow import Report, RestoreNumbers, Selection, VerifyNumbers
 from tailflip.ledger.actions import Ledger
 
@@ -35,7 +35,8 @@ class RestoreOutcome:
     """What a restore would do, or with a `report` has done.
 
     `actions` are those that entries come from, newest first. An entry that several of
-    them hold counts once for each. `conflict_keys` names some of the `conflicts`.
+    them hold counts once for each. `conflict_keys` names some of the `conflicts`, `damaged` the
+    archives that were passed over: what they hold of it is not in the other numbers.
     """
 
     store: Path
@@ -46,6 +47,7 @@ class RestoreOutcome:
     conflicts: int
     conflict_keys: tuple[str, ...]
     report: Report | None
+    damaged: tuple[archive.Damaged, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class _Wanted:
     actions: tuple[Action, ...]
     selection: Selection
     state_dir: Path | None = None
+    damaged: tuple[archive.Damaged, ...] = ()
 
 
 def restore(
@@ -94,6 +97,7 @@ def restore(
     Raises:
         Usage: Nothing selected, no such action, or several stores could be meant.
         OnRecord: A gateway has the store on record, and these would not be the bytes.
+        ArchiveDamaged: The action that was named, or all that could hold it.
         TryLater: Locked, or changing all the time.
     """
     wanted = _choose(
@@ -179,20 +183,40 @@ def _choose(
     if store is not None:
         held = [a for a in held if resolve(a.store_path) == resolve(store)]
     selection = Selection(all=True) if everything else narrow
-    if not everything:
-        held = [a for a in held if _holds(home, a, narrow)]
-    if not held:
+    whole, damaged = _sort_out(home, held, selection)
+    if not whole and damaged:
+        names = ", ".join(f"{each.action} ({each.message})" for each in damaged)
+        raise ArchiveDamaged(
+            f"no whole archive holds that, and these are damaged: {names}",
+            hint="`tailflip archive show ACTION` lists what can still be read of one",
+        )
+    if not whole:
         raise Usage(
             f"no archive holds that: looked in {home.archives}",
             hint="`tailflip archive show ACTION` names the keys that an action took",
         )
-    stores = sorted({a.store for a in held})
+    stores = sorted({a.store for a in whole})
     if len(stores) > 1:
         raise Usage(
             f"archives of {len(stores)} stores hold that: {', '.join(stores)}",
             hint="say which with --store",
         )
-    return _Wanted(held[0].store_path, tuple(held), selection)
+    return _Wanted(whole[0].store_path, whole, selection, damaged=damaged)
+
+
+def _sort_out(
+    home: Home, actions: Sequence[Action], selection: Selection
+) -> tuple[tuple[Action, ...], tuple[archive.Damaged, ...]]:
+    """Tell the actions that hold what is wanted from those whose archive is damaged."""
+    held: list[Action] = []
+    damaged: list[archive.Damaged] = []
+    for action in actions:
+        found = archive.find_damage(home, action.id)
+        if found is not None:
+            damaged.append(found)
+        elif selection.all or _holds(home, action, selection):
+            held.append(action)
+    return tuple(held), tuple(damaged)
 
 
 def _holds(home: Home, action: Action, selection: Selection) -> bool:
@@ -228,6 +252,7 @@ def _measure(
         conflicts=sum(n.conflicts for n in found),
         conflict_keys=tuple(k for n in found for k in n.conflict_keys),
         report=None,
+        damaged=wanted.damaged,
     )
     return outcome, found
 

@@ -7,6 +7,7 @@ meanwhile costs another attempt; the last attempt does everything under the lock
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import sqlite3
@@ -18,12 +19,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from tailflip import clock, native
+from tailflip import clock, native, platform_calls, rights
 from tailflip.compact import recovery
 from tailflip.compact.lock import Lock, hold_all
 from tailflip.compact.ownership import require_leave
 from tailflip.durable import explain_os_error, identify, open_regular, resolve
-from tailflip.errors import InternalError, IoFailed, StoreChanged, TailflipError, TryLater
+from tailflip.errors import (
+    InternalError,
+    IoFailed,
+    NoPermission,
+    StoreChanged,
+    TailflipError,
+    TryLater,
+)
 from tailflip.ledger.actions import Action, Details, Ledger, State
 
 if TYPE_CHECKING:
@@ -57,6 +65,7 @@ class Source:
     fd: int | None
     identity: FileIdentity | None
     mode: int
+    uid: int
     gid: int
     locks: tuple[Lock, ...]
     state_dir: Path | None = None
@@ -108,7 +117,8 @@ def open_source(
     """Open the store that a path leads to, symbolic links resolved."""
     real = resolve(store)
     if not os.path.lexists(real):
-        yield Source(store, real, None, None, _PRIVATE, os.getegid(), locks, state_dir)
+        owner, gid = rights.choose_newcomer(real.parent)
+        yield Source(store, real, None, None, _PRIVATE, owner, gid, locks, state_dir)
         return
     keep = None
     try:
@@ -116,7 +126,10 @@ def open_source(
             keep = os.dup(fd)
             info = os.fstat(fd)
             mode = stat.S_IMODE(info.st_mode)
-            yield Source(store, real, fd, identify(info), mode, info.st_gid, locks, state_dir)
+            owner = rights.choose_owner(info.st_uid)
+            yield Source(
+                store, real, fd, identify(info), mode, owner, info.st_gid, locks, state_dir
+            )
     finally:
         # A file that was replaced is freed when the last who has it open closes it, which for
         # some hundred MB can take as long as copying a quarter of them.
@@ -193,7 +206,7 @@ def commit(
         InternalError: What is read back is not what was written.
     """
     source, fd, temp = draft.source, draft.fds[0], draft.temps[0]
-    disk.set_owner(fd, source.mode, source.gid)
+    _match_owner(disk, fd, source)
     with syncing(disk, fd):
         good = is_as_written(fd)
     if not good:
@@ -208,6 +221,29 @@ def commit(
     else:
         with hold_all(_name_locks(source.store), disk) as locks:
             _rename(home, disk, draft, locks)
+
+
+def _match_owner(disk: Disk, fd: int, source: Source) -> None:
+    """Give the new file owner, group, mode and access control list of the old one."""
+    try:
+        disk.set_owner(fd, source.mode, source.uid, source.gid)
+    except OSError as e:
+        if e.errno not in (errno.EPERM, errno.EINVAL):
+            raise
+        if source.uid != os.geteuid():
+            raise NoPermission(
+                f"new store cannot be given to user id {source.uid}, whose the old one is, "
+                f"we are {os.geteuid()}: {source.store}: {e.strerror}",
+                hint="run as the user the gateway runs as",
+            ) from e
+        # We are in none of its groups. The gateway would not keep the group either; whoever is
+        # in ours must not read what he could not read before.
+        own = os.fstat(fd).st_gid
+        disk.set_owner(fd, source.mode & ~stat.S_IRWXG, source.uid, own)
+        return
+    acl = None if source.fd is None else platform_calls.here.read_acl(source.fd)
+    if acl is not None:
+        platform_calls.here.write_acl(fd, acl)
 
 
 @contextmanager
@@ -244,9 +280,15 @@ def finish(home: Home, disk: Disk, draft: Draft) -> tuple[int, tuple[str, ...]]:
     """Let transcripts follow, and end the action: transcripts moved, and warnings."""
     moves = recovery.move_transcripts(home, disk, draft.action)
     draft.action = Ledger(home, disk).advance(draft.action, State.DONE)
-    if not moves.failed:
-        return moves.moved, ()
-    return moves.moved, ("some transcripts could not be renamed; they are where they were",)
+    warnings = []
+    if moves.failed:
+        warnings.append("some transcripts could not be renamed; they are where they were")
+    if moves.alive:
+        warnings.append(
+            f"{moves.alive} transcripts live again under their names, and stay as they are; "
+            "those from before stay where they are kept, see `tailflip archive show`"
+        )
+    return moves.moved, tuple(warnings)
 
 
 def write_file(disk: Disk, path: Path, data: bytes) -> None:

@@ -85,7 +85,7 @@ def compact_store(
 
     with naming(path), home.claim(disk):
         recovery.settle_all(home, disk)
-        refuse(find_refusals(path, store.state_dir))
+        refuse(find_refusals(path, store.state_dir, gateway=evidence.gateway))
         report = swap.try_attempts(path, disk, attempt, store.state_dir)
     return report.model_copy(update={"took_s": swap.measure_s(started)})
 

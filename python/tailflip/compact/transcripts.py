@@ -1,8 +1,15 @@
-"""Transcripts follow their entries: out under the gateway's own archive name, and back.
+"""Transcripts follow their entries: out into a folder of ours beside the store, and back.
 
-The name `<file>.deleted.<time of the action>` says which action moved a file, so
-nothing else needs to be recorded, and doing it again does nothing. But for one thing: where
-a file could not be renamed back, the action's archive says so, and it is tried again.
+`<folder of the store>/.tailflip/<action>/<transcript>`. There a rename is all it takes, whatever
+the size, and no release looks: OpenClaw deletes `.deleted.<time>` for good once it is older than
+its retention, and counts every file beside the store against its disk budget, but it reads no
+folders there. Source: `cleanupArchivedSessionTranscripts`, `enforceSessionDiskBudget`,
+`pruneUnreferencedSessionArtifacts`, 2026.3.28 to 2026.7.35.
+
+The folder's name says which action moved a file, so nothing else needs to be recorded, and doing
+it again does nothing. But for one thing: where a file could not be renamed back, the action's
+archive says so, and it is tried again. What older versions of tailflip moved, to
+`<file>.deleted.<time of the action>`, is found as well.
 """
 
 from __future__ import annotations
@@ -10,11 +17,12 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tailflip import clock, native
-from tailflip.compact.lock import is_stale, read_owner
+from tailflip import clock, native, rights
+from tailflip.compact.lock import TRANSCRIPT_STALE_MS, is_stale, read_owner
 from tailflip.compact.ownership import Owners
 from tailflip.durable import open_regular, resolve
 
@@ -30,49 +38,118 @@ if TYPE_CHECKING:
 _BATCH = 20_000
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ENDING = ".jsonl"
+_PRIVATE = 0o700
 PENDING = "transcripts.pending"
+FOLDER = ".tailflip"
 
 
 @dataclass(frozen=True)
 class Moves:
-    """How many transcripts were renamed, and how many could not be."""
+    """How many transcripts were renamed, how many could not be, how many live again meanwhile."""
 
     moved: int
     failed: int
+    alive: int = 0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The transcripts that one action took and that are still there.
+
+    `folder` is None where none are. `exposed` counts those that an older version left under
+    OpenClaw's own names for deleted ones, where its clean-up takes them.
+    """
+
+    folder: Path | None
+    files: int
+    bytes: int
+    exposed: int = 0
 
 
 def archive_transcripts(home: Home, disk: Disk, action: Action) -> Moves:
-    """Rename the transcripts of removed entries that no entry refers to any more.
+    """Set aside the transcripts of removed entries that no entry refers to any more.
 
     Never one whose own lock has a living owner.
     """
-    suffix = action.transcript_suffix
+    directory = resolve(action.store_path.parent)
+    folder = directory / FOLDER / action.id
+    if not _has(directory, lambda name: name.endswith(_ENDING)):
+        return Moves(0, 0)
 
     def plan(path: Path, *, referenced: bool) -> tuple[Path, Path] | None:
-        new = path.with_name(path.name + suffix)
-        free = not referenced and not os.path.lexists(new) and not _is_in_use(path)
-        return (path, new) if free else None
+        new = folder / path.name
+        if referenced or os.path.lexists(new) or _is_in_use(path):
+            return None
+        _make_folder(disk, folder)
+        return path, new
 
-    return _move(home, disk, action, action.store_path, present_name=lambda p: p, plan=plan)
+    moves = _move(home, disk, action, action.store_path, present=lambda path: path, plan=plan)
+    if moves.moved:
+        disk.fsync_dir(folder)
+        disk.fsync_dir(directory)
+    return moves
 
 
 def return_transcripts(home: Home, disk: Disk, action: Action, store_path: Path) -> Moves:
-    """Rename back what `action` archived, where an entry needs it again and it is missing."""
-    suffix = action.transcript_suffix
+    """Rename back what `action` set aside, where an entry needs it again and it is missing."""
+    directory = resolve(store_path.parent)
+    folder, suffix = directory / FOLDER / action.id, action.transcript_suffix
+    if not folder.is_dir() and not _has(directory, lambda name: name.endswith(suffix)):
+        return Moves(0, 0)
+    alive = 0
 
-    def archived(path: Path) -> Path:
-        return path.with_name(path.name + suffix)
+    def present(path: Path) -> Path:
+        kept = folder / path.name
+        return kept if os.path.lexists(kept) else path.with_name(path.name + suffix)
 
     def plan(path: Path, *, referenced: bool) -> tuple[Path, Path] | None:
-        return (archived(path), path) if referenced and not os.path.lexists(path) else None
+        nonlocal alive
+        if not referenced:
+            return None
+        if os.path.lexists(path):
+            alive += 1
+            return None
+        return present(path), path
 
-    return _move(home, disk, action, store_path, present_name=archived, plan=plan)
+    moves = _move(home, disk, action, store_path, present=present, plan=plan)
+    if moves.moved:
+        disk.fsync_dir(directory)
+    _drop_folder(disk, folder)
+    return replace(moves, alive=alive)
+
+
+def measure_kept(action: Action) -> Kept:
+    """Count what is still there of the transcripts that an action took."""
+    directory = resolve(action.store_path.parent)
+    folder, suffix = directory / FOLDER / action.id, action.transcript_suffix
+    sizes = [size for _, size in _list_files(folder)]
+    exposed = [size for name, size in _list_files(directory) if name.endswith(suffix)]
+    where = folder if sizes else directory if exposed else None
+    return Kept(where, len(sizes) + len(exposed), sum(sizes) + sum(exposed), len(exposed))
+
+
+def delete_kept(disk: Disk, action: Action) -> None:
+    """Delete for good what an action took of transcripts, with its folder."""
+    folder = find_folder(action)
+    if not folder.is_dir() or folder.is_symlink() or folder.parent.is_symlink():
+        return
+    for name, _ in _list_files(folder):
+        with suppress(FileNotFoundError):
+            disk.unlink(folder / name)
+    disk.rmdir(folder)
+    with suppress(OSError):  # other actions keep theirs there
+        disk.rmdir(folder.parent)
+
+
+def find_folder(action: Action) -> Path:
+    """Return where an action's transcripts are kept, for as long as its archive lives."""
+    return resolve(action.store_path.parent) / FOLDER / action.id
 
 
 def note_missing(home: Home, disk: Disk, action: Action) -> None:
     """Note that transcripts which `action` archived could not all be renamed back."""
     path = _pending(home, action)
-    if path.exists():
+    if os.path.lexists(path):
         return
     os.close(disk.open_new(path, 0o600))
     disk.fsync_dir(path.parent)
@@ -81,7 +158,7 @@ def note_missing(home: Home, disk: Disk, action: Action) -> None:
 def forget_missing(home: Home, disk: Disk, action: Action) -> None:
     """Take the note back: every transcript is where an entry looks for it, or not needed."""
     path = _pending(home, action)
-    if path.exists():
+    if os.path.lexists(path):
         disk.unlink(path)
 
 
@@ -100,7 +177,7 @@ def _move(
     action: Action,
     store_path: Path,
     *,
-    present_name: Callable[[Path], Path],
+    present: Callable[[Path], Path],
     plan: Callable[..., tuple[Path, Path] | None],
 ) -> Moves:
     """Ask the store about every candidate, in bounded batches, and rename what `plan` says.
@@ -109,39 +186,79 @@ def _move(
     """
     directory = resolve(store_path.parent)
     moved = failed = 0
-    with os.scandir(directory) as names:
-        if not any(_ENDING in name.name for name in names):
-            return Moves(0, 0)  # millions of headers need not be read
     owners = Owners(store_path)
     with open_regular(home.records(action.id)) as records, open_regular(store_path) as store:
-        for batch in _batches(_candidates(records, directory, present_name)):
+        for batch in _batches(_candidates(records, directory, present)):
             ids = sorted({session for sessions in batch.values() for session in sessions})
             known = dict(zip(ids, native.referenced_sessions(store, ids), strict=True))
             for path, sessions in batch.items():
-                move = plan(path, referenced=any(known[s] for s in sessions))
-                if move is None or not owners.may_move(store_path, *move):
-                    continue
                 try:
+                    move = plan(path, referenced=any(known[s] for s in sessions))
+                    if move is None or not owners.may_move(store_path, *move):
+                        continue
                     disk.rename(*move)
                     moved += 1
                 except OSError:
                     # A transcript left under its old name loses nothing: the store is
                     # already right, and the caller reports the number.
                     failed += 1
-    if moved:
-        disk.fsync_dir(directory)
     return Moves(moved, failed)
 
 
+def _make_folder(disk: Disk, folder: Path) -> None:
+    """Make the folder that transcripts are set aside in; it belongs to whose the store's is.
+
+    Raises:
+        OSError: It cannot be made, or something else is there: a link would lead us elsewhere.
+    """
+    owner, group = rights.choose_newcomer(folder.parent.parent)
+    for path in (folder.parent, folder):
+        if not os.path.lexists(path):
+            disk.mkdir(path, _PRIVATE)
+            disk.fsync_dir(path.parent)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if os.fstat(fd).st_uid != owner:
+                disk.set_owner(fd, _PRIVATE, owner, group)
+        finally:
+            os.close(fd)
+
+
+def _drop_folder(disk: Disk, folder: Path) -> None:
+    """Delete the folders that hold nothing any more."""
+    for path in (folder, folder.parent):
+        if path.is_dir() and not path.is_symlink():
+            with suppress(OSError):  # what is left in it stays
+                disk.rmdir(path)
+
+
+def _has(directory: Path, wanted: Callable[[str], bool]) -> bool:
+    """Say whether a file of such a name is there: else millions of headers need not be read."""
+    with os.scandir(directory) as names:
+        return any(wanted(name.name) for name in names)
+
+
+def _list_files(directory: Path) -> Iterator[tuple[str, int]]:
+    """Yield name and size of every regular file of a directory; none where there is none."""
+    try:
+        with os.scandir(directory) as names:
+            for name in names:
+                with suppress(OSError):
+                    if name.is_file(follow_symlinks=False):
+                        yield name.name, name.stat(follow_symlinks=False).st_size
+    except OSError:
+        return
+
+
 def _candidates(
-    records: int, directory: Path, present_name: Callable[[Path], Path]
+    records: int, directory: Path, present: Callable[[Path], Path]
 ) -> Iterator[tuple[Path, str]]:
     """Yield (transcript, session id that may still need it) for each removed entry."""
     for header in native.read_headers(records):
         if header.after is not None:
             continue
         for path in _name_transcripts(header, directory):
-            if _is_regular(present_name(path)):
+            if _is_regular(present(path)):
                 yield path, path.name.removesuffix(_ENDING)
                 if header.session is not None:
                     yield path, header.session
@@ -183,4 +300,4 @@ def _is_in_use(path: Path) -> bool:
         owner = read_owner(path.with_name(path.name + ".lock"))
     except OSError:
         return True
-    return owner is not None and not is_stale(owner, clock.now_ms())
+    return owner is not None and not is_stale(owner, clock.now_ms(), TRANSCRIPT_STALE_MS)

@@ -53,6 +53,16 @@ def started_ms(pid: int) -> int | None:
         return None
 
 
+def read_user(pid: int) -> int | None:
+    """Read whose a process is, by its effective user id; None if it is gone, or hidden."""
+    import psutil  # noqa: PLC0415 - asked for living gateways only
+
+    try:
+        return int(psutil.Process(pid).uids().effective)
+    except (psutil.Error, ValueError, OverflowError):
+        return None
+
+
 def booted_ms() -> int:
     """Read when the machine was started, in milliseconds since the epoch."""
     import psutil  # noqa: PLC0415
