@@ -197,6 +197,7 @@ def test_check_names_the_plugins_and_the_next_step(place):
     assert f"waits for plugins: {', '.join(PLUGINS)}" in out
     assert "`openclaw update repair`, then `openclaw doctor --fix`" in out
     assert "claim to be running" not in out
+    assert "[marker-orphaned]" not in out
 
 
 def change_before_it_was_on_record(place) -> tuple[bytes, dict[str, bytes]]:
