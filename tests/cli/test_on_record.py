@@ -198,6 +198,7 @@ def test_check_names_the_plugins_and_the_next_step(place):
     assert f"waits for plugins: {', '.join(PLUGINS)}" in out
     assert "`openclaw update repair`, then `openclaw doctor --fix`" in out
     assert "claim to be running" not in out
+    assert "[marker-orphaned]" not in out
 
 
 def put_tree(folder: Path, files: dict[str, bytes]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from records import make_state_database, write_manifest
 from support import NOW_MS, FaultyDisk, format_store, make_entries, make_entry
 from tailflip import admission, clock
 from tailflip.admission import Start, admit
@@ -339,4 +340,37 @@ def test_a_living_gateway_is_not_touched(scene):
     found = scene.admit(TIGHT, died_of_memory=1)
     assert found.go
     assert "a gateway is running" in found.notes[0]
+    assert scene.store.read_bytes() == before
+
+
+def test_what_is_on_record_is_in_no_forecast_and_holds_nobody_up(scene):
+    """2026.9.6 does not load it again, however large or broken it is."""
+    for data in (scene.fill(), b'{"cut'):
+        scene.put(data)
+        write_manifest(scene.state, scene.store, over=True, moves=[scene.store])
+        for version in ((2026, 9, 6), None):
+            found = scene.admit(TIGHT, version=version, died_of_memory=2)
+            assert found.go, found.reason
+            assert not found.actions
+            assert any("left alone" in note for note in found.notes)
+            assert scene.store.read_bytes() == data
+
+
+def test_a_release_that_would_overwrite_a_broken_store_on_record_is_still_held(scene):
+    """After a downgrade: 2026.7 takes the broken store for empty, and overwrites it."""
+    scene.put(b'{"cut')
+    write_manifest(scene.state, scene.store, over=True, moves=[scene.store])
+    found = scene.admit(version=(2026, 7, 35))
+    assert not found.go
+    assert scene.store.read_bytes() == b'{"cut'
+
+
+def test_a_state_database_that_cannot_be_read_keeps_nobody_down(scene):
+    before = scene.fill()
+    database = make_state_database(scene.state)
+    database.write_bytes(b"no database" * 1000)
+    for version in ((2026, 9, 6), (2026, 7, 35), None):
+        found = scene.admit(version=version)
+        assert found.go, found.reason
+        assert any("cannot be told" in note for note in found.notes)
     assert scene.store.read_bytes() == before

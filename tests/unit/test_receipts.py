@@ -25,9 +25,14 @@ from records import (
     state_database,
     write_manifest,
 )
-from support import NOW_MS, list_tree, make_store
+from support import GONE, NOW_MS, list_tree, make_store
 from tailflip.compact.ownership import Owners, find_claim
+from tailflip.compact.transaction import compact_store
+from tailflip.durable import RealDisk
+from tailflip.errors import OnRecord
+from tailflip.flow import Store
 from tailflip.observe.receipts import find_state_dirs, read_receipts
+from tailflip.plan.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,6 +157,17 @@ def test_a_store_elsewhere_beside_a_filled_database_is_evidence(state, tmp_path)
     elsewhere = tmp_path / "data" / "all.json"
     make_store(elsewhere)
     assert find_claim(elsewhere) is None  # nobody said whose it is
+    assert find_claim(elsewhere, state) is not None
+
+
+def test_a_database_beside_a_store_that_lies_elsewhere_counts(state, tmp_path):
+    """2026.9.6 puts it there where `session.store` leads out of the state directory."""
+    make_state_database(state)
+    elsewhere = tmp_path / "data" / "main" / "sessions.json"
+    make_store(elsewhere)
+    filled = fill_agent_database(tmp_path / "other", "main")
+    assert find_claim(elsewhere, state) is None
+    filled.rename(elsewhere.parent / filled.name)
     assert find_claim(elsewhere, state) is not None
 
 
@@ -379,3 +395,23 @@ def test_moved_transcripts(state, store):
     assert not owners.may_move(store, gone, transcript)
     stranger = store.parent / "stranger.jsonl"
     assert not owners.may_move(store, stranger.with_name("stranger.jsonl.deleted.1"), stranger)
+
+
+class ImportingDisk(RealDisk):
+    """A gateway starts, imports and records the store while the new one is being written."""
+
+    def __init__(self, state: Path, store: Path) -> None:
+        self._state, self._store = state, store
+
+    def set_owner(self, fd: int, mode: int, gid: int) -> None:
+        super().set_owner(fd, mode, gid)
+        defer_import(self._state, self._store)
+
+
+def test_a_record_that_appears_while_we_write_is_seen_before_the_rename(state, store, home):
+    before = list_tree(store.parent)
+    disk = ImportingDisk(state, store)
+    with pytest.raises(OnRecord, match="the original is in place"):
+        compact_store(Store(store, "main"), Policy(), GONE, home=home, disk=disk, now_ms=NOW_MS)
+    assert list_tree(store.parent) == before
+    assert not list(home.archives.iterdir())

@@ -16,6 +16,7 @@ from tailflip.flow import (
     Forecast,
     Gateway,
     JobNumbers,
+    KeptFile,
     Leftover,
     ObservedStore,
     Store,
@@ -83,6 +84,8 @@ ALIVE = Gateway(True, 1, NOW, "test")
 TWIN = CronJob("b", "x", True, None, "does")
 BAK = Leftover(Path("/s/sessions.json.bak.1"), 500, NOW)
 
+KEPT = KeptFile(Path("/s/sessions.json"), "it is on record", "wait", sha256="ab")
+
 
 def store(**changes):
     return {"stores": (dataclasses.replace(HEALTHY.stores[0], **changes),)}
@@ -101,6 +104,10 @@ CASES = {
     "job-rapid": store(numbers=numbers(job(11, 10 * MINUTE_MS - 1, done=11))),
     "marker-orphaned": {"jobs": (CronJob("j1", "night", True, NOW - MINUTE_MS),)},
     "leftovers": store(litter=(Leftover(Path("/s/x.tmp"), 5, 1),)),
+    "import-waits": {"kept": (dataclasses.replace(KEPT, waits=True, plugins=("brave",)),)},
+    "retained-source-changed": {"kept": (dataclasses.replace(KEPT, waits=True, is_changed=True),)},
+    "store-on-record": {"kept": (KEPT,)},
+    "owner-unknown": {"kept": (dataclasses.replace(KEPT, is_unknown=True),)},
     "retention-invalid": {"retention_problem": "cron.sessionRetention: bad"},
     "disk-full": {"spaces": (Space(Path("/s"), 1, 5, 10**12),)},
     "port-taken": {"listener": Listener(7, "python3", is_gateway=False), "port": 18789},
@@ -119,6 +126,7 @@ ERRORS = {
     "cron-store-invalid",
     "disk-full",
     "port-taken",
+    "retained-source-changed",
 }
 
 
@@ -222,3 +230,21 @@ def test_what_goes_wrong_becomes_the_stores_error(tmp_path):
     assert look(tmp_path / "fifo").error == "not a regular file"
     (tmp_path / "loop").symlink_to("loop")
     assert "symbolic links" in look(tmp_path / "loop").error
+
+
+@pytest.mark.parametrize(
+    ("undo", "hint"),
+    [("A1", "`tailflip restore A1 --apply`"), (None, "its SHA-256 must be ab")],
+)
+def test_a_changed_store_on_record_is_told_with_what_gives_its_bytes_back(undo, hint):
+    kept = dataclasses.replace(KEPT, waits=True, is_changed=True, undo=undo)
+    (found,) = find_problems(dataclasses.replace(HEALTHY, kept=(kept,)))
+    assert hint in found.hint
+    assert "exit 78" in found.message
+
+
+def test_an_import_that_waits_names_its_plugins():
+    kept = dataclasses.replace(KEPT, waits=True, plugins=("brave", "codex"))
+    (found,) = find_problems(dataclasses.replace(HEALTHY, kept=(kept,)))
+    assert "brave, codex" in found.message
+    assert found.hint == "`openclaw update repair`, then `openclaw doctor --fix`"

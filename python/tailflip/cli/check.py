@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,7 +18,7 @@ from tailflip.cli.options import (  # noqa: TC001 - typer reads them
     StorePaths,
 )
 from tailflip.cli.progress import show_progress
-from tailflip.compact.ownership import describe_kept
+from tailflip.compact.ownership import describe_kept, find_claim
 from tailflip.diagnose.rules import Observed, find_problems
 from tailflip.durable import RealDisk
 from tailflip.errors import TailflipError
@@ -86,6 +87,9 @@ def check(
     kept = tuple(describe_kept(claim, actions) for claim in scene.kept.values())
     jobs, jobs_problem = read_jobs(installation.cron_store)
     spaces = read_space(installation.state_dir, home.root)
+    if find_claim(installation.cron_store, installation.state_dir) is not None:
+        # The jobs live elsewhere by now: only their names are still good for anything.
+        jobs, jobs_problem = tuple(replace(job, running_at_ms=None) for job in jobs), None
     findings = find_problems(
         Observed(
             now_ms=scene.now_ms,

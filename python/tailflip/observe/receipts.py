@@ -132,15 +132,17 @@ class Receipts:
         return None
 
     def _list_agent_databases(self, store: Path) -> Iterator[Path]:
-        """List the databases that may have taken a session store over."""
-        own = store.parent.parent / "agent" / AGENT_DATABASE
-        if store.parent.name == "sessions":
-            if os.path.lexists(own):
-                yield own
-            if (self.state_dir / "agents") in store.parents:
-                return
-        if (self.state_dir / "cron") not in store.parents:
-            yield from sorted((self.state_dir / "agents").glob(f"*/agent/{AGENT_DATABASE}"))
+        """List the databases that may have taken a session store over.
+
+        Source: OpenClaw 2026.9.6, `resolveSqliteTargetFromSessionStorePath`: beside a store that
+        `session.store` puts elsewhere, else in the agent's folder.
+        """
+        agents = self.state_dir / "agents"
+        near = (store.parent / AGENT_DATABASE, store.parent.parent / "agent" / AGENT_DATABASE)
+        found = [path for path in near if os.path.lexists(path)]
+        yield from found
+        if not found and not {agents, self.state_dir / "cron"} & set(store.parents):
+            yield from sorted(agents.glob(f"*/agent/{AGENT_DATABASE}"))
 
 
 def find_state_database(state_dir: Path) -> Path:
