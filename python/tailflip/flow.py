@@ -420,6 +420,8 @@ class Cause(StrEnum):
     PARKED = "parked"
     PLANNED_RESTART = "planned-restart"
     ASKED_STOP = "asked-stop"
+    ENDED = "ended-by-itself"
+    SIGNALLED = "ended-by-signal"
     UNKNOWN = "unknown"
 
 

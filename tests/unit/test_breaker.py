@@ -134,6 +134,8 @@ TABLE = {
     Cause.LOCKED: PLAIN,
     Cause.NATIVE_CRASH: PLAIN,
     Cause.HANG: PLAIN,
+    Cause.ENDED: PLAIN,
+    Cause.SIGNALLED: PLAIN,
     Cause.UNKNOWN: PLAIN,
     Cause.UPDATE: UPDATE,
     Cause.PARKED: END,

@@ -50,6 +50,7 @@ _CRASHES = frozenset(
 _STOPS = frozenset(
     int(number) for number in (signals.SIGTERM, signals.SIGINT, signals.SIGHUP, signals.SIGQUIT)
 )
+_STOP_WORDS = frozenset({"SIGTERM", "SIGINT"})
 # Lines that other processes may still have written to the same pipe after V8's last ones.
 _OTHERS_LINES = 20
 # Lines with which a refusal explains itself: hints, who holds the port.
@@ -255,21 +256,29 @@ def _judge_worker_heap(seen: _Seen) -> Death | None:
 
 
 def _judge_stop(seen: _Seen) -> Death | None:
-    """It ended in order, or by a signal that people and service managers send."""
+    """Tell a stop from an end that nobody is known to have asked for.
+
+    Exit 0 and SIGTERM prove no stop: gateways end with 0 of themselves (openclaw/openclaw
+    #55410, #119882), and whoever fights for memory sends SIGTERM too. What counts is that
+    the gateway itself says which signal it got.
+    """
     words = seen.words
-    if seen.signal in _STOPS:
-        return _death(Cause.ASKED_STOP, Confidence.LIKELY, f"{seen.end}, not sent by tailflip")
     if seen.code == 0 and words.restarts:
         said = "stderr: restart mode: full process restart"
         return _death(Cause.PLANNED_RESTART, Confidence.LIKELY, seen.end, said)
+    told = words.stop_signal
+    if told in _STOP_WORDS and (seen.code == 0 or (seen.code == _WRAPPER_EXIT and words.timed_out)):
+        said = f"stderr: signal {told} received{', shutdown timed out' if words.timed_out else ''}"
+        return _death(Cause.ASKED_STOP, Confidence.LIKELY, seen.end, said)
+    if seen.code == _WRAPPER_EXIT and words.timed_out and told:
+        said = f"stderr: signal {told} received, shutdown timed out"
+        return _death(Cause.PLANNED_RESTART, Confidence.LIKELY, seen.end, said)
+    if seen.signal in _STOPS:
+        how = "not sent by tailflip, and nothing says who sent it"
+        return _death(Cause.SIGNALLED, Confidence.LIKELY, seen.end, how)
     if seen.code == 0:
-        how = "ended in order; somebody else than tailflip stopped it"
-        return _death(Cause.ASKED_STOP, Confidence.LIKELY, seen.end, how)
-    if seen.code == _WRAPPER_EXIT and words.timed_out and words.stop_signal:
-        said = f"stderr: signal {words.stop_signal} received, shutdown timed out"
-        stops = words.stop_signal in ("SIGTERM", "SIGINT")
-        cause = Cause.ASKED_STOP if stops else Cause.PLANNED_RESTART
-        return _death(cause, Confidence.LIKELY, seen.end, said)
+        how = "ended in order; nothing says that somebody asked for it"
+        return _death(Cause.ENDED, Confidence.LIKELY, seen.end, how)
     return None
 
 
