@@ -356,7 +356,7 @@ def test_the_evidence_names_the_proof():
         (Clues(exit_code=1), "no stderr was seen"),
         (Clues(exit_code=1, stderr_tail=CHAT), "no known text on stderr"),
         (Clues(exit_code=1, stderr_tail=TYPE_ERROR), "stderr: TypeError"),
-        (Clues(exit_code=1, stderr_tail=NO_MODULE), "stderr: MODULE_NOT_FOUND"),
+        (Clues(exit_code=1, stderr_tail=NO_MODULE), "stderr: Cannot find module"),
         (Clues(exit_code=78), "no known text"),
         (Clues(exit_code=1, stderr_tail=BAD_KEY), "problem at gateway"),
         (Clues(exit_code=1, stderr_tail=BAD_KEY), "channels.whatsapp.accounts.#"),
