@@ -21,6 +21,7 @@ from tailflip.diagnose.texts import (
     ERRORS,
     MESSAGES,
     MORE_CODES,
+    NAMES,
     REFUSALS,
     SQLITE_CODES,
     TOO_LONG_AT_START,
@@ -42,7 +43,9 @@ _HEAP = re.compile(
     r"Allocation failed - (?P<what>JavaScript heap|process) out of memory"
     r"|FATAL ERROR: .{0,80}(?P<bare>JavaScript heap out of memory)"
     r"|(?:FATAL ERROR: |# )?(?P<fatal>Fatal (?:JavaScript|process) out of memory:)"
-    r"(?: (?P<place>Zone|Heap|Array buffer|CodeRange setup|NewSpace))?"
+    r"(?: (?P<place>Zone|Heap|Array buffer|CodeRange setup|Reached heap limit"
+    r"|Ineffective mark-compacts near heap limit|CALL_AND_RETRY_LAST"
+    r"|MarkCompactCollector: young object promotion failed|Scavenger: semi-space copy))?"
 )
 _WHY = (
     "Reached heap limit",
@@ -54,8 +57,9 @@ _WHY = (
     "MarkCompactCollector: young object promotion failed",
     "invalid array length",
     "invalid table size",
+    "Zone",
 )
-_WORKER_HEAP = re.compile(r"(?:Uncaught )?Error \[ERR_WORKER_OUT_OF_MEMORY\]")
+_WORKER_HEAP = "ERR_WORKER_OUT_OF_MEMORY"
 _FATAL = re.compile(
     r"(?P<said>FATAL ERROR:(?: (?:[a-z0-9]+::)+\w{1,40})?"
     r"|# Fatal JavaScript invalid size error|# Fatal error in)"
@@ -65,7 +69,7 @@ _NATIVE_MEMORY = re.compile(
     r"|[^\n]{0,100}?(?P<more>Cannot allocate memory)"
 )
 # `sh: line 12: 23 Killed node …`: a shell tells of SIGKILL, and not of who sent it.
-_SHELL_KILLED = re.compile(r"(?:[^\n]{0,100}: +)?(?:\d+ +)?Killed(?: |$)")
+_SHELL_KILLED = re.compile(r"(?:[^\n]{0,100}: +)?(?:\d+ +)?Killed(?: |:|$)")
 # What node and V8 print after it, and what a shell adds.
 _STACK = re.compile(
     r"\s*$|-----|<---|\s*\d+: |\s+at |Aborted|Trace/breakpoint|\[\d+:|#|==== |\s*(?:0x)?[0-9a-f]+:"
@@ -74,7 +78,10 @@ _STACK = re.compile(
 _OF_ERROR = re.compile(
     r"\s*$|\s+at |\s+\w+: |\s*[\]}\^]|\s+\.\.\. |Node\.js v\d|Debug: |Try: |Help: "
 )
-_IN_LOADER = re.compile(r"\s+at [^\n]{0,200}node:internal/modules/")
+_IN_LOADER = re.compile(
+    r"\s+at (?:async )?(?:compileSourceTextModule|wrapSafe|internalCompileFunction"
+    r"|Object\.compileFunction|ModuleJob\._instantiate|ModuleLoader\.\w+)\b"
+)
 _BAD_SOURCE = "SyntaxError"
 
 # Who killed, what is looked for, and how it is told.
@@ -118,7 +125,7 @@ _INTRO = re.compile(
 _PATHS = ("Failed to read config", "failed to bind gateway socket")
 _NAMED = re.compile(
     r"(?P<name>[A-Z][A-Za-z]{0,40}(?:Error|Exception)|Error)"
-    r"(?: \[(?P<code>[A-Z][A-Z0-9_]{1,60})\])?(?:: ?|\s*$)"
+    r"(?: \[(?P<code>[A-Za-z][A-Za-z0-9_]{1,60})\])?(?:: ?|\s*$)"
 )
 _START = "Gateway failed to start"
 # Say nothing by themselves: what follows them does.
@@ -232,7 +239,6 @@ def read_last_words(tail: str) -> LastWords:
     failure_at, failure = _find_failure(said)
     own = native[-_RECENT_LINES:]
     _, memory = _find_last(own, _NATIVE_MEMORY)
-    _, worker = _find_last(own, _WORKER_HEAP)
     _, told = _find_last([each.text for each in said], _SIGNALLED)
     after = sum(1 for line in native[heap_at + 1 :] if not _STACK.match(line))
     after += sum(1 for line in lines[heap_at + 1 :] if not line.own)
@@ -244,7 +250,7 @@ def read_last_words(tail: str) -> LastWords:
         after_heap=after if heap else 0,
         fatal=fatal["said"].rstrip(":") if fatal and fatal_at > heap_at else None,
         native_memory=(memory["said"] or memory["more"]) if memory else None,
-        worker_heap=worker is not None,
+        worker_heap=any(each.code == _WORKER_HEAP for each in said),
         killed=_find_killed(own),
         shell_killed=any(_SHELL_KILLED.match(line) for line in own),
         failure=failure,
@@ -399,12 +405,12 @@ def _judge(line: _Said) -> Spoken:
     told = code or (known_text[0] if known_text else "")
     intro = "" if line.intro in _EMPTY_INTROS or line.intro == "Uncaught" else line.intro
     said = _join(line.name, told) if line.name or not intro else _join(intro, told)
-    return Spoken(said, CODES.get(code), at_start)
+    return Spoken(said, CODES.get(code) or NAMES.get(line.name), at_start)
 
 
 def _add_field(error: Spoken, field: str, name: str) -> Spoken:
     """Add what a field below an error tells: its code, or SQLite's number."""
-    if _IN_LOADER.match(field) and error.said == _BAD_SOURCE:
+    if error.said.startswith(_BAD_SOURCE) and _IN_LOADER.match(field):
         return replace(error, cause=Cause.INSTALLATION)  # a source file that is cut off
     code = ""
     if (found := _ERROR_CODE.match(field)) and _is_safe(found["code"]):

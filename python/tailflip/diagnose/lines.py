@@ -26,19 +26,20 @@ _MAX_LAYERS = 6
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.,]{0,10}(?: ?(?:Z|[+-]\d\d:?\d\d))?"
+# One space belongs to each: what is indented further belongs to an error above it.
 # What stands before a line that journald, syslog, the kernel or Docker Compose passed on.
 _SYSTEM = re.compile(
-    r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] +"
-    r"|\[ {0,8}\d{1,10}\.\d{1,9}\] +"
+    r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] "
+    r"|\[ {0,8}\d{1,10}\.\d{1,9}\] "
     r"|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,9})? "
     r"[^\s:\[]{1,64} [^\s:\[]{1,64}(?:\[\d+\])?: "
     rf"|{_ISO} [^\s:\[]{{1,64}} (?:[^\s:\[]{{1,64}}\[\d+\]|kernel): "
-    r"|kernel: +"
+    r"|kernel: "
     r"|[a-z][\w.-]{0,63} {1,20}\| "
 )
-_STAMP = re.compile(rf"(?:{_ISO}|\d\d:\d\d:\d\d(?:[.,]\d{{1,9}})?)(?: +|$)")
-_SUBSYSTEM = re.compile(r"\[(?P<name>[A-Za-z][\w./:@-]{0,60})\](?: +|$)")
-_EMOJI = re.compile("[\u2190-\u2bff\u3030\ufe0f\u200d\U0001f000-\U0001faff]+ *")
+_STAMP = re.compile(rf"(?:{_ISO}|\d\d:\d\d:\d\d(?:[.,]\d{{1,9}})?)(?: |$)")
+_SUBSYSTEM = re.compile(r"\[(?P<name>[A-Za-z][\w./:@-]{0,60})\](?: |$)")
+_EMOJI = re.compile("[\u2190-\u2bff\u3030\ufe0f\u200d\U0001f000-\U0001faff]+ ?")
 # The names of the gateway itself, of all its days; what others say is not of node or V8.
 _OWN = frozenset({"gateway", "openclaw", "clawdbot", "moltbot"})
 # The one text of a JSON line: `message` of the console, `msg` and `0` of log files.
@@ -75,9 +76,10 @@ def read_lines(tail: str) -> list[Line]:
 
 def _undress(raw: str) -> Iterator[Line]:
     """Take off colours and all that stands in front; a JSON line may hold several."""
-    bare = _strip_system(raw[:_MAX_JSON_CHARS].rstrip("\r"))
-    if bare.startswith("{") and bare.rstrip().endswith("}"):
-        found = _read_json(bare)
+    bare = raw[:_MAX_JSON_CHARS].rstrip("\r")
+    at = bare.find("{", 0, _MAX_CHARS) if bare.endswith("}") else -1
+    if at >= 0 and not _strip(bare[:at]).text:
+        found = _read_json(bare[at:])
         if found is not None:
             subsystem, text = found
             own = not subsystem or subsystem in _OWN
@@ -85,23 +87,14 @@ def _undress(raw: str) -> Iterator[Line]:
                 line = _strip(_ESCAPES.sub("", part[: 2 * _MAX_CHARS]))
                 yield Line(line.text, line.own and own)
             return
-    yield _strip(_strip_system(_ESCAPES.sub("", bare[: 2 * _MAX_CHARS])))
-
-
-def _strip_system(text: str) -> str:
-    for _ in range(3):
-        found = _SYSTEM.match(text)
-        if found is None:
-            break
-        text = text[found.end() :]
-    return text
+    yield _strip(_ESCAPES.sub("", bare[: 2 * _MAX_CHARS]))
 
 
 def _strip(text: str) -> Line:
-    """Take off stamps, subsystems and emoji, in any order that a console writes them."""
+    """Take off what stands in front, in any order that it was put there."""
     own = True
     for _ in range(_MAX_LAYERS):
-        found = _STAMP.match(text) or _EMOJI.match(text)
+        found = _SYSTEM.match(text) or _STAMP.match(text) or _EMOJI.match(text)
         if found is None:
             found = _SUBSYSTEM.match(text)
             if found is None:

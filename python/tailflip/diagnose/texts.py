@@ -56,6 +56,7 @@ REFUSALS: tuple[Text, ...] = (
     _begins(Cause.OTHER_INSTANCE, r"gateway already running(?! under \w{1,20}; waiting)"),
     _begins(Cause.PORT_IN_USE, r"another \w{1,20} instance is already listening"),
     _begins(Cause.PORT_IN_USE, r"listen EADDRINUSE"),
+    _begins(Cause.PORT_IN_USE, r"Port \d{1,5} is already in use"),
     _within(Cause.PORT_IN_USE, r"\bEADDRINUSE\b"),
     _within(Cause.ADDRESS, r"\bEADDRNOTAVAIL\b"),
     _begins(Cause.LOCKED, r"failed to acquire gateway lock"),
@@ -94,18 +95,27 @@ REFUSALS: tuple[Text, ...] = (
     _ends(
         Cause.INSTALLATION,
         r"(?:/usr/bin/)?env: ",
-        r"['\u2018]?(?:node|nodejs|openclaw|bun)['\u2019]?: No such file or directory",
+        r"['\u2018]?(?:node|nodejs|openclaw|bun)['\u2019]?: "
+        r"(?:No such file or directory|not found)",
     ),
     _ends(
         Cause.INSTALLATION,
         r"(?:[^\n]{0,200}?[ /])?",
         r"(?:node|nodejs|openclaw|openclaw\.mjs): "
-        r"(?:(?:command )?not found|No such file or directory|cannot execute|Permission denied)",
+        r"(?:(?:command )?not found|[Nn]o such file or directory|cannot execute"
+        r"|[Pp]ermission denied|[Ee]xec format error)",
     ),
+    _begins(Cause.INSTALLATION, r"(?:\w{1,10}: )?command not found: (?:node|openclaw)\b"),
+    _ends(
+        Cause.INSTALLATION,
+        r"(?:\S{1,80}\.service: )?",
+        r"Failed (?:at step EXEC|to locate executable)",
+    ),
+    _begins(Cause.INSTALLATION, r"Error (?:loading shared library|relocating) ", NEW_NODE),
     _ends(
         Cause.INSTALLATION,
         r"[^\n]{0,200}?: ",
-        r"bad interpreter|cannot execute binary file|Exec format error",
+        r"bad interpreter|cannot execute binary file|Exec format error|symbol lookup error",
     ),
     # --- flags of node and of the command
     _ends(Cause.CONFIG, r"[^\n]{1,200}?: ", r"bad option", SET_FLAGS),
@@ -126,9 +136,11 @@ REFUSALS: tuple[Text, ...] = (
     # --- the configuration
     _begins(Cause.CONFIG, r"(?:Config invalid|Invalid config|Config is invalid)\b"),
     _begins(Cause.CONFIG, r"Gateway start blocked"),
-    _begins(Cause.CONFIG, r"Missing config"),
+    _begins(Cause.CONFIG, r"Missing config|Config validation failed"),
+    _begins(Cause.CONFIG, r"JSON5(?: parse failed|: invalid)"),
+    _begins(Cause.CONFIG, r"(?:Failed to (?:read|parse)|Circular) include|Include (?:path|file) "),
     _within(Cause.CONFIG, r"required secrets are unavailable", SET_VARIABLE),
-    _begins(Cause.CONFIG, r"Missing env var", SET_VARIABLE),
+    _begins(Cause.CONFIG, r"Missing env(?:ironment)? var", SET_VARIABLE),
     _begins(Cause.CONFIG, r"Environment variable (?=\")", SET_VARIABLE),
     _begins(Cause.CONFIG, r"gateway\.auth\.\w{1,20} (?:is|SecretRef)[a-z ]{1,40}", SET_VARIABLE),
     _begins(Cause.CONFIG, r"non-loopback Control UI requires gateway\.controlUi\.allowedOrigins"),
@@ -142,7 +154,7 @@ REFUSALS: tuple[Text, ...] = (
     _begins(Cause.CONFIG, r"gateway tls: "),
     _begins(Cause.CONFIG, r"hooks\.enabled requires hooks\.token"),
     _begins(Cause.CONFIG, r"Invalid gateway\.port"),
-    _begins(Cause.CONFIG, r"Refusing to start|Failed to read config"),
+    _begins(Cause.CONFIG, r"Failed to read config"),
     # --- the state
     _within(
         Cause.MIGRATION,
@@ -183,6 +195,11 @@ REFUSALS: tuple[Text, ...] = (
         r"|legacy transcript artifacts require migration|interrupted migration claim exists",
     ),
     _begins(Cause.MIGRATION, r"\bstore_unreadable\b"),
+    _begins(
+        Cause.MIGRATION,
+        r"OpenClaw startup migration lease was lost|Agent database maintenance is in progress"
+        r"|Agent identity migration requires stopped-writer maintenance",
+    ),
 )
 # Asked for by a start that failed for what no row above knows.
 ASKS_DOCTOR = re.compile(r"openclaw doctor --fix")
@@ -196,6 +213,11 @@ ERRORS: tuple[Text, ...] = (
         r"ENOSPC: System limit for number of file watchers reached|inotify watch limit reached",
     ),
     Text(Cause.WATCH_LIMIT, re.compile(r"(?P<said>ENOSPC)\b[^\n]{0,200}\b(?:watch|inotify)")),
+    _ends(
+        Cause.WATCH_LIMIT,
+        r"[^\n]{0,100}?inotify[^\n]{0,100}?",
+        r"(?:No space left on device|Too many open files|limit reached)",
+    ),
     _begins(Cause.DISK_FULL, r"ENOSPC: no space left on device|ENOSPC\b"),
     _begins(Cause.DISK_FULL, r"EDQUOT\b"),
     _within(Cause.DISK_FULL, r"database or disk is full|SQLITE_FULL|(?i:no space left on device)"),
@@ -205,10 +227,22 @@ ERRORS: tuple[Text, ...] = (
     _within(Cause.LOCKED, r"database (?:table )?is locked|SQLITE_BUSY|SQLITE_LOCKED"),
     _within(Cause.PERMISSION, r"attempt to write a readonly database|SQLITE_READONLY"),
     _within(Cause.TOO_LARGE, r"Cannot create a string longer than|Invalid string length"),
+    _within(Cause.TOO_LARGE, r"(?:Map|Set) maximum size exceeded"),
     _within(Cause.TOO_LARGE, r"Invalid typed array length|Invalid array length"),
     _within(Cause.TOO_LARGE, r"File size \([^)\n]{1,30}\) is greater than"),
     _within(Cause.NATIVE_MEMORY, r"Array buffer allocation failed|Cannot allocate memory"),
+    _within(
+        Cause.NATIVE_MEMORY,
+        r"WebAssembly\.\w{1,20}\(\): (?:Out of memory|could not allocate memory)",
+    ),
     _begins(Cause.NATIVE_MEMORY, r"std::bad_alloc"),
+    Text(
+        Cause.INSTALLATION,
+        re.compile(
+            r"(?P<said>ENOENT: no such file or directory)"
+            r"[^\n]{0,200}/node_modules/(?:openclaw|clawdbot|moltbot)/"
+        ),
+    ),
 )
 # An error's code, at the head of its message or beside it, where it tells the cause.
 CODES: dict[str, Cause] = {
@@ -248,6 +282,21 @@ CODES: dict[str, Cause] = {
     "MISSING_API_KEY": Cause.CONFIG,
     "MISSING_CREDENTIALS": Cause.CONFIG,
 }
+# Classes of errors that OpenClaw throws for one cause only.
+NAMES: dict[str, Cause] = {
+    "SecretRefResolutionError": Cause.CONFIG,
+    "SecretProviderResolutionError": Cause.CONFIG,
+    "GatewaySecretRefUnavailableError": Cause.CONFIG,
+    "MissingEnvVarError": Cause.CONFIG,
+    "ConfigIncludeError": Cause.CONFIG,
+    "CircularIncludeError": Cause.CONFIG,
+    "GatewayEffectiveConfigConflictError": Cause.CONFIG,
+    "StartupMaintenanceRequiredError": Cause.MIGRATION,
+    "SqliteSchemaVersionError": Cause.MIGRATION,
+    "OpenClawStateDatabaseSchemaMigrationRequiredError": Cause.MIGRATION,
+    "OpenClawAgentDatabaseMediaMigrationRequiredError": Cause.MIGRATION,
+    "OpenClawDatabaseSchemaPreflightError": Cause.MIGRATION,
+}
 # SQLite's result codes as `node:sqlite` tells them in `errcode`; the low byte counts.
 SQLITE_CODES: dict[int, str] = {
     3: "SQLITE_PERM",
@@ -275,7 +324,9 @@ MESSAGES = re.compile(
     r"|fetch failed|terminated|socket hang up|Cannot read properties of (?:undefined|null)"
     r"|Cannot set properties of (?:undefined|null)|CIAO (?:PROBING|ANNOUNCEMENT) CANCELLED"
     r"|Converting circular structure to JSON|Unexpected end of JSON input"
-    r"|unable to open database file|disk I/O error|unexpected state: NoState"
+    r"|Unexpected token|Unexpected end of input|require is not defined|This operation was aborted"
+    r"|unable to open database file|disk I/O error|no such (?:table|column)"
+    r"|(?:UNIQUE|FOREIGN KEY|NOT NULL|CHECK) constraint failed|unexpected state: NoState"
     r"|Gateway closed during session projection startup|Gateway HTTP server failed to start"
     r"|Missing gateway HTTP server|tailscale DNS name missing"
     r"|Gateway shell environment fallback settings changed repeatedly during startup"
