@@ -204,6 +204,11 @@ def _gate(guard: Guard, *, park: bool) -> int:
         raise NoPermission(f"cannot start {program}: {e.strerror}") from e
     except OSError as e:
         hint = "give the gateway's own command after `--`"
+        if os.sep in program:
+            hint = (
+                "the program is gone, as after an update of node or of the package: "
+                f"`openclaw gateway install --force` writes the service anew; or {hint}"
+            )
         raise ConfigInvalid(f"cannot start {program}: {e.strerror}", hint=hint) from e
 
 

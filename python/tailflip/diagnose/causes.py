@@ -57,7 +57,7 @@ class Wait:
 
 DOCTOR = (
     "stop the gateway's service, run `openclaw doctor --fix` as its user, start it again; "
-    "tailflip starts it when the databases change"
+    "where the service stays, the gateway is started once the databases have changed"
 )
 CONFIGURE = "correct the configuration; the gateway is started when it changes"
 SET_VARIABLE = (
