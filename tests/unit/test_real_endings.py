@@ -600,3 +600,10 @@ def test_the_table_of_causes_is_whole():
         assert kind.next_step
         # What is waited for is told: status and incidents take their words from there.
         assert kind.waiting is Waiting.TIME or WAITS[kind.waiting].until
+
+
+def test_the_documentation_lists_every_failure():
+    root = Path(__file__).parent.parent.parent
+    text = (root / "docs" / "stop-a-crash-loop.md").read_text("utf-8")
+    for cause, kind in KINDS.items():
+        assert kind.wanted or f"| `{cause}` | {kind.words} |" in text, cause
