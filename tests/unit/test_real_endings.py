@@ -272,6 +272,19 @@ ENDS = {
         Cause.INSTALLATION,
         "GLIBC_2.38",
     ),
+    "dyld": End(
+        "dyld[123]: Library not loaded: @rpath/libnode.127.dylib\n",
+        Cause.INSTALLATION,
+        "Library not loaded",
+        None,
+        6,
+    ),
+    "no JSON": End(
+        f"{THROWN}SyntaxError: Unexpected token 'x', \"xx\" is not valid JSON\n"
+        "    at JSON.parse (<anonymous>)\n    at wrapSafe (node:internal/modules/cjs/loader:1:1)\n",
+        Cause.UNKNOWN,
+        "SyntaxError: Unexpected token",
+    ),
     "musl": End(
         "Error loading shared library libstdc++.so.6: No such file or directory "
         "(needed by /usr/local/bin/node)\n",

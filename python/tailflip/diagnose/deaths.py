@@ -185,7 +185,10 @@ def _judge_killed(seen: _Seen) -> Death | None:
 def _judge_refusal(seen: _Seen) -> Death | None:
     """The gateway refused to start, and said why."""
     failure = seen.words.failure
-    if failure is None or seen.signal is not None or seen.code in (_UPDATE_EXIT, _PARKED_EXIT):
+    if failure is None or seen.code in (_UPDATE_EXIT, _PARKED_EXIT):
+        return None
+    # The loader of macOS says what is missing, and aborts.
+    if seen.signal not in (None, _ABORT if failure.cause is Cause.INSTALLATION else None):
         return None
     # A running gateway says the same of a file it is told to reload, and lives on.
     lived_on = failure.after > _CLOSING_LINES or seen.clues.oom_kills or seen.code == 0

@@ -82,6 +82,7 @@ _IN_LOADER = re.compile(
     r"\s+at (?:async )?(?:compileSourceTextModule|wrapSafe|internalCompileFunction"
     r"|Object\.compileFunction|ModuleJob\._instantiate|ModuleLoader\.\w+)\b"
 )
+_FRAME = re.compile(r"\s+at ")
 _BAD_SOURCE = "SyntaxError"
 
 # Who killed, what is looked for, and how it is told.
@@ -375,7 +376,7 @@ def _find_killed(lines: Sequence[str]) -> tuple[Cause, str] | None:
 def _find_error(lines: Sequence[_Said]) -> Spoken | None:
     """Find the last error, with the code that its fields tell below it."""
     last: Spoken | None = None
-    name, in_error = "", False
+    name, in_error, is_source = "", False, False
     for line in lines:
         if line.introduced:
             # `Reason:` and its like explain a title that stands in the line above.
@@ -384,8 +385,14 @@ def _find_error(lines: Sequence[_Said]) -> Spoken | None:
             if spoken.said or title is None:
                 last = spoken if spoken.said else None
             name, in_error = line.name, True
+            is_source = last is not None and last.said.startswith(_BAD_SOURCE)
         elif last is not None and _OF_ERROR.match(line.text):
             last = _add_field(last, line.text, name) if in_error else last
+            if is_source and _FRAME.match(line.text):
+                # Thrown by the loader itself, a source file is cut off; by others, some JSON.
+                is_source = False
+                if _IN_LOADER.match(line.text):
+                    last = replace(last, cause=Cause.INSTALLATION)
         elif last is not None and line.text.strip():
             last, in_error = replace(last, after=last.after + 1), False
     return last
@@ -410,8 +417,6 @@ def _judge(line: _Said) -> Spoken:
 
 def _add_field(error: Spoken, field: str, name: str) -> Spoken:
     """Add what a field below an error tells: its code, or SQLite's number."""
-    if error.said.startswith(_BAD_SOURCE) and _IN_LOADER.match(field):
-        return replace(error, cause=Cause.INSTALLATION)  # a source file that is cut off
     code = ""
     if (found := _ERROR_CODE.match(field)) and _is_safe(found["code"]):
         code = found["code"]
