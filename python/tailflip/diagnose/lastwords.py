@@ -9,34 +9,22 @@ error is not one. What V8, a shell or the kernel says counts under no channel's 
 
 from __future__ import annotations
 
-import errno
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tailflip.diagnose.lines import read_lines
-from tailflip.diagnose.texts import (
-    ASKS_DOCTOR,
-    CODES,
-    ERRORS,
-    MESSAGES,
-    MORE_CODES,
-    NAMES,
-    REFUSALS,
-    SQLITE_CODES,
-    TOO_LONG_AT_START,
-    VARIABLE,
-)
+from tailflip.diagnose.spoken import START, Spoken, find_error, judge, take_apart
+from tailflip.diagnose.texts import ASKS_DOCTOR, REFUSALS, TOO_LONG_AT_START, VARIABLE
 from tailflip.flow import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tailflip.diagnose.lines import Line
+    from tailflip.diagnose.spoken import Said
 
 _RECENT_LINES = 60  # a refused configuration may list dozens of problems
 _MAX_KEYS = 3
-_MAX_SAID = 300
 
 _HEAP = re.compile(
     r"FATAL ERROR: (?P<why>[\w:(). -]{0,80}?) ?"
@@ -74,17 +62,6 @@ _SHELL_KILLED = re.compile(r"(?:[^\n]{0,100}: +)?(?:\d+ +)?Killed(?: |:|$)")
 _STACK = re.compile(
     r"\s*$|-----|<---|\s*\d+: |\s+at |Aborted|Trace/breakpoint|\[\d+:|#|==== |\s*(?:0x)?[0-9a-f]+:"
 )
-# What follows an error and belongs to it: its stack, its fields, node's own last line.
-_OF_ERROR = re.compile(
-    r"\s*$|\s+at |\s+\w+: |\s*[\]}\^]|\s+\.\.\. |Node\.js v\d|Debug: |Try: |Help: "
-)
-_IN_LOADER = re.compile(
-    r"\s+at (?:async )?(?:compileSourceTextModule|wrapSafe|internalCompileFunction"
-    r"|Object\.compileFunction|ModuleJob\._instantiate|ModuleLoader\.\w+)\b"
-)
-_FRAME = re.compile(r"\s+at ")
-_BAD_SOURCE = "SyntaxError"
-
 # Who killed, what is looked for, and how it is told.
 _KILLED: tuple[tuple[Cause, re.Pattern[str], str], ...] = (
     (
@@ -112,31 +89,6 @@ _KILLED: tuple[tuple[Cause, re.Pattern[str], str], ...] = (
     ),
 )
 
-# With these the gateway introduces what it dies of; each is repeated as it stands.
-_INTRO = re.compile(
-    r"(?P<intro>Gateway failed to start|Uncaught exception|Unhandled promise rejection"
-    r"|FATAL unhandled rejection|CONFIGURATION ERROR - requires fix|Failed to start CLI"
-    r"|Could not start the CLI|CLI failed|The CLI command failed"
-    r"|OpenClaw hit an unexpected runtime error|Reason|openclaw"
-    r"|failed to reacquire gateway lock for in-process restart"
-    r"|failed to bind gateway socket on \S{1,100}|Startup failed"
-    r"|Failed to read config at \S{1,200})"
-    r"(?:[:.]+(?: |$)| (?=\w{0,40}Error: ))|Uncaught "
-)
-_PATHS = ("Failed to read config", "failed to bind gateway socket")
-_NAMED = re.compile(
-    r"(?P<name>[A-Z][A-Za-z]{0,40}(?:Error|Exception)|Error)"
-    r"(?: \[(?P<code>[A-Za-z][A-Za-z0-9_]{1,60})\])?(?:: ?|\s*$)"
-)
-_START = "Gateway failed to start"
-# Say nothing by themselves: what follows them does.
-_EMPTY_INTROS = frozenset({"Reason", "openclaw"})
-# `Fetch failed: EAI_AGAIN …`, `write EPIPE`: a token that is a code, of a closed set.
-_TOKEN = re.compile(r"\b[A-Z][A-Z0-9_]{2,40}\b")
-_ERROR_CODE = re.compile(r"\s+code: '(?P<code>[A-Z][A-Z0-9_]{2,60})'")
-_SQLITE_CODE = re.compile(r"\s+errcode: (?P<number>\d{1,6})\b")
-_SAFE_CODE = re.compile(r"ERR_|SQLITE_|MODULE_NOT_FOUND$")
-_ERRNO = frozenset(errno.errorcode.values()) | MORE_CODES
 # `- gateway.bind: Invalid input`, and from 2026.5.28 on `openclaw.json:1 — gateway.bind: …` or
 # `gateway.bind: …`: the path is the user's own key, the rest may hold a value.
 _KEY = re.compile(
@@ -172,22 +124,6 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """The last error that the gateway told of.
-
-    `said` is its class with its code or known text, `cause` None where those tell none,
-    `at_start` that the gateway introduced it as what kept it from starting, `after` how many
-    lines follow that do not belong to it.
-    """
-
-    said: str
-    cause: Cause | None
-    at_start: bool
-    after: int = 0
-    hint: str = ""
-
-
-@dataclass(frozen=True)
 class LastWords:
     """The known texts in the end of a life's stderr; every string in it is safe to repeat.
 
@@ -213,28 +149,13 @@ class LastWords:
     error: Spoken | None = None
 
 
-@dataclass(frozen=True)
-class _Said:
-    """A line taken apart: introduction, class and code of an error, and the rest."""
-
-    text: str
-    intro: str
-    name: str
-    code: str
-    message: str
-
-    @property
-    def introduced(self) -> bool:
-        return bool(self.intro or self.name)
-
-
 def read_last_words(tail: str) -> LastWords:
     """Find the known texts in a stderr tail of any size and content. Linear in its end."""
     lines = read_lines(tail)
     # Of a channel's line neither V8 nor a shell speaks.
     native = [line.text if line.own else "" for line in lines]
     recent = lines[-_RECENT_LINES:]
-    said = [_take_apart(line) for line in recent]
+    said = [take_apart(line) for line in recent]
     heap_at, heap = _find_last(native, _HEAP)
     fatal_at, fatal = _find_last(native, _FATAL)
     failure_at, failure = _find_failure(said)
@@ -259,28 +180,8 @@ def read_last_words(tail: str) -> LastWords:
         stop_signal=(told["old"] or told["new"]) if told else None,
         stop_said=told["said"] if told else "",
         timed_out=any(_TIMED_OUT.match(each.text) for each in said),
-        error=_find_error(said),
+        error=find_error(said),
     )
-
-
-def _take_apart(line: Line) -> _Said:
-    """Take introductions and error classes off a line.
-
-    Of a channel's line, an error class counts only after an introduction.
-    """
-    rest, intro, name, code = line.text, "", "", ""
-    while found := _INTRO.match(rest):
-        intro = found["intro"] or intro or "Uncaught"
-        rest = rest[found.end() :]
-        if not rest or len(intro) > _MAX_SAID:
-            break
-    intro = next((path for path in _PATHS if intro.startswith(path)), intro)
-    while (line.own or intro) and (found := _NAMED.match(rest)):
-        name, code = found["name"], found["code"] or code
-        rest = rest[found.end() :]
-        while rest and (deeper := _INTRO.match(rest)):
-            rest = rest[deeper.end() :]
-    return _Said(line.text, intro, name, code, rest[:_MAX_SAID])
 
 
 def _find_last(lines: Sequence[str], pattern: re.Pattern[str]) -> tuple[int, re.Match[str] | None]:
@@ -301,7 +202,7 @@ def _tell_heap(found: re.Match[str]) -> str:
     return f"FATAL ERROR: {why} Allocation failed - {found['what']} out of memory"
 
 
-def _find_failure(lines: Sequence[_Said]) -> tuple[int, Failure | None]:
+def _find_failure(lines: Sequence[Said]) -> tuple[int, Failure | None]:
     """Find the first refusal after the last start: later lines only explain it."""
     names = tuple(dict.fromkeys(found["name"] for each in lines for found in _names(each)))
     for known in REFUSALS:
@@ -325,24 +226,24 @@ def _find_failure(lines: Sequence[_Said]) -> tuple[int, Failure | None]:
     return _find_start_failure(lines)
 
 
-def _find_start_failure(lines: Sequence[_Said]) -> tuple[int, Failure | None]:
+def _find_start_failure(lines: Sequence[Said]) -> tuple[int, Failure | None]:
     """Find a start that failed for what only its advice tells, or its import's size."""
     for at, line in enumerate(lines):
-        if line.intro != _START:
+        if line.intro != START:
             continue
         rest = len(lines) - 1 - at
         if TOO_LONG_AT_START.match(line.message):
             return at, Failure(Cause.MIGRATION, "Cannot create a string longer than", rest)
-        if ASKS_DOCTOR.search(line.text) and _judge(line).cause is None:
+        if ASKS_DOCTOR.search(line.text) and judge(line).cause is None:
             return at, Failure(Cause.MIGRATION, "it asks for openclaw doctor --fix", rest)
     return -1, None
 
 
-def _names(line: _Said) -> Iterator[re.Match[str]]:
+def _names(line: Said) -> Iterator[re.Match[str]]:
     return VARIABLE.finditer(line.text)
 
 
-def _read_problems(failure: Failure, lines: Sequence[_Said], head: str) -> Failure:
+def _read_problems(failure: Failure, lines: Sequence[Said], head: str) -> Failure:
     """Read the list of problems under a refused configuration.
 
     A module that cannot be found while it is read is no fault of the configuration.
@@ -371,70 +272,3 @@ def _find_killed(lines: Sequence[str]) -> tuple[Cause, str] | None:
         if any(pattern.match(line) for line in lines):
             return cause, told
     return None
-
-
-def _find_error(lines: Sequence[_Said]) -> Spoken | None:
-    """Find the last error, with the code that its fields tell below it."""
-    last: Spoken | None = None
-    name, in_error, is_source = "", False, False
-    for line in lines:
-        if line.introduced:
-            # `Reason:` and its like explain a title that stands in the line above.
-            title = last if line.intro in _EMPTY_INTROS else None
-            spoken = _judge(line)
-            if spoken.said or title is None:
-                last = spoken if spoken.said else None
-            name, in_error = line.name, True
-            is_source = last is not None and last.said.startswith(_BAD_SOURCE)
-        elif last is not None and _OF_ERROR.match(line.text):
-            last = _add_field(last, line.text, name) if in_error else last
-            if is_source and _FRAME.match(line.text):
-                # Thrown by the loader itself, a source file is cut off; by others, some JSON.
-                is_source = False
-                if _IN_LOADER.match(line.text):
-                    last = replace(last, cause=Cause.INSTALLATION)
-        elif last is not None and line.text.strip():
-            last, in_error = replace(last, after=last.after + 1), False
-    return last
-
-
-def _judge(line: _Said) -> Spoken:
-    """Name an error and its cause by what its first line tells."""
-    at_start = line.intro == _START
-    for known in ERRORS:
-        found = (known.pattern.search if known.within else known.pattern.match)(line.message)
-        if found is not None:
-            said = _join(line.name, found["said"])
-            return Spoken(said, known.cause, at_start, hint=known.hint)
-    code = line.code if _is_safe(line.code) else ""
-    code = code or next((each for each in _TOKEN.findall(line.message) if each in _ERRNO), "")
-    known_text = MESSAGES.match(line.message)
-    told = code or (known_text[0] if known_text else "")
-    intro = "" if line.intro in _EMPTY_INTROS or line.intro == "Uncaught" else line.intro
-    said = _join(line.name, told) if line.name or not intro else _join(intro, told)
-    return Spoken(said, CODES.get(code) or NAMES.get(line.name), at_start)
-
-
-def _add_field(error: Spoken, field: str, name: str) -> Spoken:
-    """Add what a field below an error tells: its code, or SQLite's number."""
-    code = ""
-    if (found := _ERROR_CODE.match(field)) and _is_safe(found["code"]):
-        code = found["code"]
-    elif found := _SQLITE_CODE.match(field):
-        code = SQLITE_CODES.get(int(found["number"]) & 0xFF, "")
-    if not code or error.cause is not None:
-        return error
-    if code == "ERR_SQLITE_ERROR" and error.said not in ("", name):
-        return error  # the text told more
-    if code in error.said:
-        return error
-    return replace(error, said=_join(name, code), cause=CODES.get(code))
-
-
-def _join(name: str, told: str) -> str:
-    return f"{name}: {told}" if name and told and name != told else name or told
-
-
-def _is_safe(code: str) -> bool:
-    """Say whether it is an error's code: a code to pair a device looks much like one."""
-    return code in _ERRNO or _SAFE_CODE.match(code) is not None

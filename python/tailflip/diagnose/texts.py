@@ -46,15 +46,19 @@ def _within(cause: Cause, text: str, hint: str = "") -> Text:
     return Text(cause, re.compile(rf"(?P<said>{text})"), within=True, hint=hint)
 
 
+_SUPERVISORS = r"systemd|launchd|schtasks|external|a supervisor"
 _GATEWAY = r"(?:gateway )?"  # a console of subsystem `gateway` leaves the word out
 
 # Refused starts. The first row that is found decides: "port in use" is said of both kinds of
 # other instance, and what asks for `doctor --fix` in general comes last.
 REFUSALS: tuple[Text, ...] = (
     # "already running under systemd; waiting" is no end: it tries again.
-    _begins(Cause.OTHER_INSTANCE, rf"{_GATEWAY}already running under \w{{1,20}}; existing gateway"),
+    _begins(
+        Cause.OTHER_INSTANCE,
+        rf"{_GATEWAY}already running under (?:{_SUPERVISORS}); existing gateway",
+    ),
     _begins(Cause.OTHER_INSTANCE, r"gateway already running(?! under \w{1,20}; waiting)"),
-    _begins(Cause.PORT_IN_USE, r"another \w{1,20} instance is already listening"),
+    _begins(Cause.PORT_IN_USE, r"another (?:gateway|sandbox host) instance is already listening"),
     _begins(Cause.PORT_IN_USE, r"listen EADDRINUSE"),
     _begins(Cause.PORT_IN_USE, r"Port \d{1,5} is already in use"),
     _within(Cause.PORT_IN_USE, r"\bEADDRINUSE\b"),
@@ -72,14 +76,18 @@ REFUSALS: tuple[Text, ...] = (
         r"|node:sqlite NUL round-trip|openclaw requires Node\b|requires SQLite \d",
         NEW_NODE,
     ),
-    _begins(Cause.INSTALLATION, r"No such built-in module: node:\w{1,20}", NEW_NODE),
+    _begins(
+        Cause.INSTALLATION,
+        r"No such built-in module: node:sqlite|No such built-in module",
+        NEW_NODE,
+    ),
     _begins(Cause.INSTALLATION, r"Cannot find (?:module|package)"),
     _ends(
         Cause.INSTALLATION,
         r"The requested module [^\n]{1,200}? ",
         r"does not provide an export named",
     ),
-    _begins(Cause.INSTALLATION, r"Package subpath|Directory import [^\n]{0,200}? is not supported"),
+    _begins(Cause.INSTALLATION, r"Package subpath|Directory import"),
     _begins(Cause.INSTALLATION, r"was compiled against a different Node\.js version", NEW_NODE),
     _ends(Cause.INSTALLATION, r"[^\n]{0,200}?: ", r"invalid ELF header|wrong ELF class"),
     _ends(
@@ -124,8 +132,8 @@ REFUSALS: tuple[Text, ...] = (
     _begins(Cause.CONFIG, r"illegal value for flag", SET_FLAGS),
     _ends(
         Cause.CONFIG,
-        r"error: ",
-        r"unknown (?:option|command)|too many arguments|option [^\n]{1,60} argument missing",
+        r"error: (?:option [^\n]{1,60}? )?",
+        r"unknown (?:option|command)|too many arguments|argument missing",
         SET_FLAGS,
     ),
     _begins(
@@ -142,13 +150,19 @@ REFUSALS: tuple[Text, ...] = (
     _within(Cause.CONFIG, r"required secrets are unavailable", SET_VARIABLE),
     _begins(Cause.CONFIG, r"Missing env(?:ironment)? var", SET_VARIABLE),
     _begins(Cause.CONFIG, r"Environment variable (?=\")", SET_VARIABLE),
-    _begins(Cause.CONFIG, r"gateway\.auth\.\w{1,20} (?:is|SecretRef)[a-z ]{1,40}", SET_VARIABLE),
+    _begins(Cause.CONFIG, r"gateway\.auth\.(?:token|password) (?:is|SecretRef)", SET_VARIABLE),
     _begins(Cause.CONFIG, r"non-loopback Control UI requires gateway\.controlUi\.allowedOrigins"),
     _begins(Cause.CONFIG, r"gateway\.controlUi\.allowedOrigins must be"),
     _begins(Cause.CONFIG, r"tailscale (?:serve/)?funnel requires gateway (?:bind|auth)"),
-    _begins(Cause.CONFIG, r"[Rr]efusing to bind gateway to(?: \w{1,12} without auth)?"),
-    _begins(Cause.CONFIG, r"[Gg]ateway auth (?:mode is|mode=|is set to) ?[a-z-]{1,20}"),
-    _begins(Cause.CONFIG, r"Gateway auth \w{1,20} is a known redaction sentinel"),
+    _begins(
+        Cause.CONFIG,
+        r"[Rr]efusing to bind gateway to(?: (?:lan|auto|tailnet|custom|loopback) without auth)?",
+    ),
+    _begins(
+        Cause.CONFIG,
+        r"[Gg]ateway auth (?:mode is|mode=|is set to) ?(?:token|password|none|trusted-proxy)",
+    ),
+    _begins(Cause.CONFIG, r"Gateway auth (?:token|password) is a known redaction sentinel"),
     _begins(Cause.CONFIG, r"trustedProxy config is required"),
     _begins(Cause.CONFIG, r"gateway[. ]bind=(?:custom|loopback|tailnet)"),
     _begins(Cause.CONFIG, r"gateway tls: "),
@@ -229,11 +243,11 @@ ERRORS: tuple[Text, ...] = (
     _within(Cause.TOO_LARGE, r"Cannot create a string longer than|Invalid string length"),
     _within(Cause.TOO_LARGE, r"(?:Map|Set) maximum size exceeded"),
     _within(Cause.TOO_LARGE, r"Invalid typed array length|Invalid array length"),
-    _within(Cause.TOO_LARGE, r"File size \([^)\n]{1,30}\) is greater than"),
+    _within(Cause.TOO_LARGE, r"File size \(\d{1,20}\) is greater than"),
     _within(Cause.NATIVE_MEMORY, r"Array buffer allocation failed|Cannot allocate memory"),
     _within(
         Cause.NATIVE_MEMORY,
-        r"WebAssembly\.\w{1,20}\(\): (?:Out of memory|could not allocate memory)",
+        r"WebAssembly\.(?:instantiate|compile|Memory|Module|Table)\(\): (?:Out of memory|could not allocate memory)",
     ),
     _begins(Cause.NATIVE_MEMORY, r"std::bad_alloc"),
     Text(
