@@ -78,7 +78,7 @@ REFUSALS: tuple[Text, ...] = (
     ),
     _begins(
         Cause.INSTALLATION,
-        r"No such built-in module: node:sqlite|No such built-in module",
+        r"No such built-in module",
         NEW_NODE,
     ),
     _begins(Cause.INSTALLATION, r"Cannot find (?:module|package)"),
@@ -247,7 +247,8 @@ ERRORS: tuple[Text, ...] = (
     _within(Cause.NATIVE_MEMORY, r"Array buffer allocation failed|Cannot allocate memory"),
     _within(
         Cause.NATIVE_MEMORY,
-        r"WebAssembly\.(?:instantiate|compile|Memory|Module|Table)\(\): (?:Out of memory|could not allocate memory)",
+        r"WebAssembly\.(?:instantiate|compile|Memory|Module|Table)\(\): "
+        r"(?:Out of memory|could not allocate memory)",
     ),
     _begins(Cause.NATIVE_MEMORY, r"std::bad_alloc"),
     Text(
