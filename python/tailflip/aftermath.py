@@ -6,9 +6,10 @@ import signal
 from typing import TYPE_CHECKING
 
 from tailflip import clock, log
+from tailflip.diagnose.causes import OUT_OF_MEMORY, WANTED, choose_step
 from tailflip.diagnose.loops import find_loop
 from tailflip.diagnose.trend import find_trend
-from tailflip.flow import OUT_OF_MEMORY, WANTED, Finding
+from tailflip.flow import Finding
 from tailflip.ledger.actions import Ledger, State
 from tailflip.observe.release import is_external_mode
 from tailflip.observe.suspects import MEMORY_ELSEWHERE, find_suspects
@@ -77,6 +78,7 @@ def record_death(guard: Guard, death: Death, clues: Clues, life: Life, tail: byt
         cause=death.cause,
         confidence=death.confidence,
         evidence="; ".join(death.evidence),
+        next=None if death.cause in WANTED else choose_step(death.cause, death.hint, life.version),
     )
     return ended
 

@@ -435,29 +435,35 @@ class Finding:
 
 
 class Cause(StrEnum):
-    """Why a gateway's process ended."""
+    """Why a gateway's process ended; `diagnose.causes.KINDS` says what is known of each."""
 
     V8_HEAP = "v8-heap-oom"
     CGROUP_OOM = "cgroup-oom-kill"
     KERNEL_OOM = "kernel-oom-kill"
     OOMD = "oomd-kill"
+    NATIVE_MEMORY = "native-memory"
     CONFIG = "config-fault"
+    INSTALLATION = "broken-installation"
     MIGRATION = "migration-fault"
+    DAMAGED = "damaged-database"
     OTHER_INSTANCE = "another-instance"
     PORT_IN_USE = "port-in-use"
+    ADDRESS = "address-not-available"
     LOCKED = "locked"
+    DISK_FULL = "disk-full"
+    WATCH_LIMIT = "watch-limit"
+    FILES_LIMIT = "open-files-limit"
+    PERMISSION = "permission-denied"
+    TOO_LARGE = "value-too-large"
     NATIVE_CRASH = "native-crash"
     HANG = "hang"
     UPDATE = "update-handoff"
     PARKED = "parked"
     PLANNED_RESTART = "planned-restart"
     ASKED_STOP = "asked-stop"
+    ENDED = "ended-by-itself"
+    SIGNALLED = "ended-by-signal"
     UNKNOWN = "unknown"
-
-
-# Ends of these kinds are nobody's failure: they count for no loop and open no incident.
-WANTED = frozenset({Cause.PLANNED_RESTART, Cause.ASKED_STOP, Cause.UPDATE, Cause.PARKED})
-OUT_OF_MEMORY = frozenset({Cause.V8_HEAP, Cause.CGROUP_OOM, Cause.KERNEL_OOM, Cause.OOMD})
 
 
 class Confidence(StrEnum):
@@ -497,12 +503,18 @@ class Clues:
 
 
 class Death(Value):
-    """The verdict on one end: deaths with the same `signature` are the same thing again."""
+    """The verdict on one end: deaths with the same `signature` are the same thing again.
+
+    `hint` is a next step more exact than the cause's own, empty where there is none.
+    `unready` says that the gateway had never answered.
+    """
 
     cause: Cause
     signature: str
     confidence: Confidence
     evidence: tuple[str, ...]
+    hint: str = ""
+    unready: bool = False
 
 
 class Life(Value):
@@ -563,6 +575,9 @@ class Waiting(StrEnum):
     TIME = "time"
     CONFIG_CHANGE = "config-change"
     CURE = "cure"
+    STATE_CHANGE = "state-change"
+    PROGRAM_CHANGE = "program-change"
+    ROOM = "room"
     OTHER_INSTANCE = "other-instance"
 
 

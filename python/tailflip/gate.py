@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip import clock, log
+from tailflip.diagnose.causes import KINDS, WAITS, choose_step
 from tailflip.errors import ConfigInvalid, TailflipError, TryLater
 from tailflip.flow import Breaker, Waiting
 from tailflip.ledger.starts import JudgedStart
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
     from tailflip.flow import Death, Decision, Life
     from tailflip.guard import Guard
 
-_HELD = {Waiting.CURE: TryLater, Waiting.CONFIG_CHANGE: ConfigInvalid}
+_HELD = {
+    Waiting.CURE: TryLater,
+    Waiting.CONFIG_CHANGE: ConfigInvalid,
+    Waiting.STATE_CHANGE: TryLater,
+    Waiting.PROGRAM_CHANGE: TryLater,
+}
 _SURELY_GOOD = 10
 _LOOK_S, _PATIENCE_S = 2.0, 300.0
 
@@ -84,13 +90,14 @@ def describe_start(verdict: Verdict | None, mode: str, pid: int | None) -> Judge
     )
 
 
-def look_for_change(guard: Guard) -> tuple[str, str]:
-    """Say in two words what a refused start waits for to change."""
+def look_for_change(guard: Guard) -> tuple[str, ...]:
+    """Say in a few words what a refused start waits for to change."""
     at = guard.locate()
-    return guard.mark_config(at), guard.mark_stores(at)
+    marks = (guard.mark_config, guard.mark_stores, guard.mark_state)
+    return (*(mark(at) for mark in marks), guard.mark_program())
 
 
-def wait_for_change(guard: Guard, seen: tuple[str, str]) -> None:
+def wait_for_change(guard: Guard, seen: tuple[str, ...]) -> None:
     """Wait until a refused start may be judged otherwise: something changed, or it is time.
 
     Args:
@@ -102,6 +109,9 @@ def wait_for_change(guard: Guard, seen: tuple[str, str]) -> None:
     until_s = clock.monotonic_s() + _PATIENCE_S
     log.warning("parked until something changes", look_again_s=_PATIENCE_S)
     while clock.monotonic_s() < until_s and look_for_change(guard) == seen:
+        clock.sleep_s(_LOOK_S)
+    # A doctor or an installer at work is not disturbed, and not judged half-way.
+    while clock.monotonic_s() < until_s and not guard.is_settled():
         clock.sleep_s(_LOOK_S)
 
 
@@ -117,8 +127,17 @@ def _find_refusal(
     world = guard.look_at_world()
     if is_due(reconsider(breaker, decision, world), world):
         return None
-    hint = "`tailflip incidents` tells what happened"
+    hint = _choose_hint(guard, decision)
     return _HELD[decision.waiting](f"not started: {decision.reason}", hint=hint)
+
+
+def _choose_hint(guard: Guard, decision: Decision) -> str:
+    """Say what cures what a start is held back for: of the last death, else of the wait."""
+    last = next(iter(guard.history.read_lives(1)), None)
+    death = last.death if last is not None else None
+    if last is not None and death is not None and KINDS[death.cause].waiting is decision.waiting:
+        return choose_step(death.cause, death.hint, last.version)
+    return WAITS[decision.waiting].next_step or "`tailflip incidents` tells what happened"
 
 
 def _find_death(guard: Guard) -> tuple[Breaker, tuple[Death, Life] | None]:

@@ -9,6 +9,7 @@ import os
 import random
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tailflip import clock, log
@@ -18,6 +19,14 @@ from tailflip.errors import TailflipError
 from tailflip.home import Home, name_guard
 from tailflip.ledger.history import History
 from tailflip.observe.cron import read_jobs
+from tailflip.observe.cures import (
+    is_settled,
+    list_program_files,
+    list_service_files,
+    list_state_files,
+    mark,
+    measure_room,
+)
 from tailflip.observe.gateway import read_gateway
 from tailflip.observe.heap import read_heap_limit
 from tailflip.observe.installation import find_state_dir, locate
@@ -26,7 +35,6 @@ from tailflip.restart.breaker import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from tailflip.admission import Admission
     from tailflip.config import Config
@@ -146,6 +154,10 @@ class Guard:
             random=random.random(),  # noqa: S311 - jitter, no secret
             config_mark=self.mark_config(at),
             stores_mark=self.mark_stores(at),
+            state_mark=self.mark_state(at),
+            program_mark=self.mark_program(),
+            room=self.measure_room(),
+            settled=self.is_settled(at),
             cured=cured,
             other_alive=self.find_other(at) is not None,
             limits=limits if is_paced else limits.model_copy(update={"first_delay_s": 0.0}),
@@ -224,6 +236,7 @@ class Guard:
             paths.append(installation.config_path)
             with suppress(OSError):  # what `$include` may name lies beside it
                 paths += sorted(installation.config_path.parent.glob("*.json*"))
+        paths += list_service_files(self.env)  # a service's environment may name a secret
         return f"{read_release(self.command, self.env).text} {_mark(paths)}"
 
     def mark_stores(self, at: Installation | None = None) -> str:
@@ -231,6 +244,25 @@ class Guard:
         installation = at or self.locate()
         paths = [store.path for store in installation.stores] if installation else []
         return f"{_mark(paths)} {self.find_heap_limit()[0]}"
+
+    def mark_state(self, at: Installation | None = None) -> str:
+        """Say in a word what a fault of the state waits for to change: databases, stores."""
+        return mark(list_state_files(self.state_dir, at or self.locate()))
+
+    def mark_program(self) -> str:
+        """Say in a word what a broken installation waits for: package, node, service."""
+        return mark(list_program_files(self.release, self.state_dir))
+
+    def is_settled(self, at: Installation | None = None) -> bool:
+        """Say whether nobody changes state or program right now."""
+        state = list_state_files(self.state_dir, at or self.locate())
+        program = list_program_files(self.release, self.state_dir)
+        return is_settled((*state, *program), clock.now_ms())
+
+    def measure_room(self) -> tuple[int, ...]:
+        """Measure the room on the disks that the gateway writes to."""
+        temporary = self.release.env.get("TMPDIR") or "/tmp"  # noqa: S108 - only looked at
+        return measure_room((self.state_dir, Path(temporary)))
 
 
 @dataclass(frozen=True)

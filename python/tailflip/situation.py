@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailflip.flow import WANTED, BreakerState, Decision, Waiting
+from tailflip.diagnose.causes import WAITS, WANTED, choose_step
+from tailflip.flow import BreakerState, Decision, Waiting
 from tailflip.ledger.starts import JudgedStart
 from tailflip.units import format_time
 
@@ -28,12 +29,6 @@ _MIN_GROWTH_MS = 600_000  # what happens in less says nothing about a day
 _DROP = 0.95  # below this share of the last size, something was taken out
 _ERROR = "error"
 _AT_STARTS = ("gate", "preflight")
-_TO_DO = {
-    Waiting.CONFIG_CHANGE: "correct the configuration; the gateway is started when it changes",
-    Waiting.CURE: "`tailflip check` says what fills the heap; "
-    "it is started when the stores or the configuration change",
-    Waiting.OTHER_INSTANCE: "stop the other gateway; this one is started when it is gone",
-}
 
 
 @dataclass(frozen=True)
@@ -219,8 +214,7 @@ def choose_next_step(look: Look, record: Record) -> str:
         return _choose_unguarded(look, record)
     breaker, decision = record.breaker, record.made.decision if record.made else None
     if breaker.state is BreakerState.OPEN:
-        what = _TO_DO.get(breaker.waiting, "`tailflip incidents` tells what happened")
-        return what + _format_trial(breaker, decision)
+        return _choose_cure(record) + _format_trial(breaker, decision)
     if breaker.state is BreakerState.HALF_OPEN:
         return "one trial start is being watched; if it lives long enough, all is well again"
     lasts = any(life.ended_ms is None for life in record.lives)
@@ -230,6 +224,16 @@ def choose_next_step(look: Look, record: Record) -> str:
     if worst is not None and worst.finding.hint:
         return worst.finding.hint
     return "nothing to do"
+
+
+def _choose_cure(record: Record) -> str:
+    """Say what cures the death that opened the breaker; a refused start has only its wait."""
+    made = record.made
+    life = next((each for each in record.lives if made and each.id == made.life_id), None)
+    if life is None or life.death is None or record.breaker.waiting is Waiting.OTHER_INSTANCE:
+        step = WAITS[record.breaker.waiting].next_step
+        return step or "`tailflip incidents` tells what happened"
+    return choose_step(life.death.cause, life.death.hint, life.version)
 
 
 def _choose_unguarded(look: Look, record: Record) -> str:

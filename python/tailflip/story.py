@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from tailflip.flow import WANTED, Cause, Confidence, Rule, Waiting
+from tailflip.diagnose.causes import KINDS, WAITS, WANTED
+from tailflip.flow import Cause, Confidence, Rule
 from tailflip.render import format_change
 from tailflip.units import (
     format_bytes,
@@ -33,31 +34,6 @@ if TYPE_CHECKING:
 _TOLD_FIRST = 2
 _FOLD_FROM = 4  # a row shorter than this is told in full
 
-_CAUSES = {
-    Cause.V8_HEAP: "its JavaScript heap was full and V8 gave up",
-    Cause.CGROUP_OOM: "the kernel killed it at the memory limit of its cgroup",
-    Cause.KERNEL_OOM: "the kernel killed it because the machine had no memory left",
-    Cause.OOMD: "systemd-oomd killed it for memory pressure",
-    Cause.CONFIG: "it refused its configuration",
-    Cause.MIGRATION: "it wants its state migrated before it starts",
-    Cause.OTHER_INSTANCE: "another gateway works on the same state",
-    Cause.PORT_IN_USE: "its port was taken",
-    Cause.LOCKED: "it did not get its lock",
-    Cause.NATIVE_CRASH: "native code in it crashed",
-    Cause.HANG: "it no longer answered and was ended",
-    Cause.UPDATE: "it handed over to an update",
-    Cause.PARKED: "it parked itself",
-    Cause.PLANNED_RESTART: "it restarted itself as planned",
-    Cause.ASKED_STOP: "it was asked to stop",
-    Cause.UNKNOWN: "nothing that is known says why",
-}
-_WAITS = {
-    Waiting.NOTHING: "",
-    Waiting.TIME: "",
-    Waiting.CONFIG_CHANGE: "until the configuration changes",
-    Waiting.CURE: "until the stores or the configuration change",
-    Waiting.OTHER_INSTANCE: "until the other gateway is gone",
-}
 _UNDECIDED = "nothing was decided then: tailflip was ended in between; its next start does it"
 # What reconciliation changed, other than session stores, by the kind of action.
 _RECONCILED = {
@@ -143,7 +119,7 @@ def tell(
 
 def describe_cause(cause: Cause) -> str:
     """Say in a clause why a gateway ended: `its JavaScript heap was full and V8 gave up`."""
-    return _CAUSES[cause]
+    return KINDS[cause].words
 
 
 def tell_death(life: Life) -> str:
@@ -163,8 +139,8 @@ def tell_death(life: Life) -> str:
 def describe_verdict(death: Death) -> str:
     """Say why a gateway ended and how sure that is; an unknown death with all that is known."""
     if death.cause is Cause.UNKNOWN:
-        return f"{_CAUSES[death.cause]} ({death.signature})"
-    return f"{_CAUSES[death.cause]} ({_SURE[death.confidence]})"
+        return f"{KINDS[death.cause].words} ({death.signature})"
+    return f"{KINDS[death.cause].words} ({_SURE[death.confidence]})"
 
 
 def tell_decision(decision: Decision, made_ms: int | None = None) -> str:
@@ -178,7 +154,8 @@ def tell_decision(decision: Decision, made_ms: int | None = None) -> str:
     if decision.kind == "end":
         code = "" if decision.exit_code is None else f" with exit code {decision.exit_code}"
         return f"decided to end{code}{why}"
-    until = _WAITS[decision.waiting]
+    clause = WAITS[decision.waiting].until
+    until = f"until {clause}" if clause else ""
     trial = f"{', and to try' if until else ' and to try'}{at} anyway" if at else ""
     return f"decided to wait{' ' + until if until else ''}{trial}{why}"
 

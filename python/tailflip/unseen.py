@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailflip import clock
-from tailflip.flow import WANTED
+from tailflip.diagnose.causes import WANTED
 from tailflip.observe.past import find_past_clues
 
 if TYPE_CHECKING:

@@ -159,6 +159,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--deaths-file", type=Path, help="counts lives in it")
     parser.add_argument("--deaths", type=int, default=10**9, help="die only in the first N lives")
     parser.add_argument("--say", help="a line on stderr before it dies")
+    parser.add_argument("--refuse", action="store_true", help="die before it listens")
     parser.add_argument("--oom-above", type=int, metavar="BYTES", help="die of larger stores")
     parser.add_argument("--report", action="store_true", help="node writes one when it dies so")
     parser.add_argument("--hang-after-s", type=float)
@@ -329,6 +330,9 @@ def serve(args: argparse.Namespace) -> int:
         tell(args.tell)
     if stop.wait(args.silent_start_s):
         return 0
+    if args.refuse and life <= args.deaths:
+        print(args.say, file=sys.stderr, flush=True)
+        die(args.die)
     lock = take_lock(patience_s=1.0)
     if lock is None:
         return 1

@@ -16,8 +16,8 @@ import pytest
 import real_gateway
 from real_gateway import TOKEN, Install, Running
 
+from tailflip.diagnose.causes import WANTED
 from tailflip.durable import RealDisk
-from tailflip.flow import WANTED
 from tailflip.home import Home
 from tailflip.ledger.history import History
 

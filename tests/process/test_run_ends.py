@@ -102,13 +102,21 @@ def test_a_death_behind_the_wrapper_gets_the_same_verdict(place, how, cause):
     assert not place.living()
 
 
-@pytest.mark.parametrize(("code", "cause"), [("0", Cause.ASKED_STOP), ("79", Cause.PARKED)])
-def test_a_gateway_that_was_stopped_or_parked_by_others_is_left_alone(place, code, cause):
-    guarded = place.run("--die", code)
-    assert guarded.wait() == int(code)
+def test_a_gateway_that_was_parked_by_its_updater_is_left_alone(place):
+    guarded = place.run("--die", "79")
+    assert guarded.wait() == 79
     [life] = place.lives()
-    assert (life.death.cause, life.exit_code) == (cause, int(code))
+    assert (life.death.cause, life.exit_code) == (Cause.PARKED, 79)
     assert "tailflip ends" in guarded.said()
+
+
+def test_a_gateway_that_ended_with_0_is_started_again(place):
+    """It ended in order, nobody had asked, and nobody was left who could start it."""
+    guarded = place.run("--die", "0", *ONCE)
+    guarded.wait_ready(2)
+    _living, dead = place.lives()
+    assert (dead.death.cause, dead.exit_code) == (Cause.ENDED, 0)
+    assert guarded.stop() == 0
 
 
 def test_an_update_is_waited_for_and_then_the_gateway_starts(place):

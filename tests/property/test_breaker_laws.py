@@ -7,7 +7,8 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailflip.flow import WANTED, Breaker, BreakerState, Cause, Confidence, Decision, Waiting
+from tailflip.diagnose.causes import WANTED
+from tailflip.flow import Breaker, BreakerState, Cause, Confidence, Decision, Waiting
 from tailflip.restart.backoff import delay_s
 from tailflip.restart.breaker import decide, is_due, note_good_life, note_start, reconsider
 from tailflip.settings import RestartSettings

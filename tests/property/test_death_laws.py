@@ -24,6 +24,24 @@ WORDS = st.sampled_from(
         "TypeError",
         "listen EADDRINUSE",
         "uses newer schema version",
+        "uses schema version 14; run openclaw doctor --fix",
+        "Uncaught exception: ",
+        "[openclaw] Reason: ",
+        "[secrets] ",
+        "17:41:43 ",
+        "Nov 28 17:41:43 host openclaw[1]: ",
+        '{"subsystem":"telegram","message":"',
+        '"}',
+        "ENOSPC: ",
+        "Cannot find module '",
+        "SyntaxError: ",
+        "  errcode: 11",
+        "listen EADDRNOTAVAIL",
+        "Failed to read config at ",
+        "node: ",
+        "No such file or directory",
+        "SK_LIVE_HUNTER2",
+        "ERR_HUNTER2 ",
         "\x1b[31m",
         "[gateway] ",
         "2026-11-21T16:06:00.472+00:00 ",
@@ -37,6 +55,10 @@ WORDS = st.sampled_from(
         "\u2028",
         "\ud800",
     ]
+)
+HOSTILE = (
+    *("FATAL ERROR: ", "Gateway failed to start: ", "a ", "\x1b[", "- a.", "\n", "1: ", "{"),
+    *("Error: ", "Uncaught ", "[a] ", "17:41:43 ", "database ", "ENOSPC ", "a | "),
 )
 TAILS = st.lists(WORDS | st.text(max_size=5), max_size=40).map("".join)
 CLUES = st.builds(
@@ -62,6 +84,7 @@ def test_any_clues_give_one_safe_verdict(clues):
     assert len(death.signature) <= 80
     assert "hunter2secret" not in told
     assert "4915112345678" not in told
+    assert "SK_LIVE" not in told, "no text named it as a variable"
     assert "\x1b" not in told
     assert "\n" not in told
     assert classify(clues) == death
@@ -73,9 +96,19 @@ def test_a_crash_is_never_called_a_stop(clues, signal):
     assert classify(clues).cause not in (Cause.ASKED_STOP, Cause.PLANNED_RESTART, Cause.PARKED)
 
 
+@given(st.sampled_from(["", "17:41:43 [secrets] ", "openclaw-1 | "]), st.text(max_size=20))
+def test_a_variable_is_named_only_where_a_text_names_one(dress, noise):
+    said = 'Startup failed: required secrets are unavailable. Environment variable "SOME_KEY" is x'
+    tail = f"{noise} OTHER_KEY\n{dress}Gateway failed to start: {said}: SECRET_VALUE\n"
+    told = " ".join(classify(Clues(exit_code=1, stderr_tail=tail)).evidence)
+    assert "SOME_KEY" in told
+    assert "OTHER_KEY" not in told
+    assert "SECRET_VALUE" not in told
+
+
 def test_a_full_tail_of_hostile_text_is_judged_in_no_time():
     """The supervisor's one thread judges; 256 KiB of anything must not hold it up."""
-    for part in ("FATAL ERROR: ", "Gateway failed to start: ", "a ", "\x1b[", "- a.", "\n", "1: "):
+    for part in HOSTILE:
         tail = (part * (262_144 // len(part)))[:262_144]
         started = time.perf_counter()
         classify(Clues(exit_code=1, stderr_tail=tail))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tailflip.diagnose.causes import WANTED
 from tailflip.diagnose.loops import find_loop
-from tailflip.flow import WANTED, Cause
+from tailflip.flow import Cause
 from worlds import make_row
 
 CAUSES = st.sampled_from([Cause.V8_HEAP, Cause.HANG, Cause.UNKNOWN, *sorted(WANTED)])

@@ -6,9 +6,8 @@ import dataclasses
 
 import pytest
 
+from tailflip.diagnose.causes import KINDS, OUT_OF_MEMORY, WANTED, Opens
 from tailflip.flow import (
-    OUT_OF_MEMORY,
-    WANTED,
     Breaker,
     BreakerState,
     Cause,
@@ -30,7 +29,10 @@ LIMITS = RestartSettings(
     first_delay_s=1, factor=2, cap_s=300, jitter=0, loop_deaths=3, trial_first_s=300,
     trial_cap_s=3600,
 )  # fmt: skip
-WORLD = make_world(config_mark="c1", stores_mark="s1", limits=LIMITS)
+WORLD = make_world(
+    config_mark="c1", stores_mark="s1", state_mark="d1", program_mark="p1", room=(0, 9),
+    limits=LIMITS,
+)  # fmt: skip
 CLOSED, OPEN, HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 
 
@@ -39,7 +41,8 @@ def world(**changes):
 
 
 def death(cause, signature=None):
-    return make_seen(cause, signature=signature or cause.value)
+    unready = KINDS[cause].opens is Opens.UNREADY
+    return make_seen(cause, signature=signature or cause.value, unready=unready)
 
 
 def breaker(cause, row, state=CLOSED, trials=0):
@@ -117,7 +120,9 @@ CONFIG = {
     "fifth trial": "wait open config-change 3600",
     "trial, beside": "wait open config-change 3600",
 }
-MIGRATION = {name: cell.replace("config-change", "cure") for name, cell in CONFIG.items()}
+STATE = {name: cell.replace("config-change", "state-change") for name, cell in CONFIG.items()}
+PROGRAM = {name: cell.replace("config-change", "program-change") for name, cell in CONFIG.items()}
+DISK = {name: cell.replace("wait open time", "wait open room") for name, cell in PLAIN.items()}
 AGAIN = {name: f"start {state} nothing 0" for name, (_row, state, *_rest) in SITUATIONS.items()}
 UPDATE = {name: f"start {state} time 300" for name, (_row, state, *_rest) in SITUATIONS.items()}
 END = {name: f"end {state} nothing never" for name, (_row, state, *_rest) in SITUATIONS.items()}
@@ -128,18 +133,36 @@ TABLE = {
     Cause.KERNEL_OOM: MEMORY,
     Cause.OOMD: MEMORY,
     Cause.CONFIG: CONFIG,
-    Cause.MIGRATION: MIGRATION,
+    Cause.MIGRATION: STATE,
+    Cause.DAMAGED: STATE,
+    Cause.INSTALLATION: PROGRAM,
+    Cause.DISK_FULL: DISK,
+    Cause.NATIVE_MEMORY: PLAIN,
+    Cause.ADDRESS: PLAIN,
+    Cause.WATCH_LIMIT: PLAIN,
+    Cause.FILES_LIMIT: PLAIN,
+    Cause.PERMISSION: PLAIN,
+    Cause.TOO_LARGE: PLAIN,
     Cause.OTHER_INSTANCE: OTHER,
     Cause.PORT_IN_USE: OTHER,
     Cause.LOCKED: PLAIN,
     Cause.NATIVE_CRASH: PLAIN,
     Cause.HANG: PLAIN,
+    Cause.ENDED: PLAIN,
+    Cause.SIGNALLED: PLAIN,
     Cause.UNKNOWN: PLAIN,
     Cause.UPDATE: UPDATE,
     Cause.PARKED: END,
     Cause.PLANNED_RESTART: AGAIN,
     Cause.ASKED_STOP: END,
 }
+
+
+def test_a_module_that_goes_missing_while_it_runs_is_started_again_at_once():
+    """Its package was replaced under it; waiting for a change would keep the new one down."""
+    seen = death(Cause.INSTALLATION).model_copy(update={"unready": False})
+    after, decision = decide(Breaker(), seen, WORLD)
+    assert (after.state, decision.kind, decision.waiting) == (CLOSED, "start", Waiting.TIME)
 
 
 def test_the_table_is_whole():
@@ -220,7 +243,8 @@ def test_a_good_life_forgets_everything(state):
 
 def opened(cause, **changes):
     """A breaker that this cause opened, with its decision."""
-    before = breaker(cause, 2) if cause is not Cause.CONFIG else Breaker()
+    at_once = KINDS[cause].opens is not Opens.LATER
+    before = Breaker() if at_once else breaker(cause, 2)
     return decide(before, death(cause), world(**changes))
 
 
@@ -237,7 +261,19 @@ def opened(cause, **changes):
         (Cause.CONFIG, {"config_mark": "c2"}, "changed"),
         (Cause.CONFIG, {"now_ms": NOW + 3_599_999}, None),
         (Cause.CONFIG, {"now_ms": NOW + 3_600_000}, "trial 1"),
-        (Cause.MIGRATION, {"stores_mark": "s2"}, "changed"),
+        (Cause.MIGRATION, {"state_mark": "d2"}, "databases, configuration or release changed"),
+        (Cause.MIGRATION, {"state_mark": "d2", "settled": False}, None),
+        (Cause.MIGRATION, {"config_mark": "c2"}, "changed"),
+        (Cause.MIGRATION, {"program_mark": "p2"}, None),
+        (Cause.DAMAGED, {"state_mark": "d2"}, "changed"),
+        (Cause.INSTALLATION, {"program_mark": "p2"}, "package, node or service file changed"),
+        (Cause.INSTALLATION, {"program_mark": "p2", "settled": False}, None),
+        (Cause.INSTALLATION, {"state_mark": "d2"}, None),
+        (Cause.DISK_FULL, {"room": (64 << 20, 9)}, "room on the disk"),
+        (Cause.DISK_FULL, {"room": ((64 << 20) - 1, 9)}, None),
+        (Cause.DISK_FULL, {"room": (0, 1009)}, "room on the disk"),
+        (Cause.DISK_FULL, {"room": (0, 0)}, None),
+        (Cause.DISK_FULL, {"now_ms": NOW + 300_000}, "trial 1"),
         (Cause.UNKNOWN, {"stores_mark": "s2"}, None),
         (Cause.UNKNOWN, {"config_mark": "c2"}, "changed"),
         (Cause.HANG, {"now_ms": NOW + 300_000}, "trial 1"),

@@ -43,7 +43,7 @@ from tailflip.units import format_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tailflip.flow import Finding, Store, SurveyNumbers
+    from tailflip.flow import CronJob, Finding, Store, SurveyNumbers
     from tailflip.observe.installation import Installation
 
 
@@ -85,11 +85,8 @@ def check(
     ledger = Ledger(home, RealDisk())
     actions = ledger.read_all() if scene.kept else ()
     kept = tuple(describe_kept(claim, actions) for claim in scene.kept.values())
-    jobs, jobs_problem = read_jobs(installation.cron_store)
+    jobs, jobs_problem = _read_jobs(installation)
     spaces = read_space(installation.state_dir, home.root)
-    if find_claim(installation.cron_store, installation.state_dir) is not None:
-        # The jobs live elsewhere by now: only their names are still good for anything.
-        jobs, jobs_problem = tuple(replace(job, running_at_ms=None) for job in jobs), None
     findings = find_problems(
         Observed(
             now_ms=scene.now_ms,
@@ -160,6 +157,14 @@ def check(
             print("nothing is wrong")
     if findings:
         raise typer.Exit(1)
+
+
+def _read_jobs(installation: Installation) -> tuple[tuple[CronJob, ...], str | None]:
+    """Read the jobs, and why that failed; of a cron store on record only the names count."""
+    jobs, problem = read_jobs(installation.cron_store)
+    if find_claim(installation.cron_store, installation.state_dir) is None:
+        return jobs, problem
+    return tuple(replace(job, running_at_ms=None) for job in jobs), None
 
 
 def _reconcile(

@@ -187,7 +187,7 @@ def _follow_unit(path: Path, command: list[str]) -> list[str]:
     return found
 
 
-def _look(guard: Guard) -> tuple[str, str]:
+def _look(guard: Guard) -> tuple[str, ...]:
     from tailflip.gate import look_for_change  # noqa: PLC0415
 
     return look_for_change(guard)

@@ -13,6 +13,7 @@ from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - type
 from tailflip.cli.screen import cut
 from tailflip.cli.subject import find_subject
 from tailflip.compact.archive import list_actions
+from tailflip.diagnose.causes import choose_step
 from tailflip.durable import RealDisk
 from tailflip.errors import Usage
 from tailflip.home import Home
@@ -134,6 +135,9 @@ def why(
         print("\nevidence")
     for item in evidence:
         print(f"  {escape(item)}")
+    step = _choose_step(lives) if incident.closed_ms is None else None
+    if step is not None:
+        print(f"\nnext: {escape(step)}")
     if kept is not None:
         size = format_bytes(len(history.read_stderr(kept)))
         print(f"\nthe last {size} of its stderr: tailflip incidents why {incident.id} --stderr")
@@ -193,6 +197,14 @@ def _gather_evidence(lives: Sequence[Life]) -> tuple[str, ...]:
     """List what the verdicts rest on, each thing once, newest first."""
     items = (item for life in lives if life.death is not None for item in life.death.evidence)
     return tuple(dict.fromkeys(items))[:_MOST_EVIDENCE]
+
+
+def _choose_step(lives: Sequence[Life]) -> str | None:
+    """Say what a person does about the newest death of an incident."""
+    for life in lives:
+        if life.death is not None:
+            return choose_step(life.death.cause, life.death.hint, life.version)
+    return None
 
 
 def _print_stderr(history: History, lives: Sequence[Life]) -> None:

@@ -14,6 +14,7 @@ import signal as signals
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tailflip.diagnose.causes import SET_FLAGS
 from tailflip.diagnose.lastwords import LastWords, read_last_words
 from tailflip.flow import Cause, Confidence, Death
 from tailflip.units import format_bytes
@@ -30,6 +31,9 @@ ASKED_BY_US = "tailflip: "
 
 _CONFIG_EXIT, _UPDATE_EXIT, _PARKED_EXIT = 78, 75, 79
 _WRAPPER_EXIT = 1
+# Of node for a flag that it refuses; of a shell or `env` that finds no program, or may not
+# run it; of systemd for the same.
+_FLAG_EXIT, _NO_PROGRAM_EXITS = 9, frozenset({126, 127, 203})
 # The gateway chose these codes itself: whatever ran out of memory was a child of it.
 _ORDERLY = frozenset({0, _CONFIG_EXIT, _UPDATE_EXIT, _PARKED_EXIT})
 _SHELL_BASE = 128  # a shell or container runtime tells signal n as exit 128 + n
@@ -50,8 +54,14 @@ _CRASHES = frozenset(
 _STOPS = frozenset(
     int(number) for number in (signals.SIGTERM, signals.SIGINT, signals.SIGHUP, signals.SIGQUIT)
 )
+_STOP_WORDS = frozenset({"SIGTERM", "SIGINT"})
 # Lines that other processes may still have written to the same pipe after V8's last ones.
 _OTHERS_LINES = 20
+# Refusals of these kinds are another matter when the gateway says another text.
+_TOLD_APART = frozenset(
+    {Cause.CONFIG, Cause.MIGRATION, Cause.INSTALLATION, Cause.DAMAGED, Cause.ADDRESS}
+)
+_MAX_SIGNATURE = 80
 # Lines with which a refusal explains itself: hints, who holds the port.
 _CLOSING_LINES = 12
 
@@ -102,11 +112,8 @@ def classify(clues: Clues) -> Death:
     if signal is not None:
         code = None
     seen = _Seen(clues, code, signal, read_last_words(clues.stderr_tail))
-    for rule in _RULES:
-        death = rule(seen)
-        if death is not None:
-            return death
-    return _give_up(seen)
+    judged = (death for rule in _RULES if (death := rule(seen)) is not None)
+    return next(judged, None) or _give_up(seen)
 
 
 def _judge_asked(seen: _Seen) -> Death | None:
@@ -178,13 +185,15 @@ def _judge_killed(seen: _Seen) -> Death | None:
 def _judge_refusal(seen: _Seen) -> Death | None:
     """The gateway refused to start, and said why."""
     failure = seen.words.failure
-    if failure is None or seen.signal is not None or seen.code not in (None, 0, 1, _CONFIG_EXIT):
+    if failure is None or seen.code in (_UPDATE_EXIT, _PARKED_EXIT):
         return None
-    if seen.code == 0 and failure.cause not in (Cause.OTHER_INSTANCE, Cause.PORT_IN_USE):
-        return None  # only "there is one already" counts as success
+    # The loader of macOS says what is missing, and aborts.
+    if seen.signal not in (None, _ABORT if failure.cause is Cause.INSTALLATION else None):
+        return None
     # A running gateway says the same of a file it is told to reload, and lives on.
-    lived_on = failure.after > _CLOSING_LINES or seen.clues.oom_kills
-    if seen.clues.was_ready and seen.code != _CONFIG_EXIT and lived_on:
+    lived_on = failure.after > _CLOSING_LINES or seen.clues.oom_kills or seen.code == 0
+    is_twin = failure.cause in (Cause.OTHER_INSTANCE, Cause.PORT_IN_USE)
+    if seen.clues.was_ready and seen.code != _CONFIG_EXIT and lived_on and not is_twin:
         return None
     cause, evidence = failure.cause, [seen.end, f"stderr: {failure.said}"]
     if cause is Cause.PORT_IN_USE and seen.clues.other_pid is not None:
@@ -194,20 +203,53 @@ def _judge_refusal(seen: _Seen) -> Death | None:
         other = seen.clues.other_pid
         evidence.append(f"pid {other} lives there" if other else "no other gateway was found")
     evidence.extend(f"problem at {key}" for key in failure.keys)
-    seen_well = not seen.unseen and not seen.clues.was_ready
-    confidence = Confidence.PROVEN if seen_well else Confidence.LIKELY
-    told = f": {failure.said}" if cause in (Cause.CONFIG, Cause.MIGRATION) else ""
-    return _death(cause, confidence, *evidence, signature=f"{cause}{told}")
+    evidence.extend(f"variable {name} is not set" for name in failure.names)
+    told = f": {failure.said}" if cause in _TOLD_APART else ""
+    return _death(
+        cause, _trust(seen), *evidence, signature=f"{cause}{told}", hint=failure.hint, seen=seen
+    )
+
+
+def _judge_error(seen: _Seen) -> Death | None:
+    """An error whose code or text tells the cause was the last that it spoke of."""
+    error = seen.words.error
+    if error is None or error.cause is None or seen.signal is not None:
+        return None
+    if seen.code in (_UPDATE_EXIT, _PARKED_EXIT) or error.after > _CLOSING_LINES:
+        return None
+    if seen.code == 0 and (seen.clues.was_ready or not error.at_start):
+        return None
+    sure = _trust(seen) if error.after == 0 else Confidence.LIKELY
+    return _death(
+        error.cause,
+        sure,
+        seen.end,
+        f"stderr: {error.said}",
+        *(seen.memory if error.cause is Cause.NATIVE_MEMORY else ()),
+        signature=f"{error.cause}: {error.said}",
+        hint=error.hint,
+        seen=seen,
+    )
 
 
 def _judge_exit_code(seen: _Seen) -> Death | None:
-    """Exit codes that mean one thing. 78 means three; without a text, which is a guess."""
-    if seen.code == _UPDATE_EXIT:
-        return _death(Cause.UPDATE, Confidence.LIKELY, "exit 75: an update goes on")
-    if seen.code == _PARKED_EXIT:
-        return _death(Cause.PARKED, Confidence.LIKELY, "exit 79: the updater wants it parked")
-    if seen.code != _CONFIG_EXIT:
-        return None
+    """Exit codes that mean one thing."""
+    likely, code, end = Confidence.LIKELY, seen.code, seen.end
+    if code == _UPDATE_EXIT:
+        return _death(Cause.UPDATE, likely, "exit 75: an update goes on")
+    if code == _PARKED_EXIT:
+        return _death(Cause.PARKED, likely, "exit 79: the updater wants it parked")
+    if code in _NO_PROGRAM_EXITS:
+        how = "a shell or service manager found no program to run, or may not run it"
+        return _death(Cause.INSTALLATION, likely, end, how, seen=seen)
+    if code == _FLAG_EXIT and not seen.clues.was_ready:
+        how = "node ends so when it refuses a flag"
+        return _death(Cause.CONFIG, likely, end, how, hint=SET_FLAGS)
+    return _judge_config_exit(seen) if code == _CONFIG_EXIT else None
+
+
+def _judge_config_exit(seen: _Seen) -> Death:
+    """78 means a configuration, a state or a healthy twin; without a text, that is a guess."""
     other = seen.clues.other_pid
     if other is not None:
         how = f"pid {other} lives there"
@@ -223,6 +265,9 @@ def _judge_crash(seen: _Seen) -> Death | None:
             said = f"stderr: {seen.words.fatal}"
             return _death(Cause.NATIVE_CRASH, Confidence.LIKELY, seen.end, said)
         return None
+    if seen.words.native_memory is not None:
+        said = f"stderr: {seen.words.native_memory}"
+        return _death(Cause.NATIVE_MEMORY, Confidence.PROVEN, seen.end, said, *seen.memory)
     if seen.signal == _ABORT and seen.words.lines == 0:
         how = "no stderr was seen; a node that runs out of heap ends so, and little else does"
         return _death(Cause.V8_HEAP, Confidence.GUESS, seen.end, how, *seen.memory)
@@ -255,36 +300,53 @@ def _judge_worker_heap(seen: _Seen) -> Death | None:
 
 
 def _judge_stop(seen: _Seen) -> Death | None:
-    """It ended in order, or by a signal that people and service managers send."""
+    """Tell a stop from an end that nobody is known to have asked for.
+
+    Exit 0 and SIGTERM prove no stop: gateways end with 0 of themselves (openclaw/openclaw
+    #55410, #119882), and whoever fights for memory sends SIGTERM too. What counts is that
+    the gateway itself says which signal it got.
+    """
     words = seen.words
-    if seen.signal in _STOPS:
-        return _death(Cause.ASKED_STOP, Confidence.LIKELY, f"{seen.end}, not sent by tailflip")
     if seen.code == 0 and words.restarts:
         said = "stderr: restart mode: full process restart"
         return _death(Cause.PLANNED_RESTART, Confidence.LIKELY, seen.end, said)
-    if seen.code == 0:
-        how = "ended in order; somebody else than tailflip stopped it"
-        return _death(Cause.ASKED_STOP, Confidence.LIKELY, seen.end, how)
-    if seen.code == _WRAPPER_EXIT and words.timed_out and words.stop_signal:
-        said = f"stderr: signal {words.stop_signal} received, shutdown timed out"
-        stops = words.stop_signal in ("SIGTERM", "SIGINT")
-        cause = Cause.ASKED_STOP if stops else Cause.PLANNED_RESTART
-        return _death(cause, Confidence.LIKELY, seen.end, said)
+    told = words.stop_signal
+    if told in _STOP_WORDS and (seen.code == 0 or (seen.code == _WRAPPER_EXIT and words.timed_out)):
+        said = f"stderr: {words.stop_said}{', shutdown timed out' if words.timed_out else ''}"
+        return _death(Cause.ASKED_STOP, Confidence.LIKELY, seen.end, said)
+    if seen.code == _WRAPPER_EXIT and words.timed_out and told:
+        said = f"stderr: {words.stop_said}, shutdown timed out"
+        return _death(Cause.PLANNED_RESTART, Confidence.LIKELY, seen.end, said)
+    if seen.signal in _STOPS:
+        how = "not sent by tailflip, and nothing says who sent it"
+        return _death(Cause.SIGNALLED, Confidence.LIKELY, seen.end, how)
+    if seen.code == 0 and not _failed_to_start(seen):
+        how = "ended in order; nothing says that somebody asked for it"
+        return _death(Cause.ENDED, Confidence.LIKELY, seen.end, how)
     return None
+
+
+def _failed_to_start(seen: _Seen) -> bool:
+    """Say whether it said that it failed to start, whatever its exit code is."""
+    error = seen.words.error
+    return error is not None and error.at_start and not seen.clues.was_ready
 
 
 def _give_up(seen: _Seen) -> Death:
     """Say that it is unknown, and what would have told."""
-    evidence = [seen.end]
-    if seen.words.error is not None:
-        evidence.append(f"stderr: {seen.words.error}")
-    elif seen.words.lines == 0:
+    evidence, words = [seen.end], seen.words
+    error = words.error.said if words.error is not None else ""
+    if error:
+        evidence.append(f"stderr: {error}")
+    elif words.shell_killed:
+        evidence.append("stderr: Killed, as a shell says of SIGKILL")
+    elif words.lines == 0:
         evidence.append("no stderr was seen")
     else:
         evidence.append("no known text on stderr")
-    if seen.signal == _KILL or (seen.code == _WRAPPER_EXIT and seen.words.error is None):
+    if seen.signal == _KILL or (seen.code == _WRAPPER_EXIT and not error):
         evidence.append(_miss_kills(seen.clues.oom_kills))
-    told = f": {seen.words.error}" if seen.words.error else ""
+    told = f": {error}" if error else ""
     return _death(
         Cause.UNKNOWN,
         Confidence.GUESS,
@@ -294,6 +356,12 @@ def _give_up(seen: _Seen) -> Death:
     )
 
 
+def _trust(seen: _Seen) -> Confidence:
+    """Say how sure a verdict is that rests on the gateway's own words."""
+    seen_well = not seen.unseen and not seen.clues.was_ready
+    return Confidence.PROVEN if seen_well else Confidence.LIKELY
+
+
 def _count_kills(kills: int) -> str:
     # It counts every process of the cgroup, and kills for want of the machine's memory too.
     return f"the cgroup's counter of OOM kills grew by {kills}"
@@ -301,7 +369,10 @@ def _count_kills(kills: int) -> str:
 
 def _miss_kills(kills: int | None) -> str:
     if kills is None:
-        return "no cgroup counter was seen: a kill by the kernel looks the same as one by hand"
+        return (
+            "no cgroup counter was seen: a kill by the kernel for want of memory looks the same "
+            "as one by hand"
+        )
     if kills == 0:
         return "the cgroup's counter of OOM kills did not grow: it was not the kernel's OOM killer"
     return "the cgroup's counter of OOM kills grew, but the gateway itself spoke of an error"
@@ -318,12 +389,21 @@ def _name_signal(number: int) -> str:
         return f"signal {number}"
 
 
-def _death(cause: Cause, sure: Confidence, *evidence: str, signature: str | None = None) -> Death:
+def _death(
+    cause: Cause,
+    sure: Confidence,
+    *evidence: str,
+    signature: str | None = None,
+    hint: str = "",
+    seen: _Seen | None = None,
+) -> Death:
     return Death(
         cause=cause,
-        signature=signature or str(cause),
+        signature=(signature or str(cause))[:_MAX_SIGNATURE],
         confidence=sure,
         evidence=evidence,
+        hint=hint,
+        unready=seen is not None and not seen.clues.was_ready,
     )
 
 
@@ -334,6 +414,7 @@ _RULES: tuple[Callable[[_Seen], Death | None], ...] = (
     _judge_heap_report,
     _judge_killed,
     _judge_refusal,
+    _judge_error,
     _judge_exit_code,
     _judge_crash,
     _judge_worker_heap,

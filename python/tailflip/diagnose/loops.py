@@ -11,7 +11,8 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tailflip.flow import WANTED, Loop
+from tailflip.diagnose.causes import WANTED
+from tailflip.flow import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
+from tailflip.diagnose.causes import WANTED
 from tailflip.durable import naming
 from tailflip.errors import IoFailed, Usage
-from tailflip.flow import WANTED, Breaker, Decision, Incident, Life, Sample, Value
+from tailflip.flow import Breaker, Decision, Incident, Life, Sample, Value
 from tailflip.ledger.database import Database
 from tailflip.ledger.findings import NotedFinding, plan_changes, read_noted
 from tailflip.ledger.retention import DAY_MS, drop_expired, drop_old_tails

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailflip.flow import OUT_OF_MEMORY, WANTED
+from tailflip.diagnose.causes import OUT_OF_MEMORY, WANTED
 from tailflip.ledger.runs import INTERRUPTED, SeenRun
 from tailflip.reconcile.jsonedit import MISSING, Edit
 from tailflip.units import format_span, format_time

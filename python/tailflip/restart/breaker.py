@@ -19,9 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tailflip.diagnose.causes import KINDS, OUT_OF_MEMORY, WAITS, WANTED, Opens
 from tailflip.flow import (
-    OUT_OF_MEMORY,
-    WANTED,
     Breaker,
     BreakerState,
     Cause,
@@ -36,9 +35,10 @@ if TYPE_CHECKING:
     from tailflip.settings import RestartSettings
 
 _OTHERS = frozenset({Cause.OTHER_INSTANCE, Cause.PORT_IN_USE})
-# A start changes nothing about them: they open the breaker at the first death.
-_FAULTS = frozenset({Cause.CONFIG, Cause.MIGRATION})
+_FAULTS = frozenset(cause for cause, kind in KINDS.items() if kind.opens is not Opens.LATER)
 _CURABLE = OUT_OF_MEMORY | _FAULTS
+# So much more room on a disk, or inodes, than at the death is a change.
+_ROOM_BYTES, _ROOM_INODES = 64 << 20, 1000
 # Cures that did not help so often in a row are none; deaths of any kind so often are a loop.
 _CURED_ROWS = 2
 _MIXED_ROWS = 3
@@ -54,6 +54,10 @@ class World:
         config_mark: fingerprint of what the gateway is started from: its configuration,
             and its release where that is known.
         stores_mark: fingerprint of its stores.
+        state_mark: fingerprint of the databases and files that a migration changes.
+        program_mark: fingerprint of its package, its node and its service file.
+        room: free bytes and free inodes of each disk that it writes to.
+        settled: nothing of state and program was changed in the last seconds.
         cured: since this death something was changed that may help: stores compacted or
             salvaged, a job held that kills it, or the configuration edited after the gateway
             had read it.
@@ -69,6 +73,10 @@ class World:
     cured: bool
     other_alive: bool
     limits: RestartSettings
+    state_mark: str = ""
+    program_mark: str = ""
+    room: tuple[int, ...] = ()
+    settled: bool = True
 
 
 def decide(breaker: Breaker, death: Death, world: World) -> tuple[Breaker, Decision]:
@@ -86,7 +94,7 @@ def decide(breaker: Breaker, death: Death, world: World) -> tuple[Breaker, Decis
         closed = counted.model_copy(update={"state": BreakerState.CLOSED, "trials": 0})
         return _start_after(closed, f"{told}; what may have caused it was changed", 1, world)
     is_loop = mixed or counted.row >= limits.loop_deaths or counted.state is not BreakerState.CLOSED
-    if is_loop or death.cause in _FAULTS:
+    if is_loop or _opens_at_once(death):
         return _open(counted, death, told, world)
     return _start_after(counted, told, max(counted.row, counted.deaths), world)
 
@@ -145,8 +153,8 @@ def reconsider(breaker: Breaker, decision: Decision, world: World) -> Decision:
         return _start_now("the other gateway is gone", world)
     if decision.kind == "start":
         wanted = _start_now(decision.reason, world) if _is_time(decision, world) else None
-    elif breaker.marks not in (None, _mark(decision.waiting, world)):
-        wanted = _start_now(f"{_name_change(decision.waiting)} changed", world)
+    elif _has_changed(breaker, decision.waiting, world):
+        wanted = _start_now(f"{WAITS[decision.waiting].noun} changed", world)
     elif _is_time(decision, world):
         wanted = _start_now(f"trial {breaker.trials + 1}: {decision.reason}", world)
     else:
@@ -215,47 +223,72 @@ def _start_after(counted: Breaker, told: str, step: int, world: World) -> tuple[
 def _open(counted: Breaker, death: Death, told: str, world: World) -> tuple[Breaker, Decision]:
     """Stop starting, except for trials; alert if it was not open before."""
     limits = world.limits
-    if death.cause in _FAULTS:
+    if _opens_at_once(death):
         wait_s = limits.trial_cap_s
     else:
         wait_s = trial_delay_s(limits, counted.trials + 1, world.random)
     at_ms = world.now_ms + int(1000 * wait_s)
-    waiting = _choose_waiting(death.cause)
+    waiting = KINDS[death.cause].waiting
     opened = wait_for(counted, waiting, world).model_copy(
         update={"state": BreakerState.OPEN, "until_ms": at_ms}
     )
     return opened, Decision(
         kind="wait",
-        reason=f"{told}; {_CURES[waiting]}",
+        reason=f"{told}; {_tell_wait(waiting)}",
         waiting=waiting,
         at_ms=at_ms,
         alert=counted.state is BreakerState.CLOSED,
     )
 
 
-_CURES = {
-    Waiting.CONFIG_CHANGE: "waiting for the configuration to change",
-    Waiting.CURE: "waiting for the stores or the configuration to change",
-    Waiting.TIME: "waiting before a trial start",
-}
+def _opens_at_once(death: Death) -> bool:
+    """Say whether a start changes nothing about a death: it opens the breaker at the first."""
+    opens = KINDS[death.cause].opens
+    return opens is Opens.ALWAYS or (opens is Opens.UNREADY and death.unready)
 
 
-def _choose_waiting(cause: Cause) -> Waiting:
-    if cause is Cause.CONFIG:
-        return Waiting.CONFIG_CHANGE
-    # A migration is cured in the stores, by OpenClaw's doctor or by our salvage.
-    if cause in OUT_OF_MEMORY or cause is Cause.MIGRATION:
-        return Waiting.CURE
-    return Waiting.TIME
+def _tell_wait(waiting: Waiting) -> str:
+    until = WAITS[waiting].until
+    return f"waiting until {until}" if until else "waiting before a trial start"
 
 
 def _mark(waiting: Waiting, world: World) -> str | None:
     """Fingerprint what would end the wait. A new configuration is worth a start for any cause."""
     if waiting is Waiting.CURE:
         return f"{world.config_mark}\n{world.stores_mark}"
+    if waiting is Waiting.STATE_CHANGE:
+        return f"{world.config_mark}\n{world.state_mark}"
+    if waiting is Waiting.PROGRAM_CHANGE:
+        return f"{world.config_mark}\n{world.program_mark}"
+    if waiting is Waiting.ROOM:
+        return f"{world.config_mark}\n{' '.join(str(number) for number in world.room)}"
     if waiting in (Waiting.CONFIG_CHANGE, Waiting.TIME):
         return world.config_mark
     return None
+
+
+def _has_changed(breaker: Breaker, waiting: Waiting, world: World) -> bool:
+    """Say whether what is waited for is another than when the wait began.
+
+    While files still change, a doctor or an installer is at work: a start now would meet
+    half of it.
+    """
+    now = _mark(waiting, world)
+    if breaker.marks in (None, now):
+        return False
+    if waiting is Waiting.ROOM:
+        config, _, room = str(breaker.marks).rpartition("\n")
+        return config != world.config_mark or _has_grown(room, world.room)
+    return world.settled or waiting not in (Waiting.STATE_CHANGE, Waiting.PROGRAM_CHANGE)
+
+
+def _has_grown(before: str, room: tuple[int, ...]) -> bool:
+    """Say whether a disk has more room; bytes and inodes of each disk take turns."""
+    old = [int(number) for number in before.split() if number.isdecimal()]
+    steps = (_ROOM_BYTES, _ROOM_INODES)
+    return any(
+        new >= was + steps[n % 2] for n, (was, new) in enumerate(zip(old, room, strict=False))
+    )
 
 
 def _is_time(decision: Decision, world: World) -> bool:
@@ -269,10 +302,6 @@ def _is_time(decision: Decision, world: World) -> bool:
 
 def _start_now(reason: str, world: World) -> Decision:
     return Decision(kind="start", reason=reason, at_ms=world.now_ms)
-
-
-def _name_change(waiting: Waiting) -> str:
-    return "stores or configuration" if waiting is Waiting.CURE else "configuration"
 
 
 def _count_words(row: int) -> str:

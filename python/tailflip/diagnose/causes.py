@@ -1,0 +1,217 @@
+"""What is known of each cause of an end, one row for each: words, cure, what is waited for.
+
+Story, status, breaker, gate and logs all read this table, so that a new cause cannot be
+forgotten by one of them. Source of the cures: OpenClaw's own hints in the releases
+2026.3.28 to 2026.9.6, and its issue tracker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tailflip.flow import Cause, Waiting
+
+
+class Opens(StrEnum):
+    """When a cause opens the breaker at its first death, because a start changes nothing.
+
+    `UNREADY`: only where the gateway never answered. One that ran while its package was
+    replaced misses a module too, and the next start finds it whole.
+    """
+
+    LATER = "later"
+    UNREADY = "unready"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One cause.
+
+    Args:
+        words: a clause, "it ...", that says why the gateway ended.
+        next_step: what a person does about it; VERSION stands for the release.
+        waiting: what an open breaker waits for.
+        opens: when the first death opens the breaker.
+        of_memory: compacting the stores may cure it.
+        wanted: nobody's failure: it counts for no loop and opens no incident.
+    """
+
+    words: str
+    next_step: str
+    waiting: Waiting = Waiting.TIME
+    opens: Opens = Opens.LATER
+    of_memory: bool = False
+    wanted: bool = False
+
+
+@dataclass(frozen=True)
+class Wait:
+    """What is waited for: `until` is a clause, `noun` names it, `next_step` is for no cause."""
+
+    until: str
+    noun: str
+    next_step: str
+
+
+DOCTOR = (
+    "stop the gateway's service, run `openclaw doctor --fix` as its user, start it again; "
+    "where the service stays, the gateway is started once the databases have changed"
+)
+CONFIGURE = "correct the configuration; the gateway is started when it changes"
+SET_VARIABLE = (
+    "set the variable in the environment of the gateway's service or in its .env; "
+    "the gateway is started when the configuration or .env changes"
+)
+SET_FLAGS = (
+    "correct the flags in the command of the gateway's service, or NODE_OPTIONS in its "
+    "environment; then start the service again"
+)
+REINSTALL = (
+    "`npm i -g openclaw@VERSION`, then `openclaw gateway install --force`; "
+    "the gateway is started when the package, node or the service file changes"
+)
+NEW_NODE = (
+    "install the Node.js that this release asks for, then `openclaw gateway install --force`; "
+    "the gateway is started when node, the package or the service file changes"
+)
+NEWER_SCHEMA = (
+    "install the release that wrote these databases or a newer one, or restore the backup from "
+    "before the update; the gateway is started when package or databases change"
+)
+_HEAP = (
+    "`tailflip check` says what fills the heap; "
+    "it is started when the stores or the configuration change"
+)
+_LOOK = "`tailflip incidents why` tells what it said; `openclaw doctor` looks at the rest"
+_NOTHING = "nothing to do"
+
+KINDS: dict[Cause, Kind] = {
+    Cause.V8_HEAP: Kind(
+        "its JavaScript heap was full and V8 gave up", _HEAP, Waiting.CURE, of_memory=True
+    ),
+    Cause.CGROUP_OOM: Kind(
+        "the kernel killed it at the memory limit of its cgroup",
+        _HEAP,
+        Waiting.CURE,
+        of_memory=True,
+    ),
+    Cause.KERNEL_OOM: Kind(
+        "the kernel killed it because the machine had no memory left",
+        _HEAP,
+        Waiting.CURE,
+        of_memory=True,
+    ),
+    Cause.OOMD: Kind(
+        "systemd-oomd killed it for memory pressure", _HEAP, Waiting.CURE, of_memory=True
+    ),
+    Cause.NATIVE_MEMORY: Kind(
+        "it got no memory from the system, outside its JavaScript heap",
+        "see with `free -m` and `dmesg` what takes the machine's memory, and give the gateway more",
+    ),
+    Cause.CONFIG: Kind(
+        "it refused its configuration", CONFIGURE, Waiting.CONFIG_CHANGE, Opens.ALWAYS
+    ),
+    Cause.INSTALLATION: Kind(
+        "its installation is not whole", REINSTALL, Waiting.PROGRAM_CHANGE, Opens.UNREADY
+    ),
+    Cause.MIGRATION: Kind(
+        "it wants its state migrated before it starts", DOCTOR, Waiting.STATE_CHANGE, Opens.ALWAYS
+    ),
+    Cause.DAMAGED: Kind(
+        "a database of its state is damaged",
+        "stop the gateway's service, keep a copy of the state directory, then "
+        "`openclaw doctor --fix`, or put back the database from a backup; "
+        "the gateway is started when the databases change",
+        Waiting.STATE_CHANGE,
+        Opens.UNREADY,
+    ),
+    Cause.OTHER_INSTANCE: Kind(
+        "another gateway works on the same state",
+        "stop the other gateway; this one is started when it is gone",
+    ),
+    Cause.PORT_IN_USE: Kind(
+        "its port was taken", "stop who holds the port, or give the gateway another one"
+    ),
+    Cause.ADDRESS: Kind(
+        "the address that it listens on is not there",
+        "see whether the network of gateway.bind is up (tailscale, VPN); it is tried again",
+    ),
+    Cause.LOCKED: Kind(
+        "it did not get its lock",
+        "see who else has the state open: another gateway, `openclaw doctor`, a backup",
+    ),
+    Cause.DISK_FULL: Kind(
+        "the disk was full",
+        "make room on the disk of the state directory (`df -h`, `df -i`); "
+        "the gateway is started when there is",
+        Waiting.ROOM,
+    ),
+    Cause.WATCH_LIMIT: Kind(
+        "the system gave it no more file watches",
+        "raise the limit: `sysctl fs.inotify.max_user_watches=524288`",
+    ),
+    Cause.FILES_LIMIT: Kind(
+        "it had too many files open",
+        "raise LimitNOFILE of the gateway's service (or `ulimit -n`), "
+        "and fs.inotify.max_user_instances where it watches files",
+    ),
+    Cause.PERMISSION: Kind(
+        "it may not read or write a file that it needs",
+        "give the state directory to the user of the gateway's service, and see that its "
+        "file system is not read-only",
+    ),
+    Cause.TOO_LARGE: Kind(
+        "a file or value was too large for JavaScript",
+        "`tailflip check` and `openclaw doctor` say which file has grown",
+    ),
+    Cause.NATIVE_CRASH: Kind("native code in it crashed", _LOOK),
+    Cause.HANG: Kind("it no longer answered and was ended", _LOOK),
+    Cause.UPDATE: Kind("it handed over to an update", _NOTHING, wanted=True),
+    Cause.PARKED: Kind("it parked itself", "start it when its update is done", wanted=True),
+    Cause.PLANNED_RESTART: Kind("it restarted itself as planned", _NOTHING, wanted=True),
+    Cause.ASKED_STOP: Kind("it was asked to stop", _NOTHING, wanted=True),
+    Cause.ENDED: Kind(
+        "it ended in order, and nobody is known to have asked for it",
+        "it is started again; to stop it, stop tailflip or its service",
+    ),
+    Cause.SIGNALLED: Kind(
+        "a signal ended it, and nobody is known to have asked for a stop",
+        "it is started again; to stop it, stop tailflip or its service. "
+        "If you sent no signal, look at what else may: earlyoom, a script",
+    ),
+    Cause.UNKNOWN: Kind("nothing that is known says why", _LOOK),
+}
+
+WAITS: dict[Waiting, Wait] = {
+    Waiting.NOTHING: Wait("", "", ""),
+    Waiting.TIME: Wait("", "configuration", ""),
+    Waiting.CONFIG_CHANGE: Wait("the configuration changes", "configuration", CONFIGURE),
+    Waiting.CURE: Wait("the stores or the configuration change", "stores or configuration", _HEAP),
+    Waiting.STATE_CHANGE: Wait(
+        "the databases, the configuration or the release change",
+        "databases, configuration or release",
+        DOCTOR,
+    ),
+    Waiting.PROGRAM_CHANGE: Wait(
+        "the package, node or the service file changes", "package, node or service file", REINSTALL
+    ),
+    Waiting.ROOM: Wait(
+        "there is more room on the disk",
+        "room on the disk or configuration",
+        KINDS[Cause.DISK_FULL].next_step,
+    ),
+    Waiting.OTHER_INSTANCE: Wait(
+        "the other gateway is gone", "other gateway", KINDS[Cause.OTHER_INSTANCE].next_step
+    ),
+}
+
+# Ends of these kinds are nobody's failure: they count for no loop and open no incident.
+WANTED = frozenset(cause for cause, kind in KINDS.items() if kind.wanted)
+OUT_OF_MEMORY = frozenset(cause for cause, kind in KINDS.items() if kind.of_memory)
+
+
+def choose_step(cause: Cause, hint: str = "", version: str | None = None) -> str:
+    """Say what a person does about a death: its own hint if it has one, else its cause's."""
+    return (hint or KINDS[cause].next_step).replace("VERSION", version or "latest")
