@@ -77,8 +77,6 @@ def make_package(root):
     entry = write(root / "lib/node_modules/openclaw/dist/entry.js")
     package = {"name": "openclaw", "version": "1.2.3"}
     write(root / "lib/node_modules/openclaw/package.json", json.dumps(package))
-        root / "lib/node_modules/openclaw/package.json", '{"name": "openclaw", "version": "1.2.3"}'
-    )
     node = write(root / "bin/node")
     node.chmod(0o755)
     return [str(node), str(entry), "gateway"], entry
