@@ -462,7 +462,6 @@ class Cause(StrEnum):
     PLANNED_RESTART = "planned-restart"
     ASKED_STOP = "asked-stop"
     ENDED = "ended-by-itself"
-    SIGNALLED = "ended-by-signal"
     UNKNOWN = "unknown"
 
 

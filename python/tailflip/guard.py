@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,6 +48,7 @@ _T = TypeVar("_T")
 _D = TypeVar("_D")
 
 _HEAP_FACT = "heap-limit"
+_RESTLESS_S = 120.0
 
 
 @dataclass
@@ -62,6 +63,7 @@ class Guard:
     home: Home
     disk: Disk
     history: History
+    _restless_since_s: float | None = field(default=None, init=False)
 
     @classmethod
     def prepare(
@@ -254,10 +256,23 @@ class Guard:
         return mark(list_program_files(self.release, self.state_dir))
 
     def is_settled(self, at: Installation | None = None) -> bool:
-        """Say whether nobody changes state or program right now."""
+        """Say whether nobody changes state or program right now.
+
+        Where somebody never stops, that is no reason to wait for ever: after two minutes it
+        counts as settled once.
+        """
         state = list_state_files(self.state_dir, at or self.locate())
         program = list_program_files(self.release, self.state_dir)
-        return is_settled((*state, *program), clock.now_ms())
+        now_s = clock.monotonic_s()
+        if is_settled((*state, *program), clock.now_ms()):
+            self._restless_since_s = None
+            return True
+        if self._restless_since_s is None:
+            self._restless_since_s = now_s
+        if now_s - self._restless_since_s < _RESTLESS_S:
+            return False
+        self._restless_since_s = now_s
+        return True
 
     def measure_room(self) -> tuple[int, ...]:
         """Measure the room on the disks that the gateway writes to."""

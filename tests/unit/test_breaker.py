@@ -11,6 +11,7 @@ from tailflip.flow import (
     Breaker,
     BreakerState,
     Cause,
+    Confidence,
     Decision,
     Waiting,
 )
@@ -149,7 +150,6 @@ TABLE = {
     Cause.NATIVE_CRASH: PLAIN,
     Cause.HANG: PLAIN,
     Cause.ENDED: PLAIN,
-    Cause.SIGNALLED: PLAIN,
     Cause.UNKNOWN: PLAIN,
     Cause.UPDATE: UPDATE,
     Cause.PARKED: END,
@@ -163,6 +163,13 @@ def test_a_module_that_goes_missing_while_it_runs_is_started_again_at_once():
     seen = death(Cause.INSTALLATION).model_copy(update={"unready": False})
     after, decision = decide(Breaker(), seen, WORLD)
     assert (after.state, decision.kind, decision.waiting) == (CLOSED, "start", Waiting.TIME)
+
+
+def test_a_stop_that_nobody_is_known_to_have_asked_for_is_no_end():
+    """earlyoom had sent SIGTERM; the gateway said that it got one, and nobody was left."""
+    seen = death(Cause.ASKED_STOP).model_copy(update={"confidence": Confidence.LIKELY})
+    after, decision = decide(Breaker(), seen, WORLD)
+    assert (after.row, decision.kind, decision.waiting) == (1, "start", Waiting.TIME)
 
 
 def test_the_table_is_whole():

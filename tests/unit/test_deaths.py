@@ -293,8 +293,8 @@ TABLE = {
         LIKELY,
     ),
     "exit 0": (Clues(exit_code=0), Cause.ENDED, LIKELY),
-    "sigterm": (Clues(signal=TERM), Cause.SIGNALLED, LIKELY),
-    "143": (Clues(exit_code=143), Cause.SIGNALLED, LIKELY),
+    "sigterm": (Clues(signal=TERM), Cause.ENDED, LIKELY),
+    "143": (Clues(exit_code=143), Cause.ENDED, LIKELY),
     "it says who stopped it": (
         Clues(exit_code=0, stderr_tail=STAMP + "[gateway] signal SIGTERM received; shutting down"),
         Cause.ASKED_STOP,

@@ -173,13 +173,9 @@ KINDS: dict[Cause, Kind] = {
     Cause.PLANNED_RESTART: Kind("it restarted itself as planned", _NOTHING, wanted=True),
     Cause.ASKED_STOP: Kind("it was asked to stop", _NOTHING, wanted=True),
     Cause.ENDED: Kind(
-        "it ended in order, and nobody is known to have asked for it",
-        "it is started again; to stop it, stop tailflip or its service",
-    ),
-    Cause.SIGNALLED: Kind(
-        "a signal ended it, and nobody is known to have asked for a stop",
+        "it ended in order or by a signal, and nobody is known to have asked for it",
         "it is started again; to stop it, stop tailflip or its service. "
-        "If you sent no signal, look at what else may: earlyoom, a script",
+        "Where a signal ended it, look at what may send one: earlyoom, a script",
     ),
     Cause.UNKNOWN: Kind("nothing that is known says why", _LOOK),
 }

@@ -303,8 +303,8 @@ def _judge_stop(seen: _Seen) -> Death | None:
     """Tell a stop from an end that nobody is known to have asked for.
 
     Exit 0 and SIGTERM prove no stop: gateways end with 0 of themselves (openclaw/openclaw
-    #55410, #119882), and whoever fights for memory sends SIGTERM too. What counts is that
-    the gateway itself says which signal it got.
+    #55410, #119882), and whoever fights for memory sends SIGTERM too. Where the gateway
+    itself says which signal it got, somebody asked, but nobody knows who: likely, not proven.
     """
     words = seen.words
     if seen.code == 0 and words.restarts:
@@ -319,7 +319,8 @@ def _judge_stop(seen: _Seen) -> Death | None:
         return _death(Cause.PLANNED_RESTART, Confidence.LIKELY, seen.end, said)
     if seen.signal in _STOPS:
         how = "not sent by tailflip, and nothing says who sent it"
-        return _death(Cause.SIGNALLED, Confidence.LIKELY, seen.end, how)
+        signature = f"{Cause.ENDED} {_name_signal(seen.signal)}"
+        return _death(Cause.ENDED, Confidence.LIKELY, seen.end, how, signature=signature)
     if seen.code == 0 and not _failed_to_start(seen):
         how = "ended in order; nothing says that somebody asked for it"
         return _death(Cause.ENDED, Confidence.LIKELY, seen.end, how)

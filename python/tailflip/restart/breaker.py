@@ -10,8 +10,8 @@ Deaths are counted per signature and without a window of time: a loop of three d
 loop. What cures a death decides what is waited for: a refused configuration for the file
 to change, lack of memory for a cure, another gateway for its end, and the rest for time.
 An open breaker alerts once and lets a trial start through now and then; only a stop that
-somebody asked for ends the guard. Source of the causes and their cures: DESIGN, measured
-on 2026.3.28, 2026.4.14 and 2026.9.6.
+somebody is proven to have asked for ends the guard. Source of the causes and their cures:
+`diagnose.causes`, measured on 2026.3.28, 2026.4.14 and 2026.9.6.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tailflip.flow import (
     Breaker,
     BreakerState,
     Cause,
+    Confidence,
     Decision,
     Waiting,
 )
@@ -81,7 +82,7 @@ class World:
 
 def decide(breaker: Breaker, death: Death, world: World) -> tuple[Breaker, Decision]:
     """Choose what to do after a death. Both results are to be stored before acting."""
-    if death.cause in WANTED:
+    if death.cause in WANTED and not _is_doubtful_stop(death):
         return _follow(breaker, death, world)
     limits = world.limits
     counted = _count(breaker, death, limits)
@@ -239,6 +240,11 @@ def _open(counted: Breaker, death: Death, told: str, world: World) -> tuple[Brea
         at_ms=at_ms,
         alert=counted.state is BreakerState.CLOSED,
     )
+
+
+def _is_doubtful_stop(death: Death) -> bool:
+    """Say whether it looks like a stop, and nobody is known to have asked for one."""
+    return death.cause is Cause.ASKED_STOP and death.confidence is not Confidence.PROVEN
 
 
 def _opens_at_once(death: Death) -> bool:
