@@ -113,13 +113,14 @@ def _move(
         if not any(_ENDING in name.name for name in names):
             return Moves(0, 0)  # millions of headers need not be read
     owners = Owners(store_path)
+    kept = owners.find(store_path)
     with open_regular(home.records(action.id)) as records, open_regular(store_path) as store:
         for batch in _batches(_candidates(records, directory, present_name)):
             ids = sorted({session for sessions in batch.values() for session in sessions})
             known = dict(zip(ids, native.referenced_sessions(store, ids), strict=True))
             for path, sessions in batch.items():
                 move = plan(path, referenced=any(known[s] for s in sessions))
-                if move is None or not owners.may_move(store_path, *move):
+                if move is None or not owners.may_move(kept, *move):
                     continue
                 try:
                     disk.rename(*move)
