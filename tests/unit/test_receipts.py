@@ -386,15 +386,16 @@ def test_moved_transcripts(state, store):
     """Beside a store on record no transcript goes or comes; what is on record may come back."""
     defer_import(state, store)
     owners = Owners(store)
+    kept = owners.find(store)
     transcript = next(store.parent.glob("*.jsonl"))
     gone = transcript.with_name(f"{transcript.name}.deleted.{NOW_MS}")
-    assert not owners.may_move(store, transcript, gone)
+    assert not owners.may_move(kept, transcript, gone)
     shutil.copy(transcript, gone)
-    assert owners.may_move(store, gone, transcript)
+    assert owners.may_move(kept, gone, transcript)
     gone.write_text("other bytes")
-    assert not owners.may_move(store, gone, transcript)
+    assert not owners.may_move(kept, gone, transcript)
     stranger = store.parent / "stranger.jsonl"
-    assert not owners.may_move(store, stranger.with_name("stranger.jsonl.deleted.1"), stranger)
+    assert not owners.may_move(kept, stranger.with_name("stranger.jsonl.deleted.1"), stranger)
 
 
 class ImportingDisk(RealDisk):

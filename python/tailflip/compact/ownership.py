@@ -106,15 +106,15 @@ class Owners:
                 return Claim(path, each.state_dir, None, each.problem)
         return None
 
-    def may_move(self, store: Path, old: Path, new: Path) -> bool:
-        """Say whether a transcript of a store may be renamed.
+    def may_move(self, kept: Claim | None, old: Path, new: Path) -> bool:
+        """Say whether a transcript may be renamed; `kept` is what was found of its store.
 
         Beside a store on record no transcript may go or come: 2026.9.6 misses the one and
         refuses the other. Only what is on record may come back, with the same bytes.
         """
-        if self.find(store) is None and self.find(old) is None and self.find(new) is None:
-            return True
         claim = self.find(new)
+        if kept is None and claim is None and self.find(old) is None:
+            return True
         digest = claim.receipt.sha256 if claim is not None and claim.receipt is not None else None
         return digest is not None and read_sha256(old) == digest
 

@@ -187,6 +187,7 @@ def _move(
     directory = resolve(store_path.parent)
     moved = failed = 0
     owners = Owners(store_path)
+    kept = owners.find(store_path)
     with open_regular(home.records(action.id)) as records, open_regular(store_path) as store:
         for batch in _batches(_candidates(records, directory, present)):
             ids = sorted({session for sessions in batch.values() for session in sessions})
@@ -194,7 +195,7 @@ def _move(
             for path, sessions in batch.items():
                 try:
                     move = plan(path, referenced=any(known[s] for s in sessions))
-                    if move is None or not owners.may_move(store_path, *move):
+                    if move is None or not owners.may_move(kept, *move):
                         continue
                     disk.rename(*move)
                     moved += 1
