@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _STATE, _START_TIME = 0, 19  # fields 3 and 22 of proc(5), counted after the name
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+_USUAL_PORTS = range(49_152, 65_536)  # RFC 6335; macOS, sysctl net.inet.ip.portrange
 _FLOCK = "hhqqi4x"  # struct flock of 64 bits: type, whence, start, length, pid
 
 # macOS: <sys/fcntl.h>, and <sys/sysctl.h> with the `struct kinfo_proc` that sysctl(3) fills, the
@@ -120,6 +121,19 @@ class Linux:
         found: int = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, wanted))[0]
         return found != fcntl.F_UNLCK
 
+    def read_own_ports(self) -> tuple[range, frozenset[int]]:
+        """Read from which ports the kernel takes a connection's own, and which it leaves out."""
+        low, _, high = self._read("sys/net/ipv4/ip_local_port_range").partition("\t")
+        reserved: set[int] = set()
+        for part in self._read("sys/net/ipv4/ip_local_reserved_ports").split(","):
+            first, _, last = part.strip().partition("-")
+            if first.isdigit():
+                reserved.update(range(int(first), int(last or first) + 1))
+        try:
+            return range(int(low), int(high) + 1), frozenset(reserved)
+        except ValueError:
+            return _USUAL_PORTS, frozenset(reserved)
+
     def _read(self, name: str) -> str:
         """Read a file of the kernel's; one that is not there says nothing."""
         try:
@@ -199,6 +213,10 @@ class MacOS:
     def is_locked(self, fd: int) -> bool:  # noqa: ARG002
         """Say no: containers on a Mac run on another machine, whose locks are not seen here."""
         return False
+
+    def read_own_ports(self) -> tuple[range, frozenset[int]]:
+        """Give the range of macOS; nobody changes it."""
+        return _USUAL_PORTS, frozenset()
 
     def _sysctl(self, name: bytes | tuple[int, ...], room_bytes: int) -> bytes:
         """Ask the kernel; empty when it has no answer."""

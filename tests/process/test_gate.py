@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from guarded_fake import is_there, wait_until
+from guarded_fake import NEAR, is_there, wait_until
 from support import NOW_MS, format_store, make_entries, make_entry
 from tailflip import clock
 from tailflip.flow import Breaker, BreakerState, Cause, Decision, Waiting
@@ -142,6 +142,7 @@ def test_a_damaged_store_is_salvaged_first(place):
 
 def test_a_death_of_memory_is_inferred_from_nodes_report_and_cured(place):
     """The forecast said it fits, and was wrong: the next start compacts all the same."""
+    place.env["TAILFLIP_GATEWAY_HEAP_LIMIT"] = NEAR
     place.fill(STORE)
     options = ("--oom-above", str(FITS), "--report")
     assert gate(place, *options).wait() == -signal.SIGABRT
@@ -229,7 +230,8 @@ def test_a_store_that_nothing_is_left_of_forbids_the_start(place, verb):
 @pytest.mark.parametrize("verb", ["gate", "preflight"])
 def test_what_must_stay_and_is_too_much_forbids_the_start(place, verb):
     place.put(too_much())
-    guarded = place.start(verb, *TIGHT, "--", *place.command())
+    command = (place.install("2026.4.14"), *place.options())
+    guarded = place.start(verb, "--heap-limit", "400mb", "--", *command)
     assert guarded.wait() == 65
     assert "of heap" in guarded.said()
     assert place.pids() == []
@@ -313,6 +315,7 @@ def test_preflight_tells_a_program_why_not(place):
 
 
 def test_preflight_finds_a_past_death_as_gate_does(place):
+    place.env["TAILFLIP_GATEWAY_HEAP_LIMIT"] = NEAR
     place.fill(STORE)
     options = ("--oom-above", str(FITS), "--report")
     command = place.command(*options)
