@@ -314,6 +314,25 @@ def test_preflight_tells_a_program_why_not(place):
     assert told["hint"]
 
 
+def test_what_else_filled_the_heap_is_told_until_a_life_was_good(place):
+    before = place.fill(70_000)
+    place.env["TAILFLIP_GATEWAY_HEAP_LIMIT"] = "4gb"
+    assert gate(place, "--oom-above", "0", "--report").wait() == -signal.SIGABRT
+    guarded = gate(place)
+    wait_listening(place, guarded)
+    assert "the stores are not the cause" in guarded.said()
+    assert [each.finding.code for each in place.history.read_findings()] == ["memory-elsewhere"]
+    assert place.store.read_bytes() == before
+    life = place.lives()[0]
+    place.history.update_life(life.model_copy(update={"started_ms": life.started_ms - 10**9}))
+    for report in place.state.glob("report.*.json"):
+        report.unlink()  # or the longer life has it, too
+    guarded.send(signal.SIGTERM)
+    guarded.wait()
+    wait_listening(place, gate(place))
+    assert place.history.read_findings() == ()
+
+
 def test_preflight_finds_a_past_death_as_gate_does(place):
     place.env["TAILFLIP_GATEWAY_HEAP_LIMIT"] = NEAR
     place.fill(STORE)

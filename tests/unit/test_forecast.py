@@ -73,12 +73,6 @@ def test_measured_outcomes(store_mb, wide, limit_mib, dies):
         ((2026, 4, 14), 13.5, False, 592, True),
         ((2026, 4, 14), 11, False, 592, False),
         ((2026, 4, 14), 1, False, 592, False),
-        # 2026.5.28 at its start
-        ((2026, 5, 28), 110, False, 592, True),
-        ((2026, 5, 28), 60, False, 592, True),
-        ((2026, 5, 28), 20, False, 592, True),
-        ((2026, 5, 28), 13.5, False, 592, True),
-        ((2026, 5, 28), 11, False, 592, False),
         # 2026.9.6, import and first sweep
         ((2026, 9, 6), 185, False, 512, True),
         ((2026, 9, 6), 185, False, 576, True),
@@ -121,7 +115,31 @@ def test_a_release_between_two_measured_ones_counts_as_the_hungrier(version):
 def test_only_what_was_measured_counts_as_that():
     assert is_measured((2026, 4, 14))
     assert is_measured((2026, 9, 6))
-    assert not any(map(is_measured, [None, (2026, 4, 13), (2026, 7, 35), (2026, 9, 7)]))
+    assert not any(
+        map(is_measured, [None, (2026, 4, 13), (2026, 5, 28), (2026, 7, 35), (2026, 9, 7)])
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "store_mb", "limit_mib"),
+    [
+        ((2026, 5, 28), 13.5, 592),
+        ((2026, 5, 28), 20, 592),
+        ((2026, 5, 28), 60, 592),
+        ((2026, 5, 28), 90, 2240),
+        ((2026, 5, 28), 110, 592),
+        ((2026, 7, 35), 110, 448),
+        ((2026, 7, 35), 185, 592),
+        ((2026, 7, 35), 250, 592),
+    ],
+)
+def test_stores_that_killed_a_release_without_a_fit_are_among_the_suspects(
+    version, store_mb, limit_mib
+):
+    factor, base_bytes = factor_for(version, legacy_import=False)
+    limit_bytes = limit_mib * MIB
+    told = forecast([int(store_mb * MB)], False, limit_bytes, "s", factor, base_bytes)
+    assert may_fill_heap(told, base_bytes, limit_bytes)
 
 
 @pytest.mark.parametrize(

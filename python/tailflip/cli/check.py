@@ -19,6 +19,7 @@ from tailflip.cli.options import (  # noqa: TC001 - typer reads them
 from tailflip.cli.progress import show_progress
 from tailflip.diagnose.rules import Observed, find_problems
 from tailflip.durable import RealDisk
+from tailflip.flow import OUT_OF_MEMORY
 from tailflip.home import Home, name_guard
 from tailflip.ledger.actions import Ledger
 from tailflip.ledger.history import History
@@ -125,7 +126,10 @@ def check(
 
 
 def _read_memory_findings(home: Home, installation: Installation) -> list[Finding]:
-    """Read what may have filled the heap of a gateway that died, as long as it stands."""
-    name = name_guard(installation.state_dir)
-    noted = History(home, RealDisk(), name).read_findings()
+    """Read what may have filled the heap of a gateway, while an incident of memory is open."""
+    history = History(home, RealDisk(), name_guard(installation.state_dir))
+    incidents = history.read_incidents()
+    if not any(each.closed_ms is None and each.cause in OUT_OF_MEMORY for each in incidents):
+        return []
+    noted = history.read_findings()
     return [each.finding for each in noted if each.finding.code == MEMORY_ELSEWHERE]
