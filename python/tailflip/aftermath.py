@@ -100,7 +100,8 @@ def heal(
     row = count_memory_deaths(breaker, death)
     admission = guard.admit(died_of_memory=row, on_progress=on_progress)
     if row:
-        finding = _suspect(guard, life, admission)
+        cured = is_cured(guard, life, admission)
+        finding = None if cured else _suspect(guard, life, admission)
         note(guard, MEMORY_ELSEWHERE, finding)
         if finding is not None:
             log.error("look elsewhere", why=finding.message, hint=finding.hint)

@@ -21,11 +21,11 @@ _LIMIT_BYTES = 1 << 20
 def find_path(env: Mapping[str, str]) -> Path | None:
     """Find where the file is or would be; XDG wants relative paths ignored."""
     if own := env.get("TAILFLIP_CONFIG"):
-        path = expand(own, env)
+        path = Path(expand(own, env))
         try:
-            return Path(path).absolute()
-        except OSError:  # the directory that we stand in is gone
-            return Path("/proc/self/cwd") / path
+            return path.absolute()
+        except OSError:  # the directory that we stand in is gone: so is this file
+            return path
     shared = env.get("XDG_CONFIG_HOME", "")
     if shared and Path(shared).is_absolute():
         return Path(shared) / "tailflip" / "config.toml"

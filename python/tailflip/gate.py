@@ -17,6 +17,7 @@ from tailflip.errors import ConfigInvalid, TailflipError, TryLater
 from tailflip.flow import Breaker, Waiting
 from tailflip.ledger.starts import JudgedStart
 from tailflip.observe.process import is_alive, start_ticks
+from tailflip.observe.suspects import MEMORY_ELSEWHERE
 from tailflip.restart.breaker import is_due, note_good_life, reconsider
 from tailflip.unseen import find_unseen_end
 
@@ -161,6 +162,7 @@ def _find_death(guard: Guard) -> tuple[Breaker, tuple[Death, Life] | None]:
         breaker = note_good_life(breaker)
         guard.history.record_breaker(breaker)
         guard.history.close_incidents(last.started_ms)
+        guard.history.note_findings([], clock.now_ms(), {"crash-loop", MEMORY_ELSEWHERE})
     return breaker, find_unseen_end(guard, last)
 
 

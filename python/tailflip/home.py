@@ -48,7 +48,11 @@ class Home:
     def locate(cls, env: Mapping[str, str]) -> Home:
         """Find the directory; XDG wants relative paths ignored. Never raises, and looks nowhere."""
         if own := env.get("TAILFLIP_STATE_DIR"):
-            return cls(Path(os.path.join(_find_folder(), os.path.expanduser(own))))  # noqa: PTH111, PTH118
+            path = Path(os.path.expanduser(own))  # noqa: PTH111 - Path.expanduser may raise
+            try:
+                return cls(path.absolute())
+            except OSError:
+                return cls(path)  # the directory that we stand in is gone: so is this one
         shared = env.get("XDG_STATE_HOME", "")
         if shared and Path(shared).is_absolute():
             return cls(Path(shared) / "tailflip", is_given=False)
@@ -204,14 +208,6 @@ class Home:
     def _supervisor(self, guard: str) -> Path:
         digest = hashlib.sha256(os.fsencode(guard)).hexdigest()[:16]
         return self.guards / f"{digest}.lock"
-
-
-def _find_folder() -> str:
-    """Find what a relative path is relative to; where that is deleted, nothing can be made."""
-    try:
-        return os.getcwd()  # noqa: PTH109
-    except OSError:
-        return "/proc/self/cwd"
 
 
 def _require_own(path: Path, *, may_be_link: bool) -> None:

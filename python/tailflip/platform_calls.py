@@ -31,6 +31,7 @@ _ALL = (1 << 64) - 1
 _GET_FLAGS = 2 << 30 | struct.calcsize("l") << 16 | ord("f") << 8 | 1
 _IMMUTABLE = 0x10 | 0x20
 _ACL = "system.posix_acl_access"
+_USUAL_PORTS = range(49_152, 65_536)  # RFC 6335; macOS, sysctl net.inet.ip.portrange
 _FLOCK = "hhqqi4x"  # struct flock of 64 bits: type, whence, start, length, pid
 
 # macOS: <sys/fcntl.h>, and <sys/sysctl.h> with the `struct kinfo_proc` that sysctl(3) fills, the
@@ -159,6 +160,19 @@ class Linux:
         """Give a file an access control list; it brings the group's bits of the mode."""
         os.setxattr(fd, _ACL, acl)
 
+    def read_own_ports(self) -> tuple[range, frozenset[int]]:
+        """Read from which ports the kernel takes a connection's own, and which it leaves out."""
+        low, _, high = self._read("sys/net/ipv4/ip_local_port_range").partition("\t")
+        reserved: set[int] = set()
+        for part in self._read("sys/net/ipv4/ip_local_reserved_ports").split(","):
+            first, _, last = part.strip().partition("-")
+            if first.isdigit():
+                reserved.update(range(int(first), int(last or first) + 1))
+        try:
+            return range(int(low), int(high) + 1), frozenset(reserved)
+        except ValueError:
+            return _USUAL_PORTS, frozenset(reserved)
+
     def _read(self, name: str) -> str:
         """Read a file of the kernel's; one that is not there says nothing."""
         try:
@@ -257,6 +271,10 @@ class MacOS:
 
     def write_acl(self, fd: int, acl: bytes) -> None:
         """None was read."""
+
+    def read_own_ports(self) -> tuple[range, frozenset[int]]:
+        """Give the range of macOS; nobody changes it."""
+        return _USUAL_PORTS, frozenset()
 
     def _sysctl(self, name: bytes | tuple[int, ...], room_bytes: int) -> bytes:
         """Ask the kernel; empty when it has no answer."""

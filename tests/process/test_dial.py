@@ -14,9 +14,11 @@ import sys
 
 import pytest
 
+from tailflip import platform_calls
 from tailflip.observe import dial
 from tailflip.observe.dial import connect, is_listening
 from tailflip.observe.health import HEALTH, Probe
+from tailflip.platform_calls import Linux
 
 QUESTIONS = 100_000
 LOOPBACK = {"v4": "127.0.0.1", "v6": "::1"}
@@ -98,8 +100,7 @@ def test_a_listener_that_allows_reuse_may_take_the_port_that_a_question_has():
     """As node's do: a question of ours to another port keeps none from starting."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         target = server.getsockname()[1]
-        low, high = dial._read_range()
-        assert low <= target <= high
+        assert target in platform_calls.here.read_own_ports()[0]
         link = connect("127.0.0.1", target, 1)
         source = link.getsockname()[1]
         assert source != target
@@ -110,22 +111,40 @@ def test_a_listener_that_allows_reuse_may_take_the_port_that_a_question_has():
         link.close()
 
 
-def test_the_kernels_own_choice_is_left_where_it_can_not_be_the_port(monkeypatch):
-    monkeypatch.setattr(dial, "_read_range", lambda: (60_000, 60_010))
+@pytest.fixture
+def kernel(monkeypatch, tmp_path):
+    """A kernel that says what a test wants."""
+    folder = tmp_path / "sys" / "net" / "ipv4"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(platform_calls, "here", Linux(tmp_path))
+
+    def say(ports, reserved=""):
+        (folder / "ip_local_port_range").write_text(ports)
+        (folder / "ip_local_reserved_ports").write_text(reserved)
+
+    return say
+
+
+def test_the_kernels_own_choice_is_left_where_it_can_not_be_the_port(kernel):
+    kernel("60000\t60010\n")
     with socket.socket() as link:
         dial._take_source(link, 18_789)
         assert link.getsockname()[1] == 0
 
 
-def test_reserved_ports_are_nobodys_to_take(monkeypatch, tmp_path):
-    held = tmp_path / "reserved"
-    held.write_text("47111-47112,47114\n", "ascii")
-    monkeypatch.setattr(dial, "_RESERVED", held)
-    monkeypatch.setattr(dial, "_read_range", lambda: (47_111, 47_114))
+def test_reserved_ports_are_nobodys_to_take(kernel):
+    kernel("47111\t47114\n", "47111-47112,47114\n")
     for _ in range(40):
         with socket.socket() as link:
             dial._take_source(link, 47_114)
             assert link.getsockname()[1] == 47_113
+
+
+def test_a_range_of_one_port_is_left_for_others(kernel):
+    kernel("47114\t47114\n")
+    with socket.socket() as link:
+        dial._take_source(link, 47_114)
+        assert link.getsockname()[1] not in (0, 47_114)
 
 
 def test_what_nobody_answers_is_neither_yes_nor_no(monkeypatch):

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from guarded_fake import is_there, wait_until
+from guarded_fake import NEAR, is_there, wait_until
 from support import NOW_MS, format_store, make_entries, make_entry
 from tailflip import clock
 from tailflip.flow import Breaker, BreakerState, Cause, Decision, Waiting
@@ -142,6 +142,7 @@ def test_a_damaged_store_is_salvaged_first(place):
 
 def test_a_death_of_memory_is_inferred_from_nodes_report_and_cured(place):
     """The forecast said it fits, and was wrong: the next start compacts all the same."""
+    place.env["TAILFLIP_GATEWAY_HEAP_LIMIT"] = NEAR
     place.fill(STORE)
     options = ("--oom-above", str(FITS), "--report")
     assert gate(place, *options).wait() == -signal.SIGABRT
@@ -229,7 +230,8 @@ def test_a_store_that_nothing_is_left_of_forbids_the_start(place, verb):
 @pytest.mark.parametrize("verb", ["gate", "preflight"])
 def test_what_must_stay_and_is_too_much_forbids_the_start(place, verb):
     place.put(too_much())
-    guarded = place.start(verb, *TIGHT, "--", *place.command())
+    command = (place.install("2026.4.14"), *place.options())
+    guarded = place.start(verb, "--heap-limit", "400mb", "--", *command)
     assert guarded.wait() == 65
     assert "of heap" in guarded.said()
     assert place.pids() == []
@@ -312,7 +314,27 @@ def test_preflight_tells_a_program_why_not(place):
     assert told["hint"]
 
 
+def test_what_else_filled_the_heap_is_told_until_a_life_was_good(place):
+    before = place.fill(70_000)
+    place.env["TAILFLIP_GATEWAY_HEAP_LIMIT"] = "4gb"
+    assert gate(place, "--oom-above", "0", "--report").wait() == -signal.SIGABRT
+    guarded = gate(place)
+    wait_listening(place, guarded)
+    assert "the stores are not the cause" in guarded.said()
+    assert [each.finding.code for each in place.history.read_findings()] == ["memory-elsewhere"]
+    assert place.store.read_bytes() == before
+    life = place.lives()[0]
+    place.history.update_life(life.model_copy(update={"started_ms": life.started_ms - 10**9}))
+    for report in place.state.glob("report.*.json"):
+        report.unlink()  # or the longer life has it, too
+    guarded.send(signal.SIGTERM)
+    guarded.wait()
+    wait_listening(place, gate(place))
+    assert place.history.read_findings() == ()
+
+
 def test_preflight_finds_a_past_death_as_gate_does(place):
+    place.env["TAILFLIP_GATEWAY_HEAP_LIMIT"] = NEAR
     place.fill(STORE)
     options = ("--oom-above", str(FITS), "--report")
     command = place.command(*options)

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from guarded_fake import FAKE, wait_until
+from guarded_fake import FAKE, NEAR, wait_until
 from tailflip.flow import Cause
 
 STORE, FITS = 3_000_000, 1_000_000
@@ -34,6 +34,7 @@ def begin_anew(place):
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_at_any_commit_the_next_one_judges_cures_and_decides_once(place, when):
     """A verdict was on record, its decision was not; the death then counted for nothing."""
+    place.env["TAILFLIP_GATEWAY_HEAP_LIMIT"] = NEAR
     for at in itertools.count(1):
         begin_anew(place)
         driven = drive(place, at, when)

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from guarded_fake import wait_until
+from guarded_fake import NEAR, wait_until
 
 STORE, FITS = 3_000_000, 1_000_000
 OPTIONS = ("--oom-above", str(FITS), "--report")
@@ -49,6 +49,7 @@ def test_a_living_gateway_is_guarded_at_its_starts(place):
 
 
 def test_what_it_touched_is_told_with_its_undo(place):
+    place.env["TAILFLIP_GATEWAY_HEAP_LIMIT"] = NEAR
     place.fill(STORE)
     assert gate(place, *OPTIONS).wait() == -signal.SIGABRT
     live(place, *OPTIONS)

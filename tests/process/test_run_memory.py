@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from guarded_fake import wait_until
+from guarded_fake import NEAR, wait_until
 from support import NOW_MS, make_entry
 from tailflip import clock
 from tailflip.flow import BreakerState, Cause, Waiting
@@ -20,11 +20,12 @@ FITS = 1_000_000  # what the gateway can load
 # By the forecast for an unknown release: 200 MB, and 22 bytes for each of the store's.
 TIGHT = ("--heap-limit", "260mb")
 NO_ADMISSION = {"heal.admission": "false"}
+NEARLY = {**NO_ADMISSION, "gateway.heap_limit": NEAR}
 
 
 def test_a_death_of_memory_is_cured_and_can_be_undone(place):
     before = place.fill(STORE)
-    guarded = place.run("--oom-above", str(FITS), settings=NO_ADMISSION)
+    guarded = place.run("--oom-above", str(FITS), settings=NEARLY)
     guarded.wait_ready(2)
     living, dead = place.lives()
     assert dead.death.cause is Cause.V8_HEAP
@@ -44,7 +45,7 @@ def test_a_death_of_memory_is_cured_and_can_be_undone(place):
 
 def test_behind_the_wrapper_it_is_cured_as_well(place):
     place.fill(STORE)
-    guarded = place.run("--wrapper", "--oom-above", str(FITS), settings=NO_ADMISSION)
+    guarded = place.run("--wrapper", "--oom-above", str(FITS), settings=NEARLY)
     guarded.wait_ready(2)
     dead = place.lives()[1]
     assert (dead.death.cause, dead.exit_code, dead.cured) == (Cause.V8_HEAP, 1, True)
@@ -84,6 +85,39 @@ def test_without_healing_stores_are_not_touched_and_the_loop_is_found(place):
     assert guarded.stop() == 0
 
 
+def ask(place, *words):
+    return subprocess.run(
+        [sys.executable, "-m", "tailflip", *words],
+        env=place.env,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+
+def test_a_heap_that_something_else_filled_is_no_reason_to_touch_the_stores(place):
+    """A trace of 33 GB filled the heap, eight times in six days: openclaw/openclaw #82401."""
+    before = place.fill(70_000)
+    trace = place.state / "logs" / "cache-trace.jsonl"
+    trace.parent.mkdir()
+    with trace.open("wb") as file:
+        file.truncate(33 * 10**9)
+    place.env["TAILFLIP_GATEWAY_HEAP_LIMIT"] = "4gb"
+    guarded = place.run("--die", "v8")
+    guarded.hear("waiting=cure")
+    assert [death.cause for death in place.deaths()] == [Cause.V8_HEAP] * 3
+    assert not any(life.cured for life in place.lives())
+    assert place.store.read_bytes() == before
+    assert not list(place.home.archives.iterdir())
+    assert "what may have caused it was changed" not in guarded.said()
+    for asked in (ask(place, "check"), ask(place, "incidents", "why")):
+        assert "the stores are not the cause (20" in asked.stdout
+        assert "logs/cache-trace.jsonl, 33.0 GB" in asked.stdout
+    assert ask(place, "check").returncode == 1
+    assert "nothing is wrong" not in ask(place, "check").stdout
+    assert guarded.stop() == 0
+
+
 def test_a_store_that_nothing_is_left_of_is_not_started_upon(place):
     """The gateway would take it for empty, and write over what somebody could have saved."""
     place.put(b"\x7fELF\x02\x01\x01 garbage")
@@ -110,7 +144,8 @@ def test_what_must_stay_and_is_too_much_is_told_and_not_started_upon(place):
     entry = make_entry("s", NOW_MS - now_ms, note="x" * 6_000_000)  # touched just now
     before = json.dumps({"agent:main:main": entry}, indent=2).encode()
     place.put(before)
-    guarded = place.run(flags=TIGHT)
+    command = (place.install("2026.4.14"), *place.options())  # refused only where measured
+    guarded = place.run(command=command, flags=("--heap-limit", "400mb"))
     guarded.hear("waiting=cure")
     assert place.pids() == []
     assert "of heap" in guarded.said()
@@ -178,7 +213,7 @@ def test_a_person_may_ask_for_a_start_while_the_breaker_is_open(place):
 
 def test_status_tells_the_story(place):
     place.fill(STORE)
-    guarded = place.run("--oom-above", str(FITS), settings=NO_ADMISSION)
+    guarded = place.run("--oom-above", str(FITS), settings=NEARLY)
     guarded.wait_ready(2)
     found = subprocess.run(
         [sys.executable, "-m", "tailflip", "status"],

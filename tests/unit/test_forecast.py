@@ -10,7 +10,14 @@ from tailflip import platform_calls
 from tailflip.observe import heap
 from tailflip.observe.cgroup import read_limit
 from tailflip.observe.heap import read_heap_limit
-from tailflip.plan.forecast import BASE_BYTES, FACTOR, factor_for, forecast
+from tailflip.plan.forecast import (
+    BASE_BYTES,
+    FACTOR,
+    factor_for,
+    forecast,
+    is_measured,
+    may_fill_heap,
+)
 from tailflip.platform_calls import Linux
 
 MB = 1_000_000
@@ -103,6 +110,53 @@ def test_what_admission_leaves_fits_where_the_loop_was_measured():
 @pytest.mark.parametrize("version", [(2026, 3, 29), (2026, 4, 14), (2026, 7, 35)])
 def test_a_release_between_two_measured_ones_counts_as_the_hungrier(version):
     assert factor_for(version, legacy_import=False) == factor_for((2026, 4, 14), False)
+
+
+def test_only_what_was_measured_counts_as_that():
+    assert is_measured((2026, 4, 14))
+    assert is_measured((2026, 9, 6))
+    assert not any(
+        map(is_measured, [None, (2026, 4, 13), (2026, 5, 28), (2026, 7, 35), (2026, 9, 7)])
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "store_mb", "limit_mib"),
+    [
+        ((2026, 5, 28), 13.5, 592),
+        ((2026, 5, 28), 20, 592),
+        ((2026, 5, 28), 60, 592),
+        ((2026, 5, 28), 90, 2240),
+        ((2026, 5, 28), 110, 592),
+        ((2026, 7, 35), 110, 448),
+        ((2026, 7, 35), 185, 592),
+        ((2026, 7, 35), 250, 592),
+    ],
+)
+def test_stores_that_killed_a_release_without_a_fit_are_among_the_suspects(
+    version, store_mb, limit_mib
+):
+    factor, base_bytes = factor_for(version, legacy_import=False)
+    limit_bytes = limit_mib * MIB
+    told = forecast([int(store_mb * MB)], False, limit_bytes, "s", factor, base_bytes)
+    assert may_fill_heap(told, base_bytes, limit_bytes)
+
+
+@pytest.mark.parametrize(
+    ("store_mb", "limit_bytes", "may"),
+    [
+        (0.07, 4_496 * MB, False),  # openclaw/openclaw #82401
+        (90, 2_349 * MB, True),  # fits by 39 MB
+        (40, 2_349 * MB, False),
+        (50, 2_349 * MB, True),
+        (1, None, False),
+        (10, None, True),
+    ],
+)
+def test_what_may_have_filled_a_heap(store_mb, limit_bytes, may):
+    factor, base_bytes = factor_for((2026, 4, 14), legacy_import=False)
+    told = forecast([int(store_mb * MB)], False, limit_bytes, "s", factor, base_bytes)
+    assert may_fill_heap(told, base_bytes, limit_bytes) is may
 
 
 def test_an_unknown_release_gets_the_hungriest_factor_and_is_not_refused_for_nothing():

@@ -19,6 +19,7 @@ from tailflip.cli.options import (  # noqa: TC001 - typer reads them
 )
 from tailflip.cli.progress import show_progress
 from tailflip.compact.ownership import describe_kept, find_claim
+from tailflip.diagnose.causes import OUT_OF_MEMORY
 from tailflip.diagnose.rules import Observed, find_problems
 from tailflip.durable import RealDisk
 from tailflip.errors import TailflipError
@@ -189,7 +190,10 @@ def _reconcile(
 
 
 def _read_memory_findings(home: Home, installation: Installation) -> list[Finding]:
-    """Read what may have filled the heap of a gateway that died, as long as it stands."""
-    name = name_guard(installation.state_dir)
-    noted = History(home, RealDisk(), name).read_findings()
+    """Read what may have filled the heap of a gateway, while an incident of memory is open."""
+    history = History(home, RealDisk(), name_guard(installation.state_dir))
+    incidents = history.read_incidents()
+    if not any(each.closed_ms is None and each.cause in OUT_OF_MEMORY for each in incidents):
+        return []
+    noted = history.read_findings()
     return [each.finding for each in noted if each.finding.code == MEMORY_ELSEWHERE]

@@ -29,6 +29,7 @@ from tailflip.durable import RealDisk
 from tailflip.errors import StoreInvalid, TailflipError, Usage
 from tailflip.grammar import parse_time_option
 from tailflip.home import Home
+from tailflip.plan.forecast import factor_for, has_databases, is_measured
 from tailflip.plan.planner import plan_stores
 from tailflip.plan.policy import DropKind, Policy
 from tailflip.render import (
@@ -177,6 +178,8 @@ def compact(
         if apply:
             _salvage_all(job)
         limit_bytes, source = find_limit()
+        version = scene.find_version()
+        factor, base_bytes = factor_for(version, legacy_import=has_databases(version))
         plan = plan_stores(
             tuple(job.surveyed),
             policy,
@@ -186,6 +189,9 @@ def compact(
             limit_bytes=limit_bytes,
             source=source,
             others_bytes=scene.others_bytes,
+            factor=factor,
+            base_bytes=base_bytes,
+            measured=is_measured(version),
         )
         if apply:
             _compact_all(job, plan)

@@ -40,7 +40,8 @@ same as [systemd/tailflip.toml](../systemd/tailflip.toml)).
 
 A mistake in any source is exit code 78 and one line with every mistake: where, which setting, the
 rule, and what was found. A misspelt setting is a mistake, in the file and in the environment.
-When settings are read again, a file with a mistake changes nothing.
+When settings are read again, a file with a mistake changes nothing. A file that cannot be read at
+all keeps no gateway down: `gate`, `run` and `preflight` say so, start it, and heal nothing.
 
 Names end in their unit: `_s` is seconds, and fractions are allowed. `auto` leaves a setting to
 tailflip. Sizes are in powers of 1024 (`512mb`, `2gb`, or bytes), lengths of time need a unit

@@ -179,7 +179,7 @@ def find_heap_exhausted(observed: Observed) -> Iterator[Finding]:
             f"loading the stores needs about {format_bytes(forecast.heap_bytes)} of heap, "
             f"the gateway has {format_bytes(forecast.limit_bytes)}: it is expected to die",
             "run `tailflip compact` to see what can go",
-            (f"limit from {forecast.source}", f"{forecast.factor:g} bytes of heap per byte"),
+            _describe_forecast(forecast),
         )
 
 
@@ -196,8 +196,15 @@ def find_heap_close(observed: Observed) -> Iterator[Finding]:
             f"{share:.0f} % of the {format_bytes(forecast.limit_bytes)} that the gateway has: "
             "it may die at its next start, or once the stores grow a little",
             "run `tailflip compact` to see what can go, before the gateway starts again",
-            (f"limit from {forecast.source}", f"{forecast.factor:g} bytes of heap per byte"),
+            _describe_forecast(forecast),
         )
+
+
+def _describe_forecast(forecast: Forecast) -> tuple[str, ...]:
+    figures = f"{forecast.factor:g} bytes of heap per byte"
+    if not forecast.measured:
+        figures += ", of the nearest release that was measured; not measured for this one"
+    return (f"limit from {forecast.source}", figures)
 
 
 def find_rotation_trap(observed: Observed) -> Iterator[Finding]:

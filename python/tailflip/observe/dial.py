@@ -14,12 +14,10 @@ import random
 import socket
 import struct
 from contextlib import suppress
-from pathlib import Path
 
-_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_RESERVED = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
-_USUAL_RANGE = (49_152, 65_535)  # of macOS, and of IANA
-_ANY_RANGE = (1_024, 65_535)
+from tailflip import platform_calls
+
+_ANY = range(1_024, 65_536)
 _TRIES = 64
 _NO_LINGER = struct.pack("ii", 1, 0)
 
@@ -59,19 +57,17 @@ def _take_source(link: socket.socket, target: int) -> None:
 
     A listener that allows reuse, as every one of node's does, may bind the port that we have.
     """
-    low, high = _read_range()
-    if not low <= target <= high:
+    usual, reserved = platform_calls.here.read_own_ports()
+    if target not in usual:
         return
-    reserved = _read_reserved()
     link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     anywhere = ""
     if link.family == socket.AF_INET6:
         anywhere = "::"
         link.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     for number in range(2 * _TRIES):
-        first, last = (low, high) if number < _TRIES else _ANY_RANGE
-        source = random.randint(first, last)  # noqa: S311 - a port, no secret
-        if source == target or any(a <= source <= b for a, b in reserved):
+        source = random.choice(usual if number < _TRIES else _ANY)  # noqa: S311 - no secret
+        if source == target or source in reserved:
             continue
         with suppress(OSError):
             link.bind((anywhere, source))
@@ -84,23 +80,6 @@ def _refuse_itself(link: socket.socket) -> None:
     if link.getsockname() == link.getpeername():
         link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         raise ConnectionRefusedError(errno.ECONNREFUSED, "connected to itself")
-
-
-def _read_range() -> tuple[int, int]:
-    with suppress(OSError, ValueError):
-        low, high = _RANGE.read_text("ascii").split()
-        return int(low), int(high)
-    return _USUAL_RANGE
-
-
-def _read_reserved() -> list[tuple[int, int]]:
-    """Read the ports that the kernel itself never takes: `8080,9000-9010`."""
-    found = []
-    with suppress(OSError, ValueError):
-        for part in _RESERVED.read_text("ascii").strip().split(","):
-            first, _, last = part.partition("-")
-            found.append((int(first), int(last or first)))
-    return found
 
 
 def is_listening(host: str, port: int, timeout_s: float) -> bool | None:
