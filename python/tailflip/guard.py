@@ -69,9 +69,7 @@ class Guard:
         state_dir = find_state_dir(release.env, config.gateway.state_dir, profile)
         home = Home.locate(env)
         disk = disk or RealDisk()
-        # The ledger holds text; a path need not be any.
-        name = os.fsencode(os.path.realpath(state_dir)).decode("utf-8", "backslashreplace")
-        history = History(home, disk, name)
+        history = History(home, disk, os.path.realpath(state_dir))
         return cls(tuple(command), env, config, release, state_dir, home, disk, history)
 
     def write(self, effect: Callable[[], Any]) -> None:
