@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tailflip.compact.swap import Draft, Progress, Source
     from tailflip.durable import Disk
+    from tailflip.flow import Gateway
     from tailflip.home import Home
     from tailflip.ledger.actions import Action
 
@@ -69,6 +70,7 @@ def restore(
     store: Path | None = None,
     apply: bool,
     now_ms: int,
+    gateway: Gateway | None = None,
     on_progress: Progress | None = None,
 ) -> RestoreOutcome:
     """Plan to put entries back, and with `apply` do it.
@@ -84,6 +86,7 @@ def restore(
         store: Needed only where the actions are of several stores.
         apply: Do it.
         now_ms: Names the action.
+        gateway: Whose store it is, where that is known: it must honour our lock.
         on_progress: As for a compaction.
 
     Raises:
@@ -109,7 +112,7 @@ def restore(
 
     with naming(wanted.store), home.claim(disk):
         recovery.settle_all(home, disk)
-        refuse(find_refusals(wanted.store))
+        refuse(find_refusals(wanted.store, gateway))
         outcome = swap.try_attempts(wanted.store, disk, attempt)
     if outcome.report is None:
         return outcome
