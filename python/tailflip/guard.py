@@ -16,7 +16,7 @@ from tailflip import clock, log
 from tailflip.admission import Start, admit
 from tailflip.durable import RealDisk
 from tailflip.errors import TailflipError
-from tailflip.home import Home, name_guard
+from tailflip.home import Home
 from tailflip.ledger.history import History
 from tailflip.observe.cron import read_jobs
 from tailflip.observe.cures import (
@@ -79,7 +79,7 @@ class Guard:
         state_dir = find_state_dir(release.env, config.gateway.state_dir, profile)
         home = Home.locate(env)
         disk = disk or RealDisk()
-        history = History(home, disk, name_guard(state_dir))
+        history = History(home, disk, os.path.realpath(state_dir))
         return cls(tuple(command), env, config, release, state_dir, home, disk, history)
 
     def write(self, effect: Callable[[], Any]) -> None:

@@ -226,11 +226,6 @@ def _require_own(path: Path, *, may_be_link: bool) -> None:
         )
 
 
-def name_guard(state_dir: Path) -> str:
-    """Name a gateway in the ledger, which holds text: a path need not be any."""
-    return os.fsencode(os.path.realpath(state_dir)).decode("utf-8", "backslashreplace")
-
-
 def _lock_soon(fd: int) -> bool:
     """Take a lock that somebody may hold for a moment, only to see whether it is held."""
     for _ in range(_LOCK_TRIES):

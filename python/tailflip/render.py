@@ -9,12 +9,9 @@ from __future__ import annotations
 import json
 import os
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
-from enum import Enum
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from tailflip.errors import (
@@ -29,7 +26,7 @@ from tailflip.errors import (
     Unavailable,
     Usage,
 )
-from tailflip.flow import Rule
+from tailflip.flow import Rule, to_plain
 from tailflip.units import format_bytes, format_count, format_entries, format_span
 
 if TYPE_CHECKING:
@@ -99,22 +96,7 @@ def to_json(value: object) -> str:
         return json.dumps(to_jsonable_python(value), indent=2)
     except UnicodeEncodeError:
         # A lone surrogate, which JSON can hold and UTF-8 cannot; Python's own writer can.
-        return json.dumps(_make_plain(value), indent=2)
-
-
-def _make_plain(value: object) -> object:
-    """Do what pydantic does, for the few types that we print, and leave text as it is."""
-    if isinstance(value, BaseModel):
-        return {name: _make_plain(getattr(value, name)) for name in type(value).model_fields}
-    if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: _make_plain(getattr(value, each.name)) for each in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(name): _make_plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_make_plain(each) for each in value]
-    if isinstance(value, Enum):
-        return value.value
-    return value if isinstance(value, str | int | float | None) else str(value)
+        return json.dumps(to_plain(value), indent=2)
 
 
 def format_error(error: TailflipError) -> str:

@@ -237,19 +237,21 @@ def test_an_access_control_list_stays(store: Path, ground: Path) -> None:
     assert (os.getxattr(store, "system.posix_acl_access"), whose(store)) == before
 
 
-def test_an_immutable_store_is_refused_by_its_mark(store: Path) -> None:
-    chattr = shutil.which("chattr")
-    if (
-        chattr is None
-        or subprocess.run([chattr, "+i", store], check=False, capture_output=True).returncode
-    ):
+@pytest.mark.parametrize("mark", ["i", "a"])
+@pytest.mark.parametrize("what", ["store", "folder"])
+def test_what_is_marked_immutable_or_append_only_is_refused_by_its_mark(
+    store: Path, mark: str, what: str
+) -> None:
+    """In an append-only folder a file can be made, and never be renamed or deleted again."""
+    path, chattr = store if what == "store" else store.parent, shutil.which("chattr")
+    if chattr is None or subprocess.run([chattr, f"+{mark}", path], check=False).returncode:
         pytest.skip("this file system knows no marks")
     try:
         (refusal,) = find_refusals(store)
     finally:
-        subprocess.run([chattr, "-i", store], check=True)
+        subprocess.run([chattr, f"-{mark}", path], check=True)
     assert isinstance(refusal, NoPermission)
-    assert "immutable" in refusal.message
+    assert f"{path} is marked as immutable" in refusal.message
     assert "chattr" in (refusal.hint or "")
 
 

@@ -18,6 +18,7 @@ from tailflip.cli.options import (
 from tailflip.compact import archive as kept
 from tailflip.durable import RealDisk
 from tailflip.errors import TailflipError, Usage
+from tailflip.flow import to_plain
 from tailflip.grammar import parse_duration_ms
 from tailflip.home import Home
 from tailflip.render import escape, format_table, to_json
@@ -94,15 +95,15 @@ def show(action: Action, as_json: AsJson = False) -> None:
     end_with([shown.damage] if shown.damage is not None else [])
 
 
-def _describe(shown: Shown) -> dict[str, object]:
+def _describe(shown: Shown) -> object:
     """Put the manifest and what there is of transcripts into one object."""
     manifest, files = shown.manifest, shown.kept
     about: dict[str, object] = {"action": shown.action.id}
     if manifest is not None:
-        about = manifest.model_dump(mode="json")
+        about = dict(manifest)
     folder = None if files.folder is None else os.fspath(files.folder)
     about["transcripts"] = {"folder": folder, "files": files.files, "bytes": files.bytes}
-    return about
+    return to_plain(about)
 
 
 def _print_kept(files: Kept) -> None:

@@ -23,7 +23,7 @@ from tailflip.diagnose.causes import OUT_OF_MEMORY
 from tailflip.diagnose.rules import Observed, find_problems
 from tailflip.durable import RealDisk
 from tailflip.errors import TailflipError
-from tailflip.home import Home, name_guard
+from tailflip.home import Home
 from tailflip.ledger.actions import Ledger
 from tailflip.ledger.history import History
 from tailflip.observe.cron import read_jobs
@@ -191,7 +191,7 @@ def _reconcile(
 
 def _read_memory_findings(home: Home, installation: Installation) -> list[Finding]:
     """Read what may have filled the heap of a gateway, while an incident of memory is open."""
-    history = History(home, RealDisk(), name_guard(installation.state_dir))
+    history = History(home, RealDisk(), os.path.realpath(installation.state_dir))
     incidents = history.read_incidents()
     if not any(each.closed_ms is None and each.cause in OUT_OF_MEMORY for each in incidents):
         return []

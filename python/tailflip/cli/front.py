@@ -270,12 +270,14 @@ def _note_refusal(guard: Guard, verdict: Verdict | None, mode: str, pid: int | N
 def _describe(verdict: Verdict | None) -> dict[str, object]:
     if verdict is None:
         return {"go": True, "looked": False}
+    from tailflip.flow import to_plain  # noqa: PLC0415
+
     return {
         "go": verdict.go,
         "looked": True,
         "reason": verdict.refusal.message if verdict.refusal else verdict.admission.reason,
         "hint": verdict.refusal.hint if verdict.refusal else None,
         "notes": verdict.admission.notes,
-        "reports": [report.model_dump(mode="json") for report in verdict.admission.reports],
-        "death": verdict.death.model_dump(mode="json") if verdict.death else None,
+        "reports": [to_plain(report) for report in verdict.admission.reports],
+        "death": to_plain(verdict.death) if verdict.death else None,
     }

@@ -24,6 +24,7 @@ from tailflip.durable import RealDisk
 from tailflip.errors import ArchiveDamaged, TailflipError, Usage
 from tailflip.home import Home
 from tailflip.ledger.actions import Ledger
+from tailflip.observe.gateway import read_gateway
 from tailflip.observe.installation import find_state_dir, locate, read_job_names
 from tailflip.reconcile import undo
 from tailflip.render import escape, format_report, to_json
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from tailflip.compact.archive import Damaged
     from tailflip.compact.restore import RestoreOutcome
+    from tailflip.flow import Gateway
 
 _SHOWN_CONFLICTS = 10
 
@@ -101,6 +103,7 @@ def restore(
             apply=apply,
             now_ms=clock.now_ms(),
             state_dir=find_state_dir(os.environ, state_dir, None),
+            gateway=_find_gateway(state_dir) if apply else None,
             on_progress=on_progress,
         )
     _print(outcome, as_json=as_json, applied=apply)
@@ -118,6 +121,14 @@ def _explain(damaged: Damaged) -> ArchiveDamaged:
         hint=f"{can}: `tailflip archive show {damaged.action}`, `zstdcat`; without use for it, "
         f"`tailflip archive expire {damaged.action} --apply`",
     )
+
+
+def _find_gateway(state_dir: Path | None) -> Gateway | None:
+    """Look for a living gateway; None where no installation is left."""
+    try:
+        return read_gateway(locate(os.environ, state_dir=state_dir), os.environ)
+    except (TailflipError, OSError):
+        return None
 
 
 def _find_job_ids(named: list[str], state_dir: Path | None) -> list[str]:

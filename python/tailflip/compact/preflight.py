@@ -97,7 +97,8 @@ def _find_denials(store_path: Path, real: Path, info: os.stat_result) -> Iterato
     """Find what the system would not let us do, or would let us do with harm."""
     me, folder = os.geteuid(), real.parent.stat()
     for directory in sorted({real.parent, resolve(store_path.parent)}):
-        if not os.access(directory, os.W_OK | os.X_OK):
+        is_marked = platform_calls.here.is_immutable(directory)  # append-only: nothing is renamed
+        if is_marked or not os.access(directory, os.W_OK | os.X_OK):
             why, hint = rights.explain_denial(directory)
             yield NoPermission(
                 f"directory of the store cannot be written to: {store_path}: {why}", hint=hint

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from tailflip.compact.swap import Draft, Progress, Source
     from tailflip.durable import Disk
+    from tailflip.flow import Gateway
     from tailflip.home import Home
     from tailflip.ledger.actions import Action
 
@@ -73,6 +74,7 @@ def restore(
     apply: bool,
     now_ms: int,
     state_dir: Path | None = None,
+    gateway: Gateway | None = None,
     on_progress: Progress | None = None,
 ) -> RestoreOutcome:
     """Plan to put entries back, and with `apply` do it.
@@ -92,6 +94,7 @@ def restore(
         apply: Do it.
         now_ms: Names the action.
         state_dir: Of the installation, where it is known.
+        gateway: Whose store it is, where that is known: it must honour our lock.
         on_progress: As for a compaction.
 
     Raises:
@@ -125,7 +128,7 @@ def restore(
 
     with naming(wanted.store), home.claim(disk):
         recovery.settle_all(home, disk)
-        refuse(find_refusals(wanted.store, state_dir, undoing=True))
+        refuse(find_refusals(wanted.store, state_dir, undoing=True, gateway=gateway))
         outcome = swap.try_attempts(wanted.store, disk, attempt, state_dir)
     if outcome.report is None:
         return outcome

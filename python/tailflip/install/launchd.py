@@ -13,10 +13,14 @@ import plistlib
 from typing import TYPE_CHECKING, Any
 
 from tailflip.install import wrapper
+from tailflip.install.templates import encode
 from tailflip.install.values import Mode, Plan, PlannedFile
 from tailflip.observe.release import is_external_mode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from tailflip.install.plan import Facts
     from tailflip.install.values import Service
 
@@ -38,7 +42,9 @@ def _plan_gate(service: Service, facts: Facts) -> Plan:
     content["ProgramArguments"] = [*gate, *service.command]
     env = dict(content.get("EnvironmentVariables", {}))
     content["EnvironmentVariables"] = {**env, **facts.settings}
-    agent = PlannedFile(service.path, dump(content), "stands before each start", 0o600)
+    agent = PlannedFile(
+        service.path, dump(content, service.path), "stands before each start", 0o600
+    )
     return Plan(
         manager="launchd",
         scope=service.scope,
@@ -77,15 +83,28 @@ def _plan_watch(service: Service, facts: Facts) -> Plan:
         scope="user",
         mode=Mode.WATCH,
         subject=service.name,
-        files=(PlannedFile(path, dump(content), "stands beside", 0o600),),
+        files=(PlannedFile(path, dump(content, path), "stands beside", 0o600),),
         enable=(label,),
         next_step="tailflip status",
     )
 
 
-def dump(content: dict[str, Any]) -> bytes:
-    """Write a property list; keys stay in their order."""
+def dump(content: dict[str, Any], path: Path) -> bytes:
+    """Write a property list that will lie at `path`; keys stay in their order."""
+    for text in _list_texts(content):
+        encode(text, path)
     return plistlib.dumps(content, sort_keys=False)
+
+
+def _list_texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for pair in value.items():
+            yield from _list_texts(list(pair))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _list_texts(each)
 
 
 def _restart(service: Service) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import os
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from tailflip.errors import StoreInvalid
+from tailflip.flow import Value
 from tailflip.install.values import Manager, Mode, Scope
 from tailflip.observe.files import read_regular
 
@@ -29,11 +29,7 @@ _FOLDER = "installed"
 _MAX_BYTES = 8 << 20
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Written(_Model):
+class Written(Value):
     """One file of ours: its digest, and the bytes that stood there before, None for none."""
 
     path: str
@@ -46,7 +42,7 @@ class Written(_Model):
         return None if self.before is None else base64.b64decode(self.before)
 
 
-class Record(_Model):
+class Record(Value):
     """One installation. `folders` were made by us, the outermost first.
 
     `kept` is what the commands of `undo` are to bring back, should they fail.
@@ -67,7 +63,7 @@ class Record(_Model):
     def name(self) -> str:
         """Name the record's file."""
         text = "\0".join((self.manager, self.scope, self.subject, str(self.mode is Mode.WATCH)))
-        return f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+        return f"{hashlib.sha256(os.fsencode(text)).hexdigest()[:12]}.json"
 
 
 def digest(data: bytes) -> str:
@@ -101,7 +97,7 @@ def write_record(home: Home, disk: Disk, record: Record) -> None:
     place = folder(home)
     if not place.is_dir():
         disk.mkdir(place, 0o700)
-    data = json.dumps(record.model_dump(mode="json"), indent=1).encode()
+    data = record.model_dump_json(indent=1).encode()
     replace_file(disk, place / record.name, data, 0o600)
 
 

@@ -9,12 +9,13 @@ the command, which is left as it is, or, with `run`, the command is replaced as 
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.install import wrapper
-from tailflip.install.templates import fill
+from tailflip.install.templates import encode, fill
 from tailflip.install.values import Mode, Plan, PlannedFile
 from tailflip.observe.release import is_external_mode
 from tailflip.observe.unitfile import quote_word, split_prefix
@@ -137,7 +138,7 @@ def escape_path(path: Path | str) -> str:
         return "-"
 
     def escape(match: re.Match[str]) -> str:
-        return "".join(f"\\x{byte:02x}" for byte in match[0].encode())
+        return "".join(f"\\x{byte:02x}" for byte in os.fsencode(match[0]))
 
     made = re.sub(r"[^A-Za-z0-9:_.\-/]|-", escape, text)
     return ("\\x2e" + made[1:] if made.startswith(".") else made).replace("/", "-")
@@ -195,7 +196,7 @@ def _alert(facts: Facts, folder: Path, values: Mapping[str, str]) -> PlannedFile
 def _unit(
     facts: Facts, path: Path, template: str, values: Mapping[str, str], why: str
 ) -> PlannedFile:
-    return PlannedFile(path, fill(template, values, facts.systemd_version).encode(), why)
+    return PlannedFile(path, encode(fill(template, values, facts.systemd_version), path), why)
 
 
 def _systemctl(scope: Scope) -> str:

@@ -11,8 +11,11 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from tailflip.errors import CannotCreate
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 MARK = "Written by `tailflip install`; `tailflip uninstall --apply` takes it away again."
 _PLACE = re.compile(r"@([A-Z][A-Z_]*)@")
@@ -54,3 +57,20 @@ def _choose_lines(text: str, systemd_version: int) -> str:
         elif int(match[1]) <= systemd_version:
             lines.append(line[match.end() :])
     return "".join(lines)
+
+
+def encode(text: str, path: Path) -> bytes:
+    """Encode the text of a service file that will lie at `path`.
+
+    Raises:
+        CannotCreate: It holds a path that is no UTF-8, which service managers do not take.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError as e:
+        raise CannotCreate(
+            f"a service file names no path that is not UTF-8, as one here is: {path}; "
+            "nothing was changed",
+            hint="give that folder another name, or put `tailflip gate --` before the command "
+            "in a script",
+        ) from e

@@ -14,6 +14,7 @@ systemd is in charge, as it must (its OPENCLAW_SUPERVISOR_MODE is `external`; me
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +74,7 @@ def write(mode: Mode, facts: Facts, program: Sequence[str]) -> bytes:
     """Write the script; OpenClaw adds its arguments, which begin with `gateway`."""
     settings = "".join(f"export {k}={shlex.quote(v)}\n" for k, v in sorted(facts.settings.items()))
     words = shlex.join([*facts.tailflip, *_WORDS[mode], "--", *program])
-    return f"#!/bin/sh\n# {MARK}\n{settings}exec {words} {_REST}\n".encode()
+    return os.fsencode(f"#!/bin/sh\n# {MARK}\n{settings}exec {words} {_REST}\n")
 
 
 def unwrap(command: Sequence[str]) -> tuple[list[str], Path | None]:
@@ -82,7 +83,7 @@ def unwrap(command: Sequence[str]) -> tuple[list[str], Path | None]:
         return list(command), None
     path = Path(command[0])
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8", "surrogateescape").splitlines()
         words = shlex.split(next(line for line in lines if line.startswith("exec ")))
         inner = words[words.index("--") + 1 : -1]
     except (OSError, ValueError, StopIteration):

@@ -7,21 +7,23 @@ write returns only when it is on the medium.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tailflip.durable import naming
 from tailflip.errors import IoFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tailflip.durable import Disk
     from tailflip.home import Home
 
 _BUSY_S = 5.0
+_UNSTORABLE, _STORED = re.compile("[\0\ud800-\udfff]"), re.compile("\0([0-9a-f]{4})")
 
 # Each step takes the file from version n to n + 1; steps are never edited, only added.
 _STEPS = (
@@ -108,6 +110,37 @@ CREATE TABLE runs (
 )
 
 
+class _Connection(sqlite3.Connection):
+    """A connection whose texts may hold paths that are no UTF-8, which SQLite does not take.
+
+    Python carries such a byte as a lone surrogate. It is written as NUL and four digits; no path
+    holds a NUL.
+    """
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return super().execute(sql, _write_cells(parameters))
+
+    def executemany(self, sql: str, rows: Iterable[Any], /) -> sqlite3.Cursor:
+        return super().executemany(sql, map(_write_cells, rows))
+
+
+def _write_cells(cells: Any) -> Any:
+    if isinstance(cells, dict):
+        return {name: _write_cell(cell) for name, cell in cells.items()}
+    return tuple(map(_write_cell, cells))
+
+
+def _write_cell(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    return _UNSTORABLE.sub(lambda found: f"\0{ord(found[0]):04x}", cell)
+
+
+def _read_cell(data: bytes) -> str:
+    text = data.decode()
+    return _STORED.sub(lambda found: chr(int(found[1], 16)), text) if "\0" in text else text
+
+
 @dataclass(frozen=True)
 class Database:
     """The file, opened anew for every use: nobody holds it between two looks."""
@@ -148,7 +181,8 @@ class Database:
                 # SQLite would create it with the umask's mode.
                 os.close(self.disk.open_new(path, 0o600))
                 self.disk.fsync_dir(path.parent)
-            db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+            db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, factory=_Connection)
+            db.text_factory = _read_cell
             with closing(db):
                 db.execute("PRAGMA synchronous = EXTRA")
                 db.execute("PRAGMA fullfsync = ON")  # for macOS: past the drive's cache
