@@ -49,6 +49,7 @@ _CAUSES = {
     Cause.PARKED: "it parked itself",
     Cause.PLANNED_RESTART: "it restarted itself as planned",
     Cause.ASKED_STOP: "it was asked to stop",
+    Cause.ENDED: "it ended in order, and nobody is known to have asked for it",
     Cause.UNKNOWN: "nothing that is known says why",
 }
 _WAITS = {

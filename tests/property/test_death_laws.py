@@ -73,6 +73,12 @@ def test_a_crash_is_never_called_a_stop(clues, signal):
     assert classify(clues).cause not in (Cause.ASKED_STOP, Cause.PLANNED_RESTART, Cause.PARKED)
 
 
+@given(CLUES)
+def test_a_stop_is_only_what_is_known_to_have_been_asked_for(clues):
+    """Exit 0, a stray SIGTERM: the guard took them for a stop and went, and nobody was left."""
+    assert classify(dataclasses.replace(clues, asked=None)).cause is not Cause.ASKED_STOP
+
+
 def test_a_full_tail_of_hostile_text_is_judged_in_no_time():
     """The supervisor's one thread judges; 256 KiB of anything must not hold it up."""
     for part in ("FATAL ERROR: ", "Gateway failed to start: ", "a ", "\x1b[", "- a.", "\n", "1: "):

@@ -129,7 +129,7 @@ TABLE = {
     ),
     "child's heap, then stopped": (
         Clues(exit_code=0, stderr_tail=HEAP),
-        Cause.ASKED_STOP,
+        Cause.ENDED,
         LIKELY,
     ),
     "child's heap, then port in use": (
@@ -164,7 +164,7 @@ TABLE = {
         Cause.CONFIG,
         PROVEN,
     ),
-    "cgroup took a child": (Clues(exit_code=0, oom_kills=3), Cause.ASKED_STOP, LIKELY),
+    "cgroup took a child": (Clues(exit_code=0, oom_kills=3), Cause.ENDED, LIKELY),
     "cgroup took a child, 78": (
         Clues(exit_code=78, oom_kills=3, stderr_tail=LEGACY),
         Cause.MIGRATION,
@@ -215,7 +215,7 @@ TABLE = {
     ),
     "bad reload, then stopped": (
         Clues(exit_code=0, was_ready=True, stderr_tail=BAD_KEY),
-        Cause.ASKED_STOP,
+        Cause.ENDED,
         LIKELY,
     ),
     "legacy store": (Clues(exit_code=78, stderr_tail=LEGACY), Cause.MIGRATION, PROVEN),
@@ -292,10 +292,10 @@ TABLE = {
         Cause.PLANNED_RESTART,
         LIKELY,
     ),
-    "exit 0": (Clues(exit_code=0), Cause.ASKED_STOP, LIKELY),
-    "sigterm": (Clues(signal=TERM), Cause.ASKED_STOP, LIKELY),
-    "143": (Clues(exit_code=143), Cause.ASKED_STOP, LIKELY),
-    "stopped too slowly": (Clues(exit_code=1, stderr_tail=TIMED_OUT), Cause.ASKED_STOP, LIKELY),
+    "exit 0": (Clues(exit_code=0), Cause.ENDED, LIKELY),
+    "sigterm": (Clues(signal=TERM), Cause.ENDED, LIKELY),
+    "143": (Clues(exit_code=143), Cause.ENDED, LIKELY),
+    "stopped too slowly": (Clues(exit_code=1, stderr_tail=TIMED_OUT), Cause.ENDED, LIKELY),
     "restarted too slowly": (
         Clues(exit_code=1, stderr_tail=TIMED_OUT.replace("TERM", "USR1")),
         Cause.PLANNED_RESTART,

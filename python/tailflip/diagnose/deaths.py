@@ -255,21 +255,36 @@ def _judge_worker_heap(seen: _Seen) -> Death | None:
 
 
 def _judge_stop(seen: _Seen) -> Death | None:
-    """It ended in order, or by a signal that people and service managers send."""
+    """It ended in order, or by a signal that people and service managers send.
+
+    Who sent it is not known: earlyoom, a stray `kill` and a person look the same. A stop is
+    only what is known to have been asked for, and `_judge_asked` has that.
+    """
     words = seen.words
     if seen.signal in _STOPS:
-        return _death(Cause.ASKED_STOP, Confidence.LIKELY, f"{seen.end}, not sent by tailflip")
+        name = _name_signal(seen.signal)
+        return _death(
+            Cause.ENDED,
+            Confidence.LIKELY,
+            f"{seen.end}, not sent by tailflip",
+            signature=f"{Cause.ENDED} {name}",
+        )
     if seen.code == 0 and words.restarts:
         said = "stderr: restart mode: full process restart"
         return _death(Cause.PLANNED_RESTART, Confidence.LIKELY, seen.end, said)
     if seen.code == 0:
-        how = "ended in order; somebody else than tailflip stopped it"
-        return _death(Cause.ASKED_STOP, Confidence.LIKELY, seen.end, how)
+        if words.stop_signal in ("SIGTERM", "SIGINT"):
+            said = f"stderr: signal {words.stop_signal} received; tailflip did not send it"
+            told = f"{Cause.ENDED} {words.stop_signal}"
+            return _death(Cause.ENDED, Confidence.LIKELY, seen.end, said, signature=told)
+        how = "ended in order; nobody is known to have asked for it"
+        return _death(Cause.ENDED, Confidence.LIKELY, seen.end, how)
     if seen.code == _WRAPPER_EXIT and words.timed_out and words.stop_signal:
         said = f"stderr: signal {words.stop_signal} received, shutdown timed out"
         stops = words.stop_signal in ("SIGTERM", "SIGINT")
-        cause = Cause.ASKED_STOP if stops else Cause.PLANNED_RESTART
-        return _death(cause, Confidence.LIKELY, seen.end, said)
+        cause = Cause.ENDED if stops else Cause.PLANNED_RESTART
+        signature = f"{cause} {words.stop_signal}" if stops else str(cause)
+        return _death(cause, Confidence.LIKELY, seen.end, said, signature=signature)
     return None
 
 
