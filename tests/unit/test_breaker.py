@@ -395,7 +395,7 @@ def seen(mono_ms, wall_ms, boot=BOOT):
 @pytest.mark.parametrize("cause", [Cause.HANG, Cause.V8_HEAP, Cause.CONFIG, Cause.UPDATE])
 @pytest.mark.parametrize("row", [0, 1, 4])
 def test_a_wait_is_as_long_as_it_was_decided_whatever_the_clock_does(cause, row, jump_ms):
-    """Set back while it waited, the gateway stayed down: for hours, or until the clock was right."""
+    """Set back while it waited, it kept the gateway down: for hours, or for ever."""
     now, decision = decide(breaker(cause, row), death(cause), seen(1_000_000, NOW))
     length_ms = decision.at_ms - NOW
     early = seen(1_000_000 + length_ms - 1, NOW + jump_ms)

@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import signal
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -182,7 +181,7 @@ def _gate(guard: Guard, *, park: bool) -> int:
         tell(verdict.admission)
         if verdict.refusal is None:
             break
-        print(format_error(verdict.refusal), file=sys.stderr)
+        log.say(format_error(verdict.refusal))
         _note_refusal(guard, verdict, "gate", os.getpid() if park else None)
         if not park:
             return verdict.refusal.exit_code
@@ -198,6 +197,7 @@ def _gate(guard: Guard, *, park: bool) -> int:
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     program = guard.command[0]
+    log.flush()
     try:
         os.execvpe(program, list(guard.command), env)  # noqa: S606 - the user's own command
     except PermissionError as e:
@@ -215,7 +215,7 @@ def _preflight(guard: Guard, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(_describe(verdict), default=str))
     elif refusal is not None:
-        print(format_error(refusal), file=sys.stderr)
+        log.say(format_error(refusal))
     else:
         print("go")
     if refusal is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tailflip import clock, platform_calls
+from tailflip import clock, log, platform_calls
 from tailflip.flow import Clues
 from tailflip.observe.process import is_alive, start_ticks
 from tailflip.observe.release import is_external_mode
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tailflip.guard import Guard
     from tailflip.observe.installation import Installation
     from tailflip.observe.vitals import Vitals
-
-_STDERR = 2
 
 
 @dataclass
@@ -60,7 +58,7 @@ class Service:
             ConfigInvalid: there is no such program.
             NoPermission: it may not be executed.
         """
-        pump = Pump(_fifo(guard, life), _STDERR)
+        pump = Pump(_fifo(guard, life), log.outlet)
         writer = pump.open_writer()
         try:
             env = build_environment(
@@ -91,7 +89,7 @@ class Service:
         if leader is None:
             kill_tree(alive)  # tools of a dead gateway, which would hold its port or its files
             return None
-        pump = Pump(_fifo(guard, life), _STDERR)
+        pump = Pump(_fifo(guard, life), log.outlet)
         pump.start()
         return cls(guard, life, take_over(leader), pump, None)
 
