@@ -6,7 +6,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from tailflip import clock, log
-from tailflip.diagnose.loops import find_loop, find_restarts
+from tailflip.diagnose.loops import CRASHES, RESTARTS, find_loop, find_restarts
 from tailflip.flow import OUT_OF_MEMORY, WANTED, Finding
 from tailflip.ledger.actions import Ledger, State
 from tailflip.observe.release import is_external_mode
@@ -28,7 +28,6 @@ _HEIR_LOOK_S = 0.25
 _STOP_S, _STOP_LOOK_S = 1.0, 0.05
 _SHELL_BASE = 128  # a shell tells signal n as exit 128 + n
 _STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
-RESTARTS, CRASHES = "restart-loop", "crash-loop"
 _CURES = frozenset({"compact", "salvage", "hold"})
 
 

@@ -22,8 +22,6 @@ from typing import TYPE_CHECKING
 
 from tailflip import clock, log, platform_calls
 from tailflip.aftermath import (
-    CRASHES,
-    RESTARTS,
     choose_next,
     count_memory_deaths,
     examine,
@@ -34,7 +32,7 @@ from tailflip.aftermath import (
 )
 from tailflip.config import load
 from tailflip.diagnose.deaths import ASKED_HANG, classify
-from tailflip.diagnose.loops import RESTFUL_S
+from tailflip.diagnose.loops import CRASHES, RESTARTS, RESTFUL_S
 from tailflip.errors import TailflipError, TryLater
 from tailflip.flow import Breaker, Cause, Decision, Finding, Waiting
 from tailflip.guard import tell

@@ -17,10 +17,13 @@ from tailflip.cli.options import (  # noqa: TC001 - typer reads them
     StorePaths,
 )
 from tailflip.cli.progress import show_progress
+from tailflip.diagnose.loops import CRASHES, RESTARTS
 from tailflip.diagnose.rules import Observed, find_problems
 from tailflip.durable import RealDisk
+from tailflip.errors import TailflipError
 from tailflip.home import Home
 from tailflip.ledger.actions import Ledger
+from tailflip.ledger.history import History
 from tailflip.observe.cron import read_jobs
 from tailflip.observe.stores import observe_all
 from tailflip.plan.forecast import forecast
@@ -30,7 +33,8 @@ from tailflip.scene import look
 from tailflip.units import format_bytes
 
 if TYPE_CHECKING:
-    from tailflip.flow import Store, SurveyNumbers
+    from tailflip.flow import Finding, Store, SurveyNumbers
+    from tailflip.observe.installation import Installation
 
 
 def check(
@@ -80,6 +84,7 @@ def check(
             rotate_bytes=installation.rotate_bytes,
         )
     )
+    findings += _recall_loops(installation)
     half_done = Ledger(Home.locate(os.environ), RealDisk()).read_half_done()
     if as_json:
         print(
@@ -114,3 +119,13 @@ def check(
             print("nothing is wrong")
     if findings:
         raise typer.Exit(1)
+
+
+def _recall_loops(installation: Installation) -> tuple[Finding, ...]:
+    """Recall which loops the gateway's guard saw it in; a ledger that fails says nothing."""
+    name = os.fsencode(os.path.realpath(installation.state_dir)).decode("utf-8", "backslashreplace")
+    try:
+        noted = History(Home.locate(os.environ), RealDisk(), name).read_findings()
+    except TailflipError:
+        return ()
+    return tuple(each.finding for each in noted if each.finding.code in (CRASHES, RESTARTS))

@@ -28,6 +28,7 @@ _PACE_DEATHS = 6  # the period told is the one at which it turns now
 # Restarts of good lives are a loop when so many follow each other without such a rest.
 _GOOD_RESTARTS = 6
 RESTFUL_S = 3600.0
+CRASHES, RESTARTS = "crash-loop", "restart-loop"  # codes of what is found
 _RESTARTS = frozenset({Cause.PLANNED_RESTART, Cause.UPDATE, Cause.PARKED})
 
 
