@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -102,13 +103,66 @@ def test_a_death_behind_the_wrapper_gets_the_same_verdict(place, how, cause):
     assert not place.living()
 
 
-@pytest.mark.parametrize(("code", "cause"), [("0", Cause.ASKED_STOP), ("79", Cause.PARKED)])
-def test_a_gateway_that_was_stopped_or_parked_by_others_is_left_alone(place, code, cause):
-    guarded = place.run("--die", code)
-    assert guarded.wait() == int(code)
+@pytest.mark.parametrize("how", ["0", "sigterm", "sigint", "sighup", "sigquit"])
+@pytest.mark.parametrize("wrapped", [(), ("--wrapper",)])
+def test_an_end_that_nobody_is_known_to_have_asked_for_is_followed_by_a_start(place, how, wrapped):
+    """earlyoom, a stray kill, an exit with 0: the guard called it a stop, and nobody was left."""
+    guarded = place.run("--die", how, *ONCE, *wrapped)
+    guarded.wait_ready(2)
+    dead = place.lives()[1].death
+    if not (wrapped and how != "0"):  # of a signal, a wrapper makes exit 1
+        assert dead.cause is Cause.ENDED
+        assert "stops its guard" in guarded.said()
+    assert guarded.process.poll() is None
+    assert guarded.stop() == 0
+
+
+def test_a_stranger_who_stops_the_gateway_itself_does_not_stop_its_guard(place):
+    guarded = place.run()
+    life = guarded.wait_ready()
+    os.kill(life.pid, signal.SIGTERM)
+    guarded.wait_ready(2)
+    assert place.lives()[1].death.cause is Cause.ENDED
+    assert guarded.stop() == 0
+
+
+def test_a_stop_of_all_processes_at_once_is_one_stop(place):
+    """systemd signals the whole cgroup, and the gateway may be the first to end."""
+    guarded = place.run()
+    life = guarded.wait_ready()
+    os.kill(life.pid, signal.SIGTERM)
+    time.sleep(0.3)
+    assert guarded.stop() == 0
+    [ended] = place.lives()
+    assert ended.death.cause is Cause.ASKED_STOP
+    assert place.history.read_incidents() == ()
+
+
+def test_a_gateway_that_its_updater_parked_is_left_alone_and_its_guard_stays(place):
+    guarded = place.run("--die", "79")
+    guarded.hear("kind=wait")
     [life] = place.lives()
-    assert (life.death.cause, life.exit_code) == (cause, int(code))
-    assert "tailflip ends" in guarded.said()
+    assert (life.death.cause, life.exit_code) == (Cause.PARKED, 79)
+    assert guarded.process.poll() is None
+    assert guarded.stop() == 0
+
+
+RESTART = "2026-05-16T10:00:00Z [gateway] restart mode: full process restart (supervisor restart)"
+
+
+@pytest.mark.parametrize("after_s", ["0", "1"])
+def test_a_gateway_that_restarts_itself_all_the_time_is_held_back(place, after_s):
+    """It asked for 384 restarts in 15 s and got them; also one that answers in between."""
+    guarded = place.run("--die", "0", "--say", RESTART, "--after-s", after_s)
+    guarded.hear("restarts itself again and again, 3 times in a row, once every", deadline_s=60)
+    assert len(place.pids()) <= 4
+    assert [each.cause for each in place.history.read_incidents()] == [Cause.PLANNED_RESTART]
+    wait_until(
+        lambda: "restart-loop" in [f.finding.code for f in place.history.read_findings()],
+        "finding",
+        story=guarded.said,
+    )
+    assert guarded.stop() == 0
 
 
 def test_an_update_is_waited_for_and_then_the_gateway_starts(place):
