@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import sqlite3
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -213,42 +213,40 @@ def simulated(script: Iterable[End], until_s: float) -> Iterator[Scripted]:
         def __getattr__(self, _name: str) -> Callable[..., Any]:
             return lambda *_, **__: ""
 
-    patches = [
-        mock.patch.object(clock, "now_ms", world.sky.wall),
-        mock.patch.object(clock, "monotonic_s", lambda: world.sky.now_s),
-        mock.patch.object(clock, "boot_ms", world.sky.mono),
-        mock.patch.object(clock, "sleep_s", world.sky.sleep),
-        mock.patch.object(History, "_writing", writing),
-        mock.patch.object(History, "_read", read),
-        mock.patch.object(History, "read_findings", noted),
-        mock.patch.object(supervisor, "Loop", VirtualLoop),
-        mock.patch.object(supervisor, "Herald", Quiet),
-        mock.patch.object(supervisor, "Vigil", Quiet),
-        mock.patch.object(supervisor, "Pulse", Quiet),
-        mock.patch.object(supervisor, "reap_orphans", lambda **_: 0),
-        mock.patch.object(supervisor.log, "write", lambda *_, **__: None),
-        mock.patch.object(supervisor.Service, "start", world.start),
-        mock.patch.object(supervisor.Service, "adopt", lambda *_: None),
-        mock.patch.object(Supervisor, "_watch_files", lambda _self: None),
-        mock.patch.object(Supervisor, "_sample", lambda _self: None),
-        mock.patch.object(aftermath.Ledger, "read_all", mock.Mock(return_value=())),
-        mock.patch.object(
-            Guard, "look_at_world", lambda guard, **given: world.look(guard, **given)
-        ),
-        mock.patch.object(Guard, "look_at_release", lambda _self: None),
-        mock.patch.object(Guard, "locate", lambda _self: None),
-        mock.patch.object(Guard, "find_other", lambda *_: None),
-        mock.patch.object(Guard, "admit", lambda _self, **given: world.admit(**given)),
-        mock.patch.object(moments.platform_calls, "here", mock.Mock(boot_id=lambda: "b")),
+    def look(guard: Guard, **given: Any) -> World:
+        return world.look(guard, **given)
+
+    made_up: list[tuple[object, str, object]] = [
+        (clock, "now_ms", world.sky.wall),
+        (clock, "monotonic_s", lambda: world.sky.now_s),
+        (clock, "boot_ms", world.sky.mono),
+        (clock, "sleep_s", world.sky.sleep),
+        (moments.platform_calls, "here", mock.Mock(boot_id=lambda: "b")),
+        (History, "_writing", writing),
+        (History, "_read", read),
+        (History, "read_findings", noted),
+        (aftermath.Ledger, "read_all", lambda _self: ()),
+        (supervisor, "Loop", VirtualLoop),
+        (supervisor, "Herald", Quiet),
+        (supervisor, "Vigil", Quiet),
+        (supervisor, "Pulse", Quiet),
+        (supervisor, "reap_orphans", lambda **_: 0),
+        (supervisor.log, "write", lambda *_, **__: None),
+        (supervisor.Service, "start", world.start),
+        (supervisor.Service, "adopt", lambda *_: None),
+        (Supervisor, "_watch_files", lambda _self: None),
+        (Supervisor, "_sample", lambda _self: None),
+        (Guard, "look_at_world", look),
+        (Guard, "look_at_release", lambda _self: None),
+        (Guard, "locate", lambda _self: None),
+        (Guard, "find_other", lambda *_: None),
+        (Guard, "admit", lambda _self, **given: world.admit(**given)),
     ]
-    for patch in patches:
-        patch.start()
-    try:
+    with ExitStack() as stack:
+        stack.callback(db.close)
+        for owner, name, instead in made_up:
+            stack.enter_context(mock.patch.object(owner, name, instead))
         yield world
-    finally:
-        for patch in reversed(patches):
-            patch.stop()
-        db.close()
 
 
 def guard_until_over(world: Scripted, settings: Config | None = None) -> int | None:
