@@ -108,7 +108,7 @@ def test_check_tells_of_the_loop_that_the_guard_saw(place):
     guarded.hear("restarts itself again and again, 3 times in a row", deadline_s=60)
     wait_until(place.history.read_findings, "finding")
     assert guarded.stop() == 0
-    check = place.start("check", "--json", stdout=(place.root / "out").open("wb"))
-    assert check.wait(30) == 1
+    with (place.root / "out").open("wb") as out:
+        assert place.start("check", "--json", stdout=out).wait(30) == 1
     found = json.loads((place.root / "out").read_text())["findings"]
     assert "restart-loop" in [each["code"] for each in found]
