@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from night import make_death
-from tailflip.flow import Life
+from tailflip.flow import Life, Moment
 from tailflip.restart.breaker import World
 from tailflip.settings import RestartSettings
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tailflip.flow import Cause, Death
 
 NOW = 1_800_000_000_000
+AT = Moment(at_ms=NOW)
 
 
 def make_world(**changed: Any) -> World:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from tailflip import clock, log
 from tailflip.diagnose.causes import OUT_OF_MEMORY, WANTED, choose_step
-from tailflip.diagnose.loops import find_loop
+from tailflip.diagnose.loops import CRASHES, RESTARTS, find_loop, find_restarts
 from tailflip.diagnose.trend import find_trend
 from tailflip.flow import Finding
 from tailflip.ledger.actions import Ledger, State
 from tailflip.observe.release import is_external_mode
 from tailflip.observe.suspects import MEMORY_ELSEWHERE, find_suspects
-from tailflip.restart.breaker import decide
+from tailflip.restart.breaker import decide, is_loop
 from tailflip.restart.handoff import consume_handoff
-from tailflip.units import format_bytes
+from tailflip.units import format_bytes, format_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 _HEIR_S = 10.0  # a gateway that restarts by itself holds its lock again within this time
 _HEIR_LOOK_S = 0.25
+# A service manager, or a terminal, that stops all of us at once reaches the gateway first.
+_STOP_S, _STOP_LOOK_S = 1.0, 0.05
+_SHELL_BASE = 128  # a shell tells signal n as exit 128 + n
+_STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 _CURES = frozenset({"compact", "salvage", "hold"})
 _LEAST_SPAN_S = 60.0  # a trend over less is noise
 
@@ -41,6 +45,7 @@ def examine(
         None if it goes on: it started its own successor, which `service` now holds.
     """
     ended_well = service.ended is not None and service.ended.exit_code == 0
+    _await_stop(service, is_stopping)
     if ended_well and service.asked is None:
         until_s = clock.monotonic_s() + _HEIR_S
         while service.has_heirs() and clock.monotonic_s() < until_s and not is_stopping():
@@ -53,6 +58,23 @@ def examine(
             service.handed_off = consume_handoff(guard.release, pid)
     service.sweep(signal.SIGTERM)
     return service.collect()
+
+
+def _await_stop(service: Service, is_stopping: Callable[[], bool]) -> None:
+    """See whether an end that looks like a stop was one: then we are asked as well."""
+    ended = service.ended
+    if service.asked is not None or ended is None:
+        return
+    looks_asked = (
+        ended.exit_code == 0
+        or ended.signal in _STOPS
+        or (ended.exit_code is not None and ended.exit_code - _SHELL_BASE in _STOPS)
+    )
+    until_s = clock.monotonic_s() + (_STOP_S if looks_asked else 0)
+    while not is_stopping() and clock.monotonic_s() < until_s:
+        clock.sleep_s(_STOP_LOOK_S)
+    if is_stopping():
+        service.asked = "operator"
 
 
 def record_death(guard: Guard, death: Death, clues: Clues, life: Life, tail: bytes) -> Life:
@@ -174,7 +196,13 @@ def choose_next(
     world = guard.look_at_world(cured=cured, is_paced=is_paced)
     breaker, decision = decide(breaker, death, world)
     record_decision(guard, breaker, decision, life.id)
-    _note_loop(guard, death)
+    if death.cause in WANTED and is_loop(breaker, world.limits):
+        # What was wanted once is none of our business; again and again, it is an incident.
+        incident = guard.read(lambda: guard.history.open_incident(death, world.now_ms), None)
+        if incident is not None:
+            told = life.model_copy(update={"cured": cured, "incident": incident.id})
+            guard.write(lambda: guard.history.update_life(told))
+    _note_loops(guard, death)
     return breaker, decision
 
 
@@ -198,17 +226,33 @@ def note(guard: Guard, code: str, finding: Finding | None) -> None:
     guard.write(lambda: guard.history.note_findings(findings, clock.now_ms(), {code}))
 
 
-def _note_loop(guard: Guard, death: Death) -> None:
+def _note_loops(guard: Guard, death: Death) -> None:
+    """Have the findings agree with what the last lives make: a loop of deaths, or of restarts."""
     settings = guard.config.restart
     lives = guard.read(guard.history.read_lives, ())
     loop = find_loop(lives, deaths=settings.loop_deaths, good_life_s=settings.good_life_s)
-    if loop is None:
+    if loop is not None and death.cause not in WANTED:
+        pace = format_span(1000 * loop.period_s)
+        message = f"{loop.deaths} deaths in a row by {loop.cause}, one every {pace}"
+        log.error("crash loop", cause=loop.cause, deaths=loop.deaths, period=pace)
+        hint = "`tailflip incidents why` tells the story"
+        _note_error(guard, CRASHES, message, hint, death)
+    restarts = find_restarts(lives, deaths=settings.loop_deaths, good_life_s=settings.good_life_s)
+    if restarts is None:
+        note(guard, RESTARTS, None)
         return
-    message = f"{loop.deaths} deaths in a row by {loop.cause}, one every {loop.period_s:.0f} s"
-    log.error("crash loop", cause=loop.cause, deaths=loop.deaths, period_s=round(loop.period_s, 1))
-    hint = "`tailflip incidents why` tells the story"
-    note(
-        guard,
-        "crash-loop",
-        Finding("crash-loop", "error", guard.name, message, hint, death.evidence),
+    pace = format_span(1000 * restarts.period_s)
+    message = (
+        f"the gateway restarts itself again and again: {restarts.deaths} times in a row, "
+        f"once every {pace}"
     )
+    log.error("restarts itself again and again", times=restarts.deaths, period=pace)
+    hint = (
+        "its own log says why: a plugin or job that changes the configuration, an update that "
+        "does not end; `tailflip incidents` tells the story"
+    )
+    _note_error(guard, RESTARTS, message, hint, death)
+
+
+def _note_error(guard: Guard, code: str, message: str, hint: str, death: Death) -> None:
+    note(guard, code, Finding(code, "error", guard.name, message, hint, death.evidence))

@@ -528,7 +528,8 @@ class Clues:
     `exit_code` and `signal` are of the process that we or a service manager started: a
     wrapper in front of the gateway makes exit 1 of every signal. Both None: nobody saw it.
     `stderr_tail` is text, its last part at most. `asked` says who asked for the end
-    ("operator", "tailflip: hang", ...). `oom_kills` is how much the cgroup's counter grew
+    ("operator", "tailflip: hang", ...). `guarded`: its guard saw the end, and knows of
+    everybody who asked for one. `oom_kills` is how much the cgroup's counter grew
     during this life, None where there is none; `oomd` that systemd-oomd took the cgroup.
     `heap_report` is the trigger of a Node report of this life, such as "OOMError".
     `other_pid` is a living gateway on the same state directory that is not this one.
@@ -539,6 +540,7 @@ class Clues:
     uptime_s: float | None = None
     was_ready: bool = False
     asked: str | None = None
+    guarded: bool = False
     handed_off: bool = False
     stderr_tail: str = ""
     oom_kills: int | None = None
@@ -564,6 +566,17 @@ class Death(Value):
     unready: bool = False
 
 
+class Moment(Value):
+    """A moment by two clocks: the wall's, which anybody may set, and one that nobody can.
+
+    `mono_ms` counts from `boot` on and says nothing about another boot; None: not known.
+    """
+
+    at_ms: int
+    mono_ms: int | None = None
+    boot: str | None = None
+
+
 class Life(Value):
     """One life of a gateway, from the intent to start it to the verdict on its end.
 
@@ -572,7 +585,8 @@ class Life(Value):
     path of its state directory. `pid` is of the process that was started and
     `worker_pid` of the gateway itself, each with its start in clock ticks since boot
     (None where the system has none). `ready_ms` is the first answer. `exit_code` and
-    `signal` as in `Clues`. `end_known` False: it was found dead later, `ended_ms` is
+    `signal` as in `Clues`. `started_mono_ms` is `started_ms` by the clock of that boot.
+    `end_known` False: it was found dead later, `ended_ms` is
     when. `cured` says that something was changed after this death that may help.
     """
 
@@ -583,6 +597,7 @@ class Life(Value):
     command: tuple[str, ...] = ()
     version: str | None = None
     boot_id: str | None = None
+    started_mono_ms: int | None = None
     pid: int | None = None
     pid_ticks: int | None = None
     worker_pid: int | None = None
@@ -642,7 +657,8 @@ class Breaker(Value):
     `row` counts deaths of `signature` in a row, without a good life between them, and
     `deaths` those of any signature: two kinds that take turns are a loop as well.
     `trials` counts half-open trials since it opened. `marks` is what was seen of the
-    thing that must change (fingerprint of the configuration, of the stores).
+    thing that must change (fingerprint of the configuration, of the stores). `is_good`: the
+    present life has lasted long enough to be a good one. `starts` are the last ones.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -653,13 +669,16 @@ class Breaker(Value):
     waiting: Waiting = Waiting.NOTHING
     until_ms: int | None = None
     marks: str | None = None
+    is_good: bool = False
+    starts: tuple[Moment, ...] = ()
 
 
 class Decision(Value):
     """What to do after a death.
 
     start: at `at_ms`, `waiting` being TIME or NOTHING. wait: for a change, and try anyway
-    at `at_ms` if that is not None. end: ourselves, with `exit_code`.
+    at `at_ms` if that is not None. end: ourselves, with `exit_code`. `made` is when this was
+    decided; the time from there to `at_ms` is the longest that it may be waited.
     """
 
     kind: str  # "start", "wait" or "end"
@@ -668,6 +687,7 @@ class Decision(Value):
     at_ms: int | None = None
     exit_code: int | None = None
     alert: bool = False
+    made: Moment | None = None
 
 
 class Incident(Value):

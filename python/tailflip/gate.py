@@ -2,27 +2,30 @@
 
 They see no end of a gateway, so they infer the last one at the next start, and put it on
 record then. Backoff belongs to the service manager; what is held back here is only a
-start that cannot succeed: memory that did not suffice with the same stores, or a
-configuration that was refused and is still the same.
+start that cannot succeed: memory that did not suffice with the same stores, a
+configuration that was refused and is still the same, or another gateway that lives.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip import clock, log
-from tailflip.diagnose.causes import KINDS, WAITS, choose_step
+from tailflip.admission import Admission
+from tailflip.diagnose.causes import KINDS, WAITS, WANTED, choose_step
 from tailflip.errors import ConfigInvalid, TailflipError, TryLater
-from tailflip.flow import Breaker, Waiting
+from tailflip.flow import Breaker, Moment, Waiting
 from tailflip.ledger.starts import JudgedStart
+from tailflip.lifemark import LIFE_VARIABLE
 from tailflip.observe.process import is_alive, start_ticks
 from tailflip.observe.suspects import MEMORY_ELSEWHERE
 from tailflip.restart.breaker import is_due, note_good_life, reconsider
+from tailflip.restart.moments import passed_ms, read_moment
 from tailflip.unseen import find_unseen_end
 
 if TYPE_CHECKING:
-    from tailflip.admission import Admission
     from tailflip.flow import Death, Decision, Life
     from tailflip.guard import Guard
 
@@ -34,15 +37,29 @@ _HELD = {
 }
 _SURELY_GOOD = 10
 _LOOK_S, _PATIENCE_S = 2.0, 300.0
+HAND_OFF_S = 30.0  # the gateway's own drain up to 2026.7; a later one may be met again
+_ALLOWED = "OPENCLAW_ALLOW_MULTI_GATEWAY"  # its lock is off, and several are meant to live
+
+
+@dataclass(frozen=True)
+class Other:
+    """Who else has this gateway's state directory, proven to live; `what` is for people."""
+
+    pid: int | None
+    what: str
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Go, or the error that says why not; `death` is the last one, if it was found out now."""
+    """Go, or the error that says why not; `death` is the last one, if it was found out now.
+
+    `other` is who has the state directory, where that is why.
+    """
 
     admission: Admission
     refusal: TailflipError | None = None
     death: Death | None = None
+    other: Other | None = None
 
     @property
     def go(self) -> bool:
@@ -50,8 +67,21 @@ class Verdict:
         return self.refusal is None
 
 
-def judge_start(guard: Guard) -> Verdict:
-    """Do everything that comes before a start."""
+def judge_start(guard: Guard, *, patience_s: float = HAND_OFF_S) -> Verdict:
+    """Do everything that comes before a start.
+
+    Args:
+        guard: whose start it is.
+        patience_s: how long another gateway may take to go, which it does when it hands over.
+    """
+    other = _await_end(guard, patience_s)
+    if other is not None:
+        hint = (
+            "one of the two is too many: stop the other, or take this start away; "
+            "`tailflip watch` looks after a gateway that others start"
+        )
+        refusal = TryLater(f"{other.what}; nothing was touched", hint=hint)
+        return Verdict(Admission(go=False), refusal, other=other)
     guard.home.create(guard.disk)
     breaker, found = _find_death(guard)
     if found is None:
@@ -65,7 +95,9 @@ def judge_start(guard: Guard) -> Verdict:
     admission = heal(guard, breaker, death, life)
     cured = is_cured(guard, life, admission)
     breaker, decision = choose_next(guard, breaker, death, life, cured=cured, is_paced=False)
-    return Verdict(admission, _find_refusal(guard, admission, breaker, decision), death)
+    # Whoever starts it again after an end that was wanted knows that its update is done.
+    held = None if death.cause in WANTED else decision
+    return Verdict(admission, _find_refusal(guard, admission, breaker, held), death)
 
 
 def describe_start(verdict: Verdict | None, mode: str, pid: int | None) -> JudgedStart:
@@ -88,7 +120,54 @@ def describe_start(verdict: Verdict | None, mode: str, pid: int | None) -> Judge
         actions=verdict.admission.actions if verdict is not None else (),
         pid=pid,
         pid_ticks=start_ticks(pid) if pid is not None else None,
+        other_pid=verdict.other.pid if verdict is not None and verdict.other else None,
     )
+
+
+def find_owner(guard: Guard) -> Other | None:
+    """Find who else has the state directory, and is proven to live.
+
+    A lock of a dead process, or a port of whom nobody knows, holds no start up. Neither does
+    what the gateway itself would take for a "yes": `--force` ends the other one first.
+    """
+    supervisor = guard.home.read_supervisor(guard.name)
+    if supervisor is not None and supervisor.mode == "run" and not _is_ours(guard, supervisor.pid):
+        what = f"another gateway is guarded here, by `tailflip run`, pid {supervisor.pid}"
+        return Other(supervisor.pid, what)
+    if "--force" in guard.release.words or guard.release.env.get(_ALLOWED) == "1":
+        return None
+    found = guard.find_other()
+    if found is None or found.alive is not True or found.pid == os.getpid():
+        return None
+    return Other(found.pid, f"another gateway, pid {found.pid}, works on {guard.state_dir}")
+
+
+def wait_for_end(guard: Guard) -> None:
+    """Wait as long as another one has the state directory; a few stats every two seconds."""
+    log.warning("parked until the other gateway is gone")
+    while find_owner(guard) is not None:
+        clock.sleep_s(_LOOK_S)
+
+
+def _await_end(guard: Guard, patience_s: float) -> Other | None:
+    """Give another gateway the time to end: one that restarts starts its successor first."""
+    until_s = clock.monotonic_s() + patience_s
+    told = False
+    while (other := find_owner(guard)) is not None and clock.monotonic_s() < until_s:
+        if not told:
+            log.warning("waiting for another one to end", other=other.what, at_most_s=patience_s)
+            told = True
+        clock.sleep_s(_LOOK_S)
+    return other
+
+
+def _is_ours(guard: Guard, pid: int) -> bool:
+    """Say whether a supervisor is the one that started us, through whatever wrapper."""
+    if LIFE_VARIABLE in guard.env:
+        return True
+    import psutil  # noqa: PLC0415 - asked beside a living supervisor only
+
+    return pid in [each.pid for each in psutil.Process().parents()]
 
 
 def look_for_change(guard: Guard) -> tuple[str, ...]:
@@ -158,12 +237,18 @@ def _find_death(guard: Guard) -> tuple[Breaker, tuple[Death, Life] | None]:
     # When it died is not known: it counts as good if it may have lived many times as long
     # as a good life must.
     surely_good_ms = _SURELY_GOOD * 1000 * guard.config.restart.good_life_s
-    if last is not None and clock.now_ms() - last.started_ms > surely_good_ms:
+    if last is not None and (_find_age_ms(last) or 0) > surely_good_ms:
         breaker = note_good_life(breaker)
         guard.history.record_breaker(breaker)
         guard.history.close_incidents(last.started_ms)
         guard.history.note_findings([], clock.now_ms(), {"crash-loop", MEMORY_ELSEWHERE})
     return breaker, find_unseen_end(guard, last)
+
+
+def _find_age_ms(life: Life) -> int | None:
+    """Find how long ago a life began, by a clock that nobody sets where there is one."""
+    began = Moment(at_ms=life.started_ms, mono_ms=life.started_mono_ms, boot=life.boot_id)
+    return passed_ms(began, read_moment())
 
 
 def _lives(life: Life) -> bool:

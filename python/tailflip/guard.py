@@ -32,6 +32,7 @@ from tailflip.observe.heap import read_heap_limit
 from tailflip.observe.installation import find_state_dir, locate
 from tailflip.observe.release import read_release
 from tailflip.restart.breaker import World
+from tailflip.restart.moments import read_moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -150,9 +151,11 @@ class Guard:
             cured: as in `World`.
             is_paced: False if another one, a service manager, paces the starts.
         """
-        limits, at = self.config.restart, self.locate()
+        limits, at, now = self.config.restart, self.locate(), read_moment()
         return World(
-            now_ms=clock.now_ms(),
+            now_ms=now.at_ms,
+            mono_ms=now.mono_ms,
+            boot=now.boot,
             random=random.random(),  # noqa: S311 - jitter, no secret
             config_mark=self.mark_config(at),
             stores_mark=self.mark_stores(at),

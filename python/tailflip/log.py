@@ -6,13 +6,15 @@ are made safe for a terminal; no session's content ever is one.
 
 from __future__ import annotations
 
+import atexit
 import logging
-import os
-import sys
-from contextlib import suppress
 
+from tailflip.outlet import Outlet
 from tailflip.render import escape
 
+_STDERR, _FLUSH_S = 2, 1.0
+# One for all who write there, so that their lines stay in order.
+outlet = Outlet(_STDERR)
 _log = logging.getLogger("tailflip")
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -22,26 +24,16 @@ _LEVELS = {
 }
 
 
-class _Stream(logging.StreamHandler):  # type: ignore[type-arg]
-    """Standard error as it is at the time of writing; that it is gone stops nobody."""
+class _Stream(logging.Handler):
+    """Standard error, whoever reads it or does not."""
 
     def __init__(self) -> None:
-        super().__init__(sys.stderr)
+        super().__init__()
         self.setFormatter(logging.Formatter("tailflip: %(levelname)s: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
-        self.stream = sys.stderr
-        super().emit(record)
-
-    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802
-        """Say nothing: there is nobody to say it to."""
-        if isinstance(sys.exc_info()[1], BrokenPipeError):
-            # What is buffered would be tried again at the very end, and spoil the exit code.
-            with suppress(OSError, ValueError):
-                sink = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(sink, sys.stderr.fileno())
-                os.close(sink)
+        say(self.format(record))
 
 
 def start(level: str) -> None:
@@ -51,7 +43,18 @@ def start(level: str) -> None:
         _log.propagate = False
         for number, name in logging.getLevelNamesMapping().items():
             logging.addLevelName(name, number.lower())
+        atexit.register(flush)
     set_level(level)
+
+
+def say(text: str) -> None:
+    """Write a text for people on a line of its own, in order with what is logged."""
+    outlet.put(text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def flush() -> None:
+    """Give a reader that is there the time to take the rest: before we end, or become another."""
+    outlet.flush(_FLUSH_S)
 
 
 def set_level(level: str) -> None:

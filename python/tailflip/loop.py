@@ -56,22 +56,29 @@ class Loop:
         return name in self._timers
 
     def step(self) -> None:
-        """Wait for the next thing, and do it."""
+        """Do what is due, else wait for the next thing and do it.
+
+        Timers come first, or a flood of calls would keep them from their turn.
+        """
+        if self._run_due():
+            return
         now_s = clock.monotonic_s()
         due_s = min((due for due, _ in self._timers.values()), default=now_s + _MAX_SLEEP_S)
         try:
             call = self._posted.get(timeout=max(0.0, min(due_s - now_s, _MAX_SLEEP_S)))
         except queue.Empty:
-            self._run_due()
-        else:
-            call()
+            return
+        call()
 
-    def _run_due(self) -> None:
+    def _run_due(self) -> bool:
+        """Run the timers whose time has come; say whether any did."""
         now_s = clock.monotonic_s()
-        for name in [name for name, (due_s, _) in self._timers.items() if due_s <= now_s]:
+        due = [name for name, (due_s, _) in self._timers.items() if due_s <= now_s]
+        for name in due:
             timer = self._timers.pop(name, None)
             if timer is not None:
                 timer[1]()
+        return bool(due)
 
     def work(self, job: Callable[[], Any], on_done: Callable[[Outcome], None]) -> None:
         """Do something slow in a thread of its own, one thing at a time."""

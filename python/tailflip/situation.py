@@ -124,7 +124,7 @@ class Situation:
 
     `life` is the one that lasts, else the last. `deaths` are unwanted ends, newest first.
     `start` is the last one if it went through a gate, and `refused` says that it was refused
-    and no gateway lives. `undecided` as in `Record`.
+    and no gateway lives. `undecided` as in `Record`. `held`: it waits for another one's end.
     `is_grave`: starts are not allowed, the last one was refused, or an incident is open that
     nobody took note of.
     """
@@ -145,6 +145,7 @@ class Situation:
     start: JudgedStart | None = None
     refused: bool = False
     undecided: bool = False
+    held: bool = False
 
 
 def sum_up(look: Look, record: Record) -> Situation:
@@ -172,6 +173,7 @@ def sum_up(look: Look, record: Record) -> Situation:
         start=start,
         refused=refused,
         undecided=record.undecided,
+        held=is_held_by_other(look, record),
     )
 
 
@@ -186,6 +188,15 @@ def find_start(record: Record) -> JudgedStart | None:
     if life.mode in _AT_STARTS:
         return JudgedStart(at_ms=life.started_ms, mode=life.mode, go=True, life=life.id)
     return None if life.mode == "run" else start
+
+
+def is_held_by_other(look: Look, record: Record) -> bool:
+    """Say whether starts wait for the end of another gateway: `run`'s, or those of a gate."""
+    if look.supervisor is not None and look.supervisor.mode == "run":
+        return record.breaker.waiting is Waiting.OTHER_INSTANCE
+    start = find_start(record)
+    alive = look.gateway is not None and look.gateway.alive is True
+    return start is not None and not start.go and start.other_pid is not None and alive
 
 
 def measure_growth(samples: Sequence[Sample]) -> float | None:
@@ -210,6 +221,8 @@ def measure_growth(samples: Sequence[Sample]) -> float | None:
 
 def choose_next_step(look: Look, record: Record) -> str:
     """Say what happens next, or what a person has to do."""
+    if is_held_by_other(look, record):
+        return _choose_beside(look, record)
     if look.supervisor is None:
         return _choose_unguarded(look, record)
     breaker, decision = record.breaker, record.made.decision if record.made else None
@@ -221,9 +234,17 @@ def choose_next_step(look: Look, record: Record) -> str:
     if not lasts and decision is not None and decision.at_ms is not None:
         return f"the gateway is started at {format_time(decision.at_ms)}: {decision.reason}"
     worst = next((each for each in record.findings if each.finding.severity == _ERROR), None)
-    if worst is not None and worst.finding.hint:
-        return worst.finding.hint
-    return "nothing to do"
+    return (worst.finding.hint if worst is not None else "") or "nothing to do"
+
+
+def _choose_beside(look: Look, record: Record) -> str:
+    start = find_start(record)
+    if start is None or (look.supervisor is not None and look.supervisor.mode == "run"):
+        return WAITS[Waiting.OTHER_INSTANCE].next_step
+    return (
+        f"start it in one place only: pid {start.other_pid} lives, and `tailflip {start.mode}` "
+        "lets no second one start beside it"
+    )
 
 
 def _choose_cure(record: Record) -> str:

@@ -11,6 +11,7 @@ supervisor takes the living gateway over, or resumes the wait that was decided.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from contextlib import ExitStack, suppress
@@ -31,9 +32,10 @@ from tailflip.aftermath import (
     record_decision,
 )
 from tailflip.config import load
-from tailflip.diagnose.deaths import classify
+from tailflip.diagnose.deaths import ASKED_HANG, classify
+from tailflip.diagnose.loops import CRASHES, RESTARTS, RESTFUL_S
 from tailflip.errors import TailflipError, TryLater
-from tailflip.flow import Breaker, Decision, Finding, Waiting
+from tailflip.flow import Breaker, Cause, Decision, Finding, Waiting
 from tailflip.guard import tell
 from tailflip.herald import Herald
 from tailflip.loop import Loop, Outcome
@@ -43,8 +45,17 @@ from tailflip.observe.installation import DEFAULT_PORT
 from tailflip.observe.release import drain_s, is_external_mode, restart_signal
 from tailflip.observe.suspects import MEMORY_ELSEWHERE
 from tailflip.restart.backoff import start_delay_s
-from tailflip.restart.birth import new_life
-from tailflip.restart.breaker import is_due, note_good_life, note_start, reconsider, wait_for
+from tailflip.restart.birth import hide_secrets, new_life
+from tailflip.restart.breaker import (
+    anchor,
+    hold_back,
+    is_due,
+    note_good_life,
+    note_start,
+    reconsider,
+    wait_for,
+)
+from tailflip.restart.moments import find_left_ms, read_moment
 from tailflip.restart.pulse import Pulse
 from tailflip.restart.reaper import reap_orphans
 from tailflip.restart.service import Service
@@ -65,6 +76,8 @@ _RESTARTING = frozenset({signal.SIGUSR1, signal.SIGUSR2})
 _CAUGHT = (*_STOPPING, *_RESTARTING, signal.SIGHUP, signal.SIGCHLD)
 _HANG_DRAIN_S = 30.0
 _RECONSIDER_S = 5.0
+_DELAY_LOOK_S = 60.0
+_REFUSED_LOOK_MS = 300_000
 _HOUSEKEEPING_S = 6 * 3600.0
 _LOOK_S = 1.0
 _KILLED = 128
@@ -169,7 +182,10 @@ class Supervisor:
         death = last.death if last is not None else None
         if standing is not None and standing.kind != "end":
             log.info("resuming a wait", reason=standing.reason)
-            self._enter_waiting(standing)
+            anchored = anchor(standing, guard.look_at_world())
+            if anchored != standing:
+                record_decision(guard, self.breaker, anchored, last.id if last else None)
+            self._enter_waiting(anchored)
         elif (
             last is not None
             and death is not None
@@ -222,8 +238,6 @@ class Supervisor:
             admission: Admission = outcome.value
             tell(admission)
             return admission
-        if not isinstance(outcome.error, (TailflipError, OSError)):
-            raise outcome.error
         log.error("could not look at the stores", error=outcome.error)
         return None
 
@@ -238,7 +252,7 @@ class Supervisor:
         note(self.guard, "start-refused", None)
         other = self.guard.find_other()
         if other is None:
-            self._start()
+            self._start_in_pace()
             return
         reason = f"another gateway is there: {other.evidence}"
         hint = "stop it, and ours is started; or guard it as it is with `tailflip watch`"
@@ -257,9 +271,19 @@ class Supervisor:
 
     # --- a life --------------------------------------------------------------------------
 
+    def _start_in_pace(self) -> None:
+        """Start, unless there were too many starts of late, whoever wants this one."""
+        held = hold_back(self.breaker, self.guard.look_at_world())
+        if held is None:
+            self._start()
+            return
+        record_decision(self.guard, self.breaker, held, None)
+        self._enter_waiting(held)
+
     def _start(self) -> None:
         guard = self.guard
-        self.breaker = note_start(self.breaker, clock.now_ms())
+        was_started = self._was_started()
+        self.breaker = note_start(self.breaker, read_moment())
         life = new_life(guard, "run", clock.now_ms())
         guard.write(lambda: guard.history.begin_life(life))
         guard.write(lambda: guard.history.record_breaker(self.breaker))
@@ -270,9 +294,9 @@ class Supervisor:
             guard.write(lambda: guard.history.end_life(ended, b""))
             if isinstance(e, OSError):
                 e = TryLater(f"cannot start the gateway: {e.strerror or e}")
-            if self._failed_starts is None:
+            if not was_started:
                 raise e from None
-            self._start_later(e, self._failed_starts + 1)
+            self._start_later(e, (self._failed_starts or 0) + 1)
             return
         self.service, self._failed_starts = service, 0
         self._keep_life()
@@ -280,17 +304,27 @@ class Supervisor:
         self._watch(service)
         self._herald.status(f"gateway starting, pid {service.child.pid}")
 
+    def _was_started(self) -> bool:
+        """Say whether this very command could be started before, by us or by who was here."""
+        if self._failed_starts is not None:
+            return True
+        command = hide_secrets(self.guard.command)
+        lives = self.guard.read(self.guard.history.read_lives, ())
+        return any(life.pid is not None and life.command == command for life in lives)
+
     def _start_later(self, error: TailflipError, failed: int) -> None:
         """A command that could be started before is being replaced, and will be back."""
         self._failed_starts = failed
         limits = self.guard.config.restart
         wait_s = start_delay_s(limits, failed)
+        now = read_moment()
         decision = Decision(
             kind="start",
             reason=f"{error.message}; it could be started before",
             waiting=Waiting.TIME,
-            at_ms=clock.now_ms() + int(1000 * wait_s),
+            at_ms=now.at_ms + int(1000 * wait_s),
             alert=failed == limits.loop_deaths,
+            made=now,
         )
         record_decision(self.guard, self.breaker, decision, None)
         self._enter_waiting(decision)
@@ -327,7 +361,7 @@ class Supervisor:
         return Probe(self.guard.config.gateway.port or self.guard.release.port or DEFAULT_PORT)
 
     def _unwatch(self) -> None:
-        self._loop.cancel("sample", "good", "kill", "look", "drain")
+        self._loop.cancel("sample", "good", "rest", "kill", "look", "drain")
         if self._pulse is not None:
             self._pulse.stop()
             self._pulse = None
@@ -358,6 +392,7 @@ class Supervisor:
 
     def _after_ready(self, service: Service) -> None:
         self._loop.at("good", self.guard.config.restart.good_life_s, self._on_good_life)
+        self._loop.at("rest", RESTFUL_S, lambda: note(self.guard, RESTARTS, None))
         self._watch_files()
         self._herald.ready(self._vigil.describe(service))
 
@@ -370,7 +405,7 @@ class Supervisor:
             self.guard.write(lambda: history.record_breaker(breaker))
         for incident in self.guard.read(lambda: history.close_incidents(clock.now_ms()), ()):
             log.info("incident is over", id=incident.id, cause=incident.cause)
-        note(self.guard, "crash-loop", None)
+        note(self.guard, CRASHES, None)
         note(self.guard, MEMORY_ELSEWHERE, None)
 
     def _on_hang(self, why: str) -> None:
@@ -381,7 +416,7 @@ class Supervisor:
             log.error("gateway does not answer, and restart.on_hang is false", why=why)
             return
         log.error("gateway does not answer: ending it", why=why, pid=service.child.pid)
-        self._stop(service, "tailflip: hang", min(_HANG_DRAIN_S, self._drain_s))
+        self._stop(service, ASKED_HANG, min(_HANG_DRAIN_S, self._drain_s))
 
     def _sample(self) -> None:
         service = self.service
@@ -494,7 +529,9 @@ class Supervisor:
 
     def _on_examined(self, service: Service, outcome: Outcome) -> None:
         if outcome.error is not None:
-            raise outcome.error
+            # Whatever could not be found out: a gateway that is dead is to be started again.
+            log.error("could not find out why the gateway ended", error=outcome.error)
+            outcome = Outcome((service.describe_end(), b""))
         if outcome.value is None:
             self._go_on(service)
             self._watch(service)
@@ -532,6 +569,11 @@ class Supervisor:
         self._choose(death, life, cured=is_cured(self.guard, life, admission))
 
     def _choose(self, death: Death, life: Life, *, cured: bool) -> None:
+        if death.cause is Cause.ENDED:
+            log.info(
+                "whoever wants it to stay down stops its guard, by its service or by its pid",
+                guard_pid=os.getpid(),
+            )
         self.breaker, decision = choose_next(self.guard, self.breaker, death, life, cured=cured)
         if decision.kind == "end":
             self._end(_choose_exit_code(life), decision.reason)
@@ -541,9 +583,21 @@ class Supervisor:
     # --- waiting -------------------------------------------------------------------------
 
     def _wait(self, waiting: Waiting, reason: str, *, alert: bool = False) -> None:
-        """Wait for a change without a death behind it."""
-        self.breaker = wait_for(self.breaker, waiting, self.guard.look_at_world())
-        decision = Decision(kind="wait", reason=reason, waiting=waiting, alert=alert)
+        """Wait for a change without a death behind it; it is looked at again in any case.
+
+        What a refusal waits for may be what no fingerprint shows, such as room on a disk.
+        """
+        world = self.guard.look_at_world()
+        self.breaker = wait_for(self.breaker, waiting, world)
+        is_told = self.decision is not None and self.decision.reason == reason
+        decision = Decision(
+            kind="wait",
+            reason=reason,
+            waiting=waiting,
+            at_ms=None if waiting is Waiting.OTHER_INSTANCE else world.now_ms + _REFUSED_LOOK_MS,
+            alert=alert and not is_told,
+            made=world.moment,
+        )
         record_decision(self.guard, self.breaker, decision, None)
         self._enter_waiting(decision)
 
@@ -555,10 +609,11 @@ class Supervisor:
         self._loop.at("retry", self._next_look_s(decision), self._retry)
 
     def _next_look_s(self, decision: Decision) -> float:
-        if decision.at_ms is None:
-            return _RECONSIDER_S
-        due_s = max(0.0, (decision.at_ms - clock.now_ms()) / 1000)
-        return due_s if decision.kind == "start" else min(due_s, _RECONSIDER_S)
+        """Choose when to look again: when its time has come, and now and then before."""
+        longest_ms = int(1000 * self.guard.config.restart.trial_cap_s)
+        left_ms = find_left_ms(decision, read_moment(), longest_ms)
+        look_s = _DELAY_LOOK_S if decision.kind == "start" else _RECONSIDER_S
+        return look_s if left_ms is None else min(left_ms / 1000, look_s)
 
     def _retry(self) -> None:
         """Has what we wait for happened?"""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from places import Folders
-from tailflip import cli, clock
+from tailflip import cli, clock, log
 from tailflip.demo.incident import write_incident
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Place(Folders):
     """The folders, and command lines that run in them."""
 
     root: Path
-    capsys: pytest.CaptureFixture[str]
+    captured: pytest.CaptureFixture[str]
 
     @property
     def home(self) -> Path:
@@ -40,7 +40,8 @@ class Place(Folders):
     def run(self, *argv: str) -> tuple[int, str, str]:
         """Run one command line in this process: exit code, stdout, stderr."""
         code = cli.run(list(argv))
-        out, err = self.capsys.readouterr()
+        log.flush()
+        out, err = self.captured.readouterr()
         return code, out, err
 
     def list_litter(self) -> list[str]:
@@ -50,7 +51,7 @@ class Place(Folders):
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch, capsys):
+def place(tmp_path, monkeypatch, capfd):
     for name in ("OPENCLAW_CONFIG_PATH", "OPENCLAW_GATEWAY_PORT", "XDG_STATE_HOME", "NODE_OPTIONS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -58,4 +59,4 @@ def place(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("OPENCLAW_STATE_DIR", str(tmp_path / "openclaw"))
     monkeypatch.setenv("TAILFLIP_STATE_DIR", str(tmp_path / "tailflip"))
     monkeypatch.setenv("OPENCLAW_GATEWAY_PORT", "1")  # nobody listens there
-    return Place(tmp_path, capsys)
+    return Place(tmp_path, capfd)

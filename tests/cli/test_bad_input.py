@@ -242,7 +242,7 @@ def owned_by_nobody(place):
         root.chmod(0o755)
         os.environ["OPENCLAW_STATE_DIR"] = str(root / "openclaw")
         os.environ["TAILFLIP_STATE_DIR"] = str(root / "tailflip")
-        moved = type(place)(root, place.capsys)
+        moved = type(place)(root, place.captured)
         moved.put(GOOD)
         if IS_ROOT:
             for path in (root, *root.rglob("*")):

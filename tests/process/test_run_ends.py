@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -102,12 +103,70 @@ def test_a_death_behind_the_wrapper_gets_the_same_verdict(place, how, cause):
     assert not place.living()
 
 
-def test_a_gateway_that_was_parked_by_its_updater_is_left_alone(place):
+@pytest.mark.parametrize("how", ["0", "sighup", "sigquit"])
+@pytest.mark.parametrize("wrapped", [(), ("--wrapper",)])
+def test_an_end_that_nobody_is_known_to_have_asked_for_is_followed_by_a_start(place, how, wrapped):
+    """earlyoom, a stray kill, an exit with 0: the guard called it a stop, and nobody was left."""
+    guarded = place.run("--die", how, *ONCE, *wrapped)
+    guarded.wait_ready(2)
+    dead = place.lives()[1].death
+    if not (wrapped and how != "0"):  # of a signal, a wrapper makes exit 1
+        assert dead.cause is Cause.ENDED
+        assert "stops its guard" in guarded.said()
+    assert guarded.process.poll() is None
+    assert guarded.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("wrapped", [(), ("--wrapper",)])
+def test_a_stranger_who_stops_the_gateway_does_not_stop_its_guard(place, number, wrapped):
+    guarded = place.run(*wrapped)
+    guarded.wait_ready()
+    wait_until(lambda: not wrapped or place.lives()[0].worker_pid, "worker", story=guarded.said)
+    life = place.lives()[0]
+    os.kill(life.worker_pid or life.pid, number)
+    guarded.wait_ready(2)
+    assert place.lives()[1].death.cause is Cause.ENDED
+    assert guarded.stop() == 0
+
+
+def test_a_stop_of_all_processes_at_once_is_one_stop(place):
+    """systemd signals the whole cgroup, and the gateway may be the first to end."""
+    guarded = place.run()
+    life = guarded.wait_ready()
+    os.kill(life.pid, signal.SIGTERM)
+    time.sleep(0.3)
+    assert guarded.stop() == 0
+    [ended] = place.lives()
+    assert ended.death.cause is Cause.ASKED_STOP
+    assert place.history.read_incidents() == ()
+
+
+def test_a_gateway_that_its_updater_parked_is_left_alone_and_its_guard_stays(place):
     guarded = place.run("--die", "79")
-    assert guarded.wait() == 79
+    guarded.hear("kind=wait")
     [life] = place.lives()
     assert (life.death.cause, life.exit_code) == (Cause.PARKED, 79)
-    assert "tailflip ends" in guarded.said()
+    assert guarded.process.poll() is None
+    assert guarded.stop() == 0
+
+
+RESTART = "2026-05-16T10:00:00Z [gateway] restart mode: full process restart (supervisor restart)"
+
+
+@pytest.mark.parametrize("after_s", ["0", "1"])
+def test_a_gateway_that_restarts_itself_all_the_time_is_held_back(place, after_s):
+    """It asked for 384 restarts in 15 s and got them; also one that answers in between."""
+    guarded = place.run("--die", "0", "--say", RESTART, "--after-s", after_s)
+    guarded.hear("restarts itself again and again, 3 times in a row, once every", deadline_s=60)
+    assert len(place.pids()) <= 4
+    assert [each.cause for each in place.history.read_incidents()] == [Cause.PLANNED_RESTART]
+    wait_until(
+        lambda: "restart-loop" in [f.finding.code for f in place.history.read_findings()],
+        "finding",
+        story=guarded.said,
+    )
+    assert guarded.stop() == 0
 
 
 def test_a_gateway_that_ended_with_0_is_started_again(place):
@@ -150,7 +209,8 @@ def test_a_hand_off_of_a_new_release_is_consumed_and_followed(place):
     guarded.wait_ready(2)
     living, ended = place.lives()
     assert (ended.death.cause, ended.version) == (Cause.PLANNED_RESTART, "2026.9.6")
-    assert place.history.read_breaker().deaths == 0
+    assert place.history.read_breaker().deaths == 1  # it was no good life
+    assert place.history.read_incidents() == ()
     assert '"OPENCLAW_SUPERVISOR_MODE": "external"' in told.read_text()
     assert not (place.state / "hand-off").exists()
     assert guarded.stop() == 0

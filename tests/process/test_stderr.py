@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from guarded_fake import is_there, wait_until
+from tailflip.outlet import Outlet
 from tailflip.restart.stderr import TAIL_BYTES, Pump, Tail
 
 FLOOD = int(os.environ.get("TAILFLIP_TEST_FLOOD_MB", "200")) << 20
@@ -45,7 +46,7 @@ class Carrying:
 
     def __init__(self, fifo: Path) -> None:
         self.out, self.into = os.pipe()
-        self.pump = Pump(fifo, self.into)
+        self.pump = Pump(fifo, Outlet(self.into))
         self.writer = self.pump.open_writer()
         self.pump.start()
 
@@ -88,7 +89,7 @@ def test_to_finish_twice_or_long_after_its_end_touches_nobody_elses_files(tmp_pa
     """Its thread ended while it was told to: the descriptor was closed, or somebody else's."""
     for number in range(200):
         out = os.open(os.devnull, os.O_WRONLY)
-        pump = Pump(tmp_path / f"fifo-{number}", out)
+        pump = Pump(tmp_path / f"fifo-{number}", Outlet(out))
         writer = pump.open_writer()
         pump.start()
         os.close(writer)
@@ -100,7 +101,7 @@ def test_to_finish_twice_or_long_after_its_end_touches_nobody_elses_files(tmp_pa
 
 def test_its_own_reader_may_go_away(carrying):
     reader, closing = os.pipe()
-    pump = Pump(carrying.pump.fifo.with_name("other"), closing)
+    pump = Pump(carrying.pump.fifo.with_name("other"), Outlet(closing))
     writer = pump.open_writer()
     pump.start()
     os.close(reader)
@@ -137,7 +138,7 @@ def test_a_slow_reader_slows_the_gateway_and_loses_nothing(carrying):
 
 def test_a_gateway_without_a_supervisor_can_go_on_writing(tmp_path):
     """The supervisor was killed; the gateway's next line met a broken pipe, and node died of it."""
-    first = Pump(tmp_path / "fifo", os.open(os.devnull, os.O_WRONLY))
+    first = Pump(tmp_path / "fifo", Outlet(os.open(os.devnull, os.O_WRONLY)))
     writer = first.open_writer()
     child = subprocess.Popen(
         [sys.executable, "-c", "import os; os.read(0, 1); os.write(2, b'on'); os.read(0, 1)"],
@@ -150,7 +151,7 @@ def test_a_gateway_without_a_supervisor_can_go_on_writing(tmp_path):
     child.stdin.flush()
     time.sleep(0.1)
     out, into = os.pipe()
-    second = Pump(tmp_path / "fifo", into)
+    second = Pump(tmp_path / "fifo", Outlet(into))
     second.start()
     assert os.read(out, 10) == b"on"
     assert child.poll() is None

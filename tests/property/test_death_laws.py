@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailflip.diagnose.deaths import ASKED_HANG, classify
-from tailflip.flow import Cause, Clues
+from tailflip.flow import Cause, Clues, Confidence
 
 WORDS = st.sampled_from(
     [
@@ -104,6 +104,15 @@ def test_a_variable_is_named_only_where_a_text_names_one(dress, noise):
     assert "SOME_KEY" in told
     assert "OTHER_KEY" not in told
     assert "SECRET_VALUE" not in told
+
+
+@given(CLUES)
+def test_a_stop_is_only_what_is_known_to_have_been_asked_for(clues):
+    """Exit 0, a stray SIGTERM: the guard took them for a stop and went, and nobody was left."""
+    seen = classify(dataclasses.replace(clues, asked=None))
+    assert (seen.cause, seen.confidence) != (Cause.ASKED_STOP, Confidence.PROVEN)
+    guarded = dataclasses.replace(clues, asked=None, guarded=True)
+    assert classify(guarded).cause is not Cause.ASKED_STOP
 
 
 def test_a_full_tail_of_hostile_text_is_judged_in_no_time():

@@ -13,10 +13,15 @@ from tailflip.flow import (
     Cause,
     Confidence,
     Decision,
+    Moment,
     Waiting,
 )
 from tailflip.restart.breaker import (
+    MOST_STARTS,
+    WITHIN_MS,
+    anchor,
     decide,
+    hold_back,
     is_due,
     note_good_life,
     note_start,
@@ -24,7 +29,7 @@ from tailflip.restart.breaker import (
     wait_for,
 )
 from tailflip.settings import RestartSettings
-from worlds import NOW, make_seen, make_world
+from worlds import AT, NOW, make_seen, make_world
 
 LIMITS = RestartSettings(
     first_delay_s=1, factor=2, cap_s=300, jitter=0, loop_deaths=3, trial_first_s=300,
@@ -124,8 +129,38 @@ CONFIG = {
 STATE = {name: cell.replace("config-change", "state-change") for name, cell in CONFIG.items()}
 PROGRAM = {name: cell.replace("config-change", "program-change") for name, cell in CONFIG.items()}
 DISK = {name: cell.replace("wait open time", "wait open room") for name, cell in PLAIN.items()}
-AGAIN = {name: f"start {state} nothing 0" for name, (_row, state, *_rest) in SITUATIONS.items()}
 UPDATE = {name: f"start {state} time 300" for name, (_row, state, *_rest) in SITUATIONS.items()}
+# Of a life that was no good one; what follows a good life is in a table of its own.
+RESTART = {
+    "first": "start closed nothing 0",
+    "second": "start closed time 1",
+    "third": "wait open time 2 alert",
+    "first, cured": "start closed nothing 0",
+    "third, cured": "wait open time 2 alert",
+    "sixth, cured": "wait open time 16 alert",
+    "first, beside": "start closed nothing 0",
+    "third, beside": "wait open time 2 alert",
+    "open": "wait open time 4",
+    "trial": "wait open time 4",
+    "trial, cured": "wait open time 4",
+    "trial, cured in vain": "wait open time 32",
+    "fifth trial": "wait open time 1200",
+    "trial, beside": "wait open time 4",
+}
+UPDATE = PLAIN | {
+    "first": "start closed time 300",
+    "second": "start closed time 300",
+    "first, cured": "start closed time 300",
+    "first, beside": "start closed time 300",
+}
+PARKED = PROGRAM | {
+    "first": "wait closed program-change 3600",
+    "second": "wait closed program-change 3600",
+    "first, cured": "wait closed program-change 3600",
+    "third, cured": "wait open program-change 3600 alert",
+    "first, beside": "wait closed program-change 3600",
+    "trial, cured": "wait open program-change 3600",
+}
 END = {name: f"end {state} nothing never" for name, (_row, state, *_rest) in SITUATIONS.items()}
 
 TABLE = {
@@ -152,8 +187,8 @@ TABLE = {
     Cause.ENDED: PLAIN,
     Cause.UNKNOWN: PLAIN,
     Cause.UPDATE: UPDATE,
-    Cause.PARKED: END,
-    Cause.PLANNED_RESTART: AGAIN,
+    Cause.PARKED: PARKED,
+    Cause.PLANNED_RESTART: RESTART,
     Cause.ASKED_STOP: END,
 }
 
@@ -188,11 +223,61 @@ def test_cell(cause, situation):
     assert cell + " alert" * decision.alert == TABLE[cause][situation]
     assert decision.reason
     assert (decision.exit_code == 0) is (decision.kind == "end")
-    if cause in WANTED:
+    if cause is Cause.ASKED_STOP:
         assert (after.row, after.signature, after.trials) == (row, before.signature, trials)
-    else:
-        assert (after.row, after.signature) == (row + 1, str(cause))
+        return
+    assert (after.row, after.signature) == (row + 1, str(cause))
+    if decision.waiting is not Waiting.NOTHING:
         assert (after.waiting, after.until_ms) == (decision.waiting, decision.at_ms)
+
+
+@pytest.mark.parametrize(
+    ("cause", "cell"),
+    [
+        (Cause.PLANNED_RESTART, "start nothing 0"),
+        (Cause.UPDATE, "start time 300"),
+        (Cause.PARKED, "wait program-change 3600"),
+    ],
+)
+def test_what_a_good_life_wished_for_is_done_and_counts_for_nothing(cause, cell):
+    before = note_good_life(breaker(Cause.HANG, 2))
+    after, decision = decide(before, death(cause), WORLD)
+    assert f"{decision.kind} {decision.waiting} {(decision.at_ms - NOW) / 1000:g}" == cell
+    assert not decision.alert
+    assert (after.row, after.deaths, after.state) == (0, 0, CLOSED)
+
+
+def live(now, cause, at_ms):
+    """One more life that ends at once, and was started at a moment."""
+    started = note_start(now, Moment(at_ms=at_ms))
+    return decide(started, death(cause), world(now_ms=at_ms))
+
+
+def test_a_gateway_that_restarts_itself_at_once_is_in_a_loop_that_is_told_with_its_pace():
+    """It ended with 0 after 40 ms and asked for a restart: 384 starts in 15 s, and no word."""
+    now, at_ms, told = Breaker(), NOW, []
+    while at_ms < NOW + 3_600_000:
+        now, decision = live(now, Cause.PLANNED_RESTART, at_ms)
+        told.append(decision)
+        at_ms = decision.at_ms
+    waits = [(each.at_ms - each.made.at_ms) / 1000 for each in told]
+    assert waits == [0, 1, 2, 4, 8, 300, 600, 1200, 2400]
+    assert [each.alert for each in told].count(True) == 1
+    assert told[2].alert
+    assert "restarts itself again and again, 3 times in a row, once every" in told[2].reason
+    assert now.state is OPEN
+
+
+def test_restarts_between_deaths_are_no_way_out_of_their_row():
+    now, at_ms, waits = Breaker(), NOW, []
+    for turn in range(12):
+        cause = Cause.PLANNED_RESTART if turn % 2 else Cause.NATIVE_CRASH
+        now, decision = live(now, cause, at_ms)
+        waits.append((decision.at_ms - at_ms) / 1000)
+        at_ms = decision.at_ms
+    assert waits[:8] == [1, 1, 4, 4, 16, 16, 64, 64]
+    assert min(waits[8:]) >= 128
+    assert now.state is OPEN
 
 
 @pytest.mark.parametrize("cause", sorted(set(Cause) - WANTED))
@@ -207,7 +292,7 @@ def test_two_kinds_of_death_that_take_turns_are_a_loop_too():
     now, waits = Breaker(), []
     for turn in range(12):
         cause = Cause.HANG if turn % 2 else Cause.NATIVE_CRASH
-        now, decision = decide(note_start(now, NOW), death(cause), WORLD)
+        now, decision = decide(note_start(now, AT), death(cause), WORLD)
         waits.append(((decision.at_ms - NOW) / 1000, now.state, decision.alert))
     assert [wait_s for wait_s, _, _ in waits] == [1, 2, 4, 8, 16, 32, 64, 128, 300, 600, 1200, 2400]
     assert [state for _, state, _ in waits] == [CLOSED] * 8 + [OPEN] * 4
@@ -237,7 +322,7 @@ def test_cures_that_change_the_death_do_not_make_it_a_new_loop_for_ever():
 )
 def test_a_start_of_an_open_breaker_is_a_trial(state, trials, after, trials_after):
     before = wait_for(breaker(Cause.HANG, 3, state, trials), Waiting.TIME, WORLD)
-    started = note_start(before, NOW)
+    started = note_start(before, AT)
     assert (started.state, started.trials) == (after, trials_after)
     assert (started.waiting, started.until_ms, started.marks) == (Waiting.NOTHING, None, None)
     assert (started.row, started.signature) == (before.row, before.signature)
@@ -245,7 +330,9 @@ def test_a_start_of_an_open_breaker_is_a_trial(state, trials, after, trials_afte
 
 @pytest.mark.parametrize("state", list(BreakerState))
 def test_a_good_life_forgets_everything(state):
-    assert note_good_life(breaker(Cause.HANG, 7, state, 3)) == Breaker()
+    before = note_start(breaker(Cause.HANG, 7, state, 3), AT)
+    # But not how often it was started: nobody may start it 13 times in 10 minutes.
+    assert note_good_life(before) == Breaker(is_good=True, starts=(AT,))
 
 
 def opened(cause, **changes):
@@ -337,6 +424,79 @@ def test_a_clock_that_was_set_back_holds_no_start_up():
     assert reconsider(now, decision, WORLD).kind == "start"
 
 
+# --- clocks that are set -----------------------------------------------------------------
+
+BOOT = "b1"
+YEAR_MS = 365 * 86_400_000
+
+
+def seen(mono_ms, wall_ms, boot=BOOT):
+    return world(now_ms=wall_ms, mono_ms=mono_ms, boot=boot)
+
+
+@pytest.mark.parametrize("jump_ms", [-YEAR_MS, -10_800_000, -60_000, 0, 60_000, YEAR_MS, -NOW])
+@pytest.mark.parametrize("cause", [Cause.HANG, Cause.V8_HEAP, Cause.CONFIG, Cause.UPDATE])
+@pytest.mark.parametrize("row", [0, 1, 4])
+def test_a_wait_is_as_long_as_it_was_decided_whatever_the_clock_does(cause, row, jump_ms):
+    """Set back while it waited, it kept the gateway down: for hours, or for ever."""
+    now, decision = decide(breaker(cause, row), death(cause), seen(1_000_000, NOW))
+    length_ms = decision.at_ms - NOW
+    early = seen(1_000_000 + length_ms - 1, NOW + jump_ms)
+    late = seen(1_000_000 + length_ms, NOW + jump_ms)
+    assert reconsider(now, decision, early) == decision
+    assert not is_due(decision, early)
+    assert is_due(reconsider(now, decision, late), late)
+
+
+@pytest.mark.parametrize(
+    ("wall_ms", "left_ms"),
+    [
+        (NOW + 100_000, 200_000),
+        (NOW, 300_000),
+        (NOW + 300_000, 0),
+        (NOW + YEAR_MS, 0),
+        (NOW - 1, 0),  # it cannot be before: what is left is not known, and counts as over
+        (0, 0),  # 1970, after a power cut
+    ],
+)
+def test_a_wait_from_before_a_boot_is_never_longer_than_it_was(wall_ms, left_ms):
+    _, decision = opened(Cause.HANG, mono_ms=5_000, boot="b0")
+    here = seen(77, wall_ms)
+    resumed = anchor(decision, here)
+    assert resumed.at_ms - wall_ms == left_ms
+    # From now on this boot's clock counts.
+    assert resumed.made == here.moment
+    assert is_due(resumed, seen(77 + left_ms, wall_ms - YEAR_MS))
+    assert not left_ms or not is_due(resumed, seen(77 + left_ms - 1, wall_ms + YEAR_MS))
+    assert anchor(resumed, seen(99, 0)) == resumed
+
+
+def test_a_wait_of_an_older_release_is_no_longer_than_any_may_be():
+    decision = Decision(kind="start", reason="r", waiting=Waiting.TIME, at_ms=NOW + 299_000)
+    assert anchor(decision, seen(5, NOW)).at_ms == NOW + 299_000
+    assert anchor(decision, seen(5, NOW - YEAR_MS)).at_ms == NOW - YEAR_MS
+    forever = Decision(kind="wait", reason="r", waiting=Waiting.OTHER_INSTANCE)
+    assert anchor(forever, seen(5, NOW)) == forever
+
+
+# --- never more than 12 starts in 10 minutes ---------------------------------------------
+
+
+def test_a_thirteenth_start_in_ten_minutes_waits_whoever_wants_it():
+    now = Breaker()
+    for turn in range(MOST_STARTS):
+        assert hold_back(now, seen(turn * 1000, NOW)) is None
+        now = note_start(now, seen(turn * 1000, NOW).moment)
+    held = hold_back(now, seen(60_000, NOW - YEAR_MS))
+    assert held.kind == "start"
+    assert held.at_ms == NOW - YEAR_MS + WITHIN_MS + 1 - 60_000
+    assert hold_back(now, seen(WITHIN_MS, NOW)) is not None
+    assert hold_back(now, seen(WITHIN_MS + 1, NOW)) is None
+    # A good life and another kind of death forget nothing of it.
+    assert hold_back(note_good_life(now), seen(60_000, NOW)) is not None
+    assert hold_back(decide(now, death(Cause.HANG), WORLD)[0], seen(60_000, NOW)) is not None
+
+
 def test_an_end_stays_an_end():
     end = Decision(kind="end", reason="asked", exit_code=0)
     assert is_due(end, world(other_alive=True))
@@ -366,7 +526,9 @@ def test_a_cure_closes_the_breaker_and_its_trials():
         (Cause.HANG, 0, "hang, for the first time; next start in 1 s"),
         (Cause.HANG, 1, "hang, 2 times in a row; next start in 2 s"),
         (Cause.HANG, 2, "hang, 3 times in a row; waiting before a trial start"),
-        (Cause.PARKED, 0, "OpenClaw's updater wants it to stay stopped"),
+        (Cause.PARKED, 0, "OpenClaw's updater wants it to stay stopped, for the first time"),
+        (Cause.UPDATE, 1, "an update of OpenClaw goes on, 2 times in a row"),
+        (Cause.PLANNED_RESTART, 0, "the gateway asked to be started again, for the first time"),
         (Cause.ASKED_STOP, 0, "seen"),
     ],
 )
@@ -391,6 +553,6 @@ def test_the_incidents_night(cause):
     """Dies, is compacted, starts; dies again of what grew since, and is compacted again."""
     now, decision = decide(Breaker(), death(cause), world(cured=True))
     assert decision.at_ms == NOW + 1000
-    now = note_good_life(note_start(now, NOW))
+    now = note_good_life(note_start(now, AT))
     now, decision = decide(now, death(cause), world(cured=True))
     assert (decision.at_ms, now.row, now.state) == (NOW + 1000, 1, CLOSED)

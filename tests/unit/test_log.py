@@ -12,7 +12,7 @@ from tailflip import log
 
 
 @pytest.fixture
-def lines(capsys, monkeypatch):
+def lines(capfd, monkeypatch):
     """Start the log on the captured stream; return what reads it."""
     logger = logging.getLogger("tailflip")
     monkeypatch.setattr(logger, "handlers", [])
@@ -21,7 +21,8 @@ def lines(capsys, monkeypatch):
     log.start("info")
 
     def read() -> list[str]:
-        text: str = capsys.readouterr().err
+        log.flush()
+        text: str = capfd.readouterr().err
         return text.splitlines()
 
     yield read

@@ -404,8 +404,8 @@ class ImportingDisk(RealDisk):
     def __init__(self, state: Path, store: Path) -> None:
         self._state, self._store = state, store
 
-    def set_owner(self, fd: int, mode: int, gid: int) -> None:
-        super().set_owner(fd, mode, gid)
+    def set_owner(self, fd: int, mode: int, uid: int, gid: int) -> None:
+        super().set_owner(fd, mode, uid, gid)
         defer_import(self._state, self._store)
 
 

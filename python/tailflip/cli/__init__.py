@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from tailflip import log
 from tailflip.durable import explain_os_error
 from tailflip.errors import InternalError, TailflipError
 from tailflip.render import format_error
@@ -24,6 +25,7 @@ _terminated = threading.Event()
 # These stand in front of every start of a gateway, or beside it for weeks: they do
 # without Typer, whose import costs as much time and memory as all the rest.
 LIGHT = frozenset({"gate", "preflight", "run"})
+_GUARDS = LIGHT | {"watch"}
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
@@ -58,14 +60,23 @@ def run(argv: list[str]) -> int:
         if os.environ.get("TAILFLIP_TRACEBACK"):
             raise
         error = _explain(e)
-        print(format_error(error), file=sys.stderr)
+        _tell(argv, format_error(error))
         return error.exit_code
     if code == INTERRUPTED:
         how = "interrupted"
         if _terminated.is_set():
             how, code = "terminated", _TERMINATED
-        print(f"error: {how}; every store is wholly old or wholly new", file=sys.stderr)
+        _tell(argv, f"error: {how}; every store is wholly old or wholly new")
     return int(code)
+
+
+def _tell(argv: list[str], text: str) -> None:
+    """Tell a person; what guards a gateway may not wait for a reader that is asleep."""
+    if argv and argv[0] in _GUARDS:
+        log.say(text)
+        log.flush()
+    else:
+        print(text, file=sys.stderr)
 
 
 def _run_verb(argv: list[str]) -> int:

@@ -20,6 +20,7 @@ from tailflip.cli.options import (  # noqa: TC001 - typer reads them
 from tailflip.cli.progress import show_progress
 from tailflip.compact.ownership import describe_kept, find_claim
 from tailflip.diagnose.causes import OUT_OF_MEMORY
+from tailflip.diagnose.loops import CRASHES, RESTARTS
 from tailflip.diagnose.rules import Observed, find_problems
 from tailflip.durable import RealDisk
 from tailflip.errors import TailflipError
@@ -113,7 +114,7 @@ def check(
     stormy = {finding.subject for finding in told}
     # A storm in the run log says more than the same job's runs in a store.
     findings = (
-        *_read_memory_findings(home, installation),
+        *_recall_findings(home, installation),
         *(f for f in findings if f.code != "job-rapid" or f.subject not in stormy),
         *told,
     )
@@ -189,11 +190,18 @@ def _reconcile(
     return result.findings, [*result.notes, *(e.message for e in result.errors)]
 
 
-def _read_memory_findings(home: Home, installation: Installation) -> list[Finding]:
-    """Read what may have filled the heap of a gateway, while an incident of memory is open."""
+def _recall_findings(home: Home, installation: Installation) -> list[Finding]:
+    """Recall what the gateway's guard saw: loops, and what filled the heap while that is open.
+
+    A ledger that fails says nothing.
+    """
     history = History(home, RealDisk(), os.path.realpath(installation.state_dir))
-    incidents = history.read_incidents()
-    if not any(each.closed_ms is None and each.cause in OUT_OF_MEMORY for each in incidents):
+    codes = {CRASHES, RESTARTS}
+    try:
+        incidents = history.read_incidents()
+        if any(each.closed_ms is None and each.cause in OUT_OF_MEMORY for each in incidents):
+            codes.add(MEMORY_ELSEWHERE)
+        noted = history.read_findings()
+    except TailflipError:
         return []
-    noted = history.read_findings()
-    return [each.finding for each in noted if each.finding.code == MEMORY_ELSEWHERE]
+    return [each.finding for each in noted if each.finding.code in codes]

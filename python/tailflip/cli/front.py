@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import signal
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -19,6 +18,7 @@ from tailflip.config import load
 from tailflip.errors import ConfigInvalid, NoPermission, TailflipError, Usage
 from tailflip.guard import Guard, tell
 from tailflip.lifemark import LIFE_VARIABLE
+from tailflip.observe.foreground import find_misuse
 from tailflip.observe.release import find_missing_file
 from tailflip.render import format_error
 from tailflip.restart.birth import new_life
@@ -82,6 +82,8 @@ def run_light(verb: str, argv: list[str]) -> int:
     if options.unit is not None:
         command = _follow_unit(options.unit, command)
     guard = Guard.prepare(command or ["openclaw"], os.environ, config)
+    if command:
+        _refuse_misuse(verb, guard)
     if verb == "run":
         return _supervise(guard, flags)
     if verb == "preflight":
@@ -149,6 +151,21 @@ def _load_ahead() -> None:
     import_module("json5")
 
 
+def _refuse_misuse(verb: str, guard: Guard) -> None:
+    """Say that a command starts no gateway, before it is started again and again.
+
+    Raises:
+        Usage: that is certain, and it was to be started.
+    """
+    found = find_misuse(guard.command, guard.release)
+    if found is None:
+        return
+    meant = f"give the command that stays: tailflip {verb} -- openclaw gateway run"
+    if found.is_certain and verb != "preflight":
+        raise Usage(f"`{found.said}` starts no gateway that stays, and ends by itself", hint=meant)
+    log.warning("this looks like a command that ends by itself", found=found.said, hint=meant)
+
+
 def _supervise(guard: Guard, flags: dict[str, str]) -> int:
     _load_ahead()
     from tailflip.sdnotify import Notifier  # noqa: PLC0415 - gate does without
@@ -157,12 +174,15 @@ def _supervise(guard: Guard, flags: dict[str, str]) -> int:
     return Supervisor(guard, Notifier.from_env(os.environ), flags).run()
 
 
-def _judge(guard: Guard) -> Verdict | None:
-    """Judge a start; None if we ourselves failed, which must keep no gateway down."""
-    from tailflip.gate import judge_start  # noqa: PLC0415
+def _judge(guard: Guard, *, is_parking: bool = False) -> Verdict | None:
+    """Judge a start; None if we ourselves failed, which must keep no gateway down.
+
+    Who parks waits for another gateway's end all the same, and says so at once.
+    """
+    from tailflip.gate import HAND_OFF_S, judge_start  # noqa: PLC0415
 
     try:
-        return judge_start(guard)
+        return judge_start(guard, patience_s=0 if is_parking else HAND_OFF_S)
     except (TailflipError, OSError) as e:
         hint = e.hint if isinstance(e, TailflipError) else None
         log.error(
@@ -195,27 +215,31 @@ def _look(guard: Guard) -> tuple[str, ...]:
 
 def _gate(guard: Guard, *, park: bool) -> int:
     seen = _look(guard) if park else ("", "")
-    verdict = _judge(guard)
+    verdict = _judge(guard, is_parking=park)
     while verdict is not None:
         tell(verdict.admission)
         if verdict.refusal is None:
             break
-        print(format_error(verdict.refusal), file=sys.stderr)
+        log.say(format_error(verdict.refusal))
         _note_refusal(guard, verdict, "gate", os.getpid() if park else None)
         if not park:
             return verdict.refusal.exit_code
-        from tailflip.gate import wait_for_change  # noqa: PLC0415
+        from tailflip.gate import wait_for_change, wait_for_end  # noqa: PLC0415
 
-        wait_for_change(guard, seen)
+        if verdict.other is not None:
+            wait_for_end(guard)
+        else:
+            wait_for_change(guard, seen)
         guard.look_at_release()
         seen = _look(guard)
-        verdict = _judge(guard)
+        verdict = _judge(guard, is_parking=True)
     env = dict(guard.env)
     env[LIFE_VARIABLE] = _begin_life(guard, verdict, "gate", os.getpid())
     # Python ignores these two; a program that is started expects them as they are.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     program = guard.command[0]
+    log.flush()
     try:
         os.execvpe(program, list(guard.command), env)  # noqa: S606 - the user's own command
     except PermissionError as e:
@@ -235,7 +259,7 @@ def _preflight(guard: Guard, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(_describe(verdict), default=str))
     elif refusal is not None:
-        print(format_error(refusal), file=sys.stderr)
+        log.say(format_error(refusal))
     else:
         print("go")
     if refusal is not None:

@@ -182,6 +182,8 @@ def _describe_breaker(situation: Situation) -> str:
     breaker = situation.breaker
     if situation.refused:
         return "not allowed: the last one was refused"
+    if situation.held:
+        return "held back until the other gateway is gone"
     dead = format_counted(breaker.row, "death")
     if breaker.row > 1:
         dead += " of one kind in a row"

@@ -169,7 +169,12 @@ KINDS: dict[Cause, Kind] = {
     Cause.NATIVE_CRASH: Kind("native code in it crashed", _LOOK),
     Cause.HANG: Kind("it no longer answered and was ended", _LOOK),
     Cause.UPDATE: Kind("it handed over to an update", _NOTHING, wanted=True),
-    Cause.PARKED: Kind("it parked itself", "start it when its update is done", wanted=True),
+    Cause.PARKED: Kind(
+        "it parked itself",
+        "nothing to do: it is started when its update is done",
+        Waiting.PROGRAM_CHANGE,
+        wanted=True,
+    ),
     Cause.PLANNED_RESTART: Kind("it restarted itself as planned", _NOTHING, wanted=True),
     Cause.ASKED_STOP: Kind("it was asked to stop", _NOTHING, wanted=True),
     Cause.ENDED: Kind(

@@ -299,12 +299,13 @@ def _judge_worker_heap(seen: _Seen) -> Death | None:
     return None
 
 
-def _judge_stop(seen: _Seen) -> Death | None:
+def _judge_stop(seen: _Seen) -> Death | None:  # noqa: PLR0911 - one a way to end
     """Tell a stop from an end that nobody is known to have asked for.
 
     Exit 0 and SIGTERM prove no stop: gateways end with 0 of themselves (openclaw/openclaw
     #55410, #119882), and whoever fights for memory sends SIGTERM too. Where the gateway
-    itself says which signal it got, somebody asked, but nobody knows who: likely, not proven.
+    itself says which signal it got, somebody asked, but nobody knows who: likely a service
+    manager, not proven; and none where its guard would know.
     """
     words = seen.words
     if seen.code == 0 and words.restarts:
@@ -313,18 +314,25 @@ def _judge_stop(seen: _Seen) -> Death | None:
     told = words.stop_signal
     if told in _STOP_WORDS and (seen.code == 0 or (seen.code == _WRAPPER_EXIT and words.timed_out)):
         said = f"stderr: {words.stop_said}{', shutdown timed out' if words.timed_out else ''}"
-        return _death(Cause.ASKED_STOP, Confidence.LIKELY, seen.end, said)
+        if not seen.clues.guarded:
+            return _death(Cause.ASKED_STOP, Confidence.LIKELY, seen.end, said)
+        return _end_by_signal(seen, str(told), said)
     if seen.code == _WRAPPER_EXIT and words.timed_out and told:
         said = f"stderr: {words.stop_said}, shutdown timed out"
         return _death(Cause.PLANNED_RESTART, Confidence.LIKELY, seen.end, said)
     if seen.signal in _STOPS:
-        how = "not sent by tailflip, and nothing says who sent it"
-        signature = f"{Cause.ENDED} {_name_signal(seen.signal)}"
-        return _death(Cause.ENDED, Confidence.LIKELY, seen.end, how, signature=signature)
+        return _end_by_signal(seen, _name_signal(seen.signal))
     if seen.code == 0 and not _failed_to_start(seen):
         how = "ended in order; nothing says that somebody asked for it"
         return _death(Cause.ENDED, Confidence.LIKELY, seen.end, how)
     return None
+
+
+def _end_by_signal(seen: _Seen, name: str, *said: str) -> Death:
+    """Tell of an end by a signal that people send; here, nobody knows who did."""
+    how = "not sent by tailflip, and nothing says who sent it"
+    signature = f"{Cause.ENDED} {name}"
+    return _death(Cause.ENDED, Confidence.LIKELY, seen.end, *said, how, signature=signature)
 
 
 def _failed_to_start(seen: _Seen) -> bool:

@@ -3,6 +3,9 @@
 No window of time is fixed: reported loops turn every 45 s, 90 s, 6 minutes, 3 hours and
 3 days, and whoever counts deaths per five minutes sees only the first. What makes a loop
 is the same signature without anything else between.
+
+A gateway that restarts itself by its own wish is in a loop too, when it never rests in
+between: every 10 s, or every 3 to 6 minutes for hours (both were reported).
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from tailflip.diagnose.causes import WANTED
-from tailflip.flow import Loop
+from tailflip.flow import Cause, Loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +26,11 @@ if TYPE_CHECKING:
 _ODD_FACTOR = 8
 _ODD_LEAST_S = 3600.0
 _PACE_DEATHS = 6  # the period told is the one at which it turns now
+# Restarts of good lives are a loop when so many follow each other without such a rest.
+_GOOD_RESTARTS = 6
+RESTFUL_S = 3600.0
+CRASHES, RESTARTS = "crash-loop", "restart-loop"  # codes of what is found
+_RESTARTS = frozenset({Cause.PLANNED_RESTART, Cause.UPDATE, Cause.PARKED})
 
 
 def find_loop(lives: Sequence[Life], *, deaths: int, good_life_s: float) -> Loop | None:
@@ -63,6 +71,44 @@ def find_loop(lives: Sequence[Life], *, deaths: int, good_life_s: float) -> Loop
         deaths=kept,
         period_s=median(between_s or [_length_s(life)]),
         first_ms=ended_ms[-1],
+        last_ms=last_ms,
+    )
+
+
+def find_restarts(lives: Sequence[Life], *, deaths: int, good_life_s: float) -> Loop | None:
+    """Find the loop that a gateway makes which asks to be restarted again and again.
+
+    So many restarts in a row as make a crash loop, of lives that were not good ones, or six of
+    any that lasted less than an hour. Other ends break the row; so does a longer life.
+
+    Args:
+        lives: of one gateway, in any order; one that lasts is left out.
+        deaths: how many of not good lives in a row make a loop.
+        good_life_s: the length of a good life that has answered.
+    """
+    ended = sorted(
+        ((life, life.death, life.ended_ms) for life in lives if life.death and life.ended_ms),
+        key=lambda each: (each[0].started_ms, each[0].id),
+        reverse=True,
+    )
+    row, bad = [], 0
+    for life, death, _ in ended:
+        if death.cause not in _RESTARTS or _length_s(life) >= RESTFUL_S:
+            break
+        row.append(life)
+        if bad == len(row) - 1 and not (life.ready_ms and _length_s(life) >= good_life_s):
+            bad += 1
+    if not row or (bad < deaths and len(row) < _GOOD_RESTARTS):
+        return None
+    _, death, last_ms = ended[0]
+    begun_ms = [life.started_ms for life in row[: max(deaths, _PACE_DEATHS)]]
+    between_s = [abs(later - earlier) / 1000 for later, earlier in pairwise(begun_ms)]
+    return Loop(
+        cause=death.cause,
+        signature=death.signature,
+        deaths=len(row),
+        period_s=median(between_s or [_length_s(row[0])]),
+        first_ms=row[-1].ended_ms or row[-1].started_ms,
         last_ms=last_ms,
     )
 

@@ -181,8 +181,11 @@ class History:
         made, last = self.read_last_decision(), next(iter(self.read_lives(1)), None)
         if made is None or last is None:
             return made.decision if made else None
-        is_over = last.ended_ms is None or made.at_ms < last.ended_ms
-        return None if is_over else made.decision
+        if last.ended_ms is None:
+            return None
+        # A decision after this life is of it, whatever the clock said then.
+        is_later = made.life_id is None and made.at_ms >= last.ended_ms
+        return made.decision if made.life_id == last.id or is_later else None
 
     def read_decisions(self, since_ms: int) -> tuple[MadeDecision, ...]:
         """Read the decisions since a moment, oldest first."""
@@ -200,7 +203,7 @@ class History:
         if life.death is None or life.death.cause in WANTED:
             return False
         made = self.read_last_decision()
-        if made is not None and made.at_ms >= (life.ended_ms or 0):
+        if made is not None and made.life_id is None and made.at_ms >= (life.ended_ms or 0):
             return False
         where = "SELECT 1 FROM decisions WHERE guard = ? AND life = ? LIMIT 1"
         return not self._read(where, (self.guard, life.id))

@@ -14,7 +14,8 @@ class JudgedStart(Value):
     and let it start all the same. `reason` is that of a refusal. `actions` are the ids of what
     was done to stores and ledgers before, None if that is not known. `life` began with it.
     `pid` is of the process that judged, with its start in clock ticks since boot; it became
-    the gateway, or waits (is parked) after a refusal.
+    the gateway, or waits (is parked) after a refusal. `other_pid` is of the living gateway, or
+    its supervisor, for whose sake it was refused.
     """
 
     at_ms: int
@@ -27,3 +28,4 @@ class JudgedStart(Value):
     life: str | None = None
     pid: int | None = None
     pid_ticks: int | None = None
+    other_pid: int | None = None

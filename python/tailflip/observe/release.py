@@ -60,7 +60,8 @@ class Release:
     `version` and `text` come from package.json; None where the command cannot be followed.
     `node` is the program that runs `entry`. `profile` and `port` are what the command says;
     None where it says nothing. `env` is the environment that the gateway gets, changed by an
-    `env` in the command; it holds secrets. `evidence` is for people.
+    `env` in the command; it holds secrets, and so may `words`, what follows the script.
+    `evidence` is for people.
     """
 
     version: Version | None
@@ -71,16 +72,17 @@ class Release:
     port: int | None
     evidence: str
     env: Mapping[str, str] = field(repr=False)
+    words: tuple[str, ...] = field(default=(), repr=False)
 
 
 def read_release(command: Sequence[str], env: Mapping[str, str]) -> Release:
     """Follow a command to the package that it starts; reads small files, never raises."""
     env = dict(env)
-    words, problem = _strip_wrappers(list(command), env)  # applies what `env` sets or unsets
+    bare, problem = _strip_wrappers(list(command), env)  # applies what `env` sets or unsets
     node = shutil.which("node", path=env.get("PATH"))
     if problem is not None:
         return Release(None, None, node, None, None, None, problem, env)
-    program, arguments = words[0], words[1:]
+    program, arguments = bare[0], bare[1:]
     entry: Path | None
     if Path(program).name in _NODES:
         node = _find_program(program, env)
@@ -97,7 +99,8 @@ def read_release(command: Sequence[str], env: Mapping[str, str]) -> Release:
     if entry is None:
         return Release(None, None, node, None, profile, port, str(problem), env)
     version, text, evidence = _read_package(entry)
-    return Release(version, text, node, entry, profile, port, evidence, env)
+    words = tuple(arguments)
+    return Release(version, text, node, entry, profile, port, evidence, env, words)
 
 
 def find_missing_file(command: Sequence[str], env: Mapping[str, str]) -> str | None:

@@ -6,7 +6,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tailflip import platform_calls
+from tailflip import clock, platform_calls
 from tailflip.flow import Life
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def new_life(guard: Guard, mode: str, now_ms: int) -> Life:
         command=hide_secrets(guard.command),
         version=guard.release.text,
         boot_id=platform_calls.here.boot_id(),
+        started_mono_ms=clock.boot_ms(),
     )
 
 

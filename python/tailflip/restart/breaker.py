@@ -4,19 +4,25 @@ A state machine over values; it does nothing. Who runs it stores breaker and dec
 before acting on them, and so can go on after its own death:
 
     death -> decide -> (breaker, decision) -> stored -> reconsider, until a start is due
-          -> note_start -> stored -> the gateway starts -> note_good_life, or the next death
+          -> hold_back -> note_start -> stored -> the gateway starts
+          -> note_good_life, or the next death
 
 Deaths are counted per signature and without a window of time: a loop of three days is a
-loop. What cures a death decides what is waited for: a refused configuration for the file
+loop. An end that the gateway itself wanted (a planned restart, an update) counts as well
+where its life was no good one: whoever restarts itself every ten seconds is in a loop too.
+What cures a death decides what is waited for: a refused configuration for the file
 to change, lack of memory for a cure, another gateway for its end, and the rest for time.
 An open breaker alerts once and lets a trial start through now and then; only a stop that
-somebody is proven to have asked for ends the guard. Source of the causes and their cures:
-`diagnose.causes`, measured on 2026.3.28, 2026.4.14 and 2026.9.6.
+somebody is proven to have asked for ends the guard. Whatever happens, there are never more
+than 12 starts in 10 minutes. Source of the causes and their cures: `diagnose.causes`,
+measured on 2026.3.28, 2026.4.14 and 2026.9.6.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING
 
 from tailflip.diagnose.causes import KINDS, OUT_OF_MEMORY, WAITS, WANTED, Opens
@@ -26,9 +32,11 @@ from tailflip.flow import (
     Cause,
     Confidence,
     Decision,
+    Moment,
     Waiting,
 )
 from tailflip.restart.backoff import start_delay_s, trial_delay_s
+from tailflip.restart.moments import find_left_ms, passed_ms
 from tailflip.units import format_span
 
 if TYPE_CHECKING:
@@ -43,6 +51,7 @@ _ROOM_BYTES, _ROOM_INODES = 64 << 20, 1000
 # Cures that did not help so often in a row are none; deaths of any kind so often are a loop.
 _CURED_ROWS = 2
 _MIXED_ROWS = 3
+MOST_STARTS, WITHIN_MS = 12, 600_000
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,7 @@ class World:
         other_alive: a gateway that is not ours lives on the state directory, or anybody
             holds its port.
         limits: delays and counts, in seconds and deaths.
+        mono_ms: as in `Moment`, and `boot` likewise; None leaves all to the wall clock.
     """
 
     now_ms: int
@@ -78,15 +88,22 @@ class World:
     program_mark: str = ""
     room: tuple[int, ...] = ()
     settled: bool = True
+    mono_ms: int | None = None
+    boot: str | None = None
+
+    @property
+    def moment(self) -> Moment:
+        """This moment by both clocks."""
+        return Moment(at_ms=self.now_ms, mono_ms=self.mono_ms, boot=self.boot)
 
 
 def decide(breaker: Breaker, death: Death, world: World) -> tuple[Breaker, Decision]:
     """Choose what to do after a death. Both results are to be stored before acting."""
-    if death.cause in WANTED and not _is_doubtful_stop(death):
-        return _follow(breaker, death, world)
+    if _is_proven_stop(death) or (_is_wish(death) and breaker.is_good):
+        return _follow(breaker, death, _describe_wish(death), world)
     limits = world.limits
     counted = _count(breaker, death, limits)
-    told = f"{death.signature}, {_count_words(counted.row)}"
+    told = _tell(counted, death, limits)
     if death.cause in _OTHERS and world.other_alive:
         return _stand_aside(counted, told, world)
     mixed = _is_mixed(counted.deaths, limits)
@@ -94,10 +111,17 @@ def decide(breaker: Breaker, death: Death, world: World) -> tuple[Breaker, Decis
     if world.cured and curable and not mixed:
         closed = counted.model_copy(update={"state": BreakerState.CLOSED, "trials": 0})
         return _start_after(closed, f"{told}; what may have caused it was changed", 1, world)
-    is_loop = mixed or counted.row >= limits.loop_deaths or counted.state is not BreakerState.CLOSED
-    if is_loop or _opens_at_once(death):
+    opens = is_loop(counted, limits) or counted.state is not BreakerState.CLOSED
+    if opens or _opens_at_once(death):
         return _open(counted, death, told, world)
+    if _is_wish(death):
+        return _follow(counted, death, told, world)
     return _start_after(counted, told, max(counted.row, counted.deaths), world)
+
+
+def is_loop(breaker: Breaker, limits: RestartSettings) -> bool:
+    """Say whether what was counted makes a loop: of one kind, or of kinds that take turns."""
+    return breaker.row >= limits.loop_deaths or _is_mixed(breaker.deaths, limits)
 
 
 def wait_for(breaker: Breaker, waiting: Waiting, world: World) -> Breaker:
@@ -107,7 +131,28 @@ def wait_for(breaker: Breaker, waiting: Waiting, world: World) -> Breaker:
     )
 
 
-def note_start(breaker: Breaker, _now_ms: int) -> Breaker:
+def hold_back(breaker: Breaker, world: World) -> Decision | None:
+    """Have a start wait that would be one too many, whoever wants it; None if it may be now."""
+    if len(breaker.starts) < MOST_STARTS:
+        return None
+    passed = passed_ms(breaker.starts[-MOST_STARTS], world.moment)
+    if passed is None or passed > WITHIN_MS:
+        return None
+    left_ms = WITHIN_MS + 1 - passed
+    reason = (
+        f"{MOST_STARTS} starts in {format_span(WITHIN_MS)} are enough; "
+        f"next start in {format_span(left_ms)}"
+    )
+    return Decision(
+        kind="start",
+        reason=reason,
+        waiting=Waiting.TIME,
+        at_ms=world.now_ms + left_ms,
+        made=world.moment,
+    )
+
+
+def note_start(breaker: Breaker, now: Moment) -> Breaker:
     """Remember that the gateway is about to start: of an open breaker, it is a trial."""
     if breaker.state is BreakerState.OPEN:
         state, trials = BreakerState.HALF_OPEN, breaker.trials + 1
@@ -120,13 +165,25 @@ def note_start(breaker: Breaker, _now_ms: int) -> Breaker:
             "waiting": Waiting.NOTHING,
             "until_ms": None,
             "marks": None,
+            "is_good": False,
+            "starts": (*breaker.starts, now)[-MOST_STARTS:],
         }
     )
 
 
-def note_good_life(_breaker: Breaker) -> Breaker:
+def note_good_life(breaker: Breaker) -> Breaker:
     """Close it and forget the row: the gateway has lived long enough to count as well."""
-    return Breaker()
+    return Breaker(is_good=True, starts=breaker.starts)
+
+
+def anchor(decision: Decision, world: World) -> Decision:
+    """Have a stored decision count by this boot's clock: what is left of it, from now on."""
+    is_counted = decision.made is not None and decision.made.boot == world.boot
+    if decision.at_ms is None or is_counted:
+        return decision
+    left_ms = find_left_ms(decision, world.moment, _longest_ms(world))
+    at_ms = world.now_ms + (left_ms or 0)
+    return decision.model_copy(update={"at_ms": at_ms, "made": world.moment})
 
 
 def is_due(decision: Decision, world: World) -> bool:
@@ -167,22 +224,61 @@ def reconsider(breaker: Breaker, decision: Decision, world: World) -> Decision:
             kind="wait",
             reason="another gateway lives on the state directory, or its port is taken",
             waiting=Waiting.OTHER_INSTANCE,
+            made=world.moment,
         )
     return wanted
 
 
-def _follow(breaker: Breaker, death: Death, world: World) -> tuple[Breaker, Decision]:
-    """Do what the end was meant for; it is no failure and leaves the row as it is."""
-    if death.cause is Cause.PLANNED_RESTART:
-        return breaker, _start_now("the gateway asked to be started again", world)
+def _follow(breaker: Breaker, death: Death, told: str, world: World) -> tuple[Breaker, Decision]:
+    """Do what the end was meant for. It is no failure, so that it costs no more than the row."""
+    if death.cause is Cause.ASKED_STOP:
+        return breaker, Decision(kind="end", reason=told, exit_code=0, made=world.moment)
+    if death.cause is Cause.PARKED:
+        at_ms = world.now_ms + int(1000 * world.limits.trial_cap_s)
+        parked = wait_for(breaker, KINDS[death.cause].waiting, world)
+        return parked.model_copy(update={"until_ms": at_ms}), Decision(
+            kind="wait", reason=told, waiting=parked.waiting, at_ms=at_ms, made=world.moment
+        )
     if death.cause is Cause.UPDATE:
-        at_ms = world.now_ms + int(1000 * world.limits.cap_s)
-        waiting = breaker.model_copy(update={"waiting": Waiting.TIME, "until_ms": at_ms})
-        reason = "an update of OpenClaw goes on"
-        return waiting, Decision(kind="start", reason=reason, waiting=Waiting.TIME, at_ms=at_ms)
-    parked = "OpenClaw's updater wants it to stay stopped"
-    reason = parked if death.cause is Cause.PARKED else "; ".join(death.evidence)
-    return breaker, Decision(kind="end", reason=reason, exit_code=0)
+        wait_s = world.limits.cap_s
+    else:
+        # The first restart is at once; those that follow pay for what went before.
+        step = max(breaker.row, breaker.deaths) - 1
+        wait_s = start_delay_s(world.limits, step, world.random) if step > 0 else 0.0
+    if not wait_s:
+        return breaker, _start_now(told, world)
+    at_ms = world.now_ms + int(1000 * wait_s)
+    waiting = breaker.model_copy(update={"waiting": Waiting.TIME, "until_ms": at_ms, "marks": None})
+    return waiting, Decision(
+        kind="start", reason=told, waiting=Waiting.TIME, at_ms=at_ms, made=world.moment
+    )
+
+
+def _describe_wish(death: Death) -> str:
+    if death.cause is Cause.ASKED_STOP:
+        return "; ".join(death.evidence)
+    if death.cause is Cause.PARKED:
+        return "OpenClaw's updater wants it to stay stopped"
+    if death.cause is Cause.UPDATE:
+        return "an update of OpenClaw goes on"
+    return "the gateway asked to be started again"
+
+
+def _tell(counted: Breaker, death: Death, limits: RestartSettings) -> str:
+    """Say what happened, and for the how manieth time."""
+    many = _count_words(counted.row)
+    if not _is_wish(death):
+        return f"{death.signature}, {many}"
+    if death.cause is not Cause.PLANNED_RESTART or counted.row < limits.loop_deaths:
+        return f"{_describe_wish(death)}, {many}"
+    return f"it restarts itself again and again, {many}{_tell_pace(counted)}"
+
+
+def _tell_pace(counted: Breaker) -> str:
+    """Say how far its last starts lie apart, as far as the row goes."""
+    starts = counted.starts[-counted.row :]
+    apart = [each for pair in pairwise(starts) if (each := passed_ms(*pair)) is not None]
+    return f", once every {format_span(median(apart))}" if apart else ""
 
 
 def _count(breaker: Breaker, death: Death, limits: RestartSettings) -> Breaker:
@@ -193,7 +289,7 @@ def _count(breaker: Breaker, death: Death, limits: RestartSettings) -> Breaker:
     if _is_mixed(deaths, limits):
         update = {"signature": death.signature, "row": 1, "deaths": deaths}
         return breaker.model_copy(update=update)
-    return Breaker(signature=death.signature, row=1, deaths=deaths)
+    return Breaker(signature=death.signature, row=1, deaths=deaths, starts=breaker.starts)
 
 
 def _is_mixed(deaths: int, limits: RestartSettings) -> bool:
@@ -203,12 +299,16 @@ def _is_mixed(deaths: int, limits: RestartSettings) -> bool:
 
 def _stand_aside(counted: Breaker, told: str, world: World) -> tuple[Breaker, Decision]:
     """Wait until the other one is gone; no trial, for it would only be refused again."""
-    is_loop = counted.row >= world.limits.loop_deaths
-    newly = is_loop and counted.state is BreakerState.CLOSED
-    state = BreakerState.OPEN if is_loop else BreakerState.CLOSED
+    opens = counted.row >= world.limits.loop_deaths
+    newly = opens and counted.state is BreakerState.CLOSED
+    state = BreakerState.OPEN if opens else BreakerState.CLOSED
     waiting = wait_for(counted, Waiting.OTHER_INSTANCE, world)
     return waiting.model_copy(update={"state": state}), Decision(
-        kind="wait", reason=told, waiting=Waiting.OTHER_INSTANCE, alert=newly
+        kind="wait",
+        reason=told,
+        waiting=Waiting.OTHER_INSTANCE,
+        alert=newly,
+        made=world.moment,
     )
 
 
@@ -218,16 +318,14 @@ def _start_after(counted: Breaker, told: str, step: int, world: World) -> tuple[
     at_ms = world.now_ms + int(1000 * wait_s)
     reason = f"{told}; next start in {format_span(1000 * wait_s)}" if wait_s else told
     waiting = counted.model_copy(update={"waiting": Waiting.TIME, "until_ms": at_ms, "marks": None})
-    return waiting, Decision(kind="start", reason=reason, waiting=Waiting.TIME, at_ms=at_ms)
+    return waiting, Decision(
+        kind="start", reason=reason, waiting=Waiting.TIME, at_ms=at_ms, made=world.moment
+    )
 
 
 def _open(counted: Breaker, death: Death, told: str, world: World) -> tuple[Breaker, Decision]:
     """Stop starting, except for trials; alert if it was not open before."""
-    limits = world.limits
-    if _opens_at_once(death):
-        wait_s = limits.trial_cap_s
-    else:
-        wait_s = trial_delay_s(limits, counted.trials + 1, world.random)
+    wait_s = _choose_trial_s(counted, death, world)
     at_ms = world.now_ms + int(1000 * wait_s)
     waiting = KINDS[death.cause].waiting
     opened = wait_for(counted, waiting, world).model_copy(
@@ -239,12 +337,18 @@ def _open(counted: Breaker, death: Death, told: str, world: World) -> tuple[Brea
         waiting=waiting,
         at_ms=at_ms,
         alert=counted.state is BreakerState.CLOSED,
+        made=world.moment,
     )
 
 
-def _is_doubtful_stop(death: Death) -> bool:
-    """Say whether it looks like a stop, and nobody is known to have asked for one."""
-    return death.cause is Cause.ASKED_STOP and death.confidence is not Confidence.PROVEN
+def _is_proven_stop(death: Death) -> bool:
+    """Say whether it is known who asked for a stop; what only looks like one is none."""
+    return death.cause is Cause.ASKED_STOP and death.confidence is Confidence.PROVEN
+
+
+def _is_wish(death: Death) -> bool:
+    """Say whether the gateway itself wanted to end as it did: to restart, update or be parked."""
+    return death.cause in WANTED and death.cause is not Cause.ASKED_STOP
 
 
 def _opens_at_once(death: Death) -> bool:
@@ -256,6 +360,20 @@ def _opens_at_once(death: Death) -> bool:
 def _tell_wait(waiting: Waiting) -> str:
     until = WAITS[waiting].until
     return f"waiting until {until}" if until else "waiting before a trial start"
+
+
+def _choose_trial_s(counted: Breaker, death: Death, world: World) -> float:
+    """Choose how long an open breaker stays shut."""
+    limits = world.limits
+    if _opens_at_once(death) or death.cause is Cause.PARKED:
+        return limits.trial_cap_s
+    spared = limits.loop_deaths if death.cause is Cause.PLANNED_RESTART else 0
+    if counted.trials < spared:
+        # It works in between, and it may be a person who changes the configuration again
+        # and again: the first trials come as soon as after a death that is no loop yet.
+        return start_delay_s(limits, max(counted.row, counted.deaths) - 1, world.random)
+    wait_s = trial_delay_s(limits, counted.trials + 1 - spared, world.random)
+    return max(wait_s, limits.cap_s) if death.cause is Cause.UPDATE else wait_s
 
 
 def _mark(waiting: Waiting, world: World) -> str | None:
@@ -298,16 +416,16 @@ def _has_grown(before: str, room: tuple[int, ...]) -> bool:
 
 
 def _is_time(decision: Decision, world: World) -> bool:
-    if decision.at_ms is None:
-        return decision.kind == "start"
-    left_ms = decision.at_ms - world.now_ms
-    # No decision waits for longer than this: the clock was set back since it was made.
-    longest_ms = 1000 * max(world.limits.cap_s, world.limits.trial_cap_s)
-    return left_ms <= 0 or left_ms > longest_ms
+    return find_left_ms(decision, world.moment, _longest_ms(world)) == 0
+
+
+def _longest_ms(world: World) -> int:
+    """No decision waits for longer."""
+    return int(1000 * max(world.limits.cap_s, world.limits.trial_cap_s))
 
 
 def _start_now(reason: str, world: World) -> Decision:
-    return Decision(kind="start", reason=reason, at_ms=world.now_ms)
+    return Decision(kind="start", reason=reason, at_ms=world.now_ms, made=world.moment)
 
 
 def _count_words(row: int) -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import psutil
 
-from tailflip import clock
+from tailflip import clock, log, platform_calls
 from tailflip.flow import Clues
 from tailflip.observe.process import is_alive, start_ticks
 from tailflip.observe.release import is_external_mode
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from tailflip.guard import Guard
     from tailflip.observe.installation import Installation
     from tailflip.observe.vitals import Vitals
-
-_STDERR = 2
 
 
 @dataclass
@@ -50,6 +48,7 @@ class Service:
     asked: str | None = None
     handed_off: bool = False
     ended: Exit | None = None
+    held_ms: int = field(default_factory=clock.boot_ms)  # since when, by the machine's own clock
 
     @classmethod
     def start(cls, guard: Guard, life: Life) -> Service:
@@ -59,7 +58,7 @@ class Service:
             ConfigInvalid: there is no such program.
             NoPermission: it may not be executed.
         """
-        pump = Pump(_fifo(guard, life), _STDERR)
+        pump = Pump(_fifo(guard, life), log.outlet)
         writer = pump.open_writer()
         try:
             env = build_environment(
@@ -90,14 +89,17 @@ class Service:
         if leader is None:
             kill_tree(alive)  # tools of a dead gateway, which would hold its port or its files
             return None
-        pump = Pump(_fifo(guard, life), _STDERR)
+        pump = Pump(_fifo(guard, life), log.outlet)
         pump.start()
         return cls(guard, life, take_over(leader), pump, None)
 
     @property
     def uptime_s(self) -> float:
-        """Age of this life."""
-        return (clock.now_ms() - self.life.started_ms) / 1000
+        """Age of this life; a clock that is set changes nothing about it."""
+        began_ms, boot = self.life.started_mono_ms, self.life.boot_id
+        if began_ms is None or boot != platform_calls.here.boot_id():
+            began_ms = self.held_ms
+        return max(0, clock.boot_ms() - began_ms) / 1000
 
     def poll(self) -> Exit | None:
         """Say how it ended; None while the gateway lives, be it in another process.
@@ -192,22 +194,29 @@ class Service:
     def collect(self) -> tuple[Clues, bytes]:
         """Collect what is known of the end, and the tail of its standard error."""
         tail = self.pump.finish()
-        ended = self.ended or Exit(None, None)
         kills = _count_oom_kills(os.getpid())
         grown = None if kills is None or self.oom_kills is None else kills - self.oom_kills
-        clues = Clues(
+        clues = replace(
+            self.describe_end(),
+            stderr_tail=tail.decode("utf-8", "replace"),
+            oom_kills=grown,
+            other_pid=self.find_foreign(),
+        )
+        return clues, tail
+
+    def describe_end(self) -> Clues:
+        """Describe the end by what is known without looking anywhere."""
+        ended = self.ended or Exit(None, None)
+        return Clues(
             exit_code=ended.exit_code,
             signal=ended.signal,
             uptime_s=self.uptime_s,
             was_ready=self.life.ready_ms is not None,
             asked=self.asked,
+            guarded=True,
             handed_off=self.handed_off,
-            stderr_tail=tail.decode("utf-8", "replace"),
-            oom_kills=grown,
-            other_pid=self.find_foreign(),
             peak_rss_bytes=self.peak_rss_bytes or None,
         )
-        return clues, tail
 
 
 def _list_tree(pid: int) -> list[tuple[int, int | None]]:

@@ -6,7 +6,6 @@ plain pipe, so that a supervisor that takes a living gateway over can read on.
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import threading
@@ -18,6 +17,8 @@ from tailflip import platform_calls
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tailflip.outlet import Outlet
 
 TAIL_BYTES = 256 << 10
 _READ_BYTES = 64 << 10
@@ -48,17 +49,18 @@ class Pump:
     """Carries one life's standard error from a FIFO to ours, in a thread that only waits.
 
     A reader of ours that is slow slows the gateway down, as it would without us; one that
-    is gone is ignored, the tail is kept all the same.
+    is gone or asleep is ignored, the tail is kept all the same.
     """
 
-    def __init__(self, fifo: Path, out_fd: int) -> None:
+    def __init__(self, fifo: Path, out: Outlet) -> None:
         """Open the FIFO, made if it is not there; nothing is read before `start`.
 
         Where none can be made, a pipe must do: it ends with us.
         """
         self.fifo = fifo
         self.tail = Tail()
-        self._out_fd: int | None = out_fd
+        self._out = out
+        self._hurries = False
         self._drained = threading.Event()
         self._wake_out: int | None
         self._wake_in, self._wake_out = os.pipe()
@@ -100,6 +102,7 @@ class Pump:
 
         Its children may live on and hold the FIFO open: what they write later is not waited for.
         """
+        self._hurries = True
         if self._wake_out is not None:
             with suppress(BlockingIOError):
                 os.write(self._wake_out, b"x")
@@ -138,17 +141,5 @@ class Pump:
         if not chunk:
             return False
         self.tail.add(chunk)
-        self._pass_on(chunk)
+        self._out.put(chunk, lambda: not self._hurries)
         return True
-
-    def _pass_on(self, chunk: bytes) -> None:
-        view = memoryview(chunk)
-        while view and self._out_fd is not None:
-            try:
-                view = view[os.write(self._out_fd, view) :]
-            except BlockingIOError:
-                select.select([], [self._out_fd], [])
-            except OSError as e:
-                if e.errno == errno.EINTR:
-                    continue
-                self._out_fd = None  # our own reader went away: nothing to pass on to
