@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-from conftest import Place
 from support import HOUR_MS
 from tailflip import clock
 from tailflip.compact import archive
@@ -42,7 +41,7 @@ def odd(request, tmp_path, monkeypatch, place, capsys):
     monkeypatch.setenv("OPENCLAW_CONFIG_PATH", str(root / "openclaw" / "openclaw.json"))
     (root / "home").mkdir()
     (root / "tmp").mkdir()
-    return Place(root, capsys)
+    return type(place)(root, capsys)
 
 
 def test_compact_and_everything_after_it(odd):

@@ -305,6 +305,7 @@ def test_a_read_only_directory(place):
         assert run_unprivileged(theirs, "compact")[0] == 0
         found = run_unprivileged(theirs, "compact", "--apply")
         assert_refusal(found, 77, "directory of the store cannot be written to")
+        assert "mode 0555, we are user id" in found[2]
         assert theirs.store.read_bytes() == GOOD
 
 
@@ -317,14 +318,19 @@ def test_a_state_directory_of_ours_that_cannot_be_made(place):
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="needs root to give a file to somebody else")
-def test_a_store_of_another_user_stays_his_when_root_compacts_it(place):
-    """Beside his living gateway it would be refused: that one does not honour a lock of root's."""
+def test_a_store_of_another_user_is_compacted_by_root_and_stays_his(place):
+    """No gateway lives here that would not honour root's lock (`tests/unit/test_rights.py`)."""
     place.put(GOOD)
-    os.chown(place.store, NOBODY, NOBODY)
-    code, _, err = place.run("compact", "--apply", "--retention", "0")
-    assert (code, err) == (0, "")
+    for path in (place.store, place.store.parent):
+        os.chown(path, NOBODY, NOBODY)
+    before = place.store.stat()
+    code, _, err = place.run("compact", "--apply")
+    assert code == 0, err
+    after = place.store.stat()
     assert place.store.read_bytes() != GOOD
-    assert (place.store.stat().st_uid, place.store.stat().st_gid) == (NOBODY, NOBODY)
+    assert (after.st_uid, after.st_gid, after.st_mode) == (
+        (before.st_uid, before.st_gid, before.st_mode)
+    )
 
 
 # --- full disks --------------------------------------------------------------------------
