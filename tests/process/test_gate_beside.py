@@ -62,7 +62,7 @@ def test_a_lock_of_a_dead_process_and_a_port_of_nobody_known_hold_nothing(place,
     living.die()  # its lock stays behind
     guarded = gate(place)
     assert wait_until(lambda: place.listener() == guarded.pid, "gateway", story=guarded.said)
-    assert "waiting" not in guarded.said()
+    assert "waiting for another one" not in guarded.said()
 
 
 def test_a_gateway_that_run_guards_is_not_started_by_a_gate_as_well(place):

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tailflip.diagnose.loops import find_loop
+from tailflip.diagnose.loops import find_loop, find_restarts
 from tailflip.flow import Cause, Life
 from worlds import NOW, make_row
 
@@ -105,3 +105,28 @@ def test_a_good_life_longer_than_an_hour_may_be_asked_for():
 def test_one_death_may_be_called_a_loop():
     loop = find(make_lives((45, HEAP)), deaths=1)
     assert (loop.deaths, loop.period_s) == (1, 45)
+
+
+@pytest.mark.parametrize(
+    ("ends", "times"),
+    [
+        ([(10, Cause.PLANNED_RESTART)] * 2, None),
+        ([(10, Cause.PLANNED_RESTART)] * 3, 3),
+        # Good lives, every three to six minutes, for hours.
+        ([(240, Cause.PLANNED_RESTART)] * 5, None),
+        ([(240, Cause.PLANNED_RESTART)] * 6, 6),
+        ([(300, Cause.UPDATE)] * 6, 6),
+        # A rest ends it, and so does any other end.
+        ([(240, Cause.PLANNED_RESTART)] * 5 + [(7200, Cause.PLANNED_RESTART)], None),
+        ([(10, Cause.PLANNED_RESTART)] * 3 + [(10, Cause.HANG)], None),
+        ([(10, Cause.HANG)] + [(10, Cause.PLANNED_RESTART)] * 4, 4),
+        ([], None),
+    ],
+)
+def test_a_gateway_that_restarts_itself_again_and_again_is_in_a_loop(ends, times):
+    row = make_row([(length_s * 1000, cause) for length_s, cause in ends], pause_ms=2000)
+    lives = [life.model_copy(update={"ready_ms": life.started_ms + 1}) for life in row]
+    found = find_restarts(lives, deaths=3, good_life_s=180)
+    assert (found.deaths if found else None) == times
+    if found:
+        assert found.period_s == ends[-1][0] + 2

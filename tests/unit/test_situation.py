@@ -302,3 +302,24 @@ def test_what_is_not_known_is_said_to_be_unknown():
 def test_memory_that_was_measured_before_says_when():
     look = replace(LOOK, memory=Memory(5 * MB, NOW_MS - HOUR_MS, None, "", None))
     assert any("5.0 MB 1 h ago" in line for line in format_screen(sum_up(look, FINE)))
+
+
+def test_a_start_held_back_for_another_gateway_is_one_story():
+    """It said "starts allowed", and "decided to wait until the other gateway is gone"."""
+    start = JudgedStart(
+        at_ms=NOW_MS, mode="gate", go=False, reason="another gateway, pid 4121", other_pid=4121
+    )
+    situation = sum_up(ALONE, replace(EMPTY, start=start))
+    screen = "\n".join(format_screen(situation))
+    assert "starts    held back until the other gateway is gone" in screen
+    assert "refused the start" in screen
+    assert "pid 4121 lives" in situation.next_step
+    gone = sum_up(replace(ALONE, gateway=DEAD), replace(EMPTY, start=start))
+    assert (gone.held, gone.refused) == (False, True)
+
+
+def test_what_run_waits_for_is_what_status_says():
+    waiting = Breaker(waiting=Waiting.OTHER_INSTANCE)
+    situation = sum_up(LOOK, replace(EMPTY, breaker=waiting))
+    assert "held back until the other gateway is gone" in "\n".join(format_screen(situation))
+    assert situation.next_step.startswith("stop the other gateway")
