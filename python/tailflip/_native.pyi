@@ -85,6 +85,7 @@ class Policy:
         cap_per_job: int | None,
         cap_total: int | None,
         owner_died_before_ms: int | None,
+        knows_ends: bool,
     ) -> Self: ...
 
 @final

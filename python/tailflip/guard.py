@@ -128,7 +128,8 @@ class Guard:
         if installation is None:
             return None
         found = read_gateway(installation, self.release.env)
-        return None if found.alive is False else found
+        # That nobody lives need not be proven to start one: only who is there is waited for.
+        return found if found.alive or found.in_the_way else None
 
     def look_at_world(self, *, cured: bool = False, is_paced: bool = True) -> World:
         """Gather what the breaker must know.

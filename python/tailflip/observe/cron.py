@@ -1,7 +1,8 @@
 """The gateway's cron store: which jobs there are, and which it believes to be running.
 
 Source: `{version: 1, jobs: [...]}`; unlike with sessions, a parse error stops the
-gateway's cron service from starting.
+gateway's cron service from starting. 2026.5 keeps each job's state, and so its marker, in a
+second file, `{version: 1, jobs: {<id>: {state}}}`, which counts alone where it is.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from tailflip.observe.files import read_regular
 from tailflip.observe.json5config import parse_json5
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 _T = TypeVar("_T")
@@ -30,7 +31,8 @@ def read_each_job(
 ) -> tuple[tuple[_T, ...], str | None]:
     """Read what `parse_job` makes of each job, and why they could not be read."""
     try:
-        return parse_each_job(read_regular(cron_store, MAX_BYTES), parse_job), None
+        text = read_regular(cron_store, MAX_BYTES)
+        return parse_each_job(text, parse_job, _read_states(cron_store)), None
     except FileNotFoundError:
         return (), None
     except OSError as error:
@@ -39,16 +41,56 @@ def read_each_job(
         return (), "not valid JSON"
 
 
-def parse_each_job(text: bytes, parse_job: Callable[[Any], _T | None]) -> tuple[_T, ...]:
+def find_state_file(cron_store: Path) -> Path:
+    """Name the file that 2026.5 keeps the jobs' state in; it need not exist."""
+    stem = cron_store.name.removesuffix(".json")
+    return cron_store.with_name(f"{stem}-state.json")
+
+
+def parse_each_job(
+    text: bytes,
+    parse_job: Callable[[Any], _T | None],
+    states: Mapping[str, Any] | None = None,
+) -> tuple[_T, ...]:
     """Parse the file's text; jobs of which `parse_job` makes nothing are left out.
 
+    Args:
+        text: Of the cron store.
+        parse_job: Makes something of one job.
+        states: By job id, where a second file has them; None where there is no such file.
+
     Raises:
-        ValueError: the gateway could not read it either.
+        ValueError: the gateway could not read it either, or its form is not known here.
     """
     root = parse_json5(text)
-    jobs = root.get("jobs") if isinstance(root, dict) else None
-    found = map(parse_job, jobs if isinstance(jobs, list) else ())
-    return tuple(job for job in found if job is not None)
+    jobs = root.get("jobs", []) if isinstance(root, dict) else root
+    if not isinstance(jobs, list) or (isinstance(root, dict) and root.get("version", 1) != 1):
+        raise ValueError("not a list of jobs")
+    if states is not None:
+        jobs = [_with_state(job, states) for job in jobs]
+    return tuple(job for each in jobs if (job := parse_job(each)) is not None)
+
+
+def _with_state(job: Any, states: Mapping[str, Any]) -> Any:
+    entry = states.get(str(job.get("id"))) if isinstance(job, dict) else None
+    return {**job, "state": entry.get("state")} if isinstance(entry, dict) else job
+
+
+def _read_states(cron_store: Path) -> Mapping[str, Any] | None:
+    """Read the second file; None where there is none, and each job has its state in itself.
+
+    Raises:
+        OSError: It is there, but not ours to read.
+        ValueError: It is not whole, or its form is not known here.
+    """
+    try:
+        root = parse_json5(read_regular(find_state_file(cron_store), MAX_BYTES))
+    except FileNotFoundError:
+        return None
+    jobs = root.get("jobs") if isinstance(root, dict) and root.get("version") == 1 else None
+    if not isinstance(jobs, dict):
+        raise ValueError("not the state of jobs")  # noqa: TRY004 - about a file, not a caller
+    return jobs
 
 
 def _parse_job(raw: Any) -> CronJob | None:

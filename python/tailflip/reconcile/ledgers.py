@@ -92,7 +92,9 @@ def index_lines(lines: Iterable[RunLine], source: str = "run log") -> RunLogs:
         if line.key is not None:
             session = line.session_id or line.key.rpartition(":")[2]
             known = keyed.get((line.key, session), line)
-            keyed[line.key, session] = max(known, line, key=_ended)
+            keyed[line.key, session] = max(
+                line, known, key=_ended
+            )  # of two alike the later written
             if len(keyed) > 2 * MAX_LINES:
                 newest = heapq.nlargest(MAX_LINES, keyed.items(), key=lambda item: _ended(item[1]))
                 keyed = dict(newest)

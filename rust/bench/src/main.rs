@@ -73,6 +73,7 @@ fn policy(kind: &str) -> Outcome<Policy> {
         cap_per_job: None,
         cap_total: None,
         owner_died_before_ms: Some(now_ms),
+        knows_ends: true,
     })
 }
 

@@ -38,6 +38,7 @@ fuzz_target!(|data: &[u8]| {
         cap_per_job: on(6).then_some(1),
         cap_total: None,
         owner_died_before_ms: on(7).then_some(1_000_000_000),
+        knows_ends: input.len() % 2 == 0,
     };
     let Ok(surveyed) = survey(&input, &policy, &evidence, &control) else { return };
     if surveyed.numbers.duplicate.is_some() {

@@ -84,6 +84,7 @@ mod work {
             cap_per_job: Some(3),
             cap_total: Some(10),
             owner_died_before_ms: None,
+            knows_ends: true,
         };
         let found = survey(&Made, &policy, &evidence, &control).unwrap();
         assert_eq!(found.numbers.bytes, ENTRIES * ENTRY_BYTES as u64);

@@ -59,6 +59,7 @@ fn policy() -> Policy {
         cap_per_job: None,
         cap_total: None,
         owner_died_before_ms: None,
+        knows_ends: true,
     }
 }
 
