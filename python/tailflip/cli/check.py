@@ -22,6 +22,7 @@ from tailflip.durable import RealDisk
 from tailflip.home import Home
 from tailflip.ledger.actions import Ledger
 from tailflip.observe.cron import read_jobs
+from tailflip.observe.forms import read_forms
 from tailflip.observe.stores import observe_all
 from tailflip.plan.forecast import forecast
 from tailflip.plan.policy import Policy
@@ -65,6 +66,7 @@ def check(
         source,
     )
     jobs, jobs_problem = read_jobs(installation.cron_store)
+    forms = read_forms(installation)
     findings = find_problems(
         Observed(
             now_ms=scene.now_ms,
@@ -73,11 +75,12 @@ def check(
             stores=observed_stores,
             forecast=prediction,
             cron_store=str(installation.cron_store),
-            jobs=jobs,
+            jobs=jobs if forms.cron.is_read else (),
             jobs_problem=jobs_problem,
             retention_problem=installation.retention_problem,
             enforces=installation.enforces,
             rotate_bytes=installation.rotate_bytes,
+            knows_ends=forms.knows_ends,
         )
     )
     half_done = Ledger(Home.locate(os.environ), RealDisk()).read_half_done()
@@ -93,7 +96,7 @@ def check(
                         for s in observed_stores
                     ],
                     "half_done": [action.id for action in half_done],
-                    "notes": installation.notes,
+                    "notes": (*installation.notes, *forms.describe()),
                 }
             )
         )
@@ -103,7 +106,7 @@ def check(
         count = f"{len(sizes)} stores" if len(sizes) != 1 else "1 store"
         print(f"{count}, {format_bytes(sum(sizes))}; {format_forecast(prediction)}")
         print(f"gateway: {format_gateway(scene.gateway)}")
-        for note in installation.notes:
+        for note in (*installation.notes, *forms.describe()):
             print(f"note: {escape(note)}", file=sys.stderr)
         for action in half_done:
             print(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tailflip.observe.installation import Installation
 
+NOT_READ = "not read: "
 DATABASE = "state/openclaw.sqlite"
 
 
@@ -72,6 +73,19 @@ class Forms:
         """Say whether a cron run without an end on record has none."""
         return self.run_log.is_read and self.tasks.is_read
 
+    @property
+    def may_clear_markers(self) -> bool:
+        """Say whether a marker can be told orphaned, and be taken out of where it is.
+
+        2026.5 does both by itself at its next start.
+        """
+        return self.cron.form is Form.FILES and self.knows_ends
+
+    @property
+    def may_hold(self) -> bool:
+        """Say whether the gateway reads from files whether a job is enabled."""
+        return self.cron.form in (Form.FILES, Form.SPLIT)
+
     def describe(self) -> tuple[str, ...]:
         """Say in words what cannot be read, and what is therefore left alone."""
         if not self.unread:
@@ -81,7 +95,7 @@ class Forms:
             by_reason.setdefault(record.why, []).append(record.kind)
         told = [f"{', '.join(kinds)}: {why}" for why, kinds in by_reason.items()]
         left = "runs that it may know more about are kept as they are"
-        return tuple(f"not read: {each}; {left}" for each in told)
+        return tuple(f"{NOT_READ}{each}; {left}" for each in told)
 
 
 def read_forms(installation: Installation) -> Forms:

@@ -44,9 +44,7 @@ def read_subagents(path: Path, notes: list[str]) -> tuple[SubagentRun, ...] | No
         notes.append(f"sub-agent registry cannot be read: {path}: {error.strerror}")
         return None
     except (ValueError, RecursionError):
-        notes.append(
-            f"sub-agent registry is not valid JSON: {path}; which runs it refers to is not known"
-        )
+        notes.append(f"sub-agent registry is not valid JSON: {path}: what it protects is unknown")
         return None
     runs = root.get("runs") if isinstance(root, dict) else None
     found = (_parse(run) for run in (runs.values() if isinstance(runs, dict) else ()))
