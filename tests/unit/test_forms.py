@@ -103,9 +103,9 @@ def test_tables_may_stand_in_the_databases_log_alone(state):
         db.execute("CREATE TABLE cron_run_logs (x)")
         db.commit()
         assert state.forms == (Form.SQLITE,) * 4
-        before = sorted(os.listdir(state.root / "state"))
+        before = sorted((state.root / "state").iterdir())
         state.read()
-        assert sorted(os.listdir(state.root / "state")) == before  # without a trace
+        assert sorted((state.root / "state").iterdir()) == before  # without a trace
 
 
 @pytest.mark.parametrize("text", ["{torn", '{"version": 2, "jobs": []}', '{"jobs": {}}', "7"])
