@@ -172,7 +172,7 @@ def judge_installation(
         now_ms=scene.now_ms,
         gateway=scene.gateway,
         lines=[line for line in lines if line.job_id in wanted],
-        jobs={job.job_id: job for job in jobs},
+        jobs={job.job_id: job for job in jobs if forms.cron.is_read},
         deaths=deaths,
         knows_ends=forms.knows_ends,
         knows_markers=forms.cron.is_read,

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 MAX_TOLD = 1_000  # verdicts that are kept for people; all are counted
 RUN, BASE, SUBAGENT = "cron run", "cron base", "sub-agent"
+_ENDED = frozenset({"done", "failed", "killed", "timeout"})
 _MAY_END = frozenset({RUN, BASE, SUBAGENT, "other"})
 
 
@@ -185,7 +186,7 @@ def judge_store(
             logs=logs,
             tasks=ended_tasks,
             locks=read_locks(installation, store, gateway, now_ms),
-            jobs={job.job_id: job for job in jobs},
+            jobs={job.job_id: job for job in jobs if forms.cron.is_read},
             registry={run.keys[0]: run for run in registry or ()},
             registry_read=registry is not None,
             protected=list_protected(registry or ()),
@@ -224,7 +225,7 @@ def _judge_all(fd: int, ledgers: _Ledgers, notes: list[str]) -> Judgement:
         if not is_running and entry.kind != RUN:
             continue
         proof = prove(ledgers.collect(entry))
-        if proof.may_live:
+        if proof.fate is Fate.ALIVE or (proof.may_live and entry.status not in _ENDED):
             live.add(entry.session)
         if is_running:
             _tell(found, entry, proof)
