@@ -74,7 +74,7 @@ class Place:
     def write(self):
         store, lines = {}, []
         for n, run in enumerate(self.world["runs"]):
-            began = self.now - run["age_min"] * MIN_MS
+            began = self.began(n, run)
             key = f"agent:main:cron:{run['job']}:run:s{n}"
             entry = {"sessionId": f"s{n}", "updatedAt": began}
             if run["status"] is not None:
@@ -99,6 +99,10 @@ class Place:
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (self.state / "cron/runs/x.jsonl").write_text(text)
         self.write_jobs(self.world["form"])
+
+    def began(self, n, run):
+        """Say when a run began: no two at once, so that a line without a key is about one."""
+        return self.now - run["age_min"] * MIN_MS + n * 1_000
 
     def write_jobs(self, form):
         marked = {
@@ -179,13 +183,13 @@ class Place:
         if run["at_work"] and not has_end:
             return True
         may_live = gateway.alive is not False and (
-            gateway.started_ms is None or self.now - run["age_min"] * MIN_MS >= gateway.started_ms
+            gateway.started_ms is None or self.began(n, run) >= gateway.started_ms
         )
         if not may_live or has_end:
             return False
         if world["form"] in ("sqlite", "torn jobs"):
             return True
-        began = self.now - run["age_min"] * MIN_MS
+        began = self.began(n, run)
         marker = world["marked"].get(run["job"])
         since = None if marker is None else self.now - marker * MIN_MS
         named = [m for m, each in enumerate(world["runs"]) if self.names(each, run)]
