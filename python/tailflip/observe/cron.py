@@ -60,15 +60,25 @@ def parse_each_job(
         states: By job id, where a second file has them; None where there is no such file.
 
     Raises:
-        ValueError: the gateway could not read it either, or its form is not known here.
+        ValueError: the gateway could not read it either.
     """
     root = parse_json5(text)
-    jobs = root.get("jobs", []) if isinstance(root, dict) else root
-    if not isinstance(jobs, list) or (isinstance(root, dict) and root.get("version", 1) != 1):
-        raise ValueError("not a list of jobs")
+    jobs = root.get("jobs") if isinstance(root, dict) else None
+    listed = jobs if isinstance(jobs, list) else ()
     if states is not None:
-        jobs = [_with_state(job, states) for job in jobs]
-    return tuple(job for each in jobs if (job := parse_job(each)) is not None)
+        listed = [_with_state(job, states) for job in listed]
+    return tuple(job for each in listed if (job := parse_job(each)) is not None)
+
+
+def read_version(cron_store: Path) -> Any:
+    """Read which form the file says that it has; None if it does not say.
+
+    Raises:
+        OSError: It is not there, or not ours to read.
+        ValueError: It cannot be parsed.
+    """
+    root = parse_json5(read_regular(cron_store, MAX_BYTES))
+    return root.get("version") if isinstance(root, dict) else None
 
 
 def _with_state(job: Any, states: Mapping[str, Any]) -> Any:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tailflip.observe.cron import find_state_file, read_jobs
+from tailflip.observe.cron import find_state_file, read_jobs, read_version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tailflip.observe.installation import Installation
 
 NOT_READ = "not read: "
+_CRON_VERSION = 1
 DATABASE = "state/openclaw.sqlite"
 
 
@@ -165,9 +166,16 @@ def _read_cron(path: Path) -> Record:
     _, problem = read_jobs(path)
     if problem is not None:
         return Record("cron jobs", Form.UNREADABLE, f"{path}: {problem}")
-    if find_state_file(path).exists():
-        return Record("cron jobs", Form.SPLIT)
-    return Record("cron jobs", Form.FILES if path.exists() else Form.ABSENT)
+    try:
+        version = read_version(path)
+        is_split = find_state_file(path).exists()
+    except FileNotFoundError:
+        return Record("cron jobs", Form.ABSENT)
+    except (OSError, ValueError) as e:
+        return Record("cron jobs", Form.UNREADABLE, f"{path}: {e}")
+    if type(version) is int and version != _CRON_VERSION:
+        return Record("cron jobs", Form.UNREADABLE, f"{path}: version {version} is not known")
+    return Record("cron jobs", Form.SPLIT if is_split else Form.FILES)
 
 
 def _read_run_log(folder: Path) -> Record:
