@@ -86,6 +86,7 @@ class Policy:
         cap_total: int | None,
         drop_kinds: list[tuple[str, int]],
         owner_died_before_ms: int | None,
+        knows_ends: bool,
     ) -> Self: ...
 
 @final

@@ -117,14 +117,16 @@ class Store:
 class Gateway:
     """Is a gateway alive on this state directory?
 
-    `alive` is None when it could not be told. `evidence` says how we know.
-    `started_ms` is the living process's start.
+    `alive` is None when it could not be told; False is a proof. `evidence` says how we know.
+    `started_ms` is the living process's start. `in_the_way`: who starts one now meets
+    somebody, be it a gateway, who holds its lock or its port.
     """
 
     alive: bool | None
     pid: int | None
     started_ms: int | None
     evidence: str
+    in_the_way: bool = False
 
 
 class OverRun(NamedTuple):
@@ -143,7 +145,10 @@ class OverRun(NamedTuple):
 
 @dataclass(frozen=True)
 class Evidence:
-    """Proof of life and of death about entries of one store, gathered before judging."""
+    """Proof of life and of death about entries of one store, gathered before judging.
+
+    `knows_ends` False: ends of runs may stand in records that are not read.
+    """
 
     gateway: Gateway
     over: tuple[OverRun, ...] = ()
@@ -151,6 +156,7 @@ class Evidence:
     protected_keys: frozenset[str] = frozenset()
     dropped_keys: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    knows_ends: bool = True
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,8 @@ class Guard:
             # The gateway's own lock keeps two apart; that we may not look keeps none down.
             log.error("cannot look for another gateway", error=e)
             return None
-        return None if found.alive is False else found
+        # That nobody lives need not be proven to start one: only who is there is waited for.
+        return found if found.alive or found.in_the_way else None
 
     def look_at_world(self, *, cured: bool = False, is_paced: bool = True) -> World:
         """Gather what the breaker must know.

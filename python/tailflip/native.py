@@ -95,6 +95,7 @@ def compile_policy(
         drop_kinds=[(_KINDS[kind], limit_ms) for kind, limit_ms in policy.drop_kinds],
         # A gateway that is gone took all its runs with it; a living one, those before its start.
         owner_died_before_ms=now_ms if gateway.alive is False else gateway.started_ms,
+        knows_ends=evidence.knows_ends,
     )
     known = _native.Evidence()
     for run in evidence.over:

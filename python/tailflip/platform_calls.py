@@ -32,6 +32,7 @@ _GET_FLAGS = 2 << 30 | struct.calcsize("l") << 16 | ord("f") << 8 | 1
 _IMMUTABLE = 0x10 | 0x20
 _ACL = "system.posix_acl_access"
 _USUAL_PORTS = range(49_152, 65_536)  # RFC 6335; macOS, sysctl net.inet.ip.portrange
+_FIRST_PIDS = "pid:[4026531836]"  # PROC_PID_INIT_INO of <linux/proc_ns.h>: the whole machine's
 _FLOCK = "hhqqi4x"  # struct flock of 64 bits: type, whence, start, length, pid
 
 # macOS: <sys/fcntl.h>, and <sys/sysctl.h> with the `struct kinfo_proc` that sysctl(3) fills, the
@@ -80,6 +81,13 @@ class Linux:
         """
         return self._read("sys/kernel/random/boot_id").strip() or None
 
+    def is_in_container(self) -> bool:
+        """Say whether processes may live on this machine that have no pid here."""
+        try:
+            return str((self.proc / "self/ns/pid").readlink()) != _FIRST_PIDS
+        except OSError:
+            return False
+
     def cgroup_lines(self, pid: int | None) -> list[str]:
         """Read which cgroups a process is in, None is ours; none where there are none."""
         return self._read(f"{'self' if pid is None else pid}/cgroup").splitlines()
@@ -117,15 +125,18 @@ class Linux:
         with suppress(OSError):
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size_bytes)
 
-    def is_locked(self, fd: int) -> bool:
-        """Say whether another process holds a POSIX lock on a file; takes none itself.
+    def find_lock_owner(self, fd: int) -> int | None:
+        """Find another process that holds a POSIX lock on a file; takes none itself.
+
+        Returns:
+            Its pid, 0 if it cannot be seen from here, or None if nobody holds one.
 
         Raises:
             OSError: The file system knows no locks.
         """
         wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        found: int = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, wanted))[0]
-        return found != fcntl.F_UNLCK
+        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, wanted))
+        return None if kind == fcntl.F_UNLCK else max(0, pid)
 
     def capabilities(self) -> int:
         """Read the mask of what this process may do beyond its user's rights."""
@@ -201,6 +212,10 @@ class MacOS:
         data = self._sysctl(_BOOT_SESSION, _UUID_BYTES)
         return data.rstrip(b"\0").decode("ascii", "replace") or None
 
+    def is_in_container(self) -> bool:
+        """Say no: a Mac has none of its own."""
+        return False
+
     def cgroup_lines(self, pid: int | None) -> list[str]:  # noqa: ARG002
         """There are none."""
         return []
@@ -249,9 +264,9 @@ class MacOS:
     def widen_pipe(self, fd: int, size_bytes: int) -> None:
         """A pipe grows by itself, up to 64 KiB."""
 
-    def is_locked(self, fd: int) -> bool:  # noqa: ARG002
-        """Say no: containers on a Mac run on another machine, whose locks are not seen here."""
-        return False
+    def find_lock_owner(self, fd: int) -> int | None:  # noqa: ARG002
+        """Find nobody: containers on a Mac run on another machine, whose locks are not seen."""
+        return None
 
     def capabilities(self) -> int:
         """There are none: root may do all, others nothing."""

@@ -13,11 +13,11 @@ from tailflip.durable import naming, open_regular
 from tailflip.errors import CannotCreate, Usage
 from tailflip.flow import Store
 from tailflip.grammar import parse_size_bytes
-from tailflip.observe.evidence import read_evidence
 from tailflip.observe.gateway import read_gateway
 from tailflip.observe.heap import read_heap_limit
 from tailflip.observe.installation import STORE_NAME, locate, normalise_agent_id
 from tailflip.observe.release import read_release
+from tailflip.reconcile.zombies import judge_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,8 +68,8 @@ class Scene:
 
     def read_evidence(self, store: Store, dropped_keys: frozenset[str]) -> Evidence:
         """Gather proof of life and death about one store's entries."""
-        found = read_evidence(self.installation, store, self.gateway, self.now_ms)
-        return replace(found, dropped_keys=dropped_keys)
+        judged = judge_store(self.installation, store, self.gateway, self.now_ms)
+        return replace(judged.evidence, dropped_keys=dropped_keys)
 
     def survey(
         self, store: Store, policy: Policy, evidence: Evidence, on_progress: Progress

@@ -254,7 +254,7 @@ class Supervisor:
         if other is None:
             self._start_in_pace()
             return
-        reason = f"another gateway is there: {other.evidence}"
+        reason = f"another gateway is there: {other.evidence}" if other.alive else other.evidence
         hint = "stop it, and ours is started; or guard it as it is with `tailflip watch`"
         log.error("not started", reason=reason, hint=hint)
         self._wait(Waiting.OTHER_INSTANCE, reason)

@@ -25,7 +25,7 @@ HEALTHY = [
     (["inspect", "--heap-limit", "200mb"], 0, r"limit is 209\.7 MB .*it will not fit", r"^$"),
     (["inspect", "--heap-limit", "16gb"], 0, r"it fits", r"^$"),
     (["check"], 1, r"(?s)\[runs-stuck\].*not running", r"^$"),
-    (["compact"], 0, r"(?s) -> .*force-expire.*nothing was changed; add --apply", r"^$"),
+    (["compact"], 0, r"(?s) -> .*retire.*nothing was changed; add --apply", r"^$"),
     (["compact", "--cap-total", "3"], 0, r"cap-total", r"^$"),
     (["compact", "--heap-limit", "190mb"], 0, r"(?s)beyond hygiene.*even so it will not fit", r""),
     (["archive", "list"], 0, r"^$", r"nothing archived"),
@@ -141,7 +141,7 @@ def test_archive_show_verify_and_expire(place):
     _, out, _ = place.run("archive", "list", "--json")
     action = json.loads(out)[0]["action"]["id"]
     assert place.run("archive", "verify", action)[0] == 0
-    assert "force-expire" in place.run("archive", "show", action)[1]
+    assert "retire" in place.run("archive", "show", action)[1]
     records = place.home / "archive" / action / "records.zst"
     damaged = bytearray(records.read_bytes())
     damaged[len(damaged) // 2] ^= 1

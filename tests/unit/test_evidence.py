@@ -8,16 +8,20 @@ import os
 import pytest
 
 from tailflip.flow import Gateway, OverRun, Store
-from tailflip.observe import evidence as module
 from tailflip.observe import runlog, transcripts
-from tailflip.observe.evidence import read_evidence
 from tailflip.observe.installation import locate
 from tailflip.observe.process import start_ticks
+from tailflip.reconcile.zombies import judge_store
 
 NOW = 1_800_000_000_000
 STOPPED = Gateway(False, None, None, "test")
+LIVING = Gateway(True, 1, None, "test")
 UNKNOWN = Gateway(None, None, None, "test")
 HALF_HOUR_MS = 30 * 60_000
+
+
+def key(run):
+    return f"agent:main:cron:j:run:{run}"
 
 
 class State:
@@ -41,10 +45,13 @@ class State:
         path.write_text(payload if isinstance(payload, str) else json.dumps(payload))
         os.utime(path, ns=((NOW - age_ms) * 1_000_000,) * 2)
 
-    def read(self, gateway=STOPPED, agent="main"):
-        store = Store(self.sessions / "sessions.json", agent)
+    def read(self, gateway=LIVING):
+        """Read the evidence about a store that holds an entry for each of some runs."""
+        entries = {key(run): {"sessionId": run, "updatedAt": 1_000} for run in "ab"}
+        path = self.sessions / "sessions.json"
+        path.write_text(json.dumps(entries))
         found = locate({"OPENCLAW_STATE_DIR": str(self.root)})
-        return read_evidence(found, store, gateway, NOW)
+        return judge_store(found, Store(path, "main"), gateway, NOW).evidence
 
 
 @pytest.fixture
@@ -66,14 +73,11 @@ def line(run, agent="main", **more):
     }
 
 
-def key(run):
-    return f"agent:main:cron:j:run:{run}"
-
-
 def test_nothing_there_is_no_evidence(tmp_path):
     (tmp_path / "s").mkdir()
+    (tmp_path / "s/x.json").write_text("{}")
     found = locate({"OPENCLAW_STATE_DIR": str(tmp_path / "s")})
-    got = read_evidence(found, Store(tmp_path / "s/x.json", None), STOPPED, NOW)
+    got = judge_store(found, Store(tmp_path / "s/x.json", None), STOPPED, NOW).evidence
     assert (got.over, got.live_sessions, got.protected_keys, got.notes) == (
         (),
         frozenset(),
@@ -93,7 +97,7 @@ def test_nothing_there_is_no_evidence(tmp_path):
         ({"status": "skipped"}, None),
         ({"status": 7}, None),
         ({"action": "started"}, None),
-        ({"sessionKey": None}, None),
+        ({"sessionKey": None}, OverRun(key("a"), "done", 1_500, 500)),  # by job and time
         ({"sessionKey": "agent:main:main"}, None),
         ({"sessionKey": "agent:main:cron:j"}, None),
         ({"runAtMs": "1000"}, None),
@@ -132,12 +136,6 @@ def test_a_text_cut_in_the_middle_of_an_emoji_takes_no_proof_away(state):
     assert got.notes == ()
 
 
-def test_only_the_newest_runs_are_held(state, monkeypatch):
-    monkeypatch.setattr(module, "MAX_RUNS", 10)
-    state.log("j", *(line(f"r{i}", runAtMs=i) for i in range(95)))
-    assert {run.key for run in state.read().over} == {key(f"r{i}") for i in range(85, 95)}
-
-
 def test_of_two_lines_about_a_run_the_later_end_holds(state):
     state.log("j", line("a", status="error", durationMs=900), line("a", durationMs=100))
     assert state.read().over == (OverRun(key("a"), "failed", 1_900, 900),)
@@ -146,12 +144,6 @@ def test_of_two_lines_about_a_run_the_later_end_holds(state):
 def test_of_two_lines_that_end_alike_the_later_written_holds(state):
     state.log("j", line("a", status="error"), line("a"))
     assert state.read().over == (OverRun(key("a"), "done", 1_500, 500),)
-
-
-def test_other_agents_runs_are_of_no_use_to_a_store_of_one(state):
-    state.log("j", line("a"), line("b", agent="work"))
-    assert len(state.read().over) == 1
-    assert len(state.read(agent=None).over) == 2
 
 
 def test_a_lock_with_a_living_owner_is_proof_of_life(state):
@@ -194,7 +186,9 @@ def test_locks_of_a_store_elsewhere_are_found_below_the_state_directory(state, t
     """Cron writes transcripts there even when session.store points elsewhere."""
     state.lock("cron-run", {"pid": os.getpid()})
     found = locate({"OPENCLAW_STATE_DIR": str(state.root)})
-    got = read_evidence(found, Store(tmp_path / "x/sessions.json", None), STOPPED, NOW)
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/sessions.json").write_text("{}")
+    got = judge_store(found, Store(tmp_path / "x/sessions.json", None), STOPPED, NOW).evidence
     assert "cron-run" in got.live_sessions
 
 
@@ -222,4 +216,4 @@ def test_fifos_do_not_hang(state):
     os.mkfifo(state.root / "subagents/runs.json")
     got = state.read()
     assert got.over == ()
-    assert len(got.notes) == 1
+    assert len(got.notes) == 2  # it, and what is left alone for it

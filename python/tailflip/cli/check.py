@@ -28,6 +28,7 @@ from tailflip.home import Home
 from tailflip.ledger.actions import Ledger
 from tailflip.ledger.history import History
 from tailflip.observe.cron import read_jobs
+from tailflip.observe.forms import read_forms
 from tailflip.observe.listener import find_listener
 from tailflip.observe.litter import find_cron_temporaries, observe_folders
 from tailflip.observe.space import read_space
@@ -89,6 +90,7 @@ def check(
     kept = tuple(describe_kept(claim, actions) for claim in scene.kept.values())
     jobs, jobs_problem = _read_jobs(installation)
     spaces = read_space(installation.state_dir, home.root)
+    forms = read_forms(installation)
     findings = find_problems(
         Observed(
             now_ms=scene.now_ms,
@@ -97,7 +99,7 @@ def check(
             stores=observed_stores,
             forecast=prediction,
             cron_store=str(installation.cron_store),
-            jobs=jobs,
+            jobs=jobs if forms.cron.is_read else (),
             jobs_problem=jobs_problem,
             retention_problem=installation.retention_problem,
             enforces=installation.enforces,
@@ -108,6 +110,7 @@ def check(
             folders=observe_folders((*scene.stores, *scene.missing), scene.now_ms),
             cron_temporaries=find_cron_temporaries(installation.cron_store, scene.now_ms),
             kept=kept,
+            knows_ends=forms.knows_ends,
         )
     )
     told, told_notes = _reconcile(state_dir, profile, agent)
@@ -119,7 +122,7 @@ def check(
         *told,
     )
     half_done = ledger.read_half_done()
-    notes = (*installation.notes, *told_notes)
+    notes = tuple(dict.fromkeys((*installation.notes, *forms.describe(), *told_notes)))
     if as_json:
         print(
             to_json(

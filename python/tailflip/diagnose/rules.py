@@ -63,6 +63,7 @@ class Observed:
     folders: tuple[Folder, ...] = ()
     cron_temporaries: tuple[Leftover, ...] = ()
     kept: tuple[KeptFile, ...] = ()
+    knows_ends: bool = True
 
     def name_job(self, job_id: str) -> str:
         """Call a job by the name people gave it, with its id where it has one."""
@@ -232,12 +233,18 @@ def find_stuck_runs(observed: Observed) -> Iterator[Finding]:
         stuck = [job for job in _jobs(each) if job.status.get("running")]
         if stuck:
             count = sum(job.status["running"] for job in stuck)
+            hint = "`tailflip compact --apply` settles them by evidence"
+            if not observed.knows_ends:
+                hint = (
+                    "how they ended stands in records that tailflip does not read yet: it leaves "
+                    "them alone until they are past the retention"
+                )
             yield Finding(
                 "runs-stuck",
                 "warning",
                 str(each.store.path),
                 f"{count} cron runs claim to be running, but no gateway is",
-                "`tailflip compact --apply` settles them by evidence",
+                hint,
                 tuple(
                     f"{observed.name_job(job.job)}: {job.status['running']} of {job.runs}"
                     for job in stuck[:RAPID_RUNS]

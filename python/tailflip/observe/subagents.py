@@ -13,6 +13,7 @@ from tailflip.observe.files import read_regular
 from tailflip.observe.runlog import to_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 MAX_BYTES = 32 << 20
@@ -43,11 +44,16 @@ def read_subagents(path: Path, notes: list[str]) -> tuple[SubagentRun, ...] | No
         notes.append(f"sub-agent registry cannot be read: {path}: {error.strerror}")
         return None
     except (ValueError, RecursionError):
-        notes.append(f"sub-agent registry is not valid JSON: {path}: it protects nothing")
+        notes.append(f"sub-agent registry is not valid JSON: {path}: what it protects is unknown")
         return None
     runs = root.get("runs") if isinstance(root, dict) else None
     found = (_parse(run) for run in (runs.values() if isinstance(runs, dict) else ()))
     return tuple(run for run in found if run is not None)
+
+
+def list_protected(registry: Iterable[SubagentRun]) -> frozenset[str]:
+    """Collect the keys that sub-agent runs without an end refer to."""
+    return frozenset(key for run in registry if run.ended_ms is None for key in run.keys)
 
 
 def _parse(raw: Any) -> SubagentRun | None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tailflip.observe.forms import NOT_READ
 from tailflip.progress import be_quiet
+from tailflip.reconcile.evidence import Fate
 from tailflip.reconcile.kinds import reconcile_all
 from tailflip.reconcile.run import begin
 from tailflip.units import format_count
@@ -92,6 +94,10 @@ def mend(
     ]
     holds = [step for step in result.steps if step.kind == "hold" and step.action_id is not None]
     held = [word for step in holds for word in step.words]
+    kept = sum(step.running.get(Fate.UNKNOWN, 0) for step in result.steps)
+    if kept:
+        done.append(f'{format_count(kept)} entries that say "running" were left as they are')
+        done += [note for note in result.notes if note.startswith(NOT_READ)]
     failed = [f"not reconciled: {error.message}" for error in result.errors]
     actions = tuple(step.action_id for step in result.steps if step.action_id is not None)
     return Mended((*done, *held, *failed), sum(len(step.words) for step in holds), actions)

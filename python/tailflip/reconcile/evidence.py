@@ -12,7 +12,7 @@ Source: which ledger says what, and how each of them lies: measured on 2026.3.28
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,9 @@ class Facts:
     trust. `registered` says that a sub-agent run without an end refers to it.
     `marker_ms` is the job's `runningAtMs`, `timeout_ms` how long the job may run (0: for
     ever). `task_seen_ms` is when the task ledger last heard of the run, called running
-    there. `died_ms` is when our own ledger saw the owner die.
+    there. `died_ms` is when our own ledger saw the owner die. `at_work` says that a living
+    process works for it. `knows_ends` and `knows_markers` are False where such records exist in
+    a form that is not read.
     """
 
     now_ms: int
@@ -81,6 +83,9 @@ class Facts:
     task_seen_ms: int | None = None
     transcript_ms: int | None = None
     died_ms: int | None = None
+    at_work: bool = False
+    knows_ends: bool = True
+    knows_markers: bool = True
 
     @property
     def seen_ms(self) -> int | None:
@@ -91,19 +96,29 @@ class Facts:
 
 @dataclass(frozen=True)
 class Proof:
-    """The verdict on one run. `status` and the times are set for `over` and `dead`."""
+    """The verdict on one run. `status` and the times are set for `over` and `dead`.
+
+    `may_live` says that nothing may be done to its entry, be it for want of proof.
+    """
 
     fate: Fate
     words: tuple[str, ...]
     status: str | None = None
     ended_ms: int | None = None
     runtime_ms: int | None = None
+    may_live: bool = False
 
 
 def prove(facts: Facts) -> Proof:
     """Judge one run by everything that is known of it, and say why in words."""
+    proof = _judge(facts)
+    may_live = proof.fate is Fate.ALIVE or (proof.fate is Fate.UNKNOWN and _may_live(facts))
+    return replace(proof, may_live=may_live)
+
+
+def _judge(facts: Facts) -> Proof:
     end, against = _choose_end(facts)
-    for judge in (_prove_by_lock, _prove_by_registry):
+    for judge in (_prove_by_lock, _prove_by_process, _prove_by_registry):
         proof = judge(facts, end)
         if proof is not None:
             return proof
@@ -116,6 +131,25 @@ def prove(facts: Facts) -> Proof:
         or _prove_by_signs(facts)
         or Proof(Fate.UNKNOWN, (*_tell_what_is_missing(facts), *against))
     )
+
+
+def _may_live(facts: Facts) -> bool:
+    """Say whether a run without proof either way may be at work, whatever its age.
+
+    A marker that stands protects for as long as it stands: the gateway that could be running the
+    job takes it away itself, after the job's time-out or two hours.
+    """
+    if facts.gateway.alive is False:
+        return False
+    started, seen, updated = facts.gateway.started_ms, facts.seen_ms, facts.updated_ms
+    if started is not None and seen is not None and seen < started:
+        return False
+    if started is not None and updated is not None and updated < started:
+        return True  # the entry is older than the gateway, which has written its transcript since
+    if not facts.knows_markers:
+        return True
+    marker = facts.marker_ms
+    return marker is not None and facts.is_current is not False and _covers(facts, marker)
 
 
 def _choose_end(facts: Facts) -> tuple[End | None, tuple[str, ...]]:
@@ -146,6 +180,13 @@ def _prove_by_lock(facts: Facts, end: End | None) -> Proof | None:
     return Proof(Fate.ALIVE, tuple(words))
 
 
+def _prove_by_process(facts: Facts, end: End | None) -> Proof | None:
+    """Believe in a process that works for a run: an agent of another program takes no lock."""
+    if not facts.at_work or end is not None:
+        return None
+    return Proof(Fate.ALIVE, ("a living process works for it",))
+
+
 def _prove_by_registry(facts: Facts, end: End | None) -> Proof | None:
     if not facts.registered:
         return None
@@ -168,6 +209,9 @@ def _prove_by_owner(facts: Facts) -> Proof | None:
         word = f"its last sign of life is older than the gateway, which started at {since}"
     else:
         return None
+    if not facts.knows_ends:
+        untold = f"{word}: it is over, but how it ended stands in records that are not read"
+        return Proof(Fate.UNKNOWN, (untold,))
     ended = seen
     words = [f"{word}, and no ledger has an end of it"]
     if facts.died_ms is not None and facts.died_ms >= seen:
@@ -217,13 +261,19 @@ def _tell_what_is_missing(facts: Facts) -> tuple[str, ...]:
     words = []
     if facts.is_current is False:
         words.append("a newer run of its job has started since")
-    if facts.marker_ms is None and facts.is_current is not None:
+    if facts.marker_ms is None and facts.is_current is not None and facts.knows_markers:
         words.append("its job is not marked as running")
     elif facts.marker_ms is not None:
         words.append("its job's marker is of another run, or older than any run may be")
+    if not facts.knows_markers:
+        words.append("whether its job is marked as running stands in records that are not read")
     if facts.seen_ms is None:
         words.append("it carries no time")
     if facts.gateway.alive is None:
         words.append(f"whether a gateway runs could not be told ({facts.gateway.evidence})")
-    words.append("no ledger has an end of it")
+    words.append(
+        "no ledger has an end of it"
+        if facts.knows_ends
+        else "whether it ended stands in records that are not read"
+    )
     return tuple(words)

@@ -14,6 +14,7 @@ from tailflip.compact.transaction import compact_store
 from tailflip.errors import Usage
 from tailflip.flow import STRING_LIMIT_CHARS, Evidence
 from tailflip.ledger.runs import Runs
+from tailflip.observe.forms import Form, read_forms
 from tailflip.observe.jobs import read_job_states
 from tailflip.observe.runlog import read_run_logs
 from tailflip.observe.tasks import find_ledger, read_tasks
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from tailflip.flow import Store, SurveyNumbers
     from tailflip.observe.runlog import RunLine
+    from tailflip.observe.tasks import Task
     from tailflip.reconcile.markers import Change
     from tailflip.reconcile.run import Result, Work
     from tailflip.reconcile.tasks import TaskVerdict
@@ -73,8 +75,14 @@ def _clear_markers(work: Work) -> None:
     if problem is not None:
         work.result.notes.append(f"cron store cannot be read: {problem}")
     marked = {job.job_id: job for job in jobs if job.running_at_ms is not None}
-    if not marked or scene.gateway.alive is not False:
+    if not marked or scene.gateway.alive is True:
         return  # beside a living gateway a marker is its own business; `stuck` judges it
+    if scene.gateway.alive is None:
+        why = f"whether a gateway runs could not be told: {scene.gateway.evidence}"
+        work.result.notes.append(f"{len(marked)} markers of running jobs were left alone; {why}")
+        return
+    if not read_forms(scene.installation).may_clear_markers:
+        return
     ends = [line for line in _read_lines(work) if line.job_id in marked]
     changes = plan_markers(marked.values(), ends, scene.now_ms, work.terms.version, work.deaths)
     runs = Runs(work.home, work.disk, work.history.guard)
@@ -166,7 +174,12 @@ def judge_installation(
 ) -> tuple[tuple[TaskVerdict, ...], Ledgers]:
     """Judge every task in the gateway's ledger; also what it was judged by."""
     installation = scene.installation
-    tasks = read_tasks(installation.state_dir, notes, gateway_is_gone=scene.gateway.alive is False)
+    forms = read_forms(installation)
+    notes += forms.describe()
+    tasks: tuple[Task, ...] | None = ()  # what lies in the old place is not what the gateway reads
+    if forms.tasks.form is not Form.SQLITE:
+        is_gone = scene.gateway.alive is False
+        tasks = read_tasks(installation.state_dir, notes, gateway_is_gone=is_gone)
     jobs, problem = read_job_states(installation.cron_store)
     if problem is not None:
         notes.append(f"cron store cannot be read: {problem}")
@@ -176,8 +189,10 @@ def judge_installation(
         now_ms=scene.now_ms,
         gateway=scene.gateway,
         lines=[line for line in lines if line.job_id in wanted],
-        jobs={job.job_id: job for job in jobs},
+        jobs={job.job_id: job for job in jobs if forms.cron.is_read},
         deaths=deaths,
+        knows_ends=forms.knows_ends,
+        knows_markers=forms.cron.is_read,
     )
     return judge_tasks(tasks or (), ledgers), ledgers
 
@@ -260,6 +275,7 @@ def _look_for_storms(work: Work) -> None:
     worst_first = sorted(found.values(), key=lambda each: -each[0].runs)
     work.result.findings += [finding for _, finding in worst_first]
     may_hold = work.terms.settings.hold_jobs and scene.gateway.alive is False
+    may_hold = may_hold and read_forms(scene.installation).may_hold
     holds = [
         plan_hold(jobs[job_id], f"retry storm: {finding.message}", scene.now_ms, may_disable=True)
         for job_id, (storm, finding) in found.items()

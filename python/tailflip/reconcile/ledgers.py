@@ -92,7 +92,8 @@ def index_lines(lines: Iterable[RunLine], source: str = "run log") -> RunLogs:
         if line.key is not None:
             session = line.session_id or line.key.rpartition(":")[2]
             known = keyed.get((line.key, session), line)
-            keyed[line.key, session] = max(known, line, key=_ended)
+            # Of two that end alike the later written one.
+            keyed[line.key, session] = max(line, known, key=_ended)
             if len(keyed) > 2 * MAX_LINES:
                 newest = heapq.nlargest(MAX_LINES, keyed.items(), key=lambda item: _ended(item[1]))
                 keyed = dict(newest)

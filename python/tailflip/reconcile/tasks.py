@@ -38,13 +38,18 @@ _LOST_ERROR = "backing session missing"
 
 @dataclass(frozen=True)
 class Ledgers:
-    """What tasks are judged by; `deaths` are start and end of gateways that died."""
+    """What tasks are judged by; `deaths` are start and end of gateways that died.
+
+    `knows_ends` and `knows_markers` are as in `Facts`.
+    """
 
     now_ms: int
     gateway: Gateway
     lines: Sequence[RunLine]
     jobs: Mapping[str, Job]
     deaths: Sequence[tuple[int, int]] = ()
+    knows_ends: bool = True
+    knows_markers: bool = True
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,8 @@ def _collect(task: Task, by_job: Mapping[str, list[RunLine]], ledgers: Ledgers) 
         timeout_ms=job.timeout_ms if job is not None else None,
         task_seen_ms=task.heard_ms if task.status == "running" else None,
         died_ms=min(died, default=None),
+        knows_ends=ledgers.knows_ends,
+        knows_markers=ledgers.knows_markers,
     )
 
 
@@ -174,6 +181,8 @@ def _end(run: SeenRun, ledgers: Ledgers) -> SeenRun | None:
             ends=ends,
             transcript_ms=run.seen_ms,  # we saw its marker then: a sign of life as good
             died_ms=min(died, default=None),
+            knows_ends=ledgers.knows_ends,
+            knows_markers=ledgers.knows_markers,
         )
     )
     if proof.ended_ms is not None:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from tailflip import native
 from tailflip.durable import naming, open_regular
 from tailflip.flow import Evidence, OverRun
-from tailflip.observe.evidence import list_protected
+from tailflip.observe.forms import read_forms
 from tailflip.observe.jobs import read_job_states
+from tailflip.observe.processes import read_run_keys
 from tailflip.observe.runlog import read_run_logs
-from tailflip.observe.subagents import read_subagents
+from tailflip.observe.subagents import list_protected, read_subagents
 from tailflip.observe.tasks import read_tasks
 from tailflip.observe.transcripts import find_folders, read_locks, read_written_ms
 from tailflip.plan.policy import Policy
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 MAX_TOLD = 1_000  # verdicts that are kept for people; all are counted
 RUN, BASE, SUBAGENT = "cron run", "cron base", "sub-agent"
+_ENDED = frozenset({"done", "failed", "killed", "timeout"})
 _MAY_END = frozenset({RUN, BASE, SUBAGENT, "other"})
 
 
@@ -81,6 +83,9 @@ class _Ledgers:
     bases: Mapping[tuple[str, str], str]
     folders: tuple[Path, ...]
     lives: Sequence[tuple[int, int]]
+    run_keys: frozenset[str]
+    knows_ends: bool
+    knows_markers: bool
 
     def collect(self, entry: ListedEntry) -> Facts:
         """Gather the facts about one entry's run."""
@@ -104,7 +109,15 @@ class _Ledgers:
             timeout_ms=job.timeout_ms if job is not None else None,
             transcript_ms=read_written_ms(self.folders, entry.session) if is_open else None,
             died_ms=self._find_death(entry.updated_ms),
+            at_work=self._is_at_work(entry, base),
+            knows_ends=self.knows_ends,
+            knows_markers=self.knows_markers,
         )
+
+    def _is_at_work(self, entry: ListedEntry, base: str | None) -> bool:
+        """Say whether a living process names the run, or its job while the run is the newest."""
+        of_job = f"agent:{entry.agent}:cron:{entry.job}" in self.run_keys
+        return entry.key in self.run_keys or (of_job and base in (None, entry.session))
 
     def _find_own_end(self, entry: ListedEntry) -> End | None:
         run = self.registry.get(entry.key)
@@ -163,6 +176,8 @@ def judge_store(
     jobs, problem = read_job_states(installation.cron_store)
     if problem is not None:
         notes.append(f"cron store cannot be read: {problem}")
+    forms = read_forms(installation)
+    notes += forms.describe()
     with naming(store.path), open_regular(store.path) as fd:
         bases = _look_ahead(fd, (logs, ended_tasks))
         ledgers = _Ledgers(
@@ -171,13 +186,16 @@ def judge_store(
             logs=logs,
             tasks=ended_tasks,
             locks=read_locks(installation, store, gateway, now_ms),
-            jobs={job.job_id: job for job in jobs},
+            jobs={job.job_id: job for job in jobs if forms.cron.is_read},
             registry={run.keys[0]: run for run in registry or ()},
             registry_read=registry is not None,
             protected=list_protected(registry or ()),
             bases=bases,
             folders=find_folders(installation, store),
             lives=lives,
+            run_keys=read_run_keys(),
+            knows_ends=forms.knows_ends and tasks is not None,
+            knows_markers=forms.cron.is_read and problem is None,
         )
         return _judge_all(fd, ledgers, notes)
 
@@ -207,7 +225,7 @@ def _judge_all(fd: int, ledgers: _Ledgers, notes: list[str]) -> Judgement:
         if not is_running and entry.kind != RUN:
             continue
         proof = prove(ledgers.collect(entry))
-        if proof.fate is Fate.ALIVE or _is_spared(ledgers, entry, proof):
+        if proof.fate is Fate.ALIVE or (proof.may_live and entry.status not in _ENDED):
             live.add(entry.session)
         if is_running:
             _tell(found, entry, proof)
@@ -221,15 +239,9 @@ def _judge_all(fd: int, ledgers: _Ledgers, notes: list[str]) -> Judgement:
         live_sessions=frozenset(live - {""}),
         protected_keys=ledgers.protected,
         notes=tuple(notes),
+        knows_ends=ledgers.knows_ends,
     )
     return found
-
-
-def _is_spared(ledgers: _Ledgers, entry: ListedEntry, proof: Proof) -> bool:
-    """Keep what the engine, who sees only the store, would take for the dead gateway's."""
-    started = ledgers.gateway.started_ms
-    is_old = started is not None and entry.updated_ms is not None and entry.updated_ms < started
-    return proof.fate is Fate.UNKNOWN and is_old
 
 
 def _choose_end(ledgers: _Ledgers, entry: ListedEntry, proof: Proof) -> OverRun | None:

@@ -74,6 +74,7 @@ fn policy(kind: &str) -> Outcome<Policy> {
         cap_total: None,
         drop_kinds: Vec::new(),
         owner_died_before_ms: Some(now_ms),
+        knows_ends: true,
     })
 }
 

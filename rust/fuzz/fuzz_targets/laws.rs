@@ -39,6 +39,7 @@ fuzz_target!(|data: &[u8]| {
         cap_total: None,
         drop_kinds: Vec::new(),
         owner_died_before_ms: on(7).then_some(1_000_000_000),
+        knows_ends: input.len() % 2 == 0,
     };
     let Ok(surveyed) = survey(&input, &policy, &evidence, &control) else { return };
     if surveyed.numbers.duplicate.is_some() {

@@ -145,7 +145,8 @@ struct Policy(policy::Policy);
 impl Policy {
     #[new]
     #[pyo3(signature = (*, now_ms, slim_runs, slim_idle_ms, retire, retention_ms, max_lifetime_ms,
-                        single_flight, cap_per_job, cap_total, drop_kinds, owner_died_before_ms))]
+                        single_flight, cap_per_job, cap_total, drop_kinds, owner_died_before_ms,
+                        knows_ends))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         now_ms: i64,
@@ -159,6 +160,7 @@ impl Policy {
         cap_total: Option<usize>,
         drop_kinds: Vec<(String, i64)>,
         owner_died_before_ms: Option<i64>,
+        knows_ends: bool,
     ) -> PyResult<Self> {
         for cap in [cap_per_job, cap_total].into_iter().flatten() {
             if !(1..=65_536).contains(&cap) {
@@ -185,6 +187,7 @@ impl Policy {
             cap_total,
             drop_kinds,
             owner_died_before_ms,
+            knows_ends,
         }))
     }
 }

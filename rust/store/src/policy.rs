@@ -7,6 +7,10 @@ use crate::table::Jobs;
 
 /// The compiled policy. `None` turns a rule off; times are ms.
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a rule that is on or off"
+)]
 pub struct Policy {
     /// The moment of judgement.
     pub now_ms: i64,
@@ -30,6 +34,8 @@ pub struct Policy {
     pub drop_kinds: Vec<(Kind, i64)>,
     /// Whatever ran before this moment has lost its process.
     pub owner_died_before_ms: Option<i64>,
+    /// False: ends of runs may be on record where nobody could read them.
+    pub knows_ends: bool,
 }
 
 /// A run without proof of an end is taken for possibly alive for this long, even where no
@@ -225,7 +231,14 @@ fn judge_run(
         policy.now_ms.saturating_sub(over.ended_at_ms).min(age)
     });
 
-    if running && over.is_none() && policy.max_lifetime_ms.is_some_and(|limit| age > limit) {
+    // What may have ended, or may not have, in a record that was not read is kept as it is. What
+    // lost its process has ended: age decides about it, but nobody says how.
+    let untold = running && over.is_none() && !policy.knows_ends;
+    if untold && !owner_dead {
+        return;
+    }
+    let too_old = policy.max_lifetime_ms.is_some_and(|limit| age > limit);
+    if running && over.is_none() && !untold && too_old {
         judged.verdict = Verdict::Drop(Rule::ForceExpire);
         return;
     }
@@ -258,7 +271,7 @@ fn judge_run(
             return;
         }
     }
-    let retire = if policy.retire && running {
+    let retire = if policy.retire && running && !untold {
         over.or_else(|| {
             policy
                 .owner_died_before_ms

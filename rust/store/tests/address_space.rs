@@ -85,6 +85,7 @@ mod work {
             cap_total: Some(10),
             drop_kinds: Vec::new(),
             owner_died_before_ms: None,
+            knows_ends: true,
         };
         let found = survey(&Made, &policy, &evidence, &control).unwrap();
         assert_eq!(found.numbers.bytes, ENTRIES * ENTRY_BYTES as u64);

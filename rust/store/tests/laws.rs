@@ -60,6 +60,7 @@ fn policy() -> Policy {
         cap_total: None,
         drop_kinds: Vec::new(),
         owner_died_before_ms: None,
+        knows_ends: true,
     }
 }
 
