@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -70,26 +69,22 @@ def ask(scene, *argv):
 @pytest.mark.parametrize("lock", ["kept", "removed"])
 def test_a_gateway_with_a_temp_folder_of_its_own_lives(scene, tmp_path, lock):
     """Its marker was cleared, and its run called lost, while it was in flight."""
-    cron = scene.state / "cron"
-    cron.mkdir(exist_ok=True)
     temp = tmp_path / "service-tmp"
     with started_as_a_service(scene, temp) as gateway:
-        now_ms = int(time.time() * 1000)
-        state = {"runningAtMs": now_ms, "nextRunAtMs": now_ms + 3_600_000}
-        job = {"id": "j", "name": "j", "enabled": True, "payload": {"kind": "agentTurn"}}
-        job |= {"schedule": {"kind": "every", "everyMs": 3_600_000}, "state": state}
-        (cron / "jobs.json").write_text(json.dumps({"version": 1, "jobs": [job]}))
+        scene.add_job()
+        scene.begin_run()
         if lock == "removed":
             for path in temp.glob("openclaw-*/gateway.*.lock"):
                 path.unlink()
+        marker = scene.read_job()["state"]["runningAtMs"]
+        entries = scene.entries()
         assert ask(scene, "compact", "--apply").returncode == 0
         for argv in (("reconcile", "--apply"), ("check",), ("status",)):
             ran = ask(scene, *argv)
             assert "not running" not in ran.stdout, (argv, ran.stdout)
             assert "running (" in ran.stdout, (argv, ran.stdout, ran.stderr)
         assert str(gateway.pid) in ask(scene, "reconcile", "--apply").stdout
-        # The gateway writes the file in its own layout; the marker stands for its run.
-        [job] = json.loads((cron / "jobs.json").read_bytes())["jobs"]
-        assert job["state"]["runningAtMs"] == now_ms
-        assert gateway.poll() is None
+        assert scene.read_job()["state"]["runningAtMs"] == marker
+        assert scene.entries() == entries
+        scene.end_run()
     assert "not running" in ask(scene, "check").stdout
