@@ -23,6 +23,8 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tailflip.native import Ends
+
 
 # V8 cannot make a longer string: a store above it silently counts as empty, and the
 # gateway's next write replaces it. A byte is never more than one character.
@@ -90,10 +92,13 @@ class OverRun(NamedTuple):
 
 @dataclass(frozen=True)
 class Evidence:
-    """Proof of life and of death about entries of one store, gathered before judging."""
+    """Proof of life and of death about entries of one store, gathered before judging.
+
+    `over` holds the ends of runs, and sessions that live; None for none.
+    """
 
     gateway: Gateway
-    over: tuple[OverRun, ...] = ()
+    over: Ends | None = None
     live_sessions: frozenset[str] = frozenset()
     protected_keys: frozenset[str] = frozenset()
     dropped_keys: frozenset[str] = frozenset()
@@ -207,10 +212,13 @@ class VerifyNumbers(Value):
         )
 
 
-class ListedEntry(Value):
+class ListedEntry(NamedTuple):  # there may be millions of them: made in no time
     """One entry that evidence may judge (native); texts are empty where there is nothing.
 
-    `kind` is a `Tally` name of `SurveyNumbers.kinds`, `status` `-` for none.
+    `kind` is a `Tally` name of `SurveyNumbers.kinds`, `status` `-` for none. `is_current` says
+    that the job's base entry still names this session, None where there is no base entry.
+    `ends` are from the run logs and the task ledger, in this order: status, end, length, and how
+    the line was found to be this run's.
     """
 
     key: str
@@ -224,6 +232,8 @@ class ListedEntry(Value):
     ended_ms: int | None
     status: str
     bytes: int
+    is_current: bool | None = None
+    ends: tuple[tuple[str, int, int, str] | None, ...] = ()
 
 
 class SalvageNumbers(Value):

@@ -7,8 +7,7 @@ import os
 
 import pytest
 
-from tailflip.flow import Gateway, OverRun, Store
-from tailflip.observe import evidence as module
+from tailflip.flow import Gateway, Store
 from tailflip.observe import runlog, transcripts
 from tailflip.observe.evidence import read_evidence
 from tailflip.observe.installation import locate
@@ -74,8 +73,7 @@ def test_nothing_there_is_no_evidence(tmp_path):
     (tmp_path / "s").mkdir()
     found = locate({"OPENCLAW_STATE_DIR": str(tmp_path / "s")})
     got = read_evidence(found, Store(tmp_path / "s/x.json", None), STOPPED, NOW)
-    assert (got.over, got.live_sessions, got.protected_keys, got.notes) == (
-        (),
+    assert (got.live_sessions, got.protected_keys, got.notes) == (
         frozenset(),
         frozenset(),
         (),
@@ -86,10 +84,10 @@ def test_nothing_there_is_no_evidence(tmp_path):
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        ({}, OverRun(key("a"), "done", 1_500, 500)),
-        ({"status": "error", "error": "HTTP 500"}, OverRun(key("a"), "failed", 1_500, 500)),
-        ({"status": "error", "error": "job timed out"}, OverRun(key("a"), "timeout", 1_500, 500)),
-        ({"durationMs": None}, OverRun(key("a"), "done", 2_000, 1_000)),
+        ({}, ("done", 1_500, 500)),
+        ({"status": "error", "error": "HTTP 500"}, ("failed", 1_500, 500)),
+        ({"status": "error", "error": "job timed out"}, ("timeout", 1_500, 500)),
+        ({"durationMs": None}, ("done", 2_000, 1_000)),
         ({"status": "skipped"}, None),
         ({"status": 7}, None),
         ({"action": "started"}, None),
@@ -105,7 +103,7 @@ def test_nothing_there_is_no_evidence(tmp_path):
 def test_a_line_proves_the_end_of_a_run_or_nothing(state, more, expected):
     state.log("j", line("a", **more))
     got = state.read()
-    assert got.over == ((expected,) if expected else ())
+    assert got.over.find(key("a")) == expected
     assert got.notes == ()
 
 
@@ -113,7 +111,7 @@ def test_broken_lines_are_skipped_and_counted(state):
     deep = b"[" * 200_000
     state.log("j", b"{torn", line("a"), b"\xff\xfe", b"[]", b"", deep, line("b"))
     got = state.read()
-    assert {run.key for run in got.over} == {key("a"), key("b")}
+    assert all(got.over.find(key(run)) for run in "ab")
     assert got.notes == ("4 broken lines in run logs were skipped",)
 
 
@@ -121,37 +119,40 @@ def test_a_line_without_end_is_skipped_in_bounded_memory(state, monkeypatch):
     monkeypatch.setattr(runlog, "MAX_LINE_BYTES", 512)
     state.log("j", b"x" * 5_000, line("a"), line("b"))
     got = state.read()
-    assert {run.key for run in got.over} == {key("a"), key("b")}
+    assert all(got.over.find(key(run)) for run in "ab")
     assert got.notes == ("1 broken lines in run logs were skipped",)
 
 
 def test_a_text_cut_in_the_middle_of_an_emoji_takes_no_proof_away(state):
     state.log("j", line("a", summary="cut \ud83d"))
     got = state.read()
-    assert got.over == (OverRun(key("a"), "done", 1_500, 500),)
+    assert got.over.find(key("a")) == ("done", 1_500, 500)
     assert got.notes == ()
 
 
-def test_only_the_newest_runs_are_held(state, monkeypatch):
-    monkeypatch.setattr(module, "MAX_RUNS", 10)
-    state.log("j", *(line(f"r{i}", runAtMs=i) for i in range(95)))
-    assert {run.key for run in state.read().over} == {key(f"r{i}") for i in range(85, 95)}
+def test_no_run_is_forgotten_however_many_there_are(state):
+    """Beyond 65,536 the oldest were forgotten, and dropped as if nothing proved their end."""
+    state.log("j", *(line(f"r{i}", runAtMs=i) for i in range(70_000)))
+    over = state.read().over
+    assert all(over.find(key(f"r{i}")) == ("done", i + 500, 500) for i in range(70_000))
 
 
 def test_of_two_lines_about_a_run_the_later_end_holds(state):
     state.log("j", line("a", status="error", durationMs=900), line("a", durationMs=100))
-    assert state.read().over == (OverRun(key("a"), "failed", 1_900, 900),)
+    assert state.read().over.find(key("a")) == ("failed", 1_900, 900)
 
 
 def test_of_two_lines_that_end_alike_the_later_written_holds(state):
     state.log("j", line("a", status="error"), line("a"))
-    assert state.read().over == (OverRun(key("a"), "done", 1_500, 500),)
+    assert state.read().over.find(key("a")) == ("done", 1_500, 500)
 
 
 def test_other_agents_runs_are_of_no_use_to_a_store_of_one(state):
     state.log("j", line("a"), line("b", agent="work"))
-    assert len(state.read().over) == 1
-    assert len(state.read(agent=None).over) == 2
+    theirs = key("b").replace("main", "work")
+    ours, both = state.read().over, state.read(agent=None).over
+    assert (ours.find(key("a")) is None, ours.find(theirs) is None) == (False, True)
+    assert (both.find(key("a")) is None, both.find(theirs) is None) == (False, False)
 
 
 def test_a_lock_with_a_living_owner_is_proof_of_life(state):
@@ -221,5 +222,4 @@ def test_fifos_do_not_hang(state):
     os.mkfifo(state.root / "cron/runs/j.jsonl")
     os.mkfifo(state.root / "subagents/runs.json")
     got = state.read()
-    assert got.over == ()
     assert len(got.notes) == 1

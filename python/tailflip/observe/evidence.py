@@ -8,10 +8,10 @@ A `status` in the store is no evidence: it sticks to `running` after a crash.
 
 from __future__ import annotations
 
-import heapq
 from typing import TYPE_CHECKING
 
 from tailflip.flow import Evidence, OverRun
+from tailflip.native import Ends
 from tailflip.observe.runlog import RUN_KEY, read_run_logs
 from tailflip.observe.subagents import read_subagents
 from tailflip.observe.transcripts import read_locks
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tailflip.flow import Gateway, Store
     from tailflip.observe.installation import Installation
     from tailflip.observe.subagents import SubagentRun
-
-MAX_RUNS = 65_536  # what the engine's table holds
 
 
 def read_evidence(
@@ -51,26 +49,11 @@ def list_protected(registry: Iterable[SubagentRun]) -> frozenset[str]:
     return frozenset(key for run in registry if run.ended_ms is None for key in run.keys)
 
 
-def _read_over(folder: Path, agent: str | None, notes: list[str]) -> tuple[OverRun, ...]:
-    """Read the ends of runs, the newest `MAX_RUNS` of them, in memory that this number bounds."""
-    over: dict[str, OverRun] = {}
+def _read_over(folder: Path, agent: str | None, notes: list[str]) -> Ends:
+    """Read the ends of runs, in constant memory."""
+    ends = Ends()
     for line in read_run_logs(folder, notes):
         match = RUN_KEY.fullmatch(line.key) if line.key is not None else None
-        if match is None or line.key is None or agent not in (None, match[1]):
-            continue
-        known = over.get(line.key)
-        if known is None or known.ended_at_ms <= line.ended_ms:
-            over[line.key] = OverRun(line.key, line.status, line.ended_ms, line.runtime_ms)
-            over = _keep_newest(over, 2 * MAX_RUNS)
-    return tuple(_keep_newest(over, MAX_RUNS).values())
-
-
-def _ended(run: OverRun) -> int:
-    return run.ended_at_ms
-
-
-def _keep_newest(over: dict[str, OverRun], limit: int) -> dict[str, OverRun]:
-    """Cut down to the newest `MAX_RUNS` once there are more than `limit`; rarely, so cheaply."""
-    if len(over) <= limit:
-        return over
-    return {run.key: run for run in heapq.nlargest(MAX_RUNS, over.values(), key=_ended)}
+        if match is not None and line.key is not None and agent in (None, match[1]):
+            ends.add(OverRun(line.key, line.status, line.ended_ms, line.runtime_ms))
+    return ends

@@ -14,11 +14,13 @@
 //! Nothing here opens, renames or deletes a file, or reads a clock.
 
 pub mod archive;
+pub mod ends;
 pub mod entry;
 pub mod error;
 pub mod evidence;
 pub mod io;
 pub mod key;
+pub mod ledgers;
 pub mod lex;
 pub mod limits;
 pub mod list;
@@ -27,6 +29,8 @@ pub mod restore;
 pub mod rewrite;
 pub mod salvage;
 pub mod simd;
+pub mod sorted;
+pub mod starts;
 pub mod survey;
 pub mod table;
 pub mod verify;

@@ -27,8 +27,10 @@ pub const FINGERPRINTS: usize = 2 * 1024 * 1024;
 pub const SUSPECTS: usize = 32 * 1024;
 /// Ranks held for all caps together (16 bytes each).
 pub const RANKS: usize = 128 * 1024;
-/// Runs whose end is known from the run log.
-pub const OVER_RUNS: usize = 64 * 1024;
+/// Records sorted in memory at a time (32 bytes each); further ones go to a scratch file.
+pub const SORT_RECORDS: usize = 16 * 1024;
+/// Sorted parts of that file that are merged into one at a time.
+pub const FAN: usize = 64;
 /// Sessions or keys named by other evidence.
 pub const NAMED: usize = 64 * 1024;
 /// Archived records handled by one restore pass.
