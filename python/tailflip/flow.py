@@ -212,6 +212,9 @@ class VerifyNumbers(Value):
         )
 
 
+ToldEnd = tuple[str, int, int, str]  # status, end, length, how it was found
+
+
 class ListedEntry(NamedTuple):  # there may be millions of them: made in no time
     """One entry that evidence may judge (native); texts are empty where there is nothing.
 
@@ -233,7 +236,7 @@ class ListedEntry(NamedTuple):  # there may be millions of them: made in no time
     status: str
     bytes: int
     is_current: bool | None = None
-    ends: tuple[tuple[str, int, int, str] | None, ...] = ()
+    ends: tuple[ToldEnd | None, ToldEnd | None] = (None, None)
 
 
 class SalvageNumbers(Value):

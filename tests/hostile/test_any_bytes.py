@@ -211,7 +211,6 @@ def judge_cron(
     now_ms = clock.now_ms()
     changes = plan_markers(jobs, lines, now_ms, (2026, 3, 28))
     changes += tuple(plan_hold(job, "why", now_ms, may_disable=False) for job in jobs)
-    by_id = {job.job_id: job for job in jobs}
     starts = sorted(line.started_ms for line in lines)
     list(find_storms([[(0, at) for at in starts]], dict(enumerate(jobs))))
     gateway = Gateway(alive=True, pid=1, started_ms=OLD_MS, evidence="test")

@@ -197,8 +197,7 @@ def _change_stores(work: Work, kind: str, policy: Policy) -> None:
 
 def _change_store(work: Work, kind: str, policy: Policy, store: Store) -> Step:
     scene = work.scene
-    judged = judge_store(scene.installation, store, scene.gateway, scene.now_ms, work.deaths)
-    work.judged[store] = judged
+    judged = _judge(work, store)
     work.result.notes += judged.evidence.notes
     surveyed = scene.survey(store, policy, judged.evidence, work.on_progress)
     step = _describe(kind, store, judged, surveyed.numbers)
@@ -349,14 +348,20 @@ def _find_size_that_hurts(work: Work, own_bytes: int, wide: bool) -> int:
 
 
 def _judge_all(work: Work) -> list[Judgement]:
-    scene = work.scene
-    for store in scene.stores:
-        if store not in work.judged:
-            with work.result.keeping_error():
-                work.judged[store] = judge_store(
-                    scene.installation, store, scene.gateway, scene.now_ms, work.deaths
-                )
+    for store in work.scene.stores:
+        with work.result.keeping_error():
+            _judge(work, store)
     return list(work.judged.values())
+
+
+def _judge(work: Work, store: Store) -> Judgement:
+    """Judge a store once: an end that we write into it changes nothing of what is known."""
+    scene = work.scene
+    if store not in work.judged:
+        work.judged[store] = judge_store(
+            scene.installation, store, scene.gateway, scene.now_ms, work.deaths
+        )
+    return work.judged[store]
 
 
 def _read_lines(work: Work) -> Iterator[RunLine]:

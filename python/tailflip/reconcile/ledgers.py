@@ -17,7 +17,7 @@ from tailflip.reconcile.evidence import End
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tailflip.flow import ListedEntry
+    from tailflip.flow import ListedEntry, ToldEnd
     from tailflip.observe.tasks import Task
 
 _SOURCES = ("run log", "task ledger")  # in the order of trust
@@ -53,9 +53,11 @@ def list_ended_tasks(tasks: Iterable[Task]) -> Iterator[RunLine]:
             yield RunLine(task.source_id, None, None, status, task.started_ms, task.ended_ms)
 
 
-def list_ends(entry: ListedEntry) -> tuple[End | None, ...]:
+def list_ends(entry: ListedEntry) -> tuple[End | None, End | None]:
     """Say how an entry's run ended: what the run log says, and what the task ledger says."""
-    return tuple(
-        None if end is None else End(end[0], end[1], end[2], source, end[3])
-        for end, source in zip(entry.ends, _SOURCES, strict=False)
-    )
+    logged, tasked = entry.ends
+    return _as_end(logged, RUN_LOG), _as_end(tasked, TASK_LEDGER)
+
+
+def _as_end(end: ToldEnd | None, ledger: int) -> End | None:
+    return None if end is None else End(end[0], end[1], end[2], _SOURCES[ledger], end[3])
