@@ -19,13 +19,13 @@ __all__ = [
     "Ledgers",
     "Policy",
     "Scratch",
+    "Sessions",
     "Starts",
     "StoreInvalid",
     "Survey",
     "archive_verify",
     "features",
     "list_entries",
-    "referenced_sessions",
     "restore",
     "rewrite",
     "salvage",
@@ -127,6 +127,14 @@ class Starts:
         """Return up to `limit` more starts, by job and time; empty at the end. Takes no more."""
 
 @final
+class Sessions:
+    """The sessions that entries of a store have, as `sessionId` or in `sessionFile`."""
+
+    def __new__(cls, fd: int, scratch: Scratch, control: Control) -> Self: ...
+    def has(self, session_id: str) -> bool:
+        """Say whether an entry has it."""
+
+@final
 class Evidence:
     """What is known about single entries; bounded, so `add_*` may say no."""
 
@@ -218,14 +226,9 @@ class ArchiveReader:
         """Return up to `limit` headers (texts of `flow.RecordHeader`); empty at the end."""
 
 def restore(
-    fd_store: int, fd_out: int, fd_archive: int, selection: str, skip: int, control: Control
+    fd_store: int, fd_out: int, fd_archive: int, selection: str, scratch: Scratch, control: Control
 ) -> str:
     """Write the store with archived entries put back; text of `flow.RestoreNumbers`.
 
-    `selection` is the text of `flow.Selection`; `skip` the number of selected
-    records already handled by earlier calls (at most 262,144 a call). `fd_out` -1
-    only measures.
+    `selection` is the text of `flow.Selection`. `fd_out` -1 only measures.
     """
-
-def referenced_sessions(fd: int, session_ids: list[str], control: Control) -> list[bool]:
-    """Say for each id whether an entry of the store still has it as `sessionId` or file."""

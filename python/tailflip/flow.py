@@ -297,8 +297,7 @@ class Selection(Value):
 class RestoreNumbers(Value):
     """What a restore wrote (native). `conflicts` counts keys that live again, changed.
 
-    `handled` selected records were looked at in this call; `more` says that some
-    remain. `unchanged` were already there as archived.
+    `unchanged` were already there as archived.
     """
 
     added: int
@@ -306,8 +305,6 @@ class RestoreNumbers(Value):
     unchanged: int
     conflicts: int
     conflict_keys: tuple[str, ...]
-    handled: int
-    more: bool
     bytes: int
     entries: int
     digest: str

@@ -30,7 +30,7 @@ from tailflip.flow import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from tailflip.flow import Evidence, OverRun
     from tailflip.observe.runlog import RunLine
@@ -312,22 +312,22 @@ def read_headers(fd: int) -> Iterator[RecordHeader]:
 
 
 def restore(
-    fd_store: int,
-    fd_out: int | None,
-    fd_archive: int,
-    selection: Selection,
-    skip: int = 0,
+    fd_store: int, fd_out: int | None, fd_archive: int, selection: Selection
 ) -> RestoreNumbers:
     """Write the store with archived entries put back; without `fd_out` only measure."""
     out = -1 if fd_out is None else fd_out
-    wanted = selection.model_dump_json()
-    text = _run(lambda c: _native.restore(fd_store, out, fd_archive, wanted, skip, c), None)
+    wanted, scratch = selection.model_dump_json(), _open_scratch()
+    text = _run(lambda c: _native.restore(fd_store, out, fd_archive, wanted, scratch, c), None)
     return RestoreNumbers.model_validate_json(text)
 
 
-def referenced_sessions(fd: int, ids: Sequence[str]) -> list[bool]:
-    """Say for each session id whether an entry of the store still needs its transcript."""
-    return _run(lambda c: _native.referenced_sessions(fd, list(ids), c), None)
+def gather_sessions(fd: int) -> _native.Sessions:
+    """Read once which sessions' transcripts the entries of a store still need."""
+    scratch = _open_scratch()
+    try:
+        return _run(lambda c: _native.Sessions(fd, scratch, c), None)
+    except OSError as e:
+        raise _explain_scratch(e) from e
 
 
 def _open_scratch() -> _native.Scratch:

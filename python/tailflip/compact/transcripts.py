@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from tailflip.home import Home
     from tailflip.ledger.actions import Action
 
-_BATCH = 20_000
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ENDING = ".jsonl"
 PENDING = "transcripts.pending"
@@ -102,27 +101,25 @@ def _move(
     present_name: Callable[[Path], Path],
     plan: Callable[..., tuple[Path, Path] | None],
 ) -> Moves:
-    """Ask the store about every candidate, in bounded batches, and rename what `plan` says."""
+    """Ask the store about every candidate, one after the other, and rename what `plan` says."""
     directory = resolve(store_path.parent)
     moved = failed = 0
     with os.scandir(directory) as names:
         if not any(_ENDING in name.name for name in names):
             return Moves(0, 0)  # millions of headers need not be read
     with open_regular(home.records(action.id)) as records, open_regular(store_path) as store:
-        for batch in _batches(_candidates(records, directory, present_name)):
-            ids = sorted({session for sessions in batch.values() for session in sessions})
-            known = dict(zip(ids, native.referenced_sessions(store, ids), strict=True))
-            for path, sessions in batch.items():
-                move = plan(path, referenced=any(known[s] for s in sessions))
-                if move is None:
-                    continue
-                try:
-                    disk.rename(*move)
-                    moved += 1
-                except OSError:
-                    # A transcript left under its old name loses nothing: the store is
-                    # already right, and the caller reports the number.
-                    failed += 1
+        needed = native.gather_sessions(store)
+        for path, sessions in _candidates(records, directory, present_name):
+            move = plan(path, referenced=any(needed.has(session) for session in sessions))
+            if move is None:
+                continue
+            try:
+                disk.rename(*move)
+                moved += 1
+            except OSError:
+                # A transcript left under its old name loses nothing: the store is
+                # already right, and the caller reports the number.
+                failed += 1
     if moved:
         disk.fsync_dir(directory)
     return Moves(moved, failed)
@@ -130,16 +127,15 @@ def _move(
 
 def _candidates(
     records: int, directory: Path, present_name: Callable[[Path], Path]
-) -> Iterator[tuple[Path, str]]:
-    """Yield (transcript, session id that may still need it) for each removed entry."""
+) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Yield (transcript, session ids that may still need it) for each removed entry."""
     for header in native.read_headers(records):
         if header.after is not None:
             continue
         for path in _name_transcripts(header, directory):
             if _is_regular(present_name(path)):
-                yield path, path.name.removesuffix(_ENDING)
-                if header.session is not None:
-                    yield path, header.session
+                own = path.name.removesuffix(_ENDING)
+                yield path, (own,) if header.session is None else (own, header.session)
 
 
 def _name_transcripts(header: RecordHeader, directory: Path) -> set[Path]:
@@ -152,17 +148,6 @@ def _name_transcripts(header: RecordHeader, directory: Path) -> set[Path]:
         if path.parent == directory or resolve(path.parent) == directory:
             found.add(directory / path.name)
     return found
-
-
-def _batches(candidates: Iterator[tuple[Path, str]]) -> Iterator[dict[Path, set[str]]]:
-    batch: dict[Path, set[str]] = {}
-    for path, session in candidates:
-        if path not in batch and len(batch) >= _BATCH:
-            yield batch
-            batch = {}
-        batch.setdefault(path, set()).add(session)
-    if batch:
-        yield batch
 
 
 def _is_regular(path: Path) -> bool:

@@ -55,7 +55,7 @@ fuzz_target!(|data: &[u8]| {
 
     let all = Selection { all: true, ..Selection::default() };
     let mut back = Vec::new();
-    restore(&new, &mut back, || Reader::new(&archive[..]), &all, 0, 1, &control).expect("restores");
+    restore(&new, &mut back, || Reader::new(&archive[..]), &all, 1, None, &control).expect("restores");
     assert_eq!(members(&back), members(&input));
 
     let mut saved = Vec::new();

@@ -12,9 +12,10 @@ use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::io::Write;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, PoisonError};
-use tables::{Ends, Joined, Ledgers, Scratch, Starts};
+use tables::{Ends, Joined, Ledgers, Scratch, Sessions, Starts};
 use tailflip_store::error::Error;
 use tailflip_store::{
     archive, evidence, io, list, policy, restore, rewrite, salvage, simd, survey, verify,
@@ -298,7 +299,7 @@ fn restore_store(
     fd_out: RawFd,
     fd_archive: RawFd,
     selection: &str,
-    skip: u64,
+    scratch: &Scratch,
     control: &Control,
 ) -> PyResult<String> {
     let selection: restore::Selection = serde_json::from_str(selection)
@@ -306,50 +307,23 @@ fn restore_store(
     let numbers = py.detach(|| {
         let store = Fd::new(fd_store);
         let open = || archive::Reader::new(Fd::new(fd_archive));
-        let seed = random();
-        if fd_out < 0 {
-            restore::restore(
-                &store,
-                std::io::sink(),
-                open,
-                &selection,
-                skip,
-                seed,
-                &control.0,
-            )
+        let out: Box<dyn Write> = if fd_out < 0 {
+            Box::new(std::io::sink())
         } else {
-            restore::restore(
-                &store,
-                Fd::new(fd_out),
-                open,
-                &selection,
-                skip,
-                seed,
-                &control.0,
-            )
-        }
+            Box::new(Fd::new(fd_out))
+        };
+        let (seed, spill) = (random(), scratch.spill());
+        restore::restore(&store, out, open, &selection, seed, spill, &control.0)
     });
     json(&numbers.map_err(raise)?)
-}
-
-#[pyfunction]
-#[allow(clippy::needless_pass_by_value)] // a Python list can only be taken by value
-fn referenced_sessions(
-    py: Python<'_>,
-    fd: RawFd,
-    session_ids: Vec<String>,
-    control: &Control,
-) -> PyResult<Vec<bool>> {
-    py.detach(|| verify::referenced_sessions(&Fd::new(fd), &session_ids, random(), &control.0))
-        .map_err(raise)
 }
 
 #[pymodule(gil_used = false)]
 mod _native {
     #[pymodule_export]
     use super::{
-        archive_verify, features, list_store, referenced_sessions, restore_store, rewrite_store,
-        salvage_store, survey_store, verify_store, ArchiveReader, Cancelled, Control, Ends,
-        Evidence, Joined, Ledgers, Policy, Scratch, Starts, StoreInvalid, Survey,
+        archive_verify, features, list_store, restore_store, rewrite_store, salvage_store,
+        survey_store, verify_store, ArchiveReader, Cancelled, Control, Ends, Evidence, Joined,
+        Ledgers, Policy, Scratch, Sessions, Starts, StoreInvalid, Survey,
     };
 }

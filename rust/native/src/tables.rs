@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tailflip_store::ends::{self, KnownEnds, Over};
 use tailflip_store::entry::Status;
 use tailflip_store::ledgers;
-use tailflip_store::sorted::{Records, Spill};
-use tailflip_store::starts;
+use tailflip_store::sorted::{Records, Sorted, Spill};
+use tailflip_store::{starts, verify};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -41,6 +41,13 @@ impl Scratch {
         }
         let file = ScratchFile::of(fd).map_err(|error| raise(error.into()))?;
         Ok(Self(Some(Spill::new(Box::new(file)))))
+    }
+}
+
+impl Scratch {
+    /// Returns the file, if there is one.
+    pub fn spill(&self) -> Option<Arc<Spill>> {
+        self.0.clone()
     }
 }
 
@@ -217,5 +224,27 @@ impl Starts {
             }
         }
         Ok(found)
+    }
+}
+
+#[pyclass(frozen, module = "tailflip._native")]
+pub struct Sessions {
+    seed: u64,
+    found: Sorted,
+}
+
+#[pymethods]
+impl Sessions {
+    #[new]
+    fn new(py: Python<'_>, fd: RawFd, scratch: &Scratch, control: &Control) -> PyResult<Self> {
+        let (seed, spill) = (random(), scratch.spill());
+        py.detach(|| verify::gather_sessions(&Fd::new(fd), seed, spill, &control.0))
+            .map(|found| Self { seed, found })
+            .map_err(raise)
+    }
+
+    fn has(&self, session_id: &str) -> PyResult<bool> {
+        let key = verify::session_key(self.seed, session_id);
+        Ok(self.found.get(key).map_err(raise)?.is_some())
     }
 }

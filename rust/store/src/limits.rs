@@ -33,8 +33,6 @@ pub const SORT_RECORDS: usize = 16 * 1024;
 pub const FAN: usize = 64;
 /// Sessions or keys named by other evidence.
 pub const NAMED: usize = 64 * 1024;
-/// Archived records handled by one restore pass.
-pub const RESTORE_RECORDS: usize = 256 * 1024;
 /// Pieces of a file being written that are handed over at once.
 pub const BATCH_PIECES: usize = if cfg!(fuzzing) { 2 } else { 1024 };
 /// New text among them, at which a batch is full.

@@ -113,8 +113,8 @@ fn put_back(store: &[u8], archive: &[u8], selection: &Selection) -> (Vec<u8>, se
         &mut out,
         || Reader::new(archive),
         selection,
-        0,
         7,
+        None,
         &Control::default(),
     )
     .expect("restores");
