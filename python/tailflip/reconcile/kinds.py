@@ -29,7 +29,13 @@ from tailflip.reconcile.release import release_jobs
 from tailflip.reconcile.run import Step
 from tailflip.reconcile.storms import find_storms, tell_storm
 from tailflip.reconcile.stuck import find_stuck, pick_ends
-from tailflip.reconcile.tasks import Ledgers, follow_runs, judge_tasks, plan_corrections
+from tailflip.reconcile.tasks import (
+    Ledgers,
+    follow_runs,
+    judge_tasks,
+    pick_lines,
+    plan_corrections,
+)
 from tailflip.reconcile.taskstore import apply_corrections
 from tailflip.reconcile.zombies import judge_store, make_sweep_policy, make_zombie_policy
 from tailflip.units import format_count
@@ -168,12 +174,11 @@ def judge_installation(
     jobs, problem = read_job_states(installation.cron_store)
     if problem is not None:
         notes.append(f"cron store cannot be read: {problem}")
-    wanted = {task.source_id for task in tasks or ()} | {run.job_id for run in runs.read_open()}
     lines = read_run_logs(installation.cron_store.parent / "runs", notes)
     ledgers = Ledgers(
         now_ms=scene.now_ms,
         gateway=scene.gateway,
-        lines=[line for line in lines if line.job_id in wanted],
+        lines=pick_lines(lines, tasks or (), runs.read_open()),
         jobs={job.job_id: job for job in jobs},
         deaths=deaths,
     )

@@ -4,7 +4,8 @@
 //!
 //! * **Memory** is O(1) in the size and the shape of the input: at most 2 MiB to read, 256 KiB
 //!   to write, fixed tables of about 6 MiB ([`limits`]), one bit a nesting level up to the depth
-//!   limit. No entry, key list or index is held.
+//!   limit. No entry, key list or index is held: what has to be known of any number of entries is
+//!   [`sorted`] in a scratch file.
 //! * **Validation** is complete: RFC 8259 grammar, strict UTF-8, depth. Accepted is what
 //!   Node's `JSON.parse` accepts and is valid UTF-8 and an object; lone surrogate escapes
 //!   included, because Node writes them.
