@@ -91,6 +91,7 @@ bench: build $(VENV)/.bench
 
 bench-memory: build
 	$(BIN)/python bench/memory.py --out docs/benchmarks.md
+	$(BIN)/python bench/verbs.py --out docs/benchmarks.md
 
 bench-idle: build
 	$(BIN)/python bench/idle.py

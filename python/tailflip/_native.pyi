@@ -13,14 +13,19 @@ __all__ = [
     "ArchiveReader",
     "Cancelled",
     "Control",
+    "Ends",
     "Evidence",
+    "Joined",
+    "Ledgers",
     "Policy",
+    "Scratch",
+    "Sessions",
+    "Starts",
     "StoreInvalid",
     "Survey",
     "archive_verify",
     "features",
     "list_entries",
-    "referenced_sessions",
     "restore",
     "rewrite",
     "salvage",
@@ -44,21 +49,96 @@ class Control:
     def done_bytes(self) -> int: ...
 
 @final
+class Scratch:
+    """A file without a name, for what does not fit into a table's memory; duplicates `fd`.
+
+    -1 for none: a table then takes 16,384 records and raises OSError (ENOSPC).
+    """
+
+    def __new__(cls, fd: int) -> Self: ...
+
+@final
+class Ends:
+    """How runs ended, any number of them in constant memory; of one run the latest end counts.
+
+    Takes no more once anything was looked up.
+    """
+
+    def __new__(cls, scratch: Scratch) -> Self: ...
+    def add(
+        self, key: str, session_id: str | None, status: str, ended_at_ms: int, runtime_ms: int
+    ) -> None:
+        """Record that the run under `key` ended.
+
+        With `session_id`, only an entry of that key which still has that `sessionId` is ended.
+        """
+
+    def keep(self, session_id: str) -> None:
+        """Record proof of life: no entry with this `sessionId` is touched at all."""
+
+    def is_kept(self, session_id: str) -> bool:
+        """Say whether a session is kept."""
+
+    def find(self, key: str, session_id: str | None) -> tuple[str, int, int] | None:
+        """Find status, end and length of a run."""
+
+@final
+class Ledgers:
+    """Lines of run logs (ledger 0) and the task ledger (1), any number in constant memory."""
+
+    def __new__(cls, scratch: Scratch) -> Self: ...
+    def add(
+        self,
+        ledger: int,
+        job_id: str,
+        key: str | None,
+        session_id: str,
+        status: str,
+        started_ms: int,
+        ended_ms: int,
+    ) -> None:
+        """Record one line; without `key` it is matched by job and time."""
+
+    def look_ahead(self, fd: int, control: Control) -> Joined:
+        """Read a store once, and find out whom lines without a key are about; takes all lines."""
+
+@final
+class Joined:
+    """What the ledgers know of one store's entries, for `list_entries`."""
+
+@final
+class Starts:
+    """When the runs of each job began, any number of them in constant memory."""
+
+    def __new__(cls, seed: int, scratch: Scratch) -> Self: ...
+    def add(self, job_id: str, at_ms: int) -> None:
+        """Record one start."""
+
+    def gather(self, fd: int, since_ms: int, control: Control) -> None:
+        """Record the starts, later than `since_ms`, of all cron runs of a store."""
+
+    def hash(self, job_id: str) -> int:
+        """Return what a job is known by in `next`; the same wherever the seed is."""
+
+    def name(self, job_hash: int) -> str | None:
+        """Return a job's id, if it was among the first 4,096."""
+
+    def next(self, limit: int) -> list[tuple[int, int]]:
+        """Return up to `limit` more starts, by job and time; empty at the end. Takes no more."""
+
+@final
+class Sessions:
+    """The sessions that entries of a store have, as `sessionId` or in `sessionFile`."""
+
+    def __new__(cls, fd: int, scratch: Scratch, control: Control) -> Self: ...
+    def has(self, session_id: str) -> bool:
+        """Say whether an entry has it."""
+
+@final
 class Evidence:
     """What is known about single entries; bounded, so `add_*` may say no."""
 
-    def __new__(cls) -> Self: ...
-    def add_over(self, key: str, status: str, ended_at_ms: int, runtime_ms: int) -> bool:
-        """Record that the run under `key` ended; False when the table is full (65,536)."""
-
-    def add_over_session(
-        self, key: str, session_id: str, status: str, ended_at_ms: int, runtime_ms: int
-    ) -> bool:
-        """Record that one session's run ended, under a key that others use after it.
-
-        Only an entry of that key which still has that `sessionId` is ended.
-        """
-
+    def __new__(cls, ends: Ends | None) -> Self: ...
     def add_live_session(self, session_id: str) -> bool:
         """Record proof of life: no entry with this sessionId is touched at all."""
 
@@ -123,8 +203,8 @@ def rewrite(
 def verify(fd: int, control: Control) -> str:
     """Read a store whole and validate it; text of `flow.VerifyNumbers`."""
 
-def list_entries(fd_in: int, fd_out: int, control: Control) -> int:
-    """Write one line of JSON (`flow.ListedEntry`) for each entry that evidence may judge.
+def list_entries(fd_in: int, fd_out: int, joined: Joined | None, control: Control) -> int:
+    """Write one line of JSON (an array: `flow.ListedEntry`) for each entry to be judged.
 
     These are cron runs, base entries, sub-agents, and whatever says "running"; entries
     with odd fields are left out. Returns the number of lines.
@@ -148,14 +228,9 @@ class ArchiveReader:
         """Return up to `limit` headers (texts of `flow.RecordHeader`); empty at the end."""
 
 def restore(
-    fd_store: int, fd_out: int, fd_archive: int, selection: str, skip: int, control: Control
+    fd_store: int, fd_out: int, fd_archive: int, selection: str, scratch: Scratch, control: Control
 ) -> str:
     """Write the store with archived entries put back; text of `flow.RestoreNumbers`.
 
-    `selection` is the text of `flow.Selection`; `skip` the number of selected
-    records already handled by earlier calls (at most 262,144 a call). `fd_out` -1
-    only measures.
+    `selection` is the text of `flow.Selection`. `fd_out` -1 only measures.
     """
-
-def referenced_sessions(fd: int, session_ids: list[str], control: Control) -> list[bool]:
-    """Say for each id whether an entry of the store still has it as `sessionId` or file."""

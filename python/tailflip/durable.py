@@ -10,6 +10,7 @@ import errno
 import os
 import sqlite3
 import stat
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -159,6 +160,20 @@ def open_regular(path: Path) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def open_scratch() -> int:
+    """Open a file without a name, gone once it is closed; -1 where none can be made.
+
+    /var/tmp first: /tmp is often in memory, which it is there to save.
+    """
+    for folder in ("/var/tmp", None):  # noqa: S108 - without a name nobody can get at it
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                return os.dup(file.fileno())
+        except OSError:
+            continue
+    return -1
 
 
 def describe_type(mode: int) -> str:

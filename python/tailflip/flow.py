@@ -26,6 +26,8 @@ from pydantic_core import PydanticSerializationError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tailflip.native import Ends
+
 
 # V8 cannot make a longer string: a store above it silently counts as empty, and the
 # gateway's next write replaces it. A byte is never more than one character.
@@ -148,10 +150,11 @@ class Evidence:
     """Proof of life and of death about entries of one store, gathered before judging.
 
     `knows_ends` False: ends of runs may stand in records that are not read.
+    `over` holds the ends of runs, and sessions that live; None for none.
     """
 
     gateway: Gateway
-    over: tuple[OverRun, ...] = ()
+    over: Ends | None = None
     live_sessions: frozenset[str] = frozenset()
     protected_keys: frozenset[str] = frozenset()
     dropped_keys: frozenset[str] = frozenset()
@@ -272,10 +275,16 @@ class VerifyNumbers(Value):
         )
 
 
-class ListedEntry(Value):
+ToldEnd = tuple[str, int, int, str]  # status, end, length, how it was found
+
+
+class ListedEntry(NamedTuple):  # there may be millions of them: made in no time
     """One entry that evidence may judge (native); texts are empty where there is nothing.
 
-    `kind` is a `Tally` name of `SurveyNumbers.kinds`, `status` `-` for none.
+    `kind` is a `Tally` name of `SurveyNumbers.kinds`, `status` `-` for none. `is_current` says
+    that the job's base entry still names this session, None where there is no base entry.
+    `ends` are from the run logs and the task ledger, in this order: status, end, length, and how
+    the line was found to be this run's.
     """
 
     key: str
@@ -289,6 +298,8 @@ class ListedEntry(Value):
     ended_ms: int | None
     status: str
     bytes: int
+    is_current: bool | None = None
+    ends: tuple[ToldEnd | None, ToldEnd | None] = (None, None)
 
 
 class SalvageNumbers(Value):
@@ -349,8 +360,7 @@ class Selection(Value):
 class RestoreNumbers(Value):
     """What a restore wrote (native). `conflicts` counts keys that live again, changed.
 
-    `handled` selected records were looked at in this call; `more` says that some
-    remain. `unchanged` were already there as archived.
+    `unchanged` were already there as archived.
     """
 
     added: int
@@ -358,8 +368,6 @@ class RestoreNumbers(Value):
     unchanged: int
     conflicts: int
     conflict_keys: tuple[str, ...]
-    handled: int
-    more: bool
     bytes: int
     entries: int
     digest: str

@@ -7,12 +7,16 @@ without a path: callers add it with `durable.naming`.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from pydantic_core import from_json
+
 from tailflip import _native, errors
+from tailflip.durable import open_scratch
 from tailflip.flow import (
     ArchiveNumbers,
     ListedEntry,
@@ -26,9 +30,10 @@ from tailflip.flow import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
-    from tailflip.flow import Evidence
+    from tailflip.flow import Evidence, OverRun
+    from tailflip.observe.runlog import RunLine
     from tailflip.plan.policy import Policy
 
     OnProgress = Callable[[int], None]
@@ -37,6 +42,8 @@ _T = TypeVar("_T")
 
 _POLL_S = 0.1
 _HEADERS_A_CALL = 1_000
+_STARTS_A_CALL = 4_096
+_PIPE_BYTES = 64 << 10
 
 # What the extension calls the kinds that a person may drop.
 _KINDS = {"subagent": "sub-agent", "dream": "dream narrative"}
@@ -68,6 +75,112 @@ class Surveyed:
     evidence: _native.Evidence
 
 
+class Ends:
+    """How runs ended and which sessions live: as many as there are, in constant memory.
+
+    What does not fit goes to a file without a name. Takes no more once it was looked into.
+    """
+
+    def __init__(self) -> None:
+        self.raw = _native.Ends(_open_scratch())
+
+    @classmethod
+    def of(cls, runs: Iterable[OverRun]) -> Ends:
+        """Gather ends; of several of one run the latest counts.
+
+        Raises:
+            CannotCreate: There are more than fit into memory, and no room for the others.
+        """
+        ends = cls()
+        for run in runs:
+            ends.add(run)
+        return ends
+
+    def add(self, run: OverRun) -> None:
+        """Note how one run ended."""
+        try:
+            self.raw.add(run.key, run.session_id, run.status, run.ended_at_ms, run.runtime_ms)
+        except OSError as e:
+            raise _explain_scratch(e) from e
+
+    def keep(self, session_id: str) -> None:
+        """Note a session that lives: no entry that has it is touched."""
+        try:
+            self.raw.keep(session_id)
+        except OSError as e:
+            raise _explain_scratch(e) from e
+
+    def is_kept(self, session_id: str) -> bool:
+        """Say whether a session is known to live."""
+        return self.raw.is_kept(session_id)
+
+    def find(self, key: str, session_id: str | None = None) -> tuple[str, int, int] | None:
+        """Find status, end and length of a run."""
+        return self.raw.find(key, session_id)
+
+
+class Ledgers:
+    """Lines of several ledgers, by which the entries of one store are to be judged."""
+
+    def __init__(self) -> None:
+        self._raw = _native.Ledgers(_open_scratch())
+
+    def add(self, ledger: int, line: RunLine) -> None:
+        """Add one line to a ledger; `ListedEntry.ends` are in the order of their numbers.
+
+        Raises:
+            CannotCreate: There are more than fit into memory, and no room for the others.
+        """
+        session = line.session_id or (line.key or "").rpartition(":")[2]
+        try:
+            self._raw.add(
+                ledger, line.job_id, line.key, session, line.status, line.started_ms, line.ended_ms
+            )
+        except OSError as e:
+            raise _explain_scratch(e) from e
+
+    def look_ahead(self, fd: int) -> _native.Joined:
+        """Read a store once, and find out whom lines without a session key are about."""
+        try:
+            return _run(lambda c: self._raw.look_ahead(fd, c), None)
+        except OSError as e:
+            raise _explain_scratch(e) from e
+
+
+class Starts:
+    """When the runs of each job began; jobs are known by hashes that depend on a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._raw = _native.Starts(seed, _open_scratch())
+
+    def add(self, job_id: str, at_ms: int) -> None:
+        """Note one start."""
+        try:
+            self._raw.add(job_id, at_ms)
+        except OSError as e:
+            raise _explain_scratch(e) from e
+
+    def gather(self, fd: int, since_ms: int) -> None:
+        """Note the starts, later than `since_ms`, of all cron runs of a store."""
+        try:
+            _run(lambda c: self._raw.gather(fd, since_ms, c), None)
+        except OSError as e:
+            raise _explain_scratch(e) from e
+
+    def hash(self, job_id: str) -> int:
+        """Return what a job is known by here."""
+        return self._raw.hash(job_id)
+
+    def name(self, job_hash: int) -> str | None:
+        """Return a job's id, if it was among the first few thousand."""
+        return self._raw.name(job_hash)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Stream all starts by job, the oldest first; once, and then nothing may be added."""
+        while found := self._raw.next(_STARTS_A_CALL):
+            yield from found
+
+
 def features() -> str:
     """Name the scanner's kernel and version."""
     return _native.features()
@@ -97,15 +210,7 @@ def compile_policy(
         owner_died_before_ms=now_ms if gateway.alive is False else gateway.started_ms,
         knows_ends=evidence.knows_ends,
     )
-    known = _native.Evidence()
-    for run in evidence.over:
-        end = (run.status, run.ended_at_ms, run.runtime_ms)
-        if run.session_id is None:
-            fits = known.add_over(run.key, *end)
-        else:
-            fits = known.add_over_session(run.key, run.session_id, *end)
-        if not fits:
-            break  # newest first: older verdicts are only a convenience, age decides without them
+    known = _native.Evidence(None if evidence.over is None else evidence.over.raw)
     fits = all(known.add_live_session(s) for s in evidence.live_sessions)
     fits = fits and all(known.add_protected_key(k) for k in evidence.protected_keys)
     if not fits:
@@ -163,8 +268,12 @@ def salvage(
     return SalvageNumbers.model_validate_json(text)
 
 
-def list_entries(fd: int) -> Iterator[ListedEntry]:
+def list_entries(fd: int, joined: _native.Joined | None = None) -> Iterator[ListedEntry]:
     """Stream the entries that evidence may judge, through a pipe and so in bounded memory.
+
+    Args:
+        fd: The store.
+        joined: What ledgers know of its entries.
 
     Raises:
         StoreInvalid: As of a survey; perhaps only after entries were yielded.
@@ -174,7 +283,7 @@ def list_entries(fd: int) -> Iterator[ListedEntry]:
 
     def work() -> None:
         try:
-            _run(lambda c: _native.list_entries(fd, writing, c), None)
+            _run(lambda c: _native.list_entries(fd, writing, joined, c), None)
         except BaseException as e:  # noqa: BLE001 - raised again by the reader
             outcome.append(e)
         finally:
@@ -183,9 +292,9 @@ def list_entries(fd: int) -> Iterator[ListedEntry]:
     writer = threading.Thread(target=work, name="tailflip-list", daemon=True)
     writer.start()
     try:
-        with os.fdopen(reading, "rb") as lines:
+        with os.fdopen(reading, "rb", _PIPE_BYTES) as lines:
             for line in lines:
-                yield ListedEntry.model_validate_json(line)
+                yield ListedEntry(*from_json(line))
     finally:
         # A reader that stops early has closed its end: the writer then fails with EPIPE.
         writer.join()
@@ -208,22 +317,41 @@ def read_headers(fd: int) -> Iterator[RecordHeader]:
 
 
 def restore(
-    fd_store: int,
-    fd_out: int | None,
-    fd_archive: int,
-    selection: Selection,
-    skip: int = 0,
+    fd_store: int, fd_out: int | None, fd_archive: int, selection: Selection
 ) -> RestoreNumbers:
     """Write the store with archived entries put back; without `fd_out` only measure."""
     out = -1 if fd_out is None else fd_out
-    wanted = selection.model_dump_json()
-    text = _run(lambda c: _native.restore(fd_store, out, fd_archive, wanted, skip, c), None)
+    wanted, scratch = selection.model_dump_json(), _open_scratch()
+    text = _run(lambda c: _native.restore(fd_store, out, fd_archive, wanted, scratch, c), None)
     return RestoreNumbers.model_validate_json(text)
 
 
-def referenced_sessions(fd: int, ids: Sequence[str]) -> list[bool]:
-    """Say for each session id whether an entry of the store still needs its transcript."""
-    return _run(lambda c: _native.referenced_sessions(fd, list(ids), c), None)
+def gather_sessions(fd: int) -> _native.Sessions:
+    """Read once which sessions' transcripts the entries of a store still need."""
+    scratch = _open_scratch()
+    try:
+        return _run(lambda c: _native.Sessions(fd, scratch, c), None)
+    except OSError as e:
+        raise _explain_scratch(e) from e
+
+
+def _open_scratch() -> _native.Scratch:
+    fd = open_scratch()
+    try:
+        return _native.Scratch(fd)
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _explain_scratch(error: OSError) -> BaseException:
+    """Tell of a full disk by what it was needed for; the store is only read here."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return error
+    return errors.CannotCreate(
+        f"cannot judge store: no room for a scratch file ({error.strerror}); nothing was changed",
+        hint="free some room in /var/tmp, or set TMPDIR to a folder that has some",
+    )
 
 
 def _run(call: Callable[[_native.Control], _T], on_progress: OnProgress | None) -> _T:

@@ -36,10 +36,10 @@ from tailflip.observe.runlog import RunLine, is_text, read_run_logs
 from tailflip.observe.subagents import read_subagents
 from tailflip.observe.unitfile import UnitUnreadable, read_command
 from tailflip.reconcile.jsonedit import MISSING, Edit, edit_jobs
-from tailflip.reconcile.ledgers import index_lines
+from tailflip.reconcile.ledgers import gather_lines
 from tailflip.reconcile.markers import plan_hold, plan_markers
 from tailflip.reconcile.storms import find_storms
-from tailflip.reconcile.stuck import find_stuck
+from tailflip.reconcile.stuck import find_stuck, pick_ends
 from tailflip.render import format_error
 
 quick = settings(
@@ -207,14 +207,14 @@ def judge_cron(
     assert jobs == () or problem is None
     notes: list[str] = []
     lines = list(read_run_logs(runs, notes))
-    index_lines(lines)
+    gather_lines(lines, ())
     now_ms = clock.now_ms()
     changes = plan_markers(jobs, lines, now_ms, (2026, 3, 28))
     changes += tuple(plan_hold(job, "why", now_ms, may_disable=False) for job in jobs)
-    by_id = {job.job_id: job for job in jobs}
-    find_storms({job.job_id: [line.started_ms for line in lines] for job in jobs}, by_id, now_ms)
+    starts = sorted(line.started_ms for line in lines)
+    list(find_storms([[(0, at) for at in starts]], dict(enumerate(jobs))))
     gateway = Gateway(alive=True, pid=1, started_ms=OLD_MS, evidence="test")
-    find_stuck(jobs, lines, gateway, now_ms, set())
+    find_stuck(jobs, pick_ends(jobs, lines), gateway, now_ms, set())
     for text in (*(job.title for job in jobs), *(line.job_id for line in lines), *notes):
         text.encode()  # what goes on record must be UTF-8
     edits = [edit for change in changes for edit in change.edits]

@@ -86,3 +86,54 @@ def test_every_shape_peaks_within_4_mib_of_every_other(peaks):
 
 def test_the_engine_adds_at_most_16_mib_to_the_bare_process(peaks):
     assert max(peaks[name] for name in SHAPES) - peaks["bare"] <= 16 * MIB, peaks
+
+
+RECONCILE = """
+import resource, sys
+from tailflip.__main__ import main
+try:
+    sys.exit(main())
+except SystemExit as e:
+    assert not e.code, e.code
+print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def write_installation(state, count, *, ended):
+    sessions, logs = state / "agents/main/sessions", state / "cron/runs"
+    sessions.mkdir(parents=True)
+    logs.mkdir(parents=True)
+    at = 1_700_000_000_000
+    with (sessions / "sessions.json").open("w") as store, (logs / "j.jsonl").open("w") as log:
+        for n in range(count):
+            key = f"agent:main:cron:j{n % 5000}:run:s{n}"
+            entry = {"sessionId": f"s{n}", "updatedAt": at + n, "status": "running"}
+            store.write(("," if n else "{") + f"{json.dumps(key)}:{json.dumps(entry)}")
+            line = {"action": "finished", "status": "ok", "jobId": "j", "runAtMs": at + n}
+            line |= {"sessionKey": key, "sessionId": f"s{n}", "durationMs": 5}
+            if ended:
+                log.write(json.dumps(line) + "\n")
+        store.write("}")
+
+
+@pytest.mark.parametrize("ended", [True, False])
+@pytest.mark.parametrize("verb", ["reconcile", "compact"])
+def test_peak_of_a_verb_does_not_know_how_many_runs_there_are(tmp_path, verb, ended):
+    """Entries, ends and starts were held in tables: 48 MiB for 6,500 runs, 231 for 400,000."""
+    found = []
+    for count in (5_000, 100_000):
+        folder = tmp_path / str(count)
+        write_installation(folder / "state", count, ended=ended)
+        env = {
+            "HOME": str(folder),
+            "PATH": "/usr/bin:/bin",
+            "OPENCLAW_STATE_DIR": str(folder / "state"),
+            "TAILFLIP_STATE_DIR": str(folder / "home"),
+        }
+        argv = [sys.executable, "-c", RECONCILE, verb]
+        run = subprocess.run(
+            argv, env=env, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert run.returncode == 0, run.stderr
+        found.append(int(run.stdout.rpartition("peak ")[2]) * 1024)
+    assert abs(found[1] - found[0]) < 4 * MIB, found

@@ -20,6 +20,7 @@ from fuzzing import fuzzed
 from support import HOUR_MS, NOW_MS, split_members
 from tailflip import native
 from tailflip.flow import Evidence, Gateway, OverRun, Rule
+from tailflip.native import Ends
 from tailflip.plan.policy import DropKind, Policy
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def judge(case: Case) -> list[Known]:
     """Give every entry of a store its fate."""
     policy, evidence = case.policy, case.evidence
     entries = case.read()
-    over = {(run.key, run.session_id): run for run in evidence.over}
+    over = {(run.key, run.session_id): run for run in case.over}
     gateway = evidence.gateway
     died_ms = NOW_MS if gateway.alive is False else gateway.started_ms
     rest = []
@@ -287,6 +288,7 @@ class Case:
     comma: str
     policy: Policy
     evidence: Evidence
+    over: tuple[OverRun, ...]
 
     @property
     def data(self) -> bytes:
@@ -433,6 +435,7 @@ def cases(draw: st.DrawFn) -> Case:
             dropped.add(key)
     return Case(
         members=tuple(members),
+        over=tuple(over),
         comma=draw(st.sampled_from([",", ", ", ",\n  ", "\n,"])),
         policy=Policy(
             slim=draw(often),
@@ -454,7 +457,7 @@ def cases(draw: st.DrawFn) -> Case:
                 started_ms=draw(st.none() | times),
                 evidence="test",
             ),
-            over=tuple(over),
+            over=Ends.of(over),
             live_sessions=frozenset(live),
             protected_keys=frozenset(protected),
             dropped_keys=frozenset(dropped),

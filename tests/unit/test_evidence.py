@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tailflip.flow import Gateway, OverRun, Store
+from tailflip.flow import Gateway, Store
 from tailflip.observe import runlog, transcripts
 from tailflip.observe.installation import locate
 from tailflip.observe.process import start_ticks
@@ -45,9 +45,9 @@ class State:
         path.write_text(payload if isinstance(payload, str) else json.dumps(payload))
         os.utime(path, ns=((NOW - age_ms) * 1_000_000,) * 2)
 
-    def read(self, gateway=LIVING):
+    def read(self, gateway=LIVING, runs="ab"):
         """Read the evidence about a store that holds an entry for each of some runs."""
-        entries = {key(run): {"sessionId": run, "updatedAt": 1_000} for run in "ab"}
+        entries = {key(run): {"sessionId": run, "updatedAt": 1_000} for run in runs}
         path = self.sessions / "sessions.json"
         path.write_text(json.dumps(entries))
         found = locate({"OPENCLAW_STATE_DIR": str(self.root)})
@@ -78,8 +78,7 @@ def test_nothing_there_is_no_evidence(tmp_path):
     (tmp_path / "s/x.json").write_text("{}")
     found = locate({"OPENCLAW_STATE_DIR": str(tmp_path / "s")})
     got = judge_store(found, Store(tmp_path / "s/x.json", None), STOPPED, NOW).evidence
-    assert (got.over, got.live_sessions, got.protected_keys, got.notes) == (
-        (),
+    assert (got.live_sessions, got.protected_keys, got.notes) == (
         frozenset(),
         frozenset(),
         (),
@@ -90,14 +89,14 @@ def test_nothing_there_is_no_evidence(tmp_path):
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        ({}, OverRun(key("a"), "done", 1_500, 500)),
-        ({"status": "error", "error": "HTTP 500"}, OverRun(key("a"), "failed", 1_500, 500)),
-        ({"status": "error", "error": "job timed out"}, OverRun(key("a"), "timeout", 1_500, 500)),
-        ({"durationMs": None}, OverRun(key("a"), "done", 2_000, 1_000)),
+        ({}, ("done", 1_500, 500)),
+        ({"status": "error", "error": "HTTP 500"}, ("failed", 1_500, 500)),
+        ({"status": "error", "error": "job timed out"}, ("timeout", 1_500, 500)),
+        ({"durationMs": None}, ("done", 2_000, 1_000)),
         ({"status": "skipped"}, None),
         ({"status": 7}, None),
         ({"action": "started"}, None),
-        ({"sessionKey": None}, OverRun(key("a"), "done", 1_500, 500)),  # by job and time
+        ({"sessionKey": None}, ("done", 1_500, 500)),  # by job and time
         ({"sessionKey": "agent:main:main"}, None),
         ({"sessionKey": "agent:main:cron:j"}, None),
         ({"runAtMs": "1000"}, None),
@@ -109,7 +108,7 @@ def test_nothing_there_is_no_evidence(tmp_path):
 def test_a_line_proves_the_end_of_a_run_or_nothing(state, more, expected):
     state.log("j", line("a", **more))
     got = state.read()
-    assert got.over == ((expected,) if expected else ())
+    assert got.over.find(key("a")) == expected
     assert got.notes == ()
 
 
@@ -117,7 +116,7 @@ def test_broken_lines_are_skipped_and_counted(state):
     deep = b"[" * 200_000
     state.log("j", b"{torn", line("a"), b"\xff\xfe", b"[]", b"", deep, line("b"))
     got = state.read()
-    assert {run.key for run in got.over} == {key("a"), key("b")}
+    assert all(got.over.find(key(run)) for run in "ab")
     assert got.notes == ("4 broken lines in run logs were skipped",)
 
 
@@ -125,25 +124,32 @@ def test_a_line_without_end_is_skipped_in_bounded_memory(state, monkeypatch):
     monkeypatch.setattr(runlog, "MAX_LINE_BYTES", 512)
     state.log("j", b"x" * 5_000, line("a"), line("b"))
     got = state.read()
-    assert {run.key for run in got.over} == {key("a"), key("b")}
+    assert all(got.over.find(key(run)) for run in "ab")
     assert got.notes == ("1 broken lines in run logs were skipped",)
 
 
 def test_a_text_cut_in_the_middle_of_an_emoji_takes_no_proof_away(state):
     state.log("j", line("a", summary="cut \ud83d"))
     got = state.read()
-    assert got.over == (OverRun(key("a"), "done", 1_500, 500),)
+    assert got.over.find(key("a")) == ("done", 1_500, 500)
     assert got.notes == ()
+
+
+def test_no_run_is_forgotten_however_many_there_are(state):
+    """Beyond 65,536 the oldest were forgotten, and dropped as if nothing proved their end."""
+    state.log("j", *(line(f"r{i}", runAtMs=i) for i in range(70_000)))
+    over = state.read(runs=[f"r{i}" for i in range(70_000)]).over
+    assert all(over.find(key(f"r{i}")) == ("done", i + 500, 500) for i in range(70_000))
 
 
 def test_of_two_lines_about_a_run_the_later_end_holds(state):
     state.log("j", line("a", status="error", durationMs=900), line("a", durationMs=100))
-    assert state.read().over == (OverRun(key("a"), "failed", 1_900, 900),)
+    assert state.read().over.find(key("a")) == ("failed", 1_900, 900)
 
 
 def test_of_two_lines_that_end_alike_the_later_written_holds(state):
     state.log("j", line("a", status="error"), line("a"))
-    assert state.read().over == (OverRun(key("a"), "done", 1_500, 500),)
+    assert state.read().over.find(key("a")) == ("done", 1_500, 500)
 
 
 def test_a_lock_with_a_living_owner_is_proof_of_life(state):
@@ -215,5 +221,5 @@ def test_fifos_do_not_hang(state):
     os.mkfifo(state.root / "cron/runs/j.jsonl")
     os.mkfifo(state.root / "subagents/runs.json")
     got = state.read()
-    assert got.over == ()
+    assert got.over.find(key("a")) is None
     assert len(got.notes) == 2  # it, and what is left alone for it

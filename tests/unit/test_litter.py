@@ -9,7 +9,6 @@ import shutil
 import pytest
 
 from tailflip.flow import Store
-from tailflip.observe import litter
 from tailflip.observe.litter import LITTER, ORPHANS, find_cron_temporaries, observe_folders
 
 HOUR_MS = 3_600_000
@@ -18,7 +17,7 @@ ID = "059a9c5f-eed4-4826-95ce-f32c820f5784"
 FILES = {
     f"{ID}.jsonl": "transcript",
     f"{ID}-topic-42.jsonl": "transcript",
-    f"{ID}.trajectory.jsonl": "transcript",
+    f"{ID}.trajectory.jsonl": "trace",
     "by-file.jsonl": "transcript",
     "unknown.jsonl": ORPHANS,
     "unknown.trajectory-path.json": ORPHANS,
@@ -65,17 +64,15 @@ def test_all_together_are_counted_once_each_and_with_their_bytes(tmp_path):
     )
 
 
-def test_what_may_be_in_use_is_no_litter(tmp_path, monkeypatch):
-    """A young transcript, one too many, and all of a store that cannot be read count as named."""
+def test_what_may_be_in_use_is_no_litter(tmp_path):
+    """A young transcript, and all of a store that cannot be read, count as named."""
     put(tmp_path, "sessions.json", json.dumps(STORE))
     put(tmp_path, "young.jsonl", age_ms=HOUR_MS)
     assert look(tmp_path) == {"store": 1, "transcript": 1}
     put(tmp_path, "old.jsonl")
-    put(tmp_path, "older.jsonl")
-    monkeypatch.setattr(litter, "_MOST_IDS", 1)
-    assert look(tmp_path) == {"store": 1, "transcript": 2, ORPHANS: 1}
+    assert look(tmp_path) == {"store": 1, "transcript": 1, ORPHANS: 1}
     put(tmp_path, "sessions.json", "{")
-    assert look(tmp_path) == {"store": 1, "transcript": 3}
+    assert look(tmp_path) == {"store": 1, "transcript": 2}
 
 
 def test_a_folder_that_is_gone_has_nothing(tmp_path):

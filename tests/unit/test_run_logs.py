@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailflip.flow import ListedEntry
+from tailflip import native
 from tailflip.observe.runlog import RunLine
-from tailflip.reconcile import ledgers
-from tailflip.reconcile.ledgers import index_lines
+from tailflip.reconcile.ledgers import gather_lines, list_ends
 
 
 def entry(session, updated_ms, job="j", kind="cron run"):
     key = f"agent:main:cron:{job}" + (f":run:{session}" if kind == "cron run" else "")
-    return ListedEntry(
-        key=key,
-        kind=kind,
-        agent="main",
-        job=job,
-        session=session,
-        file="",
-        updated_ms=updated_ms,
-        started_ms=None,
-        ended_ms=None,
-        status="running",
-        bytes=10,
-    )
+    return key, {"sessionId": session, "updatedAt": updated_ms, "status": "running"}
 
 
 def line(started_ms, ended_ms, session=None, job="j", status="timeout"):
@@ -34,13 +24,18 @@ def line(started_ms, ended_ms, session=None, job="j", status="timeout"):
     return RunLine(job, key, session, status, started_ms, ended_ms)
 
 
+def look(lines, entries, tasks=()):
+    with tempfile.TemporaryFile() as store:
+        store.write(json.dumps(dict(entries)).encode())
+        store.flush()
+        joined = gather_lines(lines, tasks).look_ahead(store.fileno())
+        return list(native.list_entries(store.fileno(), joined))
+
+
 def match(lines, entries):
-    logs = index_lines(lines)
-    for each in entries:
-        logs.match_by_time(each)
     found = {}
-    for each in entries:
-        end = logs.find_end(each)
+    for each in look(lines, entries):
+        end, _ = list_ends(each)
         if end is not None:
             found[each.session] = (end.status, end.ended_ms, end.how)
     return found
@@ -74,20 +69,24 @@ def test_another_jobs_line_proves_nothing():
 
 def test_a_base_entry_shares_the_end_of_its_newest_run():
     entries = [entry("a", 150), entry("a", 150, kind="cron base")]
-    logs = index_lines([line(100, 200)])
-    for each in entries:
-        logs.match_by_time(each)
-    assert all(logs.find_end(each) is not None for each in entries)
+    assert all(list_ends(each)[0] is not None for each in look([line(100, 200)], entries))
 
 
-def test_only_the_newest_lines_are_held(monkeypatch):
-    monkeypatch.setattr(ledgers, "MAX_LINES", 10)
-    logs = index_lines(
-        [line(n, n + 1, f"s{n}") for n in range(95)] + [line(n, n) for n in range(95)]
-    )
-    assert len(logs.keyed) <= 20
-    assert ("agent:main:cron:j:run:s94", "s94") in logs.keyed
-    assert sum(map(len, logs.windows.values())) <= 20
+def test_a_base_entry_names_the_run_that_is_current():
+    entries = [entry("a", 5), entry("b", 6), entry("b", 6, kind="cron base"), entry("c", 1, "k")]
+    assert [each.is_current for each in look([], entries)] == [False, True, None, None]
+
+
+@pytest.mark.parametrize("is_keyed", [True, False])
+def test_no_line_is_forgotten_however_many_there_are(is_keyed):
+    """A table of 65,536 forgot the oldest: their runs were told killed, and then removed."""
+    count = 100_000
+    lines = [line(n * 10, n * 10 + 5, f"s{n}" if is_keyed else None) for n in range(count)]
+    entries = [entry(f"s{n}", n * 10 + 1) for n in range(0, count, 97)]
+    how = "by its session key" if is_keyed else "by job and time"
+    assert match(lines, entries) == {
+        f"s{n}": ("timeout", n * 10 + 5, how) for n in range(0, count, 97)
+    }
 
 
 @given(

@@ -23,8 +23,8 @@ from tailflip.reconcile.growth import (
     judge_growth,
     to_fact,
 )
-from tailflip.reconcile.storms import Storm, find_least_gap_ms, find_storm, find_storms
-from tailflip.reconcile.stuck import find_stuck
+from tailflip.reconcile.storms import Storm, find_least_gap_ms, find_storm, find_storms, tell_storm
+from tailflip.reconcile.stuck import find_stuck, pick_ends
 
 NOW = 1_800_000_000_000
 MIN = 60_000
@@ -48,7 +48,8 @@ def job(name="j", *, running=None, due=None, enabled=True, timeout=60 * MIN, sch
 
 def test_the_incident_is_a_storm_with_its_measured_interval():
     starts = [NOW - 25 * MIN + int(n * 25 * MIN / 2074) for n in range(2075)]
-    storm, finding = find_storms({"j": starts}, {"j": job()}, NOW)["j"]
+    ((_, storm),) = find_storms([[(7, at) for at in starts], [(7, starts[0])]], {7: job()})
+    finding = tell_storm(job().title, job(), storm)
     assert storm.runs == 2075
     assert finding.message == (
         "2,075 runs in 25 min, one every 0.7 s; its schedule allows one every 15 min"
@@ -71,23 +72,31 @@ def test_the_incident_is_a_storm_with_its_measured_interval():
     ],
 )
 def test_runs_closer_than_half_of_what_is_allowed_are_a_storm(gap_ms, allowed_ms, is_storm):
-    starts = [NOW - n * gap_ms for n in range(12)]
-    storm = find_storm(starts, allowed_ms)
+    starts = [NOW + n * gap_ms for n in range(12)]
+    storm, count = find_storm(starts, allowed_ms)
+    assert count == 12
     assert (storm is not None) == is_storm
     if storm is not None:
         assert (storm.runs, storm.interval_ms) == (12, gap_ms)
 
 
 def test_nine_tries_by_hand_are_no_storm_and_ten_are():
-    assert find_storm([NOW - n * 1000 for n in range(9)], DAY_MS) is None
-    assert find_storm([NOW - n * 1000 for n in range(10)], DAY_MS) is not None
+    assert find_storm([NOW + n * 1000 for n in range(9)], DAY_MS)[0] is None
+    assert find_storm([NOW + n * 1000 for n in range(10)], DAY_MS)[0] is not None
 
 
-def test_the_longest_row_counts_and_yesterdays_does_not():
+def test_the_longest_row_counts():
     rows = [NOW - HOUR_MS + n * 1000 for n in range(15)] + [NOW + n * 100 for n in range(11)]
-    assert find_storm(rows, None) == Storm(15, NOW - HOUR_MS, NOW - HOUR_MS + 14_000)
-    old = [NOW - 2 * DAY_MS + n * 1000 for n in range(50)]
-    assert find_storms({"j": old}, {"j": job()}, NOW) == {}
+    worst = Storm(15, NOW - HOUR_MS, NOW - HOUR_MS + 14_000)
+    assert find_storm(rows, None) == (worst, 26)
+
+
+def test_of_two_places_that_tell_of_the_same_runs_the_fuller_one_counts():
+    """Both hold the runs of job 5: taken together, ten runs would be a storm of twenty."""
+    rows = [(5, NOW + n * 1000) for n in range(10)]
+    other = [(3, NOW + n) for n in range(30)], [(9, NOW + n) for n in range(12)]
+    found = list(find_storms([other[0] + rows, rows[:6] + other[1]], {}))
+    assert [(job_hash, storm.runs) for job_hash, storm in found] == [(3, 30), (5, 10), (9, 12)]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +142,8 @@ LIVING = Gateway(True, 7, NOW - 10 * HOUR_MS, "x")
 
 
 def stuck(jobs, ends=(), gateway=LIVING, at_work=()):
-    return [(s.finding.code, s.may_release) for s in find_stuck(jobs, ends, gateway, NOW, at_work)]
+    found = find_stuck(jobs, pick_ends(jobs, ends), gateway, NOW, at_work)
+    return [(s.finding.code, s.may_release) for s in found]
 
 
 def test_a_mark_older_than_the_run_may_take_is_stuck_long_before_two_hours():
@@ -166,7 +176,7 @@ def test_a_mark_whose_run_has_its_line_is_stuck():
 
 
 def test_a_mark_of_an_earlier_gateway_is_stuck_and_says_so():
-    (found,) = find_stuck([job(running=NOW - 11 * HOUR_MS, timeout=0)], (), LIVING, NOW, ())
+    (found,) = find_stuck([job(running=NOW - 11 * HOUR_MS, timeout=0)], {}, LIVING, NOW, ())
     assert "older than the gateway" in found.finding.message
     assert "its run history is empty" in found.finding.evidence
 

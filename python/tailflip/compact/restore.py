@@ -239,13 +239,7 @@ def _measure(
     found: list[RestoreNumbers] = []
     for action in wanted.actions:
         with archive.reading_records(home, action.id) as records:
-            skip = 0
-            while True:
-                numbers = native.restore(source.fd, None, records, wanted.selection, skip)
-                found.append(numbers)
-                skip += numbers.handled
-                if not numbers.more:
-                    break
+            found.append(native.restore(source.fd, None, records, wanted.selection))
     outcome = RestoreOutcome(
         store=wanted.store,
         actions=tuple(a.id for a in wanted.actions),
@@ -322,17 +316,11 @@ def _write(home: Home, draft: Draft, wanted: _Wanted, store_fd: int) -> list[Res
     reading = store_fd
     for action in wanted.actions:
         with archive.reading_records(home, action.id) as records:
-            skip = 0
-            while True:
-                out = draft.fds[1]
-                os.ftruncate(out, 0)
-                os.lseek(out, 0, os.SEEK_SET)
-                numbers = native.restore(reading, out, records, wanted.selection, skip)
-                passes.append(numbers)
-                reading = out
-                draft.fds.reverse()
-                draft.temps.reverse()
-                skip += numbers.handled
-                if not numbers.more:
-                    break
+            out = draft.fds[1]
+            os.ftruncate(out, 0)
+            os.lseek(out, 0, os.SEEK_SET)
+            passes.append(native.restore(reading, out, records, wanted.selection))
+            reading = out
+            draft.fds.reverse()
+            draft.temps.reverse()
     return passes

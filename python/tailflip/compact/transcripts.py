@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from tailflip.home import Home
     from tailflip.ledger.actions import Action
 
-_BATCH = 20_000
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ENDING = ".jsonl"
 _PRIVATE = 0o700
@@ -180,7 +179,7 @@ def _move(
     present: Callable[[Path], Path],
     plan: Callable[..., tuple[Path, Path] | None],
 ) -> Moves:
-    """Ask the store about every candidate, in bounded batches, and rename what `plan` says.
+    """Ask the store about every candidate, one after the other, and rename what `plan` says.
 
     Nothing beside a store that a gateway has on record, as `Owners.may_move` says.
     """
@@ -189,20 +188,18 @@ def _move(
     owners = Owners(store_path)
     kept = owners.find(store_path)
     with open_regular(home.records(action.id)) as records, open_regular(store_path) as store:
-        for batch in _batches(_candidates(records, directory, present)):
-            ids = sorted({session for sessions in batch.values() for session in sessions})
-            known = dict(zip(ids, native.referenced_sessions(store, ids), strict=True))
-            for path, sessions in batch.items():
-                try:
-                    move = plan(path, referenced=any(known[s] for s in sessions))
-                    if move is None or not owners.may_move(kept, *move):
-                        continue
-                    disk.rename(*move)
-                    moved += 1
-                except OSError:
-                    # A transcript left under its old name loses nothing: the store is
-                    # already right, and the caller reports the number.
-                    failed += 1
+        needed = native.gather_sessions(store)
+        for path, sessions in _candidates(records, directory, present):
+            try:
+                move = plan(path, referenced=any(needed.has(session) for session in sessions))
+                if move is None or not owners.may_move(kept, *move):
+                    continue
+                disk.rename(*move)
+                moved += 1
+            except OSError:
+                # A transcript left under its old name loses nothing: the store is
+                # already right, and the caller reports the number.
+                failed += 1
     return Moves(moved, failed)
 
 
@@ -253,16 +250,15 @@ def _list_files(directory: Path) -> Iterator[tuple[str, int]]:
 
 def _candidates(
     records: int, directory: Path, present: Callable[[Path], Path]
-) -> Iterator[tuple[Path, str]]:
-    """Yield (transcript, session id that may still need it) for each removed entry."""
+) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Yield (transcript, session ids that may still need it) for each removed entry."""
     for header in native.read_headers(records):
         if header.after is not None:
             continue
         for path in _name_transcripts(header, directory):
             if _is_regular(present(path)):
-                yield path, path.name.removesuffix(_ENDING)
-                if header.session is not None:
-                    yield path, header.session
+                own = path.name.removesuffix(_ENDING)
+                yield path, (own,) if header.session is None else (own, header.session)
 
 
 def _name_transcripts(header: RecordHeader, directory: Path) -> set[Path]:
@@ -275,17 +271,6 @@ def _name_transcripts(header: RecordHeader, directory: Path) -> set[Path]:
         if path.parent == directory or resolve(path.parent) == directory:
             found.add(directory / path.name)
     return found
-
-
-def _batches(candidates: Iterator[tuple[Path, str]]) -> Iterator[dict[Path, set[str]]]:
-    batch: dict[Path, set[str]] = {}
-    for path, session in candidates:
-        if path not in batch and len(batch) >= _BATCH:
-            yield batch
-            batch = {}
-        batch.setdefault(path, set()).add(session)
-    if batch:
-        yield batch
 
 
 def _is_regular(path: Path) -> bool:

@@ -20,6 +20,7 @@ from tailflip.flow import Leftover
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tailflip._native import Sessions
     from tailflip.flow import Store
 
 ORPHANS = "without an entry"
@@ -27,7 +28,6 @@ REPAIR_COPIES = "copy before a repair"
 # What is neither in use nor kept on purpose; the other kinds are for `inspect`.
 LITTER = (ORPHANS, REPAIR_COPIES)
 _OLD_MS = 3_600_000  # the entry of a younger transcript may not be written yet
-_MOST_IDS = 20_000  # further ones count as named: this bounds our memory
 _ID = "[0-9A-Za-z][0-9A-Za-z._-]*?"
 # The first that fits names a file's kind; `id` is the session's that it belongs to.
 _KINDS = tuple(
@@ -92,34 +92,35 @@ def find_cron_temporaries(cron_store: Path, now_ms: int) -> tuple[Leftover, ...]
 
 def _observe(folder: Path, stores: list[Path], now_ms: int) -> Folder:
     counts: dict[str, list[int]] = {}
-    unnamed: dict[str, list[int]] = {}  # files and bytes of an id that may have no entry
+    needed = _gather_needed(stores)
     for entry, size, modified_ms in _scan(folder):
         kind, session = _name_kind(entry.name)
-        is_old = now_ms - modified_ms > _OLD_MS
-        if session is not None and is_old and (session in unnamed or len(unnamed) < _MOST_IDS):
-            _count(unnamed, session, 1, size)
-            continue
-        _count(counts, kind, 1, size)
-    named = _find_named(stores, list(unnamed))
-    for session, (files, size) in unnamed.items():
-        _count(counts, "transcript" if session in named else ORPHANS, files, size)
+        if (
+            session is not None
+            and now_ms - modified_ms > _OLD_MS
+            and needed is not None
+            and not any(each.has(session) for each in needed)
+        ):
+            kind = ORPHANS
+        found = counts.setdefault(kind, [0, 0])
+        found[0] += 1
+        found[1] += size
     kinds = (FileKind(name, files, size) for name, (files, size) in counts.items())
     return Folder(folder, tuple(sorted(kinds, key=lambda kind: (-kind.bytes, kind.name))))
 
 
-def _find_named(stores: list[Path], ids: list[str]) -> set[str]:
-    """Find which ids an entry of these stores names; all of them where a store cannot be read."""
-    named: set[str] = set()
-    for path in stores if ids else ():
+def _gather_needed(stores: list[Path]) -> list[Sessions] | None:
+    """Gather which sessions the entries name; None where a store cannot tell."""
+    needed = []
+    for path in stores:
         try:
             with open_regular(path) as fd:
-                answers = native.referenced_sessions(fd, ids)
+                needed.append(native.gather_sessions(fd))
         except FileNotFoundError:
             continue
         except (OSError, TailflipError):
-            return set(ids)
-        named |= {each for each, is_named in zip(ids, answers, strict=True) if is_named}
-    return named
+            return None
+    return needed
 
 
 def _name_kind(name: str) -> tuple[str, str | None]:
@@ -128,12 +129,6 @@ def _name_kind(name: str) -> tuple[str, str | None]:
         if match is not None:
             return kind, match.groupdict().get("id")
     return _OTHER, None
-
-
-def _count(counts: dict[str, list[int]], name: str, files: int, size: int) -> None:
-    found = counts.setdefault(name, [0, 0])
-    found[0] += files
-    found[1] += size
 
 
 def _scan(folder: Path) -> Iterator[tuple[os.DirEntry[str], int, int]]:

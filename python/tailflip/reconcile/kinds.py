@@ -6,11 +6,15 @@ told. Each kind stands alone, and a failure of one keeps no other from being don
 
 from __future__ import annotations
 
+import heapq
+import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tailflip import native
 from tailflip.compact.ownership import find_claim
 from tailflip.compact.transaction import compact_store
+from tailflip.durable import naming, open_regular
 from tailflip.errors import Usage
 from tailflip.flow import STRING_LIMIT_CHARS, Evidence
 from tailflip.ledger.runs import Runs
@@ -25,21 +29,30 @@ from tailflip.reconcile.cronstore import apply_changes
 from tailflip.reconcile.markers import count_deaths, plan_hold, plan_markers
 from tailflip.reconcile.release import release_jobs
 from tailflip.reconcile.run import Step
-from tailflip.reconcile.storms import find_storms
-from tailflip.reconcile.stuck import find_stuck
-from tailflip.reconcile.tasks import Ledgers, follow_runs, judge_tasks, plan_corrections
+from tailflip.reconcile.storms import find_storms, tell_storm
+from tailflip.reconcile.stuck import find_stuck, pick_ends
+from tailflip.reconcile.tasks import (
+    Ledgers,
+    follow_runs,
+    judge_tasks,
+    pick_lines,
+    plan_corrections,
+)
 from tailflip.reconcile.taskstore import apply_corrections
 from tailflip.reconcile.zombies import judge_store, make_sweep_policy, make_zombie_policy
+from tailflip.units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from tailflip.flow import Store, SurveyNumbers
+    from tailflip.ledger.runs import SeenRun
     from tailflip.observe.runlog import RunLine
     from tailflip.observe.tasks import Task
     from tailflip.reconcile.markers import Change
     from tailflip.reconcile.run import Result, Work
+    from tailflip.reconcile.storms import Storm
     from tailflip.reconcile.tasks import TaskVerdict
     from tailflip.reconcile.zombies import Judgement
     from tailflip.scene import Scene
@@ -83,14 +96,22 @@ def _clear_markers(work: Work) -> None:
         return
     if not read_forms(scene.installation).may_clear_markers:
         return
-    ends = [line for line in _read_lines(work) if line.job_id in marked]
-    changes = plan_markers(marked.values(), ends, scene.now_ms, work.terms.version, work.deaths)
+    ends = pick_ends(tuple(marked.values()), _read_lines(work))
+    changes = [
+        change
+        for job in marked.values()
+        for change in plan_markers(
+            (job,), ends.get(job.job_id, ()), scene.now_ms, work.terms.version, work.deaths
+        )
+    ]
     runs = Runs(work.home, work.disk, work.history.guard)
     interrupted = [change.run for change in changes if change.run is not None]
-    on_record = [*interrupted, *runs.read()]
+    on_record: dict[str, list[SeenRun]] = {}
+    for run in (*interrupted, *runs.read()):
+        on_record.setdefault(run.job_id, []).append(run)
     holds = []
     for job in marked.values():
-        count = count_deaths(job.job_id, on_record, work.lives)
+        count = count_deaths(job.job_id, on_record.get(job.job_id, ()), work.lives)
         if job.enabled and count >= work.terms.settings.hold_deaths:
             reason = f"it was in flight at the last {count} deaths by memory in a row"
             holds.append(
@@ -183,12 +204,11 @@ def judge_installation(
     jobs, problem = read_job_states(installation.cron_store)
     if problem is not None:
         notes.append(f"cron store cannot be read: {problem}")
-    wanted = {task.source_id for task in tasks or ()} | {run.job_id for run in runs.read_open()}
     lines = read_run_logs(installation.cron_store.parent / "runs", notes)
     ledgers = Ledgers(
         now_ms=scene.now_ms,
         gateway=scene.gateway,
-        lines=[line for line in lines if line.job_id in wanted],
+        lines=pick_lines(lines, tasks or (), runs.read_open()),
         jobs={job.job_id: job for job in jobs if forms.cron.is_read},
         deaths=deaths,
         knows_ends=forms.knows_ends,
@@ -214,8 +234,7 @@ def _change_stores(work: Work, kind: str, policy: Policy) -> None:
 
 def _change_store(work: Work, kind: str, policy: Policy, store: Store) -> Step:
     scene = work.scene
-    judged = judge_store(scene.installation, store, scene.gateway, scene.now_ms, work.deaths)
-    work.judged[store] = judged
+    judged = _judge(work, store)
     work.result.notes += judged.evidence.notes
     surveyed = scene.survey(store, policy, judged.evidence, work.on_progress)
     step = _describe(kind, store, judged, surveyed.numbers)
@@ -258,32 +277,46 @@ def _describe(kind: str, store: Store, judged: Judgement, numbers: SurveyNumbers
 def _look_for_storms(work: Work) -> None:
     """Tell of jobs that run again and again; hold those that still do, with consent."""
     scene = work.scene
-    jobs = {job.job_id: job for job in read_job_states(scene.installation.cron_store)[0]}
-    by_log: dict[str, list[int]] = {}
-    for line in _read_lines(work):
-        by_log.setdefault(line.job_id, []).append(line.started_ms)
-    by_store: dict[str, list[int]] = {}
-    for judged in _judge_all(work):
-        for job_id, times in judged.starts.items():
-            by_store.setdefault(job_id, []).extend(times)
-    # Both tell of the same runs, and a run must not count twice: take who knows of more.
-    starts = {
-        job_id: max(by_log.get(job_id, []), by_store.get(job_id, []), key=len)
-        for job_id in by_log.keys() | by_store.keys()
-    }
-    found = find_storms(starts, jobs, scene.now_ms)
-    worst_first = sorted(found.values(), key=lambda each: -each[0].runs)
-    work.result.findings += [finding for _, finding in worst_first]
+    since_ms = scene.now_ms - storms.RECENT_MS
+    seed = secrets.randbits(63)
+    by_log, by_store = native.Starts(seed), native.Starts(seed)
+    with work.result.keeping_error():
+        for line in _read_lines(work):
+            if line.started_ms > since_ms:
+                by_log.add(line.job_id, line.started_ms)
+    for store in scene.stores:
+        with work.result.keeping_error(), naming(store.path), open_regular(store.path) as fd:
+            by_store.gather(fd, since_ms)
+    listed = read_job_states(scene.installation.cron_store)[0]
+    jobs = {by_log.hash(job.job_id): job for job in listed}
+    total = 0
+
+    def count() -> Iterator[tuple[int, Storm]]:
+        nonlocal total
+        for each in find_storms((by_log, by_store), jobs):
+            total += 1
+            yield each
+
+    found: list[tuple[int, Storm]] = []
+    with work.result.keeping_error():
+        found = heapq.nlargest(storms.MOST_TOLD, count(), key=lambda each: each[1].runs)
+    if total > len(found):
+        work.result.notes.append(
+            f"{format_count(total)} jobs run again and again; the worst "
+            f"{format_count(len(found))} are told"
+        )
     may_hold = work.terms.settings.hold_jobs and scene.gateway.alive is False
     may_hold = may_hold and read_forms(scene.installation).may_hold
-    holds = [
-        plan_hold(jobs[job_id], f"retry storm: {finding.message}", scene.now_ms, may_disable=True)
-        for job_id, (storm, finding) in found.items()
-        if may_hold
-        and job_id in jobs
-        and jobs[job_id].enabled
-        and scene.now_ms - storm.last_ms < HOUR_MS
-    ]
+    holds = []
+    for job_hash, storm in found:
+        job = jobs.get(job_hash)
+        title = by_log.name(job_hash) or by_store.name(job_hash) or storms.NAMELESS
+        finding = tell_storm(title if job is None else job.title, job, storm)
+        work.result.findings.append(finding)
+        is_on = scene.now_ms - storm.last_ms < HOUR_MS
+        if may_hold and job is not None and job.enabled and is_on:
+            reason = f"retry storm: {finding.message}"
+            holds.append(plan_hold(job, reason, scene.now_ms, may_disable=True))
     _change_jobs(work, "hold", "jobs held", holds)
 
 
@@ -294,7 +327,8 @@ def _look_for_stuck(work: Work) -> None:
         return
     jobs, _ = read_job_states(scene.installation.cron_store)
     at_work = {job for judged in _judge_all(work) for job in judged.at_work}
-    found = find_stuck(jobs, list(_read_lines(work)), scene.gateway, scene.now_ms, at_work)
+    ends = pick_ends(jobs, _read_lines(work))
+    found = find_stuck(jobs, ends, scene.gateway, scene.now_ms, at_work)
     work.result.findings += [each.finding for each in found]
     stuck = [each for each in found if each.may_release]
     if not (stuck and work.terms.settings.release_stuck_jobs):
@@ -352,14 +386,20 @@ def _find_size_that_hurts(work: Work, own_bytes: int, wide: bool) -> int:
 
 
 def _judge_all(work: Work) -> list[Judgement]:
-    scene = work.scene
-    for store in scene.stores:
-        if store not in work.judged:
-            with work.result.keeping_error():
-                work.judged[store] = judge_store(
-                    scene.installation, store, scene.gateway, scene.now_ms, work.deaths
-                )
+    for store in work.scene.stores:
+        with work.result.keeping_error():
+            _judge(work, store)
     return list(work.judged.values())
+
+
+def _judge(work: Work, store: Store) -> Judgement:
+    """Judge a store once: an end that we write into it changes nothing of what is known."""
+    scene = work.scene
+    if store not in work.judged:
+        work.judged[store] = judge_store(
+            scene.installation, store, scene.gateway, scene.now_ms, work.deaths
+        )
+    return work.judged[store]
 
 
 def _read_lines(work: Work) -> Iterator[RunLine]:

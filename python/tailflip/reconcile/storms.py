@@ -7,30 +7,33 @@ the store, and the store killed the gateway.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 from tailflip.flow import Finding
 from tailflip.units import format_count, format_span, format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tailflip.observe.jobs import Job, Schedule
 
 CODE = "job-storm"
 LEAST_RUNS = 10
+MOST_TOLD = 1_000
+NAMELESS = "a job that is no longer in the cron store"
 # Further apart than this nobody calls a storm: somebody may try a daily job ten times in an hour.
 _MOST_GAP_MS = 120_000
 _UNKNOWN_MS = 60_000
-_RECENT_MS = 86_400_000
+RECENT_MS = 86_400_000  # older runs are not looked at
 _MINUTE_MS = 60_000
 _FIELD = re.compile(r"(\*|[0-9]+(?:-[0-9]+)?)(?:/([0-9]+))?")
 _UNITS = ((1_000, 60), (60_000, 60), (3_600_000, 24))  # seconds, minutes, hours of an expression
 
 
-@dataclass(frozen=True)
-class Storm:
+class Storm(NamedTuple):  # one is made for each run
     """A row of runs each soon after the one before; `interval_ms` is their mean distance."""
 
     runs: int
@@ -43,43 +46,61 @@ class Storm:
         return (self.last_ms - self.first_ms) / (self.runs - 1)
 
 
-def find_storm(starts_ms: Sequence[int], allowed_ms: int | None) -> Storm | None:
-    """Find the longest row of runs that are too close; None for none of `LEAST_RUNS`.
+def find_storm(starts_ms: Iterable[int], allowed_ms: int | None) -> tuple[Storm | None, int]:
+    """Find the longest row of runs that are too close, and count all runs.
 
     Args:
-        starts_ms: When each run of one job began, in any order.
+        starts_ms: When each run of one job began, the oldest first.
         allowed_ms: The least distance that its schedule allows; None if it says nothing.
+
+    Returns:
+        None for a row of less than `LEAST_RUNS`.
     """
     limit = min(_MOST_GAP_MS, (_UNKNOWN_MS if allowed_ms is None else allowed_ms) // 2)
     worst: Storm | None = None
-    ordered = sorted(starts_ms)
-    begin = 0
-    for at in range(1, len(ordered) + 1):
-        if at < len(ordered) and ordered[at] - ordered[at - 1] < limit:
-            continue
-        count = at - begin
-        if count >= LEAST_RUNS and (worst is None or count > worst.runs):
-            worst = Storm(count, ordered[begin], ordered[at - 1])
-        begin = at
-    return worst
+    count = begin = first = last = 0
+    for count, at in enumerate(starts_ms, 1):
+        if count == 1 or at - last >= limit:
+            first, begin = at, count
+        last = at
+        runs = count - begin + 1
+        if runs >= LEAST_RUNS and (worst is None or runs > worst.runs):
+            worst = Storm(runs, first, at)
+    return worst, count
 
 
 def find_storms(
-    starts: Mapping[str, Sequence[int]], jobs: Mapping[str, Job], now_ms: int
-) -> dict[str, tuple[Storm, Finding]]:
-    """Find every job with a storm within the last day."""
-    found = {}
-    for job_id, times in starts.items():
-        job = jobs.get(job_id)
-        allowed = None if job is None else find_least_gap_ms(job.schedule)
-        storm = find_storm([at for at in times if now_ms - at < _RECENT_MS], allowed)
+    sources: Sequence[Iterable[tuple[int, int]]], jobs: Mapping[int, Job]
+) -> Iterator[tuple[int, Storm]]:
+    """Find every job with a storm; in the memory of one of them.
+
+    Args:
+        sources: Of each place that knows of runs, their starts as `native.Starts` has them. All
+            tell of the same runs, and a run must not count twice: of each job that source is
+            taken which knows of more.
+        jobs: Those in the cron store, by the same hashes.
+    """
+    ordered = [_find_each(source, jobs) for source in sources]
+    for job_hash, found in groupby(merge(*ordered, key=itemgetter(0)), key=itemgetter(0)):
+        _, _, storm = max(found, key=itemgetter(1))
         if storm is not None:
-            title = job.title if job is not None else job_id
-            found[job_id] = (storm, _tell(title, storm, allowed))
-    return found
+            yield job_hash, storm
 
 
-def _tell(title: str, storm: Storm, allowed_ms: int | None) -> Finding:
+def _find_each(
+    starts: Iterable[tuple[int, int]], jobs: Mapping[int, Job]
+) -> Iterator[tuple[int, int, Storm | None]]:
+    """Find each job's hash, how many of its runs are known, and its storm."""
+    for job_hash, runs in groupby(starts, key=itemgetter(0)):
+        job = jobs.get(job_hash)
+        allowed_ms = None if job is None else find_least_gap_ms(job.schedule)
+        storm, count = find_storm(map(itemgetter(1), runs), allowed_ms)
+        yield job_hash, count, storm
+
+
+def tell_storm(title: str, job: Job | None, storm: Storm) -> Finding:
+    """Make a finding of a storm."""
+    allowed_ms = None if job is None else find_least_gap_ms(job.schedule)
     allows = (
         "it has no schedule any more"
         if allowed_ms is None

@@ -8,6 +8,7 @@ says when.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -196,3 +197,35 @@ def _end(run: SeenRun, ledgers: Ledgers) -> SeenRun | None:
             run.job_id, run.began_ms, run.title, run.seen_ms, run.seen_ms, UNKNOWN, words
         )
     return None
+
+
+def pick_lines(
+    lines: Iterable[RunLine], tasks: Iterable[Task], open_runs: Iterable[SeenRun]
+) -> list[RunLine]:
+    """Pick what tasks and open runs are judged by from any number of lines.
+
+    Of a task these are the lines that began when it did, of a run the first that began later.
+    """
+    begun: dict[str, list[int]] = {}
+    for task in tasks:
+        at = task.started_ms if task.started_ms is not None else task.created_ms
+        if task.source_id and at is not None:
+            begun.setdefault(task.source_id, []).append(at)
+    for times in begun.values():
+        times.sort()
+    runs: dict[str, list[int]] = {}
+    for run in open_runs:
+        runs.setdefault(run.job_id, []).append(run.began_ms)
+    first: dict[tuple[str, int], RunLine] = {}
+    picked = []
+    for line in lines:
+        times = begun.get(line.job_id, [])
+        at = bisect_left(times, line.started_ms - _SLACK_MS)
+        if at < len(times) and times[at] <= line.started_ms + _SLACK_MS:
+            picked.append(line)
+        for began in runs.get(line.job_id, ()):
+            known = first.get((line.job_id, began))
+            is_sooner = known is None or line.started_ms < known.started_ms
+            if line.started_ms >= began and is_sooner:
+                first[line.job_id, began] = line
+    return [*picked, *first.values()]

@@ -20,7 +20,7 @@ from tailflip import clock, log, native
 from tailflip.compact.recovery import recover
 from tailflip.durable import naming, open_regular
 from tailflip.errors import TailflipError
-from tailflip.flow import Finding
+from tailflip.flow import Finding, OverRun
 from tailflip.observe.changes import ChangeWatcher
 from tailflip.reconcile.kinds import reconcile_all
 from tailflip.reconcile.run import begin
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.durable import Disk
-    from tailflip.flow import Store
+    from tailflip.flow import ListedEntry, Store
     from tailflip.home import Home
     from tailflip.reconcile.run import Step, Work
     from tailflip.sdnotify import Notifier
@@ -44,7 +44,7 @@ _SWEEPS = ("zombies", "retention")
 # Without `markers`: while the gateway is down it may be started at any moment; `gate` and
 # `run` clear them, who know when.
 _ROUND = ("tasks", *_SWEEPS, "storms", "stuck", "growth")
-_MOST_KEYS = 65_536
+_GONE, _ENDED = "killed", "done"  # what became of an entry, in the words that the table knows
 _TICK_S = 5.0
 
 
@@ -223,19 +223,20 @@ class Watch:
 
 def find_resurrected(home: Home, store: Store, actions: list[str]) -> int:
     """Count entries that are there again, or "running" again, after actions that changed that."""
-    gone: set[str] = set()
-    ended: set[str] = set()
+    changed = native.Ends()
     for action in actions:
         path = home.records(action)
         with naming(path), open_regular(path) as fd:
             for header in native.read_headers(fd):
-                if len(gone) + len(ended) < _MOST_KEYS:
-                    (gone if header.after is None else ended).add(header.key)
+                what = _GONE if header.after is None else _ENDED
+                changed.add(OverRun(header.key, what, header.time_ms, 0))
     with naming(store.path), open_regular(store.path) as fd:
-        return sum(
-            entry.key in gone or (entry.key in ended and entry.status == "running")
-            for entry in native.list_entries(fd)
-        )
+        return sum(_is_back(changed, entry) for entry in native.list_entries(fd))
+
+
+def _is_back(changed: native.Ends, entry: ListedEntry) -> bool:
+    found = changed.find(entry.key)
+    return found is not None and (found[0] == _GONE or entry.status == "running")
 
 
 def tell_resurrection(store: Store, count: int) -> Finding:

@@ -8,12 +8,13 @@ only the newest stays. A sweep is another: what ended and is past the retention 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tailflip import native
 from tailflip.durable import naming, open_regular
 from tailflip.flow import Evidence, OverRun
+from tailflip.native import Ends
 from tailflip.observe.forms import read_forms
 from tailflip.observe.jobs import read_job_states
 from tailflip.observe.processes import read_run_keys
@@ -23,10 +24,10 @@ from tailflip.observe.tasks import read_tasks
 from tailflip.observe.transcripts import find_folders, read_locks, read_written_ms
 from tailflip.plan.policy import Policy
 from tailflip.reconcile.evidence import End, Facts, Fate, Proof, prove
-from tailflip.reconcile.ledgers import RunLogs, index_lines, index_tasks
+from tailflip.reconcile.ledgers import gather_lines, list_ends
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from tailflip.flow import Gateway, ListedEntry, Store
@@ -63,7 +64,6 @@ class Judgement:
     evidence: Evidence
     running: Counter[str] = field(default_factory=Counter)
     told: list[Verdict] = field(default_factory=list)
-    starts: dict[str, list[int]] = field(default_factory=dict)
     at_work: set[str] = field(default_factory=set)
 
 
@@ -73,14 +73,11 @@ class _Ledgers:
 
     now_ms: int
     gateway: Gateway
-    logs: RunLogs
-    tasks: RunLogs
     locks: Mapping[str, Held]
     jobs: Mapping[str, Job]
     registry: Mapping[str, SubagentRun]
     registry_read: bool
     protected: frozenset[str]
-    bases: Mapping[tuple[str, str], str]
     folders: tuple[Path, ...]
     lives: Sequence[tuple[int, int]]
     run_keys: frozenset[str]
@@ -89,10 +86,10 @@ class _Ledgers:
 
     def collect(self, entry: ListedEntry) -> Facts:
         """Gather the facts about one entry's run."""
-        told = (self.logs.find_end(entry), self._find_own_end(entry), self.tasks.find_end(entry))
+        logged, tasked = list_ends(entry)
+        told = (logged, self._find_own_end(entry), tasked)
         ends = [end for end in told if end is not None]
         job = self.jobs.get(entry.job) if entry.job else None
-        base = self.bases.get((entry.agent, entry.job)) if entry.kind == RUN else None
         lock = self.locks.get(entry.session)
         # A stat a run: only where nothing stronger is known.
         is_open = not ends and (lock is None or lock.alive is False)
@@ -101,7 +98,7 @@ class _Ledgers:
             gateway=self.gateway,
             updated_ms=entry.updated_ms,
             started_ms=entry.started_ms,
-            is_current=None if base is None else base == entry.session,
+            is_current=entry.is_current,
             ends=tuple(ends),
             registered=entry.key in self.protected,
             lock=lock,
@@ -109,15 +106,15 @@ class _Ledgers:
             timeout_ms=job.timeout_ms if job is not None else None,
             transcript_ms=read_written_ms(self.folders, entry.session) if is_open else None,
             died_ms=self._find_death(entry.updated_ms),
-            at_work=self._is_at_work(entry, base),
+            at_work=self._is_at_work(entry),
             knows_ends=self.knows_ends,
             knows_markers=self.knows_markers,
         )
 
-    def _is_at_work(self, entry: ListedEntry, base: str | None) -> bool:
+    def _is_at_work(self, entry: ListedEntry) -> bool:
         """Say whether a living process names the run, or its job while the run is the newest."""
         of_job = f"agent:{entry.agent}:cron:{entry.job}" in self.run_keys
-        return entry.key in self.run_keys or (of_job and base in (None, entry.session))
+        return entry.key in self.run_keys or (of_job and entry.is_current is not False)
 
     def _find_own_end(self, entry: ListedEntry) -> End | None:
         run = self.registry.get(entry.key)
@@ -169,78 +166,61 @@ def judge_store(
         StoreInvalid: The store is not one.
     """
     notes: list[str] = []
-    logs = index_lines(read_run_logs(installation.cron_store.parent / "runs", notes))
     tasks = read_tasks(installation.state_dir, notes, gateway_is_gone=gateway.alive is False)
-    ended_tasks = index_tasks(tasks or ())
     registry = read_subagents(installation.state_dir / "subagents" / "runs.json", notes)
     jobs, problem = read_job_states(installation.cron_store)
     if problem is not None:
         notes.append(f"cron store cannot be read: {problem}")
     forms = read_forms(installation)
     notes += forms.describe()
+    ledgers = _Ledgers(
+        now_ms=now_ms,
+        gateway=gateway,
+        locks=read_locks(installation, store, gateway, now_ms),
+        jobs={job.job_id: job for job in jobs if forms.cron.is_read},
+        registry={run.keys[0]: run for run in registry or ()},
+        registry_read=registry is not None,
+        protected=list_protected(registry or ()),
+        folders=find_folders(installation, store),
+        lives=lives,
+        run_keys=read_run_keys(),
+        knows_ends=forms.knows_ends and tasks is not None,
+        knows_markers=forms.cron.is_read and problem is None,
+    )
     with naming(store.path), open_regular(store.path) as fd:
-        bases = _look_ahead(fd, (logs, ended_tasks))
-        ledgers = _Ledgers(
-            now_ms=now_ms,
-            gateway=gateway,
-            logs=logs,
-            tasks=ended_tasks,
-            locks=read_locks(installation, store, gateway, now_ms),
-            jobs={job.job_id: job for job in jobs if forms.cron.is_read},
-            registry={run.keys[0]: run for run in registry or ()},
-            registry_read=registry is not None,
-            protected=list_protected(registry or ()),
-            bases=bases,
-            folders=find_folders(installation, store),
-            lives=lives,
-            run_keys=read_run_keys(),
-            knows_ends=forms.knows_ends and tasks is not None,
-            knows_markers=forms.cron.is_read and problem is None,
+        lines = read_run_logs(installation.cron_store.parent / "runs", notes)
+        joined = gather_lines(lines, tasks or ()).look_ahead(fd)
+        return _judge_all(native.list_entries(fd, joined), ledgers, notes)
+
+
+def _judge_all(entries: Iterable[ListedEntry], ledgers: _Ledgers, notes: list[str]) -> Judgement:
+    ends = Ends()
+    locked = frozenset(s for s, held in ledgers.locks.items() if held.alive is not False) - {""}
+    found = Judgement(
+        Evidence(
+            gateway=ledgers.gateway,
+            over=ends,
+            live_sessions=locked,
+            protected_keys=ledgers.protected,
+            knows_ends=ledgers.knows_ends,
         )
-        return _judge_all(fd, ledgers, notes)
-
-
-def _look_ahead(fd: int, ledgers: Sequence[RunLogs]) -> dict[tuple[str, str], str]:
-    """Read once which session each base entry names, and whom lines without a key are about."""
-    bases: dict[tuple[str, str], str] = {}
-    for entry in native.list_entries(fd):
-        if entry.kind == BASE:
-            bases[entry.agent, entry.job] = entry.session
-        for ledger in ledgers:
-            ledger.match_by_time(entry)
-    return bases
-
-
-def _judge_all(fd: int, ledgers: _Ledgers, notes: list[str]) -> Judgement:
-    over: list[OverRun] = []
-    finished: list[OverRun] = []
-    live = {session for session, held in ledgers.locks.items() if held.alive is not False}
-    found = Judgement(Evidence(ledgers.gateway))
-    for entry in native.list_entries(fd):
+    )
+    for entry in entries:
         is_running = entry.status == "running"
-        if entry.kind == RUN and entry.updated_ms is not None:
-            found.starts.setdefault(entry.job, []).append(entry.updated_ms)
-        if entry.job and entry.session in live:
+        if entry.job and entry.session in locked:
             found.at_work.add(entry.job)
         if not is_running and entry.kind != RUN:
             continue
         proof = prove(ledgers.collect(entry))
-        if proof.fate is Fate.ALIVE or (proof.may_live and entry.status not in _ENDED):
-            live.add(entry.session)
+        may_live = proof.may_live and entry.status not in _ENDED
+        if (proof.fate is Fate.ALIVE or may_live) and entry.session:
+            ends.keep(entry.session)
         if is_running:
             _tell(found, entry, proof)
         end = _choose_end(ledgers, entry, proof)
         if end is not None:
-            (over if is_running else finished).append(end)
-    # The engine's table takes the first; ends of what claims to run matter most.
-    found.evidence = Evidence(
-        gateway=ledgers.gateway,
-        over=(*over, *finished),
-        live_sessions=frozenset(live - {""}),
-        protected_keys=ledgers.protected,
-        notes=tuple(notes),
-        knows_ends=ledgers.knows_ends,
-    )
+            ends.add(end)
+    found.evidence = replace(found.evidence, notes=tuple(notes))
     return found
 
 

@@ -79,7 +79,7 @@ fn policy(kind: &str) -> Outcome<Policy> {
 }
 
 fn compact(store: &Path, home: &Path, kind: &str) -> Outcome<()> {
-    let mut evidence = Evidence::new(1);
+    let mut evidence = Evidence::empty(1);
     evidence.add_dropped_key("agent:main:main");
     let (policy, control) = (policy(kind)?, Control::default());
     let open = |name: &str| {
@@ -198,7 +198,7 @@ fn main() -> Outcome<()> {
             )?;
         }
         ["survey", path] => {
-            let (evidence, store) = (Evidence::new(1), Store(File::open(path)?));
+            let (evidence, store) = (Evidence::empty(1), Store(File::open(path)?));
             let found = survey(&store, &policy("all")?, &evidence, &Control::default())?;
             black_box(found);
         }

@@ -26,7 +26,7 @@ fn members(store: &[u8]) -> Vec<&[u8]> {
 fuzz_target!(|data: &[u8]| {
     let Some((&bits, input)) = data.split_first() else { return };
     let (input, control) = (input.to_vec(), Control::default());
-    let (evidence, on) = (Evidence::new(1), |bit: u8| bits & (1 << bit) != 0);
+    let (evidence, on) = (Evidence::empty(1), |bit: u8| bits & (1 << bit) != 0);
     let policy = Policy {
         now_ms: 1_000_000_000,
         slim_runs: on(0),
@@ -57,7 +57,7 @@ fuzz_target!(|data: &[u8]| {
 
     let all = Selection { all: true, ..Selection::default() };
     let mut back = Vec::new();
-    restore(&new, &mut back, || Reader::new(&archive[..]), &all, 0, 1, &control).expect("restores");
+    restore(&new, &mut back, || Reader::new(&archive[..]), &all, 1, None, &control).expect("restores");
     assert_eq!(members(&back), members(&input));
 
     let mut saved = Vec::new();

@@ -1,8 +1,11 @@
 //! Descriptors that Python owns, seen as `ReadAt`, `Read` and `Write`. All `unsafe` here but one call in `memory`.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
+use std::os::unix::fs::FileExt;
 use tailflip_store::io::ReadAt;
+use tailflip_store::sorted::Scratch;
 
 /// Written between two requests to write back. Less would only take time from the writing: what
 /// is left at the end goes to the medium while the file is read back.
@@ -114,5 +117,28 @@ impl io::Write for Fd {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A scratch file, by a descriptor of its own: it lives as long as the tables in it.
+pub struct ScratchFile(File);
+
+impl ScratchFile {
+    /// Duplicates a descriptor.
+    pub fn of(raw: RawFd) -> io::Result<Self> {
+        let own = Fd::new(raw).borrow()?.try_clone_to_owned()?;
+        Ok(Self(File::from(own)))
+    }
+}
+
+impl ReadAt for ScratchFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, offset)
+    }
+}
+
+impl Scratch for ScratchFile {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
     }
 }

@@ -4,6 +4,7 @@
 
 mod fd;
 mod memory;
+mod tables;
 
 use fd::Fd;
 use pyo3::create_exception;
@@ -11,9 +12,10 @@ use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::io::Write;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, PoisonError};
-use tailflip_store::entry::Status;
+use tables::{Ends, Joined, Ledgers, Scratch, Sessions, Starts};
 use tailflip_store::error::Error;
 use tailflip_store::{
     archive, evidence, io, key, list, policy, restore, rewrite, salvage, simd, survey, verify,
@@ -37,6 +39,10 @@ fn raise(error: Error) -> PyErr {
         Error::Invalid { kind, offset } => StoreInvalid::new_err((kind.name(), offset)),
         Error::Io(error) => match error.raw_os_error() {
             Some(code) => PyOSError::new_err((code, error.to_string())),
+            // A table that is full and has no file to go on in.
+            None if error.kind() == std::io::ErrorKind::StorageFull => {
+                PyOSError::new_err((28, error.to_string()))
+            }
             None => PyOSError::new_err((5, error.to_string())),
         },
         Error::Cancelled => Cancelled::new_err(()),
@@ -72,20 +78,6 @@ impl Control {
     }
 }
 
-fn ended(status: &str, ended_at_ms: i64, runtime_ms: i64) -> PyResult<evidence::Over> {
-    let status = Status::from_text(status.as_bytes());
-    if matches!(status, Status::Other | Status::Running) {
-        return Err(PyValueError::new_err(
-            "status must be done, failed, killed or timeout",
-        ));
-    }
-    Ok(evidence::Over {
-        status,
-        ended_at_ms,
-        runtime_ms,
-    })
-}
-
 #[pyclass(frozen, module = "tailflip._native")]
 struct Evidence(Mutex<evidence::Evidence>);
 
@@ -98,31 +90,12 @@ impl Evidence {
 #[pymethods]
 impl Evidence {
     #[new]
-    fn new() -> Self {
-        Self(Mutex::new(evidence::Evidence::new(random())))
-    }
-
-    fn add_over(
-        &self,
-        key: &str,
-        status: &str,
-        ended_at_ms: i64,
-        runtime_ms: i64,
-    ) -> PyResult<bool> {
-        let over = ended(status, ended_at_ms, runtime_ms)?;
-        Ok(self.with(|evidence| evidence.add_over(key, over)))
-    }
-
-    fn add_over_session(
-        &self,
-        key: &str,
-        session_id: &str,
-        status: &str,
-        ended_at_ms: i64,
-        runtime_ms: i64,
-    ) -> PyResult<bool> {
-        let over = ended(status, ended_at_ms, runtime_ms)?;
-        Ok(self.with(|evidence| evidence.add_over_session(key, session_id, over)))
+    fn new(ends: Option<&Ends>) -> PyResult<Self> {
+        let known = match ends {
+            Some(ends) => evidence::Evidence::new(ends.known()?),
+            None => evidence::Evidence::empty(random()),
+        };
+        Ok(Self(Mutex::new(known)))
     }
 
     fn add_live_session(&self, session_id: &str) -> bool {
@@ -265,8 +238,15 @@ fn verify_store(py: Python<'_>, fd: RawFd, control: &Control) -> PyResult<String
 }
 
 #[pyfunction(name = "list_entries")]
-fn list_store(py: Python<'_>, fd_in: RawFd, fd_out: RawFd, control: &Control) -> PyResult<u64> {
-    py.detach(|| list::list(&Fd::new(fd_in), Fd::new(fd_out), &control.0))
+fn list_store(
+    py: Python<'_>,
+    fd_in: RawFd,
+    fd_out: RawFd,
+    joined: Option<&Joined>,
+    control: &Control,
+) -> PyResult<u64> {
+    let joined = joined.map(|joined| &joined.0);
+    py.detach(|| list::list(&Fd::new(fd_in), joined, Fd::new(fd_out), &control.0))
         .map_err(raise)
 }
 
@@ -332,7 +312,7 @@ fn restore_store(
     fd_out: RawFd,
     fd_archive: RawFd,
     selection: &str,
-    skip: u64,
+    scratch: &Scratch,
     control: &Control,
 ) -> PyResult<String> {
     let selection: restore::Selection = serde_json::from_str(selection)
@@ -340,50 +320,23 @@ fn restore_store(
     let numbers = py.detach(|| {
         let store = Fd::new(fd_store);
         let open = || archive::Reader::new(Fd::new(fd_archive));
-        let seed = random();
-        if fd_out < 0 {
-            restore::restore(
-                &store,
-                std::io::sink(),
-                open,
-                &selection,
-                skip,
-                seed,
-                &control.0,
-            )
+        let out: Box<dyn Write> = if fd_out < 0 {
+            Box::new(std::io::sink())
         } else {
-            restore::restore(
-                &store,
-                Fd::new(fd_out),
-                open,
-                &selection,
-                skip,
-                seed,
-                &control.0,
-            )
-        }
+            Box::new(Fd::new(fd_out))
+        };
+        let (seed, spill) = (random(), scratch.spill());
+        restore::restore(&store, out, open, &selection, seed, spill, &control.0)
     });
     json(&numbers.map_err(raise)?)
-}
-
-#[pyfunction]
-#[allow(clippy::needless_pass_by_value)] // a Python list can only be taken by value
-fn referenced_sessions(
-    py: Python<'_>,
-    fd: RawFd,
-    session_ids: Vec<String>,
-    control: &Control,
-) -> PyResult<Vec<bool>> {
-    py.detach(|| verify::referenced_sessions(&Fd::new(fd), &session_ids, random(), &control.0))
-        .map_err(raise)
 }
 
 #[pymodule(gil_used = false)]
 mod _native {
     #[pymodule_export]
     use super::{
-        archive_verify, features, list_store, referenced_sessions, restore_store, rewrite_store,
-        salvage_store, survey_store, verify_store, ArchiveReader, Cancelled, Control, Evidence,
-        Policy, StoreInvalid, Survey,
+        archive_verify, features, list_store, restore_store, rewrite_store, salvage_store,
+        survey_store, verify_store, ArchiveReader, Cancelled, Control, Ends, Evidence, Joined,
+        Ledgers, Policy, Scratch, Sessions, Starts, StoreInvalid, Survey,
     };
 }

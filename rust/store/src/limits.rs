@@ -27,12 +27,12 @@ pub const FINGERPRINTS: usize = 2 * 1024 * 1024;
 pub const SUSPECTS: usize = 32 * 1024;
 /// Ranks held for all caps together (16 bytes each).
 pub const RANKS: usize = 128 * 1024;
-/// Runs whose end is known from the run log.
-pub const OVER_RUNS: usize = 64 * 1024;
+/// Records sorted in memory at a time (32 bytes each); further ones go to a scratch file.
+pub const SORT_RECORDS: usize = 16 * 1024;
+/// Sorted parts of that file that are merged into one at a time.
+pub const FAN: usize = 64;
 /// Sessions or keys named by other evidence.
 pub const NAMED: usize = 64 * 1024;
-/// Archived records handled by one restore pass.
-pub const RESTORE_RECORDS: usize = 256 * 1024;
 /// Pieces of a file being written that are handed over at once.
 pub const BATCH_PIECES: usize = if cfg!(fuzzing) { 2 } else { 1024 };
 /// New text among them, at which a batch is full.

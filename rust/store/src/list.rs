@@ -1,85 +1,121 @@
 //! Lists entries as JSON Lines, for what has to be judged by evidence outside the store.
 
-use crate::entry::{Entries, Entry, EntryVisitor, Status};
+use crate::ends::Over;
+use crate::entry::{Entries, Entry, EntryVisitor, Key, Status};
 use crate::error::Result;
 use crate::io::{scan, Control, ReadAt};
 use crate::key::Kind;
+use crate::ledgers::{How, Joined, LEDGERS};
 use crate::lex::Chunk;
 use crate::limits::BUFFER_BYTES;
 use serde::Serialize;
 use std::io::{BufWriter, Write};
 
+/// Status, end, length, and how the ledger's line was found.
+type End = (&'static str, i64, i64, &'static str);
+
+/// Written as an array: Python makes a tuple of each, of which there may be millions.
 #[derive(Serialize)]
-struct Line<'a> {
-    key: &'a str,
-    kind: &'static str,
-    agent: &'a str,
-    job: &'a str,
-    session: &'a str,
-    file: &'a str,
-    updated_ms: Option<i64>,
-    started_ms: Option<i64>,
-    ended_ms: Option<i64>,
-    status: &'static str,
-    bytes: u64,
+struct Line<'a>(
+    &'a str,      // key
+    &'static str, // kind
+    &'a str,      // agent
+    &'a str,      // job
+    &'a str,      // session
+    &'a str,      // file
+    Option<i64>,  // updated, ms
+    Option<i64>,  // started, ms
+    Option<i64>,  // ended, ms
+    &'static str, // status
+    u64,          // bytes
+    Option<bool>, // is the job's base entry still this session's
+    [Option<End>; LEDGERS],
+);
+
+/// Says whether evidence from outside may judge an entry: it is a cron run, a base entry, a
+/// sub-agent or says "running", and its looked-at fields are what they should be.
+pub(crate) fn is_listed(entry: &Entry, key: &Key<'_>) -> bool {
+    let wanted = matches!(
+        key.parsed.kind,
+        Kind::CronRun | Kind::CronBase | Kind::Subagent
+    ) || entry.status() == Status::Running;
+    wanted && !key.is_odd && !entry.odd && entry.is_object
 }
 
-/// Writes a line for each cron run, base entry, sub-agent and whatever says "running".
-///
-/// Entries whose looked-at fields are not what they should be are left out: nothing is
-/// done about them.
+/// Writes a line for each entry that evidence may judge, with what the ledgers know of it.
 ///
 /// # Errors
 ///
-/// As [`scan`], and what writing says.
+/// As [`scan`], what writing says, and what reading the scratch file says.
 ///
 /// # Memory
 ///
 /// O(1): two buffers of 256 KiB.
-pub fn list<W: Write>(input: &dyn ReadAt, out: W, control: &Control) -> Result<u64> {
+pub fn list<W: Write>(
+    input: &dyn ReadAt,
+    joined: Option<&Joined>,
+    out: W,
+    control: &Control,
+) -> Result<u64> {
     let lister = Lister {
+        joined,
         out: BufWriter::with_capacity(BUFFER_BYTES, out),
         lines: 0,
     };
-    let mut entries = Entries::new(lister, 0);
+    let mut entries = Entries::new(lister, joined.map_or(0, Joined::seed));
     scan(input, control, &mut entries)?;
     entries.inner.out.flush()?;
     Ok(entries.inner.lines)
 }
 
-struct Lister<W: Write> {
+struct Lister<'a, W: Write> {
+    joined: Option<&'a Joined>,
     out: BufWriter<W>,
     lines: u64,
 }
 
-impl<W: Write> EntryVisitor for Lister<W> {
+impl<W: Write> EntryVisitor for Lister<'_, W> {
     fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
         let key = entry.key(chunk);
         let parsed = &key.parsed;
-        let wanted = matches!(parsed.kind, Kind::CronRun | Kind::CronBase | Kind::Subagent)
-            || entry.status() == Status::Running;
-        if !wanted || key.is_odd || entry.odd || !entry.is_object {
+        if !is_listed(entry, &key) {
             return Ok(());
         }
-        let line = Line {
-            key: key.text,
-            kind: parsed.kind.name(),
-            agent: parsed.agent,
-            job: parsed.job,
-            session: &entry.session_id,
-            file: &entry.session_file,
-            updated_ms: entry.updated_at,
-            started_ms: entry.started_at,
-            ended_ms: entry.ended_at,
-            status: entry.status().name(),
-            bytes: entry.span.len(),
-        };
-        let text = serde_json::to_vec(&line).map_err(std::io::Error::from)?;
-        self.out.write_all(&text)?;
+        let (mut is_current, mut ends) = (None, [None; LEDGERS]);
+        if let Some(joined) = self.joined {
+            is_current = joined.is_current(entry, &key)?;
+            for (ledger, end) in ends.iter_mut().enumerate() {
+                *end = joined.find(ledger, entry, &key)?.map(tell);
+            }
+        }
+        let line = Line(
+            key.text,
+            parsed.kind.name(),
+            parsed.agent,
+            parsed.job,
+            &entry.session_id,
+            &entry.session_file,
+            entry.updated_at,
+            entry.started_at,
+            entry.ended_at,
+            entry.status().name(),
+            entry.span.len(),
+            is_current,
+            ends,
+        );
+        serde_json::to_writer(&mut self.out, &line).map_err(std::io::Error::from)?;
         self.out.write_all(b"\n")?;
         self.lines += 1;
         Ok(())
     }
+}
+
+fn tell((over, how): (Over, How)) -> End {
+    let how = match how {
+        How::Key => "by its session key",
+        How::Time => "by job and time",
+    };
+    (over.status.name(), over.ended_at_ms, over.runtime_ms, how)
 }
 
 #[cfg(test)]
@@ -99,12 +135,12 @@ mod tests {
           "agent:a:cron:k:run:u": null
         }"#;
         let mut out = Vec::new();
-        let lines = list(&store.to_vec(), &mut out, &Control::default())?;
+        let lines = list(&store.to_vec(), None, &mut out, &Control::default())?;
         let text = String::from_utf8(out)?;
         assert_eq!(lines, 4, "{text}");
         let mut keys = Vec::new();
         for line in text.lines() {
-            keys.push(serde_json::from_str::<serde_json::Value>(line)?["key"].to_string());
+            keys.push(serde_json::from_str::<serde_json::Value>(line)?[0].to_string());
         }
         assert_eq!(
             keys,
@@ -115,7 +151,9 @@ mod tests {
                 r#""agent:a:custom""#
             ]
         );
-        assert!(text.contains(r#""started_ms":1,"ended_ms":null,"status":"running""#));
+        assert!(text.starts_with(
+            r#"["agent:a:cron:j:run:s","cron run","a","j","s","",2,1,null,"running","#
+        ));
         Ok(())
     }
 }

@@ -1,7 +1,9 @@
 //! Which entry may be changed or removed, and by which rule. A pure function of values.
 
+use crate::ends::Over;
 use crate::entry::{Entry, Key, Status};
-use crate::evidence::{Evidence, Over};
+use crate::error::Result;
+use crate::evidence::Evidence;
 use crate::key::{fingerprint, Kind, Parsed};
 use crate::table::Jobs;
 
@@ -139,14 +141,17 @@ pub fn job_hash(seed: u64, parsed: &Parsed<'_>) -> u64 {
 }
 
 /// Judges one entry; `thresholds` are `None` in the pass that gathers them.
-#[must_use]
+///
+/// # Errors
+///
+/// As [`KnownEnds::find`](crate::ends::KnownEnds::find).
 pub fn judge(
     policy: &Policy,
     evidence: &Evidence,
     thresholds: Option<&Jobs>,
     entry: &Entry,
     key: &Key<'_>,
-) -> Judged {
+) -> Result<Judged> {
     let parsed = &key.parsed;
     let seen = match (entry.updated_at, entry.started_at) {
         (Some(updated), Some(started)) => Some(updated.max(started)),
@@ -166,35 +171,39 @@ pub fn judge(
         job,
     };
 
-    let alive = evidence.is_live_session(&entry.session_id) || evidence.is_live_session(parsed.run);
+    let alive = evidence.is_live_session(&entry.session_id)?
+        || (parsed.run != entry.session_id && evidence.is_live_session(parsed.run)?);
     if alive || key.is_odd || evidence.is_protected(key.fingerprint) {
-        return judged;
+        return Ok(judged);
     }
     if evidence.is_dropped(key.fingerprint) {
         judged.verdict = Verdict::Drop(Rule::Named);
-        return judged;
+        return Ok(judged);
     }
-    let Some(seen) = seen else { return judged };
+    let Some(seen) = seen else {
+        return Ok(judged);
+    };
     if !entry.is_object || entry.odd {
-        return judged;
+        return Ok(judged);
     }
     let age = policy.now_ms.saturating_sub(seen);
     if parsed.kind != Kind::CronRun {
         let idle = policy.slim_idle_ms.is_some_and(|limit| age > limit);
         // These keys outlive their runs: only an end of this very session counts.
-        let over = (policy.retire && entry.status() == Status::Running)
-            .then(|| evidence.over_session(key.text, &entry.session_id))
-            .flatten();
+        let mut over = None;
+        if policy.retire && entry.status() == Status::Running {
+            over = evidence.over_session(key.text, &entry.session_id)?;
+        }
         judged.verdict = if is_dropped_kind(policy, entry, parsed.kind, over.is_some(), age) {
             Verdict::Drop(Rule::DropKind)
         } else {
             slimmed(entry, idle, over)
         };
-        return judged;
+        return Ok(judged);
     }
-    let over = evidence.over(key.fingerprint);
+    let over = evidence.over(key.fingerprint)?;
     judge_run(policy, thresholds, entry, over, age, &mut judged);
-    judged
+    Ok(judged)
 }
 
 /// Says whether the user named this kind, and the entry is old enough and at work no more.

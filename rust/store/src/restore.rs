@@ -7,11 +7,13 @@ use crate::error::Result;
 use crate::io::{read_range, scan, Control, ReadAt};
 use crate::key::fingerprint;
 use crate::lex::Chunk;
-use crate::limits::{BUFFER_BYTES, RESTORE_RECORDS};
+use crate::limits::BUFFER_BYTES;
 use crate::rewrite::Output;
+use crate::sorted::{Key, Prefer, Record, Sorted, Sorter, Spill};
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::{Read, Write};
+use std::sync::Arc;
 use twox_hash::XxHash3_128;
 
 /// Which records to put back.
@@ -49,10 +51,6 @@ pub struct Numbers {
     pub conflicts: u64,
     /// The first hundred of these.
     pub conflict_keys: Vec<String>,
-    /// Selected records looked at in this call.
-    pub handled: u64,
-    /// More selected records remain.
-    pub more: bool,
     /// Size of the new store.
     pub bytes: u64,
     /// Its entries.
@@ -75,57 +73,75 @@ enum Fate {
     Conflict,
 }
 
-#[derive(Debug)]
-struct Record {
-    fate: Fate,
-    /// XXH3-128 of the archived member.
-    archived: u128,
-    /// BLAKE3 prefix and length of the member as our edit left it.
-    left: Option<([u8; 16], u64)>,
+/// What is known of a selected record, by the hash of its key and one of these.
+const ARCHIVED: i64 = 0; // XXH3-128 of the archived member
+const LEFT: i64 = 1; // BLAKE3 prefix of the member as our edit left it
+const LEFT_BYTES: i64 = 2; // and its length
+
+fn wide(key: Key, bytes: [u8; 16]) -> Record {
+    let mut halves = [[0; 8]; 2];
+    halves[0].copy_from_slice(&bytes[..8]);
+    halves[1].copy_from_slice(&bytes[8..]);
+    Record {
+        key,
+        weight: i64::from_le_bytes(halves[0]),
+        value: u64::from_le_bytes(halves[1]),
+    }
+}
+
+fn narrow(record: Record) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&record.weight.to_le_bytes());
+    bytes[8..].copy_from_slice(&record.value.to_le_bytes());
+    bytes
+}
+
+fn find_fate(fates: &Sorted, hash: u64) -> Result<Fate> {
+    Ok(match fates.get((hash, 0))?.map(|found| found.value) {
+        None => Fate::Gone,
+        Some(1) => Fate::Same,
+        Some(2) => Fate::AsLeft,
+        Some(_) => Fate::Conflict,
+    })
 }
 
 /// Writes to `out` the store with selected records of the archive put back.
 ///
-/// `open_archive` is called twice. At most [`RESTORE_RECORDS`] selected records are handled,
-/// after the first `skip`; entries keep their order, restored ones come last.
+/// `open_archive` is called twice. Entries keep their order, restored ones come last.
 ///
 /// # Errors
 ///
-/// As [`scan`]; `Kind::Archive`.
+/// As [`scan`] and [`Sorter::add`]; `Kind::Archive`.
 ///
 /// # Memory
 ///
-/// O(1): the table of records, at most about 24 MiB.
+/// O(1): two [`Sorter`]s.
+#[allow(clippy::too_many_arguments)]
 pub fn restore<R: Read, W: Write>(
     store: &dyn ReadAt,
     out: W,
     mut open_archive: impl FnMut() -> Result<Reader<R>>,
     selection: &Selection,
-    skip: u64,
     seed: u64,
+    spill: Option<Arc<Spill>>,
     control: &Control,
 ) -> Result<Numbers> {
     let mut numbers = Numbers::default();
-    let records = index_records(
-        &mut open_archive()?,
-        selection,
-        skip,
-        seed,
-        &mut numbers,
-        control,
-    )?;
+    let mut records = Sorter::new(Prefer::Last, spill.clone());
+    index_records(&mut open_archive()?, selection, seed, &mut records, control)?;
 
     let match_up = Match {
         store,
-        records,
+        records: records.seal()?,
+        fates: Sorter::new(Prefer::Last, spill),
         buffer: vec![0; BUFFER_BYTES],
     };
     let mut entries = Entries::new(match_up, seed);
     scan(store, control, &mut entries)?;
-    let records = entries.inner.records;
+    let (records, fates) = (entries.inner.records, entries.inner.fates.seal()?);
 
     let merge = Merge {
-        records: &records,
+        fates: &fates,
         output: Output::new(store, control, out),
         cutter: Cutter::default(),
         first_start: None,
@@ -140,15 +156,21 @@ pub fn restore<R: Read, W: Write>(
         None => "\n  ".to_owned(),
     };
 
-    append_records(
-        &mut open_archive()?,
-        selection,
-        skip,
-        seed,
-        &mut numbers,
-        &mut merge,
-        &separator,
-    )?;
+    let mut reader = open_archive()?;
+    while let Some(header) = reader.next_header()? {
+        if selection.has(&header) {
+            let hash = fingerprint(seed, header.key.as_bytes());
+            let archived = records.get((hash, ARCHIVED))?;
+            merge.append(
+                &mut reader,
+                header,
+                hash,
+                archived,
+                &separator,
+                &mut numbers,
+            )?;
+        }
+    }
     if merge.first_start.is_none() && merge.output.entries > 0 {
         merge.output.text(b"\n")?;
     }
@@ -158,101 +180,32 @@ pub fn restore<R: Read, W: Write>(
     Ok(numbers)
 }
 
-/// Reads the selected records of this call: what each holds.
+/// Reads the selected records: what each holds.
 fn index_records<R: Read>(
     reader: &mut Reader<R>,
     selection: &Selection,
-    skip: u64,
     seed: u64,
-    numbers: &mut Numbers,
+    records: &mut Sorter,
     control: &Control,
-) -> Result<HashMap<u64, Record>> {
-    let mut records = HashMap::new();
-    let mut selected = 0;
+) -> Result<()> {
     while let Some(header) = reader.next_header()? {
         if !selection.has(&header) {
             continue;
         }
-        selected += 1;
-        if selected <= skip {
-            continue;
-        }
-        if records.len() == RESTORE_RECORDS {
-            numbers.more = true;
-            break;
-        }
-        numbers.handled += 1;
         let mut hash = XxHash3_128::new();
         each_member_byte(reader, &header, |bytes| {
             hash.write(bytes);
             control.advance(0)
         })?;
-        let left = header
-            .after
-            .as_deref()
-            .and_then(hex16)
-            .map(|d| (d, header.after_bytes));
-        let record = Record {
-            fate: Fate::Gone,
-            archived: hash.finish_128(),
-            left,
-        };
-        records.insert(fingerprint(seed, header.key.as_bytes()), record);
-    }
-    Ok(records)
-}
-
-/// Writes those of the same records that are gone, or as our edit left them.
-fn append_records<R: Read, W: Write>(
-    reader: &mut Reader<R>,
-    selection: &Selection,
-    skip: u64,
-    seed: u64,
-    numbers: &mut Numbers,
-    merge: &mut Merge<'_, W>,
-    separator: &str,
-) -> Result<()> {
-    let mut passed = 0;
-    while let Some(header) = reader.next_header()? {
-        if !selection.has(&header) {
-            continue;
-        }
-        passed += 1;
-        if passed <= skip {
-            continue;
-        }
-        if passed > skip + numbers.handled {
-            break;
-        }
-        let hash = fingerprint(seed, header.key.as_bytes());
-        match merge
-            .records
-            .get(&hash)
-            .map(|record| (record.fate, record.archived))
-        {
-            Some((fate @ (Fate::Gone | Fate::AsLeft), archived)) => {
-                if merge.output.entries > 0 {
-                    merge.output.text(b",")?;
-                }
-                if merge.output.entries > 0 || merge.first_start.is_none() {
-                    merge.output.text(separator.as_bytes())?;
-                }
-                let output = &mut merge.output;
-                each_member_byte(reader, &header, |bytes| output.text(bytes))?;
-                merge.output.note_entry(archived);
-                if fate == Fate::Gone {
-                    numbers.added += 1;
-                } else {
-                    numbers.replaced += 1;
-                }
-            }
-            Some((Fate::Same, _)) => numbers.unchanged += 1,
-            _ => {
-                numbers.conflicts += 1;
-                if numbers.conflict_keys.len() < 100 {
-                    numbers.conflict_keys.push(header.key);
-                }
-            }
+        let key = fingerprint(seed, header.key.as_bytes());
+        records.add(wide((key, ARCHIVED), hash.finish_128().to_le_bytes()))?;
+        if let Some(digest) = header.after.as_deref().and_then(hex16) {
+            records.add(wide((key, LEFT), digest))?;
+            records.add(Record {
+                key: (key, LEFT_BYTES),
+                weight: 0,
+                value: header.after_bytes,
+            })?;
         }
     }
     Ok(())
@@ -286,40 +239,57 @@ fn hex16(text: &str) -> Option<[u8; 16]> {
 /// First pass over the store: what has become of each selected record?
 struct Match<'a> {
     store: &'a dyn ReadAt,
-    records: HashMap<u64, Record>,
+    records: Sorted,
+    fates: Sorter,
     buffer: Vec<u8>,
+}
+
+impl Match<'_> {
+    fn judge(&mut self, entry: &Entry, hash: u64, member: u128, archived: Record) -> Result<Fate> {
+        if narrow(archived) == member.to_le_bytes() {
+            return Ok(Fate::Same);
+        }
+        let bytes = self.records.get((hash, LEFT_BYTES))?;
+        if bytes.is_none_or(|bytes| bytes.value != entry.span.len()) {
+            return Ok(Fate::Conflict);
+        }
+        let mut digest = blake3::Hasher::new();
+        let (from, to) = (entry.span.start, entry.span.end);
+        read_range(self.store, from, to, &mut self.buffer, |bytes| {
+            digest.update(bytes);
+            Ok(())
+        })?;
+        let left = self.records.get((hash, LEFT))?.map(narrow);
+        if left.is_some_and(|left| digest.finalize().as_bytes()[..16] == left) {
+            return Ok(Fate::AsLeft);
+        }
+        Ok(Fate::Conflict)
+    }
 }
 
 impl EntryVisitor for Match<'_> {
     fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
-        let Some(record) = self.records.get_mut(&entry.key(chunk).fingerprint) else {
+        let hash = entry.key(chunk).fingerprint;
+        let Some(archived) = self.records.get((hash, ARCHIVED))? else {
             return Ok(());
         };
-        if entry.member_hash(chunk) == record.archived {
-            record.fate = Fate::Same;
-            return Ok(());
-        }
-        record.fate = Fate::Conflict;
-        if let Some((digest, bytes)) = record.left {
-            if bytes == entry.span.len() {
-                let mut hash = blake3::Hasher::new();
-                let (from, to) = (entry.span.start, entry.span.end);
-                read_range(self.store, from, to, &mut self.buffer, |bytes| {
-                    hash.update(bytes);
-                    Ok(())
-                })?;
-                if hash.finalize().as_bytes()[..16] == digest {
-                    record.fate = Fate::AsLeft;
-                }
-            }
-        }
-        Ok(())
+        let value = match self.judge(entry, hash, entry.member_hash(chunk), archived)? {
+            Fate::Gone => return Ok(()),
+            Fate::Same => 1,
+            Fate::AsLeft => 2,
+            Fate::Conflict => 3,
+        };
+        self.fates.add(Record {
+            key: (hash, 0),
+            weight: 0,
+            value,
+        })
     }
 }
 
 /// Second pass: copies the store without the entries that are to be replaced.
 struct Merge<'a, W: Write> {
-    records: &'a HashMap<u64, Record>,
+    fates: &'a Sorted,
     output: Output<'a, W>,
     cutter: Cutter,
     first_start: Option<u64>,
@@ -337,6 +307,43 @@ impl<W: Write> Merge<'_, W> {
             None => Ok(()),
         }
     }
+
+    /// Writes a record's member if it is gone, or as our edit left it.
+    fn append<R: Read>(
+        &mut self,
+        reader: &mut Reader<R>,
+        header: Header,
+        hash: u64,
+        archived: Option<Record>,
+        separator: &str,
+        numbers: &mut Numbers,
+    ) -> Result<()> {
+        match (find_fate(self.fates, hash)?, archived) {
+            (fate @ (Fate::Gone | Fate::AsLeft), Some(archived)) => {
+                if self.output.entries > 0 {
+                    self.output.text(b",")?;
+                }
+                if self.output.entries > 0 || self.first_start.is_none() {
+                    self.output.text(separator.as_bytes())?;
+                }
+                let output = &mut self.output;
+                each_member_byte(reader, &header, |bytes| output.text(bytes))?;
+                output.note_entry(u128::from_le_bytes(narrow(archived)));
+                match fate {
+                    Fate::Gone => numbers.added += 1,
+                    _ => numbers.replaced += 1,
+                }
+            }
+            (Fate::Same, _) => numbers.unchanged += 1,
+            _ => {
+                numbers.conflicts += 1;
+                if numbers.conflict_keys.len() < 100 {
+                    numbers.conflict_keys.push(header.key);
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl<W: Write> EntryVisitor for Merge<'_, W> {
@@ -344,11 +351,7 @@ impl<W: Write> EntryVisitor for Merge<'_, W> {
         self.first_start.get_or_insert(entry.span.start);
         let cut = self.cutter.entry_starts(entry.span.start);
         self.leave_out(cut)?;
-        let fate = self
-            .records
-            .get(&entry.key(chunk).fingerprint)
-            .map(|record| record.fate);
-        if fate == Some(Fate::AsLeft) {
+        if find_fate(self.fates, entry.key(chunk).fingerprint)? == Fate::AsLeft {
             let cut = self.cutter.remove(entry.span);
             return self.leave_out(cut);
         }

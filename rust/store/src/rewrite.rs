@@ -306,7 +306,7 @@ impl<W: Write, A: Write> EntryVisitor for Rewriter<'_, W, A> {
         }
         let key = entry.key(chunk);
         let jobs = Some(&self.survey.jobs);
-        match judge(self.policy, self.evidence, jobs, entry, &key).verdict {
+        match judge(self.policy, self.evidence, jobs, entry, &key)?.verdict {
             Verdict::Drop(rule) => {
                 let header = header(self.policy, entry, &key, rule.name());
                 match self.cutter.remove(entry.span) {

@@ -295,7 +295,7 @@ impl EntryVisitor for Pass<'_> {
             cappable,
             rank,
             job,
-        } = judge(self.policy, self.evidence, self.thresholds, entry, &key);
+        } = judge(self.policy, self.evidence, self.thresholds, entry, &key)?;
         let completed = self.cutter.entry_starts(entry.span.start);
         let rule = self.pending.take();
         self.count_cut(rule, completed);

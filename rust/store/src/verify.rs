@@ -5,8 +5,9 @@ use crate::error::Result;
 use crate::io::{scan, Control, ReadAt};
 use crate::key::fingerprint;
 use crate::lex::Chunk;
+use crate::sorted::{Key, Prefer, Record, Sorted, Sorter, Spill};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What a full read found; serialises to what Python reads.
 #[derive(Debug, Serialize)]
@@ -56,37 +57,47 @@ impl EntryVisitor for Count {
     }
 }
 
-/// Says for each session id whether an entry still has it, as `sessionId` or in `sessionFile`.
+/// Gathers the sessions that entries still have, as `sessionId` or in `sessionFile`: ask by
+/// [`session_key`].
 ///
 /// # Errors
 ///
-/// As [`scan`].
+/// As [`scan`] and [`Sorter::add`].
 ///
 /// # Memory
 ///
-/// O(ids).
-pub fn referenced_sessions(
+/// O(1): a [`Sorter`].
+pub fn gather_sessions(
     input: &dyn ReadAt,
-    ids: &[String],
     seed: u64,
+    spill: Option<Arc<Spill>>,
     control: &Control,
-) -> Result<Vec<bool>> {
-    let wanted = ids
-        .iter()
-        .map(|id| (fingerprint(seed, id.as_bytes()), false))
-        .collect();
-    let mut entries = Entries::new(Sessions { seed, wanted }, seed);
+) -> Result<Sorted> {
+    let found = Sorter::new(Prefer::Last, spill);
+    let mut entries = Entries::new(Sessions { seed, found }, seed);
     scan(input, control, &mut entries)?;
-    let found = entries.inner.wanted;
-    Ok(ids
-        .iter()
-        .map(|id| found.get(&fingerprint(seed, id.as_bytes())) == Some(&true))
-        .collect())
+    entries.inner.found.seal()
+}
+
+/// Returns what a session is found by.
+#[must_use]
+pub fn session_key(seed: u64, id: &str) -> Key {
+    (fingerprint(seed, id.as_bytes()), 0)
 }
 
 struct Sessions {
     seed: u64,
-    wanted: HashMap<u64, bool>,
+    found: Sorter,
+}
+
+impl Sessions {
+    fn add(&mut self, id: &str) -> Result<()> {
+        self.found.add(Record {
+            key: session_key(self.seed, id),
+            weight: 0,
+            value: 0,
+        })
+    }
 }
 
 impl EntryVisitor for Sessions {
@@ -97,10 +108,9 @@ impl EntryVisitor for Sessions {
             .next()
             .unwrap_or_default();
         let stem = file.strip_suffix(".jsonl").unwrap_or(file);
-        for id in [entry.session_id.as_str(), stem] {
-            if let Some(found) = self.wanted.get_mut(&fingerprint(self.seed, id.as_bytes())) {
-                *found = true;
-            }
+        self.add(&entry.session_id)?;
+        if stem != entry.session_id {
+            self.add(stem)?;
         }
         Ok(())
     }

@@ -72,7 +72,7 @@ mod work {
     }
 
     pub fn survey_rewrite_and_verify() {
-        let (evidence, control) = (Evidence::new(1), Control::default());
+        let (evidence, control) = (Evidence::empty(1), Control::default());
         let policy = Policy {
             now_ms: 1_800_000_000_000,
             slim_runs: true,

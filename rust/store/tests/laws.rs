@@ -16,10 +16,12 @@ use common::parse;
 use memory::Memory;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tailflip_store::archive::Reader;
+use tailflip_store::ends::{Ends, Over};
 use tailflip_store::entry::Status;
 use tailflip_store::error::{Error, Kind};
-use tailflip_store::evidence::{Evidence, Over};
+use tailflip_store::evidence::Evidence;
 use tailflip_store::io::{Control, ReadAt};
 use tailflip_store::policy::Policy;
 use tailflip_store::restore::{restore, Selection};
@@ -32,15 +34,16 @@ const NOW: i64 = 1_800_000_000_000;
 const HOUR: i64 = 3_600_000;
 
 fn evidence(over: &[String], live: &[String]) -> Evidence {
-    let mut evidence = Evidence::new(7);
+    let mut ends = Ends::new(7, None);
     for key in over {
         let end = Over {
             status: Status::Done,
             ended_at_ms: NOW - HOUR / 2,
             runtime_ms: 42_000,
         };
-        assert!(evidence.add_over(key, end));
+        ends.add(key, end).unwrap();
     }
+    let mut evidence = Evidence::new(Arc::new(ends.seal().unwrap()));
     for id in live {
         assert!(evidence.add_live_session(id));
     }
@@ -112,8 +115,8 @@ fn put_back(store: &[u8], archive: &[u8], selection: &Selection) -> (Vec<u8>, se
         &mut out,
         || Reader::new(archive),
         selection,
-        0,
         7,
+        None,
         &Control::default(),
     )
     .expect("restores");
