@@ -209,6 +209,8 @@ def find_litter(observed: Observed) -> Iterator[Finding]:
     """Killed processes left locks and half-written files that nobody removes."""
     for each in observed.stores:
         if each.litter:
+            # The only whole copy of a store may be what its writer had not renamed yet.
+            is_needed = each.damaged or each.error is not None
             size_bytes = sum(old.size_bytes for old in each.litter)
             yield Finding(
                 "leftovers",
@@ -216,7 +218,9 @@ def find_litter(observed: Observed) -> Iterator[Finding]:
                 str(each.store.path),
                 f"{len(each.litter)} files of killed writers lie beside the store, "
                 f"{format_bytes(size_bytes)}",
-                "they are safe to remove while the gateway is stopped",
+                "keep them: one may hold what the store lost; `tailflip compact` looks into them"
+                if is_needed
+                else "they are safe to remove while the gateway is stopped",
                 _describe(each.litter),
             )
 

@@ -34,6 +34,7 @@ pub mod verify;
 mod cut;
 mod digest;
 mod grammar;
+mod layout;
 mod lend;
 mod number;
 mod readback;
