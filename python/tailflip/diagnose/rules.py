@@ -216,7 +216,7 @@ def find_litter(observed: Observed) -> Iterator[Finding]:
                 "leftovers",
                 "warning",
                 str(each.store.path),
-                f"{len(each.litter)} files of killed writers lie beside the store, "
+                f"{_count_files(each.litter)} of killed writers beside the store, "
                 f"{format_bytes(size_bytes)}",
                 "keep them: one may hold what the store lost; `tailflip compact` looks into them"
                 if is_needed
@@ -267,6 +267,10 @@ def find_bad_retention(observed: Observed) -> Iterator[Finding]:
 
 def _jobs(each: ObservedStore) -> tuple[JobNumbers, ...]:
     return each.numbers.jobs if each.numbers is not None else ()
+
+
+def _count_files(files: tuple[Leftover, ...]) -> str:
+    return "1 file" if len(files) == 1 else f"{len(files)} files"
 
 
 def _describe(files: tuple[Leftover, ...]) -> tuple[str, ...]:

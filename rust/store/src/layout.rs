@@ -508,11 +508,7 @@ impl<'a, P: Proven> Finder<'a, P> {
             return Ok(false);
         }
         if end.saturating_sub(line.start) > LINE_BYTES {
-            return if first {
-                self.has_name(line.start, end)
-            } else {
-                Ok(false)
-            };
+            return Ok(first && self.hides_long(line, end, chunk)?);
         }
         let start = usize::try_from(line.lead).unwrap_or(usize::MAX);
         let text = self.look(line.start, end, chunk)?;
@@ -522,17 +518,22 @@ impl<'a, P: Proven> Finder<'a, P> {
         }))
     }
 
-    /// Says whether a long line has a quote before a colon.
-    fn has_name(&mut self, from: u64, to: u64) -> Result<bool> {
-        let (mut was_quote, mut found) = (false, false);
-        read_range(self.input, from, to, &mut self.scratch, |bytes| {
+    /// Says it of a long line: it has a name that is not the first thing on it, or is whole.
+    fn hides_long(&mut self, line: &Line, end: u64, chunk: &Chunk<'_>) -> Result<bool> {
+        let (mut was_quote, mut names) = (false, 0);
+        read_range(self.input, line.start, end, &mut self.scratch, |bytes| {
             for byte in bytes {
-                found |= was_quote && *byte == b':';
+                names += u64::from(was_quote && *byte == b':');
                 was_quote = *byte == b'"' || was_quote && byte.is_ascii_whitespace();
             }
             Ok(())
         })?;
-        Ok(found)
+        if names != 1 || line.first != b'"' {
+            return Ok(names > 0);
+        }
+        let start = line.start + line.lead;
+        let end = end - u64::from(line.has_comma());
+        Ok(self.check(start, end, chunk)?.is_some())
     }
 
     /// Returns the bytes `[from, to)`, which are few.
@@ -599,22 +600,22 @@ fn is_single(text: &[u8]) -> bool {
         _ => {
             let in_scalar = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
             let len = value.iter().take_while(|byte| in_scalar(byte)).count();
-            serde_json::from_slice::<serde::de::IgnoredAny>(&value[..len]).is_ok()
+            is_json(&value[..len])
         }
     }
 }
 
 /// What follows a string that a text begins with, if it is one.
 fn after_string(text: &[u8]) -> Option<&[u8]> {
-    let mut at = 1;
-    loop {
-        match text.get(at)? {
-            b'"' => return text.get(at + 1..),
-            b'\\' => at += 2,
-            byte if *byte < b' ' => return None,
-            _ => at += 1,
-        }
-    }
+    let inside = text.get(1..)?;
+    let len = (0..inside.len()).find(|at| inside[*at] == b'"' && !is_escaped(inside, *at))?;
+    let (string, rest) = text.split_at(len + 2);
+    is_json(string).then_some(rest)
+}
+
+fn is_json(text: &[u8]) -> bool {
+    std::str::from_utf8(text)
+        .is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
 }
 
 /// The one entry of what is checked.
