@@ -211,7 +211,7 @@ def list_entries(fd_in: int, fd_out: int, joined: Joined | None, control: Contro
     """
 
 def salvage(fd_in: int, fd_out: int, control: Control) -> str:
-    """Write every complete entry before the damage; text of `flow.SalvageNumbers`.
+    """Write every entry that is proven; text of `flow.SalvageNumbers`.
 
     `fd_out` -1 only measures.
     """

@@ -284,14 +284,12 @@ def _survey_or_salvage(work: _Work, store: Store) -> Surveyed:
             raise
         try:
             plan = _plan_salvage(work, store)
-            if not plan.best.written.entries:
-                raise
             work.act(partial(_salvage, work, plan))
         except TailflipError as e:
-            raise StoreInvalid(
-                broken.message, hint=e.hint if e is not broken else broken.hint
-            ) from e
-        work.found.notes.append(f"{broken.message}: set aside whole, and salvaged")
+            raise StoreInvalid(f"{broken.message}; {e.message}", hint=e.hint) from e
+        work.found.notes.append(
+            f"{broken.message}: set aside whole, and salvaged: {plan.describe()}"
+        )
         return work.survey(store, work.policy)
 
 
@@ -313,7 +311,10 @@ def _bring_back(work: _Work, store: Store) -> None:
         plan = _plan_salvage(work, store)
     except (StoreInvalid, OSError):
         return
-    if not plan.best.written.entries:
+    if not plan.best.entries:
+        return
+    if plan.doubt is not None:
+        work.found.notes.append(f"store is missing: {store.path}; {plan.doubt}")
         return
     if not (work.start.heal.enabled and work.start.heal.salvage):
         work.found.notes.append(f"store is missing, {plan.best.path.name} holds one: {store.path}")

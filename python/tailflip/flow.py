@@ -306,7 +306,10 @@ class SalvageNumbers(Value):
     """What can be had of a damaged store (native).
 
     `damage` is the error kind at byte `offset`; `bytes` and `digest` are of the
-    salvaged store, `lost_bytes` is what lies after the last complete entry.
+    salvaged store. `left` entries at least were left behind, in `gap_count` places, of which
+    `gaps` has the first; `lost_bytes` is what lies there. `unsure` is the byte of what may be a
+    whole entry and is not proven; where it is None, only damaged places were left behind. `cut`:
+    the store has no end. `blank`: it has no byte but NUL and white space.
     """
 
     entries: int
@@ -315,7 +318,13 @@ class SalvageNumbers(Value):
     kept_digest: str
     damage: str
     offset: int
+    left: int
     lost_bytes: int
+    gaps: tuple[tuple[int, int], ...]
+    gap_count: int
+    unsure: int | None
+    cut: bool
+    blank: bool
 
 
 class RecordHeader(Value):
@@ -458,7 +467,8 @@ class FileIdentity:
 class Report(Value):
     """What was done to one store, and how to undo it.
 
-    Entries are counted where the file is a session store.
+    Entries are counted where the file is a session store; a salvage left `entries_left` behind
+    at least.
     """
 
     action_id: str
@@ -466,6 +476,7 @@ class Report(Value):
     store: str
     entries_before: int = 0
     entries_after: int = 0
+    entries_left: int = 0
     bytes_before: int
     bytes_after: int
     rules: tuple[Tally, ...] = ()

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tailflip.admission import Admission
     from tailflip.config import Config
     from tailflip.durable import Disk
-    from tailflip.flow import Gateway
+    from tailflip.flow import Gateway, Report
     from tailflip.observe.installation import Installation
     from tailflip.observe.release import Release
     from tailflip.progress import Progress
@@ -340,7 +340,13 @@ def tell(admission: Admission) -> None:
             path=report.store,
             before_bytes=report.bytes_before,
             after_bytes=report.bytes_after,
-            entries_removed=report.entries_before - report.entries_after,
+            **_count_entries(report),
             took_s=report.took_s,
             undo=report.undo,
         )
+
+
+def _count_entries(report: Report) -> dict[str, int]:
+    if report.kind == "salvage":
+        return {"entries_kept": report.entries_after, "entries_left_behind": report.entries_left}
+    return {"entries_removed": report.entries_before - report.entries_after}

@@ -262,7 +262,7 @@ def verify(fd: int, on_progress: OnProgress | None = None) -> VerifyNumbers:
 def salvage(
     fd_in: int, fd_out: int | None, on_progress: OnProgress | None = None
 ) -> SalvageNumbers:
-    """Write every complete entry before the damage; without `fd_out` only measure."""
+    """Write every entry that is proven; without `fd_out` only measure."""
     out = -1 if fd_out is None else fd_out
     text = _run(lambda c: _native.salvage(fd_in, out, c), on_progress)
     return SalvageNumbers.model_validate_json(text)

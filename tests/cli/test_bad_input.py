@@ -37,11 +37,8 @@ def assert_refusal(found: tuple[int, str, str], code: int, *words: str) -> None:
 # --- bytes that are not a store --------------------------------------------------------
 
 UNSALVAGEABLE = {
-    "empty": (b"", "is empty"),
-    "only spaces": (b" \n\t ", "not valid JSON"),
     "UTF-16 LE": (GOOD.decode().encode("utf-16"), "UTF-16"),
     "UTF-16 BE without mark": (GOOD.decode().encode("utf-16-be"), "not valid JSON"),
-    "only NUL": (b"\0" * 4096, "not valid JSON"),
     "garbage": (b"\x7fELF\x02\x01\x01", "not valid JSON"),
     "array": (b"[]", "root is not an object"),
     "array of entries": (b"[%s]" % GOOD, "root is not an object"),
@@ -74,7 +71,6 @@ SALVAGEABLE = {
     "truncated in an escape": (HEAD + b',\n  "k": "\\ud8', "breaks off"),
     "truncated in a character": (HEAD + b',\n  "k": "\xe2\x82', "breaks off"),
     "trailing garbage": (GOOD + b"}", "follows the closing brace"),
-    "two stores": (GOOD + GOOD, "follows the closing brace"),
     "trailing NUL": (GOOD + b"\0", "follows the closing brace"),
     "invalid UTF-8": (HEAD + b',\n  "k": "\xff"\n}', "invalid UTF-8 at byte"),
     "overlong UTF-8": (HEAD + b',\n  "k": "\xc0\xaf"\n}', "invalid UTF-8 at byte"),
@@ -109,6 +105,45 @@ def test_a_damaged_store_is_shown_then_salvaged_and_can_be_had_back(place, name)
     assert place.list_litter() == []
     assert place.run("restore", report["action_id"], "--apply")[0] == 0
     assert place.store.read_bytes() == data
+
+
+BLANK = {"empty": b"", "only spaces": b" \n\t ", "only NUL": b"\0" * 4096}
+
+
+@pytest.mark.parametrize("name", BLANK)
+def test_a_store_with_nothing_in_it_is_begun_anew_and_can_be_had_back(place, name):
+    place.put(BLANK[name])
+    assert_refusal(place.run("compact"), 65, str(place.store))
+    assert place.store.read_bytes() == BLANK[name]
+    code, out, _ = place.run("compact", "--apply", "--json")
+    report = json.loads(out)["reports"][0]
+    assert (code, report["kind"], place.store.read_bytes()) == (0, "salvage", b"{}")
+    assert Path(report["archive"]).read_bytes() == BLANK[name]
+
+
+def test_what_may_be_whole_is_left_behind_only_on_request(place):
+    """Two stores in one file: which of the entries are meant, nobody knows."""
+    place.put(GOOD + GOOD)
+    for verb in VERBS[1:]:
+        found = place.run(*verb)
+        assert_refusal(found, 65, str(place.store))
+        assert "--accept-loss" in found[2]
+        assert place.store.read_bytes() == GOOD + GOOD
+    apply = ("compact", "--retention", "false", "--accept-loss", "--apply", "--json")
+    code, out, _ = place.run(*apply)
+    report = json.loads(out)["reports"][0]
+    assert (code, report["entries_after"], report["entries_left"]) == (0, 2, 2)
+    assert json.loads(place.store.read_bytes()) == json.loads(GOOD)
+    assert place.run("restore", report["action_id"], "--apply")[0] == 0
+    assert place.store.read_bytes() == GOOD + GOOD
+
+
+@pytest.mark.parametrize("name", [*UNSALVAGEABLE, *BLANK])
+def test_a_hint_of_compact_names_what_ends_it(place, name):
+    """Not `compact` itself."""
+    place.put(BLANK[name] if name in BLANK else UNSALVAGEABLE[name][0])
+    hint = place.run("compact")[2].splitlines()[1]
+    assert "--apply" in hint
 
 
 def test_truncated_at_every_byte_is_never_taken_for_a_store(place):

@@ -248,8 +248,53 @@ def test_without_salvage_a_damaged_store_forbids_the_start(scene, heal):
     assert scene.store.read_bytes() == before
 
 
-@pytest.mark.parametrize("data", [b"", b"garbage", b"[]", b"\0" * 100])
-def test_a_store_that_nothing_is_left_of_forbids_the_start(scene, data):
+@pytest.mark.parametrize("data", [b"", b" \n", b"\0" * 100])
+def test_a_store_that_nothing_was_in_is_begun_anew(scene, data):
+    """Nothing can be saved and nothing lost: a gateway that stays down for it is our outage."""
+    scene.put(data)
+    found = scene.admit()
+    assert found.go
+    assert any("begins anew" in note for note in found.notes)
+    assert scene.store.read_bytes() == b"{}"
+    assert scene.home.quarantined(found.reports[0].action_id).read_bytes() == data
+
+
+def test_an_empty_store_comes_back_from_the_temporary_file_of_a_killed_writer(scene):
+    whole = format_store(make_entries())
+    scene.put(b"")
+    temp = scene.store.with_name("sessions.json.4711.0a1b2c3d-0000-4000-8000-000000000001.tmp")
+    temp.write_bytes(whole)
+    found = scene.admit()
+    assert found.go
+    assert scene.store.read_bytes() == whole == temp.read_bytes()
+
+
+def test_one_bad_byte_costs_one_entry_and_is_told(scene):
+    whole = format_store(make_entries())
+    scene.put(whole.replace(b'"main-1"', b'"main\n-1"'))
+    found = scene.admit()
+    assert found.go
+    assert (found.reports[0].entries_after, found.reports[0].entries_left) == (
+        len(make_entries()) - 1,
+        1,
+    )
+    assert any("at least an entry" in note for note in found.notes)
+
+
+def test_what_may_be_a_whole_entry_is_not_left_behind_without_a_person(scene):
+    key = b'  "agent:main:direct:peer"'
+    whole = format_store(make_entries())
+    data = whole.replace(key, b'  "x"' + key[2:])
+    scene.put(data)
+    found = scene.admit()
+    assert (found.go, found.exit_code) == (False, 65)
+    assert "may be a whole entry" in found.reason
+    assert "--accept-loss --apply" in found.hint
+    assert scene.store.read_bytes() == data
+
+
+@pytest.mark.parametrize("data", [b"garbage", b"[]", json.dumps(make_entries()).encode()[:-9]])
+def test_a_store_that_nothing_is_proven_of_forbids_the_start(scene, data):
     scene.put(data)
     found = scene.admit()
     assert (found.go, found.waiting) == (False, Waiting.CURE)

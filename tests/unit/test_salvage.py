@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,6 +128,53 @@ def test_a_byte_order_mark_costs_nothing(store_path: Path, home: Home) -> None:
 
 def test_garbage_is_not_replaced_by_an_empty_store(store_path: Path) -> None:
     make_store(store_path)
-    store_path.write_bytes(b"\0" * 5_000)
+    store_path.write_bytes(b"\0" * 5_000 + b"x")
+    with pytest.raises(StoreInvalid, match="nothing can be salvaged") as refused:
+        plan_salvage(Store(store_path, None))
+    assert "--accept-loss --apply" in (refused.value.hint or "")
+
+
+def test_a_person_may_begin_anew(store_path: Path, home: Home) -> None:
+    make_store(store_path)
+    store_path.write_bytes(b"garbage")
+    plan = plan_salvage(Store(store_path, None), accept_loss=True)
+    with pytest.raises(StoreInvalid, match="nothing in it is proven"):
+        apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS)
+    report = apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS, accept_loss=True)
+    assert store_path.read_bytes() == b"{}"
+    assert home.quarantined(report.action_id).read_bytes() == b"garbage"
+
+
+UUID = "0a1b2c3d-0000-4000-8000-00000000000"
+
+
+def test_temporary_files_of_every_release_are_candidates(store_path: Path) -> None:
+    whole = make_store(store_path)
+    store_path.write_bytes(b"")
+    names = [f"{UUID}1.tmp", f"2600.{UUID}2.tmp", "2600.0123456789abcdef.tmp"]
+    for at, name in enumerate(names):
+        temp = store_path.with_name(f"sessions.json.{name}")
+        temp.write_bytes(whole[: -30 if at else None])
+    store_path.with_name("sessions.json.mine.tmp").write_bytes(whole)
+    plan = plan_salvage(Store(store_path, None))
+    assert {c.path.name for c in plan.candidates[1:]} == {f"sessions.json.{n}" for n in names}
+    assert plan.best.path.name == f"sessions.json.{names[0]}"
+
+
+def test_an_older_backup_does_not_replace_what_lost_one_entry(store_path: Path) -> None:
+    whole = make_store(store_path)
+    store_path.write_bytes(whole.replace(b'"main-1"', b'"main\n-1"'))
+    backup = store_path.with_name("sessions.json.bak.1770000000000")
+    backup.write_bytes(whole)
+    os.utime(backup, (1, 1))
+    plan = plan_salvage(Store(store_path, None))
+    assert plan.best.path == store_path
+    assert plan.doubt is None
+
+
+def test_an_empty_store_beside_what_cannot_be_read_is_not_begun_anew(store_path: Path) -> None:
+    make_store(store_path)
+    store_path.write_bytes(b"")
+    store_path.with_name(f"sessions.json.{UUID}1.tmp").write_bytes(b'{"in": {"one": "line')
     with pytest.raises(StoreInvalid, match="nothing can be salvaged"):
         plan_salvage(Store(store_path, None))

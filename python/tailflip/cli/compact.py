@@ -23,7 +23,12 @@ from tailflip.cli.options import (
 from tailflip.cli.progress import show_progress
 from tailflip.compact.preflight import refuse_duplicates
 from tailflip.compact.recovery import recover
-from tailflip.compact.salvage import SalvagePlan, apply_salvage, plan_salvage
+from tailflip.compact.salvage import (
+    SalvagePlan,
+    apply_salvage,
+    hint_to_decide,
+    plan_salvage,
+)
 from tailflip.compact.transaction import compact_store
 from tailflip.durable import RealDisk
 from tailflip.errors import StoreInvalid, TailflipError, Usage
@@ -57,6 +62,7 @@ if TYPE_CHECKING:
     from tailflip.scene import Scene
 
 _SALVAGE_HINT = "--apply sets it aside whole and salvages it; do not start the gateway before"
+_ANEW_HINT = "--apply sets it aside whole and begins with an empty store: nothing is in it"
 
 
 @dataclass
@@ -67,6 +73,7 @@ class _Job:
     policy: Policy
     dropped_keys: frozenset[str]
     on_progress: Progress
+    accept_loss: bool
     home: Home = field(default_factory=lambda: Home.locate(os.environ))
     disk: RealDisk = field(default_factory=RealDisk)
     evidence: dict[Store, Evidence] = field(default_factory=dict)
@@ -144,6 +151,14 @@ def compact(
         str | None,
         typer.Option(metavar="TIME", help="How old entries of --drop-kind must be, such as 7d."),
     ] = None,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Salvage a damaged store also when whole entries may be left behind; begin with "
+            "an empty one when nothing can be had. The damaged file is kept whole.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make session stores small. Prints the plan; with --apply, does it and says how to undo it.
@@ -170,7 +185,7 @@ def compact(
         drop_kinds=_choose_kinds(drop_kind or [], older_than),
     )
     with show_progress() as on_progress:
-        job = _Job(scene, policy, frozenset(drop_key or ()), on_progress)
+        job = _Job(scene, policy, frozenset(drop_key or ()), on_progress, accept_loss)
         if apply:
             for note in recover(job.home, job.disk):
                 print(f"note: {escape(note)}", file=sys.stderr)
@@ -228,11 +243,10 @@ def _survey_all(job: _Job) -> None:
             try:
                 found = job.survey(store, job.policy)
             except StoreInvalid as e:
+                hint = e.hint
                 if store.path.is_file() or not os.path.lexists(store.path):
-                    _look_for_salvage(job, store)
-                if store not in job.damaged:
-                    raise
-                raise StoreInvalid(e.message, hint=_SALVAGE_HINT) from e
+                    hint = _look_for_salvage(job, store)
+                raise StoreInvalid(e.message, hint=hint) from e
             refuse_duplicates(found, store.path)
             job.surveyed[store] = found
     for store in job.scene.missing:
@@ -241,13 +255,18 @@ def _survey_all(job: _Job) -> None:
         job.errors[store] = claim.to_error()
 
 
-def _look_for_salvage(job: _Job, store: Store) -> None:
+def _look_for_salvage(job: _Job, store: Store) -> str | None:
+    """Measure what can be had of a store, and say what to do."""
     try:
-        plan = plan_salvage(store, job.on_progress)
-    except StoreInvalid:
-        return  # nothing to have it from; that the store is broken has its own error
-    if plan.best.written.entries:
-        job.damaged[store] = plan
+        plan = plan_salvage(store, job.on_progress, accept_loss=job.accept_loss)
+    except StoreInvalid as e:
+        return e.hint  # that the store is broken has its own error
+    if plan.own is None and not plan.best.entries:
+        return None
+    job.damaged[store] = plan
+    if plan.doubt is not None and not job.accept_loss:
+        return f"{plan.doubt}; {hint_to_decide(plan)}"
+    return _SALVAGE_HINT if plan.best.entries else _ANEW_HINT
 
 
 def _salvage_all(job: _Job) -> None:
@@ -261,6 +280,7 @@ def _salvage_all(job: _Job) -> None:
                     home=job.home,
                     disk=job.disk,
                     now_ms=job.scene.now_ms,
+                    accept_loss=job.accept_loss,
                     on_progress=job.on_progress,
                 )
             )
@@ -340,7 +360,7 @@ def _format_policy(policy: Policy) -> str:
 
 
 def _format_salvage(plan: SalvagePlan) -> str:
-    head = ["can be had from", "entries", "bytes", "lost", "written"]
+    head = ["can be had from", "entries", "bytes", "left behind", "lost", "written"]
     rows = []
     for candidate in plan.candidates:
         mark = " (this one)" if candidate is plan.best else ""
@@ -349,11 +369,13 @@ def _format_salvage(plan: SalvagePlan) -> str:
                 escape(candidate.path.name) + mark,
                 format_count(candidate.written.entries),
                 format_bytes(candidate.written.bytes),
+                format_count(candidate.left),
                 format_bytes(candidate.lost_bytes),
                 format_time(candidate.modified_ms),
             ]
         )
-    return f"{escape(plan.store)}: salvage\n{format_table(head, rows)}"
+    table = format_table(head, rows)
+    return f"{escape(plan.store)}: salvage\n{table}\n{escape(plan.describe())}"
 
 
 def _describe(job: _Job, plan: Plan, *, applied: bool) -> dict[str, object]:

@@ -1,24 +1,26 @@
-"""A store that is broken or gone: what can be had of it, or of a backup of the gateway's.
+"""A store that is broken or gone: what can be had of it, of a backup, or of a temporary file.
 
 The gateway takes a broken store for an empty one and overwrites it at its next write.
-So the damaged file is set aside whole, byte for byte, before anything else happens; the
-complete entries before the damage, or a backup that holds more, become the store.
+So the damaged file is set aside whole, byte for byte, before anything else happens; its
+entries that are proven, or a file beside it that holds more, become the store. What may lose
+more than the damaged places is done only for a person who says so.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip import clock, native
+from tailflip.beside import is_backup, is_temporary
 from tailflip.compact import recovery, swap
 from tailflip.compact.ownership import require_leave
 from tailflip.compact.preflight import find_missing_room, find_refusals, refuse
 from tailflip.durable import naming, open_regular, resolve
 from tailflip.errors import StoreInvalid, TryLater, Usage
 from tailflip.flow import Report, VerifyNumbers
+from tailflip.units import format_count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,42 +31,125 @@ if TYPE_CHECKING:
     from tailflip.home import Home
     from tailflip.ledger.actions import Action
 
-_BACKUP = re.compile(r"\.bak\.[0-9]+")
 _COMPARE_BYTES = 1 << 18
+_ACCEPT = "`tailflip compact {path} --accept-loss --apply`"
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A file that a store can be had from.
 
-    `damage` says what is wrong and is None for a whole store; `lost_bytes` is what lies
-    after the last complete entry. `written` is what the salvaged store will be.
+    `damage` says what is wrong and is None for a whole store. `written` is what the salvaged
+    store will be; the rest as in `SalvageNumbers`.
     """
 
     path: Path
     modified_ms: int
     size_bytes: int
     damage: str | None
-    lost_bytes: int
     written: VerifyNumbers
+    left: int = 0
+    lost_bytes: int = 0
+    gaps: tuple[tuple[int, int], ...] = ()
+    gap_count: int = 0
+    unsure: int | None = None
+    cut: bool = False
+    blank: bool = False
+
+    @property
+    def entries(self) -> int:
+        """Count the entries that are proven."""
+        return self.written.entries
+
+    def describe_loss(self) -> str:
+        """Say how much stays behind, and where; empty if nothing does."""
+        if not self.gap_count:
+            return ""
+        entries = "an entry" if self.left == 1 else f"{format_count(self.left)} entries"
+        what = f"at least {entries}, " if self.left else "no entry, "
+        places = ", ".join(f"{start}-{end}" for start, end in self.gaps)
+        more = self.gap_count - len(self.gaps)
+        and_more = f" and {more} more places" if more else ""
+        return f"left behind: {what}{self.lost_bytes} bytes (at byte {places}{and_more})"
 
 
 @dataclass(frozen=True)
 class SalvagePlan:
-    """Everything a store can be had from: the broken one first, then backups, newest first."""
+    """Everything a store can be had from: itself first, then backups and temporary files."""
 
     store: Path
     candidates: tuple[Candidate, ...]
     state_dir: Path | None = None
 
     @property
+    def own(self) -> Candidate | None:
+        """The broken store itself; None if it is missing."""
+        found = self.candidates[0]
+        return found if found.path == resolve(self.store) else None
+
+    @property
     def best(self) -> Candidate:
-        """The one that holds most entries; among equals the first."""
-        return max(self.candidates, key=lambda c: c.written.entries)
+        """The one that holds most entries; among equals the first.
+
+        A store that lost only damaged places is newer than its backups, and so better than one
+        that holds more; not than a whole file that was written after it.
+        """
+        own, others = self.own, self.candidates
+        if own is not None and own.entries and own.unsure is None and not own.cut:
+            others = tuple(
+                c
+                for c in others
+                if c is own or (c.damage is None and c.modified_ms >= own.modified_ms)
+            )
+        return max(others, key=lambda c: c.entries)
+
+    @property
+    def is_nothing(self) -> bool:
+        """Say whether nothing can be saved and nothing be lost."""
+        return self.own is not None and all(
+            c.blank or not (c.entries or c.unsure is not None) for c in self.candidates
+        )
+
+    @property
+    def doubt(self) -> str | None:
+        """Say why a person has to decide; None where only damaged places are lost."""
+        best, own = self.best, self.own
+        if self.is_nothing:
+            return None
+        if not best.entries:
+            return "nothing in it is proven to be an entry"
+        if best.unsure is not None:
+            return (
+                f"{format_count(best.entries)} entries can be had of {best.path.name}, but more "
+                f"than the damaged places would be lost: what lies at byte {best.unsure} may be "
+                f"a whole entry; {best.describe_loss() or 'nothing else is'}"
+            )
+        if own is not None and own is not best and own.entries + own.left > best.entries:
+            return (
+                f"{best.path.name} holds {format_count(best.entries)} entries, the store itself "
+                f"{format_count(own.entries)} and parts of at least {format_count(own.left)}"
+            )
+        return None
+
+    def describe(self) -> str:
+        """Say in one line what a salvage does."""
+        if self.is_nothing:
+            return "it held no entry, and nothing beside it does; the gateway begins anew"
+        best = self.best
+        loss = best.describe_loss() or "nothing left behind"
+        end = "; its end is gone, with what was there" if best.cut else ""
+        return f"{format_count(best.entries)} entries of {best.path.name} kept; {loss}{end}"
 
 
-def plan_salvage(store: Store, on_progress: Progress | None = None) -> SalvagePlan:
+def plan_salvage(
+    store: Store, on_progress: Progress | None = None, *, accept_loss: bool = False
+) -> SalvagePlan:
     """Measure what can be had of a broken or missing store; changes nothing.
+
+    Args:
+        store: Which.
+        on_progress: As for a compaction.
+        accept_loss: Begin anew where there is nothing to have it from.
 
     Raises:
         StoreInvalid: There is nothing to have it from.
@@ -72,26 +157,39 @@ def plan_salvage(store: Store, on_progress: Progress | None = None) -> SalvagePl
     path = store.path.absolute()
     real = resolve(path)
     with naming(path):
-        backups = sorted(
-            (
-                other
-                for other in real.parent.iterdir()
-                if other.name.startswith(real.name)
-                and _BACKUP.fullmatch(other.name.removeprefix(real.name))
-                and other.is_file()
-            ),
-            key=lambda other: (len(other.name), other.name),
-            reverse=True,
-        )
-        paths = [real, *backups] if os.path.lexists(real) else backups
-        found = [c for p in paths if (c := _measure(p, on_progress)) is not None]
-    # An empty file may become an empty store. Bytes that we only cannot read may not.
-    if not any(c.written.entries or c.damage is None or not c.size_bytes for c in found):
+        names = [other for other in real.parent.iterdir() if other.is_file()]
+        backups = [other for other in names if is_backup(other.name, real.name)]
+        backups.sort(key=lambda other: (len(other.name), other.name), reverse=True)
+        temporary = [other for other in names if is_temporary(other.name, real.name)]
+        temporary.sort(key=lambda other: other.stat().st_mtime_ns, reverse=True)
+        paths = [*([real] if os.path.lexists(real) else []), *backups, *temporary]
+        found = tuple(_measure(p, on_progress) for p in paths)
+    if not found:
+        raise StoreInvalid(f"nothing can be salvaged: {path}; no file of it is there")
+    plan = SalvagePlan(path, found, store.state_dir)
+    # Bytes that we only cannot read may not become an empty store by themselves.
+    if not (plan.best.entries or plan.is_nothing or (accept_loss and plan.own is not None)):
         raise StoreInvalid(
-            f"nothing can be salvaged: {path}; bytes intact",
-            hint="look for a backup of your own; keep the gateway stopped until then",
+            f"nothing can be salvaged: {path}; bytes intact", hint=_hint_to_begin_anew(path)
         )
-    return SalvagePlan(path, tuple(found), store.state_dir)
+    return plan
+
+
+def _hint_to_begin_anew(path: Path) -> str:
+    return (
+        "look for a backup of your own, and keep the gateway stopped until then; "
+        f"{_ACCEPT.format(path=path)} sets the file aside whole and begins with an empty store"
+    )
+
+
+def hint_to_decide(plan: SalvagePlan) -> str:
+    """Name the command for a person who decides to lose what is not proven."""
+    if not plan.best.entries:
+        return _hint_to_begin_anew(plan.store)
+    return (
+        f"{_ACCEPT.format(path=plan.store)} takes the entries that are proven and sets the "
+        "damaged file aside whole; keep the gateway stopped until then"
+    )
 
 
 def apply_salvage(
@@ -101,6 +199,7 @@ def apply_salvage(
     disk: Disk,
     now_ms: int,
     source: Path | None = None,
+    accept_loss: bool = False,
     on_progress: Progress | None = None,
 ) -> Report:
     """Set the broken store aside and put a whole one in its place.
@@ -111,9 +210,11 @@ def apply_salvage(
         disk: The effects.
         now_ms: Names the action.
         source: Which candidate; the best if not said.
+        accept_loss: A person knows that more than the damaged places may be lost.
         on_progress: As for a compaction.
 
     Raises:
+        StoreInvalid: More than the damaged places may be lost.
         TryLater: The files are no longer those that were measured.
         Usage: No such candidate.
     """
@@ -124,6 +225,11 @@ def apply_salvage(
         if not named:
             raise Usage(f"not among what can be salvaged: {source}")
         chosen = named[0]
+    elif plan.doubt is not None and not accept_loss:
+        raise StoreInvalid(
+            f"not salvaged: {plan.store}; {plan.doubt}; nothing was changed",
+            hint=hint_to_decide(plan),
+        )
 
     def attempt(opened: Source) -> Report:
         return _salvage_once(
@@ -214,30 +320,30 @@ def undo(
     return report.model_copy(update={"took_s": swap.measure_s(started)})
 
 
-def _measure(path: Path, on_progress: Progress | None) -> Candidate | None:
-    """Measure one candidate; None when nothing at all can be had of it."""
+def _measure(path: Path, on_progress: Progress | None) -> Candidate:
+    """Measure one candidate."""
     with open_regular(path) as fd:
         info = os.fstat(fd)
         report = swap.report_to(on_progress, "salvage", info.st_size)
-        damage: str | None = None
-        lost_bytes = 0
+        modified_ms, size_bytes = info.st_mtime_ns // 1_000_000, info.st_size
         try:
-            written = native.verify(fd, report)
+            return Candidate(path, modified_ms, size_bytes, None, native.verify(fd, report))
         except StoreInvalid as e:
             damage = e.message
-            try:
-                salvaged = native.salvage(fd, None, report)
-            except StoreInvalid:
-                return None
-            lost_bytes = salvaged.lost_bytes
-            written = VerifyNumbers.of(salvaged)
+        found = native.salvage(fd, None, report)
         return Candidate(
             path=path,
-            modified_ms=info.st_mtime_ns // 1_000_000,
-            size_bytes=info.st_size,
+            modified_ms=modified_ms,
+            size_bytes=size_bytes,
             damage=damage,
-            lost_bytes=lost_bytes,
-            written=written,
+            written=VerifyNumbers.of(found),
+            left=found.left,
+            lost_bytes=found.lost_bytes,
+            gaps=found.gaps,
+            gap_count=found.gap_count,
+            unsure=found.unsure,
+            cut=found.cut,
+            blank=found.blank,
         )
 
 
@@ -283,7 +389,7 @@ def _salvage_once(
             is_as_written=lambda fd: swap.is_verified(fd, chosen.written, on_progress),
         )
         swap.finish(home, disk, draft)
-    before = 0 if in_store is None else in_store.written.entries
+    before = 0 if in_store is None else in_store.entries + in_store.left
     done = _report(
         draft,
         "salvage",
@@ -291,6 +397,10 @@ def _salvage_once(
         entries_after=chosen.written.entries,
         bytes_before=size_bytes,
         bytes_after=chosen.written.bytes,
+    )
+    loss = chosen.describe_loss()
+    done = done.model_copy(
+        update={"entries_left": chosen.left, "warnings": (loss,) if loss else ()}
     )
     if opened.fd is None:
         return done

@@ -279,14 +279,18 @@ def find_litter(observed: Observed) -> Iterator[Finding]:
     """Killed processes left locks and half-written files that nobody removes."""
     for each in observed.stores:
         if each.litter:
+            # The only whole copy of a store may be what its writer had not renamed yet.
+            is_needed = each.damaged or each.error is not None
             size_bytes = sum(old.size_bytes for old in each.litter)
             yield Finding(
                 "leftovers",
                 "warning",
                 str(each.store.path),
-                f"{len(each.litter)} files of killed writers lie beside the store, "
+                f"{_count_files(each.litter)} of killed writers beside the store, "
                 f"{format_bytes(size_bytes)}",
-                "they are safe to remove while the gateway is stopped",
+                "keep them: one may hold what the store lost; `tailflip compact` looks into them"
+                if is_needed
+                else "they are safe to remove while the gateway is stopped",
                 _describe(each.litter),
             )
 
@@ -333,6 +337,10 @@ def find_bad_retention(observed: Observed) -> Iterator[Finding]:
 
 def _jobs(each: ObservedStore) -> tuple[JobNumbers, ...]:
     return each.numbers.jobs if each.numbers is not None else ()
+
+
+def _count_files(files: tuple[Leftover, ...]) -> str:
+    return "1 file" if len(files) == 1 else f"{len(files)} files"
 
 
 def _describe(files: tuple[Leftover, ...]) -> tuple[str, ...]:

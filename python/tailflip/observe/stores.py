@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tailflip.beside import is_backup, is_temporary
 from tailflip.errors import StoreInvalid, TailflipError
 from tailflip.flow import Leftover, ObservedStore
 from tailflip.observe.files import read_regular
@@ -71,17 +71,14 @@ def _observe(store: Store, measure: Callable[[Store], SurveyNumbers], now_ms: in
 def _look_beside(path: Path, now_ms: int) -> tuple[tuple[Leftover, ...], tuple[Leftover, ...]]:
     """List the litter and the gateway's backups of one store."""
     real = Path(os.path.realpath(path))
-    name = re.escape(real.name)
-    is_backup = re.compile(rf"{name}\.bak\.[0-9]+").fullmatch
-    is_temporary = re.compile(rf"{name}\.[0-9a-f-]{{36}}\.tmp").fullmatch
     litter: list[Leftover] = []
     backups: list[Leftover] = []
     try:
         with os.scandir(real.parent) as entries:
             for entry in entries:
-                if is_backup(entry.name):
+                if is_backup(entry.name, real.name):
                     backups += _leftover(entry)
-                elif is_temporary(entry.name):
+                elif is_temporary(entry.name, real.name):
                     litter += [old for old in _leftover(entry) if _age(old, now_ms) > _OLD_MS]
                 elif entry.name == f"{real.name}.lock":
                     litter += [old for old in _leftover(entry) if _is_dead_lock(old, now_ms)]

@@ -39,6 +39,7 @@ pub mod verify;
 mod cut;
 mod digest;
 mod grammar;
+mod layout;
 mod lend;
 mod number;
 mod readback;

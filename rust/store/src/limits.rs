@@ -15,6 +15,10 @@ pub const MAX_DEPTH: u64 = 4 * 1024 * 1024;
 /// Captured bytes of a key or value; a longer key is fingerprinted as it streams by and its
 /// entry is kept, a longer value counts as unknown.
 pub const CAPTURE_BYTES: usize = 4 * 1024;
+/// Bytes of a damaged line that are looked at for a key; a longer key there is told as unsure.
+pub const LINE_BYTES: u64 = 64 * 1024;
+/// Places of a damaged store that are told one by one.
+pub const GAPS: usize = 8;
 /// Cron jobs tracked per store; entries of further jobs are judged by age alone.
 pub const JOBS: usize = 4096;
 /// Longest job id, and agent id, that is remembered for display.

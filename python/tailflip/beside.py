@@ -1,0 +1,30 @@
+"""Name the files that a gateway leaves beside a store.
+
+Source: `artifacts.ts` and the writers of 2026.3.28, 4.14, 5.28 and 7.35 (PR #90503): a temporary
+file is `sessions.json.<uuid>.tmp`, since 5.x `sessions.json.<pid>.<uuid>.tmp`; the older writer
+of JSON files has 16 hex digits after the pid.
+"""
+
+from __future__ import annotations
+
+import re
+
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_TEMPORARY = re.compile(rf"\.(?:(?:\d+\.)?{_UUID}|\d+\.[0-9a-f]{{16}})\.tmp", re.IGNORECASE)
+_BACKUP = re.compile(r"\.bak\.[0-9]+")
+
+
+def is_backup(name: str, store_name: str) -> bool:
+    """Say whether a rotation of the gateway's left this file: the store before."""
+    return _matches(_BACKUP, name, store_name)
+
+
+def is_temporary(name: str, store_name: str) -> bool:
+    """Say whether a writer of the store has this file, or had it when it was killed."""
+    return _matches(_TEMPORARY, name, store_name)
+
+
+def _matches(pattern: re.Pattern[str], name: str, store_name: str) -> bool:
+    return (
+        name.startswith(store_name) and pattern.fullmatch(name.removeprefix(store_name)) is not None
+    )
