@@ -145,7 +145,7 @@ class HealSettings(Section):
         "retention, cap the runs",
     )
     salvage: bool = _setting(
-        True, "set a damaged store aside, whole, and start on what can be read of it"
+        True, "set a damaged store aside, whole, and start on what is proven of it"
     )
     after_oom: bool = _setting(True, "compact the stores after a death by lack of memory")
     retention: Duration | None = _setting(

@@ -27,7 +27,7 @@ NAMES = {
 
 
 @pytest.fixture(params=NAMES)
-def odd(request, tmp_path, monkeypatch, place, capsys):
+def odd(request, tmp_path, monkeypatch, place, capfd):
     """An installation, and everything of ours, below a folder of an odd name."""
     root = tmp_path / NAMES[request.param]
     root.mkdir()
@@ -41,7 +41,7 @@ def odd(request, tmp_path, monkeypatch, place, capsys):
     monkeypatch.setenv("OPENCLAW_CONFIG_PATH", str(root / "openclaw" / "openclaw.json"))
     (root / "home").mkdir()
     (root / "tmp").mkdir()
-    return type(place)(root, capsys)
+    return type(place)(root, capfd)
 
 
 def test_compact_and_everything_after_it(odd):

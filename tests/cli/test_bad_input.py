@@ -80,7 +80,7 @@ SALVAGEABLE = {
     "bad escape": (HEAD + b',\n  "k": "\\x41"\n}', "an escape"),
     "trailing comma": (HEAD + b",\n}", "not JSON at byte"),
     "missing colon": (HEAD + b',\n  "k" {}\n}', "not JSON at byte"),
-    "leading zero": (HEAD + b',\n  "k": 01\n}', "at byte"),
+    "leading zero": (HEAD + b',\n  "k": {\n    "n": 01\n  }\n}', "at byte"),
     "NaN": (HEAD + b',\n  "k": NaN\n}', "at byte"),
     "depth bomb": (HEAD + b',\n  "k": ' + b"[" * 5_000_000, "deeper than the limit"),
 }

@@ -1,11 +1,11 @@
 //! Where entries lie in a store that does not parse, as far as its line breaks prove it.
 //!
 //! A string of JSON has no raw line break. So in a store with one indentation, the gateway's two
-//! spaces or any other, these bytes are the beginning of an entry and of nothing else:
+//! spaces or any other, these lines are the beginning of an entry and of nothing else:
 //!
 //! ```text
-//! "key": {            at one indentation, whatever became of the bytes before the key
-//!     "field": …      the next line, at exactly two
+//!   "key": {          a line with exactly one indentation
+//!     "field": …      the next line, with exactly two
 //! ```
 //!
 //! A value further in has its first line at three or more. The entry ends at the next line with
@@ -14,7 +14,7 @@
 //! and does not touch it is one of the store's, and each of the store's is found.
 //!
 //! Two kinds are found and not taken, but told as unsure. One is where a beginning could be read
-//! in two ways. The other are entries of one line that nothing proves: a field further in looks
+//! in two ways: a key after damaged bytes may be the rest of a longer one. The other are entries of one line that nothing proves: a field further in looks
 //! the same once its indentation is damaged. Such an entry is taken in a row after proven ones.
 
 use crate::entry::{Entries, Entry, EntryVisitor};
@@ -164,16 +164,6 @@ impl Line {
     }
 }
 
-/// What a line was to the one after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Before {
-    /// The end of an entry that was taken, or the beginning of the store.
-    Entry,
-    /// A name at the place of a key: the rest of a broken key may follow it.
-    Key,
-    Other,
-}
-
 /// An entry that has begun.
 #[derive(Debug, Clone, Copy)]
 struct Open {
@@ -193,17 +183,22 @@ pub(crate) struct Finder<'a, P> {
     pub torn: u64,
     /// The first byte of what may be a whole entry, and is not proven.
     pub unsure: Option<u64>,
+    /// The same of a line that is a field's, unless the store has entries of one line.
+    unsure_if_single: Option<u64>,
+    /// Entries of one line were taken.
+    singles: u64,
     /// The last line is the end of the store.
     pub has_end: bool,
-    /// The store has ended, and what follows is another.
-    is_over: bool,
+    /// Where the store has ended, if something follows that may be another.
+    over_at: Option<u64>,
     line: Line,
     previous: Option<Line>,
     open: Option<Open>,
     /// What lies before the previous line is proven, down to its separator.
     in_row: bool,
-    /// What the line before the previous one was.
-    before: Before,
+    /// The line before the previous one has a name at the place of a key, and is not an entry:
+    /// what follows may be the rest of a broken key.
+    after_key: bool,
     scratch: Vec<u8>,
 }
 
@@ -221,13 +216,15 @@ impl<'a, P: Proven> Finder<'a, P> {
             inner,
             torn: 0,
             unsure: None,
+            unsure_if_single: None,
+            singles: 0,
             has_end: false,
-            is_over: false,
+            over_at: None,
             line: Line::default(),
             previous: None,
             open: None,
             in_row: false,
-            before: Before::Other,
+            after_key: false,
             scratch: vec![0; BUFFER_BYTES],
         }
     }
@@ -254,6 +251,9 @@ impl<'a, P: Proven> Finder<'a, P> {
         }
         self.head(&nothing)?;
         self.torn += u64::from(self.open.take().is_some());
+        if self.singles > 0 {
+            self.unsure = self.unsure.or(self.unsure_if_single);
+        }
         Ok(())
     }
 
@@ -297,13 +297,13 @@ impl<'a, P: Proven> Finder<'a, P> {
         let closes = line.lead == width && line.closes();
         if let Some(previous) = self.previous.take() {
             let was_end = self.look_back(&previous, chunk)?;
-            if self.in_row || was_end {
-                self.before = Before::Entry;
-            } else if !previous.is_blank() {
-                let is_key = previous.lead <= width + 1 && previous.first == b'"';
-                self.before = if is_key { Before::Key } else { Before::Other };
+            if !previous.is_blank() {
+                let is_key = previous.lead <= width && previous.first == b'"';
+                self.after_key = is_key && !self.in_row && !was_end;
             }
-            self.is_over |= was_end && line.lead == 0 && line.first == b'}';
+            if was_end && line.lead == 0 && line.first == b'}' {
+                self.over_at = Some(line.start);
+            }
         }
         if !line.is_blank() {
             self.has_end = line.lead == 0 && line.first == b'}';
@@ -346,13 +346,14 @@ impl<'a, P: Proven> Finder<'a, P> {
             self.in_row = true;
             return Ok(false);
         }
-        let (first, rest) = if is_outer && !(next.lead == width && next.closes()) {
-            (is_exact || line.lead <= width, true)
-        } else {
-            (is_exact, false)
-        };
-        if self.hides_entry(line, line.text_end(), first, rest, chunk)? {
+        let ends = is_outer && !next.is_blank() && !(next.lead == width && next.closes());
+        let is_followed = self.is_single_followed(line);
+        let first = is_exact || is_followed || ends && line.lead <= width;
+        let at_end = next.first == 0;
+        if self.hides_entry(line, line.text_end(), first, ends || at_end, chunk)? {
             self.be_unsure(line.start);
+        } else if ends && self.hides_entry(line, line.text_end(), true, true, chunk)? {
+            self.unsure_if_single.get_or_insert(line.start);
         }
         Ok(false)
     }
@@ -360,33 +361,22 @@ impl<'a, P: Proven> Finder<'a, P> {
     /// A line ends as the first line of an entry does, and the next one is further in.
     fn begin(&mut self, line: &Line, opening: u64, chunk: &Chunk<'_>) -> Result<()> {
         let width = self.layout.width;
-        let is_after = line.lead == width && line.closes() || line.start == 0 && line.first == b'{';
-        let from = if is_after {
-            line.after_bracket()
-        } else {
-            line.start
-        };
-        let Some(key) = self.find_key(from, line.text_end() - opening, chunk)? else {
+        let found = self.find_key(line.start, line.text_end() - opening, chunk)?;
+        let is_exact = line.lead == width && found == Some(line.start + width);
+        if !is_exact && self.hides_entry(line, line.text_end(), line.lead <= width, true, chunk)? {
+            self.be_unsure(line.start);
+        }
+        let Some(key) = found else {
             return Ok(()); // the key is damaged, and so the entry
         };
         if let Some(open) = self.open.as_mut().filter(|open| open.is_proven) {
             open.suspect = Some(key);
             return Ok(());
         }
-        let is_exact = line.lead == width && key == line.start + width;
-        let is_clean = if is_exact {
-            self.before != Before::Key
-        } else {
-            (is_after || self.before == Before::Entry)
-                && self.is_separator(from, key, is_after, chunk)?
-        };
-        if !is_clean && self.hides_entry(line, key, line.lead <= width, true, chunk)? {
-            self.be_unsure(line.start);
-        }
         self.torn += u64::from(self.open.is_some());
         self.open = Some(Open {
             start: key,
-            is_proven: is_clean && self.line.lead == 2 * width,
+            is_proven: is_exact && !self.after_key && self.line.lead == 2 * width,
             suspect: None,
         });
         Ok(())
@@ -416,31 +406,6 @@ impl<'a, P: Proven> Finder<'a, P> {
         Ok(found)
     }
 
-    /// Says whether a key that begins at `key` is one, though what is before it is not as it
-    /// should be: at most one byte of it is none of a separator's, and no quote.
-    fn is_separator(
-        &mut self,
-        from: u64,
-        key: u64,
-        after_entry: bool,
-        chunk: &Chunk<'_>,
-    ) -> Result<bool> {
-        let most = if after_entry {
-            LINE_BYTES
-        } else {
-            self.layout.width + 1
-        };
-        if key - from > most {
-            return Ok(false);
-        }
-        let text = self.look(from, key, chunk)?;
-        let foreign = text
-            .iter()
-            .filter(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b','));
-        let is_odd = |byte: &&u8| matches!(byte, b'"' | b'\\');
-        Ok(foreign.clone().count() <= 1 && !foreign.clone().any(|byte| is_odd(&byte)))
-    }
-
     /// The line at which the entry has to end: does it, and is it one?
     fn close(&mut self, end: u64, chunk: &Chunk<'_>) -> Result<()> {
         if let Some(open) = self.open.take() {
@@ -462,13 +427,7 @@ impl<'a, P: Proven> Finder<'a, P> {
 
     /// Takes an entry of one line, in a row after proven ones, with what must follow it.
     fn single(&mut self, line: &Line, chunk: &Chunk<'_>) -> Result<bool> {
-        let next = self.line;
-        let is_followed = if line.has_comma() {
-            next.lead == self.layout.width && next.first == b'"'
-        } else {
-            next.lead == 0 && next.first == b'}'
-        };
-        if !is_followed || self.open.is_some() {
+        if !self.is_single_followed(line) || self.open.is_some() {
             return Ok(false);
         }
         let start = line.start + line.lead;
@@ -476,12 +435,23 @@ impl<'a, P: Proven> Finder<'a, P> {
         let Some(hash) = self.check(start, end, chunk)? else {
             return Ok(false);
         };
+        self.singles += 1;
         self.keep(start, end, hash)?;
         Ok(true)
     }
 
+    /// Says whether what follows a line is what follows an entry of one line.
+    fn is_single_followed(&self, line: &Line) -> bool {
+        let next = self.line;
+        if line.has_comma() {
+            next.lead == self.layout.width && next.first == b'"'
+        } else {
+            next.lead == 0 && next.first == b'}'
+        }
+    }
+
     fn keep(&mut self, start: u64, end: u64, hash: u128) -> Result<()> {
-        if self.is_over {
+        if self.over_at.is_some() {
             self.be_unsure(start);
             self.torn += 1;
             return Ok(());
@@ -514,7 +484,7 @@ impl<'a, P: Proven> Finder<'a, P> {
         let text = self.look(line.start, end, chunk)?;
         Ok((0..text.len()).any(|at| {
             let is_wanted = if at == start { first } else { rest };
-            is_wanted && text[at] == b'"' && !is_escaped(text, at) && is_single(&text[at..])
+            is_wanted && text[at] == b'"' && is_single(&text[at..])
         }))
     }
 
@@ -597,11 +567,11 @@ fn is_single(text: &[u8]) -> bool {
     match value.first() {
         Some(b'"') => after_string(value).is_some(),
         Some(open @ (b'{' | b'[')) => value[1..].trim_ascii_start().first() == Some(&(open + 2)),
-        _ => {
-            let in_scalar = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
-            let len = value.iter().take_while(|byte| in_scalar(byte)).count();
-            is_json(&value[..len])
-        }
+        // Whatever follows may be a damaged comma.
+        Some(b'-' | b'0'..=b'9') => true,
+        _ => [&b"true"[..], b"false", b"null"]
+            .iter()
+            .any(|word| value.starts_with(word)),
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Numbers {
     /// BLAKE3 over the XXH3-128 of each entry.
     pub kept_digest: String,
     /// Kind of the damage; `none` for a sound store.
-    pub damage: String,
+    pub damage: &'static str,
     /// Where a reader meets it.
     pub offset: u64,
     /// Entries that were left behind: at least so many.
@@ -90,7 +90,7 @@ pub fn salvage<W: Write>(
     let mut keep = entries.inner;
     keep.output.copy_to(input_bytes - skip)?;
     let mut numbers = keep.finish()?;
-    (numbers.damage, numbers.offset) = (kind.to_owned(), offset);
+    (numbers.damage, numbers.offset) = (kind, offset);
     Ok(numbers)
 }
 
@@ -128,7 +128,7 @@ fn damaged<W: Write>(
     }
     keep.close()?;
     let mut numbers = keep.finish()?;
-    numbers.damage = kind.name().to_owned();
+    numbers.damage = kind.name();
     numbers.offset = offset;
     numbers.unsure = unsure.filter(|_| !blank).map(|at| at + skip);
     (numbers.cut, numbers.blank) = (cut, blank);
@@ -237,7 +237,7 @@ impl<W: Write> Keep<'_, W> {
             bytes,
             digest,
             kept_digest,
-            damage: String::new(),
+            damage: "none",
             offset: 0,
             left: self.left,
             lost_bytes: self.lost_bytes,

@@ -1,4 +1,4 @@
-//! Laws of survey, rewrite, verify, salvage and restore, over random stores and policies.
+//! Laws of survey, rewrite, verify and restore, over random stores and policies.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +26,6 @@ use tailflip_store::io::{Control, ReadAt};
 use tailflip_store::policy::Policy;
 use tailflip_store::restore::{restore, Selection};
 use tailflip_store::rewrite::rewrite;
-use tailflip_store::salvage::salvage;
 use tailflip_store::survey::survey;
 use tailflip_store::verify::verify;
 
@@ -315,40 +314,6 @@ fn a_restore_never_overwrites_a_key_that_lives_again() {
         members(&put_back(&done.store, &done.archive, &one).0),
         [run("2", "")]
     );
-}
-
-#[test]
-fn salvage_yields_every_complete_entry_at_every_cut() {
-    let store = r#"{ "a": {"x": [1, 2]}, "b\n": "two", "c": 3.5, "d": {"sessionId": "é"} }"#;
-    let whole = members(store.as_bytes());
-    for cut in 0..=store.len() {
-        let damaged = store.as_bytes()[..cut].to_vec();
-        let mut out = Vec::new();
-        let numbers = salvage(&damaged, cut as u64, &mut out, &Control::default()).unwrap();
-        let got = members(&out);
-        let complete = parse(store.as_bytes()).unwrap();
-        // A number at the very end may go on: it is complete only when something follows it.
-        let expected = complete.iter().filter(|seen| {
-            let scalar = store.as_bytes()[seen.span.1 - 1].is_ascii_digit();
-            seen.span.1 + usize::from(scalar) <= cut
-        });
-        assert_eq!(got, whole[..expected.count()], "cut at {cut}");
-        assert_eq!(numbers.entries, got.len() as u64);
-    }
-}
-
-#[test]
-fn salvage_stops_before_a_byte_that_is_not_utf8() {
-    let mut store = br#"{"a": 1, "b": "two", "c": "x", "d": 4}"#.to_vec();
-    let at = store.iter().position(|byte| *byte == b'x').unwrap();
-    store[at] = 0xFF;
-    let mut out = Vec::new();
-    let numbers = salvage(&store, store.len() as u64, &mut out, &Control::default()).unwrap();
-    assert_eq!(
-        (numbers.damage.as_str(), numbers.offset),
-        ("utf8", at as u64)
-    );
-    assert_eq!(members(&out), [r#""a": 1"#, r#""b": "two""#]);
 }
 
 #[test]
