@@ -60,7 +60,9 @@ def put_store(place, *, runs: int = 6) -> bytes:
             "skillsSnapshot": {"prompt": "y" * 3000},
         }
     for entry in entries.values():
-        (folder / f"{entry['sessionId']}.jsonl").write_text('{"type":"session"}\n')
+        path = folder / f"{entry['sessionId']}.jsonl"
+        path.write_text('{"type":"session"}\n')
+        os.utime(path, ns=(entry["updatedAt"] * 1_000_000,) * 2)
     place.put(json.dumps(entries, indent=2).encode())
     (place.store.parent / f"sessions.json.bak.{now}").write_bytes(place.store.read_bytes())
     jobs = place.state / "cron" / "jobs.json"
