@@ -302,7 +302,9 @@ def _plan_salvage(work: _Work, store: Store) -> SalvagePlan:
 def _salvage(work: _Work, plan: SalvagePlan) -> Report:
     from tailflip.compact.salvage import apply_salvage  # noqa: PLC0415 - a healthy start has none
 
-    return apply_salvage(plan, home=work.home, disk=work.disk, now_ms=work.now_ms)
+    return apply_salvage(
+        plan, home=work.home, disk=work.disk, now_ms=work.now_ms, gateway=work.scene.gateway
+    )
 
 
 def _bring_back(work: _Work, store: Store) -> None:

@@ -65,6 +65,7 @@ class Guard:
     disk: Disk
     history: History
     _restless_since_s: float | None = field(default=None, init=False)
+    _ledger_said: str | None = field(default=None, init=False)
 
     @classmethod
     def prepare(
@@ -88,15 +89,23 @@ class Guard:
         try:
             effect()
         except (TailflipError, OSError) as e:
-            log.error("the ledger could not be written", error=e)
+            self._tell_ledger(e)
+        else:
+            self._ledger_said = None
 
     def read(self, look: Callable[[], _T], default: _D) -> _T | _D:
         """Look something up, or take the default where the ledger fails."""
         try:
             return look()
         except (TailflipError, OSError) as e:
-            log.error("the ledger could not be read", error=e)
+            self._tell_ledger(e)
             return default
+
+    def _tell_ledger(self, error: Exception) -> None:
+        """Say why the ledger failed, and no second time until that changes."""
+        if str(error) != self._ledger_said:
+            log.error("the ledger could not be used: nothing is remembered", error=error)
+        self._ledger_said = str(error)
 
     @property
     def name(self) -> str:

@@ -255,7 +255,11 @@ class Supervisor:
             self._start_in_pace()
             return
         reason = f"another gateway is there: {other.evidence}" if other.alive else other.evidence
-        hint = "stop it, and ours is started; or guard it as it is with `tailflip watch`"
+        hint = (
+            "stop it, and ours is started; or guard it as it is with `tailflip watch`"
+            if other.alive
+            else "stop who holds it, and ours is started; or give the gateway another port"
+        )
         log.error("not started", reason=reason, hint=hint)
         self._wait(Waiting.OTHER_INSTANCE, reason)
 

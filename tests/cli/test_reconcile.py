@@ -264,6 +264,21 @@ def test_sub_agents_and_session_targets(ledgers):
     }
 
 
+def test_chats_that_are_left_are_told_apart_from_what_is_ended(ledgers):
+    """They were listed under what is retired, and stayed: 5.x resumes by that mark."""
+    seen = {"updatedAt": ledgers.now - 30 * HOUR_MS, "status": "running"}
+    chats = {f"agent:main:slack:channel:c{n}": {"sessionId": f"c{n}", **seen} for n in range(29)}
+    ended = {f"agent:main:subagent:{n}": {"sessionId": f"s{n}", **seen} for n in range(3)}
+    ledgers.entries |= chats | ended
+    ledgers.write()
+    answer = ledgers.reconcile("zombies")
+    [step] = [step for step in answer["steps"] if step["kind"] == "zombies"]
+    assert (step["counts"], step["left"]) == ({"retire": 3}, 29)
+    assert [word.split(": ")[0] for word in step["words"][:3]] == list(ended)
+    _, out, _ = ledgers.place.run("reconcile", "zombies")
+    assert "29 entries of them are chats, and left to the gateway" in out
+
+
 def test_a_run_in_flight_is_left_alone(ledgers):
     key = ledgers.run("live", 3 * HOUR_MS)
     ledgers.run("dead", 3 * HOUR_MS)

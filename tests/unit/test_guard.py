@@ -9,7 +9,7 @@ import pytest
 
 from night import make_life
 from support import make_store
-from tailflip import clock
+from tailflip import clock, log
 from tailflip.config import load
 from tailflip.errors import IoFailed
 from tailflip.flow import Finding
@@ -168,6 +168,27 @@ def test_a_ledger_that_fails_is_told_and_done_without(make_guard, capsys):
     assert guard.read(lambda: 3, 17) == 3
     with pytest.raises(ZeroDivisionError):
         guard.read(lambda: 1 // 0, 17)  # a bug of ours is not hidden
+
+
+def test_a_ledger_that_fails_is_told_once_until_that_changes(make_guard, monkeypatch):
+    """A full disk: 27 lines about the ledger in six seconds, and the cause was among them."""
+    told = []
+    monkeypatch.setattr(log, "error", lambda text, **fields: told.append(str(fields["error"])))
+    guard = make_guard()
+
+    def fail(why):
+        def effect():
+            raise IoFailed(why)
+
+        return effect
+
+    for why in ("full", "full", "gone", "full"):
+        guard.write(fail(why))
+        guard.read(fail(why), None)
+    assert told == ["full", "gone", "full"]
+    guard.write(lambda: None)
+    guard.write(fail("full"))
+    assert told[3:] == ["full"]
 
 
 # --- measuring ---------------------------------------------------------------------------

@@ -281,6 +281,7 @@ def _salvage_all(job: _Job) -> None:
                     disk=job.disk,
                     now_ms=job.scene.now_ms,
                     accept_loss=job.accept_loss,
+                    gateway=job.scene.gateway,
                     on_progress=job.on_progress,
                 )
             )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tailflip.compact.swap import Draft, Progress, Source
     from tailflip.durable import Disk
-    from tailflip.flow import Store
+    from tailflip.flow import Gateway, Store
     from tailflip.home import Home
     from tailflip.ledger.actions import Action
 
@@ -200,6 +200,7 @@ def apply_salvage(
     now_ms: int,
     source: Path | None = None,
     accept_loss: bool = False,
+    gateway: Gateway | None = None,
     on_progress: Progress | None = None,
 ) -> Report:
     """Set the broken store aside and put a whole one in its place.
@@ -211,6 +212,7 @@ def apply_salvage(
         now_ms: Names the action.
         source: Which candidate; the best if not said.
         accept_loss: A person knows that more than the damaged places may be lost.
+        gateway: whose store it is, where that is known: it must honour our lock.
         on_progress: As for a compaction.
 
     Raises:
@@ -240,7 +242,7 @@ def apply_salvage(
         recovery.settle_all(home, disk)
         require_leave(plan.store, plan.state_dir)
         if os.path.lexists(plan.store):
-            refuse(find_refusals(plan.store, plan.state_dir))
+            refuse(find_refusals(plan.store, plan.state_dir, gateway=gateway))
         report = swap.try_attempts(plan.store, disk, attempt, plan.state_dir)
     return report.model_copy(update={"took_s": swap.measure_s(started)})
 

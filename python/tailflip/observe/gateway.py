@@ -303,6 +303,7 @@ def _created_ms(payload: dict[str, Any]) -> int | None:
 
 def _is_fresh(path: Path) -> bool:
     try:
-        return clock.now_ms() - path.stat().st_mtime_ns // 1_000_000 < _FRESH_MS
+        # One of the future, by a clock that was set back, is as old as nobody knows.
+        return 0 <= clock.now_ms() - path.stat().st_mtime_ns // 1_000_000 < _FRESH_MS
     except OSError:
         return False

@@ -262,7 +262,8 @@ def _change_store(work: Work, kind: str, policy: Policy, store: Store) -> Step:
 
 
 def _describe(kind: str, store: Store, judged: Judgement, numbers: SurveyNumbers) -> Step:
-    words = tuple(f"{v.key}: {v.proof.fate}: {'; '.join(v.proof.words)}" for v in judged.told)
+    told = sorted(judged.told, key=lambda v: v.is_left)
+    words = tuple(f"{v.key}: {v.proof.fate}: {'; '.join(v.proof.words)}" for v in told)
     is_zombies = kind == "zombies"
     return Step(
         kind=kind,
@@ -271,6 +272,7 @@ def _describe(kind: str, store: Store, judged: Judgement, numbers: SurveyNumbers
         words=words if is_zombies else (),
         tallies=tuple(tally for tally in numbers.rules if tally.entries),
         running=dict(judged.running) if is_zombies else {},
+        left=judged.left if is_zombies else 0,
     )
 
 

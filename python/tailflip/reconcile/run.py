@@ -52,7 +52,8 @@ class Terms:
 class Step:
     """One kind on one subject. `counts` says what is, or would be, changed; empty is nothing.
 
-    `words` are the reasons. `action_id` and `undo` are there once it was done.
+    `words` are the reasons, of what is changed first. `left` counts the entries that are
+    over and left to the gateway. `action_id` and `undo` are there once it was done.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Step:
     counts: Mapping[str, int]
     words: tuple[str, ...] = ()
     running: Mapping[str, int] = field(default_factory=dict)
+    left: int = 0
     tallies: tuple[Tally, ...] = ()
     report: Report | None = None
     action_id: str | None = None

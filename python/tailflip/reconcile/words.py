@@ -30,6 +30,11 @@ def format_step(step: Step, *, applied: bool) -> str:
         lines.append(
             f"    and {format_count(more)} more; --json has {format_count(len(step.words))}"
         )
+    if step.left:
+        lines.append(
+            f"  {format_entries(step.left)} of them are chats, and left to the gateway: some "
+            "releases resume by that mark, and the next message ends it"
+        )
     if not step.counts:
         lines.append("  nothing to do")
     elif applied and step.undo is not None:

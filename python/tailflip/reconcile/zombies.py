@@ -44,12 +44,16 @@ _MAY_END = frozenset({RUN, BASE, SUBAGENT, "other"})
 
 @dataclass(frozen=True)
 class Verdict:
-    """One entry that says "running", and what became of its run."""
+    """One entry that says "running", and what became of its run.
+
+    `is_left`: it is over, and left to the gateway all the same: chats are.
+    """
 
     key: str
     kind: str
     job: str
     proof: Proof
+    is_left: bool = False
 
 
 @dataclass
@@ -57,14 +61,15 @@ class Judgement:
     """All that was found out about one store's entries.
 
     `running` counts the entries that say so, by what became of their run. `evidence` is
-    what the engine acts on. `starts` are of every run that left an entry, by job, and
-    `at_work` the jobs with a run whose transcript is locked.
+    what the engine acts on. `left` counts those that are over and left to the gateway,
+    `at_work` are the jobs with a run whose transcript is locked.
     """
 
     evidence: Evidence
     running: Counter[str] = field(default_factory=Counter)
     told: list[Verdict] = field(default_factory=list)
     at_work: set[str] = field(default_factory=set)
+    left: int = 0
 
 
 @dataclass(frozen=True)
@@ -215,9 +220,9 @@ def _judge_all(entries: Iterable[ListedEntry], ledgers: _Ledgers, notes: list[st
         may_live = proof.may_live and entry.status not in _ENDED
         if (proof.fate is Fate.ALIVE or may_live) and entry.session:
             ends.keep(entry.session)
-        if is_running:
-            _tell(found, entry, proof)
         end = _choose_end(ledgers, entry, proof)
+        if is_running:
+            _tell(found, entry, proof, is_left=end is None and proof.status is not None)
         if end is not None:
             ends.add(end)
     found.evidence = replace(found.evidence, notes=tuple(notes))
@@ -243,7 +248,8 @@ def _choose_end(ledgers: _Ledgers, entry: ListedEntry, proof: Proof) -> OverRun 
     return OverRun(entry.key, proof.status, proof.ended_ms, proof.runtime_ms or 0, session)
 
 
-def _tell(found: Judgement, entry: ListedEntry, proof: Proof) -> None:
+def _tell(found: Judgement, entry: ListedEntry, proof: Proof, *, is_left: bool) -> None:
     found.running[proof.fate] += 1
+    found.left += is_left
     if len(found.told) < MAX_TOLD:
-        found.told.append(Verdict(entry.key, entry.kind, entry.job, proof))
+        found.told.append(Verdict(entry.key, entry.kind, entry.job, proof, is_left))

@@ -120,7 +120,7 @@ impl Policy {
     #[pyo3(signature = (*, now_ms, slim_runs, slim_idle_ms, retire, retention_ms, max_lifetime_ms,
                         single_flight, cap_per_job, cap_total, drop_kinds, owner_died_before_ms,
                         knows_ends))]
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // all by name
     fn new(
         now_ms: i64,
         slim_runs: bool,

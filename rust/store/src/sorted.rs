@@ -538,6 +538,7 @@ impl Records {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::similar_names)] // a test that panics has failed
 mod tests {
     use super::*;
     use proptest::prelude::*;
