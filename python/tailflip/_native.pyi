@@ -177,6 +177,9 @@ class Survey:
     def json(self) -> str:
         """Text of `flow.SurveyNumbers`."""
 
+def error_kinds() -> list[str]:
+    """Name every kind of `StoreInvalid`."""
+
 def features() -> str:
     """Name the engine's kernel, such as `avx2`, and its version."""
 

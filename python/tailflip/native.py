@@ -48,6 +48,7 @@ _PIPE_BYTES = 64 << 10
 # What the extension calls the kinds that a person may drop.
 _KINDS = {"subagent": "sub-agent", "dream": "dream narrative"}
 
+# One for every kind but those that `_explain` tells in words of their own.
 _SENTENCES = {
     "empty": "the file is empty",
     "bom": "it starts with a byte order mark",
@@ -57,8 +58,7 @@ _SENTENCES = {
     "syntax": "not JSON at byte {offset}",
     "control": "a raw control character inside a string at byte {offset}",
     "escape": "an escape that JSON does not know at byte {offset}",
-    "number": "a malformed number at byte {offset}",
-    "literal": "a word that JSON does not know at byte {offset}",
+    "scalar": "a malformed number or word at byte {offset}",
     "depth": "nested deeper than the limit at byte {offset}",
     "trailing": "something follows the closing brace at byte {offset}",
     "root": "its root is not an object",
@@ -397,7 +397,7 @@ def _explain(failure: BaseException) -> BaseException:
             )
         if kind == "archive":
             return errors.ArchiveDamaged(f"archive is damaged at byte {offset}")
-        sentence = _SENTENCES.get(kind, kind + " at byte {offset}").format(offset=offset)
+        sentence = _SENTENCES[kind].format(offset=offset)
         return errors.StoreInvalid(
             f"store is not valid JSON: {sentence}; bytes intact",
             hint="the gateway would take it for empty and overwrite it: do not start it; "

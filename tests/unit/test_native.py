@@ -113,3 +113,9 @@ def test_too_much_life_to_protect_is_a_refusal_not_a_guess() -> None:
     crowd = Evidence(gateway=GONE.gateway, live_sessions=frozenset(f"s{n}" for n in range(200_000)))
     with pytest.raises(errors.Unavailable, match="too many live sessions"):
         native.compile_policy(Policy(), crowd, NOW_MS)
+
+
+def test_every_kind_of_error_has_its_sentence():
+    """A store with `"updatedAt":01` was told as "scalar at byte 50": two tables had drifted."""
+    told_otherwise = {"changed", "archive"}
+    assert set(native._SENTENCES) | told_otherwise == set(_native.error_kinds())

@@ -16,7 +16,7 @@ use std::io::Write;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use tables::{Ends, Joined, Ledgers, Scratch, Sessions, Starts};
-use tailflip_store::error::Error;
+use tailflip_store::error::{Error, Kind};
 use tailflip_store::{
     archive, evidence, io, key, list, policy, restore, rewrite, salvage, simd, survey, verify,
 };
@@ -174,6 +174,11 @@ impl Survey {
     fn json(&self) -> PyResult<String> {
         json(&self.0.numbers)
     }
+}
+
+#[pyfunction]
+fn error_kinds() -> Vec<&'static str> {
+    Kind::ALL.iter().map(|kind| kind.name()).collect()
 }
 
 #[pyfunction]
@@ -335,8 +340,8 @@ fn restore_store(
 mod _native {
     #[pymodule_export]
     use super::{
-        archive_verify, features, list_store, restore_store, rewrite_store, salvage_store,
-        survey_store, verify_store, ArchiveReader, Cancelled, Control, Ends, Evidence, Joined,
-        Ledgers, Policy, Scratch, Sessions, Starts, StoreInvalid, Survey,
+        archive_verify, error_kinds, features, list_store, restore_store, rewrite_store,
+        salvage_store, survey_store, verify_store, ArchiveReader, Cancelled, Control, Ends,
+        Evidence, Joined, Ledgers, Policy, Scratch, Sessions, Starts, StoreInvalid, Survey,
     };
 }

@@ -36,6 +36,24 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All kinds, in order; each needs a sentence in Python.
+    pub const ALL: [Self; 14] = [
+        Self::Empty,
+        Self::Bom,
+        Self::Utf16,
+        Self::Utf8,
+        Self::Truncated,
+        Self::Syntax,
+        Self::Control,
+        Self::Escape,
+        Self::Scalar,
+        Self::Depth,
+        Self::Trailing,
+        Self::Root,
+        Self::Changed,
+        Self::Archive,
+    ];
+
     /// Returns the stable name that crosses the border to Python.
     #[must_use]
     pub fn name(self) -> &'static str {
