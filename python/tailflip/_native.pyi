@@ -24,6 +24,7 @@ __all__ = [
     "StoreInvalid",
     "Survey",
     "archive_verify",
+    "error_kinds",
     "features",
     "list_entries",
     "restore",
