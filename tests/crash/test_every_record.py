@@ -13,11 +13,13 @@ from guarded_fake import FAKE, SETTINGS, Place, wait_until
 from tailflip import clock
 
 FITS = 1_000_000
+# The stores can have filled it, and the look before a start does not heal them first.
+SMALL_HEAP = {"heal.admission": "false", "gateway.heap_limit": "265mb"}
 
 
 def drive(place, at, when, options):
     """Start a supervisor that kills itself at one commit of its ledger."""
-    pairs = {**SETTINGS, "heal.admission": "false", "restart.first_delay_s": "0"}
+    pairs = {**SETTINGS, **SMALL_HEAP, "restart.first_delay_s": "0"}
     program = (str(FAKE.with_name("dying_supervisor.py")), str(at), when)
     sets = (f"{key}={value}" for key, value in pairs.items())
     return place.start(*sets, "--", *place.command(*options), program=program)
@@ -66,7 +68,7 @@ def is_killed_and_goes_on(place, at, when):
     if driven.wait() == 0:
         return False
     told = f"killed {when} commit {at} after:\n{driven.said()}"
-    guarded = place.run(*options, settings={"heal.admission": "false"})
+    guarded = place.run(*options, settings=SMALL_HEAP)
     guarded.hear("gateway")  # its signal handlers are there
     began_ms = clock.now_ms()
     wait_until(lambda: place.lives() and place.lives()[0].ready_ms, "answer",
