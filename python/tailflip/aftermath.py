@@ -156,8 +156,12 @@ def _suspect(guard: Guard, life: Life, admission: Admission) -> Finding | None:
         "error",
         guard.name,
         f"the gateway died of memory, and {what}; {rest}",
-        "look at what is named first: move a large file away, end or reset a large session; "
-        "or give the gateway more heap (NODE_OPTIONS=--max-old-space-size=MB)",
+        (
+            "look at what is named first: move a large file away, end or reset a large session; or "
+            if suspects
+            else ""
+        )
+        + "give the gateway more heap (NODE_OPTIONS=--max-old-space-size=MB)",
     )
 
 

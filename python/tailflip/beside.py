@@ -12,6 +12,10 @@ import re
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _TEMPORARY = re.compile(rf"\.(?:(?:\d+\.)?{_UUID}|\d+\.[0-9a-f]{{16}})\.tmp", re.IGNORECASE)
 _BACKUP = re.compile(r"\.bak\.[0-9]+")
+# What people, editors and other tools call a copy. `.migrated` and `.imported` are receipts.
+_COPY = re.compile(
+    r"~|\.(?:bak|backup|old|orig|save|copy)(?:[._-].*)?|\.(?:\d+\.\d+\.)?tmp", re.IGNORECASE
+)
 
 
 def is_backup(name: str, store_name: str) -> bool:
@@ -22,6 +26,11 @@ def is_backup(name: str, store_name: str) -> bool:
 def is_temporary(name: str, store_name: str) -> bool:
     """Say whether a writer of the store has this file, or had it when it was killed."""
     return _matches(_TEMPORARY, name, store_name)
+
+
+def is_copy(name: str, store_name: str) -> bool:
+    """Say whether the name is one of a copy, whoever made it; backups and temporaries are too."""
+    return _matches(_COPY, name, store_name)
 
 
 def _matches(pattern: re.Pattern[str], name: str, store_name: str) -> bool:

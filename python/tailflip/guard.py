@@ -355,7 +355,10 @@ def tell(admission: Admission) -> None:
         )
 
 
-def _count_entries(report: Report) -> dict[str, int]:
+def _count_entries(report: Report) -> dict[str, int | str]:
     if report.kind == "salvage":
-        return {"entries_kept": report.entries_after, "entries_left_behind": report.entries_left}
+        # What lies in damage, or behind a cut, can only be counted as far as it can be read.
+        left = report.entries_left
+        told = f"at least {left}" if left or report.warnings else 0
+        return {"entries_kept": report.entries_after, "entries_left_behind": told}
     return {"entries_removed": report.entries_before - report.entries_after}

@@ -17,6 +17,7 @@ from tailflip.units import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from tailflip.compact.archive import Archived
     from tailflip.flow import Breaker, Gateway, Incident, Life, Sample, Trend
@@ -86,7 +87,8 @@ class Installed:
 class Look:
     """What was seen at this moment; `port` is None when no installation was found.
 
-    `parked_pid` is of a living gate that refused a start and waits for a change.
+    `parked_pid` is of a living gate that refused a start and waits for a change. `full` are
+    the directories, the gateway's and ours, whose disk has no room.
     """
 
     now_ms: int
@@ -98,6 +100,7 @@ class Look:
     stores: Stores | None
     installed: Installed | None = None
     parked_pid: int | None = None
+    full: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -286,7 +289,7 @@ def _choose_at_start(look: Look, record: Record, start: JudgedStart) -> str:
     if _is_refused(look, start):
         hint = start.hint or "see what is wrong with `tailflip check`"
         if look.parked_pid is not None:
-            return f"{hint}; the gate waits, and starts it when something has changed"
+            return f"the gate waits, and starts it when something has changed; {hint}"
         return f"{hint}; then start its service again"
     if look.gateway is not None and look.gateway.alive:
         return (

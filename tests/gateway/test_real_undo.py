@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,7 +50,10 @@ def write_state(state: Path) -> Path:
     for entry in entries.values():
         lines = [{"type": "session", "version": 3, "id": entry["sessionId"]}, {"n": [now_ms] * 9}]
         text = "".join(f"{json.dumps(line)}\n" for line in lines)
-        (folder / f"{entry['sessionId']}.jsonl").write_text(text)
+        transcript = folder / f"{entry['sessionId']}.jsonl"
+        transcript.write_text(text)
+        # A run is as old as the last sign of it, and its transcript is one.
+        os.utime(transcript, ns=(entry["updatedAt"] * 1_000_000,) * 2)
     job = {
         "id": JOB,
         "name": "nightly",

@@ -144,7 +144,7 @@ def test_run_goes_on_when_its_directory_breaks_while_it_lives(place):
     wait_until(
         lambda: (place.listener() or first) != first, "gateway once more", story=guarded.said
     )
-    guarded.hear("could not be written")
+    guarded.hear("could not be used")
     assert guarded.stop() == 0
 
 

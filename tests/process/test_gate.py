@@ -314,7 +314,8 @@ def test_what_else_filled_the_heap_is_told_until_a_life_was_good(place):
     assert [each.finding.code for each in place.history.read_findings()] == ["memory-elsewhere"]
     assert place.store.read_bytes() == before
     life = place.lives()[0]
-    place.history.update_life(life.model_copy(update={"started_ms": life.started_ms - 10**9}))
+    older = {"started_ms": life.started_ms - 10**9, "started_mono_ms": None}
+    place.history.update_life(life.model_copy(update=older))
     for report in place.state.glob("report.*.json"):
         report.unlink()  # or the longer life has it, too
     guarded.send(signal.SIGTERM)

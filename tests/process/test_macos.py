@@ -39,7 +39,7 @@ CALLERS = {
         "process/test_gate.py::test_a_store_that_will_not_fit_is_compacted_first",
         "process/test_gate.py::test_a_death_of_memory_is_inferred_from_nodes_report_and_cured",
         "process/test_gate.py::test_a_kill_is_inferred_from_the_lock_that_it_left",
-        "process/test_gate.py::test_a_gateway_that_lives_already_is_not_looked_at_and_the_new_one_says_so",
+        "process/test_gate_beside.py::test_a_start_beside_a_living_gateway_is_refused_with_its_pid",
         "process/test_gate.py::test_a_refused_configuration_is_held_until_the_file_changes",
     ),
     "run": (

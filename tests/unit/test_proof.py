@@ -170,7 +170,7 @@ def test_end_before_the_start_is_another_runs():
     facts = replace(ROWS["session target"], ends=(log(ended=50),))
     proof = prove(facts)
     assert proof.fate is Fate.UNKNOWN
-    assert "the run log knows only of an end at 2027-01-15 07:10:00Z, before this start" in (
+    assert "the run log knows only of an end at 2027-01-15 07:10:00Z, of another run" in (
         proof.words
     )
 

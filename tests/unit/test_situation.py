@@ -119,7 +119,7 @@ NEXT += [
         "gate, parked",
         replace(DOWN, parked_pid=9),
         replace(EMPTY, start=REFUSED),
-        "give it more; the gate waits",
+        "when something has changed; give it more",
     ),
     ("refused, yet alive", ALONE, replace(EMPTY, start=REFUSED), "nothing to do; if it dies"),
     ("installed just now", replace(DOWN, installed=UNIT), EMPTY, "restart gw.service"),

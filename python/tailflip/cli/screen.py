@@ -62,6 +62,8 @@ def _describe(situation: Situation) -> Iterator[tuple[str, str]]:
     yield "memory", _describe_memory(look.memory, look.now_ms)
     if look.stores is not None:
         yield "stores", _describe_stores(look.stores)
+    if look.full:
+        yield "disk", f"full: nothing can be saved in {escape(', '.join(map(str, look.full)))}"
     yield "starts", _describe_breaker(situation)
     if situation.undecided:
         yield "last", "a death was judged, and nothing decided: tailflip was ended in between"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +22,7 @@ from tailflip.grammar import parse_size_bytes
 from tailflip.guard import is_own
 from tailflip.observe.gateway import read_gateway
 from tailflip.observe.process import is_alive
+from tailflip.observe.space import read_space
 from tailflip.observe.vitals import read_tree
 from tailflip.render import escape, format_error, to_json
 from tailflip.situation import (
@@ -35,8 +37,6 @@ from tailflip.situation import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tailflip.compact.archive import Archived
     from tailflip.flow import Gateway, Life
     from tailflip.ledger.starts import JudgedStart
@@ -118,6 +118,11 @@ def read_situation(subject: Subject, now_ms: int) -> Situation:
         stores=_measure_stores(subject, now_ms),
         installed=find_installed(os.environ, history.home, history.guard),
         parked_pid=_find_parked(start),
+        full=tuple(
+            space.path
+            for space in read_space(Path(history.guard), history.home.root)
+            if space.is_scarce
+        ),
     )
     record = Record(
         lives=lives,

@@ -9,17 +9,18 @@ more than the damaged places is done only for a person who says so.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip import clock, native
-from tailflip.beside import is_backup, is_temporary
+from tailflip.beside import is_backup, is_copy, is_temporary
 from tailflip.compact import recovery, swap
 from tailflip.compact.ownership import require_leave
 from tailflip.compact.preflight import find_missing_room, find_refusals, refuse
 from tailflip.durable import naming, open_regular, resolve
 from tailflip.errors import StoreInvalid, TryLater, Usage
-from tailflip.flow import Report, VerifyNumbers
+from tailflip.flow import Report, SalvageNumbers, VerifyNumbers
 from tailflip.units import format_count
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     from tailflip.ledger.actions import Action
 
 _COMPARE_BYTES = 1 << 18
+_OVERLAP_BYTES = 1 << 12
+# How an entry begins: as a session's key, or with its session's id, as the gateway writes it.
+_ENTRY_LOOK = re.compile(
+    rb'"agent:[^"\n]*"\s*:\s*\{|"(?!agent:)[^"\n]*"\s*:\s*\{\s*"sessionId"\s*:'
+)
 _ACCEPT = "`tailflip compact {path} --accept-loss --apply`"
 
 
@@ -67,6 +73,8 @@ class Candidate:
             return ""
         entries = "an entry" if self.left == 1 else f"{format_count(self.left)} entries"
         what = f"at least {entries}, " if self.left else "no entry, "
+        if not (self.entries or self.left or self.blank):
+            what = "all of it, and how many entries that were cannot be told: "
         places = ", ".join(f"{start}-{end}" for start, end in self.gaps)
         more = self.gap_count - len(self.gaps)
         and_more = f" and {more} more places" if more else ""
@@ -107,7 +115,7 @@ class SalvagePlan:
     def is_nothing(self) -> bool:
         """Say whether nothing can be saved and nothing be lost."""
         return self.own is not None and all(
-            c.blank or not (c.entries or c.unsure is not None) for c in self.candidates
+            c.blank or not (c.entries or c.left or c.unsure is not None) for c in self.candidates
         )
 
     @property
@@ -162,7 +170,10 @@ def plan_salvage(
         backups.sort(key=lambda other: (len(other.name), other.name), reverse=True)
         temporary = [other for other in names if is_temporary(other.name, real.name)]
         temporary.sort(key=lambda other: other.stat().st_mtime_ns, reverse=True)
-        paths = [*([real] if os.path.lexists(real) else []), *backups, *temporary]
+        others = [other for other in names if is_copy(other.name, real.name)]
+        others = [other for other in others if other not in (*backups, *temporary)]
+        others.sort(key=lambda other: other.stat().st_mtime_ns, reverse=True)
+        paths = [*([real] if os.path.lexists(real) else []), *backups, *temporary, *others]
         found = tuple(_measure(p, on_progress) for p in paths)
     if not found:
         raise StoreInvalid(f"nothing can be salvaged: {path}; no file of it is there")
@@ -333,6 +344,9 @@ def _measure(path: Path, on_progress: Progress | None) -> Candidate:
         except StoreInvalid as e:
             damage = e.message
         found = native.salvage(fd, None, report)
+        unsure = found.unsure
+        if unsure is None and _hides_entries(fd, found):
+            unsure = found.gaps[0][0]
         return Candidate(
             path=path,
             modified_ms=modified_ms,
@@ -343,10 +357,30 @@ def _measure(path: Path, on_progress: Progress | None) -> Candidate:
             lost_bytes=found.lost_bytes,
             gaps=found.gaps,
             gap_count=found.gap_count,
-            unsure=found.unsure,
+            unsure=unsure,
             cut=found.cut,
             blank=found.blank,
         )
+
+
+def _hides_entries(fd: int, found: SalvageNumbers) -> bool:
+    """Say whether more entries lie in the gaps than were counted there.
+
+    Entries in another indentation than the file's, as people paste them in, are proven by
+    nothing: what looks like one may be one, and a person decides.
+    """
+    if found.gap_count > len(found.gaps):
+        return True
+    looks = 0
+    for start, end in found.gaps:
+        seen = 0  # a pattern may lie across two reads, and one read may not hold a key
+        for at in range(start, end, _COMPARE_BYTES):
+            piece = os.pread(fd, min(end - at, _COMPARE_BYTES + _OVERLAP_BYTES), at)
+            starts = [match.start() for match in _ENTRY_LOOK.finditer(piece)]
+            seen += sum(each < _COMPARE_BYTES for each in starts)
+        looks += seen
+    # What a cut file ends in is told as cut, and counted apart.
+    return looks > found.left + (1 if found.cut else 0)
 
 
 def _salvage_once(

@@ -36,8 +36,13 @@ def find_scarce_disk(observed: Observed) -> Iterator[Finding]:
                 "disk-full",
                 "error",
                 str(space.path),
-                f"{format_bytes(space.free_bytes)} of {format_bytes(space.total_bytes)} are free "
-                "on its file system: nothing can be saved there",
+                (
+                    f"its file system has room for {space.free_files} more files"
+                    if space.lacks_files
+                    else f"{format_bytes(space.free_bytes)} of {format_bytes(space.total_bytes)} "
+                    "are free on its file system"
+                )
+                + ": nothing can be saved there",
                 "free some room; `tailflip inspect` shows what lies beside the stores",
             )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import plistlib
 import pwd
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,8 +102,9 @@ def find_opaque_services(places: Places) -> list[str]:
                 continue
             with suppress(ValueError, KeyError, OSError):
                 command = " ".join(choose_last(parse_unit(text), "ExecStart")[-1:]).split()
-                is_shell = Path(command[0].lstrip("-@:+!")).name in _SHELLS if command else False
-                if is_shell and "-c" in command and _GATEWAY in " ".join(command):
+                names = [Path(word.lstrip("-@:+!")).name for word in command[:3]]
+                runs_text = any(re.fullmatch(r"-[a-z]*c", word) for word in command)
+                if _SHELLS & set(names) and runs_text and _GATEWAY in " ".join(command):
                     found.append(path.name)
     return found
 

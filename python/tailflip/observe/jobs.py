@@ -98,10 +98,20 @@ def _parse_schedule(value: Any) -> Schedule:
     kind, at = raw.get("kind"), raw.get("at")
     return Schedule(
         kind=kind if kind in ("every", "cron", "at") else "",
-        every_ms=to_ms(raw.get("everyMs")),
+        every_ms=_read_number(raw.get("everyMs")),
         expression=expression if isinstance(expression, str) else None,
         at_ms=_parse_moment(at),
     )
+
+
+def _read_number(value: Any) -> int | None:
+    """Read a number, also one written as text (2026.4.14, `coerceFiniteScheduleNumber`)."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    return to_ms(value)
 
 
 def _parse_moment(value: Any) -> int | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES = 2 << 20  # the gateway's own limit for an included file
 MAX_INCLUDE_DEPTH = 10
+_MOST_COPIES = 50
 _INCLUDE = "$include"
 _BLOCKED_KEYS = frozenset({"__proto__", "prototype", "constructor"})
 _VARIABLE = re.compile(r"(\$)?\$\{([A-Z_][A-Z0-9_]*)\}")
@@ -86,10 +87,14 @@ def _parse(raw: bytes, path: Path) -> Any:
 def _propose_backup(path: Path) -> str | None:
     """Name the newest whole backup beside a broken configuration, and how to put it back.
 
-    Source: OpenClaw keeps `openclaw.json.bak` and `.bak.1` to `.bak.4` from before its own writes.
+    Source: OpenClaw keeps `openclaw.json.bak` and `.bak.1` to `.bak.4` from before its own writes,
+    `.last-good` (2026.5.28, 2026.7.35), and `.<pid>.<uuid>.tmp` of a writer that was killed.
     """
     whole: list[tuple[float, int, Path]] = []
-    for backup in (path.with_name(f"{path.name}.bak{n}") for n in ("", ".1", ".2", ".3", ".4")):
+    beside: list[Path] = []
+    with suppress(OSError):
+        beside = [each for each in path.parent.iterdir() if each.name.startswith(f"{path.name}.")]
+    for backup in beside[:_MOST_COPIES]:
         with suppress(OSError, ValueError, RecursionError):
             raw = read_regular(backup, MAX_FILE_BYTES)
             if isinstance(parse_json5(raw), dict):

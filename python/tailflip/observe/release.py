@@ -114,6 +114,8 @@ def find_missing_file(command: Sequence[str], env: Mapping[str, str]) -> str | N
     program, arguments = words[0], words[1:]
     at = _find_script(arguments) if Path(program).name in _NODES else None
     named = [program, *([] if at is None else [arguments[at]])]
+    shebang = _read_shebang(Path(program)) if os.path.isabs(program) else None  # noqa: PTH117
+    named += [shebang] if shebang is not None else []
     return next((path for path in named if os.path.isabs(path) and _is_gone(path)), None)  # noqa: PTH117
 
 

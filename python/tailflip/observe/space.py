@@ -11,21 +11,33 @@ if TYPE_CHECKING:
 
 _SCARCE_BYTES = 64 << 20
 _SCARCE_SHARE = 20  # of a file system smaller than this many times `_SCARCE_BYTES`
+_SCARCE_FILES = 100
 
 
 @dataclass(frozen=True)
 class Space:
-    """Room on the file system of `path`, in bytes, for us as who we are."""
+    """Room on the file system of `path`, in bytes, for us as who we are.
+
+    `free_files` is how many more files it can hold; None where it does not count them.
+    """
 
     path: Path
     device: int
     free_bytes: int
     total_bytes: int
+    free_files: int | None = None
 
     @property
     def is_scarce(self) -> bool:
         """Say whether the next save of a store, or of a database, may fail."""
-        return self.free_bytes < min(_SCARCE_BYTES, self.total_bytes // _SCARCE_SHARE)
+        return self.lacks_files or self.free_bytes < min(
+            _SCARCE_BYTES, self.total_bytes // _SCARCE_SHARE
+        )
+
+    @property
+    def lacks_files(self) -> bool:
+        """Say whether there is hardly room for a further file, whatever its size."""
+        return self.free_files is not None and self.free_files < _SCARCE_FILES
 
 
 def read_space(*paths: Path) -> tuple[Space, ...]:
@@ -38,7 +50,11 @@ def read_space(*paths: Path) -> tuple[Space, ...]:
             except OSError:
                 continue
             space = Space(
-                path, device, told.f_bavail * told.f_frsize, told.f_blocks * told.f_frsize
+                path,
+                device,
+                told.f_bavail * told.f_frsize,
+                told.f_blocks * told.f_frsize,
+                told.f_favail if told.f_files else None,
             )
             found.setdefault(device, space)
             break

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # The gateway itself takes a marker away after that; without a time-out of its own no run is
 # believed for longer on the word of a marker alone.
 MARKER_STUCK_MS = 2 * 3_600_000
+BY_TIME = "by job and time"  # how an end without a session key was found
 FRESH_MS = 5 * 60_000  # what was written so recently was written by somebody who lives
 
 
@@ -155,9 +156,13 @@ def _may_live(facts: Facts) -> bool:
 def _choose_end(facts: Facts) -> tuple[End | None, tuple[str, ...]]:
     """Take the first end on record; say where another ledger contradicts it."""
     started = facts.started_ms
-    usable = [e for e in facts.ends if started is None or e.ended_ms >= started]
+    usable = [
+        e
+        for e in facts.ends
+        if (started is None or e.ended_ms >= started) and not _is_of_another_run(facts, e)
+    ]
     words = [
-        f"the {e.source} knows only of an end at {format_time(e.ended_ms)}, before this start"
+        f"the {e.source} knows only of an end at {format_time(e.ended_ms)}, of another run"
         for e in facts.ends
         if e not in usable
     ]
@@ -167,6 +172,13 @@ def _choose_end(facts: Facts) -> tuple[End | None, tuple[str, ...]]:
         if other.status != usable[0].status
     ]
     return (usable[0] if usable else None), tuple(words)
+
+
+def _is_of_another_run(facts: Facts, end: End) -> bool:
+    """Say whether an end that names no run began before its job was marked for this one."""
+    if end.how != BY_TIME or facts.marker_ms is None or facts.updated_ms is None:
+        return False
+    return end.ended_ms - end.runtime_ms < facts.marker_ms <= facts.updated_ms
 
 
 def _prove_by_lock(facts: Facts, end: End | None) -> Proof | None:
