@@ -15,7 +15,7 @@ import real_gateway
 from guarded import DIRECT, TWO_PROCESSES, WITHOUT_ADMISSION, WRAPPER, install_or_skip
 
 from tailflip.demo.incident import write_incident
-from tailflip.flow import Cause, Waiting
+from tailflip.flow import BreakerState, Cause, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -170,7 +170,10 @@ def test_restart_of_the_new_kind_is_handed_over(
         assert asked.returncode == 0, asked.stderr[-2000:]
         running.wait_for_life(3, DEADLINE_S)
         assert running.lives()[1].death.cause is Cause.PLANNED_RESTART
-        assert running.history.read_breaker().deaths == 0
+        breaker = running.history.read_breaker()
+        assert (breaker.state, breaker.row, breaker.deaths) == (BreakerState.CLOSED, 2, 2), (
+            "after lives of seconds they count, and two are no loop"
+        )
         assert running.is_healthy("/startupz", "started")
     assert running.deaths() == []
 
