@@ -275,7 +275,7 @@ class VerifyNumbers(Value):
         )
 
 
-ToldEnd = tuple[str, int, int, str]  # status, end, length, how it was found
+ToldEnd = tuple[str, int, int, bool]  # status, end, length, whether its line names the session
 
 
 class ListedEntry(NamedTuple):  # there may be millions of them: made in no time
@@ -283,8 +283,8 @@ class ListedEntry(NamedTuple):  # there may be millions of them: made in no time
 
     `kind` is a `Tally` name of `SurveyNumbers.kinds`, `status` `-` for none. `is_current` says
     that the job's base entry still names this session, None where there is no base entry.
-    `ends` are from the run logs and the task ledger, in this order: status, end, length, and how
-    the line was found to be this run's.
+    `ends` are from the run logs and the task ledger, in this order: status, end, length, and
+    whether the line names the session; if not, it was found by job and time.
     """
 
     key: str

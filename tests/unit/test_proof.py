@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from life_cycle import HOUR, LIVING, MIN, NOW, RESTARTED, ROWS, STOPPED, UNTOLD, ago
-from tailflip.reconcile.evidence import End, Facts, Fate, Held, prove
+from tailflip.reconcile.evidence import BY_KEY, BY_TIME, End, Facts, Fate, Held, prove
 
 
 def log(status="done", ended=35, how="by its session key"):
@@ -173,6 +173,20 @@ def test_end_before_the_start_is_another_runs():
     assert "the run log knows only of an end at 2027-01-15 07:10:00Z, of another run" in (
         proof.words
     )
+
+
+@pytest.mark.parametrize(("how", "fate"), [(BY_TIME, Fate.ALIVE), (BY_KEY, Fate.OVER)])
+def test_a_line_without_a_key_from_before_the_marker_is_another_runs(how, fate):
+    """The marker is set when a run begins: what began before it belongs to the run before."""
+    facts = Facts(
+        NOW,
+        LIVING,
+        updated_ms=ago(38),
+        marker_ms=ago(39),
+        ends=(log(ended=35, how=how),),  # it took five minutes, and began at 40
+    )
+    assert prove(facts).fate is fate
+    assert prove(replace(facts, marker_ms=ago(41))).fate is Fate.OVER
 
 
 def test_an_entry_without_any_time_is_kept():

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 # The gateway itself takes a marker away after that; without a time-out of its own no run is
 # believed for longer on the word of a marker alone.
 MARKER_STUCK_MS = 2 * 3_600_000
-BY_TIME = "by job and time"  # how an end without a session key was found
+# How an end on record was found to be this run's.
+BY_KEY = "by its session key"
+BY_TIME = "by job and time"
 FRESH_MS = 5 * 60_000  # what was written so recently was written by somebody who lives
 
 

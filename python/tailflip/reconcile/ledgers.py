@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tailflip.native import Ledgers
 from tailflip.observe.runlog import RunLine
 from tailflip.observe.tasks import ENDED
-from tailflip.reconcile.evidence import End
+from tailflip.reconcile.evidence import BY_KEY, BY_TIME, End
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,4 +60,8 @@ def list_ends(entry: ListedEntry) -> tuple[End | None, End | None]:
 
 
 def _as_end(end: ToldEnd | None, ledger: int) -> End | None:
-    return None if end is None else End(end[0], end[1], end[2], _SOURCES[ledger], end[3])
+    if end is None:
+        return None
+    status, ended_ms, runtime_ms, names_session = end
+    how = BY_KEY if names_session else BY_TIME
+    return End(status, ended_ms, runtime_ms, _SOURCES[ledger], how)

@@ -11,8 +11,8 @@ use crate::limits::BUFFER_BYTES;
 use serde::Serialize;
 use std::io::{BufWriter, Write};
 
-/// Status, end, length, and how the ledger's line was found.
-type End = (&'static str, i64, i64, &'static str);
+/// Status, end, length, and whether the ledger's line names the session.
+type End = (&'static str, i64, i64, bool);
 
 /// Written as an array: Python makes a tuple of each, of which there may be millions.
 #[derive(Serialize)]
@@ -111,11 +111,8 @@ impl<W: Write> EntryVisitor for Lister<'_, W> {
 }
 
 fn tell((over, how): (Over, How)) -> End {
-    let how = match how {
-        How::Key => "by its session key",
-        How::Time => "by job and time",
-    };
-    (over.status.name(), over.ended_at_ms, over.runtime_ms, how)
+    let is_named = matches!(how, How::Key);
+    (over.status.name(), over.ended_at_ms, over.runtime_ms, is_named)
 }
 
 #[cfg(test)]
