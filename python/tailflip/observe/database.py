@@ -68,7 +68,7 @@ def _mark(path: Path) -> tuple[int, ...]:
 @contextmanager
 def _open(path: Path) -> Iterator[sqlite3.Connection]:
     beside = [path.with_name(path.name + suffix) for suffix in _BESIDE]
-    beside = [each for each in beside if _has_bytes(each)]
+    beside = [each for each in beside if has_bytes(each)]
     with ExitStack() as stack:
         if not beside:
             db = stack.enter_context(closing(_connect(path, "mode=ro&immutable=1")))
@@ -108,7 +108,12 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
     return db
 
 
-def _has_bytes(path: Path) -> bool:
+def has_bytes(path: Path) -> bool:
+    """Say whether a file is there and not empty, as a log beside a database is in use.
+
+    Raises:
+        OSError: it cannot be told.
+    """
     try:
         return path.stat().st_size > 0
     except FileNotFoundError:

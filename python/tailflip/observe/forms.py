@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tailflip.observe.cron import find_state_file, read_jobs, read_version
+from tailflip.observe.database import has_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,7 +137,7 @@ class _Tables:
                 return cls(path, None)
             if not info.st_size:
                 return cls(path, frozenset())
-            partial = _is_there(path.with_name(f"{path.name}-wal"))
+            partial = has_bytes(path.with_name(f"{path.name}-wal"))
             uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
             with closing(sqlite3.connect(uri, uri=True)) as db:
                 rows = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
@@ -153,13 +154,6 @@ class _Tables:
         if self.partial or names & self.names:
             return Record(kind, Form.SQLITE, f"they are in {self.path}, which is not read yet")
         return None
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0
-    except FileNotFoundError:
-        return False
 
 
 def _read_cron(path: Path) -> Record:
