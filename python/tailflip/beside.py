@@ -29,7 +29,7 @@ def is_temporary(name: str, store_name: str) -> bool:
 
 
 def is_copy(name: str, store_name: str) -> bool:
-    """Say whether the name is one of a copy, whoever made it; backups and temporaries are too."""
+    """Say whether the name is one of a copy that a person, an editor or another tool made."""
     return _matches(_COPY, name, store_name)
 
 

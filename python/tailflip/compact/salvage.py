@@ -170,8 +170,7 @@ def plan_salvage(
         backups.sort(key=lambda other: (len(other.name), other.name), reverse=True)
         temporary = [other for other in names if is_temporary(other.name, real.name)]
         temporary.sort(key=lambda other: other.stat().st_mtime_ns, reverse=True)
-        others = [other for other in names if is_copy(other.name, real.name)]
-        others = [other for other in others if other not in (*backups, *temporary)]
+        others = [o for o in names if is_copy(o.name, real.name) and o not in backups]
         others.sort(key=lambda other: other.stat().st_mtime_ns, reverse=True)
         paths = [*([real] if os.path.lexists(real) else []), *backups, *temporary, *others]
         found = tuple(_measure(p, on_progress) for p in paths)
@@ -373,12 +372,10 @@ def _hides_entries(fd: int, found: SalvageNumbers) -> bool:
         return True
     looks = 0
     for start, end in found.gaps:
-        seen = 0  # a pattern may lie across two reads, and one read may not hold a key
         for at in range(start, end, _COMPARE_BYTES):
+            # What begins in this piece may end in the next.
             piece = os.pread(fd, min(end - at, _COMPARE_BYTES + _OVERLAP_BYTES), at)
-            starts = [match.start() for match in _ENTRY_LOOK.finditer(piece)]
-            seen += sum(each < _COMPARE_BYTES for each in starts)
-        looks += seen
+            looks += sum(look.start() < _COMPARE_BYTES for look in _ENTRY_LOOK.finditer(piece))
     # What a cut file ends in is told as cut, and counted apart.
     return looks > found.left + (1 if found.cut else 0)
 
