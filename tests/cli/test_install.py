@@ -346,9 +346,10 @@ def test_a_program_that_is_gone_is_told(place, host):
     assert "/gone/node is not there: no start can succeed" in out
 
 
-def test_a_unit_behind_a_shell_is_named_with_the_reason(place, host):
+@pytest.mark.parametrize("shell", ["/bin/sh -c", "/bin/bash -lc", "/usr/bin/env bash -c"])
+def test_a_unit_behind_a_shell_is_named_with_the_reason(place, host, shell):
     unit = host.put_unit()
-    unit.write_text('[Service]\nExecStart=/bin/sh -c "node dist/index.js gateway --bind lan"\n')
+    unit.write_text(f'[Service]\nExecStart={shell} "node dist/index.js gateway --bind lan"\n')
     code, _, err = place.run("install")
     assert code == 64
     assert "openclaw-gateway.service starts its gateway through a shell" in err

@@ -126,3 +126,12 @@ def test_a_broken_configuration_beside_a_whole_backup_names_it(tmp_path, text):
     )
     assert f"`cp {path}.bak {path}`" in found.value.hint
     assert path.read_text() == text
+
+
+@pytest.mark.parametrize("name", ["last-good", "2600.0a1b2c3d-0000-4000-8000-000000000001.tmp"])
+def test_a_whole_copy_under_a_later_releases_name_is_named(tmp_path, name):
+    path = write(tmp_path / "openclaw.json", "{")
+    write(tmp_path / f"openclaw.json.{name}", "{}")
+    with pytest.raises(ConfigInvalid) as found:
+        load_config(path, {})
+    assert f"openclaw.json.{name} beside it is whole" in found.value.hint

@@ -181,3 +181,12 @@ def test_jobs_of_old_releases_are_read_as_the_gateway_takes_them():
     assert morning.schedule == Schedule("cron", expression="20 6 * * *")
     assert legacy.schedule == Schedule("cron", expression="0 */2 * * *")
     assert (new.job_id, new.schedule.expression) == ("new", "1 * * * *")
+
+
+def test_an_interval_written_as_text_is_read_as_the_gateway_reads_it():
+    text = b"""{jobs: [
+      {id: "a", schedule: {kind: "every", everyMs: "60000"}},
+      {id: "b", schedule: {kind: "every", everyMs: "soon"}},
+      {id: "c", schedule: {kind: "every", everyMs: "nan"}}
+    ]}"""
+    assert [job.schedule.every_ms for job in parse_jobs(text)] == [60_000, None, None]

@@ -12,6 +12,7 @@ import pytest
 
 from tailflip.observe.release import (
     drain_s,
+    find_missing_file,
     is_external_mode,
     parse_version,
     read_release,
@@ -247,3 +248,11 @@ def test_nothing_is_started(package, env, tmp_path):
     assert not trace.exists()
     subprocess.run([str(tmp_path / "bin/openclaw")], check=True)
     assert trace.exists()
+
+
+def test_the_node_that_a_script_names_and_that_is_gone_is_told(tmp_path):
+    script = tmp_path / "openclaw"
+    script.write_text(f"#!{tmp_path}/gone/node\n")
+    assert find_missing_file([str(script), "gateway"], {}) == f"{tmp_path}/gone/node"
+    script.write_text("#!/usr/bin/env node\n")
+    assert find_missing_file([str(script), "gateway"], {}) is None

@@ -178,3 +178,35 @@ def test_an_empty_store_beside_what_cannot_be_read_is_not_begun_anew(store_path:
     store_path.with_name(f"sessions.json.{UUID}1.tmp").write_bytes(b'{"in": {"one": "line')
     with pytest.raises(StoreInvalid, match="nothing can be salvaged"):
         plan_salvage(Store(store_path, None))
+
+
+@pytest.mark.parametrize(
+    "name", ["sessions.json~", "sessions.json.orig", "sessions.json.bak-2026", "sessions.json.tmp"]
+)
+def test_a_copy_under_a_common_name_is_a_candidate(store_path: Path, name: str) -> None:
+    whole = make_store(store_path)
+    store_path.write_bytes(b"\0" * 40)
+    copy = store_path.with_name(name)
+    copy.write_bytes(whole)
+    receipt = store_path.with_name("sessions.json.migrated")
+    receipt.write_bytes(whole)
+    plan = plan_salvage(Store(store_path, None))
+    assert plan.best.path == copy
+    assert receipt not in [each.path for each in plan.candidates]
+
+
+def test_an_entry_pasted_in_another_indentation_is_left_to_a_person(
+    store_path: Path, home: Home
+) -> None:
+    """In the damage it is proven by nothing; it may be whole all the same."""
+    make_store(store_path)
+    head = b'{\n  "agent:main:a": {\n    "sessionId": "a"\n  },\n'
+    pasted = b'"agent:main:b": {"sessionId": "b"},\n        "agent:main:c": {"sessionId": "c"},\n'
+    tail = b'  "agent:main:d": {\n    "sessionId": "d"\n  }\n}'
+    damaged = head + b"\x00\x00" + pasted + tail
+    store_path.write_bytes(damaged)
+    plan = plan_salvage(Store(store_path, None))
+    assert plan.best.unsure is not None
+    with pytest.raises(StoreInvalid, match="may be a whole entry"):
+        apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS)
+    assert store_path.read_bytes() == damaged

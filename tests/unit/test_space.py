@@ -23,3 +23,13 @@ def test_scarce_is_what_the_next_save_may_not_find():
     assert not is_scarce(64 << 20, 1 << 40)
     assert is_scarce(99, 2_000)  # a small one is full below a twentieth
     assert not is_scarce(100, 2_000)
+
+
+def test_a_file_system_without_room_for_a_file_is_full_whatever_its_bytes():
+    def is_scarce(files):
+        return Space(Path("/"), 1, 1 << 40, 1 << 41, files).is_scarce
+
+    assert is_scarce(0)
+    assert is_scarce(99)
+    assert not is_scarce(100)
+    assert not is_scarce(None)  # it does not count them
