@@ -112,7 +112,12 @@ impl<W: Write> EntryVisitor for Lister<'_, W> {
 
 fn tell((over, how): (Over, How)) -> End {
     let is_named = matches!(how, How::Key);
-    (over.status.name(), over.ended_at_ms, over.runtime_ms, is_named)
+    (
+        over.status.name(),
+        over.ended_at_ms,
+        over.runtime_ms,
+        is_named,
+    )
 }
 
 #[cfg(test)]
