@@ -11,7 +11,7 @@ MIB = 1 << 20
 CHILD = """
 import json, os, sys, tempfile
 from pathlib import Path
-from tailflip import native
+from tailflip.stores.json import native
 from tailflip.flow import Evidence, Gateway
 from tailflip.plan.policy import Policy
 

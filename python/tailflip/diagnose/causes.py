@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tailflip.flow import Cause, Waiting
+from tailflip.flow.lives import Cause, Waiting
 
 
 class Opens(StrEnum):

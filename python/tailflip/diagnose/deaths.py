@@ -14,15 +14,15 @@ import signal as signals
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tailflip.base.units import format_bytes
 from tailflip.diagnose.causes import SET_FLAGS
 from tailflip.diagnose.lastwords import LastWords, read_last_words
-from tailflip.flow import Cause, Confidence, Death
-from tailflip.units import format_bytes
+from tailflip.flow.lives import Cause, Confidence, Death
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tailflip.flow import Clues
+    from tailflip.flow.lives import Clues
 
 # What our own supervisor writes into `Clues.asked`. For a hang it ends the gateway, for any
 # other reason of its own it means to start it again. Whoever else asked, asked for a stop.

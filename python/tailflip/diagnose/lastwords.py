@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tailflip.diagnose.lines import read_lines
 from tailflip.diagnose.spoken import START, Spoken, find_error, judge, take_apart
 from tailflip.diagnose.texts import ASKS_DOCTOR, REFUSALS, TOO_LONG_AT_START, VARIABLE
-from tailflip.flow import Cause
+from tailflip.flow.lives import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,12 +15,12 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from tailflip.diagnose.causes import WANTED
-from tailflip.flow import Cause, Loop
+from tailflip.flow.lives import Cause, Loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tailflip.flow import Death, Life
+    from tailflip.flow.lives import Death, Life
 
 # A life so much longer than the others, and longer than this, was no part of their loop.
 _ODD_FACTOR = 8

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tailflip.diagnose.texts import CODES, ERRORS, MESSAGES, MORE_CODES, NAMES, SQLITE_CODES
-from tailflip.flow import Cause
+from tailflip.flow.lives import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,13 +15,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from tailflip.diagnose.causes import (
-    NEW_NODE,
-    NEWER_SCHEMA,
-    SET_FLAGS,
-    SET_VARIABLE,
-)
-from tailflip.flow import Cause
+from tailflip.diagnose.causes import NEW_NODE, NEWER_SCHEMA, SET_FLAGS, SET_VARIABLE
+from tailflip.flow.lives import Cause
 
 
 class Text(NamedTuple):

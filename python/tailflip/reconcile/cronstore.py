@@ -12,27 +12,29 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from tailflip.compact import recovery, swap
-from tailflip.compact.preflight import find_refusals, refuse
-from tailflip.compact.restore import RestoreOutcome
-from tailflip.durable import naming
-from tailflip.errors import StoreInvalid, TryLater
-from tailflip.flow import Report, Value
-from tailflip.observe.gateway import read_gateway
-from tailflip.observe.jobs import MAX_BYTES
+from tailflip.base.durable import naming
+from tailflip.base.errors import StoreInvalid, TryLater
+from tailflip.flow.outcomes import Report
+from tailflip.flow.values import Value
+from tailflip.observe.gateway.liveness import read_gateway
+from tailflip.observe.records.jobs import MAX_BYTES
 from tailflip.reconcile.jsonedit import MISSING, Edit, edit_jobs, read_member
 from tailflip.reconcile.record import Record, read_record
+from tailflip.stores import recovery
+from tailflip.stores.json import swap
+from tailflip.stores.preflight import find_refusals, refuse
+from tailflip.stores.restore import RestoreOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from tailflip.compact.swap import Source
-    from tailflip.durable import Disk
-    from tailflip.home import Home
+    from tailflip.base.durable import Disk
+    from tailflip.base.state_dir import Home
     from tailflip.ledger.actions import Action
     from tailflip.observe.installation import Installation
     from tailflip.reconcile.markers import Change
+    from tailflip.stores.json.swap import Source
 
 _T = TypeVar("_T")
 

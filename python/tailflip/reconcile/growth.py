@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from tailflip.flow import Finding
-from tailflip.units import format_bytes, format_count, format_span, format_time
+from tailflip.base.units import format_bytes, format_count, format_span, format_time
+from tailflip.flow.outcomes import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tailflip.flow import SurveyNumbers
+    from tailflip.flow.numbers import SurveyNumbers
 
 CODE = "store-growing"
 HOUR_MS = 3_600_000

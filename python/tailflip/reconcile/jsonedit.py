@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tailflip.errors import InternalError, StoreInvalid
-from tailflip.observe.cron import read_job_id
+from tailflip.base.errors import InternalError, StoreInvalid
+from tailflip.observe.records.cron import read_job_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

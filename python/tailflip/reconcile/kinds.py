@@ -11,17 +11,16 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tailflip import native
-from tailflip.compact.ownership import find_claim
-from tailflip.compact.transaction import compact_store
-from tailflip.durable import naming, open_regular
-from tailflip.errors import Usage
-from tailflip.flow import STRING_LIMIT_CHARS, Evidence
+from tailflip.base.durable import naming, open_regular
+from tailflip.base.errors import Usage
+from tailflip.base.units import format_count
+from tailflip.flow.observed import Evidence
+from tailflip.flow.values import STRING_LIMIT_CHARS
 from tailflip.ledger.runs import Runs
-from tailflip.observe.forms import Form, read_forms
-from tailflip.observe.jobs import read_job_states
-from tailflip.observe.runlog import read_run_logs
-from tailflip.observe.tasks import find_ledger, read_tasks
+from tailflip.observe.records.forms import Form, read_forms
+from tailflip.observe.records.jobs import read_job_states
+from tailflip.observe.records.runlog import read_run_logs
+from tailflip.observe.records.tasks import find_ledger, read_tasks
 from tailflip.plan.forecast import WIDE_FACTOR, factor_for
 from tailflip.plan.policy import HOUR_MS, Policy
 from tailflip.reconcile import growth, storms, stuck
@@ -31,31 +30,28 @@ from tailflip.reconcile.release import release_jobs
 from tailflip.reconcile.run import Step
 from tailflip.reconcile.storms import find_storms, tell_storm
 from tailflip.reconcile.stuck import find_stuck, pick_ends
-from tailflip.reconcile.tasks import (
-    Ledgers,
-    follow_runs,
-    judge_tasks,
-    pick_lines,
-    plan_corrections,
-)
+from tailflip.reconcile.tasks import Ledgers, follow_runs, judge_tasks, pick_lines, plan_corrections
 from tailflip.reconcile.taskstore import apply_corrections
-from tailflip.reconcile.zombies import judge_store, make_sweep_policy, make_zombie_policy
-from tailflip.units import format_count
+from tailflip.stores.json import native
+from tailflip.stores.ownership import find_claim
+from tailflip.stores.proof.judge import judge_store, make_sweep_policy, make_zombie_policy
+from tailflip.stores.transaction import compact_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from tailflip.flow import Store, SurveyNumbers
+    from tailflip.flow.numbers import SurveyNumbers
+    from tailflip.flow.observed import Store
     from tailflip.ledger.runs import SeenRun
-    from tailflip.observe.runlog import RunLine
-    from tailflip.observe.tasks import Task
+    from tailflip.observe.records.runlog import RunLine
+    from tailflip.observe.records.tasks import Task
     from tailflip.reconcile.markers import Change
     from tailflip.reconcile.run import Result, Work
     from tailflip.reconcile.storms import Storm
     from tailflip.reconcile.tasks import TaskVerdict
-    from tailflip.reconcile.zombies import Judgement
-    from tailflip.scene import Scene
+    from tailflip.stores.proof.judge import Judgement
+    from tailflip.stores.target import Scene
 
 
 def reconcile_all(work: Work, kinds: Sequence[str] = ()) -> Result:

@@ -14,17 +14,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tailflip.base.units import format_span, format_time
 from tailflip.diagnose.causes import OUT_OF_MEMORY, WANTED
 from tailflip.ledger.runs import INTERRUPTED, SeenRun
 from tailflip.reconcile.jsonedit import MISSING, Edit
-from tailflip.units import format_span, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tailflip.flow import Life
-    from tailflip.observe.jobs import Job
-    from tailflip.observe.runlog import RunLine
+    from tailflip.flow.lives import Life
+    from tailflip.observe.records.jobs import Job
+    from tailflip.observe.records.runlog import RunLine
 
 HOLD_MS = 6 * 3_600_000
 # Up to here an interrupted recurring job waits for its next slot, later it runs at once.

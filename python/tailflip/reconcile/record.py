@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from tailflip.compact import recovery
-from tailflip.durable import naming
-from tailflip.errors import StoreInvalid
-from tailflip.flow import Value
+from tailflip.base.durable import naming
+from tailflip.base.errors import StoreInvalid
+from tailflip.flow.values import Value
+from tailflip.stores import recovery
 
 if TYPE_CHECKING:
-    from tailflip.home import Home
+    from tailflip.base.state_dir import Home
 
 
 class Record(Value):

@@ -12,15 +12,15 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from tailflip.compact.swap import make_id
-from tailflip.errors import Unavailable
+from tailflip.base.errors import Unavailable
 from tailflip.ledger.actions import Action, Details, Ledger, State
+from tailflip.stores.json.swap import make_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tailflip.flow import Life
-    from tailflip.observe.jobs import Job
+    from tailflip.flow.lives import Life
+    from tailflip.observe.records.jobs import Job
     from tailflip.reconcile.cronstore import Hands
 
 _PATIENCE_S = 60.0

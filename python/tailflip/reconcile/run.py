@@ -10,24 +10,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tailflip.config import Config, ReconcileSettings, load
-from tailflip.errors import TailflipError
-from tailflip.grammar import parse_time_option
+from tailflip.base.errors import TailflipError
+from tailflip.base.openclaw_units import parse_time_option
+from tailflip.config.load import Config, ReconcileSettings, load
 from tailflip.ledger.history import History
-from tailflip.observe.release import read_release
+from tailflip.observe.gateway.release import read_release
 from tailflip.reconcile.cronstore import Hands
-from tailflip.scene import look
+from tailflip.stores.target import look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from tailflip.compact.swap import Progress
-    from tailflip.durable import Disk
-    from tailflip.flow import Finding, Life, Report, Store, Tally
-    from tailflip.home import Home
-    from tailflip.reconcile.zombies import Judgement
-    from tailflip.scene import Scene
+    from tailflip.base.durable import Disk
+    from tailflip.base.state_dir import Home
+    from tailflip.flow.lives import Life
+    from tailflip.flow.numbers import Tally
+    from tailflip.flow.observed import Store
+    from tailflip.flow.outcomes import Finding, Report
+    from tailflip.stores.json.swap import Progress
+    from tailflip.stores.proof.judge import Judgement
+    from tailflip.stores.target import Scene
 
 
 @dataclass(frozen=True)

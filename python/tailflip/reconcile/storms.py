@@ -12,13 +12,13 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from tailflip.flow import Finding
-from tailflip.units import format_count, format_span, format_time
+from tailflip.base.units import format_count, format_span, format_time
+from tailflip.flow.outcomes import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from tailflip.observe.jobs import Job, Schedule
+    from tailflip.observe.records.jobs import Job, Schedule
 
 CODE = "job-storm"
 LEAST_RUNS = 10

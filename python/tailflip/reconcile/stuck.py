@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from tailflip.flow import Finding
+from tailflip.base.units import format_span, format_time
+from tailflip.flow.outcomes import Finding
 from tailflip.reconcile.markers import find_line
-from tailflip.units import format_span, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from tailflip.flow import Gateway
-    from tailflip.observe.jobs import Job
-    from tailflip.observe.runlog import RunLine
+    from tailflip.flow.observed import Gateway
+    from tailflip.observe.records.jobs import Job
+    from tailflip.observe.records.runlog import RunLine
 
 STUCK, OVERDUE = "job-stuck", "job-overdue"
 GRACE_MS = 5 * 60_000

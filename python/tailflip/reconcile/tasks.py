@@ -12,19 +12,19 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tailflip.base.units import format_time
 from tailflip.ledger.runs import INTERRUPTED, SeenRun
-from tailflip.observe.tasks import ENDED
-from tailflip.reconcile.evidence import End, Facts, Fate, Proof, prove
+from tailflip.observe.records.tasks import ENDED
 from tailflip.reconcile.markers import find_line
-from tailflip.units import format_time
+from tailflip.stores.proof.prove import End, Facts, Fate, Proof, prove
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tailflip.flow import Gateway
-    from tailflip.observe.jobs import Job
-    from tailflip.observe.runlog import RunLine
-    from tailflip.observe.tasks import Task
+    from tailflip.flow.observed import Gateway
+    from tailflip.observe.records.jobs import Job
+    from tailflip.observe.records.runlog import RunLine
+    from tailflip.observe.records.tasks import Task
 
 CRON = "cron"
 LOST = "lost"

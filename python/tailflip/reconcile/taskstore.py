@@ -13,14 +13,16 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tailflip.compact import recovery, swap
-from tailflip.compact.preflight import find_refusals, refuse
-from tailflip.compact.restore import RestoreOutcome
-from tailflip.durable import naming
-from tailflip.flow import Report, Value
+from tailflip.base.durable import naming
+from tailflip.flow.outcomes import Report
+from tailflip.flow.values import Value
 from tailflip.ledger.actions import Ledger, State
-from tailflip.observe.tasks import find_ledger
+from tailflip.observe.records.tasks import find_ledger
 from tailflip.reconcile.record import Record, read_record
+from tailflip.stores import recovery
+from tailflip.stores.json import swap
+from tailflip.stores.preflight import find_refusals, refuse
+from tailflip.stores.restore import RestoreOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

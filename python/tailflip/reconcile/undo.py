@@ -13,10 +13,10 @@ from tailflip.reconcile.record import read_record
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tailflip.compact.restore import RestoreOutcome
-    from tailflip.durable import Disk
-    from tailflip.home import Home
+    from tailflip.base.durable import Disk
+    from tailflip.base.state_dir import Home
     from tailflip.ledger.actions import Action
+    from tailflip.stores.restore import RestoreOutcome
 
 KINDS = cronstore.KINDS + taskstore.KINDS
 
