@@ -1,4 +1,4 @@
-"""The settings as a list, read off the classes in `config.schema`: for messages and documentation."""
+"""The settings as a list, read off the classes in `config.schema`: for messages and documents."""
 
 from __future__ import annotations
 
