@@ -356,7 +356,7 @@ def test_a_state_directory_of_ours_that_cannot_be_made(place):
 
 @pytest.mark.skipif(not IS_ROOT, reason="needs root to give a file to somebody else")
 def test_a_store_of_another_user_is_compacted_by_root_and_stays_his(place):
-    """No gateway lives here that would not honour root's lock (`tests/unit/base/test_rights.py`)."""
+    """No gateway lives here that would not honour root's lock (`unit/base/test_rights.py`)."""
     place.put(GOOD)
     for path in (place.store, place.store.parent):
         os.chown(path, NOBODY, NOBODY)
