@@ -42,9 +42,9 @@ from tailflip.stores.json.transcripts import FOLDER
 from tailflip.stores.recovery import recover
 from tailflip.stores.restore import restore
 from tailflip.stores.transaction import compact_store
-from tailflip.supervise.context import Guard
+from tailflip.supervise.context import GuardedGateway
 from tailflip.supervise.gate import judge_start
-from tailflip.supervise.process.life_id import new_life
+from tailflip.supervise.new_life import new_life
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -529,11 +529,11 @@ class Gating(Ledgers):
 
     def do(self, disk: Disk) -> object:
         config = load(self.env, self.flags).config
-        guard = Guard.prepare(("openclaw", "gateway"), self.env, config, disk=disk)
-        verdict = judge_start(guard)
+        gateway = GuardedGateway.prepare(("openclaw", "gateway"), self.env, config, disk=disk)
+        verdict = judge_start(gateway)
         if verdict.refusal is not None:
             raise verdict.refusal
-        guard.history.begin_life(new_life(guard, "gate", clock.now_ms()))
+        gateway.history.begin_life(new_life(gateway, "gate", clock.now_ms()))
         failed = [note for note in verdict.admission.notes if "not " in note]
         if failed:
             raise TailflipError("; ".join(failed))

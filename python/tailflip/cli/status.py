@@ -15,6 +15,7 @@ from tailflip.base.openclaw_units import parse_size_bytes
 from tailflip.base.render import escape, format_error, to_json
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.diagnose.trend import find_trend
+from tailflip.ledger.history import HEAP_LIMIT_FACT
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.gateway.process import is_alive
 from tailflip.observe.gateway.vitals import read_tree
@@ -47,7 +48,6 @@ _EVERY_S = 2.0
 _CLEAR = "\x1b[H\x1b[2J"
 _LIVES = 200
 _GROWTH_MS = 7 * DAY_MS
-_HEAP_FACT = "heap-limit"  # put there by whoever guards: asking node again would cost its start
 
 
 def status(
@@ -170,7 +170,7 @@ def _read_heap_limit(subject: Subject) -> tuple[int | None, str]:
     given = subject.config.gateway.heap_limit
     if given is not None:
         return parse_size_bytes(given), "gateway.heap_limit"
-    fact = subject.history.get_fact(_HEAP_FACT)
+    fact = subject.history.get_fact(HEAP_LIMIT_FACT)
     if isinstance(fact, dict) and type(fact.get("limit_bytes")) is int:
         return fact["limit_bytes"], str(fact.get("source"))
     return None, "not known yet"

@@ -17,17 +17,12 @@ from typing import TYPE_CHECKING
 from tailflip.base.units import format_bytes
 from tailflip.diagnose.causes import SET_FLAGS
 from tailflip.diagnose.lastwords import LastWords, read_last_words
-from tailflip.flow.lives import Cause, Confidence, Death
+from tailflip.flow.lives import Asked, Cause, Confidence, Death
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tailflip.flow.lives import Clues
-
-# What our own supervisor writes into `Clues.asked`. For a hang it ends the gateway, for any
-# other reason of its own it means to start it again. Whoever else asked, asked for a stop.
-ASKED_HANG = "tailflip: hang"
-ASKED_BY_US = "tailflip: "
 
 _CONFIG_EXIT, _UPDATE_EXIT, _PARKED_EXIT = 78, 75, 79
 _WRAPPER_EXIT = 1
@@ -121,13 +116,13 @@ def _judge_asked(seen: _Seen) -> Death | None:
     asked = seen.clues.asked
     if asked is None:
         return None
-    if asked == ASKED_HANG:
+    if asked is Asked.HANG:
         heap = _judge_heap_text(seen)
         if heap is not None:
             return heap
         how = "alive, but it did not answer; ended by tailflip"
         return _death(Cause.HANG, Confidence.PROVEN, seen.end, how, *seen.memory)
-    if asked.startswith(ASKED_BY_US):
+    if asked.is_restart:
         return _death(Cause.PLANNED_RESTART, Confidence.PROVEN, seen.end, f"asked by {asked}")
     return _death(Cause.ASKED_STOP, Confidence.PROVEN, seen.end, f"asked by {asked}")
 

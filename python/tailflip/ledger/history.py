@@ -44,6 +44,7 @@ _STORES_STEP = 0.01
 _SAMPLE_MS = 3_600_000
 _MOST_FINDINGS = 1_000
 _BREAKER, _EXPIRED = "breaker", "expired-ms"  # facts of our own
+HEAP_LIMIT_FACT = "heap-limit"  # put there by whoever guards: to ask node again costs its start
 _NEW_LIFE = (
     "INSERT INTO lives (id, guard, started_ms, ended_ms, incident, details) "
     "VALUES (?, ?, ?, ?, ?, ?)"

@@ -21,7 +21,7 @@ from tailflip.base.units import (
     format_time,
 )
 from tailflip.diagnose.causes import KINDS, WAITS, WANTED
-from tailflip.flow.lives import Cause, Confidence
+from tailflip.flow.lives import Cause, Confidence, DecisionKind
 from tailflip.flow.numbers import Rule
 
 if TYPE_CHECKING:
@@ -150,9 +150,9 @@ def tell_decision(decision: Decision, made_ms: int | None = None) -> str:
     at = f" at {format_time(decision.at_ms)}" if decision.at_ms is not None else ""
     if made_ms is not None and decision.at_ms is not None and decision.at_ms <= made_ms:
         at = ""
-    if decision.kind == "start":
+    if decision.kind is DecisionKind.START:
         return f"decided to start it{at or ' at once'}{why}"
-    if decision.kind == "end":
+    if decision.kind is DecisionKind.END:
         code = "" if decision.exit_code is None else f" with exit code {decision.exit_code}"
         return f"decided to end{code}{why}"
     clause = WAITS[decision.waiting].until
@@ -225,12 +225,7 @@ def _describe_exit(life: Life) -> str:
 
 def _tell_life(life: Life, decisions: Sequence[MadeDecision]) -> _Chapter:
     version = f" (OpenClaw {life.version})" if life.version else ""
-    began = (
-        "was found running, and is guarded from here on"
-        if life.mode == "adopted"
-        else "was started"
-    )
-    lines = [Line(life.started_ms, f"the gateway {began}{version}")]
+    lines = [Line(life.started_ms, f"the gateway was started{version}")]
     if life.ready_ms is not None:
         took = format_span(life.ready_ms - life.started_ms)
         lines.append(Line(life.ready_ms, f"the gateway answered, {took} after its start"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_time
 from tailflip.diagnose.causes import WAITS, WANTED, choose_step
-from tailflip.flow.lives import BreakerState, Decision, Waiting
+from tailflip.flow.lives import BreakerState, Decision, LifeMode, Waiting
 from tailflip.ledger.starts import JudgedStart
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ DAY_MS = 86_400_000
 _MIN_GROWTH_MS = 600_000  # what happens in less says nothing about a day
 _DROP = 0.95  # below this share of the last size, something was taken out
 _ERROR = "error"
-_AT_STARTS = ("gate", "preflight")
+_AT_STARTS = (LifeMode.GATE, LifeMode.PREFLIGHT)
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def find_start(record: Record) -> JudgedStart | None:
         return start
     if life.mode in _AT_STARTS:
         return JudgedStart(at_ms=life.started_ms, mode=life.mode, go=True, life=life.id)
-    return None if life.mode == "run" else start
+    return None if life.mode is LifeMode.RUN else start
 
 
 def is_held_by_other(look: Look, record: Record) -> bool:

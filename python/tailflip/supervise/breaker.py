@@ -20,73 +20,37 @@ measured on 2026.3.28, 2026.4.14 and 2026.9.6.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_span
 from tailflip.diagnose.causes import KINDS, OUT_OF_MEMORY, WAITS, WANTED, Opens
-from tailflip.flow.lives import Breaker, BreakerState, Cause, Confidence, Decision, Moment, Waiting
+from tailflip.flow.lives import (
+    Breaker,
+    BreakerState,
+    Cause,
+    Confidence,
+    Decision,
+    DecisionKind,
+    Waiting,
+)
 from tailflip.supervise.backoff import start_delay_s, trial_delay_s
 from tailflip.supervise.elapsed import find_left_ms, passed_ms
+from tailflip.supervise.world import has_changed, mark_awaited
 
 if TYPE_CHECKING:
     from tailflip.config.schema import RestartSettings
-    from tailflip.flow.lives import Death
+    from tailflip.flow.lives import Death, Moment
+    from tailflip.supervise.world import World
 
 _OTHERS = frozenset({Cause.OTHER_INSTANCE, Cause.PORT_IN_USE})
 _FAULTS = frozenset(cause for cause, kind in KINDS.items() if kind.opens is not Opens.LATER)
 _CURABLE = OUT_OF_MEMORY | _FAULTS
-# So much more room on a disk, or inodes, than at the death is a change.
-_ROOM_BYTES, _ROOM_INODES = 64 << 20, 1000
 # Cures that did not help so often in a row are none; deaths of any kind so often are a loop.
 _CURED_ROWS = 2
 _MIXED_ROWS = 3
 MOST_STARTS, WITHIN_MS = 12, 600_000
-
-
-@dataclass(frozen=True)
-class World:
-    """What the breaker must know of the world at one moment.
-
-    Args:
-        now_ms: wall clock.
-        random: a number in [0, 1), for jitter.
-        config_mark: fingerprint of what the gateway is started from: its configuration,
-            and its release where that is known.
-        stores_mark: fingerprint of its stores.
-        state_mark: fingerprint of the databases and files that a migration changes.
-        program_mark: fingerprint of its package, its node and its service file.
-        room: free bytes and free inodes of each disk that it writes to.
-        settled: nothing of state and program was changed in the last seconds.
-        cured: since this death something was changed that may help: stores compacted or
-            salvaged, a job held that kills it, or the configuration edited after the gateway
-            had read it.
-        other_alive: a gateway that is not ours lives on the state directory, or anybody
-            holds its port.
-        limits: delays and counts, in seconds and deaths.
-        mono_ms: as in `Moment`, and `boot` likewise; None leaves all to the wall clock.
-    """
-
-    now_ms: int
-    random: float
-    config_mark: str
-    stores_mark: str
-    cured: bool
-    other_alive: bool
-    limits: RestartSettings
-    state_mark: str = ""
-    program_mark: str = ""
-    room: tuple[int, ...] = ()
-    settled: bool = True
-    mono_ms: int | None = None
-    boot: str | None = None
-
-    @property
-    def moment(self) -> Moment:
-        """This moment by both clocks."""
-        return Moment(at_ms=self.now_ms, mono_ms=self.mono_ms, boot=self.boot)
 
 
 def decide(breaker: Breaker, death: Death, world: World) -> tuple[Breaker, Decision]:
@@ -119,7 +83,7 @@ def is_loop(breaker: Breaker, limits: RestartSettings) -> bool:
 def wait_for(breaker: Breaker, waiting: Waiting, world: World) -> Breaker:
     """Remember what is waited for, and how it looks now, so that a change of it shows."""
     return breaker.model_copy(
-        update={"waiting": waiting, "marks": _mark(waiting, world), "until_ms": None}
+        update={"waiting": waiting, "marks": mark_awaited(waiting, world), "until_ms": None}
     )
 
 
@@ -136,7 +100,7 @@ def hold_back(breaker: Breaker, world: World) -> Decision | None:
         f"next start in {format_span(left_ms)}"
     )
     return Decision(
-        kind="start",
+        kind=DecisionKind.START,
         reason=reason,
         waiting=Waiting.TIME,
         at_ms=world.now_ms + left_ms,
@@ -183,7 +147,7 @@ def is_due(decision: Decision, world: World) -> bool:
 
     Never while another gateway lives: two on one state directory destroy its stores.
     """
-    if decision.kind == "end":
+    if decision.kind is DecisionKind.END:
         return True
     return _is_time(decision, world) and not world.other_alive
 
@@ -195,15 +159,15 @@ def reconsider(breaker: Breaker, decision: Decision, world: World) -> Decision:
         the same decision while nothing happened; a start for now when it did, or when a
         trial is due; a wait for another gateway that lives when a start would be.
     """
-    if decision.kind == "end":
+    if decision.kind is DecisionKind.END:
         return decision
     if decision.waiting is Waiting.OTHER_INSTANCE:
         if world.other_alive:
             return decision
         return _start_now("the other gateway is gone", world)
-    if decision.kind == "start":
+    if decision.kind is DecisionKind.START:
         wanted = _start_now(decision.reason, world) if _is_time(decision, world) else None
-    elif _has_changed(breaker, decision.waiting, world):
+    elif has_changed(breaker, decision.waiting, world):
         wanted = _start_now(f"{WAITS[decision.waiting].noun} changed", world)
     elif _is_time(decision, world):
         wanted = _start_now(f"trial {breaker.trials + 1}: {decision.reason}", world)
@@ -213,7 +177,7 @@ def reconsider(breaker: Breaker, decision: Decision, world: World) -> Decision:
         return decision
     if world.other_alive:
         return Decision(
-            kind="wait",
+            kind=DecisionKind.WAIT,
             reason="another gateway lives on the state directory, or its port is taken",
             waiting=Waiting.OTHER_INSTANCE,
             made=world.moment,
@@ -224,12 +188,16 @@ def reconsider(breaker: Breaker, decision: Decision, world: World) -> Decision:
 def _follow(breaker: Breaker, death: Death, told: str, world: World) -> tuple[Breaker, Decision]:
     """Do what the end was meant for. It is no failure, so that it costs no more than the row."""
     if death.cause is Cause.ASKED_STOP:
-        return breaker, Decision(kind="end", reason=told, exit_code=0, made=world.moment)
+        return breaker, Decision(kind=DecisionKind.END, reason=told, exit_code=0, made=world.moment)
     if death.cause is Cause.PARKED:
         at_ms = world.now_ms + int(1000 * world.limits.trial_cap_s)
         parked = wait_for(breaker, KINDS[death.cause].waiting, world)
         return parked.model_copy(update={"until_ms": at_ms}), Decision(
-            kind="wait", reason=told, waiting=parked.waiting, at_ms=at_ms, made=world.moment
+            kind=DecisionKind.WAIT,
+            reason=told,
+            waiting=parked.waiting,
+            at_ms=at_ms,
+            made=world.moment,
         )
     if death.cause is Cause.UPDATE:
         wait_s = world.limits.cap_s
@@ -242,7 +210,7 @@ def _follow(breaker: Breaker, death: Death, told: str, world: World) -> tuple[Br
     at_ms = world.now_ms + int(1000 * wait_s)
     waiting = breaker.model_copy(update={"waiting": Waiting.TIME, "until_ms": at_ms, "marks": None})
     return waiting, Decision(
-        kind="start", reason=told, waiting=Waiting.TIME, at_ms=at_ms, made=world.moment
+        kind=DecisionKind.START, reason=told, waiting=Waiting.TIME, at_ms=at_ms, made=world.moment
     )
 
 
@@ -296,7 +264,7 @@ def _stand_aside(counted: Breaker, told: str, world: World) -> tuple[Breaker, De
     state = BreakerState.OPEN if opens else BreakerState.CLOSED
     waiting = wait_for(counted, Waiting.OTHER_INSTANCE, world)
     return waiting.model_copy(update={"state": state}), Decision(
-        kind="wait",
+        kind=DecisionKind.WAIT,
         reason=told,
         waiting=Waiting.OTHER_INSTANCE,
         alert=newly,
@@ -311,7 +279,7 @@ def _start_after(counted: Breaker, told: str, step: int, world: World) -> tuple[
     reason = f"{told}; next start in {format_span(1000 * wait_s)}" if wait_s else told
     waiting = counted.model_copy(update={"waiting": Waiting.TIME, "until_ms": at_ms, "marks": None})
     return waiting, Decision(
-        kind="start", reason=reason, waiting=Waiting.TIME, at_ms=at_ms, made=world.moment
+        kind=DecisionKind.START, reason=reason, waiting=Waiting.TIME, at_ms=at_ms, made=world.moment
     )
 
 
@@ -324,7 +292,7 @@ def _open(counted: Breaker, death: Death, told: str, world: World) -> tuple[Brea
         update={"state": BreakerState.OPEN, "until_ms": at_ms}
     )
     return opened, Decision(
-        kind="wait",
+        kind=DecisionKind.WAIT,
         reason=f"{told}; {_tell_wait(waiting)}",
         waiting=waiting,
         at_ms=at_ms,
@@ -368,45 +336,6 @@ def _choose_trial_s(counted: Breaker, death: Death, world: World) -> float:
     return max(wait_s, limits.cap_s) if death.cause is Cause.UPDATE else wait_s
 
 
-def _mark(waiting: Waiting, world: World) -> str | None:
-    """Fingerprint what would end the wait. A new configuration is worth a start for any cause."""
-    if waiting is Waiting.CURE:
-        return f"{world.config_mark}\n{world.stores_mark}"
-    if waiting is Waiting.STATE_CHANGE:
-        return f"{world.config_mark}\n{world.state_mark}"
-    if waiting is Waiting.PROGRAM_CHANGE:
-        return f"{world.config_mark}\n{world.program_mark}"
-    if waiting is Waiting.ROOM:
-        return f"{world.config_mark}\n{' '.join(str(number) for number in world.room)}"
-    if waiting in (Waiting.CONFIG_CHANGE, Waiting.TIME):
-        return world.config_mark
-    return None
-
-
-def _has_changed(breaker: Breaker, waiting: Waiting, world: World) -> bool:
-    """Say whether what is waited for is another than when the wait began.
-
-    While files still change, a doctor or an installer is at work: a start now would meet
-    half of it.
-    """
-    now = _mark(waiting, world)
-    if breaker.marks in (None, now):
-        return False
-    if waiting is Waiting.ROOM:
-        config, _, room = str(breaker.marks).rpartition("\n")
-        return config != world.config_mark or _has_grown(room, world.room)
-    return world.settled or waiting not in (Waiting.STATE_CHANGE, Waiting.PROGRAM_CHANGE)
-
-
-def _has_grown(before: str, room: tuple[int, ...]) -> bool:
-    """Say whether a disk has more room; bytes and inodes of each disk take turns."""
-    old = [int(number) for number in before.split() if number.isdecimal()]
-    steps = (_ROOM_BYTES, _ROOM_INODES)
-    return any(
-        new >= was + steps[n % 2] for n, (was, new) in enumerate(zip(old, room, strict=False))
-    )
-
-
 def _is_time(decision: Decision, world: World) -> bool:
     return find_left_ms(decision, world.moment, _longest_ms(world)) == 0
 
@@ -417,7 +346,7 @@ def _longest_ms(world: World) -> int:
 
 
 def _start_now(reason: str, world: World) -> Decision:
-    return Decision(kind="start", reason=reason, at_ms=world.now_ms, made=world.moment)
+    return Decision(kind=DecisionKind.START, reason=reason, at_ms=world.now_ms, made=world.moment)
 
 
 def _count_words(row: int) -> str:

@@ -18,7 +18,7 @@ _STARTING_S = 0.5
 _SILENT = frozenset({"timeout", "refused"})
 
 
-class Pulse:
+class HealthCheck:
     """Asks one life's health; `on_ready` is called for each good answer until it returns True.
 
     `find_host` tells where the gateway listens, for one that refuses on `where`.

@@ -7,16 +7,14 @@ changes; one that starts, or fills its heap, is looked at every second or two.
 from __future__ import annotations
 
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
-from tailflip.base.errors import TailflipError
 from tailflip.base.units import format_bytes, format_span
 from tailflip.diagnose.trend import find_trend
 from tailflip.flow.observed import Sample
 from tailflip.flow.outcomes import Finding
-from tailflip.ledger.runs import Runs, SeenRun
+from tailflip.ledger.runs import SeenRun
 from tailflip.observe.records.cron import read_jobs
 from tailflip.supervise.admission import measure_stores
 
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from tailflip.flow.lives import Life
     from tailflip.flow.outcomes import Trend
     from tailflip.observe.installation import Installation
-    from tailflip.supervise.context import Guard
+    from tailflip.supervise.context import GuardedGateway
     from tailflip.supervise.process.guarded import Service
 
 _KEPT = 720
@@ -33,12 +31,12 @@ _FULL_SHARE = 0.7
 _GROWTH_SHARE = 0.05
 
 
-class Vigil:
+class MemoryWatch:
     """The measurements of one life."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, gateway: GuardedGateway) -> None:
         """Watch this gateway; `begin` says which life."""
-        self._guard = guard
+        self._gateway = gateway
         self._samples: deque[Sample] = deque(maxlen=_KEPT)
         self._limit_bytes: int | None = None
         self._trend: Trend | None = None
@@ -48,7 +46,7 @@ class Vigil:
         """Start anew with a new life: its memory has nothing to do with the last one's."""
         self._samples.clear()
         self._trend = None
-        self._limit_bytes = self._guard.find_heap_limit()[0]
+        self._limit_bytes = self._gateway.find_heap_limit()[0]
         self._life_id = life.id
         self._began_ms = life.started_ms
         self._in_flight: set[tuple[str, int]] = set()
@@ -56,18 +54,17 @@ class Vigil:
     def measure(self, service: Service, at: Installation | None = None) -> float:
         """Measure once, and say in how many seconds to measure again.
 
-        `at` here and below is what `Guard.locate` just gave, to spare looking again.
+        `at` here and below is what `GuardedGateway.locate` just gave, to spare looking again.
         """
         vitals = service.measure()
-        installation = at or self._guard.locate()
+        installation = at or self._gateway.locate()
         self._stores_bytes = measure_stores(installation) if installation else 0
         rss_bytes = vitals.rss_bytes if vitals.processes else None
         sample = Sample(clock.now_ms(), rss_bytes, self._stores_bytes)
         last = self._samples[-1] if self._samples else None
         self._samples.append(sample)
-        with suppress(TailflipError, OSError):  # a gap in the record; the next sample tries again
-            self._guard.history.record_sample(sample, self._life_id)
-        interval_s = self._guard.config.memory.interval_s
+        self._gateway.record.record_sample(sample, self._life_id)
+        interval_s = self._gateway.config.memory.interval_s
         if service.life.ready_ms is None:
             return min(_STARTING_S, interval_s)
         if self._is_tense(sample, last):
@@ -91,12 +88,12 @@ class Vigil:
         if trend is None:
             return None
         ahead_ms = max(0, trend.hits_ms - now_ms)
-        if ahead_ms > self._guard.config.memory.warn_ahead_s * 1000:
+        if ahead_ms > self._gateway.config.memory.warn_ahead_s * 1000:
             return None
         return Finding(
             "memory-trend",
             "warning",
-            self._guard.name,
+            self._gateway.name,
             f"memory grows by {format_bytes(int(trend.bytes_per_s * 3600))} an hour and reaches "
             f"{format_bytes(trend.limit_bytes)} in about {format_span(ahead_ms)}",
             "restart the gateway at a quiet moment, or set memory.restart_ahead = true",
@@ -108,7 +105,7 @@ class Vigil:
 
         The gateway knows it only in its memory, and calls a run lost when that is gone.
         """
-        installation = at or self._guard.locate()
+        installation = at or self._gateway.locate()
         if installation is None:
             return
         jobs, _ = read_jobs(installation.cron_store)
@@ -122,13 +119,11 @@ class Vigil:
         }
         if runs.keys() != self._in_flight:
             self._in_flight = set(runs)
-            guard = self._guard
-            put = Runs(guard.home, guard.disk, guard.name).put
-            guard.write(lambda: put(tuple(runs.values())))
+            self._gateway.record.record_runs(tuple(runs.values()))
 
     def is_quiet(self, at: Installation | None = None) -> bool:
         """Say whether no job is marked as running: a restart now interrupts nobody's work."""
-        installation = at or self._guard.locate()
+        installation = at or self._gateway.locate()
         if installation is None:
             return False
         jobs, problem = read_jobs(installation.cron_store)

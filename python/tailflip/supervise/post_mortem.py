@@ -6,15 +6,18 @@ import signal
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
+from tailflip.base.log import Level
 from tailflip.base.units import format_bytes, format_span
 from tailflip.diagnose.causes import OUT_OF_MEMORY, WANTED, choose_step
 from tailflip.diagnose.loops import CRASHES, RESTARTS, find_loop, find_restarts
 from tailflip.diagnose.trend import find_trend
+from tailflip.flow.lives import Asked
 from tailflip.flow.outcomes import Finding
-from tailflip.ledger.actions import Ledger, State
+from tailflip.ledger.actions import State
 from tailflip.observe.gateway.release import is_external_mode
 from tailflip.observe.suspects import MEMORY_ELSEWHERE, find_suspects
 from tailflip.supervise.breaker import decide, is_loop
+from tailflip.supervise.preparation import prepare_start
 from tailflip.supervise.process.handoff import consume_handoff
 
 if TYPE_CHECKING:
@@ -23,8 +26,9 @@ if TYPE_CHECKING:
     from tailflip.base.progress import Progress
     from tailflip.flow.lives import Breaker, Clues, Death, Decision, Life
     from tailflip.supervise.admission import Admission
-    from tailflip.supervise.context import Guard
+    from tailflip.supervise.context import GuardedGateway
     from tailflip.supervise.process.guarded import Service
+    from tailflip.supervise.world import World
 
 _HEIR_S = 10.0  # a gateway that restarts by itself holds its lock again within this time
 _HEIR_LOOK_S = 0.25
@@ -36,8 +40,36 @@ _CURES = frozenset({"compact", "salvage", "hold"})
 _LEAST_SPAN_S = 60.0  # a trend over less is noise
 
 
+def log_end(service: Service) -> None:
+    """Log how a gateway ended."""
+    ended = service.ended
+    is_in_order = service.asked or (ended and ended.exit_code == 0)
+    log.write(
+        Level.INFO if is_in_order else Level.ERROR,
+        "gateway ended",
+        pid=service.child.pid,
+        exit=ended.exit_code if ended else None,
+        signal=_name(ended.signal) if ended else None,
+        uptime_s=round(service.uptime_s, 1),
+    )
+
+
+def _name(number: int | None) -> str | None:
+    try:
+        return None if number is None else signal.Signals(number).name
+    except ValueError:
+        return str(number)
+
+
+def choose_exit_code(life: Life) -> int:
+    """Choose our own exit code after an end that was wanted: the gateway's, 0 for SIGTERM's."""
+    if life.signal in (signal.SIGTERM, signal.SIGINT):
+        return 0
+    return life.exit_code or 0 if life.signal is None else _SHELL_BASE + life.signal
+
+
 def examine(
-    guard: Guard, service: Service, is_stopping: Callable[[], bool]
+    gateway: GuardedGateway, service: Service, is_stopping: Callable[[], bool]
 ) -> tuple[Clues, bytes] | None:
     """Collect the clues and the last words of a gateway that ended; slow.
 
@@ -53,9 +85,9 @@ def examine(
                 service.ended = None
                 return None
             clock.sleep_s(_HEIR_LOOK_S)
-        if is_external_mode(guard.release.version):
+        if is_external_mode(gateway.release.version):
             pid = service.life.worker_pid or service.child.pid
-            service.handed_off = consume_handoff(guard.release, pid)
+            service.handed_off = consume_handoff(gateway.release, pid)
     service.sweep(signal.SIGTERM)
     return service.collect()
 
@@ -74,15 +106,17 @@ def _await_stop(service: Service, is_stopping: Callable[[], bool]) -> None:
     while not is_stopping() and clock.monotonic_s() < until_s:
         clock.sleep_s(_STOP_LOOK_S)
     if is_stopping():
-        service.asked = "operator"
+        service.asked = Asked.OPERATOR
 
 
-def record_death(guard: Guard, death: Death, clues: Clues, life: Life, tail: bytes) -> Life:
+def record_death(
+    gateway: GuardedGateway, death: Death, clues: Clues, life: Life, tail: bytes
+) -> Life:
     """Put the verdict on record, and return the life as it then stands."""
     now_ms = clock.now_ms()
     incident = None
     if death.cause not in WANTED:
-        incident = guard.read(lambda: guard.history.open_incident(death, now_ms), None)
+        incident = gateway.record.open_incident(death, now_ms)
     ended = life.model_copy(
         update={
             "ended_ms": now_ms,
@@ -93,9 +127,9 @@ def record_death(guard: Guard, death: Death, clues: Clues, life: Life, tail: byt
             "incident": incident.id if incident is not None else None,
         }
     )
-    guard.write(lambda: guard.history.end_life(ended, tail))
+    gateway.record.end_life(ended, tail)
     log.write(
-        "info" if death.cause in WANTED else "error",
+        Level.INFO if death.cause in WANTED else Level.ERROR,
         "verdict",
         cause=death.cause,
         confidence=death.confidence,
@@ -113,31 +147,35 @@ def count_memory_deaths(breaker: Breaker, death: Death) -> int:
 
 
 def heal(
-    guard: Guard, breaker: Breaker, death: Death, life: Life, on_progress: Progress | None = None
+    gateway: GuardedGateway,
+    breaker: Breaker,
+    death: Death,
+    life: Life,
+    on_progress: Progress | None = None,
 ) -> Admission:
     """Look at the stores after a death, and heal them if it was memory that they can have filled.
 
     Otherwise what may have filled it is put on record, for `incidents why` and `check`.
     """
     row = count_memory_deaths(breaker, death)
-    admission = guard.admit(died_of_memory=row, on_progress=on_progress)
+    admission = prepare_start(gateway, died_of_memory=row, on_progress=on_progress)
     if row:
-        cured = is_cured(guard, life, admission)
-        finding = None if cured else _suspect(guard, life, admission)
-        note(guard, MEMORY_ELSEWHERE, finding)
+        cured = is_cured(gateway, life, admission)
+        finding = None if cured else _suspect(gateway, life, admission)
+        gateway.record.note(MEMORY_ELSEWHERE, finding)
         if finding is not None:
             log.error("look elsewhere", why=finding.message, hint=finding.hint)
     return admission
 
 
-def _suspect(guard: Guard, life: Life, admission: Admission) -> Finding | None:
+def _suspect(gateway: GuardedGateway, life: Life, admission: Admission) -> Finding | None:
     """Say what may have filled the memory of a life; None while its stores are expected to."""
-    told, at = admission.before, guard.locate()
+    told, at = admission.before, gateway.locate()
     if told is None or at is None or told.over:
         return None
-    limit_bytes = guard.find_heap_limit()[0]
+    limit_bytes = gateway.find_heap_limit()[0]
     died_ms = life.ended_ms or clock.now_ms()
-    samples = guard.read(lambda: guard.history.read_samples(0, life_id=life.id), ())
+    samples = gateway.record.read_samples(life.id)
     trend = None
     if limit_bytes is not None:
         trend = find_trend(samples, limit_bytes, now_ms=died_ms, min_span_s=_LEAST_SPAN_S)
@@ -154,7 +192,7 @@ def _suspect(guard: Guard, life: Life, admission: Admission) -> Finding | None:
     return Finding(
         MEMORY_ELSEWHERE,
         "error",
-        guard.name,
+        gateway.name,
         f"the gateway died of memory, and {what}; {rest}",
         (
             "look at what is named first: move a large file away, end or reset a large session; or "
@@ -165,7 +203,7 @@ def _suspect(guard: Guard, life: Life, admission: Admission) -> Finding | None:
     )
 
 
-def is_cured(guard: Guard, life: Life, admission: Admission | None) -> bool:
+def is_cured(gateway: GuardedGateway, life: Life, admission: Admission | None) -> bool:
     """Say whether something was done since a death that may help.
 
     By this admission, or by one that was ended before it could be told: then the stores
@@ -174,49 +212,45 @@ def is_cured(guard: Guard, life: Life, admission: Admission | None) -> bool:
     if admission is not None and admission.cured:
         return True
     ended_ms = life.ended_ms if life.ended_ms is not None else clock.now_ms()
-    actions = guard.read(Ledger(guard.home, guard.disk).read_all, ())
     return any(
         each.kind in _CURES
         and each.state in (State.COMMITTED, State.DONE)
         and each.created_ms >= ended_ms
-        and guard.owns(each.store)
-        for each in actions
+        and gateway.owns(each.store)
+        for each in gateway.record.read_actions()
     )
 
 
 def choose_next(
-    guard: Guard,
+    gateway: GuardedGateway,
     breaker: Breaker,
     death: Death,
     life: Life,
-    *,
-    cured: bool,
-    is_paced: bool = True,
+    world: World,
 ) -> tuple[Breaker, Decision]:
-    """Decide what follows a death, and put both on record; `is_paced` as for the world."""
-    if cured:
+    """Decide what follows a death in this world, and put both on record."""
+    if world.cured:
         healed = life.model_copy(update={"cured": True})
-        guard.write(lambda: guard.history.update_life(healed))
-    world = guard.look_at_world(cured=cured, is_paced=is_paced)
+        gateway.record.update_life(healed)
     breaker, decision = decide(breaker, death, world)
-    record_decision(guard, breaker, decision, life.id)
+    record_decision(gateway, breaker, decision, life.id)
     if death.cause in WANTED and is_loop(breaker, world.limits):
         # What was wanted once is none of our business; again and again, it is an incident.
-        incident = guard.read(lambda: guard.history.open_incident(death, world.now_ms), None)
+        incident = gateway.record.open_incident(death, world.now_ms)
         if incident is not None:
-            told = life.model_copy(update={"cured": cured, "incident": incident.id})
-            guard.write(lambda: guard.history.update_life(told))
-    _note_loops(guard, death)
+            told = life.model_copy(update={"cured": world.cured, "incident": incident.id})
+            gateway.record.update_life(told)
+    _note_loops(gateway, death)
     return breaker, decision
 
 
 def record_decision(
-    guard: Guard, breaker: Breaker, decision: Decision, life_id: str | None
+    gateway: GuardedGateway, breaker: Breaker, decision: Decision, life_id: str | None
 ) -> None:
     """Put a decision on record before it is acted on."""
-    guard.write(lambda: guard.history.record_decision(decision, breaker, life_id, clock.now_ms()))
+    gateway.record.record_decision(decision, breaker, life_id)
     log.write(
-        "error" if decision.alert else "info",
+        Level.ERROR if decision.alert else Level.INFO,
         "decision",
         kind=decision.kind,
         reason=decision.reason,
@@ -224,26 +258,20 @@ def record_decision(
     )
 
 
-def note(guard: Guard, code: str, finding: Finding | None) -> None:
-    """Have one finding open, or ended when it is None."""
-    findings = [finding] if finding is not None else []
-    guard.write(lambda: guard.history.note_findings(findings, clock.now_ms(), {code}))
-
-
-def _note_loops(guard: Guard, death: Death) -> None:
+def _note_loops(gateway: GuardedGateway, death: Death) -> None:
     """Have the findings agree with what the last lives make: a loop of deaths, or of restarts."""
-    settings = guard.config.restart
-    lives = guard.read(guard.history.read_lives, ())
+    settings = gateway.config.restart
+    lives = gateway.record.read_lives()
     loop = find_loop(lives, deaths=settings.loop_deaths, good_life_s=settings.good_life_s)
     if loop is not None and death.cause not in WANTED:
         pace = format_span(1000 * loop.period_s)
         message = f"{loop.deaths} deaths in a row by {loop.cause}, one every {pace}"
         log.error("crash loop", cause=loop.cause, deaths=loop.deaths, period=pace)
         hint = "`tailflip incidents why` tells the story"
-        _note_error(guard, CRASHES, message, hint, death)
+        _note_error(gateway, CRASHES, message, hint, death)
     restarts = find_restarts(lives, deaths=settings.loop_deaths, good_life_s=settings.good_life_s)
     if restarts is None:
-        note(guard, RESTARTS, None)
+        gateway.record.note(RESTARTS, None)
         return
     pace = format_span(1000 * restarts.period_s)
     message = (
@@ -255,8 +283,8 @@ def _note_loops(guard: Guard, death: Death) -> None:
         "its own log says why: a plugin or job that changes the configuration, an update that "
         "does not end; `tailflip incidents` tells the story"
     )
-    _note_error(guard, RESTARTS, message, hint, death)
+    _note_error(gateway, RESTARTS, message, hint, death)
 
 
-def _note_error(guard: Guard, code: str, message: str, hint: str, death: Death) -> None:
-    note(guard, code, Finding(code, "error", guard.name, message, hint, death.evidence))
+def _note_error(gateway: GuardedGateway, code: str, message: str, hint: str, death: Death) -> None:
+    gateway.record.note(code, Finding(code, "error", gateway.name, message, hint, death.evidence))

@@ -136,7 +136,7 @@ class Watch:
         interval_s = self.where.interval_s or 60.0
         try:
             for note in recover(self.home, self.disk):
-                log.write("warning", note)
+                log.warning(note)
             work = self._look(apply=True)
             interval_s = self.where.interval_s or work.terms.settings.interval_s
             if not work.terms.settings.enabled:
@@ -144,7 +144,7 @@ class Watch:
             self._watch_files(work)
             self._do(work, _ROUND)
         except TailflipError as e:
-            log.write("error", e.message, hint=e.hint or "")
+            log.error(e.message, hint=e.hint or "")
             self.notifier.status(f"cannot look: {e.message}")
         return interval_s
 
@@ -154,11 +154,11 @@ class Watch:
         for step in result.steps:
             self._note(work, step)
         for error in result.errors:
-            log.write("warning", error.message)
+            log.warning(error.message)
         for note in result.notes:
-            log.write("debug", note)
+            log.debug(note)
         for finding in result.findings:
-            log.write("warning", finding.message, code=finding.code, subject=finding.subject)
+            log.warning(finding.message, code=finding.code, subject=finding.subject)
         state = {True: "gateway runs", False: "no gateway", None: "gateway cannot be told"}
         told = f"{len(result.findings)} findings" if result.findings else "all is well"
         self.notifier.ready(f"{state[work.scene.gateway.alive]}, {told}")
@@ -168,7 +168,7 @@ class Watch:
         if not step.counts or step.action_id is None:
             return
         counts = {name.replace(" ", "-"): count for name, count in step.counts.items()}
-        log.write("info", f"reconciled {step.kind}", undo=step.action_id, **counts)
+        log.info(f"reconciled {step.kind}", undo=step.action_id, **counts)
         for store in work.scene.stores:
             if str(store.path) == step.subject:
                 self._changed.setdefault(store, []).append(step.action_id)
@@ -182,7 +182,7 @@ class Watch:
             if work.scene.installation.cron_store in changed and work.terms.settings.enabled:
                 reconcile_all(work, ("tasks",))
         except TailflipError as e:
-            log.write("warning", e.message)
+            log.warning(e.message)
             return now_s + THROTTLE_S
         if not changed & {store.path for store in work.scene.stores}:
             return now_s + (self.where.interval_s or work.terms.settings.interval_s)
@@ -198,7 +198,7 @@ class Watch:
                 found = find_resurrected(self.home, store, actions)
                 told += [tell_resurrection(store, found)] if found else []
         for finding in told:
-            log.write("warning", finding.message, code=finding.code, subject=finding.subject)
+            log.warning(finding.message, code=finding.code, subject=finding.subject)
         with suppress(TailflipError):
             history = self._look(apply=True).history
             history.note_findings(told, clock.now_ms(), {RESURRECTED})
@@ -219,9 +219,7 @@ class Watch:
         self._watcher.start()
         self._watched = paths
         interval_s = self.where.interval_s or work.terms.settings.interval_s
-        log.write(
-            "info", "watching", stores=len(work.scene.stores), every=format_span(interval_s * 1000)
-        )
+        log.info("watching", stores=len(work.scene.stores), every=format_span(interval_s * 1000))
 
 
 def find_resurrected(home: Home, store: Store, actions: list[str]) -> int:
