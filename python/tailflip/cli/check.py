@@ -15,6 +15,7 @@ from tailflip.base.progress import be_quiet
 from tailflip.base.render import escape, format_finding, format_forecast, format_gateway, to_json
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes
+from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, StorePaths  # noqa: TC001 - typer reads them
 from tailflip.cli.progress import show_progress
 from tailflip.diagnose.causes import OUT_OF_MEMORY
@@ -194,13 +195,13 @@ def _recall_findings(home: Home, installation: Installation) -> list[Finding]:
 
     A ledger that fails says nothing.
     """
-    history = History(home, RealDisk(), os.path.realpath(installation.state_dir))
+    history = History(Workspace(home, RealDisk()), os.path.realpath(installation.state_dir))
     codes = {CRASHES, RESTARTS}
     try:
-        incidents = history.read_incidents()
+        incidents = history.incidents.read()
         if any(each.closed_ms is None and each.cause in OUT_OF_MEMORY for each in incidents):
             codes.add(MEMORY_ELSEWHERE)
-        noted = history.read_findings()
+        noted = history.findings.read()
     except TailflipError:
         return []
     return [each.finding for each in noted if each.finding.code in codes]

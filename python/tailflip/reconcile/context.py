@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TailflipError
 from tailflip.base.openclaw_units import parse_time_option
+from tailflip.base.workspace import Workspace
 from tailflip.config.load import Config, ReconcileSettings, load
 from tailflip.ledger.history import History
 from tailflip.observe.gateway.release import read_release
@@ -202,7 +203,7 @@ def begin(
         profile=profile or config.gateway.profile,
         agent=agent,
     )
-    history = History(home, disk, os.path.realpath(scene.installation.state_dir))
+    history = History(Workspace(home, disk), os.path.realpath(scene.installation.state_dir))
     terms = Terms(
         max_lifetime_ms=(
             config.heal.max_lifetime_ms
@@ -220,7 +221,7 @@ def begin(
         version=version or read_release(("openclaw",), env).version,
         settings=config.reconcile,
     )
-    return Work(scene, terms, home, disk, on_progress, history, history.read_lives())
+    return Work(scene, terms, home, disk, on_progress, history, history.lives.read())
 
 
 def find_deaths(lives: Sequence[Life]) -> tuple[tuple[int, int], ...]:

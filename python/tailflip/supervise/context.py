@@ -16,6 +16,7 @@ from tailflip.base import clock, log
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.ledger.history import History
 from tailflip.observe.cures import (
     is_settled,
@@ -82,7 +83,7 @@ class Guard:
         state_dir = find_state_dir(release.env, config.gateway.state_dir, profile)
         home = Home.locate(env)
         disk = disk or RealDisk()
-        history = History(home, disk, os.path.realpath(state_dir))
+        history = History(Workspace(home, disk), os.path.realpath(state_dir))
         return cls(tuple(command), env, config, release, state_dir, home, disk, history)
 
     def write(self, effect: Callable[[], Any]) -> None:
@@ -301,7 +302,7 @@ class _HeapCache:
     def get(self, key: str) -> tuple[int, str] | None:
         """Return the answer on record, if it is to this question."""
         with suppress(TailflipError):
-            fact = self.history.get_fact(_HEAP_FACT)
+            fact = self.history.facts.get(_HEAP_FACT)
             if isinstance(fact, dict) and fact.get("key") == key:
                 return int(fact["limit_bytes"]), str(fact["source"])
         return None
@@ -309,9 +310,9 @@ class _HeapCache:
     def put(self, key: str, limit_bytes: int, source: str) -> None:
         """Put the answer on record; that it cannot be written costs only time."""
         with suppress(TailflipError):
-            self.history.home.create(self.history.disk)
+            self.history.workspace.create()
             fact = {"key": key, "limit_bytes": limit_bytes, "source": source}
-            self.history.put_fact(_HEAP_FACT, fact)
+            self.history.facts.put(_HEAP_FACT, fact)
 
 
 def _mark(paths: Sequence[Path]) -> str:

@@ -30,10 +30,10 @@ def look_at_growth(work: Work) -> None:
             )
             fact = f"growth {store.path}"
             point = growth.measure(surveyed.numbers, scene.now_ms)
-            points = growth.add_point(growth.from_fact(history.get_fact(fact)), point)
+            points = growth.add_point(growth.from_fact(history.facts.get(fact)), point)
             if work.terms.apply:
                 work.home.create(work.disk)
-                history.put_fact(fact, growth.to_fact(points))
+                history.facts.put(fact, growth.to_fact(points))
             found = growth.find_growth(points)
             if found is not None:
                 finding = growth.judge_growth(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tailflip.ledger.runs import Runs
 from tailflip.observe.records.forms import read_forms
 from tailflip.observe.records.jobs import read_job_states
 from tailflip.reconcile.context import Step
@@ -46,7 +45,7 @@ def clear_markers(work: Work) -> None:
             (job,), ends.get(job.job_id, ()), scene.now_ms, work.terms.version, work.deaths
         )
     ]
-    runs = Runs(work.home, work.disk, work.history.guard)
+    runs = work.history.runs
     interrupted = [change.run for change in changes if change.run is not None]
     on_record: dict[str, list[SeenRun]] = {}
     for run in (*interrupted, *runs.read()):

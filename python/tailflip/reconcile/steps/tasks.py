@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tailflip.ledger.runs import Runs
 from tailflip.observe.records.forms import Form, read_forms
 from tailflip.observe.records.jobs import read_job_states
 from tailflip.observe.records.runlog import read_run_logs
@@ -23,6 +22,7 @@ from tailflip.reconcile.write.task_ledger import apply_corrections
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tailflip.ledger.runs import Runs
     from tailflip.observe.records.tasks import Task
     from tailflip.reconcile.context import Work
     from tailflip.reconcile.judge.tasks import TaskVerdict
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def repair_tasks(work: Work) -> None:
     """Put on record what is in flight and what ended, and correct the gateway's own ledger."""
     scene, notes = work.scene, work.result.notes
-    runs = Runs(work.home, work.disk, work.history.guard)
+    runs = work.history.runs
     verdicts, ledgers = judge_installation(scene, notes, runs, work.deaths)
     if work.terms.apply:
         runs.put(follow_runs(runs.read_open(), ledgers))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tailflip.base.durable import RealDisk
+from tailflip.base.workspace import Workspace
 from tailflip.flow.lives import Cause, Confidence, Death, Life
 from tailflip.ledger.runs import INTERRUPTED, MOST_RUNS, Runs, SeenRun
 from tailflip.observe.records.jobs import Job, Schedule, parse_jobs
@@ -146,7 +147,7 @@ def test_jobs_are_read_as_their_scheduler_sees_them():
 
 
 def test_runs_are_on_record_once_and_cost_no_write_when_nothing_is_new(home):
-    runs = Runs(home, RealDisk(), "guard")
+    runs = Runs(Workspace(home, RealDisk()), "guard")
     assert runs.read() == ()
     first = SeenRun("j", 5, "t", 9)
     assert runs.put([first, SeenRun("k", 6, "t", 9)])
@@ -157,11 +158,11 @@ def test_runs_are_on_record_once_and_cost_no_write_when_nothing_is_new(home):
     assert not runs.put([ended])
     assert [run.job_id for run in runs.read_open()] == ["k"]
     assert runs.read()[1] == ended
-    assert Runs(home, RealDisk(), "other").read() == ()
+    assert Runs(Workspace(home, RealDisk()), "other").read() == ()
 
 
 def test_runs_on_record_are_bounded(home):
-    runs = Runs(home, RealDisk(), "guard")
+    runs = Runs(Workspace(home, RealDisk()), "guard")
     runs.put([SeenRun("j", n, "", n) for n in range(MOST_RUNS + 50)])
     found = runs.read(2 * MOST_RUNS)
     assert len(found) == MOST_RUNS
