@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tailflip.flow.observed import Gateway
 from tailflip.observe.records.jobs import Job, Schedule
 from tailflip.observe.records.runlog import RunLine
-from tailflip.reconcile.growth import (
+from tailflip.reconcile.judge.growth import (
     DAY_MS,
     HOUR_MS,
     MOST_POINTS,
@@ -23,8 +23,14 @@ from tailflip.reconcile.growth import (
     judge_growth,
     to_fact,
 )
-from tailflip.reconcile.storms import Storm, find_least_gap_ms, find_storm, find_storms, tell_storm
-from tailflip.reconcile.stuck import find_stuck, pick_ends
+from tailflip.reconcile.judge.storms import (
+    Storm,
+    find_least_gap_ms,
+    find_storm,
+    find_storms,
+    tell_storm,
+)
+from tailflip.reconcile.judge.stuck import find_stuck, pick_ends
 
 NOW = 1_800_000_000_000
 MIN = 60_000

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tailflip.base.units import format_span, format_time
 from tailflip.diagnose.causes import OUT_OF_MEMORY, WANTED
 from tailflip.ledger.runs import INTERRUPTED, SeenRun
-from tailflip.reconcile.jsonedit import MISSING, Edit
+from tailflip.reconcile.write.jsonedit import MISSING, Edit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailflip.base.errors import StoreInvalid
-from tailflip.reconcile.jsonedit import MISSING, Edit, edit_jobs, read_member
+from tailflip.reconcile.write.jsonedit import MISSING, Edit, edit_jobs, read_member
 
 ODD = """{
   "version": 1,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tailflip.base.units import format_span, format_time
 from tailflip.flow.outcomes import Finding
-from tailflip.reconcile.markers import find_line
+from tailflip.reconcile.judge.markers import find_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """One look at an installation, what may be done about it, and what was.
 
-`kinds` holds what is done; here are the values that it takes and gives.
+`steps` holds what is done; here are the values that they take and give.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from tailflip.base.openclaw_units import parse_time_option
 from tailflip.config.load import Config, ReconcileSettings, load
 from tailflip.ledger.history import History
 from tailflip.observe.gateway.release import read_release
-from tailflip.reconcile.cronstore import Hands
+from tailflip.observe.records.runlog import read_run_logs
+from tailflip.reconcile.write.cron_store import Hands
+from tailflip.stores.ownership import find_claim
+from tailflip.stores.proof.judge import judge_store
 from tailflip.stores.target import look
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from tailflip.flow.numbers import Tally
     from tailflip.flow.observed import Store
     from tailflip.flow.outcomes import Finding, Report
+    from tailflip.observe.records.runlog import RunLine
     from tailflip.stores.json.swap import Progress
     from tailflip.stores.proof.judge import Judgement
     from tailflip.stores.target import Scene
@@ -123,6 +127,36 @@ class Work:
         """Name the next action: no two of one call have the same time."""
         self._moment += 1
         return self.scene.now_ms + self._moment - 1
+
+    def read_lines(self) -> Iterator[RunLine]:
+        """Read the lines of all run logs."""
+        folder = self.scene.installation.cron_store.parent / "runs"
+        return read_run_logs(folder, self.result.notes)
+
+    def judge(self, store: Store) -> Judgement:
+        """Judge a store once: an end that we write into it changes nothing of what is known."""
+        scene = self.scene
+        if store not in self.judged:
+            self.judged[store] = judge_store(
+                scene.installation, store, scene.gateway, scene.now_ms, self.deaths
+            )
+        return self.judged[store]
+
+    def judge_all(self) -> list[Judgement]:
+        """Judge every store that can be judged."""
+        for store in self.scene.stores:
+            with self.result.keeping_error():
+                self.judge(store)
+        return list(self.judged.values())
+
+    def is_kept(self, path: Path) -> bool:
+        """Say whether a ledger is not ours to write, and tell why."""
+        if not path.exists():
+            return False
+        claim = find_claim(path, self.scene.installation.state_dir)
+        if claim is not None:
+            self.result.notes.append(claim.to_error().message)
+        return claim is not None
 
 
 def begin(

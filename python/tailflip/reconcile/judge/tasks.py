@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tailflip.base.units import format_time
 from tailflip.ledger.runs import INTERRUPTED, SeenRun
 from tailflip.observe.records.tasks import ENDED
-from tailflip.reconcile.markers import find_line
+from tailflip.reconcile.judge.markers import find_line
 from tailflip.stores.proof.prove import End, Facts, Fate, Proof, prove
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from tailflip.flow.outcomes import Report
 from tailflip.flow.values import Value
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.records.jobs import MAX_BYTES
-from tailflip.reconcile.jsonedit import MISSING, Edit, edit_jobs, read_member
-from tailflip.reconcile.record import Record, read_record
+from tailflip.reconcile.write.jsonedit import MISSING, Edit, edit_jobs, read_member
+from tailflip.reconcile.write.record import Record, read_record
 from tailflip.stores import recovery
 from tailflip.stores.json import swap
 from tailflip.stores.preflight import find_refusals, refuse
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tailflip.base.state_dir import Home
     from tailflip.ledger.actions import Action
     from tailflip.observe.installation import Installation
-    from tailflip.reconcile.markers import Change
+    from tailflip.reconcile.judge.markers import Change
     from tailflip.stores.json.swap import Source
 
 _T = TypeVar("_T")

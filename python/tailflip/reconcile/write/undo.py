@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.observe.installation import locate
-from tailflip.reconcile import cronstore, taskstore
-from tailflip.reconcile.cronstore import Hands
-from tailflip.reconcile.record import read_record
+from tailflip.reconcile.write import cron_store, task_ledger
+from tailflip.reconcile.write.cron_store import Hands
+from tailflip.reconcile.write.record import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tailflip.ledger.actions import Action
     from tailflip.stores.restore import RestoreOutcome
 
-KINDS = cronstore.KINDS + taskstore.KINDS
+KINDS = cron_store.KINDS + task_ledger.KINDS
 
 
 def undo(
@@ -46,9 +46,9 @@ def undo(
         TryLater: The gateway runs, or may.
         StoreInvalid: What was kept is damaged.
     """
-    is_tasks = action.kind in taskstore.KINDS
-    take_back = taskstore.undo_corrections if is_tasks else cronstore.undo_changes
-    form = taskstore.TaskChanges if is_tasks else cronstore.Changes
+    is_tasks = action.kind in task_ledger.KINDS
+    take_back = task_ledger.undo_corrections if is_tasks else cron_store.undo_changes
+    form = task_ledger.TaskChanges if is_tasks else cron_store.Changes
     recorded = Path(read_record(home, action.id, form).state_dir)
     installation = locate(env, state_dir=state_dir or recorded)
     hands = Hands(installation, env, home, disk)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tailflip.flow.lives import Life
     from tailflip.observe.records.jobs import Job
-    from tailflip.reconcile.cronstore import Hands
+    from tailflip.reconcile.write.cron_store import Hands
 
 _PATIENCE_S = 60.0
 _TRIES = 3

@@ -11,8 +11,8 @@ from tailflip.flow.lives import Cause, Confidence, Death, Life
 from tailflip.ledger.runs import INTERRUPTED, MOST_RUNS, Runs, SeenRun
 from tailflip.observe.records.jobs import Job, Schedule, parse_jobs
 from tailflip.observe.records.runlog import RunLine
-from tailflip.reconcile.jsonedit import MISSING, Edit
-from tailflip.reconcile.markers import HOLD_MS, count_deaths, plan_hold, plan_markers
+from tailflip.reconcile.judge.markers import HOLD_MS, count_deaths, plan_hold, plan_markers
+from tailflip.reconcile.write.jsonedit import MISSING, Edit
 
 NOW = 1_800_000_000_000
 MIN = 60_000

@@ -18,7 +18,7 @@ from tailflip.flow.outcomes import Report
 from tailflip.flow.values import Value
 from tailflip.ledger.actions import Ledger, State
 from tailflip.observe.records.tasks import find_ledger
-from tailflip.reconcile.record import Record, read_record
+from tailflip.reconcile.write.record import Record, read_record
 from tailflip.stores import recovery
 from tailflip.stores.json import swap
 from tailflip.stores.preflight import find_refusals, refuse
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.ledger.actions import Action
-    from tailflip.reconcile.cronstore import Hands
-    from tailflip.reconcile.tasks import Correction
+    from tailflip.reconcile.judge.tasks import Correction
+    from tailflip.reconcile.write.cron_store import Hands
 
 KINDS = ("tasks",)
 COLUMNS = ("status", "ended_at", "last_event_at", "error", "cleanup_after")

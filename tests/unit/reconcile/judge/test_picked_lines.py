@@ -10,9 +10,9 @@ from tailflip.ledger.runs import SeenRun
 from tailflip.observe.records.jobs import Job, Schedule
 from tailflip.observe.records.runlog import RunLine
 from tailflip.observe.records.tasks import Task
-from tailflip.reconcile.markers import find_line
-from tailflip.reconcile.stuck import pick_ends
-from tailflip.reconcile.tasks import Ledgers, follow_runs, judge_tasks, pick_lines
+from tailflip.reconcile.judge.markers import find_line
+from tailflip.reconcile.judge.stuck import pick_ends
+from tailflip.reconcile.judge.tasks import Ledgers, follow_runs, judge_tasks, pick_lines
 
 NOW = 100_000_000
 GONE = Gateway(False, None, None, "test")
