@@ -11,13 +11,13 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tailflip.diagnose.texts import CODES, ERRORS, MESSAGES, MORE_CODES, NAMES, SQLITE_CODES
+from tailflip.diagnose.known_texts import CODES, ERRORS, MESSAGES, MORE_CODES, NAMES, SQLITE_CODES
 from tailflip.flow.lives import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tailflip.diagnose.lines import Line
+    from tailflip.diagnose.console_lines import Line
 
 _MAX_CHARS = 300
 # What follows an error and belongs to it: its stack, its fields, node's own last line.

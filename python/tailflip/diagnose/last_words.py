@@ -1,7 +1,7 @@
 """What a dying gateway said on stderr, reduced to what is known and safe to repeat.
 
 stderr holds tokens, file names and what people wrote to each other. So nothing is quoted
-but texts that stand in the tables of `texts`, the names of error classes and codes, names of
+but texts that stand in the tables of `known_texts`, the names of error classes and codes, names of
 variables, and the paths of configuration keys. A text counts only where what is said begins
 with it, or after an introduction of the gateway's own: a chat message that speaks of an
 error is not one. What V8, a shell or the kernel says counts under no channel's name.
@@ -13,15 +13,15 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tailflip.diagnose.lines import read_lines
-from tailflip.diagnose.spoken import START, Spoken, find_error, judge, take_apart
-from tailflip.diagnose.texts import ASKS_DOCTOR, REFUSALS, TOO_LONG_AT_START, VARIABLE
+from tailflip.diagnose.console_lines import read_lines
+from tailflip.diagnose.known_texts import ASKS_DOCTOR, REFUSALS, TOO_LONG_AT_START, VARIABLE
+from tailflip.diagnose.last_error import START, Spoken, find_error, judge, take_apart
 from tailflip.flow.lives import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tailflip.diagnose.spoken import Said
+    from tailflip.diagnose.last_error import Said
 
 _RECENT_LINES = 60  # a refused configuration may list dozens of problems
 _MAX_KEYS = 3
