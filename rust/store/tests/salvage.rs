@@ -14,9 +14,9 @@ mod common;
 use common::parse;
 use proptest::prelude::*;
 use serde_json::Value;
-use tailflip_store::io::Control;
-use tailflip_store::salvage::{salvage, Numbers};
-use tailflip_store::verify::verify;
+use tailflip_store::input::io::Control;
+use tailflip_store::pass::salvage::{salvage, Numbers};
+use tailflip_store::pass::verify;
 
 /// How a store is laid out.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -2,10 +2,11 @@
 //! layer above it, for comparison with itself.
 
 use super::common::Seen;
+use tailflip_store::bytes::lex::{Chunk, Event, Lexer, Part, Shape, Visitor};
 use tailflip_store::entry::{Entries, Entry, EntryVisitor};
-use tailflip_store::error::Result;
-use tailflip_store::io::{scan_with, Control};
-use tailflip_store::lex::{Chunk, Event, Lexer, Part, Shape, Visitor};
+use tailflip_store::input::error::Result;
+use tailflip_store::input::io::Control;
+use tailflip_store::pass::scan::scan_with;
 
 /// Records what the lexer tells, field names included.
 #[derive(Default)]
