@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tables::{Ends, Joined, Ledgers, Scratch, Sessions, Starts};
 use tailflip_store::bytes::simd;
 use tailflip_store::entry::key;
-use tailflip_store::input::error::{Error, Kind};
+use tailflip_store::input::error::{Error, ErrorKind};
 use tailflip_store::input::io;
 use tailflip_store::judge::{evidence, policy};
 use tailflip_store::pass::{list_entries, restore, rewrite, salvage, survey, verify};
@@ -144,7 +144,7 @@ impl Policy {
             }
         }
         let named = drop_kinds.into_iter().map(|(name, limit)| {
-            let kind = [key::Kind::Subagent, key::Kind::Dream]
+            let kind = [key::KeyKind::Subagent, key::KeyKind::Dream]
                 .into_iter()
                 .find(|kind| kind.name() == name)
                 .ok_or_else(|| PyValueError::new_err(format!("not a kind to drop: {name}")))?;
@@ -181,7 +181,7 @@ impl Survey {
 
 #[pyfunction]
 fn error_kinds() -> Vec<&'static str> {
-    Kind::ALL.iter().map(|kind| kind.name()).collect()
+    ErrorKind::ALL.iter().map(|kind| kind.name()).collect()
 }
 
 #[pyfunction]

@@ -18,11 +18,11 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tailflip_store::entry::Status;
-use tailflip_store::input::error::{Error, Kind};
+use tailflip_store::input::error::{Error, ErrorKind};
 use tailflip_store::input::io::{Control, ReadAt};
 use tailflip_store::judge::evidence::Evidence;
 use tailflip_store::judge::policy::Policy;
-use tailflip_store::judge::run_ends::{Ends, Over};
+use tailflip_store::judge::run_ends::{RunEnd, RunEnds};
 use tailflip_store::pass::restore::{restore, Selection};
 use tailflip_store::pass::rewrite;
 use tailflip_store::pass::survey;
@@ -33,9 +33,9 @@ const NOW: i64 = 1_800_000_000_000;
 const HOUR: i64 = 3_600_000;
 
 fn evidence(over: &[String], live: &[String]) -> Evidence {
-    let mut ends = Ends::new(7, None);
+    let mut ends = RunEnds::new(7, None);
     for key in over {
-        let end = Over {
+        let end = RunEnd {
             status: Status::Done,
             ended_at_ms: NOW - HOUR / 2,
             runtime_ms: 42_000,
@@ -605,7 +605,7 @@ fn an_archive_that_does_not_read_back_as_written_ends_the_rewrite() {
             let is_archive = matches!(
                 error,
                 Error::Invalid {
-                    kind: Kind::Archive,
+                    kind: ErrorKind::Archive,
                     ..
                 }
             );

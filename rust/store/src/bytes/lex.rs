@@ -1,37 +1,54 @@
 //! Bit masks → tokens → grammar, resumable at any byte.
 //!
-//! Each 64-byte block becomes masks ([`crate::bytes::simd`]); a block that lies inside one string and
-//! holds nothing special costs one test. Tokens (operators, opening quotes, first bytes of
-//! numbers and literals) are checked all at once (`blocks`); where a block is short, or something
-//! in it is rare or wrong, they drive a table of ten states one by one. Nesting is a stack of
-//! bits. Strings are checked on the masks: control characters, escapes, four hex digits after
-//! `\u`.
+//! Each 64-byte block becomes masks ([`crate::bytes::simd`]). A block that lies inside one string
+//! and holds nothing special costs one test. Tokens are operators, opening quotes, and first bytes
+//! of numbers and literals. `blocks` checks all tokens of a block at once; a block that is short,
+//! rare or wrong goes through [`Lexer::block`], which drives a table of ten states token by token.
+//! Nesting is a stack of bits. Strings are checked on the masks: control characters, escapes, four
+//! hex digits after `\u`.
 //!
-//! What a [`Visitor`] hears of is the outer two levels: entries (key and value) and the
-//! top-level fields of an entry that is an object. Where their tokens are is noted block by block,
-//! and told a piece at a time (`places`). All below is validated and skipped.
-//! Everything that must survive the end of a buffer is a field of [`Lexer`]; a block may have
-//! fewer than 64 bytes, so any split of the input gives the same events.
+//! A [`Visitor`] hears of the outer two levels: entries (key and value), and the top-level fields
+//! of an entry that is an object. `outline` notes where their tokens are, block by block, and
+//! reports them piece by piece. All below is validated and passed over.
+//!
+//! # Before you change this
+//!
+//! 1. **Any split of the input gives the same events.** Whatever must survive the end of a buffer is
+//!    a field of [`Lexer`], and a block may have fewer than 64 bytes. Held by: `tests/scanner.rs`
+//!    and the fuzz target `scanner`, at two chunkings.
+//! 2. **The first offence of the input is the one that is told**, at every split. So nothing after
+//!    a byte that is not UTF-8 is scanned, nothing after a fault in a string is a token, and
+//!    `blocks` never refuses: it leaves the block to [`Lexer::block`], which finds the byte.
+//! 3. **Nothing is reported before the grammar has accepted it.** `outline` derives what a token is
+//!    from what was due, and does not check again. It has room for one token a byte of a piece.
+//! 4. **`blocks` and [`Lexer::block`] are two ways to one state.** A field that one of them reads or
+//!    writes is known to the other: `blocks` keeps its copies in registers (`Carried`) and stores
+//!    them when it ends.
+//! 5. **What runs under [`dispatch`] is `#[inline(always)]`**, or the compiler leaves the kernel's
+//!    vector instructions out of it and no test notices. What is out of line on purpose
+//!    (`Reporter::tell`, `Utf8::check_piece`) says so. Measure with `rust/bench` after each change.
+//! 6. **After [`Lexer::of_validated`] nothing is checked below the outer two levels.** Only a caller
+//!    that compares a digest may ask for that.
 
 use crate::bytes::grammar::{
     ARRAY_NEXT, BAD, DONE, NEXT, OBJECT_NEXT, ROOT, TOKEN, T_CLOSE_ARRAY, T_CLOSE_OBJECT,
     T_OPEN_ARRAY, T_OPEN_OBJECT, T_QUOTE, T_SCALAR,
 };
 use crate::bytes::number;
-use crate::bytes::simd::{dispatch, Brackets, Kernel, Level, Numbers, Work};
+use crate::bytes::simd::{dispatch, Kernel, Level, Numbers, Work};
 use crate::bytes::utf8::Utf8;
-use crate::input::error::{Error, Kind, Result};
+use crate::input::error::{Error, ErrorKind, Result};
 use crate::input::limits::MAX_DEPTH;
 
 mod blocks;
+mod outline;
 mod parts;
-mod places;
+mod skim;
 mod strings;
 
+use outline::{Outline, Reporter};
 pub(crate) use parts::unquoted;
 pub use parts::{Chunk, Event, Part, Shape, Visitor};
-use places::{Places, Teller};
-use strings::find_escaped;
 
 /// Checked to be UTF-8, and then scanned while the first-level cache still has it.
 const PIECE_BYTES: usize = 4 * 1024;
@@ -56,7 +73,7 @@ pub struct Lexer {
     /// 1 if the previous byte belonged to a number or literal.
     in_scalar: u64,
     scalar: u8,
-    teller: Teller,
+    teller: Reporter,
     utf8: Utf8,
     /// The bytes were validated before.
     knows: bool,
@@ -94,7 +111,7 @@ impl Lexer {
             hex_due: 0,
             in_scalar: 0,
             scalar: number::START,
-            teller: Teller::new(),
+            teller: Reporter::new(),
             utf8: Utf8::default(),
             knows: false,
             skimmed: 0,
@@ -147,24 +164,24 @@ impl Lexer {
         match self.state {
             DONE => Ok(()),
             ROOT if self.in_scalar == 0 && self.in_string == 0 => {
-                Err(Error::invalid(Kind::Empty, offset))
+                Err(Error::invalid(ErrorKind::Empty, offset))
             }
-            _ => Err(Error::invalid(Kind::Truncated, offset)),
+            _ => Err(Error::invalid(ErrorKind::Truncated, offset)),
         }
     }
 
     #[inline(always)]
     fn run<K: Kernel, V: Visitor>(&mut self, chunk: &Chunk<'_>, visitor: &mut V) -> Result<()> {
-        let mut places = Places::new();
+        let mut outline = Outline::new();
         let mut base = chunk.base;
         for piece in chunk.bytes.chunks(PIECE_BYTES) {
-            let scanned = self.piece::<K>(piece, base, chunk.is_ascii, &mut places);
+            let scanned = self.piece::<K>(piece, base, chunk.is_ascii, &mut outline);
             let chunk = Chunk {
                 plain_from: self.plain_from,
                 ..*chunk
             };
             self.teller
-                .tell(&mut places, piece, base, &chunk, visitor)?;
+                .tell(&mut outline, piece, base, &chunk, visitor)?;
             scanned?;
             base += piece.len() as u64;
         }
@@ -178,7 +195,7 @@ impl Lexer {
         piece: &[u8],
         base: u64,
         is_ascii: bool,
-        places: &mut Places,
+        outline: &mut Outline,
     ) -> Result<()> {
         // Nothing after a byte that is not UTF-8 may be told: the scan ends with it. The byte
         // itself is scanned, because outside strings it is an offence of another kind, which
@@ -198,24 +215,24 @@ impl Lexer {
             let done = if self.knows && !self.is_outer() {
                 self.skim_blocks::<K>(blocks)
             } else {
-                self.whole_blocks::<K>(blocks, at, base, places)
+                self.whole_blocks::<K>(blocks, at, base, outline)
             };
             blocks = &blocks[done..];
             at += 64 * done;
             let Some((block, more)) = blocks.split_first() else {
                 break;
             };
-            self.noted_block::<K>(block, 64, at, base, places)?;
+            self.noted_block::<K>(block, 64, at, base, outline)?;
             blocks = more;
             at += 64;
         }
         if !rest.is_empty() {
             let mut block = [b' '; 64];
             block[..rest.len()].copy_from_slice(rest);
-            self.noted_block::<K>(&block, rest.len(), at, base, places)?;
+            self.noted_block::<K>(&block, rest.len(), at, base, outline)?;
         }
         match bad_at {
-            Some(offset) => Err(Error::invalid(Kind::Utf8, offset)),
+            Some(offset) => Err(Error::invalid(ErrorKind::Utf8, offset)),
             None => Ok(()),
         }
     }
@@ -228,11 +245,11 @@ impl Lexer {
         len: usize,
         at: usize,
         base: u64,
-        places: &mut Places,
+        outline: &mut Outline,
     ) -> Result<()> {
         let mut noted = 0;
         let checked = self.block::<K>(block, len, base + at as u64, &mut noted);
-        places.note::<K>(noted, at);
+        outline.note::<K>(noted, at);
         checked
     }
 
@@ -369,66 +386,11 @@ impl Lexer {
     }
 
     #[inline(always)]
-    fn tell(fault: Option<Kind>, base: u64, stop: usize) -> Result<()> {
+    fn tell(fault: Option<ErrorKind>, base: u64, stop: usize) -> Result<()> {
         match fault {
             Some(kind) => Err(Error::invalid(kind, base + stop as u64)),
             None => Ok(()),
         }
-    }
-
-    /// Passes over levels that are not reported, of which only the depth matters. Returns the
-    /// bracket that closes the innermost level the lexer knows of, if it is in this block.
-    #[inline(always)]
-    fn skim<K: Kernel>(&mut self, loaded: K::Block, outside: u64) -> Option<u64> {
-        self.in_scalar = 0;
-        let Brackets { open, close } = K::brackets(loaded);
-        let (mut open, mut close) = (open & outside, close & outside);
-        while u64::from(close.count_ones()) > self.skimmed {
-            // It may end here. One run of closing brackets after the other, then.
-            let bracket = close & close.wrapping_neg();
-            let before = open & (bracket - 1);
-            self.skimmed += u64::from(before.count_ones());
-            open ^= before;
-            if self.skimmed == 0 {
-                self.state = self.after_value();
-                return Some(bracket);
-            }
-            self.skimmed -= 1;
-            close ^= bracket;
-        }
-        self.skimmed += u64::from(open.count_ones());
-        self.skimmed -= u64::from(close.count_ones());
-        None
-    }
-
-    /// Skims blocks up to the first in which the level may end; returns how many.
-    #[inline(always)]
-    fn skim_blocks<K: Kernel>(&mut self, blocks: &[[u8; 64]]) -> usize {
-        let (mut in_string, mut escaped, mut levels) = (self.in_string, self.escaped, self.skimmed);
-        let mut done = 0;
-        for block in blocks {
-            let loaded = K::load(block);
-            let masks = K::strings(loaded);
-            if in_string == 0 || (masks.quote | masks.backslash | escaped) != 0 {
-                let (skipped, carry) = find_escaped(masks.backslash, escaped);
-                let quotes = masks.quote & !skipped;
-                let strings = K::prefix_xor(quotes) ^ in_string;
-                let outside = !(strings | quotes);
-                let Brackets { open, close } = K::brackets(loaded);
-                let closed = u64::from((close & outside).count_ones());
-                if closed > levels {
-                    break;
-                }
-                levels += u64::from((open & outside).count_ones());
-                levels -= closed;
-                in_string = 0u64.wrapping_sub(strings >> 63);
-                escaped = carry;
-            }
-            done += 1;
-        }
-        (self.in_string, self.escaped, self.skimmed) = (in_string, escaped, levels);
-        self.in_scalar = 0;
-        done
     }
 
     /// Says whether parts of the current level are reported.
@@ -478,10 +440,10 @@ impl Lexer {
         let end = end.min(len);
         if !plain {
             if let Err(at) = number::advance(&mut self.scalar, &block[from..end]) {
-                return Err(Error::invalid(Kind::Scalar, base + (from + at) as u64));
+                return Err(Error::invalid(ErrorKind::Scalar, base + (from + at) as u64));
             }
             if end < len && !number::is_complete(self.scalar) {
-                return Err(Error::invalid(Kind::Scalar, base + end as u64));
+                return Err(Error::invalid(ErrorKind::Scalar, base + end as u64));
             }
         }
         Ok(end)
@@ -490,7 +452,7 @@ impl Lexer {
     #[inline(always)]
     fn push(&mut self, is_object: bool, offset: u64) -> Result<()> {
         if self.depth >= MAX_DEPTH {
-            return Err(Error::invalid(Kind::Depth, offset));
+            return Err(Error::invalid(ErrorKind::Depth, offset));
         }
         if self.depth.is_multiple_of(64) && self.depth > 0 {
             self.stack.push(self.top);
@@ -527,10 +489,10 @@ impl Lexer {
     #[cold]
     fn refuse(state: u8, class: u8, byte: u8, offset: u64) -> Error {
         let kind = match state {
-            DONE => Kind::Trailing,
-            ROOT if class == T_OPEN_ARRAY || class == T_QUOTE => Kind::Root,
-            ROOT if byte.is_ascii_alphanumeric() || byte == b'-' => Kind::Root,
-            _ => Kind::Syntax,
+            DONE => ErrorKind::Trailing,
+            ROOT if class == T_OPEN_ARRAY || class == T_QUOTE => ErrorKind::Root,
+            ROOT if byte.is_ascii_alphanumeric() || byte == b'-' => ErrorKind::Root,
+            _ => ErrorKind::Syntax,
         };
         Error::invalid(kind, offset)
     }

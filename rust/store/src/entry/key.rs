@@ -211,9 +211,9 @@ pub(crate) fn has_escape(inside: &[u8]) -> bool {
 /// What a session key is for.
 ///
 /// Source: the gateway's `parseAgentSessionKey` and its recognisers. Ours are stricter: exact
-/// lower case and no empty parts. What does not fit is [`Kind::Other`], and stays.
+/// lower case and no empty parts. What does not fit is [`KeyKind::Other`], and stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum KeyKind {
     /// `agent:<a>:cron:<job>:run:<session>`, the only kind that rules may remove.
     CronRun,
     /// `agent:<a>:cron:<job>`
@@ -242,7 +242,7 @@ pub enum Kind {
     Other,
 }
 
-impl Kind {
+impl KeyKind {
     /// All kinds, in the order of their numbers.
     pub const ALL: [Self; 13] = [
         Self::CronRun,
@@ -285,7 +285,7 @@ impl Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parsed<'a> {
     /// What it is for.
-    pub kind: Kind,
+    pub kind: KeyKind,
     /// Agent id.
     pub agent: &'a str,
     /// Cron job id.
@@ -304,15 +304,15 @@ pub fn parse(key: &str) -> Parsed<'_> {
         run: "",
     };
     if key == "global" {
-        return other(Kind::Main);
+        return other(KeyKind::Main);
     }
     let mut parts = key.split(':');
     let (Some("agent"), Some(agent), Some(third)) = (parts.next(), parts.next(), parts.next())
     else {
-        return other(Kind::Other);
+        return other(KeyKind::Other);
     };
     if agent.is_empty() || key.split(':').any(str::is_empty) {
-        return other(Kind::Other);
+        return other(KeyKind::Other);
     }
     let of = |kind| Parsed {
         kind,
@@ -323,37 +323,37 @@ pub fn parse(key: &str) -> Parsed<'_> {
     match third {
         "cron" => match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some(job), None, ..) => Parsed {
-                kind: Kind::CronBase,
+                kind: KeyKind::CronBase,
                 agent,
                 job,
                 run: "",
             },
             (Some(job), Some("run"), Some(run), None) => Parsed {
-                kind: Kind::CronRun,
+                kind: KeyKind::CronRun,
                 agent,
                 job,
                 run,
             },
-            _ => of(Kind::Other),
+            _ => of(KeyKind::Other),
         },
-        "main" if parts.next().is_none() => of(Kind::Main),
-        "subagent" => of(Kind::Subagent),
-        "acp" => of(Kind::Acp),
-        "hook" => of(Kind::Hook),
-        "dashboard" => of(Kind::Dashboard),
-        _ if is_dream(third) && parts.next().is_none() => of(Kind::Dream),
+        "main" if parts.next().is_none() => of(KeyKind::Main),
+        "subagent" => of(KeyKind::Subagent),
+        "acp" => of(KeyKind::Acp),
+        "hook" => of(KeyKind::Hook),
+        "dashboard" => of(KeyKind::Dashboard),
+        _ if is_dream(third) && parts.next().is_none() => of(KeyKind::Dream),
         _ => {
             let has = |name: &str| key.split(':').skip(2).any(|part| part == name);
             of(if has("thread") || has("topic") {
-                Kind::Thread
+                KeyKind::Thread
             } else if has("direct") {
-                Kind::Direct
+                KeyKind::Direct
             } else if has("group") {
-                Kind::Group
+                KeyKind::Group
             } else if has("channel") {
-                Kind::Channel
+                KeyKind::Channel
             } else {
-                Kind::Other
+                KeyKind::Other
             })
         }
     }
@@ -386,7 +386,7 @@ mod tests {
         let kind = |key| parse(key).kind;
         assert_eq!(
             kind("agent:a:dreaming-narrative-light-0123456789ab-1732800000000"),
-            Kind::Dream
+            KeyKind::Dream
         );
         for key in [
             "agent:a:dreaming-narrative-light-0123456789ab-1732800000000:more",
@@ -398,7 +398,7 @@ mod tests {
             "agent:a:my-dreaming-narrative-light-0123456789ab-1",
             "dreaming-narrative-light-0123456789ab-1",
         ] {
-            assert_eq!(kind(key), Kind::Other, "{key}");
+            assert_eq!(kind(key), KeyKind::Other, "{key}");
         }
     }
 
@@ -408,13 +408,13 @@ mod tests {
         assert_eq!(
             parse("agent:a:cron:j:run:s"),
             Parsed {
-                kind: Kind::CronRun,
+                kind: KeyKind::CronRun,
                 agent: "a",
                 job: "j",
                 run: "s"
             }
         );
-        assert_eq!(kind("agent:a:cron:j"), Kind::CronBase);
+        assert_eq!(kind("agent:a:cron:j"), KeyKind::CronBase);
         for key in [
             "agent:a:cron:j:run:s:more",
             "agent:a:cron:j:run",
@@ -426,12 +426,12 @@ mod tests {
             "agent:a:session:cron:j:run:s",
             "agent:a:custom:run:s",
         ] {
-            assert_ne!(kind(key), Kind::CronRun, "{key}");
+            assert_ne!(kind(key), KeyKind::CronRun, "{key}");
         }
-        assert_eq!(kind("agent:a:telegram:group:-1:topic:2"), Kind::Thread);
-        assert_eq!(kind("agent:a:telegram:direct:9"), Kind::Direct);
-        assert_eq!(kind("agent:a:main"), Kind::Main);
-        assert_eq!(kind("voice:123"), Kind::Other);
+        assert_eq!(kind("agent:a:telegram:group:-1:topic:2"), KeyKind::Thread);
+        assert_eq!(kind("agent:a:telegram:direct:9"), KeyKind::Direct);
+        assert_eq!(kind("agent:a:main"), KeyKind::Main);
+        assert_eq!(kind("voice:123"), KeyKind::Other);
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Buffers that go round: filled by one thread, looked at by others, and back once all are done.
+//! A pool of read buffers shared by reference count; a buffer returns when its last user drops it.
 
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Arc;
 
-/// A piece of the input on loan; it goes back when the last who holds it lets go.
+/// A filled buffer. It returns to its pool when its last user drops it.
 #[derive(Debug)]
-pub struct Lent {
+pub struct PooledBuffer {
     bytes: Vec<u8>,
     filled: usize,
     base: u64,
@@ -13,7 +13,7 @@ pub struct Lent {
     home: Sender<Vec<u8>>,
 }
 
-impl Lent {
+impl PooledBuffer {
     /// Returns what was read into it.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.filled]
@@ -35,21 +35,21 @@ impl Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledBuffer {
     fn drop(&mut self) {
         self.home.send(std::mem::take(&mut self.bytes)).ok(); // nobody is there after the last
     }
 }
 
 /// Makes up to `most` buffers of `size` bytes, as late as can be, and takes them back.
-pub(crate) struct Pool {
+pub(crate) struct BufferPool {
     size: usize,
     left: usize,
     home: Sender<Vec<u8>>,
     back: Receiver<Vec<u8>>,
 }
 
-impl Pool {
+impl BufferPool {
     pub(crate) fn new(size: usize, most: usize) -> Self {
         let (home, back) = channel();
         Self {
@@ -69,7 +69,7 @@ impl Pool {
         self.left = 0;
     }
 
-    /// Returns a buffer; waits for one if all are lent.
+    /// Returns a buffer; waits for one if all are in use.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         if let Ok(buffer) = self.back.try_recv() {
             return buffer;
@@ -81,15 +81,15 @@ impl Pool {
         self.back.recv().unwrap_or_default() // never fails: `home` is ours
     }
 
-    /// Lends a buffer of which `filled` bytes hold the input from `base` on.
-    pub(crate) fn lend(
+    /// Shares a buffer of which `filled` bytes hold the input from `base` on.
+    pub(crate) fn share(
         &self,
         bytes: Vec<u8>,
         filled: usize,
         base: u64,
         is_ascii: bool,
-    ) -> Arc<Lent> {
-        Arc::new(Lent {
+    ) -> Arc<PooledBuffer> {
+        Arc::new(PooledBuffer {
             bytes,
             filled,
             base,

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What is wrong with the bytes of a store or an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ErrorKind {
     /// No bytes, or nothing but white space.
     Empty,
     /// Starts with a UTF-8 byte order mark, which `JSON.parse` refuses.
@@ -35,7 +35,7 @@ pub enum Kind {
     Archive,
 }
 
-impl Kind {
+impl ErrorKind {
     /// All kinds, in order; each needs a sentence in Python.
     pub const ALL: [Self; 14] = [
         Self::Empty,
@@ -82,7 +82,7 @@ pub enum Error {
     /// The input is not what it must be, found at this byte.
     Invalid {
         /// What is wrong.
-        kind: Kind,
+        kind: ErrorKind,
         /// First byte that cannot belong to a valid input.
         offset: u64,
     },
@@ -95,7 +95,7 @@ pub enum Error {
 impl Error {
     /// Makes an `Invalid`.
     #[must_use]
-    pub fn invalid(kind: Kind, offset: u64) -> Self {
+    pub fn invalid(kind: ErrorKind, offset: u64) -> Self {
         Self::Invalid { kind, offset }
     }
 }

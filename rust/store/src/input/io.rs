@@ -1,6 +1,6 @@
 //! Files as a pass sees them, and what others see of a running pass.
 
-use crate::input::error::{Error, Kind, Result};
+use crate::input::error::{Error, ErrorKind, Result};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -88,7 +88,7 @@ pub(crate) fn read_range(
         let want = usize::try_from(to - at).map_or(buffer.len(), |left| left.min(buffer.len()));
         let got = read_full(input, &mut buffer[..want], at)?;
         if got < want {
-            return Err(Error::invalid(Kind::Changed, at + got as u64));
+            return Err(Error::invalid(ErrorKind::Changed, at + got as u64));
         }
         each(&buffer[..got])?;
         at += got as u64;

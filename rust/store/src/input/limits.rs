@@ -9,7 +9,7 @@ pub const INLINE_BYTES: u64 = if cfg!(fuzzing) { 200 } else { 1024 * 1024 };
 pub const AHEAD_BUFFERS: usize = 2;
 /// Buffers in all, where two that write files hold two each for later, and two each in a batch that
 /// is not handed over yet; the others go round.
-pub const LENT_BUFFERS: usize = 8;
+pub const POOL_BUFFERS: usize = 8;
 /// Nesting levels accepted; one bit each, so 512 KiB at most.
 pub const MAX_DEPTH: u64 = 4 * 1024 * 1024;
 /// Captured bytes of a key or value; a longer key is fingerprinted as it streams by and its

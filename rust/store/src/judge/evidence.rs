@@ -3,7 +3,7 @@
 use crate::entry::key::fingerprint;
 use crate::input::error::Result;
 use crate::input::limits::NAMED;
-use crate::judge::run_ends::{KnownEnds, Over};
+use crate::judge::run_ends::{KnownRunEnds, RunEnd};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use std::sync::Arc;
 /// # Memory
 ///
 /// O(1): at most three times [`NAMED`] slots, about 4 MiB when all are full, and what
-/// [`Ends`](crate::judge::run_ends::Ends) takes.
+/// [`RunEnds`](crate::judge::run_ends::RunEnds) takes.
 #[derive(Debug)]
 pub struct Evidence {
-    ends: Arc<KnownEnds>,
+    ends: Arc<KnownRunEnds>,
     live_sessions: HashSet<u64>,
     protected: HashSet<u64>,
     dropped: HashSet<u64>,
@@ -24,7 +24,7 @@ pub struct Evidence {
 impl Evidence {
     /// Makes one that knows of these ends and of nothing else.
     #[must_use]
-    pub fn new(ends: Arc<KnownEnds>) -> Self {
+    pub fn new(ends: Arc<KnownRunEnds>) -> Self {
         Self {
             ends,
             live_sessions: HashSet::new(),
@@ -36,7 +36,7 @@ impl Evidence {
     /// Makes an empty one; `seed` should be random.
     #[must_use]
     pub fn empty(seed: u64) -> Self {
-        Self::new(Arc::new(KnownEnds::none(seed)))
+        Self::new(Arc::new(KnownRunEnds::none(seed)))
     }
 
     /// Returns the seed that key fingerprints must be made with.
@@ -60,11 +60,11 @@ impl Evidence {
         add(&mut self.dropped, self.ends.seed(), key)
     }
 
-    pub(crate) fn over(&self, key: u64) -> Result<Option<Over>> {
+    pub(crate) fn over(&self, key: u64) -> Result<Option<RunEnd>> {
         self.ends.find(key)
     }
 
-    pub(crate) fn over_session(&self, key: &str, session: &str) -> Result<Option<Over>> {
+    pub(crate) fn over_session(&self, key: &str, session: &str) -> Result<Option<RunEnd>> {
         self.ends.find_session(key, session)
     }
 

@@ -31,7 +31,7 @@ pub struct Job {
 
 /// All jobs of a store, as many as fit.
 #[derive(Debug, Default)]
-pub struct Jobs {
+pub struct JobTable {
     slots: Vec<Job>,
     by_hash: HashMap<u64, usize>,
     /// Run entries of jobs that did not fit.
@@ -41,7 +41,7 @@ pub struct Jobs {
     floor: Option<Rank>,
 }
 
-impl Jobs {
+impl JobTable {
     /// Finds or makes the slot of a job; `None` when the table is full.
     pub fn slot(&mut self, hash: u64, agent: &str, job: &str) -> Option<&mut Job> {
         if let Some(&at) = self.by_hash.get(&hash) {

@@ -1,11 +1,11 @@
 //! Which entry may be changed or removed, and by which rule. A pure function of values.
 
-use crate::entry::key::{fingerprint, Kind, Parsed};
+use crate::entry::key::{fingerprint, KeyKind, Parsed};
 use crate::entry::{Entry, Key, Status};
 use crate::input::error::Result;
 use crate::judge::evidence::Evidence;
-use crate::judge::job_table::Jobs;
-use crate::judge::run_ends::Over;
+use crate::judge::job_table::JobTable;
+use crate::judge::run_ends::RunEnd;
 
 /// The compiled policy. `None` turns a rule off; times are ms.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ pub struct Policy {
     /// Keep the newest N finished runs in all.
     pub cap_total: Option<usize>,
     /// Drop finished entries of these kinds, each older than its time: what the user named.
-    pub drop_kinds: Vec<(Kind, i64)>,
+    pub drop_kinds: Vec<(KeyKind, i64)>,
     /// Whatever ran before this moment has lost its process.
     pub owner_died_before_ms: Option<i64>,
     /// False: ends of runs may be on record where nobody could read them.
@@ -110,7 +110,7 @@ pub enum Verdict {
         /// Cut `skillsSnapshot` and `systemPromptReport`.
         slim: bool,
         /// Set status, end and run time.
-        retire: Option<Over>,
+        retire: Option<RunEnd>,
     },
 }
 
@@ -144,11 +144,11 @@ pub fn job_hash(seed: u64, parsed: &Parsed<'_>) -> u64 {
 ///
 /// # Errors
 ///
-/// As [`KnownEnds::find`](crate::judge::run_ends::KnownEnds::find).
+/// As [`KnownRunEnds::find`](crate::judge::run_ends::KnownRunEnds::find).
 pub fn judge(
     policy: &Policy,
     evidence: &Evidence,
-    thresholds: Option<&Jobs>,
+    thresholds: Option<&JobTable>,
     entry: &Entry,
     key: &Key<'_>,
 ) -> Result<Judged> {
@@ -158,7 +158,7 @@ pub fn judge(
         (one, other) => one.or(other),
     };
     let rank = (seen.unwrap_or(i64::MAX), entry.span.start);
-    let job = if parsed.kind == Kind::CronRun {
+    let job = if parsed.kind == KeyKind::CronRun {
         job_hash(evidence.seed(), parsed)
     } else {
         0
@@ -187,7 +187,7 @@ pub fn judge(
         return Ok(judged);
     }
     let age = policy.now_ms.saturating_sub(seen);
-    if parsed.kind != Kind::CronRun {
+    if parsed.kind != KeyKind::CronRun {
         let idle = policy.slim_idle_ms.is_some_and(|limit| age > limit);
         // These keys outlive their runs: only an end of this very session counts.
         let mut over = None;
@@ -207,7 +207,7 @@ pub fn judge(
 }
 
 /// Says whether the user named this kind, and the entry is old enough and at work no more.
-fn is_dropped_kind(policy: &Policy, entry: &Entry, kind: Kind, over: bool, age: i64) -> bool {
+fn is_dropped_kind(policy: &Policy, entry: &Entry, kind: KeyKind, over: bool, age: i64) -> bool {
     let Some((_, limit)) = policy.drop_kinds.iter().find(|(named, _)| *named == kind) else {
         return false;
     };
@@ -223,9 +223,9 @@ fn is_dropped_kind(policy: &Policy, entry: &Entry, kind: Kind, over: bool, age: 
 
 fn judge_run(
     policy: &Policy,
-    thresholds: Option<&Jobs>,
+    thresholds: Option<&JobTable>,
     entry: &Entry,
-    over: Option<Over>,
+    over: Option<RunEnd>,
     age: i64,
     judged: &mut Judged,
 ) {
@@ -285,7 +285,7 @@ fn judge_run(
             policy
                 .owner_died_before_ms
                 .filter(|_| owner_dead)
-                .map(|moment| Over {
+                .map(|moment| RunEnd {
                     status: Status::Killed,
                     ended_at_ms: moment,
                     runtime_ms: moment
@@ -299,7 +299,7 @@ fn judge_run(
     judged.verdict = slimmed(entry, policy.slim_runs && judged.cappable, retire);
 }
 
-fn slimmed(entry: &Entry, slim: bool, retire: Option<Over>) -> Verdict {
+fn slimmed(entry: &Entry, slim: bool, retire: Option<RunEnd>) -> Verdict {
     let slim = slim && (entry.skills.is_some() || entry.report.is_some());
     if slim || retire.is_some() {
         Verdict::Edit { slim, retire }

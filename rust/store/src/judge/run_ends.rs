@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Over {
+pub struct RunEnd {
     /// A terminal status.
     pub status: Status,
     /// End, ms.
@@ -17,7 +17,7 @@ pub struct Over {
     pub runtime_ms: i64,
 }
 
-impl Over {
+impl RunEnd {
     pub(crate) fn record(self, key: Key) -> Record {
         let status = Status::ALL.iter().position(|one| *one == self.status);
         let status = status.unwrap_or(0) as u64;
@@ -47,13 +47,13 @@ impl Over {
 ///
 /// O(1): as a [`Sorter`].
 #[derive(Debug)]
-pub struct Ends {
+pub struct RunEnds {
     seed: u64,
     sorter: Sorter,
     has_living: bool,
 }
 
-impl Ends {
+impl RunEnds {
     /// Makes an empty one; `seed` should be random, so that no store can aim at the hashes.
     #[must_use]
     pub fn new(seed: u64, spill: Option<Arc<Spill>>) -> Self {
@@ -69,7 +69,7 @@ impl Ends {
     /// # Errors
     ///
     /// As [`Sorter::add`].
-    pub fn add(&mut self, key: &str, over: Over) -> Result<()> {
+    pub fn add(&mut self, key: &str, over: RunEnd) -> Result<()> {
         let hash = fingerprint(self.seed, key.as_bytes());
         self.sorter.add(over.record((hash, 0)))
     }
@@ -81,7 +81,7 @@ impl Ends {
     /// # Errors
     ///
     /// As [`Sorter::add`].
-    pub fn add_session(&mut self, key: &str, session: &str, over: Over) -> Result<()> {
+    pub fn add_session(&mut self, key: &str, session: &str, over: RunEnd) -> Result<()> {
         self.sorter
             .add(over.record((pair(self.seed, key, session), 0)))
     }
@@ -106,8 +106,8 @@ impl Ends {
     /// # Errors
     ///
     /// As [`Sorter::add`].
-    pub fn seal(self) -> Result<KnownEnds> {
-        Ok(KnownEnds {
+    pub fn seal(self) -> Result<KnownRunEnds> {
+        Ok(KnownRunEnds {
             seed: self.seed,
             has_living: self.has_living,
             sorted: self.sorter.seal()?,
@@ -117,13 +117,13 @@ impl Ends {
 
 /// The ends of runs, to be looked up.
 #[derive(Debug)]
-pub struct KnownEnds {
+pub struct KnownRunEnds {
     seed: u64,
     has_living: bool,
     sorted: Sorted,
 }
 
-impl KnownEnds {
+impl KnownRunEnds {
     /// Returns none.
     #[must_use]
     pub fn none(seed: u64) -> Self {
@@ -145,8 +145,8 @@ impl KnownEnds {
     /// # Errors
     ///
     /// As [`Sorted::get`].
-    pub fn find(&self, key: u64) -> Result<Option<Over>> {
-        Ok(self.sorted.get((key, 0))?.map(Over::of_record))
+    pub fn find(&self, key: u64) -> Result<Option<RunEnd>> {
+        Ok(self.sorted.get((key, 0))?.map(RunEnd::of_record))
     }
 
     /// Finds the end of the run under a key.
@@ -154,7 +154,7 @@ impl KnownEnds {
     /// # Errors
     ///
     /// As [`Sorted::get`].
-    pub fn find_key(&self, key: &str) -> Result<Option<Over>> {
+    pub fn find_key(&self, key: &str) -> Result<Option<RunEnd>> {
         self.find(fingerprint(self.seed, key.as_bytes()))
     }
 
@@ -163,7 +163,7 @@ impl KnownEnds {
     /// # Errors
     ///
     /// As [`Sorted::get`].
-    pub fn find_session(&self, key: &str, session: &str) -> Result<Option<Over>> {
+    pub fn find_session(&self, key: &str, session: &str) -> Result<Option<RunEnd>> {
         if self.sorted.is_empty() || session.is_empty() {
             return Ok(None);
         }

@@ -1,7 +1,7 @@
 //! Looks for a key that occurs twice, in constant memory.
 //!
 //! The survey's own pass puts 16 bits of each key's fingerprint into a fixed table. A key whose
-//! bits are there already is a suspect: every true twin is one, and of others about one in
+//! bits are there already is a suspect: every true duplicate is one, and of others about one in
 //! 16,000 when the table is nearly full. If the table overflows, the store is read again, one
 //! share of the keys after the other. All suspects are then looked at once more with all 64
 //! bits, and what is still a pair with a fingerprint of another seed.

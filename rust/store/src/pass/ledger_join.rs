@@ -7,13 +7,13 @@
 //! ahead at all entries, which also finds the session that each base entry names.
 
 use crate::bytes::lex::Chunk;
-use crate::entry::key::{fingerprint, Kind};
+use crate::entry::key::{fingerprint, KeyKind};
 use crate::entry::{Entries, Entry, EntryVisitor, Key, Status};
 use crate::external_sort::{Prefer, Record, Sorted, Sorter, Spill};
 use crate::input::error::Result;
 use crate::input::io::{Control, ReadAt};
 use crate::judge::policy::job_hash;
-use crate::judge::run_ends::{pair, Over};
+use crate::judge::run_ends::{pair, RunEnd};
 use crate::pass::list_entries::is_listed;
 use crate::pass::scan::scan;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub struct Line<'a> {
 ///
 /// O(1): a [`Sorter`] for each sort of line.
 #[derive(Debug)]
-pub struct Ledgers {
+pub struct LedgerLines {
     seed: u64,
     spill: Option<Arc<Spill>>,
     books: [Lines; LEDGERS],
@@ -54,7 +54,7 @@ struct Lines {
     loose: Sorter,
 }
 
-impl Ledgers {
+impl LedgerLines {
     /// Makes empty ones; `seed` should be random.
     #[must_use]
     pub fn new(seed: u64, spill: Option<Arc<Spill>>) -> Self {
@@ -74,7 +74,7 @@ impl Ledgers {
         let Some(book) = self.books.get_mut(ledger) else {
             return Ok(());
         };
-        let over = Over {
+        let over = RunEnd {
             status: line.status,
             ended_at_ms: line.ended_ms,
             runtime_ms: line.ended_ms.saturating_sub(line.started_ms),
@@ -92,7 +92,7 @@ impl Ledgers {
     /// # Errors
     ///
     /// As [`scan`] and [`Sorter::add`].
-    pub fn look_ahead(self, input: &dyn ReadAt, control: &Control) -> Result<Joined> {
+    pub fn look_ahead(self, input: &dyn ReadAt, control: &Control) -> Result<JoinedLedgers> {
         let (seed, spill) = (self.seed, self.spill);
         let mut books = Vec::with_capacity(LEDGERS);
         for lines in self.books {
@@ -123,7 +123,7 @@ impl Ledgers {
             let (keyed, matched) = (book.keyed, matched.seal()?);
             joined.push(Book { keyed, matched });
         }
-        Ok(Joined {
+        Ok(JoinedLedgers {
             seed,
             bases: found.bases.seal()?,
             books: joined,
@@ -151,14 +151,14 @@ impl EntryVisitor for LookAhead {
             return Ok(());
         }
         let (parsed, session) = (&key.parsed, entry.session_id.as_str());
-        if parsed.kind == Kind::CronBase {
+        if parsed.kind == KeyKind::CronBase {
             return self.bases.add(Record {
                 key: (job_hash(self.seed, parsed), 0),
                 weight: 0,
                 value: fingerprint(self.seed, session.as_bytes()),
             });
         }
-        let (Kind::CronRun, Some(updated)) = (parsed.kind, entry.updated_at) else {
+        let (KeyKind::CronRun, Some(updated)) = (parsed.kind, entry.updated_at) else {
             return Ok(());
         };
         for book in &mut self.books {
@@ -203,13 +203,13 @@ pub enum How {
 
 /// What the ledgers know about the entries of one store.
 #[derive(Debug)]
-pub struct Joined {
+pub struct JoinedLedgers {
     seed: u64,
     bases: Sorted,
     books: Vec<Book>,
 }
 
-impl Joined {
+impl JoinedLedgers {
     /// Returns the seed that key fingerprints must be made with.
     #[must_use]
     pub fn seed(&self) -> u64 {
@@ -223,7 +223,7 @@ impl Joined {
     ///
     /// As [`Sorted::get`].
     pub fn is_current(&self, entry: &Entry, key: &Key<'_>) -> Result<Option<bool>> {
-        if key.parsed.kind != Kind::CronRun {
+        if key.parsed.kind != KeyKind::CronRun {
             return Ok(None);
         }
         let base = self.bases.get((job_hash(self.seed, &key.parsed), 0))?;
@@ -236,7 +236,12 @@ impl Joined {
     /// # Errors
     ///
     /// As [`Sorted::get`].
-    pub fn find(&self, ledger: usize, entry: &Entry, key: &Key<'_>) -> Result<Option<(Over, How)>> {
+    pub fn find(
+        &self,
+        ledger: usize,
+        entry: &Entry,
+        key: &Key<'_>,
+    ) -> Result<Option<(RunEnd, How)>> {
         let Some(book) = self.books.get(ledger) else {
             return Ok(None);
         };
@@ -246,14 +251,14 @@ impl Joined {
         // A base entry is its newest run: ledgers know only the run's own key.
         let session = entry.session_id.as_str();
         let run =
-            (key.parsed.kind == Kind::CronBase).then(|| format!("{}:run:{session}", key.text));
+            (key.parsed.kind == KeyKind::CronBase).then(|| format!("{}:run:{session}", key.text));
         let text = run.as_deref().unwrap_or(key.text);
         if let Some(line) = book.keyed.get((pair(self.seed, text, session), 0))? {
-            return Ok(Some((Over::of_record(line), How::Key)));
+            return Ok(Some((RunEnd::of_record(line), How::Key)));
         }
         let line = book
             .matched
             .get((fingerprint(self.seed, text.as_bytes()), 0))?;
-        Ok(line.map(|line| (Over::of_record(line), How::Time)))
+        Ok(line.map(|line| (RunEnd::of_record(line), How::Time)))
     }
 }

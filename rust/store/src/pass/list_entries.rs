@@ -1,13 +1,13 @@
 //! Lists entries as JSON Lines, for what has to be judged by evidence outside the store.
 
 use crate::bytes::lex::Chunk;
-use crate::entry::key::Kind;
+use crate::entry::key::KeyKind;
 use crate::entry::{Entries, Entry, EntryVisitor, Key, Status};
 use crate::input::error::Result;
 use crate::input::io::{Control, ReadAt};
 use crate::input::limits::BUFFER_BYTES;
-use crate::judge::run_ends::Over;
-use crate::pass::ledger_join::{How, Joined, LEDGERS};
+use crate::judge::run_ends::RunEnd;
+use crate::pass::ledger_join::{How, JoinedLedgers, LEDGERS};
 use crate::pass::scan::scan;
 use serde::Serialize;
 use std::io::{BufWriter, Write};
@@ -38,7 +38,7 @@ struct Line<'a>(
 pub(crate) fn is_listed(entry: &Entry, key: &Key<'_>) -> bool {
     let wanted = matches!(
         key.parsed.kind,
-        Kind::CronRun | Kind::CronBase | Kind::Subagent
+        KeyKind::CronRun | KeyKind::CronBase | KeyKind::Subagent
     ) || entry.status() == Status::Running;
     wanted && !key.is_odd && !entry.odd && entry.is_object
 }
@@ -54,7 +54,7 @@ pub(crate) fn is_listed(entry: &Entry, key: &Key<'_>) -> bool {
 /// O(1): two buffers of 256 KiB.
 pub fn list_entries<W: Write>(
     input: &dyn ReadAt,
-    joined: Option<&Joined>,
+    joined: Option<&JoinedLedgers>,
     out: W,
     control: &Control,
 ) -> Result<u64> {
@@ -63,14 +63,14 @@ pub fn list_entries<W: Write>(
         out: BufWriter::with_capacity(BUFFER_BYTES, out),
         lines: 0,
     };
-    let mut entries = Entries::new(lister, joined.map_or(0, Joined::seed));
+    let mut entries = Entries::new(lister, joined.map_or(0, JoinedLedgers::seed));
     scan(input, control, &mut entries)?;
     entries.inner.out.flush()?;
     Ok(entries.inner.lines)
 }
 
 struct Lister<'a, W: Write> {
-    joined: Option<&'a Joined>,
+    joined: Option<&'a JoinedLedgers>,
     out: BufWriter<W>,
     lines: u64,
 }
@@ -111,7 +111,7 @@ impl<W: Write> EntryVisitor for Lister<'_, W> {
     }
 }
 
-fn tell((over, how): (Over, How)) -> End {
+fn tell((over, how): (RunEnd, How)) -> End {
     let is_named = matches!(how, How::Key);
     (
         over.status.name(),

@@ -41,7 +41,7 @@ impl Selection {
 
 /// What a restore wrote; serialises to what Python reads.
 #[derive(Debug, Default, Serialize)]
-pub struct Numbers {
+pub struct RestoreNumbers {
     /// Entries that were gone.
     pub added: u64,
     /// Entries that had been edited and were as we left them.
@@ -126,8 +126,8 @@ pub fn restore<R: Read, W: Write>(
     seed: u64,
     spill: Option<Arc<Spill>>,
     control: &Control,
-) -> Result<Numbers> {
-    let mut numbers = Numbers::default();
+) -> Result<RestoreNumbers> {
+    let mut numbers = RestoreNumbers::default();
     let mut records = Sorter::new(Prefer::Last, spill.clone());
     index_records(&mut open_archive()?, selection, seed, &mut records, control)?;
 
@@ -317,7 +317,7 @@ impl<W: Write> Merge<'_, W> {
         hash: u64,
         archived: Option<Record>,
         separator: &str,
-        numbers: &mut Numbers,
+        numbers: &mut RestoreNumbers,
     ) -> Result<()> {
         match (find_fate(self.fates, hash)?, archived) {
             (fate @ (Fate::Gone | Fate::AsLeft), Some(archived)) => {

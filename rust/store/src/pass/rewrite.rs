@@ -1,9 +1,9 @@
 //! Writes the store that a policy leaves, and the archive of what it takes away.
 
 use crate::bytes::lex::Chunk;
-use crate::entry::key::Kind as KeyKind;
+use crate::entry::key::KeyKind;
 use crate::entry::{Entries, Entry, EntryVisitor, Key, Span};
-use crate::input::error::{Error, Kind, Result};
+use crate::input::error::{Error, ErrorKind, Result};
 use crate::input::io::{read_range, Control, ReadAt};
 use crate::input::limits::{BUFFER_BYTES, INLINE_BYTES};
 use crate::judge::evidence::Evidence;
@@ -21,7 +21,7 @@ use twox_hash::XxHash3_128;
 
 /// What a rewrite wrote; serialises to what Python reads.
 #[derive(Debug, Serialize)]
-pub struct Numbers {
+pub struct RewriteNumbers {
     /// Size of the new store.
     pub bytes: u64,
     /// Its entries.
@@ -45,13 +45,13 @@ pub struct Numbers {
 ///
 /// # Errors
 ///
-/// As [`scan`](crate::pass::scan::scan); `Kind::Changed` when these are not the bytes that were surveyed, `Kind::Archive`
+/// As [`scan`](crate::pass::scan::scan); `ErrorKind::Changed` when these are not the bytes that were surveyed, `ErrorKind::Archive`
 /// when the archive does not read back as it was written.
 ///
 /// # Memory
 ///
 /// O(1): two more buffers of 256 KiB, zstd both ways, and what [`limits`](crate::input::limits) says of
-/// lent buffers and batches.
+/// pooled buffers and batches.
 #[allow(clippy::too_many_arguments)]
 pub fn rewrite<W: Write + Send, A: Write + Send>(
     input: &dyn ReadAt,
@@ -62,7 +62,7 @@ pub fn rewrite<W: Write + Send, A: Write + Send>(
     evidence: &Evidence,
     survey: &Survey,
     control: &Control,
-) -> Result<Numbers> {
+) -> Result<RewriteNumbers> {
     let written = AtomicU64::new(0);
     std::thread::scope(|scope| {
         let mut output = Output::new(input, control, out);
@@ -72,7 +72,7 @@ pub fn rewrite<W: Write + Send, A: Write + Send>(
         };
         let mut archive = Writer::new(input, control, telling)?;
         if survey.numbers.bytes >= INLINE_BYTES {
-            (output, archive) = (output.there(scope), archive.there(scope));
+            (output, archive) = (output.threaded(scope), archive.threaded(scope));
         }
         let rewriter = Rewriter {
             input,
@@ -90,7 +90,7 @@ pub fn rewrite<W: Write + Send, A: Write + Send>(
         let mut entries = Entries::new(rewriter, evidence.seed());
         let read = scan_again(input, control, &mut entries)?;
         if (read.bytes, &read.digest) != (survey.numbers.bytes, &survey.numbers.digest) {
-            return Err(Error::invalid(Kind::Changed, 0));
+            return Err(Error::invalid(ErrorKind::Changed, 0));
         }
         let mut done = entries.inner;
         done.output.copy_to(read.bytes)?;
@@ -100,9 +100,9 @@ pub fn rewrite<W: Write + Send, A: Write + Send>(
         let (archive_bytes, archive_digest) = done.archive.finish()?;
         let found = done.read_back.finish(control)?;
         if found != (raw_bytes, archive_bytes, archive_digest.clone()) {
-            return Err(Error::invalid(Kind::Archive, 0));
+            return Err(Error::invalid(ErrorKind::Archive, 0));
         }
-        Ok(Numbers {
+        Ok(RewriteNumbers {
             bytes,
             entries,
             digest,

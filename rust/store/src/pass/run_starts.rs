@@ -1,7 +1,7 @@
 //! When the runs of each job began, as many as there are.
 
 use crate::bytes::lex::Chunk;
-use crate::entry::key::{fingerprint, Kind};
+use crate::entry::key::{fingerprint, KeyKind};
 use crate::entry::{Entries, Entry, EntryVisitor};
 use crate::external_sort::{Prefer, Record, Sorted, Sorter, Spill};
 use crate::input::error::Result;
@@ -18,13 +18,13 @@ use std::sync::Arc;
 ///
 /// O(1): a [`Sorter`], and the names of [`JOBS`] jobs.
 #[derive(Debug)]
-pub struct Starts {
+pub struct RunStarts {
     seed: u64,
     sorter: Sorter,
     names: HashMap<u64, String>,
 }
 
-impl Starts {
+impl RunStarts {
     /// Makes an empty one; `seed` should be random.
     #[must_use]
     pub fn new(seed: u64, spill: Option<Arc<Spill>>) -> Self {
@@ -88,7 +88,7 @@ impl Starts {
 }
 
 struct Gatherer<'a> {
-    starts: &'a mut Starts,
+    starts: &'a mut RunStarts,
     since_ms: i64,
 }
 
@@ -96,7 +96,7 @@ impl EntryVisitor for Gatherer<'_> {
     fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
         let key = entry.key(chunk);
         match (key.parsed.kind, entry.updated_at) {
-            (Kind::CronRun, Some(at)) if at > self.since_ms && is_listed(entry, &key) => {
+            (KeyKind::CronRun, Some(at)) if at > self.since_ms && is_listed(entry, &key) => {
                 self.starts.add(key.parsed.job, at)
             }
             _ => Ok(()),

@@ -4,12 +4,12 @@ mod line_finder;
 
 use crate::bytes::lex::{Chunk, Event, Visitor};
 use crate::entry::{Entries, Entry, EntryVisitor, Span};
-use crate::input::error::{Error, Kind, Result};
+use crate::input::error::{Error, ErrorKind, Result};
 use crate::input::io::{read_full, Control, ReadAt};
 use crate::input::limits::{BUFFER_BYTES, GAPS};
 use crate::pass::scan::scan;
 use crate::write::output::Output;
-use line_finder::{Finder, Layout, Proven};
+use line_finder::{Layout, LineFinder, Proven};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -17,7 +17,7 @@ const BOM: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
 /// What can be had of a damaged store; serialises to what Python reads.
 #[derive(Debug, Serialize)]
-pub struct Numbers {
+pub struct SalvageNumbers {
     /// Entries that are proven, before and after the damage.
     pub entries: u64,
     /// Size of the salvaged store.
@@ -63,7 +63,7 @@ pub fn salvage<W: Write>(
     input_bytes: u64,
     out: W,
     control: &Control,
-) -> Result<Numbers> {
+) -> Result<SalvageNumbers> {
     let mut start = [0; BOM.len()];
     let skip = match read_full(input, &mut start, 0)? {
         3 if start == BOM => 3,
@@ -81,7 +81,7 @@ pub fn salvage<W: Write>(
         gap_count: 0,
     };
     let (kind, offset) = match scan(input, control, &mut Deaf) {
-        Ok(_) if skip > 0 => (Kind::Bom.name(), 0),
+        Ok(_) if skip > 0 => (ErrorKind::Bom.name(), 0),
         Ok(_) => ("none", input_bytes),
         Err(Error::Invalid { kind, offset }) => {
             return damaged(keep, kind, offset + skip, input_bytes - skip, skip, control)
@@ -99,12 +99,12 @@ pub fn salvage<W: Write>(
 
 fn damaged<W: Write>(
     mut keep: Keep<'_, W>,
-    kind: Kind,
+    kind: ErrorKind,
     offset: u64,
     input_bytes: u64,
     skip: u64,
     control: &Control,
-) -> Result<Numbers> {
+) -> Result<SalvageNumbers> {
     let input = keep.input;
     let mut head = vec![0; BUFFER_BYTES];
     let filled = read_full(input, &mut head, 0)?;
@@ -112,14 +112,14 @@ fn damaged<W: Write>(
     let blank = is_all(input, 0, input_bytes, is_blank)?;
     // Another document than a store, unless only its first byte is.
     let is_other = match kind {
-        Kind::Utf16 => true,
-        Kind::Root => !matches!(head.get(1..3), Some([b'\n', _] | [b'\r', b'\n'])),
+        ErrorKind::Utf16 => true,
+        ErrorKind::Root => !matches!(head.get(1..3), Some([b'\n', _] | [b'\r', b'\n'])),
         _ => false,
     };
     let (mut unsure, mut cut) = (Some(0), false);
     if !is_other && !blank {
         keep.layout = Layout::find(&head);
-        let mut finder = Finder::new(input, control, keep.layout, keep);
+        let mut finder = LineFinder::new(input, control, keep.layout, keep);
         finder.run()?;
         let torn = finder.torn;
         (unsure, cut) = (finder.unsure, !finder.has_end);
@@ -158,7 +158,7 @@ fn is_all(
         let want = usize::try_from(to - at).map_or(buffer.len(), |left| left.min(buffer.len()));
         let got = read_full(input, &mut buffer[..want], at)?;
         if got < want {
-            return Err(Error::invalid(Kind::Changed, at + got as u64));
+            return Err(Error::invalid(ErrorKind::Changed, at + got as u64));
         }
         if !buffer[..got].iter().all(|byte| test(*byte)) {
             return Ok(false);
@@ -232,10 +232,10 @@ impl<W: Write> Keep<'_, W> {
         self.output.text(b"}")
     }
 
-    fn finish(self) -> Result<Numbers> {
+    fn finish(self) -> Result<SalvageNumbers> {
         let entries = self.output.entries;
         let (bytes, digest, kept_digest) = self.output.finish()?;
-        Ok(Numbers {
+        Ok(SalvageNumbers {
             entries,
             bytes,
             digest,

@@ -1,11 +1,11 @@
 //! Feeds a whole input to the lexer, read ahead by a thread once it is large.
 
 use crate::bytes::lex::{Chunk, Lexer, Visitor};
-use crate::input::buffer_pool::{Lent, Pool};
+use crate::input::buffer_pool::{BufferPool, PooledBuffer};
 use crate::input::digest::Digest;
-use crate::input::error::{Error, Kind, Result};
+use crate::input::error::{Error, ErrorKind, Result};
 use crate::input::io::{read_full, Control, ReadAt};
-use crate::input::limits::{AHEAD_BUFFERS, BUFFER_BYTES, INLINE_BYTES, LENT_BUFFERS};
+use crate::input::limits::{AHEAD_BUFFERS, BUFFER_BYTES, INLINE_BYTES, POOL_BUFFERS};
 use std::sync::{mpsc, Arc};
 use std::thread;
 use twox_hash::XxHash3_128;
@@ -113,7 +113,7 @@ enum Reading {
 /// The input, piece by piece; each is shown to `each` first.
 struct Pieces<'a, F> {
     input: &'a dyn ReadAt,
-    pool: Pool,
+    pool: BufferPool,
     at: u64,
     /// Whether it is looked at for being ASCII, which spares the scan a look if it is.
     looks: bool,
@@ -125,7 +125,7 @@ impl<'a, F: FnMut(&[u8])> Pieces<'a, F> {
         Self {
             input,
             // Whoever holds on to buffers lets go of them in time: it is never empty for ever.
-            pool: Pool::new(buffer_bytes, LENT_BUFFERS),
+            pool: BufferPool::new(buffer_bytes, POOL_BUFFERS),
             at: 0,
             looks: false,
             each,
@@ -133,7 +133,7 @@ impl<'a, F: FnMut(&[u8])> Pieces<'a, F> {
     }
 
     /// Reads the next piece; `None` at the end.
-    fn next(&mut self) -> Result<Option<Arc<Lent>>> {
+    fn next(&mut self) -> Result<Option<Arc<PooledBuffer>>> {
         let mut buffer = self.pool.take();
         let filled = read_full(self.input, &mut buffer, self.at)?;
         if filled == 0 {
@@ -141,9 +141,9 @@ impl<'a, F: FnMut(&[u8])> Pieces<'a, F> {
         }
         (self.each)(&buffer[..filled]);
         let is_ascii = self.looks && buffer[..filled].is_ascii();
-        let lent = self.pool.lend(buffer, filled, self.at, is_ascii);
-        self.at = lent.end();
-        Ok(Some(lent))
+        let buffer = self.pool.share(buffer, filled, self.at, is_ascii);
+        self.at = buffer.end();
+        Ok(Some(buffer))
     }
 }
 
@@ -158,8 +158,8 @@ fn feed_all<V: Visitor, F: FnMut(&[u8]) + Send>(
     let mut start = [0u8; 3];
     let started = read_full(pieces.input, &mut start, 0)?;
     check_start(&start[..started])?;
-    let mut take = |lent: &Arc<Lent>| -> Result<()> {
-        let chunk = Chunk::of(lent);
+    let mut take = |buffer: &Arc<PooledBuffer>| -> Result<()> {
+        let chunk = Chunk::of(buffer);
         lexer.feed(&chunk, visitor)?;
         control.advance(chunk.bytes.len())
     };
@@ -171,8 +171,8 @@ fn feed_all<V: Visitor, F: FnMut(&[u8]) + Send>(
             }
             may_spawn = false;
         }
-        let Some(lent) = pieces.next()? else { break };
-        take(&lent)?;
+        let Some(buffer) = pieces.next()? else { break };
+        take(&buffer)?;
     }
     lexer.finish(pieces.at)?;
     Ok(pieces.at)
@@ -181,11 +181,11 @@ fn feed_all<V: Visitor, F: FnMut(&[u8]) + Send>(
 /// Feeds what is left, read ahead by a thread; false if no thread is to be had.
 fn feed_ahead<F: FnMut(&[u8]) + Send>(
     pieces: &mut Pieces<'_, F>,
-    take: &mut impl FnMut(&Arc<Lent>) -> Result<()>,
+    take: &mut impl FnMut(&Arc<PooledBuffer>) -> Result<()>,
 ) -> Result<bool> {
     thread::scope(|scope| {
         // When the scan ends early it drops its end of the channel, which ends the thread.
-        let (full_out, full_in) = mpsc::sync_channel::<Result<Arc<Lent>>>(AHEAD_BUFFERS);
+        let (full_out, full_in) = mpsc::sync_channel::<Result<Arc<PooledBuffer>>>(AHEAD_BUFFERS);
         pieces.looks = true;
         // One is there already; one is filled while those wait and one is looked at.
         pieces.pool.make(AHEAD_BUFFERS + 1);
@@ -201,8 +201,8 @@ fn feed_ahead<F: FnMut(&[u8]) + Send>(
         if thread.spawn_scoped(scope, ahead).is_err() {
             return Ok(false);
         }
-        for lent in full_in {
-            take(&lent?)?;
+        for buffer in full_in {
+            take(&buffer?)?;
         }
         Ok(true)
     })
@@ -210,10 +210,10 @@ fn feed_ahead<F: FnMut(&[u8]) + Send>(
 
 fn check_start(bytes: &[u8]) -> Result<()> {
     match bytes {
-        [] => Err(Error::invalid(Kind::Empty, 0)),
-        [0xEF, 0xBB, 0xBF, ..] => Err(Error::invalid(Kind::Bom, 0)),
+        [] => Err(Error::invalid(ErrorKind::Empty, 0)),
+        [0xEF, 0xBB, 0xBF, ..] => Err(Error::invalid(ErrorKind::Bom, 0)),
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [b'{', 0, ..] | [0, b'{', ..] => {
-            Err(Error::invalid(Kind::Utf16, 0))
+            Err(Error::invalid(ErrorKind::Utf16, 0))
         }
         _ => Ok(()),
     }

@@ -1,13 +1,13 @@
 //! Measures a store, judges every entry, and finds the thresholds that a rewrite needs.
 
 use crate::bytes::lex::{Chunk, Lexer};
-use crate::entry::key::Kind;
+use crate::entry::key::KeyKind;
 use crate::entry::{Entries, Entry, EntryVisitor, Status};
 use crate::input::error::Result;
 use crate::input::io::{Control, ReadAt};
 use crate::input::limits::{FIELDS, INLINE_BYTES, NAME_BYTES};
 use crate::judge::evidence::Evidence;
-use crate::judge::job_table::{count_status, Jobs};
+use crate::judge::job_table::{count_status, JobTable};
 use crate::judge::policy::{judge, Judged, Policy, Rule, Verdict};
 use crate::pass::duplicates::{find_duplicate, Duplicate, Sieve};
 use crate::pass::scan::{check, scan, Scanned};
@@ -40,7 +40,7 @@ pub struct JobNumbers {
 
 /// What a survey found; serialises to what Python reads.
 #[derive(Debug, Clone, Serialize)]
-pub struct Numbers {
+pub struct SurveyNumbers {
     /// Size of the store.
     pub bytes: u64,
     /// Its entries.
@@ -73,9 +73,9 @@ pub struct Numbers {
 #[derive(Debug)]
 pub struct Survey {
     /// What was found.
-    pub numbers: Numbers,
+    pub numbers: SurveyNumbers,
     /// Thresholds of single flight and caps.
-    pub jobs: Jobs,
+    pub jobs: JobTable,
 }
 
 /// Counts by rule.
@@ -168,15 +168,15 @@ struct Pass<'a> {
     policy: &'a Policy,
     evidence: &'a Evidence,
     /// Thresholds to judge by; the pass that gathers them has none.
-    thresholds: Option<&'a Jobs>,
-    jobs: Jobs,
+    thresholds: Option<&'a JobTable>,
+    jobs: JobTable,
     cutter: Cutter,
     pending: Option<Rule>,
     totals: Totals,
     entries: u64,
-    kinds: [(u64, i64); Kind::ALL.len()],
+    kinds: [(u64, i64); KeyKind::ALL.len()],
     /// Of these, what says "running".
-    running: [(u64, i64); Kind::ALL.len()],
+    running: [(u64, i64); KeyKind::ALL.len()],
     /// By name, in the order in which they were met.
     fields: Vec<(Vec<u8>, (u64, i64))>,
     /// The one that comes next if this entry is like those before.
@@ -190,7 +190,7 @@ impl<'a> Pass<'a> {
         input: &'a dyn ReadAt,
         policy: &'a Policy,
         evidence: &'a Evidence,
-        thresholds: Option<&'a Jobs>,
+        thresholds: Option<&'a JobTable>,
         sieve: Option<Sieve>,
     ) -> Self {
         Self {
@@ -198,7 +198,7 @@ impl<'a> Pass<'a> {
             policy,
             evidence,
             thresholds,
-            jobs: Jobs::default(),
+            jobs: JobTable::default(),
             cutter: Cutter::default(),
             pending: None,
             totals: Totals::default(),
@@ -221,7 +221,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn numbers(&self, scanned: Scanned, duplicate: Option<Duplicate>) -> Numbers {
+    fn numbers(&self, scanned: Scanned, duplicate: Option<Duplicate>) -> SurveyNumbers {
         let mut fields: Vec<Tally> = self
             .fields
             .iter()
@@ -230,8 +230,8 @@ impl<'a> Pass<'a> {
         if self.other_fields.0 > 0 {
             fields.push(tally("(further names)".to_owned(), self.other_fields));
         }
-        let by_kind = |counts: [(u64, i64); Kind::ALL.len()]| -> Vec<Tally> {
-            let met = Kind::ALL.iter().zip(counts);
+        let by_kind = |counts: [(u64, i64); KeyKind::ALL.len()]| -> Vec<Tally> {
+            let met = KeyKind::ALL.iter().zip(counts);
             met.filter(|(_, count)| count.0 > 0)
                 .map(|(kind, count)| tally(kind.name().to_owned(), count))
                 .collect()
@@ -260,7 +260,7 @@ impl<'a> Pass<'a> {
             })
             .collect();
         jobs.sort_by_key(|job| std::cmp::Reverse(job.bytes));
-        Numbers {
+        SurveyNumbers {
             bytes: scanned.bytes,
             entries: self.entries,
             digest: scanned.digest,
@@ -318,7 +318,7 @@ impl EntryVisitor for Pass<'_> {
         }
 
         let bytes = entry.span.len();
-        if let Some(at) = Kind::ALL.iter().position(|kind| *kind == parsed.kind) {
+        if let Some(at) = KeyKind::ALL.iter().position(|kind| *kind == parsed.kind) {
             self.kinds[at].0 += 1;
             self.kinds[at].1 += signed(bytes);
             if entry.status() == Status::Running {
@@ -326,7 +326,7 @@ impl EntryVisitor for Pass<'_> {
                 self.running[at].1 += signed(bytes);
             }
         }
-        if parsed.kind == Kind::CronRun {
+        if parsed.kind == KeyKind::CronRun {
             if let Some(slot) = self.jobs.slot(job, parsed.agent, parsed.job) {
                 slot.runs += 1;
                 slot.bytes += bytes;

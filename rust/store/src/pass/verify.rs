@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// What a full read found; serialises to what Python reads.
 #[derive(Debug, Serialize)]
-pub struct Numbers {
+pub struct VerifyNumbers {
     /// Size.
     pub bytes: u64,
     /// Entries.
@@ -28,7 +28,7 @@ pub struct Numbers {
 /// # Errors
 ///
 /// As [`scan`].
-pub fn verify(input: &dyn ReadAt, control: &Control) -> Result<Numbers> {
+pub fn verify(input: &dyn ReadAt, control: &Control) -> Result<VerifyNumbers> {
     let mut entries = Entries::new(
         Count {
             entries: 0,
@@ -37,7 +37,7 @@ pub fn verify(input: &dyn ReadAt, control: &Control) -> Result<Numbers> {
         0,
     );
     let scanned = scan(input, control, &mut entries)?;
-    Ok(Numbers {
+    Ok(VerifyNumbers {
         bytes: scanned.bytes,
         entries: entries.inner.entries,
         digest: scanned.digest,

@@ -6,7 +6,7 @@
 use crate::bytes::lex::Chunk;
 use crate::entry::Span;
 use crate::input::digest::Digesting;
-use crate::input::error::{Error, Kind, Result};
+use crate::input::error::{Error, ErrorKind, Result};
 use crate::input::io::{Control, ReadAt};
 use crate::write::splice::Splicer;
 use serde::{Deserialize, Serialize};
@@ -78,18 +78,18 @@ impl<'scope, W: Write> Writer<'scope, W> {
         out.include_checksum(true)?;
         writeln!(out, "{MAGIC}")?;
         Ok(Self {
-            out: Splicer::here(input, control, out),
+            out: Splicer::inline(input, control, out),
             records: 0,
             raw_bytes: MAGIC.len() as u64 + 1,
         })
     }
 
     /// Compresses and writes on a thread of its own.
-    pub(crate) fn there(mut self, scope: &'scope Scope<'scope, '_>) -> Self
+    pub(crate) fn threaded(mut self, scope: &'scope Scope<'scope, '_>) -> Self
     where
         W: Send + 'scope,
     {
-        self.out = self.out.there(scope, "tailflip-archive");
+        self.out = self.out.threaded(scope, "tailflip-archive");
         self
     }
 
@@ -157,7 +157,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     ///
-    /// `Kind::Archive` with the offset in the decompressed stream, or `Io`.
+    /// `ErrorKind::Archive` with the offset in the decompressed stream, or `Io`.
     pub fn next_header(&mut self) -> Result<Option<Header>> {
         if !self.started {
             self.started = true;
@@ -222,13 +222,13 @@ impl<R: Read> Reader<R> {
     }
 
     fn damaged(&self) -> Error {
-        Error::invalid(Kind::Archive, self.at)
+        Error::invalid(ErrorKind::Archive, self.at)
     }
 }
 
 /// What a whole archive holds; serialises to what Python reads.
 #[derive(Debug, Serialize)]
-pub struct Numbers {
+pub struct ArchiveNumbers {
     /// Records.
     pub records: u64,
     /// Raw bytes in them.
@@ -243,8 +243,8 @@ pub struct Numbers {
 ///
 /// # Errors
 ///
-/// `Kind::Archive`, `Io`, `Cancelled`.
-pub fn verify<R: Read>(input: R, control: &Control) -> Result<Numbers> {
+/// `ErrorKind::Archive`, `Io`, `Cancelled`.
+pub fn verify<R: Read>(input: R, control: &Control) -> Result<ArchiveNumbers> {
     let mut source = Digesting::<_, blake3::Hasher>::new(input);
     let (mut records, mut raw_bytes) = (0, 0);
     {
@@ -257,7 +257,7 @@ pub fn verify<R: Read>(input: R, control: &Control) -> Result<Numbers> {
     }
     std::io::copy(&mut source, &mut std::io::sink())?;
     let (archive_bytes, digest) = source.finish();
-    Ok(Numbers {
+    Ok(ArchiveNumbers {
         records,
         raw_bytes,
         archive_bytes,

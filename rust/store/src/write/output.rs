@@ -24,7 +24,7 @@ impl<'scope, W: Write> Output<'scope, W> {
     pub(crate) fn new(input: &'scope dyn ReadAt, control: &'scope Control, out: W) -> Self {
         let out = BufWriter::with_capacity(BUFFER_BYTES, Digesting::new(out));
         Self {
-            out: Splicer::here(input, control, out),
+            out: Splicer::inline(input, control, out),
             copied_to: 0,
             kept: blake3::Hasher::new(),
             entries: 0,
@@ -32,11 +32,11 @@ impl<'scope, W: Write> Output<'scope, W> {
     }
 
     /// Reads, digests and writes on a thread of its own.
-    pub(crate) fn there(mut self, scope: &'scope Scope<'scope, '_>) -> Self
+    pub(crate) fn threaded(mut self, scope: &'scope Scope<'scope, '_>) -> Self
     where
         W: Send + 'scope,
     {
-        self.out = self.out.there(scope, "tailflip-write");
+        self.out = self.out.threaded(scope, "tailflip-write");
         self
     }
 

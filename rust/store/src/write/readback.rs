@@ -3,7 +3,7 @@
 //! It is decompressed whole. The checksum of its content was computed from what went in, so what
 //! comes out is that; and the digest says that the file has the bytes that were written.
 
-use crate::input::error::{Error, Kind, Result};
+use crate::input::error::{Error, ErrorKind, Result};
 use crate::input::io::{read_full, Control, ReadAt};
 use crate::write::archive::WINDOW_LOG;
 use std::io::{self, Write};
@@ -121,7 +121,7 @@ impl<'a> ReadBack<'a> {
     }
 
     fn damaged(&self) -> Error {
-        Error::invalid(Kind::Archive, self.raw_bytes)
+        Error::invalid(ErrorKind::Archive, self.raw_bytes)
     }
 }
 

@@ -6,8 +6,8 @@
 
 use crate::bytes::lex::Chunk;
 use crate::entry::Span;
-use crate::input::buffer_pool::Lent;
-use crate::input::error::{Error, Kind, Result};
+use crate::input::buffer_pool::PooledBuffer;
+use crate::input::error::{Error, ErrorKind, Result};
 use crate::input::io::{read_full, Control, ReadAt};
 use crate::input::limits::{BATCH_BYTES, BATCH_PIECES, BATCH_TEXT, BUFFER_BYTES};
 use std::io::Write;
@@ -33,7 +33,7 @@ enum Piece {
     /// These bytes of the input.
     Range(Span),
     /// The same, of a buffer that still has them.
-    Held(Arc<Lent>, Span),
+    Held(Arc<PooledBuffer>, Span),
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +81,7 @@ impl Window<'_> {
             self.start = at;
             self.filled = read_full(self.input, &mut self.buffer[..want], at)?;
             if self.filled == 0 {
-                return Err(Error::invalid(Kind::Changed, at));
+                return Err(Error::invalid(ErrorKind::Changed, at));
             }
         }
         // Both differences are within the buffer.
@@ -106,9 +106,9 @@ impl<W: Write> Joiner<'_, W> {
                     self.out.write_all(now)?;
                     text = later;
                 }
-                Piece::Held(lent, span) => {
+                Piece::Held(buffer, span) => {
                     self.control.check()?;
-                    let bytes = Chunk::of(lent).slice(span.start, span.end);
+                    let bytes = Chunk::of(buffer).slice(span.start, span.end);
                     self.out.write_all(bytes)?;
                 }
                 Piece::Range(span) => {
@@ -126,9 +126,9 @@ impl<W: Write> Joiner<'_, W> {
     }
 }
 
-enum Way<'scope, W> {
-    Here(Joiner<'scope, W>),
-    There {
+enum Route<'scope, W> {
+    Inline(Joiner<'scope, W>),
+    Threaded {
         /// Batches that wait or are worked on.
         due: Arc<AtomicUsize>,
         full: SyncSender<Batch>,
@@ -146,13 +146,13 @@ enum Way<'scope, W> {
 pub(crate) struct Splicer<'scope, W> {
     batch: Batch,
     /// The last buffers of the input, newest first.
-    recent: [Option<Arc<Lent>>; RECENT],
-    way: Way<'scope, W>,
+    recent: [Option<Arc<PooledBuffer>>; RECENT],
+    route: Route<'scope, W>,
 }
 
 impl<'scope, W: Write> Splicer<'scope, W> {
     /// Makes one that works in the caller's thread.
-    pub(crate) fn here(input: &'scope dyn ReadAt, control: &'scope Control, out: W) -> Self {
+    pub(crate) fn inline(input: &'scope dyn ReadAt, control: &'scope Control, out: W) -> Self {
         let window = Window {
             input,
             buffer: vec![0; BUFFER_BYTES],
@@ -162,7 +162,7 @@ impl<'scope, W: Write> Splicer<'scope, W> {
         Self {
             batch: Batch::default(),
             recent: Default::default(),
-            way: Way::Here(Joiner {
+            route: Route::Inline(Joiner {
                 window,
                 control,
                 out,
@@ -171,11 +171,11 @@ impl<'scope, W: Write> Splicer<'scope, W> {
     }
 
     /// Lets a thread of `scope` do the work from now on, if one is to be had.
-    pub(crate) fn there(self, scope: &'scope Scope<'scope, '_>, name: &str) -> Self
+    pub(crate) fn threaded(self, scope: &'scope Scope<'scope, '_>, name: &str) -> Self
     where
         W: Send + 'scope,
     {
-        let Way::Here(joiner) = self.way else {
+        let Route::Inline(joiner) = self.route else {
             return self;
         };
         let (full, work) = sync_channel::<Batch>(WAITING);
@@ -196,42 +196,42 @@ impl<'scope, W: Write> Splicer<'scope, W> {
             }
             Ok(joiner.out)
         };
-        let way = match Builder::new()
+        let route = match Builder::new()
             .name(name.to_owned())
             .spawn_scoped(scope, run)
         {
             Ok(worker) => {
                 hand.send(joiner).ok();
-                Way::There {
+                Route::Threaded {
                     due,
                     full,
                     free,
                     worker: Some(worker),
                 }
             }
-            Err(_) => Way::Here(joiner),
+            Err(_) => Route::Inline(joiner),
         };
         Self {
             batch: self.batch,
             recent: self.recent,
-            way,
+            route,
         }
     }
 
     /// Says which piece of the input is looked at now, so that it need not be read again.
     pub(crate) fn hold(&mut self, chunk: &Chunk<'_>) {
-        let Some(lent) = chunk.lent else { return };
-        if self.recent[0].as_ref().map(|newest| newest.base()) != Some(lent.base()) {
+        let Some(buffer) = chunk.buffer else { return };
+        if self.recent[0].as_ref().map(|newest| newest.base()) != Some(buffer.base()) {
             self.recent.rotate_right(1);
-            self.recent[0] = Some(Arc::clone(lent));
+            self.recent[0] = Some(Arc::clone(buffer));
         }
     }
 
     /// Says whether its thread has enough to do for now.
     pub(crate) fn is_behind(&self) -> bool {
-        match &self.way {
-            Way::Here(_) => false,
-            Way::There { due, .. } => due.load(Ordering::Relaxed) > WAITING,
+        match &self.route {
+            Route::Inline(_) => false,
+            Route::Threaded { due, .. } => due.load(Ordering::Relaxed) > WAITING,
         }
     }
 
@@ -253,33 +253,33 @@ impl<'scope, W: Write> Splicer<'scope, W> {
         let mut start = span.start;
         while start < span.end {
             let recent = self.recent.iter().rev().flatten();
-            let mut later = recent.filter(|lent| lent.end() > start);
-            let (lent, end) = match later.next() {
-                Some(lent) if lent.base() <= start => (Some(Arc::clone(lent)), lent.end()),
-                Some(lent) => (None, lent.base()),
+            let mut later = recent.filter(|buffer| buffer.end() > start);
+            let (buffer, end) = match later.next() {
+                Some(buffer) if buffer.base() <= start => (Some(Arc::clone(buffer)), buffer.end()),
+                Some(buffer) => (None, buffer.base()),
                 None => (None, span.end),
             };
             let end = end.min(span.end);
-            self.add(lent, Span { start, end })?;
+            self.add(buffer, Span { start, end })?;
             start = end;
         }
         Ok(())
     }
 
-    fn add(&mut self, lent: Option<Arc<Lent>>, span: Span) -> Result<()> {
-        if let Some(lent) = lent.as_ref().filter(|_| span.len() <= COPIED_BYTES) {
-            return self.text(Chunk::of(lent).slice(span.start, span.end));
+    fn add(&mut self, buffer: Option<Arc<PooledBuffer>>, span: Span) -> Result<()> {
+        if let Some(buffer) = buffer.as_ref().filter(|_| span.len() <= COPIED_BYTES) {
+            return self.text(Chunk::of(buffer).slice(span.start, span.end));
         }
         self.batch.bytes += span.len();
-        match (self.batch.pieces.last_mut(), lent) {
+        match (self.batch.pieces.last_mut(), buffer) {
             (Some(Piece::Range(last)), None) if last.end == span.start => last.end = span.end,
-            (Some(Piece::Held(held, last)), Some(lent))
-                if last.end == span.start && held.base() == lent.base() =>
+            (Some(Piece::Held(held, last)), Some(buffer))
+                if last.end == span.start && held.base() == buffer.base() =>
             {
                 last.end = span.end;
             }
             (_, None) => self.batch.pieces.push(Piece::Range(span)),
-            (_, Some(lent)) => {
+            (_, Some(buffer)) => {
                 let mut held = self
                     .batch
                     .pieces
@@ -289,10 +289,10 @@ impl<'scope, W: Write> Splicer<'scope, W> {
                         Piece::Held(held, _) => Some(held.base()),
                         _ => None,
                     });
-                if held.next() != Some(lent.base()) {
+                if held.next() != Some(buffer.base()) {
                     self.batch.held += 1;
                 }
-                self.batch.pieces.push(Piece::Held(lent, span));
+                self.batch.pieces.push(Piece::Held(buffer, span));
             }
         }
         self.flush_if_full()
@@ -301,9 +301,9 @@ impl<'scope, W: Write> Splicer<'scope, W> {
     /// Ends the file; returns what was written to, once all is written.
     pub(crate) fn finish(mut self) -> Result<W> {
         self.flush()?;
-        match self.way {
-            Way::Here(joiner) => Ok(joiner.out),
-            Way::There { full, worker, .. } => {
+        match self.route {
+            Route::Inline(joiner) => Ok(joiner.out),
+            Route::Threaded { full, worker, .. } => {
                 drop(full);
                 join(worker)
             }
@@ -323,13 +323,13 @@ impl<'scope, W: Write> Splicer<'scope, W> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        match &mut self.way {
-            Way::Here(joiner) => {
+        match &mut self.route {
+            Route::Inline(joiner) => {
                 joiner.write(&self.batch)?;
                 self.batch.clear();
                 Ok(())
             }
-            Way::There {
+            Route::Threaded {
                 due,
                 full,
                 free,

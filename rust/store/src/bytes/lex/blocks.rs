@@ -2,7 +2,7 @@
 //! masks, in a loop that keeps its state in registers. Whatever is rare or wrong is left to
 //! [`Lexer::block`].
 
-use super::places::Places;
+use super::outline::Outline;
 use super::strings::{find_escaped, is_escape};
 use super::Lexer;
 use crate::bytes::grammar::{accepts, successors, Tokens};
@@ -50,7 +50,7 @@ impl Lexer {
         blocks: &[[u8; 64]],
         from: usize,
         base: u64,
-        places: &mut Places,
+        outline: &mut Outline,
     ) -> usize {
         if self.hex_due > 0 || self.depth == 0 {
             return 0;
@@ -86,7 +86,7 @@ impl Lexer {
                     ..
                 } = found;
                 let ends = !scalars & (scalars << 1 | now.in_scalar);
-                places.note::<K>((quotes | starts | ends | open | close) & within, at);
+                outline.note::<K>((quotes | starts | ends | open | close) & within, at);
                 outer = self.is_outer_at(after.depth);
                 if self.knows && !outer {
                     now = after;

@@ -1,6 +1,6 @@
 //! What a pass hears of: pieces of the input, and the parts of the document in them.
 
-use crate::input::buffer_pool::Lent;
+use crate::input::buffer_pool::PooledBuffer;
 use crate::input::error::Result;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub struct Chunk<'a> {
     /// From here on the lexer has met no backslash, as far as it is.
     pub(crate) plain_from: u64,
     /// The buffer they are in, for who wants to hold on to it.
-    pub(crate) lent: Option<&'a Arc<Lent>>,
+    pub(crate) buffer: Option<&'a Arc<PooledBuffer>>,
 }
 
 impl<'a> Chunk<'a> {
@@ -28,18 +28,18 @@ impl<'a> Chunk<'a> {
             bytes,
             is_ascii: false,
             plain_from: u64::MAX,
-            lent: None,
+            buffer: None,
         }
     }
 
-    /// Makes one of a buffer on loan.
-    pub(crate) fn of(lent: &'a Arc<Lent>) -> Self {
+    /// Makes one of a pooled buffer.
+    pub(crate) fn of(buffer: &'a Arc<PooledBuffer>) -> Self {
         Self {
-            base: lent.base(),
-            bytes: lent.bytes(),
-            is_ascii: lent.is_ascii(),
+            base: buffer.base(),
+            bytes: buffer.bytes(),
+            is_ascii: buffer.is_ascii(),
             plain_from: u64::MAX,
-            lent: Some(lent),
+            buffer: Some(buffer),
         }
     }
 

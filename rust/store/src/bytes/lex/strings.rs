@@ -1,7 +1,7 @@
 //! The inside of strings: escapes, and bytes that may not stand there.
 
 use super::Lexer;
-use crate::input::error::Kind;
+use crate::input::error::ErrorKind;
 
 /// May follow a backslash inside a string.
 const ESCAPE: [bool; 256] = {
@@ -39,12 +39,12 @@ impl Lexer {
         len: usize,
         controls: u64,
         mut escaped: u64,
-    ) -> (usize, Option<Kind>) {
+    ) -> (usize, Option<ErrorKind>) {
         let mut stop = len;
         let mut fault = None;
         if controls != 0 {
             stop = controls.trailing_zeros() as usize;
-            fault = Some(Kind::Control);
+            fault = Some(ErrorKind::Control);
         }
         if (self.hex_due as u64 | escaped) == 0 {
             return (stop, fault);
@@ -52,7 +52,7 @@ impl Lexer {
         let due = self.hex_due.min(len);
         self.hex_due -= due;
         if let Some(bad) = no_hex(block, 0, due, stop) {
-            return (bad, Some(Kind::Escape));
+            return (bad, Some(ErrorKind::Escape));
         }
         while escaped != 0 {
             let at = escaped.trailing_zeros() as usize;
@@ -61,12 +61,12 @@ impl Lexer {
             }
             escaped &= escaped - 1;
             if !is_escape(block[at]) {
-                return (at, Some(Kind::Escape));
+                return (at, Some(ErrorKind::Escape));
             }
             if block[at] == b'u' {
                 let to = (at + 5).min(len);
                 if let Some(bad) = no_hex(block, at + 1, to, stop) {
-                    return (bad, Some(Kind::Escape));
+                    return (bad, Some(ErrorKind::Escape));
                 }
                 self.hex_due = at + 5 - to;
             }

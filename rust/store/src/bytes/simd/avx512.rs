@@ -27,7 +27,7 @@ pub struct Avx512;
 
 // SAFETY of all `unsafe` below: only reached through `run`, whose caller has detected the
 // features. `load` reads exactly the 64 bytes of its block, look-ups the 16 bytes of their table,
-// `places` writes twice 64 bytes at most, which are 64 places; the others touch no memory.
+// `positions` writes twice 64 bytes at most, which are 64 places; the others touch no memory.
 
 impl Kernel for Avx512 {
     type Block = __m512i;
@@ -114,7 +114,7 @@ impl Kernel for Avx512 {
     }
 
     #[inline(always)]
-    fn places(bits: u64, from: u16, into: &mut [u16; 64]) {
+    fn positions(bits: u64, from: u16, into: &mut [u16; 64]) {
         // SAFETY: see above.
         unsafe {
             let all = _mm512_loadu_si512(BYTES.as_ptr().cast());

@@ -4,7 +4,7 @@
 //! that carries the kernel's target features, so that everything marked `#[inline(always)]`
 //! below it is compiled with them. A closure would not be (rust-lang/rust#58279): use methods.
 //!
-//! What a block is asked comes in parts, for most blocks need only the first.
+//! The masks come in groups, because most blocks need only the first ([`Kernel::strings`]).
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -84,19 +84,20 @@ const SPACES: [u8; 16] = *b" \0\0\0\0\0\0\0\0\t\n\0\0\r\0\0";
 pub trait Kernel {
     /// A block, as the kernel holds it.
     type Block: Copy;
-    /// Takes one block.
+    /// Loads a block of 64 bytes.
     fn load(block: &[u8; 64]) -> Self::Block;
-    /// Asks the first part.
+    /// Returns masks of quotes, backslashes and control characters.
     fn strings(block: Self::Block) -> Strings;
-    /// Asks the second part.
+    /// Returns masks of operators and white space.
     fn structure(block: Self::Block) -> Structure;
-    /// Tells operators apart, where a block has many.
+    /// Returns masks of colons and commas.
     fn separators(block: Self::Block) -> Separators;
-    /// Tells brackets apart, where a block has many, and where nothing else matters.
+    /// Returns masks of opening and closing brackets.
     fn brackets(block: Self::Block) -> Brackets;
-    /// Tells curly brackets from square ones; what it says of other bytes means nothing.
+    /// Returns a mask that is set for curly brackets and clear for square ones. Bits of other bytes
+    /// mean nothing.
     fn curly(block: Self::Block) -> u64;
-    /// Asks the third part.
+    /// Returns masks of digits and zeros.
     fn numbers(block: Self::Block) -> Numbers;
     /// Returns for each bit the exclusive-or of all bits up to and including it.
     #[must_use]
@@ -109,10 +110,10 @@ pub trait Kernel {
         bits ^= bits << 16;
         bits ^ (bits << 32)
     }
-    /// Writes the places of all bits of a block that begins at `from`, and anything after them.
+    /// Writes the positions of all bits of a block that begins at `from`, and anything after them.
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation)] // 64 at most
-    fn places(mut bits: u64, from: u16, into: &mut [u16; 64]) {
+    fn positions(mut bits: u64, from: u16, into: &mut [u16; 64]) {
         // Some at a time, rather than asking after each whether it was the last.
         for group in into.as_chunks_mut::<4>().0 {
             if bits == 0 {
@@ -269,13 +270,13 @@ mod tests {
         #[inline(always)]
         fn run<K: Kernel>(self) -> Self::Output {
             let mut places = [0; 64];
-            K::places(self.0, self.1, &mut places);
+            K::positions(self.0, self.1, &mut places);
             places[..self.0.count_ones() as usize].to_vec()
         }
     }
 
     #[test]
-    fn every_kernel_finds_the_places_of_all_bits() {
+    fn every_kernel_finds_the_positions_of_all_bits() {
         let sparse = (0..64).map(|at| 1u64 << at);
         let dense = (0..=64).map(|count| u64::MAX.checked_shr(count).unwrap_or(0));
         let mixed = (1..100u64).map(|one| one.wrapping_mul(0x9E37_79B9_7F4A_7C15));

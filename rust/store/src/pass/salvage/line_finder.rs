@@ -174,7 +174,7 @@ struct Open {
 }
 
 /// Reads a damaged store line by line; see the module.
-pub(crate) struct Finder<'a, P> {
+pub(crate) struct LineFinder<'a, P> {
     input: &'a dyn ReadAt,
     control: &'a Control,
     layout: Layout,
@@ -202,7 +202,7 @@ pub(crate) struct Finder<'a, P> {
     scratch: Vec<u8>,
 }
 
-impl<'a, P: Proven> Finder<'a, P> {
+impl<'a, P: Proven> LineFinder<'a, P> {
     pub(crate) fn new(
         input: &'a dyn ReadAt,
         control: &'a Control,

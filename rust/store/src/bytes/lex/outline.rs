@@ -1,5 +1,5 @@
-//! From places to parts: the lexer's loop notes where the tokens of the outer two levels are, and
-//! only then are they walked and told of, because that loop has no registers left for callers.
+//! Notes where the tokens of the outer two levels are, and reports them as parts of the document.
+//! Two steps, because the loop over blocks has no registers left for a visitor's code.
 
 use super::{Chunk, Event, Part, Shape, Visitor, PIECE_BYTES};
 use crate::bytes::simd::Kernel;
@@ -9,14 +9,14 @@ use std::slice;
 /// Where the tokens of the outer two levels are in a piece of the input: quotes, brackets, first
 /// bytes of numbers and literals, and what comes after these, which may be a bracket. Offsets from
 /// the piece's start, in order.
-pub(super) struct Places {
+pub(super) struct Outline {
     at: [u16; PIECE_BYTES + 64],
     count: usize,
 }
 
 const _: () = assert!(PIECE_BYTES + 64 <= 1 << 16);
 
-impl Places {
+impl Outline {
     pub(super) fn new() -> Self {
         Self {
             at: [0; PIECE_BYTES + 64],
@@ -30,7 +30,7 @@ impl Places {
     pub(super) fn note<K: Kernel>(&mut self, bits: u64, from: usize) {
         let rest = self.at.get_mut(self.count..).unwrap_or_default();
         if let Some(into) = rest.first_chunk_mut() {
-            K::places(bits, from as u16, into);
+            K::positions(bits, from as u16, into);
             self.count += bits.count_ones() as usize;
         } // or else there are more than a piece has bytes, which cannot be
     }
@@ -50,13 +50,13 @@ enum Due {
 }
 
 /// What was told, and what is due: between two pieces.
-pub(super) struct Teller {
+pub(super) struct Reporter {
     due: Due,
     /// None of an entry that is an object: its fields are told one by one.
     open: Open,
 }
 
-impl Teller {
+impl Reporter {
     pub(super) fn new() -> Self {
         Self {
             due: Due::Key,
@@ -70,14 +70,14 @@ impl Teller {
     #[inline(never)]
     pub(super) fn tell<V: Visitor>(
         &mut self,
-        places: &mut Places,
+        outline: &mut Outline,
         piece: &[u8],
         base: u64,
         chunk: &Chunk<'_>,
         visitor: &mut V,
     ) -> Result<()> {
         let mut walk = Walk {
-            places: places.take().iter(),
+            places: outline.take().iter(),
             piece,
             base,
             chunk,
