@@ -46,7 +46,7 @@ struct Fields {
 impl EntryVisitor for Fields {
     fn entry(&mut self, entry: &Entry, _: &Chunk<'_>) -> tailflip_store::input::error::Result<()> {
         self.entries += 1;
-        self.latest = self.latest.max(entry.updated_at);
+        self.latest = self.latest.max(entry.fields.updated_ms);
         black_box(entry);
         Ok(())
     }

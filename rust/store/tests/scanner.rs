@@ -506,7 +506,7 @@ struct Hashes<'a>(&'a [u8]);
 
 impl EntryVisitor for Hashes<'_> {
     fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
-        let member = &self.0[entry.span.start as usize..entry.span.end as usize];
+        let member = &self.0[entry.places.span.start as usize..entry.places.span.end as usize];
         assert_eq!(entry.member_hash(chunk), XxHash3_128::oneshot(member));
         Ok(())
     }

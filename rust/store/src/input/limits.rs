@@ -15,6 +15,8 @@ pub const MAX_DEPTH: u64 = 4 * 1024 * 1024;
 /// Captured bytes of a key or value; a longer key is fingerprinted as it streams by and its
 /// entry is kept, a longer value counts as unknown.
 pub const CAPTURE_BYTES: usize = 4 * 1024;
+/// Longest key that is looked at, and longest session id: what is captured, without its quotes.
+pub const KEY_BYTES: usize = CAPTURE_BYTES - 2;
 /// Bytes of a damaged line that are looked at for a key; a longer key there is told as unsure.
 pub const LINE_BYTES: u64 = 64 * 1024;
 /// Places of a damaged store that are told one by one.

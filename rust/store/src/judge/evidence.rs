@@ -1,6 +1,6 @@
 //! What is known about single entries from outside the store.
 
-use crate::entry::key::fingerprint;
+use crate::entry::fingerprint::fingerprint;
 use crate::input::error::Result;
 use crate::input::limits::NAMED;
 use crate::judge::run_ends::{KnownRunEnds, RunEnd};
@@ -60,11 +60,11 @@ impl Evidence {
         add(&mut self.dropped, self.ends.seed(), key)
     }
 
-    pub(crate) fn over(&self, key: u64) -> Result<Option<RunEnd>> {
+    pub(crate) fn end_of(&self, key: u64) -> Result<Option<RunEnd>> {
         self.ends.find(key)
     }
 
-    pub(crate) fn over_session(&self, key: &str, session: &str) -> Result<Option<RunEnd>> {
+    pub(crate) fn end_of_session(&self, key: &str, session: &str) -> Result<Option<RunEnd>> {
         self.ends.find_session(key, session)
     }
 

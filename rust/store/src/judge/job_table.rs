@@ -2,7 +2,7 @@
 
 use crate::entry::Status;
 use crate::input::limits::{JOBS, NAME_BYTES, RANKS};
-use crate::judge::policy::Rank;
+use crate::judge::verdict::Rank;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 

@@ -1,6 +1,6 @@
 //! How runs ended, as many as there are.
 
-use crate::entry::key::fingerprint;
+use crate::entry::fingerprint::fingerprint;
 use crate::entry::Status;
 use crate::external_sort::{Key, Prefer, Record, Sorted, Sorter, Spill};
 use crate::input::error::Result;

@@ -9,7 +9,7 @@
 //! These further passes look at keys alone and neither judge entries nor digest the store.
 
 use crate::bytes::lex::{unquoted, Chunk, Event, Lexer, Part, Visitor};
-use crate::entry::key::Fingerprint;
+use crate::entry::fingerprint::Fingerprint;
 use crate::input::error::Result;
 use crate::input::io::{Control, ReadAt};
 use crate::input::limits::{FINGERPRINTS, SUSPECTS};

@@ -7,13 +7,14 @@
 //! ahead at all entries, which also finds the session that each base entry names.
 
 use crate::bytes::lex::Chunk;
-use crate::entry::key::{fingerprint, KeyKind};
+use crate::entry::fingerprint::fingerprint;
+use crate::entry::key::KeyKind;
 use crate::entry::{Entries, Entry, EntryVisitor, Key, Status};
 use crate::external_sort::{Prefer, Record, Sorted, Sorter, Spill};
 use crate::input::error::Result;
 use crate::input::io::{Control, ReadAt};
-use crate::judge::policy::job_hash;
 use crate::judge::run_ends::{pair, RunEnd};
+use crate::judge::verdict::job_hash;
 use crate::pass::list_entries::is_listed;
 use crate::pass::scan::scan;
 use std::sync::Arc;
@@ -150,7 +151,7 @@ impl EntryVisitor for LookAhead {
         if !is_listed(entry, &key) {
             return Ok(());
         }
-        let (parsed, session) = (&key.parsed, entry.session_id.as_str());
+        let (parsed, session) = (&key.parsed, entry.fields.session_id.as_str());
         if parsed.kind == KeyKind::CronBase {
             return self.bases.add(Record {
                 key: (job_hash(self.seed, parsed), 0),
@@ -158,7 +159,7 @@ impl EntryVisitor for LookAhead {
                 value: fingerprint(self.seed, session.as_bytes()),
             });
         }
-        let (KeyKind::CronRun, Some(updated)) = (parsed.kind, entry.updated_at) else {
+        let (KeyKind::CronRun, Some(updated)) = (parsed.kind, entry.fields.updated_ms) else {
             return Ok(());
         };
         for book in &mut self.books {
@@ -227,7 +228,7 @@ impl JoinedLedgers {
             return Ok(None);
         }
         let base = self.bases.get((job_hash(self.seed, &key.parsed), 0))?;
-        let session = fingerprint(self.seed, entry.session_id.as_bytes());
+        let session = fingerprint(self.seed, entry.fields.session_id.as_bytes());
         Ok(base.map(|base| base.value == session))
     }
 
@@ -249,7 +250,7 @@ impl JoinedLedgers {
             return Ok(None);
         }
         // A base entry is its newest run: ledgers know only the run's own key.
-        let session = entry.session_id.as_str();
+        let session = entry.fields.session_id.as_str();
         let run =
             (key.parsed.kind == KeyKind::CronBase).then(|| format!("{}:run:{session}", key.text));
         let text = run.as_deref().unwrap_or(key.text);

@@ -39,8 +39,8 @@ pub(crate) fn is_listed(entry: &Entry, key: &Key<'_>) -> bool {
     let wanted = matches!(
         key.parsed.kind,
         KeyKind::CronRun | KeyKind::CronBase | KeyKind::Subagent
-    ) || entry.status() == Status::Running;
-    wanted && !key.is_odd && !entry.odd && entry.is_object
+    ) || entry.fields.status == Status::Running;
+    wanted && !key.is_odd && entry.fields.is_readable()
 }
 
 /// Writes a line for each entry that evidence may judge, with what the ledgers know of it.
@@ -94,13 +94,13 @@ impl<W: Write> EntryVisitor for Lister<'_, W> {
             parsed.kind.name(),
             parsed.agent,
             parsed.job,
-            &entry.session_id,
-            &entry.session_file,
-            entry.updated_at,
-            entry.started_at,
-            entry.ended_at,
-            entry.status().name(),
-            entry.span.len(),
+            &entry.fields.session_id,
+            &entry.fields.session_file,
+            entry.fields.updated_ms,
+            entry.fields.started_ms,
+            entry.fields.ended_ms,
+            entry.fields.status.name(),
+            entry.places.span.len(),
             is_current,
             ends,
         );

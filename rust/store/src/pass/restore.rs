@@ -1,7 +1,7 @@
 //! Puts archived entries back into a store that may have changed since.
 
 use crate::bytes::lex::Chunk;
-use crate::entry::key::fingerprint;
+use crate::entry::fingerprint::fingerprint;
 use crate::entry::{Entries, Entry, EntryVisitor};
 use crate::external_sort::{Key, Prefer, Record, Sorted, Sorter, Spill};
 use crate::input::error::Result;
@@ -251,11 +251,11 @@ impl Match<'_> {
             return Ok(Fate::Same);
         }
         let bytes = self.records.get((hash, LEFT_BYTES))?;
-        if bytes.is_none_or(|bytes| bytes.value != entry.span.len()) {
+        if bytes.is_none_or(|bytes| bytes.value != entry.places.span.len()) {
             return Ok(Fate::Conflict);
         }
         let mut digest = blake3::Hasher::new();
-        let (from, to) = (entry.span.start, entry.span.end);
+        let (from, to) = (entry.places.span.start, entry.places.span.end);
         read_range(self.store, from, to, &mut self.buffer, |bytes| {
             digest.update(bytes);
             Ok(())
@@ -349,15 +349,15 @@ impl<W: Write> Merge<'_, W> {
 
 impl<W: Write> EntryVisitor for Merge<'_, W> {
     fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
-        self.first_start.get_or_insert(entry.span.start);
-        let cut = self.cutter.entry_starts(entry.span.start);
+        self.first_start.get_or_insert(entry.places.span.start);
+        let cut = self.cutter.entry_starts(entry.places.span.start);
         self.leave_out(cut)?;
         if find_fate(self.fates, entry.key(chunk).fingerprint)? == Fate::AsLeft {
-            let cut = self.cutter.remove(entry.span);
+            let cut = self.cutter.remove(entry.places.span);
             return self.leave_out(cut);
         }
-        self.cutter.keep(entry.span);
-        self.insert_at = entry.span.end;
+        self.cutter.keep(entry.places.span);
+        self.insert_at = entry.places.span.end;
         self.output.note_entry(entry.member_hash(chunk));
         Ok(())
     }

@@ -6,12 +6,15 @@ use crate::entry::{Entries, Entry, EntryVisitor, Key, Span};
 use crate::input::error::{Error, ErrorKind, Result};
 use crate::input::io::{read_range, Control, ReadAt};
 use crate::input::limits::{BUFFER_BYTES, INLINE_BYTES};
+use crate::judge::census::signed;
 use crate::judge::evidence::Evidence;
-use crate::judge::policy::{judge, Policy, Rule, Verdict};
+use crate::judge::policy::{Policy, Rule};
+use crate::judge::tally::{RuleCount, Tally};
+use crate::judge::verdict::{judge, Rank, Verdict};
 use crate::pass::scan::scan_again;
-use crate::pass::survey::{RuleCount, Survey, Tally};
+use crate::pass::survey::Survey;
 use crate::write::archive::{Header, Writer};
-use crate::write::edits::{edits, shrinkage, signed, Cut, Cutter, Edit};
+use crate::write::edits::{edits, shrinkage, Cut, Cutter, Edit};
 use crate::write::output::Output;
 use crate::write::readback::{ReadBack, Telling};
 use serde::Serialize;
@@ -158,10 +161,10 @@ impl<W: Write, A: Write> Rewriter<'_, W, A> {
         let mut hash = XxHash3_128::new();
         let mut digest = blake3::Hasher::new();
         let mut after_bytes = 0u64;
-        let mut at = entry.span.start;
+        let mut at = entry.places.span.start;
         let end = Span {
-            start: entry.span.end,
-            end: entry.span.end,
+            start: entry.places.span.end,
+            end: entry.places.span.end,
         };
         let last = (end, Vec::new());
         for (span, text) in edits.iter().chain([&last]) {
@@ -188,15 +191,15 @@ impl<W: Write, A: Write> Rewriter<'_, W, A> {
             _ => Rule::Slim.name(),
         };
         let mut header = header(self.policy, entry, key, rule);
-        header.at = entry.span.start;
-        header.bytes = entry.span.len();
+        header.at = entry.places.span.start;
+        header.bytes = entry.places.span.len();
         header.after = Some(digest.finalize().to_hex().to_string());
         header.after_bytes = after_bytes;
-        self.record(&header, entry.span)?;
+        self.record(&header, entry.places.span)?;
         for (span, text) in edits {
             self.output.replace(*span, text)?;
         }
-        self.output.copy_to(entry.span.end)?;
+        self.output.copy_to(entry.places.span.end)?;
         self.output.note_entry(hash.finish_128());
         self.rules.add_edit(verdict, shrinkage(edits));
         Ok(())
@@ -215,8 +218,8 @@ fn header(policy: &Policy, entry: &Entry, key: &Key<'_>, rule: &str) -> Header {
         bytes: 0,
         lead: 0,
         trail: 0,
-        session: text(&entry.session_id),
-        file: text(&entry.session_file),
+        session: text(&entry.fields.session_id),
+        file: text(&entry.fields.session_file),
         job: text(if is_cron { parsed.job } else { "" }),
         after: None,
         after_bytes: 0,
@@ -227,28 +230,30 @@ impl<W: Write, A: Write> EntryVisitor for Rewriter<'_, W, A> {
     fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
         self.output.hold(chunk);
         self.archive.hold(chunk);
-        if let Some(cut) = self.cutter.entry_starts(entry.span.start) {
+        if let Some(cut) = self.cutter.entry_starts(entry.places.span.start) {
             if let Some((rule, header)) = self.pending.take() {
                 self.remove(rule, header, cut)?;
             }
         }
         let key = entry.key(chunk);
         let jobs = Some(&self.survey.jobs);
-        match judge(self.policy, self.evidence, jobs, entry, &key)?.verdict {
+        let facts = entry.facts(&key);
+        let rank = Rank::of(&facts, entry.places.span.start);
+        match judge(self.policy, self.evidence, jobs, &facts, rank)?.verdict {
             Verdict::Drop(rule) => {
                 let header = header(self.policy, entry, &key, rule.name());
-                match self.cutter.remove(entry.span) {
+                match self.cutter.remove(entry.places.span) {
                     Some(cut) => self.remove(rule, header, cut)?,
                     None => self.pending = Some((rule, header)),
                 }
             }
             Verdict::Keep => {
-                self.cutter.keep(entry.span);
-                self.output.copy_to(entry.span.end)?;
+                self.cutter.keep(entry.places.span);
+                self.output.copy_to(entry.places.span.end)?;
                 self.output.note_entry(entry.member_hash(chunk));
             }
             verdict @ Verdict::Edit { .. } => {
-                self.cutter.keep(entry.span);
+                self.cutter.keep(entry.places.span);
                 let edits = edits(self.input, entry, verdict)?;
                 self.edit(entry, &key, verdict, &edits)?;
             }

@@ -1,7 +1,8 @@
 //! When the runs of each job began, as many as there are.
 
 use crate::bytes::lex::Chunk;
-use crate::entry::key::{fingerprint, KeyKind};
+use crate::entry::fingerprint::fingerprint;
+use crate::entry::key::KeyKind;
 use crate::entry::{Entries, Entry, EntryVisitor};
 use crate::external_sort::{Prefer, Record, Sorted, Sorter, Spill};
 use crate::input::error::Result;
@@ -95,7 +96,7 @@ struct Gatherer<'a> {
 impl EntryVisitor for Gatherer<'_> {
     fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
         let key = entry.key(chunk);
-        match (key.parsed.kind, entry.updated_at) {
+        match (key.parsed.kind, entry.fields.updated_ms) {
             (KeyKind::CronRun, Some(at)) if at > self.since_ms && is_listed(entry, &key) => {
                 self.starts.add(key.parsed.job, at)
             }

@@ -272,7 +272,7 @@ impl<W: Write> Proven for Keep<'_, W> {
 
 impl<W: Write> EntryVisitor for Keep<'_, W> {
     fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
-        self.last_end = entry.span.end;
+        self.last_end = entry.places.span.end;
         self.output.note_entry(entry.member_hash(chunk));
         Ok(())
     }

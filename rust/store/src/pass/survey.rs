@@ -1,42 +1,20 @@
 //! Measures a store, judges every entry, and finds the thresholds that a rewrite needs.
 
 use crate::bytes::lex::{Chunk, Lexer};
-use crate::entry::key::KeyKind;
-use crate::entry::{Entries, Entry, EntryVisitor, Status};
+use crate::entry::{Entries, Entry, EntryVisitor};
 use crate::input::error::Result;
 use crate::input::io::{Control, ReadAt};
 use crate::input::limits::{FIELDS, INLINE_BYTES, NAME_BYTES};
+use crate::judge::census::{signed, sorted, Census, JobNumbers};
 use crate::judge::evidence::Evidence;
-use crate::judge::job_table::{count_status, JobTable};
-use crate::judge::policy::{judge, Judged, Policy, Rule, Verdict};
+use crate::judge::job_table::JobTable;
+use crate::judge::policy::{Policy, Rule};
+use crate::judge::tally::{RuleCount, Tally};
+use crate::judge::verdict::{judge, Rank, Verdict};
 use crate::pass::duplicates::{find_duplicate, Duplicate, Sieve};
 use crate::pass::scan::{check, scan, Scanned};
-use crate::write::edits::{edits, shrinkage, signed, Cut, Cutter};
+use crate::write::edits::{edits, shrinkage, Cut, Cutter};
 use serde::Serialize;
-use std::collections::HashMap;
-
-/// A name with entries and bytes.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
-pub struct Tally {
-    /// What is counted.
-    pub name: String,
-    /// How many entries.
-    pub entries: u64,
-    /// How many bytes; for rules, what leaves the store.
-    pub bytes: i64,
-}
-
-/// One job's numbers.
-#[derive(Debug, Clone, Serialize)]
-pub struct JobNumbers {
-    agent: String,
-    job: String,
-    runs: u64,
-    bytes: u64,
-    first_ms: Option<i64>,
-    last_ms: Option<i64>,
-    status: HashMap<&'static str, u64>,
-}
 
 /// What a survey found; serialises to what Python reads.
 #[derive(Debug, Clone, Serialize)]
@@ -78,46 +56,6 @@ pub struct Survey {
     pub jobs: JobTable,
 }
 
-/// Counts by rule.
-#[derive(Debug, Default)]
-pub(crate) struct RuleCount {
-    counts: [(u64, i64); Rule::ALL.len()],
-}
-
-impl RuleCount {
-    pub(crate) fn add(&mut self, rule: Rule, bytes: i64) {
-        if let Some(at) = Rule::ALL.iter().position(|one| *one == rule) {
-            self.counts[at].0 += 1;
-            self.counts[at].1 += bytes;
-        }
-    }
-
-    /// Counts an edit; its bytes go to the first rule that applies.
-    pub(crate) fn add_edit(&mut self, verdict: Verdict, bytes: i64) {
-        if let Verdict::Edit { slim, retire } = verdict {
-            if slim {
-                self.add(Rule::Slim, bytes);
-            }
-            if retire.is_some() {
-                self.add(Rule::Retire, if slim { 0 } else { bytes });
-            }
-        }
-    }
-
-    pub(crate) fn tallies(&self) -> Vec<Tally> {
-        Rule::ALL
-            .iter()
-            .zip(self.counts)
-            .filter(|(_, (entries, _))| *entries > 0)
-            .map(|(rule, (entries, bytes))| Tally {
-                name: rule.name().to_owned(),
-                entries,
-                bytes,
-            })
-            .collect()
-    }
-}
-
 /// Surveys a store.
 ///
 /// # Errors
@@ -140,19 +78,20 @@ pub fn survey(
     let scanned = scan(input, control, &mut entries)?;
     let mut first = entries.inner;
     let duplicate = match first.sieve.take() {
-        Some(sieve) => find_duplicate(input, seed, control, first.entries, sieve)?,
+        Some(sieve) => find_duplicate(input, seed, control, first.census.entries, sieve)?,
         None => None,
     };
 
-    if policy.cap_per_job.is_some() || policy.cap_total.is_some() || first.jobs.has_rivals() {
-        let pass = Pass::new(input, policy, evidence, Some(&first.jobs), None);
+    if policy.cap_per_job.is_some() || policy.cap_total.is_some() || first.census.jobs.has_rivals()
+    {
+        let pass = Pass::new(input, policy, evidence, Some(&first.census.jobs), None);
         let mut entries = Entries::new(pass, seed);
         check(Lexer::new(), input, control, &mut entries)?;
         first.totals = entries.inner.totals;
     }
     Ok(Survey {
         numbers: first.numbers(scanned, duplicate),
-        jobs: first.jobs,
+        jobs: first.census.jobs,
     })
 }
 
@@ -169,14 +108,10 @@ struct Pass<'a> {
     evidence: &'a Evidence,
     /// Thresholds to judge by; the pass that gathers them has none.
     thresholds: Option<&'a JobTable>,
-    jobs: JobTable,
+    census: Census,
     cutter: Cutter,
     pending: Option<Rule>,
     totals: Totals,
-    entries: u64,
-    kinds: [(u64, i64); KeyKind::ALL.len()],
-    /// Of these, what says "running".
-    running: [(u64, i64); KeyKind::ALL.len()],
     /// By name, in the order in which they were met.
     fields: Vec<(Vec<u8>, (u64, i64))>,
     /// The one that comes next if this entry is like those before.
@@ -198,13 +133,10 @@ impl<'a> Pass<'a> {
             policy,
             evidence,
             thresholds,
-            jobs: JobTable::default(),
+            census: Census::default(),
             cutter: Cutter::default(),
             pending: None,
             totals: Totals::default(),
-            entries: 0,
-            kinds: Default::default(),
-            running: Default::default(),
             fields: Vec::new(),
             next_field: 0,
             other_fields: (0, 0),
@@ -222,130 +154,60 @@ impl<'a> Pass<'a> {
     }
 
     fn numbers(&self, scanned: Scanned, duplicate: Option<Duplicate>) -> SurveyNumbers {
-        let mut fields: Vec<Tally> = self
+        let names = self
             .fields
             .iter()
-            .map(|(name, count)| tally(String::from_utf8_lossy(name).into_owned(), *count))
-            .collect();
-        if self.other_fields.0 > 0 {
-            fields.push(tally("(further names)".to_owned(), self.other_fields));
-        }
-        let by_kind = |counts: [(u64, i64); KeyKind::ALL.len()]| -> Vec<Tally> {
-            let met = KeyKind::ALL.iter().zip(counts);
-            met.filter(|(_, count)| count.0 > 0)
-                .map(|(kind, count)| tally(kind.name().to_owned(), count))
-                .collect()
-        };
-        let (mut kinds, mut running) = (by_kind(self.kinds), by_kind(self.running));
-        for list in [&mut fields, &mut kinds, &mut running] {
-            list.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
-        }
-        let mut jobs: Vec<JobNumbers> = self
-            .jobs
-            .all()
-            .iter()
-            .map(|job| JobNumbers {
-                agent: job.agent.clone(),
-                job: job.job.clone(),
-                runs: job.runs,
-                bytes: job.bytes,
-                first_ms: job.first_ms,
-                last_ms: job.last_ms,
-                status: Status::ALL
-                    .iter()
-                    .zip(job.status)
-                    .filter(|(_, count)| *count > 0)
-                    .map(|(status, count)| (status.name(), count))
-                    .collect(),
-            })
-            .collect();
-        jobs.sort_by_key(|job| std::cmp::Reverse(job.bytes));
+            .map(|(name, count)| Tally::new(String::from_utf8_lossy(name).into_owned(), *count));
+        let others = Some(self.other_fields).filter(|(entries, _)| *entries > 0);
+        let others = others.map(|count| Tally::new("(further names)".to_owned(), count));
+        let (kinds, running) = self.census.kinds();
         SurveyNumbers {
             bytes: scanned.bytes,
-            entries: self.entries,
+            entries: self.census.entries,
             digest: scanned.digest,
             wide: scanned.wide,
             kinds,
             running,
-            fields,
-            jobs,
-            jobs_untracked: self.jobs.untracked,
+            fields: sorted(names.chain(others)),
+            jobs: self.census.job_numbers(),
+            jobs_untracked: self.census.jobs.untracked,
             duplicate,
             rules: self.totals.rules.tallies(),
-            entries_after: self.entries - self.totals.dropped,
+            entries_after: self.census.entries - self.totals.dropped,
             bytes_after: scanned.bytes.saturating_add_signed(-self.totals.freed),
         }
-    }
-}
-
-fn tally(name: String, (entries, bytes): (u64, i64)) -> Tally {
-    Tally {
-        name,
-        entries,
-        bytes,
     }
 }
 
 impl EntryVisitor for Pass<'_> {
     fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
         let key = entry.key(chunk);
-        let parsed = &key.parsed;
-        let Judged {
-            verdict,
-            in_flight,
-            cappable,
-            rank,
-            job,
-        } = judge(self.policy, self.evidence, self.thresholds, entry, &key)?;
-        let completed = self.cutter.entry_starts(entry.span.start);
+        let facts = entry.facts(&key);
+        let rank = Rank::of(&facts, entry.places.span.start);
+        let judged = judge(self.policy, self.evidence, self.thresholds, &facts, rank)?;
+        let verdict = judged.verdict;
+        let completed = self.cutter.entry_starts(entry.places.span.start);
         let rule = self.pending.take();
         self.count_cut(rule, completed);
         if let Verdict::Drop(rule) = verdict {
-            let cut = self.cutter.remove(entry.span);
+            let cut = self.cutter.remove(entry.places.span);
             if cut.is_none() {
                 self.pending = Some(rule);
             }
             self.count_cut(Some(rule), cut);
         } else {
-            self.cutter.keep(entry.span);
+            self.cutter.keep(entry.places.span);
             let freed = shrinkage(&edits(self.input, entry, verdict)?);
             self.totals.rules.add_edit(verdict, freed);
             self.totals.freed += freed;
         }
-        self.entries += 1;
         if self.thresholds.is_some() {
             return Ok(());
         }
 
-        let bytes = entry.span.len();
-        if let Some(at) = KeyKind::ALL.iter().position(|kind| *kind == parsed.kind) {
-            self.kinds[at].0 += 1;
-            self.kinds[at].1 += signed(bytes);
-            if entry.status() == Status::Running {
-                self.running[at].0 += 1;
-                self.running[at].1 += signed(bytes);
-            }
-        }
-        if parsed.kind == KeyKind::CronRun {
-            if let Some(slot) = self.jobs.slot(job, parsed.agent, parsed.job) {
-                slot.runs += 1;
-                slot.bytes += bytes;
-                count_status(slot, entry.status());
-                if let Some(at) = entry.updated_at {
-                    slot.first_ms = Some(slot.first_ms.map_or(at, |first| first.min(at)));
-                    slot.last_ms = slot.last_ms.max(Some(at));
-                }
-            }
-            if in_flight {
-                self.jobs.note_in_flight(job, rank);
-            }
-            if cappable {
-                let (per_job, total) = (self.policy.cap_per_job, self.policy.cap_total);
-                self.jobs.note_cappable(job, rank, per_job, total);
-            }
-        }
+        self.census.add(self.policy, &facts, &judged, rank);
         if let Some(sieve) = &mut self.sieve {
-            if entry.span.end >= INLINE_BYTES {
+            if entry.places.span.end >= INLINE_BYTES {
                 sieve.take_memory();
             }
             sieve.add(key.fingerprint);

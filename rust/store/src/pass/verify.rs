@@ -1,7 +1,7 @@
 //! Reads a store whole: is it valid, and are its entries the ones that were meant?
 
 use crate::bytes::lex::Chunk;
-use crate::entry::key::fingerprint;
+use crate::entry::fingerprint::fingerprint;
 use crate::entry::{Entries, Entry, EntryVisitor};
 use crate::external_sort::{Key, Prefer, Record, Sorted, Sorter, Spill};
 use crate::input::error::Result;
@@ -104,13 +104,14 @@ impl Sessions {
 impl EntryVisitor for Sessions {
     fn entry(&mut self, entry: &Entry, _: &Chunk<'_>) -> Result<()> {
         let file = entry
+            .fields
             .session_file
             .rsplit(['/', '\\'])
             .next()
             .unwrap_or_default();
         let stem = file.strip_suffix(".jsonl").unwrap_or(file);
-        self.add(&entry.session_id)?;
-        if stem != entry.session_id {
+        self.add(&entry.fields.session_id)?;
+        if stem != entry.fields.session_id {
             self.add(stem)?;
         }
         Ok(())

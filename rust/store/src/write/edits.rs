@@ -3,7 +3,8 @@
 use crate::entry::{Entry, Member, Span};
 use crate::input::error::Result;
 use crate::input::io::{read_full, ReadAt};
-use crate::judge::policy::Verdict;
+use crate::judge::census::signed;
+use crate::judge::verdict::Verdict;
 
 /// A removed member with the separators that go with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +84,7 @@ pub fn edits(input: &dyn ReadAt, entry: &Entry, verdict: Verdict) -> Result<Vec<
     };
     let mut edits = Vec::with_capacity(5);
     if slim {
-        let mut cut: Vec<Member> = [entry.skills, entry.report].into_iter().flatten().collect();
+        let mut cut: Vec<Member> = entry.places.members.bulk().into_iter().flatten().collect();
         cut.sort_by_key(|member| member.ordinal);
         for (before, member) in cut.iter().enumerate() {
             let kept_before = member.ordinal as usize > before;
@@ -101,7 +102,7 @@ pub fn edits(input: &dyn ReadAt, entry: &Entry, verdict: Verdict) -> Result<Vec<
             edits.push((span, Vec::new()));
         }
     }
-    if let (Some(over), Some(status)) = (retire, entry.status_member) {
+    if let (Some(over), Some(status)) = (retire, entry.places.members.status) {
         let mut text = format!("\"{}\"", over.status.name());
         let colon = if status.value.start - status.name_end == 1 {
             ":"
@@ -110,8 +111,8 @@ pub fn edits(input: &dyn ReadAt, entry: &Entry, verdict: Verdict) -> Result<Vec<
         };
         let separator = space_before(input, status.span.start)?;
         for (member, name, value) in [
-            (entry.ended_member, "endedAt", over.ended_at_ms),
-            (entry.runtime_member, "runtimeMs", over.runtime_ms),
+            (entry.places.members.ended, "endedAt", over.ended_at_ms),
+            (entry.places.members.runtime, "runtimeMs", over.runtime_ms),
         ] {
             match member {
                 Some(member) => edits.push((member.value, value.to_string().into_bytes())),
@@ -146,9 +147,4 @@ pub fn shrinkage(edits: &[Edit]) -> i64 {
         .iter()
         .map(|(span, text)| signed(span.len()) - signed(text.len() as u64))
         .sum()
-}
-
-/// A file offset or size as a signed number; files end long before 2^63.
-pub fn signed(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }

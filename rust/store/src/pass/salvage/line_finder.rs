@@ -600,7 +600,7 @@ struct One {
 impl EntryVisitor for One {
     fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
         self.count += 1;
-        (self.start, self.end) = (entry.span.start, entry.span.end);
+        (self.start, self.end) = (entry.places.span.start, entry.places.span.end);
         self.hash = entry.member_hash(chunk);
         Ok(())
     }
