@@ -27,6 +27,7 @@ from tailflip.base.state_dir import Home
 from tailflip.config.load import Config, load
 from tailflip.flow.observed import Gateway
 from tailflip.observe.gateway.liveness import read_dead_lock, read_gateway
+from tailflip.observe.gateway.lock_owner import read_owner
 from tailflip.observe.gateway.process import start_ticks
 from tailflip.observe.host.nodereport import find_report
 from tailflip.observe.host.unitfile import UnitUnreadable, read_command
@@ -39,7 +40,7 @@ from tailflip.reconcile.judge.storms import find_storms
 from tailflip.reconcile.judge.stuck import find_stuck, pick_ends
 from tailflip.reconcile.write.jsonedit import MISSING, Edit, edit_jobs
 from tailflip.stores import archive
-from tailflip.stores.json.lock import is_stale, read_owner
+from tailflip.stores.json.lock import is_stale
 from tailflip.stores.proof.ledgers import gather_lines
 
 quick = settings(

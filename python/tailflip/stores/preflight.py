@@ -18,8 +18,9 @@ from tailflip.base.errors import (
     TailflipError,
     TryLater,
 )
+from tailflip.observe.gateway.lock_owner import read_owner
 from tailflip.observe.gateway.process import read_user
-from tailflip.stores.json.lock import is_stale, read_owner
+from tailflip.stores.json.lock import is_stale
 from tailflip.stores.ownership import require_leave
 
 if TYPE_CHECKING:

@@ -23,10 +23,11 @@ from tailflip.base.workspace import Workspace
 from tailflip.ledger.database import Database
 from tailflip.observe.gateway.cgroup import read_cgroup, read_limit
 from tailflip.observe.gateway.liveness import read_gateway
+from tailflip.observe.gateway.lock_owner import read_owner
 from tailflip.observe.gateway.process import is_alive, start_ticks
 from tailflip.observe.host.systemd import find_unit
 from tailflip.observe.installation import locate
-from tailflip.stores.json.lock import hold, is_stale, read_owner
+from tailflip.stores.json.lock import hold, is_stale
 
 ME = os.getpid()
 NOBODY = 2**22 + 1  # beyond the largest pid of Linux
