@@ -15,9 +15,8 @@ from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
-from tailflip.flow.observed import Gateway
+from tailflip.flow.observed import Gateway, Job, Schedule
 from tailflip.ledger.runs import Runs, SeenRun
-from tailflip.observe.records.jobs import Job, Schedule
 from tailflip.observe.records.runlog import RunLine
 from tailflip.reconcile.judge.tasks import Ledgers, follow_runs
 

@@ -25,14 +25,14 @@ from tailflip.base.errors import TailflipError
 from tailflip.base.render import format_error
 from tailflip.base.state_dir import Home
 from tailflip.config.load import Config, load
-from tailflip.flow.observed import Gateway
+from tailflip.flow.observed import Gateway, Job
 from tailflip.observe.gateway.liveness import read_dead_lock, read_gateway
 from tailflip.observe.gateway.lock_owner import read_owner
 from tailflip.observe.gateway.process import start_ticks
 from tailflip.observe.host.nodereport import find_report
 from tailflip.observe.host.unitfile import UnitUnreadable, read_command
 from tailflip.observe.installation import locate
-from tailflip.observe.records.jobs import Job, parse_jobs, read_job_states
+from tailflip.observe.records.cron import parse_jobs, read_cron_store
 from tailflip.observe.records.runlog import RunLine, is_text, read_run_logs
 from tailflip.observe.records.subagents import read_subagents
 from tailflip.reconcile.judge.markers import plan_hold, plan_markers
@@ -204,7 +204,8 @@ def judge_cron(
     runs = folder / "runs"
     runs.mkdir(exist_ok=True)
     (runs / f"{JOB}.jsonl").write_bytes(log)
-    jobs, problem = read_job_states(cron)
+    found = read_cron_store(cron)
+    jobs, problem = found.jobs, found.problem
     assert jobs == () or problem is None
     notes: list[str] = []
     lines = list(read_run_logs(runs, notes))

@@ -26,7 +26,7 @@ from tailflip.ledger.actions import Ledger
 from tailflip.ledger.history import History
 from tailflip.observe.gateway.listener import find_listener
 from tailflip.observe.host.space import read_space
-from tailflip.observe.records.cron import read_jobs
+from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.forms import read_forms
 from tailflip.observe.suspects import MEMORY_ELSEWHERE
 from tailflip.plan.forecast import factor_for, forecast, has_databases, is_measured
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.flow.numbers import SurveyNumbers
-    from tailflip.flow.observed import CronJob, Store
+    from tailflip.flow.observed import Job, Store
     from tailflip.flow.outcomes import Finding
     from tailflip.observe.installation import Installation
 
@@ -161,12 +161,12 @@ def check(
         raise typer.Exit(1)
 
 
-def _read_jobs(installation: Installation) -> tuple[tuple[CronJob, ...], str | None]:
+def _read_jobs(installation: Installation) -> tuple[tuple[Job, ...], str | None]:
     """Read the jobs, and why that failed; of a cron store on record only the names count."""
-    jobs, problem = read_jobs(installation.cron_store)
+    found = read_cron_store(installation.cron_store)
     if find_claim(installation.cron_store, installation.state_dir) is None:
-        return jobs, problem
-    return tuple(replace(job, running_at_ms=None) for job in jobs), None
+        return found.jobs, found.problem
+    return tuple(replace(job, running_at_ms=None) for job in found.jobs), None
 
 
 def _reconcile(

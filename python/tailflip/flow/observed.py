@@ -89,17 +89,40 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class CronJob:
+class Schedule:
+    """When a job is to run; `kind` every, cron, at, or empty for one that we do not know."""
+
+    kind: str = ""
+    every_ms: int | None = None
+    expression: str | None = None
+    at_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Job:
     """One cron job; `running_at_ms` is the marker that the scheduler sets while it runs.
 
-    `does` tells what it does and when, as text to compare: twins have the same.
+    `target` as written; `timeout_ms` 0 is for ever; times as in its `state`. `does` tells what
+    it does and when, as text to compare: twins have the same.
     """
 
     job_id: str
-    name: str
-    enabled: bool
-    running_at_ms: int | None
+    name: str = ""
+    enabled: bool = True
+    target: str = ""
+    schedule: Schedule = Schedule()
+    timeout_ms: int = 0
+    created_ms: int | None = None
+    running_at_ms: int | None = None
+    next_run_at_ms: int | None = None
+    last_run_at_ms: int | None = None
+    last_status: str | None = None
     does: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name people gave it, with its id."""
+        return f"{self.name} ({self.job_id})" if self.name else self.job_id
 
 
 @dataclass(frozen=True)

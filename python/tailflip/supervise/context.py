@@ -30,7 +30,7 @@ from tailflip.observe.gateway.heap import read_heap_limit
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.gateway.release import read_release
 from tailflip.observe.installation import find_state_dir, locate
-from tailflip.observe.records.cron import read_jobs
+from tailflip.observe.records.cron import read_cron_store
 from tailflip.supervise.admission import Start, admit
 from tailflip.supervise.breaker import World
 from tailflip.supervise.elapsed import read_moment
@@ -221,7 +221,8 @@ class Guard:
         installation = self.locate()
         if installation is None:
             return False
-        return any(job.running_at_ms is not None for job in read_jobs(installation.cron_store)[0])
+        jobs = read_cron_store(installation.cron_store).jobs
+        return any(job.running_at_ms is not None for job in jobs)
 
     def _mend(self, found: Admission, on_progress: Progress | None) -> None:
         """Make the ledgers agree about runs of a dead gateway, while it is the moment for it."""

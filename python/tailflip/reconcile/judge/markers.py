@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tailflip.flow.lives import Life
-    from tailflip.observe.records.jobs import Job
+    from tailflip.flow.observed import Job
     from tailflip.observe.records.runlog import RunLine
 
 HOLD_MS = 6 * 3_600_000

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.flow.observed import Evidence
 from tailflip.flow.values import STRING_LIMIT_CHARS
-from tailflip.observe.records.jobs import read_job_states
+from tailflip.observe.records.cron import read_cron_store
 from tailflip.plan.forecast import WIDE_FACTOR, factor_for
 from tailflip.plan.policy import Policy
 from tailflip.reconcile.judge import growth
@@ -22,7 +22,7 @@ _TOUCH_NOTHING = Policy(
 def look_at_growth(work: Work) -> None:
     """Measure each store, and tell of the day on which its size will hurt."""
     scene, history = work.scene, work.history
-    names = {job.job_id: job.title for job in read_job_states(scene.installation.cron_store)[0]}
+    names = {job.job_id: job.title for job in read_cron_store(scene.installation.cron_store).jobs}
     for store in scene.stores:
         with work.result.keeping_error():
             surveyed = scene.survey(

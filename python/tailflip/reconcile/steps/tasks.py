@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.forms import Form, read_forms
-from tailflip.observe.records.jobs import read_job_states
 from tailflip.observe.records.runlog import read_run_logs
 from tailflip.observe.records.tasks import find_ledger, read_tasks
 from tailflip.reconcile.context import Step
@@ -75,15 +75,15 @@ def judge_installation(
     if forms.tasks.form is not Form.SQLITE:
         is_gone = scene.gateway.alive is False
         tasks = read_tasks(installation.state_dir, notes, gateway_is_gone=is_gone)
-    jobs, problem = read_job_states(installation.cron_store)
-    if problem is not None:
-        notes.append(f"cron store cannot be read: {problem}")
+    cron = read_cron_store(installation.cron_store)
+    if cron.problem is not None:
+        notes.append(f"cron store cannot be read: {cron.problem}")
     lines = read_run_logs(installation.cron_store.parent / "runs", notes)
     ledgers = Ledgers(
         now_ms=scene.now_ms,
         gateway=scene.gateway,
         lines=pick_lines(lines, tasks or (), runs.read_open()),
-        jobs={job.job_id: job for job in jobs if forms.cron.is_read},
+        jobs={job.job_id: job for job in cron.jobs if forms.cron.is_read},
         deaths=deaths,
         knows_ends=forms.knows_ends,
         knows_markers=forms.cron.is_read,

@@ -9,8 +9,9 @@ import pytest
 from tailflip.base.durable import RealDisk
 from tailflip.base.workspace import Workspace
 from tailflip.flow.lives import Cause, Confidence, Death, Life
+from tailflip.flow.observed import Job, Schedule
 from tailflip.ledger.runs import INTERRUPTED, MOST_RUNS, Runs, SeenRun
-from tailflip.observe.records.jobs import Job, Schedule, parse_jobs
+from tailflip.observe.records.cron import parse_jobs
 from tailflip.observe.records.runlog import RunLine
 from tailflip.reconcile.judge.markers import HOLD_MS, count_deaths, plan_hold, plan_markers
 from tailflip.reconcile.write.jsonedit import MISSING, Edit
