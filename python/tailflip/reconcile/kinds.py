@@ -21,7 +21,7 @@ from tailflip.observe.records.forms import Form, read_forms
 from tailflip.observe.records.jobs import read_job_states
 from tailflip.observe.records.runlog import read_run_logs
 from tailflip.observe.records.tasks import find_ledger, read_tasks
-from tailflip.plan.forecast import WIDE_FACTOR, factor_for
+from tailflip.plan.forecast import find_largest_size
 from tailflip.plan.policy import HOUR_MS, Policy
 from tailflip.reconcile import growth, storms, stuck
 from tailflip.reconcile.cronstore import apply_changes
@@ -32,10 +32,10 @@ from tailflip.reconcile.storms import find_storms, tell_storm
 from tailflip.reconcile.stuck import find_stuck, pick_ends
 from tailflip.reconcile.tasks import Ledgers, follow_runs, judge_tasks, pick_lines, plan_corrections
 from tailflip.reconcile.taskstore import apply_corrections
+from tailflip.stores.compaction import Aim, Compaction
 from tailflip.stores.json import native
 from tailflip.stores.ownership import find_claim
 from tailflip.stores.proof.judge import judge_store, make_sweep_policy, make_zombie_policy
-from tailflip.stores.transaction import compact_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -97,7 +97,7 @@ def _clear_markers(work: Work) -> None:
         change
         for job in marked.values()
         for change in plan_markers(
-            (job,), ends.get(job.job_id, ()), scene.now_ms, work.terms.version, work.deaths
+            (job,), ends.get(job.job_id, ()), scene.now_ms, work.terms.capabilities, work.deaths
         )
     ]
     runs = Runs(work.home, work.disk, work.history.guard)
@@ -232,20 +232,19 @@ def _change_store(work: Work, kind: str, policy: Policy, store: Store) -> Step:
     scene = work.scene
     judged = _judge(work, store)
     work.result.notes += judged.evidence.notes
-    surveyed = scene.survey(store, policy, judged.evidence, work.on_progress)
+    job = Compaction(
+        scene,
+        Aim(policy, work.terms.capabilities),
+        work.home,
+        work.disk,
+        work.on_progress,
+        evidence={store: judged.evidence},
+    )
+    surveyed = job.survey(store, policy)
     step = _describe(kind, store, judged, surveyed.numbers)
     if not work.terms.apply or not step.counts:
         return step
-    report = compact_store(
-        store,
-        policy,
-        judged.evidence,
-        home=work.home,
-        disk=work.disk,
-        now_ms=work.next_moment(),
-        on_progress=work.on_progress,
-        expected=surveyed,
-    )
+    report = job.compact(store, policy, surveyed, now_ms=work.next_moment())
     done = {tally.name: tally.entries for tally in report.rules if tally.entries}
     return replace(
         step,
@@ -373,14 +372,15 @@ def _look_at_growth(work: Work) -> None:
 
 def _find_size_that_hurts(work: Work, own_bytes: int, wide: bool) -> int:
     """Say up to which size one store may grow, the others staying as they are."""
-    limit_bytes = work.terms.heap_limit_bytes or work.scene.find_heap_limit(None)[0]
+    limit_bytes = work.terms.heap_limit_bytes
+    if limit_bytes is None:
+        limit_bytes, _ = work.scene.next_start.find_heap_limit(work.scene.gateway.pid)
     if limit_bytes is None:
         return STRING_LIMIT_CHARS
-    factor, base_bytes = factor_for(work.terms.version, legacy_import=False)
     stores = (store.path for store in work.scene.installation.stores)
     others = sum(path.stat().st_size for path in stores if path.is_file()) - own_bytes
-    fits = (limit_bytes - base_bytes) / (factor * WIDE_FACTOR if wide else factor) - others
-    return min(STRING_LIMIT_CHARS, max(0, int(fits)))
+    fits = find_largest_size(work.terms.capabilities, limit_bytes, wide=wide) - others
+    return min(STRING_LIMIT_CHARS, max(0, fits))
 
 
 def _judge_all(work: Work) -> list[Judgement]:
