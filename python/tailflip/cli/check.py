@@ -29,8 +29,8 @@ from tailflip.observe.host.space import read_space
 from tailflip.observe.records.cron import read_jobs
 from tailflip.observe.records.forms import read_forms
 from tailflip.observe.suspects import MEMORY_ELSEWHERE
+from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import TOLD, reconcile_all
-from tailflip.reconcile.run import begin
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.json.litter import find_cron_temporaries, observe_folders
 from tailflip.stores.json.look import observe_all

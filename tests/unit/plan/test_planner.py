@@ -95,20 +95,33 @@ def test_other_stores_and_wide_text_count():
         limit=exactly(400 * MB),
     )
     wide = plan_stores(
-        [STORE], Policy(), lambda *_: surveyed(10 * MB, 5 * MB, wide=True), capabilities=UNKNOWN, limit=exactly(400 * MB),
-    )  # fmt: skip
+        [STORE],
+        Policy(),
+        lambda *_: surveyed(10 * MB, 5 * MB, wide=True),
+        capabilities=UNKNOWN,
+        limit=exactly(400 * MB),
+    )
     crowded = plan_stores(
-        [STORE], Policy(), lambda *_: surveyed(10 * MB, 5 * MB), capabilities=UNKNOWN, limit=exactly(400 * MB),
+        [STORE],
+        Policy(),
+        lambda *_: surveyed(10 * MB, 5 * MB),
+        capabilities=UNKNOWN,
+        limit=exactly(400 * MB),
         others_bytes=10 * MB,
-    )  # fmt: skip
+    )
     assert (alone.fits, wide.fits, crowded.fits) == (True, False, False)
 
 
 def test_a_forecast_that_was_wrong_is_not_believed_twice():
     """The gateway died of memory although all fitted: the next plan goes two steps further."""
     plan = plan_stores(
-        [STORE], Policy(), lambda *_: surveyed(90 * MB, 80 * MB), capabilities=UNKNOWN, limit=exactly(2_300 * MB), at_least=2,
-    )  # fmt: skip
+        [STORE],
+        Policy(),
+        lambda *_: surveyed(90 * MB, 80 * MB),
+        capabilities=UNKNOWN,
+        limit=exactly(2_300 * MB),
+        at_least=2,
+    )
     assert plan.fits
     assert plan.pressure == ("slim chats idle for 24 h", "slim chats idle for 1 h")
 
@@ -116,12 +129,22 @@ def test_a_forecast_that_was_wrong_is_not_believed_twice():
 def test_it_is_pressed_only_where_the_error_of_the_forecast_leaves_room_for_it():
     """200 MB and twice 22 bytes for each of 40 MB are less than 2 GB: they did not fill it."""
     plan = plan_stores(
-        [STORE], Policy(), lambda *_: surveyed(90 * MB, 40 * MB), capabilities=UNKNOWN, limit=exactly(2_000 * MB), at_least=9,
-    )  # fmt: skip
+        [STORE],
+        Policy(),
+        lambda *_: surveyed(90 * MB, 40 * MB),
+        capabilities=UNKNOWN,
+        limit=exactly(2_000 * MB),
+        at_least=9,
+    )
     assert plan.pressure == ()
     blind = plan_stores(
-        [STORE], Policy(), lambda *_: surveyed(90 * MB, 80 * MB), capabilities=UNKNOWN, limit=exactly(None), at_least=9,
-    )  # fmt: skip
+        [STORE],
+        Policy(),
+        lambda *_: surveyed(90 * MB, 80 * MB),
+        capabilities=UNKNOWN,
+        limit=exactly(None),
+        at_least=9,
+    )
     assert blind.pressure == ()
 
 
@@ -142,8 +165,13 @@ def test_the_margin_is_kept_free_for_all():
 
 def test_who_does_not_heed_the_forecast_presses_only_what_node_cannot_read():
     plan = plan_stores(
-        [STORE], Policy(), lambda *_: surveyed(185 * MB, 180 * MB), capabilities=UNKNOWN,
-        limit=exactly(300 * MB), at_least=3, heeds_forecast=False,
-    )  # fmt: skip
+        [STORE],
+        Policy(),
+        lambda *_: surveyed(185 * MB, 180 * MB),
+        capabilities=UNKNOWN,
+        limit=exactly(300 * MB),
+        at_least=3,
+        heeds_forecast=False,
+    )
     assert plan.before.over
     assert plan.pressure == ()
