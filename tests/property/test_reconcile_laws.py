@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
 from tailflip.ledger.actions import Ledger
+from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.observe.gateway.process import start_ticks
-from tailflip.reconcile import undo
+from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
-from tailflip.reconcile.run import begin
+from tailflip.reconcile.write import undo
 from tailflip.stores.restore import restore
 
 HOUR_MS = 3_600_000
@@ -118,7 +119,7 @@ class Place:
             disk=self.disk,
             apply=True,
             on_progress=lambda *_: None,
-            version=(2026, 3, 28),
+            capabilities=find_capabilities((2026, 3, 28)),
         )
         result = reconcile_all(work, KINDS)
         assert result.errors == []

@@ -17,10 +17,11 @@ from unittest import mock
 from tailflip.base import clock
 from tailflip.base.sdnotify import Notifier
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.config.load import Config
 from tailflip.ledger import database
-from tailflip.ledger.findings import NotedFinding, read_noted
 from tailflip.ledger.history import History
+from tailflip.ledger.table import Table
 from tailflip.observe.gateway.release import Release
 from tailflip.supervise import (
     elapsed,
@@ -216,9 +217,6 @@ def simulated(script: Iterable[End], until_s: float) -> Iterator[Scripted]:
     def read(_self: object, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         return db.execute(query, values).fetchall()
 
-    def noted(history: History, *, open_only: bool = True) -> tuple[NotedFinding, ...]:
-        return read_noted(db, history.guard, open_only=open_only, limit=1000)
-
     class Quiet:
         def __init__(self, *_: object, **__: object) -> None: ...
 
@@ -234,9 +232,8 @@ def simulated(script: Iterable[End], until_s: float) -> Iterator[Scripted]:
         (clock, "boot_ms", world.sky.mono),
         (clock, "sleep_s", world.sky.sleep),
         (elapsed.platform_calls, "here", mock.Mock(boot_id=lambda: "b")),
-        (History, "_writing", writing),
-        (History, "_read", read),
-        (History, "read_findings", noted),
+        (Table, "_writing", writing),
+        (Table, "_read", read),
         (BestEffortHistory, "read_actions", lambda _self: ()),
         (supervisor, "Loop", VirtualLoop),
         (supervisor, "ManagerNotices", Quiet),
@@ -262,15 +259,21 @@ def simulated(script: Iterable[End], until_s: float) -> Iterator[Scripted]:
         yield world
 
 
-def guard_until_over(world: Scripted, settings: Config | None = None) -> int | None:
-    """GuardedGateway until the time is over: None; the exit code if the guard ended before that."""
+def make_guarded(world: Scripted, settings: Config | None = None) -> Supervisor:
+    """Make the supervisor of the made-up gateway."""
     disk, home = mock.Mock(), Home(Path("/nowhere"))
     release = Release(None, None, None, None, None, None, "made up", {})
-    history = History(home, disk, "/state")
+    history = History(Workspace(home, disk), "/state")
     gateway = GuardedGateway(
         ("gateway",), {}, settings or Config(), release, Path("/state"), home, disk, history
     )
     made = world.supervisor = make_supervisor(gateway, Notifier())
+    return made
+
+
+def guard_until_over(world: Scripted, settings: Config | None = None) -> int | None:
+    """Guard until the time is over: None; the exit code if the guard ended before that."""
+    made = make_guarded(world, settings)
     try:
         made.handle(Event.BEGUN)
         while made.exit_code is None:

@@ -282,7 +282,7 @@ def _begin_life(
     life = life.model_copy(update={"pid": start.pid, "pid_ticks": start.pid_ticks})
     start = start.model_copy(update={"life": life.id})
     try:
-        gateway.history.begin_life(life, start)
+        gateway.history.lives.begin(life, start)
     except (TailflipError, OSError) as e:
         log.error("the start could not be put on record", error=e)
     return life.id
@@ -308,6 +308,8 @@ def _describe(verdict: Verdict | None) -> dict[str, object]:
         "reason": verdict.refusal.message if verdict.refusal else verdict.admission.reason,
         "hint": verdict.refusal.hint if verdict.refusal else None,
         "notes": verdict.admission.notes,
+        "before": to_plain(verdict.admission.before),
+        "after": to_plain(verdict.admission.after),
         "reports": [to_plain(report) for report in verdict.admission.reports],
         "death": to_plain(verdict.death) if verdict.death else None,
     }

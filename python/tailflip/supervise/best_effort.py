@@ -43,94 +43,91 @@ class BestEffortHistory:
 
     def begin_life(self, life: Life) -> None:
         """Put a life on record before its process starts."""
-        self._write(lambda: self._history.begin_life(life))
+        self._write(lambda: self._history.lives.begin(life))
 
     def update_life(self, life: Life) -> None:
         """Put on record what is known of a life by now."""
-        self._write(lambda: self._history.update_life(life))
+        self._write(lambda: self._history.lives.update(life))
 
     def end_life(self, life: Life, stderr_tail: bytes = b"") -> None:
         """Put the end of a life on record, with its last words."""
-        self._write(lambda: self._history.end_life(life, stderr_tail))
+        self._write(lambda: self._history.lives.end(life, stderr_tail))
 
     def find_life(self, life_id: str) -> Life | None:
         """Find a life by its name."""
-        return self._read(lambda: self._history.find_life(life_id), None)
+        return self._read(lambda: self._history.lives.find(life_id), None)
 
     def read_lives(self) -> tuple[Life, ...]:
         """Read the last lives, the newest first."""
-        return self._read(self._history.read_lives, ())
+        return self._read(self._history.lives.read, ())
 
     def read_last_life(self) -> Life | None:
         """Read the newest life."""
-        return next(iter(self._read(lambda: self._history.read_lives(1), ())), None)
+        return next(iter(self._read(lambda: self._history.lives.read(1), ())), None)
 
     # --- decisions -----------------------------------------------------------------------
 
     def read_breaker(self) -> Breaker:
         """Read the breaker; a closed one where nothing is on record."""
-        return self._read(self._history.read_breaker, Breaker())
+        return self._read(self._history.decisions.read_breaker, Breaker())
 
     def record_breaker(self, breaker: Breaker) -> None:
         """Put the breaker on record."""
-        self._write(lambda: self._history.record_breaker(breaker))
+        self._write(lambda: self._history.decisions.record_breaker(breaker))
 
     def record_decision(self, decision: Decision, breaker: Breaker, life_id: str | None) -> None:
         """Put a decision and the breaker on record, in one commit."""
         now_ms = clock.now_ms()
-        self._write(lambda: self._history.record_decision(decision, breaker, life_id, now_ms))
+        self._write(lambda: self._history.decisions.record(decision, breaker, life_id, now_ms))
 
     def read_standing_decision(self) -> Decision | None:
         """Read the decision that no start has followed yet."""
-        return self._read(self._history.read_standing_decision, None)
+        return self._read(self._history.decisions.read_standing, None)
 
     def is_undecided(self, life: Life) -> bool:
         """Say whether a dead life has a verdict that no decision followed."""
-        return self._read(lambda: self._history.is_undecided(life), default=False)
+        return self._read(lambda: self._history.decisions.is_undecided(life), default=False)
 
     def record_start(self, start: JudgedStart) -> None:
         """Put on record how a start was judged."""
-        self._write(lambda: self._history.record_start(start))
+        self._write(lambda: self._history.starts.record(start))
 
     # --- incidents and findings ----------------------------------------------------------
 
     def open_incident(self, death: Death, now_ms: int) -> Incident | None:
         """Open the incident that a death belongs to, or find it open."""
-        return self._read(lambda: self._history.open_incident(death, now_ms), None)
+        return self._read(lambda: self._history.incidents.open(death, now_ms), None)
 
     def close_incidents(self) -> tuple[Incident, ...]:
         """Close the open incidents, and return them."""
-        return self._read(lambda: self._history.close_incidents(clock.now_ms()), ())
+        return self._read(lambda: self._history.incidents.close_all(clock.now_ms()), ())
 
     def note(self, code: str, finding: Finding | None) -> None:
         """Have the one finding of a code open, or ended when it is None."""
         findings = [finding] if finding is not None else []
-        self._write(lambda: self._history.note_findings(findings, clock.now_ms(), {code}))
+        self._write(lambda: self._history.findings.note(findings, clock.now_ms(), {code}))
 
     # --- what was seen and done ----------------------------------------------------------
 
     def record_sample(self, sample: Sample, life_id: str) -> None:
         """Put a measurement on record, if it is news; the next one tries again, in silence."""
         with suppress(TailflipError, OSError):
-            self._history.record_sample(sample, life_id)
+            self._history.samples.record(sample, life_id)
 
     def read_samples(self, life_id: str) -> tuple[Sample, ...]:
         """Read a life's measurements."""
-        return self._read(lambda: self._history.read_samples(0, life_id=life_id), ())
+        return self._read(lambda: self._history.samples.read(0, life_id=life_id), ())
 
     def record_runs(self, runs: Sequence[SeenRun]) -> None:
         """Put on record which runs are in flight."""
-        from tailflip.ledger.runs import Runs  # noqa: PLC0415 - a start does without
-
-        history = self._history
-        table = Runs(history.home, history.disk, history.guard)
-        self._write(lambda: table.put(tuple(runs)))
+        self._write(lambda: self._history.runs.put(tuple(runs)))
 
     def read_actions(self) -> tuple[Action, ...]:
         """Read what was done to the stores of any gateway."""
         from tailflip.ledger.actions import Ledger  # noqa: PLC0415 - a start does without
 
-        return tuple(self._read(Ledger(self._history.home, self._history.disk).read_all, ()))
+        workspace = self._history.workspace
+        return tuple(self._read(Ledger(workspace.home, workspace.disk).read_all, ()))
 
     def expire(self, keep_days: float) -> None:
         """Forget what is older than the settings keep."""

@@ -16,7 +16,9 @@ from tailflip.base import log
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError
 from tailflip.base.state_dir import Home
-from tailflip.ledger.history import HEAP_LIMIT_FACT, History
+from tailflip.base.workspace import Workspace
+from tailflip.ledger.facts import HEAP_LIMIT_FACT
+from tailflip.ledger.history import History
 from tailflip.observe.gateway.heap import read_heap_limit
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.gateway.release import read_release
@@ -68,7 +70,7 @@ class GuardedGateway:
         state_dir = find_state_dir(release.env, config.gateway.state_dir, profile)
         home = Home.locate(env)
         disk = disk or RealDisk()
-        history = History(home, disk, os.path.realpath(state_dir))
+        history = History(Workspace(home, disk), os.path.realpath(state_dir))
         return cls(tuple(command), env, config, release, state_dir, home, disk, history)
 
     @property
@@ -135,7 +137,7 @@ class _HeapCache:
     def get(self, key: str) -> tuple[int, str] | None:
         """Return the answer on record, if it is to this question."""
         with suppress(TailflipError):
-            fact = self.history.get_fact(HEAP_LIMIT_FACT)
+            fact = self.history.facts.get(HEAP_LIMIT_FACT)
             if isinstance(fact, dict) and fact.get("key") == key:
                 return int(fact["limit_bytes"]), str(fact["source"])
         return None
@@ -143,9 +145,9 @@ class _HeapCache:
     def put(self, key: str, limit_bytes: int, source: str) -> None:
         """Put the answer on record; that it cannot be written costs only time."""
         with suppress(TailflipError):
-            self.history.home.create(self.history.disk)
+            self.history.workspace.create()
             fact = {"key": key, "limit_bytes": limit_bytes, "source": source}
-            self.history.put_fact(HEAP_LIMIT_FACT, fact)
+            self.history.facts.put(HEAP_LIMIT_FACT, fact)
 
 
 def is_own(path: str, name: str, installation: Installation | None) -> bool:

@@ -7,8 +7,9 @@ import signal
 from typing import TYPE_CHECKING
 
 from tailflip.base import log
+from tailflip.diagnose.causes import CAUSES
 from tailflip.diagnose.deaths import classify
-from tailflip.flow.lives import Asked, Cause, DecisionKind
+from tailflip.flow.lives import Asked, DecisionKind
 from tailflip.supervise import post_mortem
 from tailflip.supervise.event_loop import Outcome
 from tailflip.supervise.life_actions import ask_to_end, begin_watch, follow
@@ -84,7 +85,7 @@ def decide(run: Supervisor, death: Death, life: Life, outcome: Outcome) -> None:
 
 def choose(run: Supervisor, death: Death, life: Life, *, cured: bool) -> None:
     """Decide what follows a death, and do it."""
-    if death.cause is Cause.ENDED:
+    if CAUSES[death.cause].is_unasked:
         log.info(
             "whoever wants it to stay down stops its guard, by its service or by its pid",
             guard_pid=os.getpid(),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock, log
 from tailflip.base.errors import ConfigInvalid, TailflipError, TryLater
 from tailflip.base.life_variable import LIFE_VARIABLE
-from tailflip.diagnose.causes import KINDS, WAITS, WANTED, choose_step
+from tailflip.diagnose.causes import CAUSES, WAITS, WANTED, choose_step
 from tailflip.flow.lives import Breaker, DecisionKind, LifeMode, Moment, Waiting
 from tailflip.ledger.starts import JudgedStart
 from tailflip.observe.gateway.process import is_alive, start_ticks
@@ -87,7 +87,7 @@ def judge_start(gateway: GuardedGateway, *, patience_s: float = HAND_OFF_S) -> V
     breaker, found = _find_death(gateway)
     if found is None:
         admission = prepare_start(gateway)
-        standing = gateway.history.read_standing_decision()
+        standing = gateway.history.decisions.read_standing()
         return Verdict(admission, _find_refusal(gateway, admission, breaker, standing))
     # A start after a clean end, and that is most of them, does without the coroner.
     from tailflip.supervise.post_mortem import choose_next, heal, is_cured  # noqa: PLC0415
@@ -227,20 +227,20 @@ def _find_refusal(
 
 def _choose_hint(gateway: GuardedGateway, decision: Decision) -> str:
     """Say what cures what a start is held back for: of the last death, else of the wait."""
-    last = next(iter(gateway.history.read_lives(1)), None)
+    last = next(iter(gateway.history.lives.read(1)), None)
     death = last.death if last is not None else None
-    if last is not None and death is not None and KINDS[death.cause].waiting is decision.waiting:
+    if last is not None and death is not None and CAUSES[death.cause].waiting is decision.waiting:
         return choose_step(death.cause, death.hint, last.version)
     return WAITS[decision.waiting].next_step or "`tailflip incidents` tells what happened"
 
 
 def _find_death(gateway: GuardedGateway) -> tuple[Breaker, tuple[Death, Life] | None]:
     """Find out how the last life ended, if that is not on record and decided on yet."""
-    breaker = gateway.history.read_breaker()
-    last = next(iter(gateway.history.read_lives(1)), None)
+    breaker = gateway.history.decisions.read_breaker()
+    last = next(iter(gateway.history.lives.read(1)), None)
     undecided = None
     if last is not None and last.ended_ms is not None:
-        if last.death is None or not gateway.history.is_undecided(last):
+        if last.death is None or not gateway.history.decisions.is_undecided(last):
             return breaker, None
         undecided = (last.death, last)
     if (last is not None and _lives(last)) or gateway.find_other() is not None:
@@ -255,9 +255,9 @@ def _find_death(gateway: GuardedGateway) -> tuple[Breaker, tuple[Death, Life] | 
         from tailflip.observe.suspects import MEMORY_ELSEWHERE  # noqa: PLC0415 - rarely needed
 
         breaker = note_good_life(breaker)
-        gateway.history.record_breaker(breaker)
-        gateway.history.close_incidents(last.started_ms)
-        gateway.history.note_findings([], clock.now_ms(), {"crash-loop", MEMORY_ELSEWHERE})
+        gateway.history.decisions.record_breaker(breaker)
+        gateway.history.incidents.close_all(last.started_ms)
+        gateway.history.findings.note([], clock.now_ms(), {"crash-loop", MEMORY_ELSEWHERE})
     return breaker, find_unseen_end(gateway, last)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock, log
 from tailflip.diagnose.loops import RESTARTS
 from tailflip.flow.lives import Asked
-from tailflip.observe.gateway.release import restart_signal
 from tailflip.supervise import housekeeping
 from tailflip.supervise.process.reaper import reap_orphans
 from tailflip.supervise.states import Action, Event, Phase
@@ -167,7 +166,7 @@ def stop_again(run: Supervisor, number: signal.Signals) -> None:
 
 def restart(run: Supervisor, number: signal.Signals) -> None:
     """Hand the wish on by the signal that this version knows; else restart it ourselves."""
-    known = restart_signal(run.gateway.release.version)
+    known = run.gateway.release.capabilities.restart_signal
     log.info("asked to restart", signal=number.name, passed_on=known and known.name)
     if known is not None:
         run.service.send_worker(known)

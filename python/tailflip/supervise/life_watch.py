@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock
 from tailflip.diagnose.loops import RESTFUL_S
 from tailflip.observe.gateway.health import Probe
-from tailflip.observe.gateway.release import drain_s, is_external_mode
 from tailflip.observe.installation import DEFAULT_PORT
 from tailflip.supervise.health import HealthCheck
 from tailflip.supervise.memory_watch import MemoryWatch
@@ -54,7 +53,7 @@ class LifeWatch:
             gateway.config.health,
             where=where,
             find_host=lambda: service.find_host(where.port),
-            has_startup=is_external_mode(gateway.release.version),
+            has_startup=gateway.release.capabilities.has_startup_probe,
             is_ready=service.life.ready_ms is not None,
             on_ready=self._has_answered,
             on_hang=lambda why: self._tell(Event.HUNG, why),
@@ -119,7 +118,7 @@ class LifeWatch:
     def drain_s(self) -> float:
         """How long the gateway may take to end, in seconds."""
         given = self._gateway.config.gateway.drain_s
-        return given if given is not None else drain_s(self._gateway.release.version)
+        return given if given is not None else self._gateway.release.capabilities.drain_s
 
     def _set_sample(self, delay_s: float) -> None:
         self._loop.at("sample", delay_s, lambda: self._tell(Event.SAMPLE_DUE))

@@ -15,7 +15,7 @@ from tailflip.diagnose.trend import find_trend
 from tailflip.flow.observed import Sample
 from tailflip.flow.outcomes import Finding
 from tailflip.ledger.runs import SeenRun
-from tailflip.observe.records.cron import read_jobs
+from tailflip.observe.records.cron import read_cron_store
 from tailflip.supervise.admission import measure_stores
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class MemoryWatch:
         installation = at or self._gateway.locate()
         if installation is None:
             return
-        jobs, _ = read_jobs(installation.cron_store)
+        jobs = read_cron_store(installation.cron_store).jobs
         now_ms = clock.now_ms()
         runs = {
             (job.job_id, job.running_at_ms): SeenRun(
@@ -126,8 +126,8 @@ class MemoryWatch:
         installation = at or self._gateway.locate()
         if installation is None:
             return False
-        jobs, problem = read_jobs(installation.cron_store)
-        return problem is None and all(job.running_at_ms is None for job in jobs)
+        cron = read_cron_store(installation.cron_store)
+        return cron.problem is None and all(job.running_at_ms is None for job in cron.jobs)
 
     def describe(self, service: Service) -> str:
         """Say in one line how the gateway is."""

@@ -14,7 +14,6 @@ from tailflip.diagnose.trend import find_trend
 from tailflip.flow.lives import Asked
 from tailflip.flow.outcomes import Finding
 from tailflip.ledger.actions import State
-from tailflip.observe.gateway.release import is_external_mode
 from tailflip.observe.suspects import MEMORY_ELSEWHERE, find_suspects
 from tailflip.supervise.breaker import decide, is_loop
 from tailflip.supervise.preparation import prepare_start
@@ -85,7 +84,7 @@ def examine(
                 service.ended = None
                 return None
             clock.sleep_s(_HEIR_LOOK_S)
-        if is_external_mode(gateway.release.version):
+        if gateway.release.capabilities.hands_off_restarts:
             pid = service.life.worker_pid or service.child.pid
             service.handed_off = consume_handoff(gateway.release, pid)
     service.sweep(signal.SIGTERM)

@@ -9,7 +9,7 @@ from tailflip.base import log
 from tailflip.base.errors import TailflipError
 from tailflip.flow.lives import Waiting
 from tailflip.flow.outcomes import Finding
-from tailflip.observe.records.cron import read_jobs
+from tailflip.observe.records.cron import read_cron_store
 from tailflip.supervise.admission import Start, admit
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def prepare_start(
     limit_bytes, source = gateway.find_heap_limit()
     start = Start(
         env=gateway.release.env,
-        version=gateway.release.version,
+        capabilities=gateway.release.capabilities,
         limit_bytes=limit_bytes,
         limit_source=source,
         heal=gateway.config.heal,
@@ -104,7 +104,8 @@ def _has_markers(gateway: GuardedGateway) -> bool:
     installation = gateway.locate()
     if installation is None:
         return False
-    return any(job.running_at_ms is not None for job in read_jobs(installation.cron_store)[0])
+    jobs = read_cron_store(installation.cron_store).jobs
+    return any(job.running_at_ms is not None for job in jobs)
 
 
 def _reconcile(gateway: GuardedGateway, found: Admission, on_progress: Progress | None) -> None:
@@ -118,7 +119,7 @@ def _reconcile(gateway: GuardedGateway, found: Admission, on_progress: Progress 
             gateway.config,
             home=gateway.home,
             disk=gateway.disk,
-            version=gateway.release.version,
+            capabilities=gateway.release.capabilities,
             state_dir=gateway.config.gateway.state_dir,
             profile=gateway.profile,
             on_progress=on_progress,

@@ -10,6 +10,7 @@ from support.incident_history import make_life
 from tailflip.base import log
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import IoFailed
+from tailflip.base.workspace import Workspace
 from tailflip.flow.lives import Breaker
 from tailflip.ledger.history import History
 from tailflip.supervise.best_effort import BestEffortHistory
@@ -41,26 +42,24 @@ METHODS = {
 
 
 class Failing:
-    """A ledger every method of which fails, for the reason `why`."""
+    """A ledger every method of which fails, and of its tables too, for the reason `why`."""
 
     def __init__(self, home, why="disk on fire"):
-        self.home, self.disk, self.guard, self.why = home, RealDisk(), "/state", why
-        self.error = None
+        self.workspace, self.why, self.error = Workspace(home, RealDisk()), why, None
 
     def __getattr__(self, _name):
-        def fail(*_args, **_kwargs):
-            if self.why is not None:
-                raise self.error or IoFailed(self.why)
-            return True
+        return self
 
-        return fail
+    def __call__(self, *_args, **_kwargs):
+        if self.why is not None:
+            raise self.error or IoFailed(self.why)
+        return True
 
 
 @pytest.fixture
 def failing(home, monkeypatch):
     ledger = Failing(home)
-    monkeypatch.setattr("tailflip.ledger.runs.Runs.put", lambda *_: ledger.anything())
-    monkeypatch.setattr("tailflip.ledger.actions.Ledger.read_all", lambda *_: ledger.anything())
+    monkeypatch.setattr("tailflip.ledger.actions.Ledger.read_all", lambda *_: ledger())
     return ledger
 
 
@@ -87,7 +86,7 @@ def test_a_bug_of_ours_is_not_hidden(failing, name):
 
 
 def test_what_was_put_on_record_is_read_again(home):
-    history = History(home, RealDisk(), "/state")
+    history = History(Workspace(home, RealDisk()), "/state")
     record = BestEffortHistory(history)
     record.begin_life(LIFE)
     record.record_breaker(Breaker(row=2))
