@@ -23,7 +23,7 @@ from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.ledger.history import History
 from tailflip.supervise import watch as watch_module
-from tailflip.supervise.watch import RESURRECTED, STOP, Watch, Where
+from tailflip.supervise.watch import RESURRECTED, Watch, Where
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,7 +156,7 @@ def test_watch_loses_no_update_and_tells_of_what_comes_back(
             seen = watch.rounds
             until(lambda: watch.rounds > seen + 1, "one more whole round", 60)
         finally:
-            watch.bell.put(STOP)
+            watch.stop()
         watching.result(60)
     assert told["failed"] == []
     assert told["updates"] > 50

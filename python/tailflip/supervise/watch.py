@@ -6,13 +6,13 @@ take the gateway's own lock for the moment of a rename. Some of the gateway's wr
 what they had read before that moment and so bring entries back: a minute after every
 change the stores are looked at again.
 
-One thread owns all state; the watcher of files and the signals only ring its bell.
+One thread owns all state, in the event loop that `run` has too.
 """
 
 from __future__ import annotations
 
-import queue
-from contextlib import suppress
+import signal
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -27,9 +27,10 @@ from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
 from tailflip.stores.json import native
 from tailflip.stores.recovery import recover
+from tailflip.supervise.event_loop import Loop
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tailflip.base.durable import Disk
@@ -42,13 +43,11 @@ if TYPE_CHECKING:
 RESURRECTED = "entries-resurrected"
 THROTTLE_S = 300.0
 RECHECK_S = 60.0
-STOP, RELOAD = "stop", "reload"
 _SWEEPS = ("zombies", "retention")
 # Without `markers`: while the gateway is down it may be started at any moment; `gate` and
 # `run` clear them, who know when.
 _ROUND = ("tasks", *_SWEEPS, "storms", "stuck", "growth")
 _GONE, _ENDED = "killed", "done"  # what became of an entry, in the words that the table knows
-_TICK_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -64,55 +63,70 @@ class Where:
 
 @dataclass
 class Watch:
-    """The loop and its state. `bell` is rung with STOP, RELOAD, or what has changed."""
+    """The rounds and their state. `stop` and `reload` may be called from any thread."""
 
     where: Where
     home: Home
     disk: Disk
     notifier: Notifier
-    bell: queue.SimpleQueue[str | frozenset[Path]] = field(default_factory=queue.SimpleQueue)
     rounds: int = 0
+    _loop: Loop = field(default_factory=Loop)
+    _is_over: bool = False
     _swept_s: float | None = None
-    _recheck_s: float | None = None
     _changed: dict[Store, list[str]] = field(default_factory=dict)
     _watcher: ChangeWatcher | None = None
     _watched: frozenset[Path] = frozenset()
 
     def run(self, most_rounds: int | None = None) -> None:
-        """Watch until STOP is rung, or for a number of rounds."""
+        """Watch until `stop` is called, or for a number of rounds."""
+        self._is_over = False
+        self._loop.at("round", 0, lambda: self._do_round(most_rounds))
+        self._ping()
         try:
-            next_s = clock.monotonic_s()
-            while True:
-                interval_s = self._round() if clock.monotonic_s() >= next_s else None
-                if interval_s is not None:
-                    next_s = clock.monotonic_s() + interval_s
-                    self.rounds += 1
-                    if most_rounds is not None and self.rounds >= most_rounds:
-                        return
-                if self._recheck_s is not None and clock.monotonic_s() >= self._recheck_s:
-                    next_s = min(next_s, self._recheck())
-                rung = self._wait(min(next_s, self._recheck_s or next_s))
-                if rung == STOP:
-                    return
-                if rung == RELOAD:
-                    next_s = clock.monotonic_s()
-                elif isinstance(rung, frozenset):
-                    next_s = min(next_s, self._answer(rung))
+            while not self._is_over:
+                self._loop.step()
         finally:
             self.notifier.stopping("stopping")
             if self._watcher is not None:
                 self._watcher.stop()
 
-    def _wait(self, until_s: float) -> str | frozenset[Path] | None:
-        """Wait for the bell; the service manager hears from us meanwhile."""
-        while (left_s := until_s - clock.monotonic_s()) > 0:
-            self.notifier.watchdog()
-            with suppress(queue.Empty):
-                tick_s = min(left_s, self.notifier.watchdog_s or _TICK_S, _TICK_S)
-                return self.bell.get(timeout=tick_s)
-        with suppress(queue.Empty):
-            return self.bell.get_nowait()
-        return None
+    @contextmanager
+    def catching_signals(self) -> Iterator[None]:
+        """Stop at SIGTERM and SIGINT, and look at once at SIGHUP, while the block runs."""
+        with self._loop.catching(
+            (signal.SIGTERM, signal.SIGINT, signal.SIGHUP),
+            lambda number: self._look_soon() if number is signal.SIGHUP else self._end(),
+        ):
+            yield
+
+    def stop(self) -> None:
+        """End after what is being done."""
+        self._loop.post(self._end)
+
+    def _end(self) -> None:
+        self._is_over = True
+
+    def _look_soon(self) -> None:
+        self._loop.bring_forward("round", 0)
+
+    def _ping(self) -> None:
+        """Have the service manager hear from the loop itself."""
+        if self.notifier.watchdog_s is not None:
+            self._beat()
+            self._loop.at("watchdog", self.notifier.watchdog_s, self._ping)
+
+    def _do_round(self, most_rounds: int | None) -> None:
+        interval_s = self._round()
+        self.rounds += 1
+        if most_rounds is not None and self.rounds >= most_rounds:
+            self._end()
+        self._loop.at("round", interval_s, lambda: self._do_round(most_rounds))
+
+    def _on_changed(self, changed: frozenset[Path]) -> None:
+        self._loop.bring_forward("round", self._answer(changed) - clock.monotonic_s())
+
+    def _on_recheck(self) -> None:
+        self._loop.bring_forward("round", self._recheck() - clock.monotonic_s())
 
     def _look(self, *, apply: bool) -> Work:
         where = self.where
@@ -172,7 +186,7 @@ class Watch:
         for store in work.scene.stores:
             if str(store.path) == step.subject:
                 self._changed.setdefault(store, []).append(step.action_id)
-                self._recheck_s = clock.monotonic_s() + RECHECK_S
+                self._loop.at("recheck", RECHECK_S, self._on_recheck)
 
     def _answer(self, changed: frozenset[Path]) -> float:
         """Say when the next round is due after files changed; what is in flight goes on record."""
@@ -191,7 +205,8 @@ class Watch:
 
     def _recheck(self) -> float:
         """Look for entries that came back since we changed them; they are swept again."""
-        changed, self._changed, self._recheck_s = self._changed, {}, None
+        changed, self._changed = self._changed, {}
+        self._loop.cancel("recheck")
         told: list[Finding] = []
         for store, actions in changed.items():
             with suppress(TailflipError, OSError):
@@ -215,7 +230,9 @@ class Watch:
             return
         if self._watcher is not None:
             self._watcher.stop()
-        self._watcher = ChangeWatcher(paths, self.bell.put)
+        self._watcher = ChangeWatcher(
+            paths, lambda changed: self._loop.post(lambda: self._on_changed(changed))
+        )
         self._watcher.start()
         self._watched = paths
         interval_s = self.where.interval_s or work.terms.settings.interval_s
