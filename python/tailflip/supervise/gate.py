@@ -1,7 +1,7 @@
 """`gate` and `preflight`: look, heal, and say whether the gateway may start; nobody stays.
 
 They see no end of a gateway, so they infer the last one at the next start, and put it on
-record then. Backoff belongs to the service manager; what is held back here is only a
+record then. Backoff belongs to the service manager; what is held back here is a
 start that cannot succeed: memory that did not suffice with the same stores, a
 configuration that was refused and is still the same, or another gateway that lives.
 """

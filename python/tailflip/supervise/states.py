@@ -140,7 +140,7 @@ _ROWS: dict[Event, dict[Phase, Cell]] = {
     },
     _E.ANSWERED: {
         **_do(_P.STARTING, action=_A.MEET, leads_to=(_P.STARTING, _P.RUNNING)),
-        **_ignore(_P.RUNNING, because="only the first answer is news"),
+        **_ignore(_P.RUNNING, because="a later answer is no news"),
         **_ignore(_P.STOPPING, because="it was asked to end before it had answered"),
         **_ignore(*_NO_GATEWAY, because="the answer was under way when the gateway ended"),
     },
@@ -261,7 +261,7 @@ _RESUME = Do(
         {_P.PREPARING, _P.STARTING, _P.RUNNING, _P.CURING, _P.WAITING, _P.ENDED},
     ),
 )
-_EARLY = Ignored("the loop turns only when what was left has been taken up")
+_EARLY = Ignored("the loop turns once what was left has been taken up")
 _OVER = Ignored("the supervisor has its exit code")
 
 

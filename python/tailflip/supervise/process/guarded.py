@@ -1,13 +1,12 @@
 """The guarded gateway: start it, take it over, stop it, and say how it ended.
 
-The only hands on the process. Whether and when is decided elsewhere.
+Whether and when is decided elsewhere.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -174,8 +173,7 @@ class Service:
         """Send a signal to the gateway itself: a wrapper would not hand on this one."""
         pid, ticks = self.life.worker_pid, self.life.worker_ticks
         if pid is not None and is_alive(pid, ticks):
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
+            Child(pid, ticks, None).send(number)
         else:
             self.child.send(number)
 
