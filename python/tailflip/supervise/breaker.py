@@ -1,6 +1,6 @@
-"""May the gateway start again, when, and if not: what has to happen first?
+"""The breaker: whether the gateway may start again, when, and what has to happen first.
 
-A state machine over values; it does nothing. Who runs it stores breaker and decision
+A state machine over values, without effects. Its caller stores breaker and decision
 before acting on them, and so can go on after its own death:
 
     death -> decide -> (breaker, decision) -> stored -> reconsider, until a start is due
@@ -77,14 +77,14 @@ def is_loop(breaker: Breaker, limits: RestartSettings) -> bool:
 
 
 def wait_for(breaker: Breaker, waiting: Waiting, world: World) -> Breaker:
-    """Remember what is waited for, and how it looks now, so that a change of it shows."""
+    """Remember what is waited for and its fingerprint, so that a change shows."""
     return breaker.model_copy(
         update={"waiting": waiting, "marks": mark_awaited(waiting, world), "until_ms": None}
     )
 
 
 def hold_back(breaker: Breaker, world: World) -> Decision | None:
-    """Have a start wait that would be one too many, whoever wants it; None if it may be now."""
+    """Delay a start that would be one too many, whoever wants it; None if it may be now."""
     if len(breaker.starts) < MOST_STARTS:
         return None
     passed = passed_ms(breaker.starts[-MOST_STARTS], world.moment)
@@ -105,7 +105,7 @@ def hold_back(breaker: Breaker, world: World) -> Decision | None:
 
 
 def note_start(breaker: Breaker, now: Moment) -> Breaker:
-    """Remember that the gateway is about to start: of an open breaker, it is a trial."""
+    """Note a start; one that an open breaker lets through is a trial."""
     if breaker.state is BreakerState.OPEN:
         state, trials = BreakerState.HALF_OPEN, breaker.trials + 1
     else:
@@ -124,12 +124,12 @@ def note_start(breaker: Breaker, now: Moment) -> Breaker:
 
 
 def note_good_life(breaker: Breaker) -> Breaker:
-    """Close it and forget the row: the gateway has lived long enough to count as well."""
+    """Close the breaker and forget the row: this life was long enough."""
     return Breaker(is_good=True, starts=breaker.starts)
 
 
 def anchor(decision: Decision, world: World) -> Decision:
-    """Have a stored decision count by this boot's clock: what is left of it, from now on."""
+    """Re-base a stored decision on this boot's clock: what is left of its wait begins now."""
     is_counted = decision.made is not None and decision.made.boot == world.boot
     if decision.at_ms is None or is_counted:
         return decision
@@ -149,7 +149,7 @@ def is_due(decision: Decision, world: World) -> bool:
 
 
 def reconsider(breaker: Breaker, decision: Decision, world: World) -> Decision:
-    """Look at a stored decision again: has what it waits for happened?
+    """Look at a stored decision again, and turn it into a start if what it waits for happened.
 
     Returns:
         the same decision while nothing happened; a start for now when it did, or when a
@@ -182,7 +182,7 @@ def reconsider(breaker: Breaker, decision: Decision, world: World) -> Decision:
 
 
 def _follow(breaker: Breaker, death: Death, told: str, world: World) -> tuple[Breaker, Decision]:
-    """Do what the end was meant for. It is no failure, so that it costs no more than the row."""
+    """Start, wait or end as the gateway wanted; delays grow with the row alone."""
     if _wish(death) is Wish.STOP:
         return breaker, Decision(kind=DecisionKind.END, reason=told, exit_code=0, made=world.moment)
     if _wish(death) is Wish.PARK:
@@ -221,7 +221,7 @@ def _describe_wish(death: Death) -> str:
 
 
 def _tell(counted: Breaker, death: Death, limits: RestartSettings) -> str:
-    """Say what happened, and for the how manieth time."""
+    """Say what happened, and how often in a row."""
     many = _count_words(counted.row)
     if not _is_wish(death):
         return f"{death.signature}, {many}"
@@ -231,7 +231,7 @@ def _tell(counted: Breaker, death: Death, limits: RestartSettings) -> str:
 
 
 def _tell_pace(counted: Breaker) -> str:
-    """Say how far its last starts lie apart, as far as the row goes."""
+    """Say the median time between the starts of this row."""
     starts = counted.starts[-counted.row :]
     apart = [each for pair in pairwise(starts) if (each := passed_ms(*pair)) is not None]
     return f", once every {format_span(median(apart))}" if apart else ""
@@ -254,7 +254,7 @@ def _is_mixed(deaths: int, limits: RestartSettings) -> bool:
 
 
 def _stand_aside(counted: Breaker, told: str, world: World) -> tuple[Breaker, Decision]:
-    """Wait until the other one is gone; no trial, for it would only be refused again."""
+    """Wait until the other gateway is gone. There is no trial: it would be refused again."""
     opens = counted.row >= world.limits.loop_deaths
     newly = opens and counted.state is BreakerState.CLOSED
     state = BreakerState.OPEN if opens else BreakerState.CLOSED
@@ -302,7 +302,7 @@ def _wish(death: Death) -> Wish | None:
 
 
 def _is_proven_stop(death: Death) -> bool:
-    """Say whether it is known who asked for a stop; what only looks like one is none."""
+    """Say whether it is known who asked for a stop; an end that looks like one is none."""
     return _wish(death) is Wish.STOP and death.confidence is Confidence.PROVEN
 
 
@@ -312,7 +312,7 @@ def _is_wish(death: Death) -> bool:
 
 
 def _opens_at_once(death: Death) -> bool:
-    """Say whether a start changes nothing about a death: it opens the breaker at the first."""
+    """Say whether the first death of this cause opens the breaker: a start changes nothing."""
     opens = CAUSES[death.cause].opens
     return opens is Opens.ALWAYS or (opens is Opens.UNREADY and death.unready)
 
@@ -341,7 +341,7 @@ def _is_time(decision: Decision, world: World) -> bool:
 
 
 def _longest_ms(world: World) -> int:
-    """No decision waits for longer."""
+    """Return the longest wait that a decision may have."""
     return int(1000 * max(world.limits.cap_s, world.limits.trial_cap_s))
 
 

@@ -1,4 +1,4 @@
-"""How much time has passed, whatever the wall clock did meanwhile.
+"""Time that passed between two moments, whatever the wall clock did meanwhile.
 
 A clock is set back and forward by people, by NTP and by a power cut on a machine that has
 none of its own (1970). Within one boot the kernel's own count decides, across processes

@@ -1,8 +1,8 @@
-"""`gate` and `preflight`: look, heal, and say whether the gateway may start; nobody stays.
+"""`gate` and `preflight`: look, heal, and say whether the gateway may start.
 
-They see no end of a gateway, so they infer the last one at the next start, and put it on
-record then. Backoff belongs to the service manager; what is held back here is a
-start that cannot succeed: memory that did not suffice with the same stores, a
+Nothing of tailflip stays behind that could see the gateway end. The end is inferred at the
+next start, and put on record then. Backoff belongs to the service manager; what is held back
+here is a start that cannot succeed: memory that did not suffice with the same stores, a
 configuration that was refused and is still the same, or another gateway that lives.
 """
 

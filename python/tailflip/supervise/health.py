@@ -1,4 +1,4 @@
-"""Does the gateway answer? Asked with patience: silence is normal at its start and in a sweep."""
+"""Health questions to a living gateway; silence is normal at its start and in a sweep."""
 
 from __future__ import annotations
 

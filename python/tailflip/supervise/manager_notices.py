@@ -1,4 +1,4 @@
-"""What the service manager is told: that we live, how we are, when to wait longer."""
+"""Messages to the service manager: that we live, how we are, when to wait longer."""
 
 from __future__ import annotations
 

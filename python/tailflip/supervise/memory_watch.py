@@ -1,4 +1,4 @@
-"""Watching a living gateway's memory and stores, as often as it deserves.
+"""Measurements of a living gateway's memory and stores.
 
 A gateway that sits still is looked at rarely, and nothing is written down while nothing
 changes; one that starts, or fills its heap, is looked at every second or two.
@@ -35,7 +35,7 @@ class MemoryWatch:
     """The measurements of one life."""
 
     def __init__(self, gateway: GuardedGateway) -> None:
-        """Watch this gateway; `begin` says which life."""
+        """Prepare to measure; `begin` says which life."""
         self._gateway = gateway
         self._samples: deque[Sample] = deque(maxlen=_KEPT)
         self._limit_bytes: int | None = None
@@ -43,7 +43,7 @@ class MemoryWatch:
         self._stores_bytes = 0
 
     def begin(self, life: Life) -> None:
-        """Start anew with a new life: its memory has nothing to do with the last one's."""
+        """Forget the last life's measurements, and begin with this one's."""
         self._samples.clear()
         self._trend = None
         self._limit_bytes = self._gateway.find_heap_limit()[0]

@@ -1,4 +1,4 @@
-"""How did a life end that nobody was there to see end?"""
+"""The verdict on an end that nobody saw."""
 
 from __future__ import annotations
 
