@@ -170,7 +170,7 @@ def judge_store(
         StoreInvalid: The store is not one.
     """
     notes: list[str] = []
-    tasks = read_tasks(installation.state_dir, notes, gateway_is_gone=gateway.alive is False)
+    tasks = read_tasks(installation.state_dir, notes)
     registry = read_subagents(installation.state_dir / "subagents" / "runs.json", notes)
     cron = read_cron_store(installation.cron_store)
     if cron.problem is not None:
