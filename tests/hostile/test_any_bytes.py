@@ -26,6 +26,7 @@ from tailflip.base.render import format_error
 from tailflip.base.state_dir import Home
 from tailflip.config.load import Config, load
 from tailflip.flow.observed import Gateway, Job
+from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.observe.gateway.liveness import read_dead_lock, read_gateway
 from tailflip.observe.gateway.lock_owner import read_owner
 from tailflip.observe.gateway.process import start_ticks
@@ -211,7 +212,7 @@ def judge_cron(
     lines = list(read_run_logs(runs, notes))
     gather_lines(lines, ())
     now_ms = clock.now_ms()
-    changes = plan_markers(jobs, lines, now_ms, (2026, 3, 28))
+    changes = plan_markers(jobs, lines, now_ms, find_capabilities((2026, 3, 28)))
     changes += tuple(plan_hold(job, "why", now_ms, may_disable=False) for job in jobs)
     starts = sorted(line.started_ms for line in lines)
     list(find_storms([[(0, at) for at in starts]], dict(enumerate(jobs))))

@@ -18,6 +18,7 @@ from tailflip.base.units import format_bytes
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, StorePaths  # noqa: TC001 - typer reads them
 from tailflip.cli.progress import show_progress
+from tailflip.config.load import load
 from tailflip.diagnose.causes import OUT_OF_MEMORY
 from tailflip.diagnose.findings.observed import Observed
 from tailflip.diagnose.findings.rules import find_problems
@@ -29,10 +30,9 @@ from tailflip.observe.host.space import read_space
 from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.forms import read_forms
 from tailflip.observe.suspects import MEMORY_ELSEWHERE
-from tailflip.plan.forecast import factor_for, forecast, has_databases, is_measured
-from tailflip.plan.policy import Policy
 from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import TOLD, reconcile_all
+from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.json.litter import find_cron_temporaries, observe_folders
 from tailflip.stores.json.look import observe_all
 from tailflip.stores.ownership import describe_kept, find_claim
@@ -41,8 +41,7 @@ from tailflip.stores.target import look
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tailflip.flow.numbers import SurveyNumbers
-    from tailflip.flow.observed import Job, Store
+    from tailflip.flow.observed import Job
     from tailflip.flow.outcomes import Finding
     from tailflip.observe.installation import Installation
 
@@ -60,28 +59,25 @@ def check(
 
     Changes nothing.
     """
-    scene = look(os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent)
-    limit_bytes, source = scene.find_heap_limit(heap_limit)
-    installation = scene.installation
-    policy = Policy(retention_ms=installation.retention_ms)
-    with show_progress() as on_progress:
-
-        def measure(store: Store) -> SurveyNumbers:
-            evidence = scene.read_evidence(store, frozenset())
-            return scene.survey(store, policy, evidence, on_progress).numbers
-
-        observed_stores = observe_all((*scene.stores, *scene.missing), measure, scene.now_ms)
-    sizes = [each.size_bytes or 0 for each in observed_stores]
-    version = scene.find_version()
-    prediction = forecast(
-        [*sizes, scene.others_bytes],
-        any(each.numbers.wide for each in observed_stores if each.numbers is not None),
-        limit_bytes,
-        source,
-        *factor_for(version, legacy_import=has_databases(version)),
-        measured=is_measured(version),
+    config = load(os.environ).config
+    scene = look(
+        os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent, config=config
     )
+    limit = scene.find_heap_limit(heap_limit, config)
+    installation = scene.installation
+    policy = choose_policy(config.heal, installation.retention_ms)
+    aim = choose_aim(config.heal, policy, scene.capabilities, salvages=False)
     home = Home.locate(os.environ)
+    with show_progress() as on_progress:
+        job = Compaction(scene, aim, home, RealDisk(), on_progress)
+        observed_stores = observe_all(
+            (*scene.stores, *scene.missing),
+            lambda store: job.measure(store).numbers,
+            scene.now_ms,
+        )
+        job.look_at_kept()
+    sizes = [each.size_bytes or 0 for each in observed_stores]
+    prediction = job.forecast(limit)
     ledger = Ledger(home, RealDisk())
     actions = ledger.read_all() if scene.kept else ()
     kept = tuple(describe_kept(claim, actions) for claim in scene.kept.values())

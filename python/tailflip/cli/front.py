@@ -302,6 +302,8 @@ def _describe(verdict: Verdict | None) -> dict[str, object]:
         "reason": verdict.refusal.message if verdict.refusal else verdict.admission.reason,
         "hint": verdict.refusal.hint if verdict.refusal else None,
         "notes": verdict.admission.notes,
+        "before": to_plain(verdict.admission.before),
+        "after": to_plain(verdict.admission.after),
         "reports": [to_plain(report) for report in verdict.admission.reports],
         "death": to_plain(verdict.death) if verdict.death else None,
     }

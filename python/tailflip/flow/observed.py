@@ -76,7 +76,8 @@ class Evidence:
     """Proof of life and of death about entries of one store, gathered before judging.
 
     `knows_ends` False: ends of runs may stand in records that are not read.
-    `over` holds the ends of runs, and sessions that live; None for none.
+    `over` holds the ends of runs, and sessions that live; None for none. `spared` counts the
+    finished runs that show life all the same, `spared_because` says it of the first.
     """
 
     gateway: Gateway
@@ -86,6 +87,8 @@ class Evidence:
     dropped_keys: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     knows_ends: bool = True
+    spared: int = 0
+    spared_because: str = ""
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,7 @@ class Guard:
         limit_bytes, source = self.find_heap_limit()
         start = Start(
             env=self.release.env,
-            version=self.release.version,
+            capabilities=self.release.capabilities,
             limit_bytes=limit_bytes,
             limit_source=source,
             heal=self.config.heal,
@@ -235,7 +235,7 @@ class Guard:
                 self.config,
                 home=self.home,
                 disk=self.disk,
-                version=self.release.version,
+                capabilities=self.release.capabilities,
                 state_dir=self.config.gateway.state_dir,
                 profile=self.profile,
                 on_progress=on_progress,

@@ -12,7 +12,6 @@ from tailflip.diagnose.loops import CRASHES, RESTARTS, find_loop, find_restarts
 from tailflip.diagnose.trend import find_trend
 from tailflip.flow.outcomes import Finding
 from tailflip.ledger.actions import Ledger, State
-from tailflip.observe.gateway.release import is_external_mode
 from tailflip.observe.suspects import MEMORY_ELSEWHERE, find_suspects
 from tailflip.supervise.breaker import decide, is_loop
 from tailflip.supervise.process.handoff import consume_handoff
@@ -53,7 +52,7 @@ def examine(
                 service.ended = None
                 return None
             clock.sleep_s(_HEIR_LOOK_S)
-        if is_external_mode(guard.release.version):
+        if guard.release.capabilities.hands_off_restarts:
             pid = service.life.worker_pid or service.child.pid
             service.handed_off = consume_handoff(guard.release, pid)
     service.sweep(signal.SIGTERM)

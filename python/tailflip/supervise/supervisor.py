@@ -29,7 +29,6 @@ from tailflip.diagnose.loops import CRASHES, RESTARTS, RESTFUL_S
 from tailflip.flow.lives import Breaker, Decision, Waiting
 from tailflip.flow.outcomes import Finding
 from tailflip.observe.gateway.health import Probe
-from tailflip.observe.gateway.release import drain_s, is_external_mode, restart_signal
 from tailflip.observe.host.changes import ChangeWatcher
 from tailflip.observe.installation import DEFAULT_PORT
 from tailflip.observe.suspects import MEMORY_ELSEWHERE
@@ -351,7 +350,7 @@ class Supervisor:
             self.guard.config.health,
             where=where,
             find_host=lambda: service.find_host(where.port),
-            has_startup=is_external_mode(self.guard.release.version),
+            has_startup=self.guard.release.capabilities.has_startup_probe,
             is_ready=is_ready,
             on_ready=self._on_ready,
             on_hang=self._on_hang,
@@ -477,7 +476,7 @@ class Supervisor:
     @property
     def _drain_s(self) -> float:
         given = self.guard.config.gateway.drain_s
-        return given if given is not None else drain_s(self.guard.release.version)
+        return given if given is not None else self.guard.release.capabilities.drain_s
 
     def _stop(self, service: Service, asked: str, limit_s: float) -> None:
         """Ask the gateway to end, and see to it that it does."""
@@ -668,7 +667,7 @@ class Supervisor:
             self._loop.cancel("retry")
             self._prepare()
         elif self.service is not None and self.phase in (Phase.STARTING, Phase.RUNNING):
-            known = restart_signal(self.guard.release.version)
+            known = self.guard.release.capabilities.restart_signal
             log.info("asked to restart", signal=number.name, passed_on=known and known.name)
             if known is not None:
                 self.service.send_worker(known)

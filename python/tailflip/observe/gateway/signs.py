@@ -18,7 +18,7 @@ from tailflip.observe.gateway.lock_owner import owner_lives, read_owner
 from tailflip.observe.gateway.processes import list_temp_roots
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from tailflip.observe.host.service import Service
     from tailflip.observe.installation import Installation
@@ -105,13 +105,21 @@ def find_transcript_owner(installation: Installation) -> tuple[Path, int] | None
 
 def find_services(installation: Installation, env: Mapping[str, str]) -> tuple[ServicePlace, ...]:
     """Read what service definitions say about where the gateway of a state directory is met."""
+    found = (
+        ServicePlace(service.name, list_temp_roots(service.env), _read_port(service))
+        for service in find_definitions(installation, env)
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def find_definitions(installation: Installation, env: Mapping[str, str]) -> Iterator[Service]:
+    """Find the service definitions that start the gateway of a state directory."""
     from tailflip.observe.host import services  # noqa: PLC0415 - it alone knows what a definition is
 
     real = os.path.realpath(installation.state_dir)
     homes = {env.get("HOME") or str(Path.home())}
     with suppress(KeyError, OSError):
         homes.add(pwd.getpwuid(installation.state_dir.stat().st_uid).pw_dir)
-    found = []
     for home in sorted(homes):
         places = services.Places.locate({**env, "HOME": home})
         # What packages bring is left out: no package brings this service.
@@ -120,9 +128,7 @@ def find_services(installation: Installation, env: Mapping[str, str]) -> tuple[S
         )
         for service in services.find_services({**env, "HOME": home}, places):
             if os.path.realpath(service.state_dir) == real:
-                roots = list_temp_roots(service.env)
-                found.append(ServicePlace(service.name, roots, _read_port(service)))
-    return tuple(dict.fromkeys(found))
+                yield service
 
 
 def _read_port(service: Service) -> int | None:

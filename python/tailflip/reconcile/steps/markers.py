@@ -42,7 +42,7 @@ def clear_markers(work: Work) -> None:
         change
         for job in marked.values()
         for change in plan_markers(
-            (job,), ends.get(job.job_id, ()), scene.now_ms, work.terms.version, work.deaths
+            (job,), ends.get(job.job_id, ()), scene.now_ms, work.terms.capabilities, work.deaths
         )
     ]
     runs = work.history.runs

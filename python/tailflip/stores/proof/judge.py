@@ -209,6 +209,7 @@ def _judge_all(entries: Iterable[ListedEntry], ledgers: _Ledgers, notes: list[st
             knows_ends=ledgers.knows_ends,
         )
     )
+    count, spared = 0, ""
     for entry in entries:
         is_running = entry.status == "running"
         if entry.job and entry.session in locked:
@@ -219,12 +220,17 @@ def _judge_all(entries: Iterable[ListedEntry], ledgers: _Ledgers, notes: list[st
         may_live = proof.may_live and entry.status not in _ENDED
         if (proof.fate is Fate.ALIVE or may_live) and entry.session:
             ends.keep(entry.session)
+            if not is_running:
+                spared = spared or "; ".join(proof.words)
+                count += 1
         end = _choose_end(ledgers, entry, proof)
         if is_running:
             _tell(found, entry, proof, is_left=end is None and proof.status is not None)
         if end is not None:
             ends.add(end)
-    found.evidence = replace(found.evidence, notes=tuple(notes))
+    found.evidence = replace(
+        found.evidence, notes=tuple(notes), spared=count, spared_because=spared
+    )
     return found
 
 

@@ -11,6 +11,7 @@ from tailflip.base.workspace import Workspace
 from tailflip.flow.lives import Cause, Confidence, Death, Life
 from tailflip.flow.observed import Job, Schedule
 from tailflip.ledger.runs import INTERRUPTED, MOST_RUNS, Runs, SeenRun
+from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.observe.records.cron import parse_jobs
 from tailflip.observe.records.runlog import RunLine
 from tailflip.reconcile.judge.markers import HOLD_MS, count_deaths, plan_hold, plan_markers
@@ -18,7 +19,7 @@ from tailflip.reconcile.write.jsonedit import MISSING, Edit
 
 NOW = 1_800_000_000_000
 MIN = 60_000
-OLD, NEW = (2026, 3, 28), (2026, 4, 14)
+OLD, NEW = (find_capabilities(version) for version in ((2026, 3, 28), (2026, 4, 14)))
 BEGAN = NOW - 5 * MIN
 CLEAR = Edit("j", ("state", "runningAtMs"), MISSING)
 
@@ -45,10 +46,10 @@ def waits(last=None):
 
 
 @pytest.mark.parametrize(
-    ("what", "version", "edits"),
+    ("what", "capabilities", "edits"),
     [
         (job(), NEW, (CLEAR,)),
-        (job(), None, (CLEAR,)),
+        (job(), find_capabilities(None), (CLEAR,)),
         (job(), OLD, waits(BEGAN)),
         (job("cron"), OLD, waits(BEGAN)),
         (job(last=None), OLD, waits(BEGAN)),
@@ -59,8 +60,8 @@ def waits(last=None):
         (job(enabled=False), NEW, (CLEAR,)),
     ],
 )
-def test_marker_goes_and_the_job_does_what_its_version_would(what, version, edits):
-    (change,) = plan_markers([what], (), NOW, version)
+def test_marker_goes_and_the_job_does_what_its_version_would(what, capabilities, edits):
+    (change,) = plan_markers([what], (), NOW, capabilities)
     assert change.edits == edits
     assert change.run is not None
     assert (change.run.verdict, change.run.began_ms) == (INTERRUPTED, BEGAN)
