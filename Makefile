@@ -80,6 +80,7 @@ lint: build
 	$(BIN)/ruff format --check python tests bench
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest tailflip._native
+	$(BIN)/lint-imports --no-logo
 
 # Needs Go, which the checker of workflows is written in.
 lint-workflows:

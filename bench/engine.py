@@ -11,12 +11,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tailflip import clock
-from tailflip.compact.transaction import compact_store
-from tailflip.durable import RealDisk
-from tailflip.flow import Evidence, Gateway, Store
-from tailflip.home import Home
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.base.state_dir import Home
+from tailflip.flow.observed import Evidence, Gateway, Store
 from tailflip.plan.policy import HOUR_MS, Policy
+from tailflip.stores.transaction import compact_store
 
 _NOTHING = Policy(
     slim=False, retire=False, retention_ms=None, max_lifetime_ms=None, single_flight=False

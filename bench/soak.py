@@ -1,7 +1,7 @@
 """Guard a gateway that leaks, hangs and dies every few seconds, and see what that does to us.
 
 Its deaths take turns (`DEATHS`), its store grows all the time, and its standard error is
-full of text. Meanwhile our own process is measured from outside. Held at the end:
+full of text. Meanwhile our own process is measured from outside. TranscriptLock at the end:
 
 - memory: slope after the warm-up below `MOST_SLOPE` (least squares), descriptors: no leak;
 - the ledger: small, and its newest stderr tails only;
@@ -29,11 +29,12 @@ import measure
 import psutil
 from measure import MB, MIB
 
-from tailflip import clock
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.base.state_dir import Home
 from tailflip.demo.incident import write_incident
-from tailflip.durable import RealDisk
-from tailflip.flow import WANTED, Cause, Life
-from tailflip.home import Home
+from tailflip.diagnose.causes import WANTED
+from tailflip.flow.lives import Cause, Life
 from tailflip.ledger.history import History
 from tailflip.ledger.retention import MOST_TAILS
 

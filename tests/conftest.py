@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tailflip.home import Home
+from tailflip.base.state_dir import Home
 
 if TYPE_CHECKING:
     from pathlib import Path

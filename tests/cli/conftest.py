@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from places import Folders
-from tailflip import cli, clock, log
+from support.folders import Folders
+from tailflip import cli
+from tailflip.base import clock, log
 from tailflip.demo.incident import write_incident
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ import time
 
 import pytest
 
-from support import HOUR_MS
-from tailflip import clock
-from tailflip.compact import archive
-from tailflip.durable import RealDisk
-from tailflip.flow import Report
-from tailflip.home import Home
+from support.stores import HOUR_MS
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.base.state_dir import Home
+from tailflip.flow.outcomes import Report
 from tailflip.ledger.history import History, read_guards
+from tailflip.stores import archive
 
 NAMES = {
     "no UTF-8": os.fsdecode(b"d\xe9j\xe0 vu \xff"),

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tailflip import cli, clock, native
-from tailflip.observe.process import start_ticks
+from tailflip import cli
+from tailflip.base import clock
+from tailflip.observe.gateway.process import start_ticks
+from tailflip.stores.json import native
 
 NOBODY = 65_534
 IS_ROOT = os.geteuid() == 0
@@ -354,7 +356,7 @@ def test_a_state_directory_of_ours_that_cannot_be_made(place):
 
 @pytest.mark.skipif(not IS_ROOT, reason="needs root to give a file to somebody else")
 def test_a_store_of_another_user_is_compacted_by_root_and_stays_his(place):
-    """No gateway lives here that would not honour root's lock (`tests/unit/test_rights.py`)."""
+    """No gateway lives here that would not honour root's lock (`unit/base/test_rights.py`)."""
     place.put(GOOD)
     for path in (place.store, place.store.parent):
         os.chown(path, NOBODY, NOBODY)
@@ -404,7 +406,7 @@ def test_no_room_for_the_archive(place):
 
 def test_a_disk_that_fills_up_while_we_write(place, monkeypatch):
     """The estimate said there was room; somebody else was faster."""
-    monkeypatch.setattr("tailflip.compact.transaction.find_missing_room", lambda *_, **__: ())
+    monkeypatch.setattr("tailflip.stores.transaction.find_missing_room", lambda *_, **__: ())
     with small_disk(place.state, 4 << 20):
         data = place.fill(3_000_000)
         found = place.run("compact", "--no-slim", "--cap-total", "60", "--apply")

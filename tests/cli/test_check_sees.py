@@ -9,7 +9,7 @@ import uuid
 
 import pytest
 
-from tailflip import clock
+from tailflip.base import clock
 
 HOUR_MS = 3_600_000
 DAILY = {"kind": "cron", "expr": "0 13 * * *"}

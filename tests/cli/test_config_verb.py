@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tailflip.catalog import list_settings
 from tailflip.cli.config_text import format_value, write_page, write_toml
-from tailflip.config import Config, load
+from tailflip.config.catalog import list_settings
+from tailflip.config.load import Config, load
 
 ROOT = Path(__file__).parents[2]
 REWRITE = "run `.venv/bin/python tests/tools/write_config_text.py`"

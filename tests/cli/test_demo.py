@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 
-from tailflip import clock
+from tailflip.base import clock
 from tailflip.demo.incident import write_incident
 
 

@@ -10,11 +10,11 @@ import shutil
 
 import pytest
 
-from services import NEW, Host
-from support import list_tree
-from tailflip import clock
-from tailflip.durable import RealDisk
-from tailflip.home import Home
+from support.service_definitions import NEW, Host
+from support.stores import list_tree
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.base.state_dir import Home
 
 NO_BUS = (
     "note: openclaw-gateway.service: run this by hand: systemctl --user daemon-reload "

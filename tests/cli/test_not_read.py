@@ -11,9 +11,9 @@ from contextlib import closing
 
 import pytest
 
-from tailflip import clock
-from tailflip.flow import Gateway
-from tailflip.observe.process import start_ticks
+from tailflip.base import clock
+from tailflip.flow.observed import Gateway
+from tailflip.observe.gateway.process import start_ticks
 
 HOUR_MS = 3_600_000
 JOB = "7c0f6b0e-0000-4000-8000-000000000001"
@@ -68,7 +68,7 @@ def runs(place):
 def living(monkeypatch):
     """A gateway that has lived for longer than any run."""
     gateway = Gateway(True, os.getpid(), 1, "a gateway lives", in_the_way=True)
-    monkeypatch.setattr("tailflip.scene.read_gateway", lambda *_: gateway)
+    monkeypatch.setattr("tailflip.stores.target.read_gateway", lambda *_: gateway)
 
 
 def test_a_gate_tells_no_run_an_end_that_it_cannot_know(place, runs):
@@ -145,7 +145,7 @@ def test_a_marker_is_left_alone_where_nobody_can_say_that_the_gateway_is_stopped
 ):
     runs.mark(3)
     unsure = Gateway(None, None, None, "the processes of other users are hidden")
-    monkeypatch.setattr("tailflip.scene.read_gateway", lambda *_: unsure)
+    monkeypatch.setattr("tailflip.stores.target.read_gateway", lambda *_: unsure)
     before = runs.jobs.read_bytes()
     _, out, err = place.run("reconcile", "--apply")
     assert runs.jobs.read_bytes() == before
@@ -168,7 +168,7 @@ def test_a_run_that_a_living_process_works_for_is_left_alone(
     place, runs, living, monkeypatch, verb
 ):
     key = f"{BASE}:run:s20"
-    monkeypatch.setattr("tailflip.reconcile.zombies.read_run_keys", lambda: frozenset({key}))
+    monkeypatch.setattr("tailflip.stores.proof.judge.read_run_keys", lambda: frozenset({key}))
     assert place.run(*verb)[0] == 0
     assert runs.statuses().get("s20") == "running"
     assert "s10" not in runs.statuses()

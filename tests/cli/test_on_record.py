@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from records import (
+from support.sqlite_records import (
     PLUGINS,
     change_database,
     defer_import,
@@ -25,9 +25,9 @@ from records import (
     state_database,
     write_manifest,
 )
-from support import list_tree
-from tailflip import clock
-from tailflip.durable import RealDisk
+from support.stores import list_tree
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
 from tailflip.ledger.actions import Ledger
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tailflip import clock
-from tailflip.observe.process import start_ticks
+from tailflip.base import clock
+from tailflip.observe.gateway.process import start_ticks
 
 MIN_MS = 60_000
 HOUR_MS = 60 * MIN_MS

@@ -8,14 +8,14 @@ import socket
 
 import pytest
 
-from tailflip import clock
-from tailflip.config import load
-from tailflip.durable import RealDisk
-from tailflip.flow import Cause, Confidence, Death, Life
-from tailflip.guard import Guard
-from tailflip.home import Home
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.base.state_dir import Home
+from tailflip.config.load import load
+from tailflip.flow.lives import Cause, Confidence, Death, Life
 from tailflip.ledger.history import History
 from tailflip.ledger.runs import INTERRUPTED, Runs, SeenRun
+from tailflip.supervise.context import Guard
 
 HOUR_MS = 3_600_000
 

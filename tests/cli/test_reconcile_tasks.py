@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tailflip import clock
-from tailflip.durable import RealDisk
-from tailflip.flow import Gateway
-from tailflip.home import Home
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.base.state_dir import Home
+from tailflip.flow.observed import Gateway
 from tailflip.ledger.runs import Runs, SeenRun
-from tailflip.observe.jobs import Job, Schedule
-from tailflip.observe.runlog import RunLine
-from tailflip.reconcile.tasks import Ledgers, follow_runs
+from tailflip.observe.records.jobs import Job, Schedule
+from tailflip.observe.records.runlog import RunLine
+from tailflip.reconcile.judge.tasks import Ledgers, follow_runs
 
 MIN_MS = 60_000
 DAY_MS = 86_400_000

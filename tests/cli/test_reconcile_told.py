@@ -9,15 +9,15 @@ import sys
 
 import pytest
 
-from tailflip import clock
-from tailflip.config import load
-from tailflip.durable import RealDisk
-from tailflip.guard import Guard
-from tailflip.home import Home
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.base.state_dir import Home
+from tailflip.config.load import load
 from tailflip.ledger.actions import Ledger
 from tailflip.ledger.history import History
-from tailflip.observe.process import start_ticks
-from tailflip.reconcile.growth import HOUR_MS, Point, to_fact
+from tailflip.observe.gateway.process import start_ticks
+from tailflip.reconcile.judge.growth import HOUR_MS, Point, to_fact
+from tailflip.supervise.context import Guard
 
 MIN_MS = 60_000
 # Does what the gateway's own command does to the file, slowly and through itself.

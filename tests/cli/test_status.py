@@ -13,12 +13,12 @@ import time
 
 import pytest
 
-from night import ACTION, PERIOD_MS, STDERR, make_death, make_life, record_night
-from support import HOUR_MS, NOW_MS, list_tree
-from tailflip import clock
-from tailflip.durable import RealDisk
-from tailflip.flow import Breaker, Decision
-from tailflip.home import Home
+from support.incident_history import ACTION, PERIOD_MS, STDERR, make_death, make_life, record_night
+from support.stores import HOUR_MS, NOW_MS, list_tree
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.base.state_dir import Home
+from tailflip.flow.lives import Breaker, Decision
 from tailflip.ledger.history import History
 
 DISK = RealDisk()

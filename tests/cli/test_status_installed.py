@@ -7,7 +7,7 @@ import plistlib
 
 import pytest
 
-from services import NEW, Host
+from support.service_definitions import NEW, Host
 
 
 @pytest.fixture

@@ -334,7 +334,7 @@ def test_a_bug_is_said_without_the_contents_it_may_quote(place, monkeypatch):
     def break_down(*_):
         raise ValueError("phone number 0123456789")
 
-    monkeypatch.setattr("tailflip.scene.read_gateway", break_down)
+    monkeypatch.setattr("tailflip.stores.target.read_gateway", break_down)
     code, out, err = place.run("inspect")
     assert (code, out) == (70, "")
     assert err.startswith("error: a bug in tailflip: ValueError at ")
@@ -347,7 +347,7 @@ def test_interrupt_ends_with_130(place, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tailflip.scene.read_gateway", interrupt)
+    monkeypatch.setattr("tailflip.stores.target.read_gateway", interrupt)
     assert place.run("inspect")[0] == 130
 
 
@@ -387,7 +387,7 @@ def test_half_done_work_is_ended_first_and_told(place):
     """A tailflip killed in the middle: the next --apply cleans up before it does anything."""
     data = place.fill()
     code = (
-        "import os\nfrom tailflip import native, cli\n"
+        "import os\nfrom tailflip import cli\nfrom tailflip.stores.json import native\n"
         "native.rewrite = lambda *_: os._exit(9)\ncli.run(['compact', '--apply'])"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from programs import run_program
+from support.programs import run_program
 
 if TYPE_CHECKING:
     import subprocess

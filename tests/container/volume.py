@@ -17,7 +17,7 @@ _CONFIG = """{"gateway": {"mode": "local", "bind": "lan", "port": 18789,
 _FILL = f"""
 import sys
 from pathlib import Path
-from tailflip import clock
+from tailflip.base import clock
 from tailflip.demo.incident import write_incident
 write_incident(Path("{STATE}"), size_bytes=int(sys.argv[1]), now_ms=clock.now_ms())
 """

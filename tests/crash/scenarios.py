@@ -13,34 +13,43 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from support import GONE, HOUR_MS, format_store, list_tree, make_entries, make_entry, make_store
-from tailflip import clock
-from tailflip.compact import archive
-from tailflip.compact.lock import hold
-from tailflip.compact.recovery import recover
-from tailflip.compact.restore import restore
-from tailflip.compact.salvage import apply_salvage, plan_salvage
-from tailflip.compact.transaction import compact_store
-from tailflip.compact.transcripts import FOLDER
-from tailflip.config import load
-from tailflip.durable import RealDisk
-from tailflip.errors import TailflipError
-from tailflip.flow import Cause, Confidence, Death, Life, Store
-from tailflip.gate import judge_start
-from tailflip.guard import Guard
-from tailflip.home import Home
+from support.stores import (
+    GONE,
+    HOUR_MS,
+    format_store,
+    list_tree,
+    make_entries,
+    make_entry,
+    make_store,
+)
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.base.errors import TailflipError
+from tailflip.base.state_dir import Home
+from tailflip.config.load import load
+from tailflip.flow.lives import Cause, Confidence, Death, Life
+from tailflip.flow.observed import Store
 from tailflip.ledger.history import History
 from tailflip.ledger.runs import INTERRUPTED, Runs, SeenRun
 from tailflip.plan.policy import Policy
-from tailflip.reconcile import undo
+from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
-from tailflip.reconcile.run import begin
-from tailflip.restart.birth import new_life
+from tailflip.reconcile.write import undo
+from tailflip.stores import archive
+from tailflip.stores.json.lock import hold
+from tailflip.stores.json.salvage import apply_salvage, plan_salvage
+from tailflip.stores.json.transcripts import FOLDER
+from tailflip.stores.recovery import recover
+from tailflip.stores.restore import restore
+from tailflip.stores.transaction import compact_store
+from tailflip.supervise.context import Guard
+from tailflip.supervise.gate import judge_start
+from tailflip.supervise.process.life_id import new_life
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tailflip.durable import Disk
+    from tailflip.base.durable import Disk
 
 DONE, FAILED = 0, 3
 # Of actions, and of temporary files and lives.

@@ -21,7 +21,7 @@ import scenarios
 from parallel import WORKERS, in_parallel
 from scenarios import DONE, FAILED, Gating, Ledgers, Reconciling
 
-from support import (
+from support.stores import (
     BROKEN,
     FULL,
     GONE,
@@ -34,17 +34,17 @@ from support import (
     make_store,
     run_key,
 )
-from tailflip import clock
-from tailflip.compact import archive
-from tailflip.compact.lock import hold
-from tailflip.compact.recovery import recover
-from tailflip.compact.restore import restore
-from tailflip.compact.salvage import apply_salvage, plan_salvage
-from tailflip.compact.transaction import compact_store
-from tailflip.durable import Disk, RealDisk
-from tailflip.flow import Store
-from tailflip.home import Home
+from tailflip.base import clock
+from tailflip.base.durable import Disk, RealDisk
+from tailflip.base.state_dir import Home
+from tailflip.flow.observed import Store
 from tailflip.plan.policy import Policy
+from tailflip.stores import archive
+from tailflip.stores.json.lock import hold
+from tailflip.stores.json.salvage import apply_salvage, plan_salvage
+from tailflip.stores.recovery import recover
+from tailflip.stores.restore import restore
+from tailflip.stores.transaction import compact_store
 
 pytestmark = pytest.mark.crash
 

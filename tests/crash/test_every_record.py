@@ -9,8 +9,8 @@ import subprocess
 import pytest
 from parallel import WORKERS, in_parallel
 
-from guarded_fake import FAKE, SETTINGS, Place, wait_until
-from tailflip import clock
+from support.guarded_gateway import FAKE, SETTINGS, Place, wait_until
+from tailflip.base import clock
 
 FITS = 1_000_000
 # The stores can have filled it, and the look before a start does not heal them first.

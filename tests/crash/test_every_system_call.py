@@ -21,8 +21,8 @@ from kernel import FAIL_FOR_GOOD, FAIL_ONCE, SHORT, TORN, Meddler
 from parallel import WORKERS, in_parallel
 from scenarios import ALL, DONE, FAILED
 
-from tailflip import clock
-from tailflip.durable import RealDisk
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
 
 if TYPE_CHECKING:
     from pathlib import Path

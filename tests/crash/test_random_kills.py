@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 from scenarios import NOW_MS, Compaction
 
-from support import HOUR_MS, make_entry, make_store, run_key
-from tailflip import clock
-from tailflip.compact import archive
-from tailflip.compact.recovery import recover
-from tailflip.durable import RealDisk
+from support.stores import HOUR_MS, make_entry, make_store, run_key
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.stores import archive
+from tailflip.stores.recovery import recover
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from services import Host
-from tailflip import clock
+from support.service_definitions import Host
+from tailflip.base import clock
 from tailflip.demo.incident import write_incident
 
 ROOT = Path(__file__).parents[2]

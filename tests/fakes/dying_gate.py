@@ -11,13 +11,13 @@ import sys
 
 from dying_supervisor import DyingDisk
 
-from tailflip import guard
 from tailflip.cli.front import run_light
+from tailflip.supervise import context
 
 
 def main() -> int:
     disk = DyingDisk(int(sys.argv[1]), before=sys.argv[2] == "before")
-    guard.RealDisk = lambda: disk
+    context.RealDisk = lambda: disk
     return run_light("gate", sys.argv[3:])
 
 

@@ -13,12 +13,12 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from tailflip import log
-from tailflip.config import load
-from tailflip.durable import RealDisk
-from tailflip.guard import Guard
-from tailflip.sdnotify import Notifier
-from tailflip.supervisor import Supervisor
+from tailflip.base import log
+from tailflip.base.durable import RealDisk
+from tailflip.base.sdnotify import Notifier
+from tailflip.config.load import load
+from tailflip.supervise.context import Guard
+from tailflip.supervise.supervisor import Supervisor
 
 if TYPE_CHECKING:
     import sqlite3

@@ -16,16 +16,16 @@ import pytest
 import real_gateway
 from real_gateway import TOKEN, Install, Running
 
+from tailflip.base.durable import RealDisk
+from tailflip.base.state_dir import Home
 from tailflip.diagnose.causes import WANTED
-from tailflip.durable import RealDisk
-from tailflip.home import Home
 from tailflip.ledger.history import History
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from tailflip.flow import Death, Life
+    from tailflip.flow.lives import Death, Life
 
 WRAPPER, DIRECT = "openclaw.mjs", "dist/index.js"  # what a user starts, what a service unit starts
 # Without what we put into its environment, `openclaw.mjs` starts the gateway as its child.

@@ -15,7 +15,7 @@ import pytest
 import real_gateway
 
 from tailflip.demo.incident import write_incident
-from tailflip.flow import Cause
+from tailflip.flow.lives import Cause
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ import real_gateway
 from guarded import DIRECT, TWO_PROCESSES, WITHOUT_ADMISSION, WRAPPER, install_or_skip
 
 from tailflip.demo.incident import write_incident
-from tailflip.flow import BreakerState, Cause, Waiting
+from tailflip.flow.lives import BreakerState, Cause, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import guarded
 import pytest
 
-from tailflip.flow import Cause
+from tailflip.flow.lives import Cause
 
 if TYPE_CHECKING:
     from held_runs import Scene

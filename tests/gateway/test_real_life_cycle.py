@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 from held_runs import prepare, until
 
-from life_cycle import ROWS, ago
-from tailflip.observe.gateway import read_gateway
+from support.life_cycle import ROWS, ago
+from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.installation import locate
-from tailflip.reconcile import zombies
-from tailflip.reconcile.evidence import prove
+from tailflip.stores.proof import judge
+from tailflip.stores.proof.prove import prove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import real_gateway
     from held_runs import Scene
 
-    from tailflip.flow import ListedEntry
-    from tailflip.reconcile.evidence import Facts, Proof
-    from tailflip.reconcile.zombies import Judgement
+    from tailflip.flow.numbers import ListedEntry
+    from tailflip.stores.proof.judge import Judgement
+    from tailflip.stores.proof.prove import Facts, Proof
 
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(900)]
 
@@ -40,13 +40,13 @@ class Judge:
     def __init__(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
         self.scene = scene
         self.facts: dict[str, Facts] = {}
-        collect = zombies._Ledgers.collect
+        collect = judge._Ledgers.collect
 
-        def keep(ledgers: zombies._Ledgers, entry: ListedEntry) -> Facts:
+        def keep(ledgers: judge._Ledgers, entry: ListedEntry) -> Facts:
             self.facts[entry.key] = collect(ledgers, entry)
             return self.facts[entry.key]
 
-        monkeypatch.setattr(zombies._Ledgers, "collect", keep)
+        monkeypatch.setattr(judge._Ledgers, "collect", keep)
 
     def look(self) -> Judgement:
         self.facts.clear()
@@ -54,7 +54,7 @@ class Judge:
         installation = locate(env)
         gateway = read_gateway(installation, env)
         now_ms = int(time.time() * 1000)
-        return zombies.judge_store(installation, installation.stores[0], gateway, now_ms)
+        return judge.judge_store(installation, installation.stores[0], gateway, now_ms)
 
     def prove(self, key: str) -> Proof:
         self.look()

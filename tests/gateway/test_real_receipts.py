@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import pytest
 import real_gateway
 
-from tailflip.durable import RealDisk
-from tailflip.home import Home
+from tailflip.base.durable import RealDisk
+from tailflip.base.state_dir import Home
 from tailflip.ledger.actions import Ledger
 
 if TYPE_CHECKING:

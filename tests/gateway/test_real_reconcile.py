@@ -17,12 +17,12 @@ import real_gateway
 from held_runs import counts, read_tasks, until
 from test_real_lock import archived_keys, chat_key, library, run_key, write_store
 
-from tailflip.durable import RealDisk
-from tailflip.home import Home
+from tailflip.base.durable import RealDisk
+from tailflip.base.sdnotify import Notifier
+from tailflip.base.state_dir import Home
 from tailflip.ledger.history import History
-from tailflip.reconcile import watch as watch_module
-from tailflip.reconcile.watch import RESURRECTED, STOP, Watch, Where
-from tailflip.sdnotify import Notifier
+from tailflip.supervise import watch as watch_module
+from tailflip.supervise.watch import RESURRECTED, STOP, Watch, Where
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from guarded import DIRECT, TWO_PROCESSES, WITHOUT_ADMISSION, WRAPPER
 
 from fakes import echo_model
 from tailflip.demo.incident import write_incident
-from tailflip.flow import Cause
+from tailflip.flow.lives import Cause
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import real_gateway
 
-from support import split_members
+from support.stores import split_members
 
 if TYPE_CHECKING:
     from real_gateway import Install

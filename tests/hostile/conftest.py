@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from malice import Place
+from support.hostile_installation import Place
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,30 +17,30 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from fuzzing import fuzzed
-from malice import OLD_MS
-from tailflip import clock
-from tailflip.compact import archive
-from tailflip.compact.lock import is_stale, read_owner
-from tailflip.config import Config, load
-from tailflip.durable import RealDisk
-from tailflip.errors import TailflipError
-from tailflip.flow import Gateway
-from tailflip.home import Home
-from tailflip.observe.gateway import read_dead_lock, read_gateway
+from support.fuzzing import fuzzed
+from support.hostile_installation import OLD_MS
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.base.errors import TailflipError
+from tailflip.base.render import format_error
+from tailflip.base.state_dir import Home
+from tailflip.config.load import Config, load
+from tailflip.flow.observed import Gateway
+from tailflip.observe.gateway.liveness import read_dead_lock, read_gateway
+from tailflip.observe.gateway.process import start_ticks
+from tailflip.observe.host.nodereport import find_report
+from tailflip.observe.host.unitfile import UnitUnreadable, read_command
 from tailflip.observe.installation import locate
-from tailflip.observe.jobs import Job, parse_jobs, read_job_states
-from tailflip.observe.nodereport import find_report
-from tailflip.observe.process import start_ticks
-from tailflip.observe.runlog import RunLine, is_text, read_run_logs
-from tailflip.observe.subagents import read_subagents
-from tailflip.observe.unitfile import UnitUnreadable, read_command
-from tailflip.reconcile.jsonedit import MISSING, Edit, edit_jobs
-from tailflip.reconcile.ledgers import gather_lines
-from tailflip.reconcile.markers import plan_hold, plan_markers
-from tailflip.reconcile.storms import find_storms
-from tailflip.reconcile.stuck import find_stuck, pick_ends
-from tailflip.render import format_error
+from tailflip.observe.records.jobs import Job, parse_jobs, read_job_states
+from tailflip.observe.records.runlog import RunLine, is_text, read_run_logs
+from tailflip.observe.records.subagents import read_subagents
+from tailflip.reconcile.judge.markers import plan_hold, plan_markers
+from tailflip.reconcile.judge.storms import find_storms
+from tailflip.reconcile.judge.stuck import find_stuck, pick_ends
+from tailflip.reconcile.write.jsonedit import MISSING, Edit, edit_jobs
+from tailflip.stores import archive
+from tailflip.stores.json.lock import is_stale, read_owner
+from tailflip.stores.proof.ledgers import gather_lines
 
 quick = settings(
     max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None

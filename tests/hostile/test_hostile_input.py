@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from malice import OLD_MS, Place, make_run
-from tailflip import clock
-from tailflip.compact import archive
-from tailflip.compact.restore import restore
-from tailflip.compact.transaction import compact_store
-from tailflip.durable import RealDisk
-from tailflip.errors import TailflipError
-from tailflip.flow import Evidence, Gateway, Store
+from support.hostile_installation import OLD_MS, Place, make_run
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.base.errors import TailflipError
+from tailflip.flow.observed import Evidence, Gateway, Store
 from tailflip.plan.policy import Policy
+from tailflip.stores import archive
+from tailflip.stores.restore import restore
+from tailflip.stores.transaction import compact_store
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from malice import make_run
-from tailflip import clock
+from support.hostile_installation import make_run
+from tailflip.base import clock
 
 FAKE = Path(__file__).parents[1] / "fakes" / "fake_gateway.py"
 SECRET = "CANARY"  # noqa: S105 - every one of them begins so

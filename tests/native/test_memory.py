@@ -11,8 +11,8 @@ MIB = 1 << 20
 CHILD = """
 import json, os, sys, tempfile
 from pathlib import Path
-from tailflip import native
-from tailflip.flow import Evidence, Gateway
+from tailflip.stores.json import native
+from tailflip.flow.observed import Evidence, Gateway
 from tailflip.plan.policy import Policy
 
 fd = os.open(sys.argv[1], os.O_RDONLY)

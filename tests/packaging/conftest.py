@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from programs import run_program
+from support.programs import run_program
 
 ROOT = Path(__file__).parents[2]
 

@@ -28,7 +28,7 @@ def test_plain_pip_in_an_empty_environment(built, elsewhere):
     elsewhere.run(
         bin_dir / "python",
         "-c",
-        "import sys; from pathlib import Path; from tailflip import clock\n"
+        "import sys; from pathlib import Path; from tailflip.base import clock\n"
         "from tailflip.demo.incident import write_incident\n"
         "write_incident(Path(sys.argv[1]), size_bytes=3_000_000, now_ms=clock.now_ms())",
         state,

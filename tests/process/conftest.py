@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guarded_fake import Place
+from support.guarded_gateway import Place
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from guarded_fake import wait_until
+from support.guarded_gateway import wait_until
 
 IS_ROOT = os.geteuid() == 0
 NOBODY = 65_534
@@ -172,7 +172,7 @@ def test_nobodys_home_is_none_at_all(place):
     if not IS_ROOT:
         pytest.skip("only root can be somebody without an entry")
     with_python = find_public_python()
-    ask = "from tailflip.home import Home; print(Home.locate({}).root)"
+    ask = "from tailflip.base.state_dir import Home; print(Home.locate({}).root)"
     done = subprocess.run(
         [*with_python, "-c", ask],
         env={"PYTHONPATH": place_of_modules()},

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tailflip.observe import changes
-from tailflip.observe.changes import ChangeWatcher
+from tailflip.observe.host import changes
+from tailflip.observe.host.changes import ChangeWatcher
 
 DEADLINE_S = 15
 QUIET_S = 0.05

@@ -12,10 +12,10 @@ import time
 import psutil
 import pytest
 
-from guarded_fake import is_there, wait_until
-from tailflip.errors import ConfigInvalid, NoPermission
-from tailflip.observe.process import start_ticks
-from tailflip.restart.child import Child, Exit, kill_tree, start, take_over
+from support.guarded_gateway import is_there, wait_until
+from tailflip.base.errors import ConfigInvalid, NoPermission
+from tailflip.observe.gateway.process import start_ticks
+from tailflip.supervise.process.child import Child, Exit, kill_tree, start, take_over
 
 ENV = {"PATH": "/usr/bin:/bin"}
 SLEEP = ["/bin/sleep", "60"]
@@ -159,8 +159,8 @@ def test_the_end_of_one_that_is_gone_already_is_not_waited_for():
 
 REAPER = """
 import os, subprocess, sys, time
-from tailflip import platform_calls
-from tailflip.restart.reaper import reap_orphans
+from tailflip.base import platform_calls
+from tailflip.supervise.process.reaper import reap_orphans
 assert platform_calls.here.become_subreaper()
 held = subprocess.Popen(["/bin/true"])
 living = subprocess.Popen(["/bin/sleep", "60"])

@@ -14,8 +14,8 @@ import sys
 
 import pytest
 
-from guarded_fake import wait_until
-from tailflip.durable import RealDisk
+from support.guarded_gateway import wait_until
+from tailflip.base.durable import RealDisk
 from tailflip.ledger.actions import Ledger
 
 CLOSE = {0: "<&-", 1: ">&-", 2: "2>&-"}

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from guarded_fake import wait_until
+from support.guarded_gateway import wait_until
 
 
 @pytest.fixture

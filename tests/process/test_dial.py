@@ -14,11 +14,11 @@ import sys
 
 import pytest
 
-from tailflip import platform_calls
-from tailflip.observe import dial
-from tailflip.observe.dial import connect, is_listening
-from tailflip.observe.health import HEALTH, Probe
-from tailflip.platform_calls import Linux
+from tailflip.base import platform_calls
+from tailflip.base.platform_calls import Linux
+from tailflip.observe.gateway import dial
+from tailflip.observe.gateway.dial import connect, is_listening
+from tailflip.observe.gateway.health import HEALTH, Probe
 
 QUESTIONS = 100_000
 LOOPBACK = {"v4": "127.0.0.1", "v6": "::1"}
@@ -28,8 +28,8 @@ LOOPBACK = {"v4": "127.0.0.1", "v6": "::1"}
 ASK = """
 import socket, subprocess, sys, threading
 from pathlib import Path
-from tailflip.observe.dial import is_listening
-from tailflip.observe.health import HEALTH, Probe
+from tailflip.observe.gateway.dial import is_listening
+from tailflip.observe.gateway.health import HEALTH, Probe
 host, port, many = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 Path("/proc/sys/net/ipv4/ip_local_port_range").write_text(f"{port - 2} {port + 3}")

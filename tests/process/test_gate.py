@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
-from guarded_fake import NEAR, wait_until
-from support import NOW_MS, format_store, make_entries, make_entry
-from tailflip import clock
-from tailflip.flow import Breaker, BreakerState, Cause, Decision, Waiting
+from support.guarded_gateway import NEAR, wait_until
+from support.stores import NOW_MS, format_store, make_entries, make_entry
+from tailflip.base import clock
+from tailflip.flow.lives import Breaker, BreakerState, Cause, Decision, Waiting
 
 STORE, FITS = 3_000_000, 1_000_000
 TIGHT = ("--heap-limit", "260mb")

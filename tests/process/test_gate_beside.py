@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from guarded_fake import wait_until
-from tailflip import gate as module
-from tailflip.config import Config
-from tailflip.gate import find_owner
-from tailflip.guard import Guard
+from support.guarded_gateway import wait_until
+from tailflip.config.load import Config
+from tailflip.supervise import gate as module
+from tailflip.supervise.context import Guard
+from tailflip.supervise.gate import find_owner
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from guarded_fake import FAKE, NEAR, wait_until
-from tailflip.flow import Cause
+from support.guarded_gateway import FAKE, NEAR, wait_until
+from tailflip.flow.lives import Cause
 
 STORE, FITS = 3_000_000, 1_000_000
 OPTIONS = ("--oom-above", str(FITS), "--report")

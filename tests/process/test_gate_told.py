@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from guarded_fake import NEAR, wait_until
+from support.guarded_gateway import NEAR, wait_until
 
 STORE, FITS = 3_000_000, 1_000_000
 OPTIONS = ("--oom-above", str(FITS), "--report")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 
-from guarded_fake import FAKE, wait_until
+from support.guarded_gateway import FAKE, wait_until
 
 
 def put_unit(place, *arguments):

@@ -14,7 +14,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from tailflip.observe.health import HEALTH, READY, STARTUP, Probe, Prober, parse_answer, probe
+from tailflip.observe.gateway.health import (
+    HEALTH,
+    READY,
+    STARTUP,
+    Probe,
+    Prober,
+    parse_answer,
+    probe,
+)
 
 DEADLINE_S = 20
 

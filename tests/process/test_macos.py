@@ -15,13 +15,21 @@ from pathlib import Path
 
 import pytest
 
-import macos
+from support import macos
 
 TESTS = Path(__file__).parents[1]
 CALLERS = {
-    "locks and processes": ("unit/test_lock.py", "unit/test_process.py", "unit/test_gateway.py"),
+    "locks and processes": (
+        "unit/stores/json/test_lock.py",
+        "unit/observe/gateway/test_process.py",
+        "unit/observe/gateway/test_liveness.py",
+    ),
     "admission and evidence": (
-        *("unit/test_admission.py", "unit/test_evidence.py", "unit/test_preflight.py"),
+        *(
+            "unit/supervise/test_admission.py",
+            "unit/stores/proof/test_prove.py",
+            "unit/stores/test_preflight.py",
+        ),
         "process/test_past.py",
     ),
     "verbs": (
@@ -29,7 +37,7 @@ CALLERS = {
         "cli/test_verbs.py::test_half_done_work_is_ended_first_and_told",
     ),
     "launchd": (
-        "unit/test_launchd.py",
+        "unit/install/test_launchd.py",
         "cli/test_install.py::test_an_agent_gets_the_gate_and_is_put_back_byte_for_byte",
         "cli/test_install.py::test_an_agent_that_openclaw_wrote_anew_is_not_put_back",
         "cli/test_install.py::test_run_is_not_offered_for_launchd",
@@ -83,7 +91,7 @@ def test_those_who_ask_the_system_work_as_on_macos(on_macos, who):
 
 
 def test_every_sync_of_a_compaction_is_a_full_one(on_macos):
-    tests = TESTS / "unit/test_transaction.py"
+    tests = TESTS / "unit/stores/test_transaction.py"
     done, told = on_macos("-m", "pytest", "-p", "no:cacheprovider", str(tests))
     assert done.returncode == 0, done.stdout[-20_000:]
     assert told["synced fully"] > 50
@@ -94,7 +102,8 @@ def test_what_asks_linux_is_found_out(on_macos):
     """The tests above can fail."""
     done, told = on_macos(
         "-c",
-        "from tailflip import platform_calls; from tailflip.observe.process import start_ticks;"
+        "from tailflip.base import platform_calls;"
+        "from tailflip.observe.gateway.process import start_ticks;"
         "platform_calls.here = platform_calls.Linux(); start_ticks(1)",
     )
     assert "NotOnMacOS" in done.stderr

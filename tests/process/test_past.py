@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tailflip import clock, platform_calls
-from tailflip.flow import Life
-from tailflip.observe import past
+from tailflip.base import clock, platform_calls
+from tailflip.flow.lives import Life
+from tailflip.observe.gateway import past
+from tailflip.observe.gateway.past import find_past_clues
+from tailflip.observe.gateway.process import start_ticks
+from tailflip.observe.host.systemd import ServiceEnd, Unit
 from tailflip.observe.installation import locate
-from tailflip.observe.past import find_past_clues
-from tailflip.observe.process import start_ticks
-from tailflip.observe.systemd import ServiceEnd, Unit
 
 NODES = [
     str(Path.home() / ".cache/tailflip-gateway/node-24/node_modules/.bin/node"),

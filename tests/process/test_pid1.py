@@ -10,7 +10,7 @@ import sys
 import psutil
 import pytest
 
-from guarded_fake import wait_until
+from support.guarded_gateway import wait_until
 
 
 def can_unshare() -> bool:

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from guarded_fake import wait_until
-from tailflip.flow import Cause
+from support.guarded_gateway import wait_until
+from tailflip.flow.lives import Cause
 
 ONCE = ("--refuse", "--deaths", "1")
 STALE = "Gateway failed to start: Legacy exec approvals exist at /x. Run `openclaw doctor --fix`"

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from guarded_fake import is_there, wait_until
-from tailflip.flow import Cause, Confidence
+from support.guarded_gateway import is_there, wait_until
+from tailflip.flow.lives import Cause, Confidence
 
 ONCE = ("--deaths", "1")
 

@@ -10,8 +10,8 @@ import time
 import psutil
 import pytest
 
-from guarded_fake import is_there, wait_until
-from tailflip.flow import Cause, Confidence
+from support.guarded_gateway import is_there, wait_until
+from tailflip.flow.lives import Cause, Confidence
 
 QUICK = {"health.misses": 3, "health.timeout_s": 0.2, "health.interval_s": 0.1}
 

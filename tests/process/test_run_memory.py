@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from guarded_fake import NEAR, wait_until
-from support import NOW_MS, make_entry
-from tailflip import clock
-from tailflip.flow import BreakerState, Cause, Waiting
+from support.guarded_gateway import NEAR, wait_until
+from support.stores import NOW_MS, make_entry
+from tailflip.base import clock
+from tailflip.flow.lives import BreakerState, Cause, Waiting
 
 STORE = 3_000_000
 FITS = 1_000_000  # what the gateway can load

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from guarded_fake import wait_until
+from support.guarded_gateway import wait_until
 
 FITS = 1_000_000
 

@@ -7,8 +7,8 @@ import os
 
 import psutil
 
-from guarded_fake import is_there, wait_until
-from tailflip.flow import Cause
+from support.guarded_gateway import is_there, wait_until
+from tailflip.flow.lives import Cause
 
 
 def zombies(pid: int) -> list[psutil.Process]:

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from guarded_fake import FAKE, wait_until
-from tailflip.flow import Cause
+from support.guarded_gateway import FAKE, wait_until
+from tailflip.flow.lives import Cause
 
 
 def write(place, text):

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 
-from guarded_fake import FAKE, is_there, wait_until
-from tailflip.flow import BreakerState, Cause
+from support.guarded_gateway import FAKE, is_there, wait_until
+from tailflip.flow.lives import BreakerState, Cause
 
 LATER = {"restart.first_delay_s": 30}
 

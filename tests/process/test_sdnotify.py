@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tailflip.sdnotify import VARIABLES, Notifier
+from tailflip.base.sdnotify import VARIABLES, Notifier
 
 
 def _descriptors() -> set[str]:

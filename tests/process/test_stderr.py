@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from guarded_fake import is_there, wait_until
-from tailflip.outlet import Outlet
-from tailflip.restart.stderr import TAIL_BYTES, Pump, Tail
+from support.guarded_gateway import is_there, wait_until
+from tailflip.base.outlet import Outlet
+from tailflip.supervise.process.stderr import TAIL_BYTES, Pump, Tail
 
 FLOOD = int(os.environ.get("TAILFLIP_TEST_FLOOD_MB", "200")) << 20
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tailflip.observe.process import start_ticks
-from tailflip.observe.vitals import find_address, find_life, read_cgroup, read_tree
+from tailflip.observe.gateway.process import start_ticks
+from tailflip.observe.gateway.vitals import find_address, find_life, read_cgroup, read_tree
 
 MIB = 1 << 20
 DEADLINE_S = 20
@@ -149,7 +149,7 @@ def test_we_are_of_no_life_of_ours():
     """`gate` becomes the gateway by exec: a `tailflip` inside a life must not end itself."""
     life = uuid.uuid4().hex
     code = (
-        "import os; from tailflip.observe.vitals import find_life;"
+        "import os; from tailflip.observe.gateway.vitals import find_life;"
         "print(find_life(os.environ['TAILFLIP_LIFE']), flush=True)"
     )
     with running(code, env={**os.environ, "TAILFLIP_LIFE": life}) as child:

@@ -13,15 +13,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from records import defer_import
-from support import list_tree
-from tailflip.durable import RealDisk
-from tailflip.home import Home
+from support.sqlite_records import defer_import
+from support.stores import list_tree
+from tailflip.base.durable import RealDisk
+from tailflip.base.sdnotify import Notifier
+from tailflip.base.state_dir import Home
 from tailflip.ledger.runs import Runs
-from tailflip.observe.process import start_ticks
-from tailflip.reconcile import watch as module
-from tailflip.reconcile.watch import Watch, Where
-from tailflip.sdnotify import Notifier
+from tailflip.observe.gateway.process import start_ticks
+from tailflip.supervise import watch as module
+from tailflip.supervise.watch import Watch, Where
 
 BASE = "agent:main:cron:j"
 HOUR_MS = 3_600_000

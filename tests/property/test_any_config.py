@@ -9,11 +9,11 @@ from pathlib import Path
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tailflip.catalog import list_settings
+from tailflip.base.errors import ConfigInvalid
+from tailflip.base.render import format_error
 from tailflip.cli.config_text import format_value
-from tailflip.config import Config, load
-from tailflip.errors import ConfigInvalid
-from tailflip.render import format_error
+from tailflip.config.catalog import list_settings
+from tailflip.config.load import Config, load
 
 SETTINGS = list_settings()
 names = st.sampled_from([s.key for s in SETTINGS]) | st.text(max_size=20)

@@ -7,12 +7,12 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.breaker_worlds import NOW, make_seen, make_world
+from tailflip.config.schema import RestartSettings
 from tailflip.diagnose.causes import WANTED
-from tailflip.flow import Breaker, BreakerState, Cause, Confidence, Decision, Moment, Waiting
-from tailflip.restart.backoff import delay_s
-from tailflip.restart.breaker import decide, is_due, note_good_life, note_start, reconsider
-from tailflip.settings import RestartSettings
-from worlds import NOW, make_seen, make_world
+from tailflip.flow.lives import Breaker, BreakerState, Cause, Confidence, Decision, Moment, Waiting
+from tailflip.supervise.backoff import delay_s
+from tailflip.supervise.breaker import decide, is_due, note_good_life, note_start, reconsider
 
 DAY_MS = 86_400_000
 LIMITS = RestartSettings()

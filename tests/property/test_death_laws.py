@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailflip.diagnose.deaths import ASKED_HANG, classify
-from tailflip.flow import Cause, Clues, Confidence
+from tailflip.flow.lives import Cause, Clues, Confidence
 
 WORDS = st.sampled_from(
     [

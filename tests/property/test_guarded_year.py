@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tailflip.supervisor as module
-from simulated import End, guard_until_over, simulated
-from tailflip.config import Config
+from support.simulated_guard import End, guard_until_over, simulated
+from tailflip.config.load import Config
 from tailflip.diagnose.deaths import ASKED_BY_US, ASKED_HANG, classify
-from tailflip.flow import Cause, Clues
+from tailflip.flow.lives import Cause, Clues
+from tailflip.supervise import supervisor as module
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 PACES_S = (0.0, 0.1, 2.0, 10.0, 30.0, 45.0, 6 * MINUTE, 3 * HOUR, 3 * DAY)

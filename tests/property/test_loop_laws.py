@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.breaker_worlds import make_row
 from tailflip.diagnose.causes import WANTED
 from tailflip.diagnose.loops import find_loop
-from tailflip.flow import Cause
-from worlds import make_row
+from tailflip.flow.lives import Cause
 
 CAUSES = st.sampled_from([Cause.V8_HEAP, Cause.HANG, Cause.UNKNOWN, *sorted(WANTED)])
 

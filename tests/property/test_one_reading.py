@@ -14,15 +14,15 @@ from unittest import mock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailflip import native
-from tailflip.durable import RealDisk
-from tailflip.flow import Gateway
-from tailflip.home import Home
-from tailflip.observe.process import start_ticks
+from tailflip.base.durable import RealDisk
+from tailflip.base.state_dir import Home
+from tailflip.flow.observed import Gateway
+from tailflip.observe.gateway.process import start_ticks
+from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
-from tailflip.reconcile.run import begin
-from tailflip.reconcile.zombies import make_zombie_policy
-from tailflip.scene import look
+from tailflip.stores.json import native
+from tailflip.stores.proof.judge import make_zombie_policy
+from tailflip.stores.target import look
 
 HOUR_MS = 3_600_000
 MIN_MS = 60_000
@@ -138,8 +138,8 @@ class Place:
             if run["at_work"]
         )
         return mock.patch.multiple(
-            "tailflip.reconcile.zombies", read_run_keys=lambda: keys
-        ), mock.patch.multiple("tailflip.scene", read_gateway=lambda *_: self.gateway)
+            "tailflip.stores.proof.judge", read_run_keys=lambda: keys
+        ), mock.patch.multiple("tailflip.stores.target", read_gateway=lambda *_: self.gateway)
 
     def compact(self):
         """Return the store as compact's rules about runs would leave it."""

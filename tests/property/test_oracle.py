@@ -6,7 +6,8 @@ import tempfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tailflip import errors, native
+from tailflip.base import errors
+from tailflip.stores.json import native
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

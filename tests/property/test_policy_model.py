@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, Phase, event, given, seed, settings
 from hypothesis import strategies as st
 
-from fuzzing import fuzzed
-from support import HOUR_MS, NOW_MS, split_members
-from tailflip import native
-from tailflip.flow import Evidence, Gateway, OverRun, Rule
-from tailflip.native import Ends
+from support.fuzzing import fuzzed
+from support.stores import HOUR_MS, NOW_MS, split_members
+from tailflip.flow.numbers import Rule
+from tailflip.flow.observed import Evidence, Gateway, OverRun
 from tailflip.plan.policy import DropKind, Policy
+from tailflip.stores.json import native
+from tailflip.stores.json.native import Ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support import NOW_MS, split_members
-from tailflip.compact.salvage import apply_salvage, plan_salvage
-from tailflip.durable import RealDisk
-from tailflip.errors import StoreInvalid
-from tailflip.flow import Store
-from tailflip.home import Home
+from support.stores import NOW_MS, split_members
+from tailflip.base.durable import RealDisk
+from tailflip.base.errors import StoreInvalid
+from tailflip.base.state_dir import Home
+from tailflip.flow.observed import Store
+from tailflip.stores.json.salvage import apply_salvage, plan_salvage
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,11 +8,20 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from night import FIRST_MS, PERIOD_MS, make_archived, make_death, make_incident, make_life
-from tailflip.flow import Cause, Finding, Sample
+from support.incident_history import (
+    FIRST_MS,
+    PERIOD_MS,
+    make_archived,
+    make_death,
+    make_incident,
+    make_life,
+)
+from tailflip.flow.lives import Cause
+from tailflip.flow.observed import Sample
+from tailflip.flow.outcomes import Finding
 from tailflip.ledger.findings import NotedFinding, plan_changes
-from tailflip.situation import measure_growth
-from tailflip.story import tell
+from tailflip.report.narrative import tell
+from tailflip.report.status import measure_growth
 
 INCIDENT = make_incident()
 CAUSES = [Cause.V8_HEAP, Cause.HANG]

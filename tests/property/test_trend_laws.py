@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailflip.diagnose.trend import find_trend
-from tailflip.flow import Sample
+from tailflip.flow.observed import Sample
 
 NOW = 1_800_000_000_000
 SAMPLES = st.lists(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from programs import run_program
+from support.programs import run_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -101,7 +101,7 @@ class Gateway:
         """Write the incident's store; return where it is, seen from here."""
         self.machine.run(
             "/opt/tailflip/bin/python", "-c",
-            "import sys; from pathlib import Path; from tailflip import clock\n"
+            "import sys; from pathlib import Path; from tailflip.base import clock\n"
             "from tailflip.demo.incident import write_incident\n"
             "write_incident(Path(sys.argv[1]), size_bytes=int(sys.argv[2]), now_ms=clock.now_ms())",
             self.state, size_bytes, user=True, timeout_s=200,

@@ -9,10 +9,10 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from tailflip import log
-from tailflip.durable import explain_os_error
-from tailflip.errors import InternalError, TailflipError
-from tailflip.render import format_error
+from tailflip.base import log
+from tailflip.base.durable import explain_os_error
+from tailflip.base.errors import InternalError, TailflipError
+from tailflip.base.render import format_error
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 import tailflip
-from tailflip import native
-from tailflip.errors import Usage
+from tailflip.base.errors import Usage
+from tailflip.stores.json import native
 
 _EXIT_CODES = """
 Exit codes: 0 done, or nothing to do. 1 check found a problem. 64 bad arguments. 65 store

@@ -9,26 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailflip import clock
-from tailflip.cli.options import (
-    Apply,
-    AsJson,
-    end_with,
-)
-from tailflip.compact import archive as kept
-from tailflip.durable import RealDisk
-from tailflip.errors import TailflipError, Usage
-from tailflip.flow import to_plain
-from tailflip.grammar import parse_duration_ms
-from tailflip.home import Home
-from tailflip.render import escape, format_table, to_json
-from tailflip.story import describe_action, describe_rewrite
-from tailflip.units import format_bytes, format_count, format_time
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.base.errors import TailflipError, Usage
+from tailflip.base.openclaw_units import parse_duration_ms
+from tailflip.base.render import escape, format_table, to_json
+from tailflip.base.state_dir import Home
+from tailflip.base.units import format_bytes, format_count, format_time
+from tailflip.cli.options import Apply, AsJson, end_with
+from tailflip.flow.values import to_plain
+from tailflip.report.narrative import describe_action, describe_rewrite
+from tailflip.stores import archive as kept
 
 if TYPE_CHECKING:
-    from tailflip.compact.archive import Archived, Shown
-    from tailflip.compact.transcripts import Kept
-    from tailflip.flow import ArchiveNumbers
+    from tailflip.flow.numbers import ArchiveNumbers
+    from tailflip.stores.archive import Archived, Shown
+    from tailflip.stores.json.transcripts import Kept
 
 app = typer.Typer(
     help="List, show, check or let go what was removed.",

@@ -9,44 +9,40 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tailflip.cli.options import (  # noqa: TC001 - typer reads them
-    Agent,
-    AsJson,
-    HeapLimit,
-    Profile,
-    StateDir,
-    StorePaths,
-)
+from tailflip.base.durable import RealDisk
+from tailflip.base.errors import TailflipError
+from tailflip.base.progress import be_quiet
+from tailflip.base.render import escape, format_finding, format_forecast, format_gateway, to_json
+from tailflip.base.state_dir import Home
+from tailflip.base.units import format_bytes
+from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, StorePaths  # noqa: TC001 - typer reads them
 from tailflip.cli.progress import show_progress
-from tailflip.compact.ownership import describe_kept, find_claim
 from tailflip.diagnose.causes import OUT_OF_MEMORY
+from tailflip.diagnose.findings.observed import Observed
+from tailflip.diagnose.findings.rules import find_problems
 from tailflip.diagnose.loops import CRASHES, RESTARTS
-from tailflip.diagnose.rules import Observed, find_problems
-from tailflip.durable import RealDisk
-from tailflip.errors import TailflipError
-from tailflip.home import Home
 from tailflip.ledger.actions import Ledger
 from tailflip.ledger.history import History
-from tailflip.observe.cron import read_jobs
-from tailflip.observe.forms import read_forms
-from tailflip.observe.listener import find_listener
-from tailflip.observe.litter import find_cron_temporaries, observe_folders
-from tailflip.observe.space import read_space
-from tailflip.observe.stores import observe_all
+from tailflip.observe.gateway.listener import find_listener
+from tailflip.observe.host.space import read_space
+from tailflip.observe.records.cron import read_jobs
+from tailflip.observe.records.forms import read_forms
 from tailflip.observe.suspects import MEMORY_ELSEWHERE
 from tailflip.plan.forecast import factor_for, forecast, has_databases, is_measured
 from tailflip.plan.policy import Policy
-from tailflip.progress import be_quiet
+from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import TOLD, reconcile_all
-from tailflip.reconcile.run import begin
-from tailflip.render import escape, format_finding, format_forecast, format_gateway, to_json
-from tailflip.scene import look
-from tailflip.units import format_bytes
+from tailflip.stores.json.litter import find_cron_temporaries, observe_folders
+from tailflip.stores.json.look import observe_all
+from tailflip.stores.ownership import describe_kept, find_claim
+from tailflip.stores.target import look
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tailflip.flow import CronJob, Finding, Store, SurveyNumbers
+    from tailflip.flow.numbers import SurveyNumbers
+    from tailflip.flow.observed import CronJob, Store
+    from tailflip.flow.outcomes import Finding
     from tailflip.observe.installation import Installation
 
 

@@ -10,34 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailflip.cli.options import (
-    Agent,
-    Apply,
-    AsJson,
-    HeapLimit,
-    Profile,
-    StateDir,
-    StorePaths,
-    end_with,
-)
-from tailflip.cli.progress import show_progress
-from tailflip.compact.preflight import refuse_duplicates
-from tailflip.compact.recovery import recover
-from tailflip.compact.salvage import (
-    SalvagePlan,
-    apply_salvage,
-    hint_to_decide,
-    plan_salvage,
-)
-from tailflip.compact.transaction import compact_store
-from tailflip.durable import RealDisk
-from tailflip.errors import StoreInvalid, TailflipError, Usage
-from tailflip.grammar import parse_time_option
-from tailflip.home import Home
-from tailflip.plan.forecast import factor_for, has_databases, is_measured
-from tailflip.plan.planner import plan_stores
-from tailflip.plan.policy import DropKind, Policy
-from tailflip.render import (
+from tailflip.base.durable import RealDisk
+from tailflip.base.errors import StoreInvalid, TailflipError, Usage
+from tailflip.base.openclaw_units import parse_time_option
+from tailflip.base.render import (
     escape,
     format_change,
     format_forecast,
@@ -49,17 +25,37 @@ from tailflip.render import (
     format_table,
     to_json,
 )
-from tailflip.scene import look
-from tailflip.units import format_bytes, format_count, format_span, format_time
+from tailflip.base.state_dir import Home
+from tailflip.base.units import format_bytes, format_count, format_span, format_time
+from tailflip.cli.options import (
+    Agent,
+    Apply,
+    AsJson,
+    HeapLimit,
+    Profile,
+    StateDir,
+    StorePaths,
+    end_with,
+)
+from tailflip.cli.progress import show_progress
+from tailflip.plan.forecast import factor_for, has_databases, is_measured
+from tailflip.plan.planner import plan_stores
+from tailflip.plan.policy import DropKind, Policy
+from tailflip.stores.json.salvage import SalvagePlan, apply_salvage, hint_to_decide, plan_salvage
+from tailflip.stores.preflight import refuse_duplicates
+from tailflip.stores.recovery import recover
+from tailflip.stores.target import look
+from tailflip.stores.transaction import compact_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tailflip.flow import Evidence, Report, Store
-    from tailflip.native import Surveyed
+    from tailflip.base.progress import Progress
+    from tailflip.flow.observed import Evidence, Store
+    from tailflip.flow.outcomes import Report
     from tailflip.plan.planner import Plan
-    from tailflip.progress import Progress
-    from tailflip.scene import Scene
+    from tailflip.stores.json.native import Surveyed
+    from tailflip.stores.target import Scene
 
 _SALVAGE_HINT = "--apply sets it aside whole and salvages it; do not start the gateway before"
 _ANEW_HINT = "--apply sets it aside whole and begins with an empty store: nothing is in it"
@@ -288,7 +284,7 @@ def _salvage_all(job: _Job) -> None:
             job.surveyed[store] = job.survey(store, job.policy)
 
 
-def _compact_all(job: _Job, plan: Plan) -> None:
+def _compact_all(job: _Job, plan: Plan[Surveyed]) -> None:
     for store, surveyed in plan.surveyed.items():
         with job.keeping_error(store):
             report = compact_store(
@@ -305,7 +301,7 @@ def _compact_all(job: _Job, plan: Plan) -> None:
             job.reports.append(report)
 
 
-def _print_all(job: _Job, plan: Plan, *, applied: bool) -> None:
+def _print_all(job: _Job, plan: Plan[Surveyed], *, applied: bool) -> None:
     for salvage in job.damaged.values():
         print(_format_salvage(salvage), end="\n\n")
     for store, surveyed in plan.surveyed.items():
@@ -332,7 +328,7 @@ def _print_all(job: _Job, plan: Plan, *, applied: bool) -> None:
         print(f"no session store below {where}", file=sys.stderr)
 
 
-def _print_forecast(job: _Job, plan: Plan) -> None:
+def _print_forecast(job: _Job, plan: Plan[Surveyed]) -> None:
     print(f"policy:  {_format_policy(plan.policy)}")
     if any(surveyed.numbers.rules for surveyed in plan.surveyed.values()):
         print(f"before:  {format_forecast(plan.before)}")
@@ -379,7 +375,7 @@ def _format_salvage(plan: SalvagePlan) -> str:
     return f"{escape(plan.store)}: salvage\n{table}\n{escape(plan.describe())}"
 
 
-def _describe(job: _Job, plan: Plan, *, applied: bool) -> dict[str, object]:
+def _describe(job: _Job, plan: Plan[Surveyed], *, applied: bool) -> dict[str, object]:
     return {
         "applied": applied,
         "policy": plan.policy,

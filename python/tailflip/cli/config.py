@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailflip.catalog import list_settings
+from tailflip.base.render import escape, format_table, to_json
 from tailflip.cli.config_text import format_bounds, format_value, write_toml
 from tailflip.cli.options import AsJson  # noqa: TC001 - typer reads it
-from tailflip.config import DEFAULT, load
-from tailflip.render import escape, format_table, to_json
+from tailflip.config.catalog import list_settings
+from tailflip.config.load import DEFAULT, load
 
 if TYPE_CHECKING:
-    from tailflip.catalog import Setting
-    from tailflip.config import Loaded
+    from tailflip.config.catalog import Setting
+    from tailflip.config.load import Loaded
 
 app = typer.Typer(
     help="Show and check the settings: file, environment, defaults.",

@@ -10,11 +10,11 @@ import json
 import textwrap
 from typing import TYPE_CHECKING
 
-from tailflip.catalog import list_sections, list_settings
-from tailflip.config import AUTO
+from tailflip.config.catalog import list_sections, list_settings
+from tailflip.config.load import AUTO
 
 if TYPE_CHECKING:
-    from tailflip.catalog import Setting
+    from tailflip.config.catalog import Setting
 
 _WIDTH = 99
 _TOML_HEAD = """\

@@ -13,10 +13,10 @@ from typing import Annotated
 
 import typer
 
-from tailflip import clock
+from tailflip.base import clock
+from tailflip.base.errors import InternalError
+from tailflip.base.units import format_bytes, format_count
 from tailflip.demo.incident import INCIDENT_BYTES, write_incident
-from tailflip.errors import InternalError
-from tailflip.units import format_bytes, format_count
 
 _HEAP_MB = 384
 _GATEWAY_OPTIONS = "--max-old-space-size=2048"  # what V8 takes by itself on a host with 8 GB

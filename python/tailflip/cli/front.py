@@ -13,18 +13,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from tailflip import log
-from tailflip.config import load
-from tailflip.errors import ConfigInvalid, NoPermission, TailflipError, Usage
-from tailflip.guard import Guard, tell
-from tailflip.lifemark import LIFE_VARIABLE
-from tailflip.observe.foreground import find_misuse
-from tailflip.observe.release import find_missing_file
-from tailflip.render import format_error
-from tailflip.restart.birth import new_life
+from tailflip.base import log
+from tailflip.base.errors import ConfigInvalid, NoPermission, TailflipError, Usage
+from tailflip.base.life_variable import LIFE_VARIABLE
+from tailflip.base.render import format_error
+from tailflip.config.load import load
+from tailflip.observe.gateway.foreground import find_misuse
+from tailflip.observe.gateway.release import find_missing_file
+from tailflip.supervise.context import Guard, tell
+from tailflip.supervise.process.life_id import new_life
 
 if TYPE_CHECKING:
-    from tailflip.gate import Verdict
+    from tailflip.supervise.gate import Verdict
 
 ABOUT = {
     "gate": "Look at the session stores, heal what must be, then become COMMAND.",
@@ -146,7 +146,7 @@ def _read_flags(options: argparse.Namespace) -> dict[str, str]:
 
 def _load_ahead() -> None:
     """Load what only a death will need: our files may be replaced by an update while we live."""
-    for name in ("compact.salvage", "compact.transaction", "reconcile.before_start"):
+    for name in ("stores.json.salvage", "stores.transaction", "reconcile.before_start"):
         import_module(f"tailflip.{name}")
     import_module("json5")
 
@@ -168,8 +168,8 @@ def _refuse_misuse(verb: str, guard: Guard) -> None:
 
 def _supervise(guard: Guard, flags: dict[str, str]) -> int:
     _load_ahead()
-    from tailflip.sdnotify import Notifier  # noqa: PLC0415 - gate does without
-    from tailflip.supervisor import Supervisor  # noqa: PLC0415
+    from tailflip.base.sdnotify import Notifier  # noqa: PLC0415 - gate does without
+    from tailflip.supervise.supervisor import Supervisor  # noqa: PLC0415
 
     return Supervisor(guard, Notifier.from_env(os.environ), flags).run()
 
@@ -179,7 +179,7 @@ def _judge(guard: Guard, *, is_parking: bool = False) -> Verdict | None:
 
     Who parks waits for another gateway's end all the same, and says so at once.
     """
-    from tailflip.gate import HAND_OFF_S, judge_start  # noqa: PLC0415
+    from tailflip.supervise.gate import HAND_OFF_S, judge_start  # noqa: PLC0415
 
     try:
         return judge_start(guard, patience_s=0 if is_parking else HAND_OFF_S)
@@ -195,7 +195,7 @@ def _judge(guard: Guard, *, is_parking: bool = False) -> Verdict | None:
 
 def _follow_unit(path: Path, command: list[str]) -> list[str]:
     """Take the command from a unit as it is today, for OpenClaw writes it anew at updates."""
-    from tailflip.observe.unitfile import UnitUnreadable, read_command  # noqa: PLC0415
+    from tailflip.observe.host.unitfile import UnitUnreadable, read_command  # noqa: PLC0415
 
     try:
         found = read_command(path, os.environ)
@@ -208,7 +208,7 @@ def _follow_unit(path: Path, command: list[str]) -> list[str]:
 
 
 def _look(guard: Guard) -> tuple[str, ...]:
-    from tailflip.gate import look_for_change  # noqa: PLC0415
+    from tailflip.supervise.gate import look_for_change  # noqa: PLC0415
 
     return look_for_change(guard)
 
@@ -224,7 +224,7 @@ def _gate(guard: Guard, *, park: bool) -> int:
         _note_refusal(guard, verdict, "gate", os.getpid() if park else None)
         if not park:
             return verdict.refusal.exit_code
-        from tailflip.gate import wait_for_change, wait_for_end  # noqa: PLC0415
+        from tailflip.supervise.gate import wait_for_change, wait_for_end  # noqa: PLC0415
 
         if verdict.other is not None:
             wait_for_end(guard)
@@ -271,7 +271,7 @@ def _preflight(guard: Guard, *, as_json: bool) -> int:
 
 def _begin_life(guard: Guard, verdict: Verdict | None, mode: str, pid: int | None) -> str:
     """Put the start on record: it is what the next one infers this life's end from."""
-    from tailflip.gate import describe_start  # noqa: PLC0415
+    from tailflip.supervise.gate import describe_start  # noqa: PLC0415
 
     start = describe_start(verdict, mode, pid)
     life = new_life(guard, mode, start.at_ms)
@@ -285,7 +285,7 @@ def _begin_life(guard: Guard, verdict: Verdict | None, mode: str, pid: int | Non
 
 
 def _note_refusal(guard: Guard, verdict: Verdict | None, mode: str, pid: int | None) -> None:
-    from tailflip.gate import describe_start  # noqa: PLC0415
+    from tailflip.supervise.gate import describe_start  # noqa: PLC0415
 
     start = describe_start(verdict, mode, pid)
     guard.write(lambda: guard.history.record_start(start))
@@ -294,7 +294,7 @@ def _note_refusal(guard: Guard, verdict: Verdict | None, mode: str, pid: int | N
 def _describe(verdict: Verdict | None) -> dict[str, object]:
     if verdict is None:
         return {"go": True, "looked": False}
-    from tailflip.flow import to_plain  # noqa: PLC0415
+    from tailflip.flow.values import to_plain  # noqa: PLC0415
 
     return {
         "go": verdict.go,

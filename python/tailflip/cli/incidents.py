@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailflip import clock
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.base.errors import Usage
+from tailflip.base.render import escape, format_table, to_json
+from tailflip.base.state_dir import Home
+from tailflip.base.units import format_bytes, format_count, format_span, format_time
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
-from tailflip.cli.screen import cut
-from tailflip.cli.subject import find_subject
-from tailflip.compact.archive import list_actions
 from tailflip.diagnose.causes import choose_step
-from tailflip.durable import RealDisk
-from tailflip.errors import Usage
-from tailflip.home import Home
 from tailflip.ledger.history import History
-from tailflip.render import escape, format_table, to_json
-from tailflip.story import describe_cause, tell
-from tailflip.units import format_bytes, format_count, format_span, format_time
+from tailflip.report.narrative import describe_cause, tell
+from tailflip.report.screen import cut
+from tailflip.report.subject import find_subject
+from tailflip.stores.archive import list_actions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tailflip.compact.archive import Archived
-    from tailflip.flow import Incident, Life
+    from tailflip.flow.lives import Incident, Life
+    from tailflip.stores.archive import Archived
 
 app = typer.Typer(
     help="List incidents, tell the story of one, or note that you have seen it.",

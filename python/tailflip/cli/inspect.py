@@ -6,23 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from tailflip.cli.options import (
-    Agent,
-    AsJson,
-    HeapLimit,
-    Profile,
-    StateDir,
-    StorePaths,
-    end_with,
-)
-from tailflip.cli.progress import show_progress
-from tailflip.diagnose.rules import RAPID_INTERVAL_MS, measure_interval_ms
-from tailflip.errors import TailflipError
-from tailflip.observe.installation import read_job_names
-from tailflip.observe.litter import observe_folders
-from tailflip.plan.forecast import forecast
-from tailflip.plan.policy import Policy
-from tailflip.render import (
+from tailflip.base.errors import TailflipError
+from tailflip.base.render import (
     JobView,
     escape,
     format_forecast,
@@ -31,14 +16,21 @@ from tailflip.render import (
     format_table,
     to_json,
 )
-from tailflip.scene import look
-from tailflip.units import format_bytes, format_count, format_entries
+from tailflip.base.units import format_bytes, format_count, format_entries
+from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, StorePaths, end_with
+from tailflip.cli.progress import show_progress
+from tailflip.diagnose.findings.rules import RAPID_INTERVAL_MS, measure_interval_ms
+from tailflip.observe.installation import read_job_names
+from tailflip.plan.forecast import forecast
+from tailflip.plan.policy import Policy
+from tailflip.stores.json.litter import observe_folders
+from tailflip.stores.target import look
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tailflip.flow import Store, SurveyNumbers
-    from tailflip.observe.litter import Folder
+    from tailflip.flow.numbers import SurveyNumbers
+    from tailflip.flow.observed import Store, TranscriptFolder
 
 
 def inspect(
@@ -99,7 +91,7 @@ def inspect(
     end_with(errors)
 
 
-def _format_folder(folder: Folder) -> str:
+def _format_folder(folder: TranscriptFolder) -> str:
     rows = [
         [escape(kind.name), format_count(kind.files), format_bytes(kind.bytes)]
         for kind in folder.kinds

@@ -11,43 +11,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailflip import clock, platform_calls
-from tailflip.cli.install_text import (
-    Item,
-    format_items,
-    print_lines,
-    print_notes,
-)
-from tailflip.cli.options import (
-    Apply,
-    AsJson,
-    end_with,
-)
-from tailflip.durable import RealDisk
-from tailflip.errors import StoreInvalid, TailflipError, Usage
-from tailflip.home import Home
+from tailflip.base import clock, platform_calls
+from tailflip.base.durable import RealDisk
+from tailflip.base.errors import StoreInvalid, TailflipError, Usage
+from tailflip.base.render import to_json
+from tailflip.base.state_dir import Home
+from tailflip.cli.install_text import Item, format_items, print_lines, print_notes
+from tailflip.cli.options import Apply, AsJson, end_with
 from tailflip.install.apply import install as apply_install
 from tailflip.install.apply import list_changes
-from tailflip.install.find import Places, find_opaque_services, find_services
 from tailflip.install.manager import RealManager, read_systemd_version, verify
-from tailflip.install.plan import (
-    Facts,
-    choose_program,
-    find_conflicts,
-    plan_install,
-    plan_own_service,
-)
+from tailflip.install.plan import choose_program, find_conflicts, plan_install, plan_own_service
 from tailflip.install.record import read_records
-from tailflip.install.values import Mode
+from tailflip.install.values import Facts, Mode
+from tailflip.observe.gateway.release import find_missing_file, read_release
+from tailflip.observe.host.services import Places, find_opaque_services, find_services
 from tailflip.observe.installation import find_state_dir
-from tailflip.observe.release import find_missing_file, read_release
-from tailflip.render import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tailflip.install.apply import Outcome
-    from tailflip.install.values import Scope, Service
+    from tailflip.observe.host.service import Scope, Service
 
 ServiceName = Annotated[
     list[str] | None,

@@ -6,15 +6,16 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tailflip.base.render import escape
 from tailflip.install.values import Mode
-from tailflip.render import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from tailflip.install.apply import Outcome
     from tailflip.install.record import Record
-    from tailflip.install.values import Plan, PlannedFile, Service
+    from tailflip.install.values import Plan, PlannedFile
+    from tailflip.observe.host.service import Service
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailflip.render import format_error
+from tailflip.base.render import format_error
 
 if TYPE_CHECKING:
-    from tailflip.errors import TailflipError
+    from tailflip.base.errors import TailflipError
 
 StorePaths = Annotated[
     list[Path] | None,

@@ -6,13 +6,13 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tailflip import clock
-from tailflip.progress import be_quiet
+from tailflip.base import clock
+from tailflip.base.progress import be_quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tailflip.progress import Progress
+    from tailflip.base.progress import Progress
 
 _PATIENCE_S = 1.0
 

@@ -8,34 +8,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailflip import clock
-from tailflip.cli.options import (
-    Apply,
-    AsJson,
-    OneStore,
-    StateDir,
-    end_with,
-)
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.base.errors import ArchiveDamaged, TailflipError, Usage
+from tailflip.base.render import escape, format_report, to_json
+from tailflip.base.state_dir import Home
+from tailflip.base.units import format_count
+from tailflip.cli.options import Apply, AsJson, OneStore, StateDir, end_with
 from tailflip.cli.progress import show_progress
-from tailflip.compact import archive
-from tailflip.compact.recovery import recover
-from tailflip.compact.restore import restore as put_back
-from tailflip.durable import RealDisk
-from tailflip.errors import ArchiveDamaged, TailflipError, Usage
-from tailflip.home import Home
 from tailflip.ledger.actions import Ledger
-from tailflip.observe.gateway import read_gateway
+from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.installation import find_state_dir, locate, read_job_names
-from tailflip.reconcile import undo
-from tailflip.render import escape, format_report, to_json
-from tailflip.units import format_count
+from tailflip.reconcile.write import undo
+from tailflip.stores import archive
+from tailflip.stores.recovery import recover
+from tailflip.stores.restore import restore as put_back
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tailflip.compact.archive import Damaged
-    from tailflip.compact.restore import RestoreOutcome
-    from tailflip.flow import Gateway
+    from tailflip.flow.observed import Gateway
+    from tailflip.stores.archive import Damaged
+    from tailflip.stores.restore import RestoreOutcome
 
 _SHOWN_CONFLICTS = 10
 

@@ -9,23 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailflip import clock
-from tailflip.admission import measure_stores
-from tailflip.cli.installed import find_installed
+from tailflip.base import clock
+from tailflip.base.errors import TailflipError, Usage
+from tailflip.base.openclaw_units import parse_size_bytes
+from tailflip.base.render import escape, format_error, to_json
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
-from tailflip.cli.screen import format_screen
-from tailflip.cli.subject import Subject, find_subject
-from tailflip.compact.archive import list_actions
 from tailflip.diagnose.trend import find_trend
-from tailflip.errors import TailflipError, Usage
-from tailflip.grammar import parse_size_bytes
-from tailflip.guard import is_own
-from tailflip.observe.gateway import read_gateway
-from tailflip.observe.process import is_alive
-from tailflip.observe.space import read_space
-from tailflip.observe.vitals import read_tree
-from tailflip.render import escape, format_error, to_json
-from tailflip.situation import (
+from tailflip.observe.gateway.liveness import read_gateway
+from tailflip.observe.gateway.process import is_alive
+from tailflip.observe.gateway.vitals import read_tree
+from tailflip.observe.host.space import read_space
+from tailflip.report.installed import find_installed
+from tailflip.report.screen import format_screen
+from tailflip.report.status import (
     DAY_MS,
     Look,
     Memory,
@@ -35,12 +31,17 @@ from tailflip.situation import (
     measure_growth,
     sum_up,
 )
+from tailflip.report.subject import Subject, find_subject
+from tailflip.stores.archive import list_actions
+from tailflip.supervise.admission import measure_stores
+from tailflip.supervise.context import is_own
 
 if TYPE_CHECKING:
-    from tailflip.compact.archive import Archived
-    from tailflip.flow import Gateway, Life
+    from tailflip.flow.lives import Life
+    from tailflip.flow.observed import Gateway
     from tailflip.ledger.starts import JudgedStart
-    from tailflip.situation import Situation
+    from tailflip.report.status import Situation
+    from tailflip.stores.archive import Archived
 
 _EVERY_S = 2.0
 _CLEAR = "\x1b[H\x1b[2J"

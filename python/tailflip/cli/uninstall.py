@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 
+from tailflip.base.durable import RealDisk
+from tailflip.base.render import to_json
+from tailflip.base.state_dir import Home
 from tailflip.cli.install import ServiceName, is_named
 from tailflip.cli.install_text import format_record, print_lines, print_notes
 from tailflip.cli.options import Apply, AsJson  # noqa: TC001 - typer reads them
-from tailflip.durable import RealDisk
-from tailflip.home import Home
 from tailflip.install.apply import uninstall as apply_uninstall
 from tailflip.install.manager import RealManager
 from tailflip.install.record import read_records
-from tailflip.render import to_json
 
 
 def uninstall(

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailflip import clock, log
+from tailflip.base import clock, log
+from tailflip.base.durable import RealDisk
+from tailflip.base.errors import Usage
+from tailflip.base.openclaw_units import parse_duration_ms
+from tailflip.base.sdnotify import Notifier
+from tailflip.base.state_dir import Home
 from tailflip.cli.options import Profile, StateDir  # noqa: TC001 - typer reads them
-from tailflip.config import load
-from tailflip.durable import RealDisk
-from tailflip.errors import Usage
-from tailflip.grammar import parse_duration_ms
-from tailflip.home import Home
+from tailflip.config.load import load
 from tailflip.observe.installation import locate
-from tailflip.reconcile.watch import RELOAD, STOP, Watch, Where
-from tailflip.sdnotify import Notifier
+from tailflip.supervise.watch import RELOAD, STOP, Watch, Where
 
 if TYPE_CHECKING:
     from collections.abc import Callable

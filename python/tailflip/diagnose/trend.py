@@ -13,12 +13,12 @@ from itertools import combinations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tailflip.flow import Trend
+from tailflip.flow.outcomes import Trend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from tailflip.flow import Sample
+    from tailflip.flow.observed import Sample
 
 _SLICES = 48  # 1,128 pairs: under a millisecond
 _LEAST_SLICES = 6

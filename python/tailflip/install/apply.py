@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tailflip.durable import naming
-from tailflip.errors import NoPermission, StoreInvalid
+from tailflip.base.durable import naming
+from tailflip.base.errors import NoPermission, StoreInvalid
 from tailflip.install.record import (
     Record,
     Written,
@@ -24,13 +24,13 @@ from tailflip.install.record import (
     write_record,
 )
 from tailflip.install.systemd import ALERT
-from tailflip.install.templates import MARK
+from tailflip.observe.host.wrapper_script import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tailflip.durable import Disk
-    from tailflip.home import Home
+    from tailflip.base.durable import Disk
+    from tailflip.base.state_dir import Home
     from tailflip.install.manager import ServiceManager
     from tailflip.install.values import Plan, PlannedFile
 

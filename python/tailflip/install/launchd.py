@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from tailflip.install import wrapper
 from tailflip.install.templates import encode
 from tailflip.install.values import Mode, Plan, PlannedFile
-from tailflip.observe.release import is_external_mode
+from tailflip.observe.gateway.release import is_external_mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tailflip.install.plan import Facts
-    from tailflip.install.values import Service
+    from tailflip.install.values import Facts
+    from tailflip.observe.host.service import Service
 
 _WATCH = "io.tailflip.watch"
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tailflip import platform_calls
+from tailflip.base import platform_calls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tailflip.install.values import Plan, Scope, Service
+    from tailflip.install.values import Plan
+    from tailflip.observe.host.service import Scope, Service
 
 _TIMEOUT_S = 60.0
 _INSTALL_TIMEOUT_S = 300.0

@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tailflip.errors import TailflipError, TryLater, Usage
+from tailflip.base.errors import TailflipError, TryLater, Usage
 from tailflip.install import launchd, systemd
 from tailflip.install.values import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tailflip.home import Supervisor
-    from tailflip.install.values import Plan, Scope, Service
-    from tailflip.observe.release import Release
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What texts depend on besides the service.
-
-    `tailflip` is how we are started: absolute, for a service has another PATH. `settings` are
-    variables that the service must have to find what the shell finds. `unit_dirs` is where
-    units go by scope, `agents_dir` where launchd looks, `data_dir` where a script of ours may
-    lie, `logs_dir` where logs of agents do.
-    """
-
-    tailflip: tuple[str, ...]
-    settings: Mapping[str, str]
-    systemd_version: int
-    unit_dirs: Mapping[Scope, Path]
-    config_dir: Path
-    agents_dir: Path
-    data_dir: Path
-    logs_dir: Path
+    from tailflip.base.state_dir import Supervisor
+    from tailflip.install.values import Facts, Plan
+    from tailflip.observe.gateway.release import Release
+    from tailflip.observe.host.service import Scope, Service
 
 
 def find_conflicts(

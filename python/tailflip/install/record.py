@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from tailflip.errors import StoreInvalid
-from tailflip.flow import Value
-from tailflip.install.values import Manager, Mode, Scope
+from tailflip.base.errors import StoreInvalid
+from tailflip.flow.values import Value
+from tailflip.install.values import Mode
 from tailflip.observe.files import read_regular
+from tailflip.observe.host.service import Manager, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tailflip.durable import Disk
-    from tailflip.home import Home
+    from tailflip.base.durable import Disk
+    from tailflip.base.state_dir import Home
 
 _FOLDER = "installed"
 _MAX_BYTES = 8 << 20

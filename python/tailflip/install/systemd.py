@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 from tailflip.install import wrapper
 from tailflip.install.templates import encode, fill
 from tailflip.install.values import Mode, Plan, PlannedFile
-from tailflip.observe.release import is_external_mode
-from tailflip.observe.unitfile import quote_word, split_prefix
+from tailflip.observe.gateway.release import is_external_mode
+from tailflip.observe.host.unitfile import quote_word, split_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from tailflip.install.plan import Facts
-    from tailflip.install.values import Scope, Service
+    from tailflip.install.values import Facts
+    from tailflip.observe.host.service import Scope, Service
 
 DROP_IN = "10-tailflip.conf"
 ALERT = "tailflip-alert@.service"

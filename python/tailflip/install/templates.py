@@ -11,13 +11,13 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from tailflip.errors import CannotCreate
+from tailflip.base.errors import CannotCreate
+from tailflip.observe.host.wrapper_script import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-MARK = "Written by `tailflip install`; `tailflip uninstall --apply` takes it away again."
 _PLACE = re.compile(r"@([A-Z][A-Z_]*)@")
 _SINCE = re.compile(r"^@([0-9]{3})@")
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tailflip.observe.release import Release
-
-Manager = Literal["systemd", "launchd"]
-Scope = Literal["user", "system"]
+    from tailflip.observe.host.service import Manager, Scope
 
 
 class Mode(StrEnum):
@@ -22,46 +19,6 @@ class Mode(StrEnum):
     GATE = "gate"  # in front of each start; nothing stays
     RUN = "run"  # its parent
     WATCH = "watch"  # beside it
-
-
-@dataclass(frozen=True)
-class Service:
-    """A service definition that starts a gateway.
-
-    `command` is its own, without ours in front. `command_text` is how a unit of systemd writes
-    it, quotes and all; empty for launchd. `env` is what the definition puts into the
-    environment, which holds secrets. `drop_ins` are all files that change the definition, and
-    `foreign` those of them that replace its command and are not ours. `wrapper` is the script of
-    ours that it starts through, and `cli` how OpenClaw's own command line is run.
-    """
-
-    manager: Manager
-    scope: Scope
-    name: str
-    path: Path
-    data: bytes = field(repr=False)
-    command: tuple[str, ...]
-    command_text: str
-    env: Mapping[str, str] = field(repr=False)
-    user: str | None
-    home: str
-    state_dir: Path
-    release: Release = field(repr=False)
-    drop_ins: tuple[Path, ...] = ()
-    foreign: tuple[Path, ...] = ()
-    guarded_by_hand: bool = False
-    wrapper: Path | None = None
-    cli: tuple[str, ...] = ("openclaw",)
-    notes: tuple[str, ...] = ()
-
-    @property
-    def suffix(self) -> str:
-        """Name our own units after the profile: `-work`, or nothing for the default one."""
-        stem = self.name.removesuffix(".service")
-        for known in ("openclaw-gateway", "clawdbot-gateway", "moltbot-gateway"):
-            if stem.startswith(known):
-                return stem.removeprefix(known)
-        return "" if stem in ("ai.openclaw.gateway", "openclaw") else f"-{stem}"
 
 
 @dataclass(frozen=True)
@@ -94,3 +51,23 @@ class Plan:
     kept: tuple[Path, ...] = ()
     next_step: str = ""
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What texts depend on besides the service.
+
+    `tailflip` is how we are started: absolute, for a service has another PATH. `settings` are
+    variables that the service must have to find what the shell finds. `unit_dirs` is where
+    units go by scope, `agents_dir` where launchd looks, `data_dir` where a script of ours may
+    lie, `logs_dir` where logs of agents do.
+    """
+
+    tailflip: tuple[str, ...]
+    settings: Mapping[str, str]
+    systemd_version: int
+    unit_dirs: Mapping[Scope, Path]
+    config_dir: Path
+    agents_dir: Path
+    data_dir: Path
+    logs_dir: Path

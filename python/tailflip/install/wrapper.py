@@ -16,19 +16,17 @@ from __future__ import annotations
 
 import os
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tailflip.install.templates import MARK
 from tailflip.install.values import Mode, Plan, PlannedFile
+from tailflip.observe.host.wrapper_script import ENDING, MARK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tailflip.install.plan import Facts
-    from tailflip.install.values import Service
+    from tailflip.install.values import Facts
+    from tailflip.observe.host.service import Service
 
-ENDING = "-gate.sh"  # for `run` too: OpenClaw is told of one path, whatever stands in it
 _TARGET = ("OPENCLAW_PROFILE", "OPENCLAW_STATE_DIR", "OPENCLAW_CONFIG_PATH")
 _REST = '"$@"'
 _WORDS = {Mode.GATE: ("gate", "--park"), Mode.RUN: ("run",)}
@@ -75,17 +73,3 @@ def write(mode: Mode, facts: Facts, program: Sequence[str]) -> bytes:
     settings = "".join(f"export {k}={shlex.quote(v)}\n" for k, v in sorted(facts.settings.items()))
     words = shlex.join([*facts.tailflip, *_WORDS[mode], "--", *program])
     return os.fsencode(f"#!/bin/sh\n# {MARK}\n{settings}exec {words} {_REST}\n")
-
-
-def unwrap(command: Sequence[str]) -> tuple[list[str], Path | None]:
-    """See through a script of ours to the gateway's own command; None if there is none."""
-    if not command or not command[0].endswith(ENDING):
-        return list(command), None
-    path = Path(command[0])
-    try:
-        lines = path.read_text("utf-8", "surrogateescape").splitlines()
-        words = shlex.split(next(line for line in lines if line.startswith("exec ")))
-        inner = words[words.index("--") + 1 : -1]
-    except (OSError, ValueError, StopIteration):
-        return list(command), None
-    return [*inner, *command[1:]], path

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from tailflip.durable import naming
-from tailflip.errors import IoFailed
-from tailflip.flow import Value
+from tailflip.base.durable import naming
+from tailflip.base.errors import IoFailed
+from tailflip.flow.values import Value
 from tailflip.ledger.database import Database
 
 if TYPE_CHECKING:
-    from tailflip.durable import Disk
-    from tailflip.home import Home
+    from tailflip.base.durable import Disk
+    from tailflip.base.state_dir import Home
 
 
 class State(StrEnum):

@@ -13,14 +13,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tailflip.durable import naming
-from tailflip.errors import IoFailed
+from tailflip.base.durable import naming
+from tailflip.base.errors import IoFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tailflip.durable import Disk
-    from tailflip.home import Home
+    from tailflip.base.durable import Disk
+    from tailflip.base.state_dir import Home
 
 _BUSY_S = 5.0
 _UNSTORABLE, _STORED = re.compile("[\0\ud800-\udfff]"), re.compile("\0([0-9a-f]{4})")

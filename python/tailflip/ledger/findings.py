@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailflip.flow import Finding
+from tailflip.flow.outcomes import Finding
 
 if TYPE_CHECKING:
     import sqlite3

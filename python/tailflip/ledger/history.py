@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
+from tailflip.base.durable import naming
+from tailflip.base.errors import IoFailed, Usage
 from tailflip.diagnose.causes import WANTED
-from tailflip.durable import naming
-from tailflip.errors import IoFailed, Usage
-from tailflip.flow import Breaker, Decision, Incident, Life, Sample, Value
+from tailflip.flow.lives import Breaker, Decision, Incident, Life
+from tailflip.flow.observed import Sample
+from tailflip.flow.values import Value
 from tailflip.ledger.database import Database
 from tailflip.ledger.findings import NotedFinding, plan_changes, read_noted
 from tailflip.ledger.retention import DAY_MS, drop_expired, drop_old_tails
@@ -29,9 +31,10 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterator, Sequence
 
-    from tailflip.durable import Disk
-    from tailflip.flow import Death, Finding
-    from tailflip.home import Home
+    from tailflip.base.durable import Disk
+    from tailflip.base.state_dir import Home
+    from tailflip.flow.lives import Death
+    from tailflip.flow.outcomes import Finding
 
 _V = TypeVar("_V", bound=Value)
 

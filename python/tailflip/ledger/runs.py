@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailflip.durable import naming
+from tailflip.base.durable import naming
 from tailflip.ledger.database import Database
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Sequence
 
-    from tailflip.durable import Disk
-    from tailflip.home import Home
+    from tailflip.base.durable import Disk
+    from tailflip.base.state_dir import Home
 
 MOST_RUNS = 5_000
 INTERRUPTED = "interrupted"

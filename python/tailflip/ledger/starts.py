@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tailflip.flow import Value
+from tailflip.flow.values import Value
 
 FACT = "last-start"
 

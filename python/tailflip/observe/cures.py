@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from tailflip.observe.gateway.release import Release
     from tailflip.observe.installation import Installation
-    from tailflip.observe.release import Release
 
 _MAX_FILES = 2000
 _DATABASE = re.compile(r".+\.sqlite(?:-wal|-journal)?")  # -shm changes when somebody only reads

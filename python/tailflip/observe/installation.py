@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tailflip.errors import CannotCreate, ConfigInvalid, Usage
-from tailflip.flow import Store
-from tailflip.grammar import parse_duration_ms, parse_size_bytes
-from tailflip.observe.cron import read_jobs
+from tailflip.base.errors import CannotCreate, ConfigInvalid, Usage
+from tailflip.base.openclaw_units import parse_duration_ms, parse_size_bytes
+from tailflip.flow.observed import Store
 from tailflip.observe.files import can_be_path
 from tailflip.observe.json5config import load_config
+from tailflip.observe.records.cron import read_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,9 +15,9 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from tailflip.errors import ConfigInvalid
+from tailflip.base.errors import ConfigInvalid
+from tailflip.base.units import format_bytes, format_time
 from tailflip.observe.files import can_be_path, read_regular
-from tailflip.units import format_bytes, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

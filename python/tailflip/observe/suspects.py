@@ -12,14 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailflip import clock
-from tailflip.units import format_bytes, format_span
+from tailflip.base import clock
+from tailflip.base.units import format_bytes, format_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from tailflip.flow import Trend
+    from tailflip.flow.outcomes import Trend
 
 MEMORY_ELSEWHERE = "memory-elsewhere"  # code of the finding that names them
 LARGE_BYTES = 100_000_000

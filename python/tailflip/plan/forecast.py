@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailflip.flow import Forecast
+from tailflip.flow.outcomes import Forecast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from tailflip.flow import STRING_LIMIT_CHARS
+from tailflip.flow.numbers import Measured
+from tailflip.flow.values import STRING_LIMIT_CHARS
 from tailflip.plan.forecast import BASE_BYTES, FACTOR, forecast, may_fill_heap
 from tailflip.plan.policy import PRESSURE_LADDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tailflip.flow import Forecast, Store
-    from tailflip.native import Surveyed
+    from tailflip.flow.observed import Store
+    from tailflip.flow.outcomes import Forecast
     from tailflip.plan.policy import Policy, Pressure
+
+_Surveyed = TypeVar("_Surveyed", bound=Measured)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Generic[_Surveyed]):
     """What one compaction will do to these stores, as `surveyed` under `policy`.
 
     `pressure` names the steps beyond hygiene that the forecast asked for. `fits` is
@@ -26,7 +29,7 @@ class Plan:
     """
 
     policy: Policy
-    surveyed: Mapping[Store, Surveyed]
+    surveyed: Mapping[Store, _Surveyed]
     before: Forecast
     after: Forecast
     pressure: tuple[str, ...]
@@ -36,7 +39,7 @@ class Plan:
 def plan_stores(
     stores: Sequence[Store],
     policy: Policy,
-    measure: Callable[[Store, Policy], Surveyed],
+    measure: Callable[[Store, Policy], _Surveyed],
     *,
     limit_bytes: int | None,
     source: str,
@@ -46,7 +49,7 @@ def plan_stores(
     measured: bool = False,
     ladder: Sequence[Pressure] = PRESSURE_LADDER,
     at_least: int = 0,
-) -> Plan:
+) -> Plan[_Surveyed]:
     """Choose the mildest policy under which the gateway can load its stores.
 
     Args:

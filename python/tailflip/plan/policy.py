@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from tailflip.flow import Value
+from tailflip.flow.values import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,21 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailflip.observe.forms import NOT_READ
-from tailflip.progress import be_quiet
-from tailflip.reconcile.evidence import Fate
+from tailflip.base.progress import be_quiet
+from tailflip.base.units import format_count
+from tailflip.observe.records.forms import NOT_READ
+from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
-from tailflip.reconcile.run import begin
-from tailflip.units import format_count
+from tailflip.stores.proof.prove import Fate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tailflip.config import Config
-    from tailflip.durable import Disk
-    from tailflip.home import Home
-    from tailflip.progress import Progress
+    from tailflip.base.durable import Disk
+    from tailflip.base.progress import Progress
+    from tailflip.base.state_dir import Home
+    from tailflip.config.load import Config
 
 _KINDS = ("markers", "tasks", "zombies")
 

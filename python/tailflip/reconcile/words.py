@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailflip.flow import Rule, Tally
-from tailflip.render import escape, format_rules
-from tailflip.units import format_count, format_entries
+from tailflip.base.render import escape, format_rules
+from tailflip.base.units import format_count, format_entries
+from tailflip.flow.numbers import Rule, Tally
 
 if TYPE_CHECKING:
-    from tailflip.reconcile.run import Step
+    from tailflip.reconcile.context import Step
 
 _SHOWN = 3
 _RULES = frozenset(rule.value for rule in Rule)

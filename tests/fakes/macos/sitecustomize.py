@@ -132,7 +132,7 @@ real_fsync = os.fsync
 os.fsync, fcntl.fcntl = fsync_of_macos, fcntl_of_macos
 Path.read_text = read_text_of_macos
 
-from tailflip import platform_calls  # noqa: E402
+from tailflip.base import platform_calls  # noqa: E402
 
 platform_calls.here = platform_calls.MacOS(str(HERE / "libc.so"))
 sys.addaudithook(hook)

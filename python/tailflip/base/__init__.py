@@ -1,0 +1,1 @@
+"""What every room stands on: time, disk, errors, words. Knows nothing above itself."""

@@ -1,0 +1,221 @@
+"""Every effect on a disk, behind one seam, so that tests can count them and die at each.
+
+Nothing else in tailflip creates, renames, deletes or syncs a file. The bytes of large
+files are written by the extension into descriptors that `Disk.open_new` made.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import stat
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from tailflip.base import platform_calls, rights
+from tailflip.base.errors import (
+    ArchiveDamaged,
+    CannotCreate,
+    IoFailed,
+    NoPermission,
+    StoreInvalid,
+    TailflipError,
+)
+from tailflip.flow.observed import FileIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Disk(Protocol):
+    """The effects. Each either happens, or raises OSError; none retries."""
+
+    def open_new(self, path: Path, mode: int) -> int:
+        """Create a file that must not exist, and return a read-write descriptor."""
+
+    def open_lock(self, path: Path) -> int:
+        """Open a file of ours to lock it, made if it is missing; never follows a link."""
+
+    def write(self, fd: int, data: bytes) -> None:
+        """Write all of `data`."""
+
+    def fsync(self, fd: int) -> None:
+        """Return when the file's bytes are on the medium."""
+
+    def set_owner(self, fd: int, mode: int, uid: int, gid: int) -> None:
+        """Give a new file the owner, group and mode of the one it will replace."""
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Rename, replacing what is there."""
+
+    def unlink(self, path: Path) -> None:
+        """Delete a file."""
+
+    def fsync_dir(self, path: Path) -> None:
+        """Return when the directory's names are on the medium."""
+
+    def mkdir(self, path: Path, mode: int) -> None:
+        """Create a directory that must not exist."""
+
+    def rmdir(self, path: Path) -> None:
+        """Delete an empty directory."""
+
+    def commit(self, db: sqlite3.Connection) -> None:
+        """Commit the open transaction of a ledger."""
+
+
+class RealDisk:
+    """The operating system's disk."""
+
+    def open_new(self, path: Path, mode: int) -> int:
+        """Create a file that must not exist; never follows a link."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.open(path, flags, mode)
+
+    def open_lock(self, path: Path) -> int:
+        """Open a file of ours to lock it, made if it is missing; never follows a link."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+    def write(self, fd: int, data: bytes) -> None:
+        """Write all of `data`, in one system call unless the kernel splits it."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+
+    def fsync(self, fd: int) -> None:
+        """Get bytes onto the medium, past the drive's cache too."""
+        platform_calls.here.fsync(fd)
+
+    def set_owner(self, fd: int, mode: int, uid: int, gid: int) -> None:
+        """Set the owner first: chown clears the set-id bits of a mode."""
+        info = os.fstat(fd)
+        if (info.st_uid, info.st_gid) != (uid, gid):
+            os.fchown(fd, uid, gid)
+        os.fchmod(fd, mode)
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Rename within a file system."""
+        old.rename(new)
+
+    def unlink(self, path: Path) -> None:
+        """Delete a file."""
+        path.unlink()
+
+    def fsync_dir(self, path: Path) -> None:
+        """Sync a directory: rename(2) orders nothing, a power cut may lose the new name."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            platform_calls.here.fsync(fd)
+        except OSError as e:
+            # Some network and FUSE file systems cannot sync a directory, and say so.
+            if e.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
+        finally:
+            os.close(fd)
+
+    def mkdir(self, path: Path, mode: int) -> None:
+        """Create one directory."""
+        path.mkdir(mode=mode)
+
+    def rmdir(self, path: Path) -> None:
+        """Delete an empty directory."""
+        path.rmdir()
+
+    def commit(self, db: sqlite3.Connection) -> None:
+        """Commit; the ledger's connection has `synchronous=EXTRA`."""
+        db.commit()
+
+
+def resolve(path: Path) -> Path:
+    """Follow symbolic links as far as they lead; a loop is found by whoever opens the result."""
+    return Path(os.path.realpath(path))
+
+
+def identify(info: os.stat_result) -> FileIdentity:
+    """Take from a stat what must stay the same while we work."""
+    return FileIdentity(
+        device=info.st_dev,
+        inode=info.st_ino,
+        size_bytes=info.st_size,
+        mtime_ns=info.st_mtime_ns,
+        ctime_ns=info.st_ctime_ns,
+    )
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[int]:
+    """Open a regular file for reading, without ever waiting on a FIFO or device.
+
+    Raises:
+        StoreInvalid: It is something else.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        mode = os.fstat(fd).st_mode
+        if not stat.S_ISREG(mode):
+            raise StoreInvalid(f"not a regular file: {path}: {describe_type(mode)}")
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def open_scratch() -> int:
+    """Open a file without a name, gone once it is closed; -1 where none can be made.
+
+    /var/tmp first: /tmp is often in memory, which it is there to save.
+    """
+    for folder in ("/var/tmp", None):  # noqa: S108 - without a name nobody can get at it
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                return os.dup(file.fileno())
+        except OSError:
+            continue
+    return -1
+
+
+def describe_type(mode: int) -> str:
+    """Name the type of a file that is not a regular one."""
+    names = {
+        stat.S_IFDIR: "a directory",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFCHR: "a character device",
+        stat.S_IFBLK: "a block device",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFLNK: "a symbolic link",
+    }
+    return names.get(stat.S_IFMT(mode), "a file of unknown type")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Add the path to errors raised below that do not know it, and give OSError its leaf."""
+    try:
+        yield
+    except OSError as e:
+        raise explain_os_error(path, e) from e
+    except sqlite3.Error as e:
+        raise IoFailed(f"cannot use {path}: {e}") from e
+    except TailflipError as e:
+        if str(path) in e.message or (isinstance(e, ArchiveDamaged) and e.hint is not None):
+            raise  # it names the file that it is about
+        what, colon, why = e.message.partition(": ")
+        raise type(e)(f"{what}: {path}{colon}{why}", hint=e.hint) from e
+
+
+def explain_os_error(path: Path, error: OSError) -> TailflipError:
+    """Choose the leaf, and so the exit code, that an errno belongs to."""
+    reason = error.strerror or str(error)
+    named = error.filename if isinstance(error.filename, str | bytes) else path
+    named = Path(os.fsdecode(named))
+    message = f"cannot use {named}: {reason}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return CannotCreate(message, hint="free some room, or set TAILFLIP_STATE_DIR elsewhere")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        why, hint = rights.explain_denial(named)
+        return NoPermission(f"{message}: {why}", hint=hint)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO):
+        return StoreInvalid(message, hint="check the path of the store")
+    return IoFailed(message)

@@ -1,0 +1,94 @@
+"""What a supervisor says of itself, on standard error: one line an event, key=value.
+
+The gateway's own lines pass by on the same stream, so ours begin with our name. Values
+are made safe for a terminal; no session's content ever is one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+
+from tailflip.base.outlet import Outlet
+from tailflip.base.render import escape
+
+_STDERR, _FLUSH_S = 2, 1.0
+# One for all who write there, so that their lines stay in order.
+outlet = Outlet(_STDERR)
+_log = logging.getLogger("tailflip")
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+class _Stream(logging.Handler):
+    """Standard error, whoever reads it or does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("tailflip: %(levelname)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        say(self.format(record))
+
+
+def start(level: str) -> None:
+    """Begin to write; call it once a process."""
+    if not any(isinstance(handler, _Stream) for handler in _log.handlers):
+        _log.addHandler(_Stream())
+        _log.propagate = False
+        for number, name in logging.getLevelNamesMapping().items():
+            logging.addLevelName(name, number.lower())
+        atexit.register(flush)
+    set_level(level)
+
+
+def say(text: str) -> None:
+    """Write a text for people on a line of its own, in order with what is logged."""
+    outlet.put(text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def flush() -> None:
+    """Give a reader that is there the time to take the rest: before we end, or become another."""
+    outlet.flush(_FLUSH_S)
+
+
+def set_level(level: str) -> None:
+    """Choose the least important level that is written."""
+    _log.setLevel(_LEVELS[level])
+
+
+def write(level: str, message: str, **fields: object) -> None:
+    """Write one line at a level given by name."""
+    _log.log(_LEVELS[level], "%s", _format(message, fields))
+
+
+def info(message: str, **fields: object) -> None:
+    """The world changed."""
+    write("info", message, **fields)
+
+
+def warning(message: str, **fields: object) -> None:
+    """Degraded, acting by itself."""
+    write("warning", message, **fields)
+
+
+def error(message: str, **fields: object) -> None:
+    """A person must act."""
+    write("error", message, **fields)
+
+
+def _format(message: str, fields: dict[str, object]) -> str:
+    parts = [message]
+    for name, value in fields.items():
+        if value is None or value == "":
+            continue
+        text = escape(str(value))
+        if any(c in text for c in ' ="'):
+            text = '"' + text.replace('"', "'") + '"'
+        parts.append(f"{name}={text}")
+    return " ".join(parts)

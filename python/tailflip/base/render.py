@@ -1,0 +1,274 @@
+"""Values become text for people and JSON for programs. Nothing here prints or decides.
+
+What comes out of a store (keys, job names, paths) is hostile: it passes through
+`escape` before it reaches a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic_core import to_jsonable_python
+
+from tailflip.base.errors import (
+    CannotCreate,
+    ConfigInvalid,
+    InternalError,
+    IoFailed,
+    NoPermission,
+    StoreInvalid,
+    TailflipError,
+    TryLater,
+    Unavailable,
+    Usage,
+)
+from tailflip.base.units import format_bytes, format_count, format_entries, format_span
+from tailflip.flow.numbers import Rule
+from tailflip.flow.values import to_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tailflip.flow.numbers import JobNumbers, SurveyNumbers, Tally
+    from tailflip.flow.observed import Gateway, Store
+    from tailflip.flow.outcomes import Finding, Forecast, Report
+
+_WHAT_RULES_DO = {
+    Rule.SLIM: "cut the skills prompt and prompt report, which the gateway rebuilds",
+    Rule.RETIRE: "mark runs over that are proven over",
+    Rule.EXPIRE: "remove finished runs older than the retention",
+    Rule.FORCE_EXPIRE: 'remove runs "running" for too long without a sign of life',
+    Rule.SINGLE_FLIGHT: 'remove all but the newest of a job\'s "running" runs',
+    Rule.CAP_PER_JOB: "remove the oldest runs of jobs that have too many",
+    Rule.CAP_TOTAL: "remove the oldest runs of all",
+    Rule.DROP_KIND: "remove finished entries of the kinds that you named",
+    Rule.NAMED: "remove what was named",
+}
+# The next step where whoever raised an error knew no better one.
+_HINTS = {
+    Usage.exit_code: "see `tailflip --help`",
+    StoreInvalid.exit_code: "its bytes are intact; see what stands there before going on",
+    Unavailable.exit_code: "see whether the service runs",
+    InternalError.exit_code: "please report it; TAILFLIP_TRACEBACK=1 shows more",
+    CannotCreate.exit_code: "free some room, or set TAILFLIP_STATE_DIR elsewhere",
+    IoFailed.exit_code: "look at the disk and the system's log before trying again",
+    TryLater.exit_code: "try again in a moment",
+    NoPermission.exit_code: "run as the user the gateway runs as",
+    ConfigInvalid.exit_code: "correct the configuration; nothing was changed",
+}
+_SHOWN_FIELDS = 6
+_SHOWN_JOBS = 20
+_FIRST_STATUSES = ("running", "done", "failed")
+_HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def escape(text: str | os.PathLike[str]) -> str:
+    r"""Make text safe for a terminal: controls, bidi marks and lone surrogates as `\x1b`."""
+    return "".join(
+        char if unicodedata.category(char) not in _HIDDEN_CATEGORIES else _escape_char(char)
+        for char in os.fspath(text)
+    )
+
+
+def _escape_char(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # noqa: PLR2004 - how Python carries a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    for limit, pattern in ((0xFF, "\\x{:02x}"), (0xFFFF, "\\u{:04x}")):
+        if code <= limit:
+            return pattern.format(code)
+    return f"\\U{code:08x}"
+
+
+def to_json(value: object) -> str:
+    """Write any of our values as one JSON document; keys are the field names."""
+    try:
+        return json.dumps(to_jsonable_python(value), indent=2)
+    except UnicodeEncodeError:
+        # A lone surrogate, which JSON can hold and UTF-8 cannot; Python's own writer can.
+        return json.dumps(to_plain(value), indent=2)
+
+
+def format_error(error: TailflipError) -> str:
+    """Write an error as one line, and its hint as another."""
+    hint = error.hint or _HINTS.get(error.exit_code, _HINTS[InternalError.exit_code])
+    return f"error: {escape(error.message)}\nhint: {escape(hint)}"
+
+
+def format_store(store: Store) -> str:
+    """Name a store: its path, and whose it is."""
+    return escape(f"{store.path} (agent {store.agent_id})" if store.agent_id else store.path)
+
+
+def format_table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "  ", left: int = 1
+) -> str:
+    """Align columns: the first `left` to the left, all others to the right; never wraps."""
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    lines = []
+    for row in (head, *rows):
+        cells = (
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append((indent + "  ".join(cells)).rstrip())
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class JobView:
+    """What a job's row says beyond its numbers; `interval_ms` None for too few runs."""
+
+    numbers: JobNumbers
+    name: str
+    interval_ms: float | None
+    rapid: bool
+
+
+def format_survey(numbers: SurveyNumbers, jobs: Sequence[JobView], now_ms: int) -> str:
+    """Show what fills a store: by job, by kind of entry, by field."""
+    parts = []
+    if jobs:
+        parts.append(_format_jobs(jobs, now_ms))
+    if numbers.jobs_untracked:
+        parts.append(f"  and {format_count(numbers.jobs_untracked)} runs of further jobs")
+    parts.append(format_kinds(numbers))
+    top = sorted(numbers.fields, key=lambda field: -field.bytes)[:_SHOWN_FIELDS]
+    if top:
+        parts.append(_format_tallies("field", top, numbers.bytes))
+    return "\n\n".join(parts)
+
+
+def _format_jobs(jobs: Sequence[JobView], now_ms: int) -> str:
+    ordered = sorted(jobs, key=lambda job: -job.numbers.bytes)
+    shown, rest = ordered[:_SHOWN_JOBS], ordered[_SHOWN_JOBS:]
+    seen = {status for job in shown for status in job.numbers.status}
+    statuses = [*_FIRST_STATUSES, *sorted(seen - {*_FIRST_STATUSES, "-"}), "-"]
+    statuses = [status for status in statuses if status in seen]
+    head = ["cron job", "runs", *("none" if s == "-" else s for s in statuses)]
+    head += ["span", "newest", "every", "bytes", ""]
+    rows = [[*_job_cells(job, statuses, now_ms)] for job in shown]
+    table = format_table([escape(cell) for cell in head], rows)
+    if rest:
+        runs = sum(job.numbers.runs for job in rest)
+        size = sum(job.numbers.bytes for job in rest)
+        table += f"\n  and {len(rest)} more jobs: {format_count(runs)} runs, {format_bytes(size)}"
+    return table
+
+
+def _job_cells(job: JobView, statuses: Sequence[str], now_ms: int) -> Iterator[str]:
+    numbers = job.numbers
+    yield escape(job.name)
+    yield format_count(numbers.runs)
+    for status in statuses:
+        yield format_count(numbers.status[status]) if status in numbers.status else ""
+    first_ms, last_ms = numbers.first_ms, numbers.last_ms
+    if first_ms is not None and last_ms is not None and numbers.runs > 1:
+        yield format_span(last_ms - first_ms)
+    else:
+        yield ""
+    yield f"{format_span(max(0, now_ms - last_ms))} ago" if last_ms is not None else ""
+    yield format_span(job.interval_ms) if job.interval_ms is not None else ""
+    yield format_bytes(numbers.bytes)
+    yield "rapid retry" if job.rapid else ""
+
+
+def _format_tallies(title: str, tallies: Sequence[Tally], whole_bytes: int) -> str:
+    rows = [
+        [
+            escape(tally.name),
+            format_count(tally.entries),
+            format_bytes(tally.bytes),
+            f"{100 * tally.bytes / max(1, whole_bytes):.0f} %",
+        ]
+        for tally in tallies
+    ]
+    return format_table([title, "entries", "bytes", "of store"], rows)
+
+
+def format_forecast(forecast: Forecast) -> str:
+    """Say what loading takes, what there is, and what follows from it."""
+    need = f"about {format_bytes(forecast.heap_bytes)} of heap to load"
+    if not forecast.measured:
+        need += ", not measured for this release"
+    if forecast.limit_bytes is None:
+        return f"{need}; its limit is {escape(forecast.source)}"
+    have = f"the limit is {format_bytes(forecast.limit_bytes)} ({escape(forecast.source)})"
+    if forecast.over:
+        verdict = "it will not fit"
+    elif forecast.close:
+        verdict = "it fits, with less than 10 % to spare"
+    else:
+        verdict = "it fits"
+    return f"{need}; {have}: {verdict}"
+
+
+def format_gateway(gateway: Gateway) -> str:
+    """Say whether a gateway runs, and how we know."""
+    state = {True: "running", False: "not running", None: "perhaps running"}[gateway.alive]
+    return f"{state} ({escape(gateway.evidence)})"
+
+
+def format_kinds(numbers: SurveyNumbers) -> str:
+    """Show which kinds of entries fill a store."""
+    return _format_tallies("kind of entry", numbers.kinds, numbers.bytes)
+
+
+def format_rules(rules: Sequence[Tally]) -> str:
+    """Show what each rule takes, and why, in the order from least to most lossy."""
+    order = {rule.value: index for index, rule in enumerate(Rule)}
+    done = sorted((r for r in rules if r.entries), key=lambda r: order.get(r.name, len(order)))
+    width = max((len(rule.name) for rule in done), default=0)
+    lines = []
+    for rule in done:
+        what = _WHAT_RULES_DO.get(Rule(rule.name), "") if rule.name in order else ""
+        count = format_entries(rule.entries).rjust(14)
+        size = format_bytes(rule.bytes).rjust(10)
+        lines.append(f"  {rule.name.ljust(width)}{count}{size}  {what}".rstrip())
+    return "\n".join(lines)
+
+
+def format_change(
+    entries_before: int, entries_after: int, bytes_before: int, bytes_after: int
+) -> str:
+    """Write before and after in one line."""
+    return (
+        f"{format_entries(entries_before)} -> {format_count(entries_after)}, "
+        f"{format_bytes(bytes_before)} -> {format_bytes(bytes_after)}"
+    )
+
+
+def format_report(report: Report) -> str:
+    """Say what was done, where the rest is, and how to undo it."""
+    if not report.action_id:
+        return f"{escape(report.store)}: nothing to do"
+    change = format_change(
+        report.entries_before, report.entries_after, report.bytes_before, report.bytes_after
+    )
+    times = f"in {report.took_s:.1f} s, store locked for {report.lock_held_s:.2f} s"
+    lines = [f"{escape(report.store)}: {report.kind} done {times}", f"  {change}"]
+    if report.archive:
+        size = format_bytes(report.archive_bytes)
+        lines.append(f"  archive: {escape(report.archive)} ({size})")
+    if report.transcripts:
+        done = "are back" if report.kind == "restore" else "are kept with the archive"
+        lines.append(f"  {format_count(report.transcripts)} transcripts {done}")
+    lines += [f"  warning: {escape(warning)}" for warning in report.warnings]
+    if report.undo:
+        lines.append(f"  undo: {escape(report.undo)}")
+    return "\n".join(lines)
+
+
+def format_finding(finding: Finding) -> str:
+    """Write a finding with its evidence and next step."""
+    lines = [
+        f"{finding.severity}: {escape(finding.message)}: {escape(finding.subject)} [{finding.code}]"
+    ]
+    lines += [f"  {escape(item)}" for item in finding.evidence]
+    if finding.hint:
+        lines.append(f"  hint: {escape(finding.hint)}")
+    return "\n".join(lines)

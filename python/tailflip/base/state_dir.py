@@ -1,0 +1,256 @@
+"""Where tailflip keeps what it removed, and its record of what it did.
+
+$TAILFLIP_STATE_DIR, else $XDG_STATE_HOME/tailflip, else ~/.local/state/tailflip
+  ledger.sqlite                  intents and outcomes
+  claim                          locked by the one tailflip that may act
+  archive/<action>/              records.zst, manifest.json
+  quarantine/<action>.json       damaged stores, byte for byte
+  guards/<hash>.lock             locked by the one supervisor of a gateway
+  guards/<life>.stderr           a FIFO: the standard error of a guarded gateway
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailflip.base import clock
+from tailflip.base.durable import naming
+from tailflip.base.errors import CannotCreate, NoPermission, TryLater
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tailflip.base.durable import Disk
+
+_PRIVATE = 0o700
+_MAX_NOTE_BYTES = 4096
+_LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.05
+
+
+@dataclass(frozen=True)
+class Home:
+    """The state directory of tailflip itself; outside the gateway's folders.
+
+    `is_given` says that somebody named it, and did not only have a home directory.
+    """
+
+    root: Path
+    is_given: bool = True
+
+    @classmethod
+    def locate(cls, env: Mapping[str, str]) -> Home:
+        """Find the directory; XDG wants relative paths ignored. Never raises, and looks nowhere."""
+        if own := env.get("TAILFLIP_STATE_DIR"):
+            path = Path(os.path.expanduser(own))  # noqa: PTH111 - Path.expanduser may raise
+            try:
+                return cls(path.absolute())
+            except OSError:
+                return cls(path)  # the directory that we stand in is gone: so is this one
+        shared = env.get("XDG_STATE_HOME", "")
+        if shared and Path(shared).is_absolute():
+            return cls(Path(shared) / "tailflip", is_given=False)
+        user = env.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - Path.home may raise
+        # A user id without an entry, as in some containers, has no home directory.
+        base = Path(user if Path(user).is_absolute() else "/")
+        return cls(base / ".local" / "state" / "tailflip", is_given=False)
+
+    @property
+    def ledger(self) -> Path:
+        """The database of actions."""
+        return self.root / "ledger.sqlite"
+
+    @property
+    def archives(self) -> Path:
+        """The directory that holds one directory for each action."""
+        return self.root / "archive"
+
+    @property
+    def guards(self) -> Path:
+        """The directory of who guards which gateway."""
+        return self.root / "guards"
+
+    @property
+    def quarantine(self) -> Path:
+        """The directory of damaged stores."""
+        return self.root / "quarantine"
+
+    def archive(self, action_id: str) -> Path:
+        """Return the directory of one action."""
+        return self.archives / action_id
+
+    def records(self, action_id: str) -> Path:
+        """Return the stream of one action's removed bytes."""
+        return self.archives / action_id / "records.zst"
+
+    def quarantined(self, action_id: str) -> Path:
+        """Return the damaged store that one action set aside."""
+        return self.quarantine / f"{action_id}.json"
+
+    def create(self, disk: Disk) -> None:
+        """Make the directories that are missing, readable by nobody else."""
+        for path in (
+            *reversed(self.root.parents),
+            self.root,
+            self.archives,
+            self.quarantine,
+            self.guards,
+        ):
+            try:
+                if not path.is_dir():
+                    self._refuse_trap(path)
+                    disk.mkdir(path, _PRIVATE)
+                    disk.fsync_dir(path.parent)
+                elif path.is_relative_to(self.root):
+                    _require_own(path, may_be_link=path == self.root)
+            except FileExistsError:
+                if not path.is_dir():
+                    raise CannotCreate(f"not a directory: {path}; nothing was changed") from None
+            except OSError as e:
+                raise CannotCreate(
+                    f"cannot create state directory {path}: {e.strerror}; nothing was changed",
+                    hint="set TAILFLIP_STATE_DIR to a directory you may write to",
+                ) from e
+
+    def _refuse_trap(self, path: Path) -> None:
+        """Refuse to make, as root, a directory in somebody's home that would shut him out of it."""
+        owner = path.parent.stat().st_uid
+        if not self.is_given and os.geteuid() == 0 and owner != 0:
+            raise NoPermission(
+                f"{path.parent} belongs to user id {owner}, and we are root: a directory of "
+                "root's there would shut its owner out; nothing was changed",
+                hint="run as that user, or set TAILFLIP_STATE_DIR to a directory of root's",
+            )
+
+    @contextmanager
+    def claim(self, disk: Disk) -> Iterator[None]:
+        """Be the only tailflip that acts: what looks half done is then nobody's work in hand.
+
+        The kernel gives the claim back however the process ends.
+        """
+        self.create(disk)
+        path = self.root / "claim"
+        with naming(path):
+            fd = disk.open_lock(path)
+        try:
+            with naming(path):
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise TryLater(
+                        f"another tailflip is at work in {self.root}; nothing was changed",
+                        hint="wait for it, and try again: a store takes it seconds",
+                    ) from None
+            yield
+        finally:
+            os.close(fd)
+
+    def list_fifos(self) -> list[Path]:
+        """List what guarded gateways write their standard error to; none if nobody may look."""
+        try:
+            return sorted(self.guards.glob("*.stderr"))
+        except OSError:
+            return []
+
+    @contextmanager
+    def supervise(self, guard: str, mode: str, started_ms: int, disk: Disk) -> Iterator[None]:
+        """Be the only supervisor of a gateway; given back however the process ends.
+
+        Args:
+            guard: the real path of the gateway's state directory.
+            mode: run or watch; for people.
+            started_ms: when we began; for people.
+            disk: makes the directories.
+
+        Raises:
+            TryLater: it has a supervisor.
+        """
+        self.create(disk)
+        path = self._supervisor(guard)
+        with naming(path):
+            fd = disk.open_lock(path)
+        try:
+            with naming(path):
+                if not _lock_soon(fd):
+                    other = self.read_supervisor(guard)
+                    who = f"tailflip {other.mode}, pid {other.pid}" if other else "a tailflip"
+                    raise TryLater(
+                        f"this gateway is guarded already, by {who}: {guard}",
+                        hint="stop that one first; `tailflip status` shows what it does",
+                    )
+                about = {"pid": os.getpid(), "mode": mode, "started_ms": started_ms}
+                os.ftruncate(fd, 0)
+                disk.write(fd, json.dumps({"guard": guard, **about}).encode())
+            yield
+        finally:
+            os.close(fd)
+
+    def read_supervisor(self, guard: str) -> Supervisor | None:
+        """Tell who guards a gateway now; None if nobody does."""
+        try:
+            fd = os.open(self._supervisor(guard), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _read_supervisor(os.pread(fd, _MAX_NOTE_BYTES, 0))
+        finally:
+            os.close(fd)
+        return None
+
+    def _supervisor(self, guard: str) -> Path:
+        digest = hashlib.sha256(os.fsencode(guard)).hexdigest()[:16]
+        return self.guards / f"{digest}.lock"
+
+
+def _require_own(path: Path, *, may_be_link: bool) -> None:
+    """Refuse a directory that another user prepared: it would hold what people said.
+
+    Root may have made it for us: volumes of containers are often root's.
+    """
+    if path.is_symlink() and not may_be_link:
+        raise NoPermission(f"not a directory but a link: {path}; nothing was changed")
+    owner = path.stat().st_uid
+    if owner not in (os.geteuid(), 0):
+        raise NoPermission(
+            f"state directory belongs to user id {owner}, we are {os.geteuid()}: {path}; "
+            "nothing was changed",
+            hint="set TAILFLIP_STATE_DIR to a directory of your own",
+        )
+
+
+def _lock_soon(fd: int) -> bool:
+    """Take a lock that somebody may hold for a moment, only to see whether it is held."""
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            clock.sleep_s(_LOCK_PAUSE_S)
+        else:
+            return True
+    return False
+
+
+def _read_supervisor(note: bytes) -> Supervisor:
+    """Read who holds the lock; a note that is being written says nothing yet."""
+    try:
+        about = json.loads(note)
+        return Supervisor(int(about["pid"]), str(about["mode"]), int(about["started_ms"]))
+    except (ValueError, KeyError, TypeError):
+        return Supervisor(0, "?", 0)
+
+
+@dataclass(frozen=True)
+class Supervisor:
+    """The process that guards a gateway."""
+
+    pid: int
+    mode: str
+    started_ms: int

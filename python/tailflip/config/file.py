@@ -1,0 +1,112 @@
+"""The one configuration file: where it is, its bytes, and whether they changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tailflip.base.errors import ConfigInvalid, NoPermission
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from io import BufferedReader
+
+_LIMIT_BYTES = 1 << 20
+
+
+def find_path(env: Mapping[str, str]) -> Path | None:
+    """Find where the file is or would be; XDG wants relative paths ignored."""
+    if own := env.get("TAILFLIP_CONFIG"):
+        path = Path(expand(own, env))
+        try:
+            return path.absolute()
+        except OSError:  # the directory that we stand in is gone: so is this file
+            return path
+    shared = env.get("XDG_CONFIG_HOME", "")
+    if shared and Path(shared).is_absolute():
+        return Path(shared) / "tailflip" / "config.toml"
+    try:
+        home = Path(env.get("HOME") or Path.home())
+    except RuntimeError:
+        return None
+    return home / ".config" / "tailflip" / "config.toml"
+
+
+def fingerprint(path: Path) -> str:
+    """Digest a file's bytes, so that a later look tells whether they changed.
+
+    Touching or rewriting the same bytes changes nothing. A missing or unreadable file has a
+    fingerprint as well, for its return is a change too.
+    """
+    try:
+        with _open(path) as file:
+            return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+    except FileNotFoundError:
+        return "missing"
+    except (OSError, ValueError) as e:
+        return f"unreadable: {e.strerror if isinstance(e, OSError) else e}"
+
+
+def _open(path: Path) -> BufferedReader:
+    """Open a regular file, or /dev/null; a pipe would make us wait for ever."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) and not _is_null(status):
+        os.close(fd)
+        raise IsADirectoryError(None, "not a regular file")
+    return os.fdopen(fd, "rb")
+
+
+def _is_null(status: os.stat_result) -> bool:
+    try:
+        return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev  # noqa: PTH116
+    except OSError:
+        return False
+
+
+def read_config(path: Path) -> bytes | None:
+    """Read the file; None if there is none.
+
+    Raises:
+        NoPermission: it may not be read.
+        ConfigInvalid: it is no file, or larger than 1 MiB.
+    """
+    try:
+        with _open(path) as file:
+            data = file.read(_LIMIT_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError as e:
+        raise NoPermission(f"cannot read configuration: {path}: permission denied") from e
+    except (OSError, ValueError) as e:
+        reason = (e.strerror if isinstance(e, OSError) else None) or "not a path"
+        raise ConfigInvalid(f"cannot read configuration: {path}: {reason.lower()}") from e
+    if len(data) > _LIMIT_BYTES:
+        raise ConfigInvalid(f"{path}: larger than {_LIMIT_BYTES >> 20} MiB")
+    return data
+
+
+def parse_config(path: Path, data: bytes) -> dict[str, Any]:
+    """Parse the file's bytes; a byte order mark is no matter.
+
+    Raises:
+        ConfigInvalid: it is not UTF-8 or not TOML; says where.
+    """
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as e:
+        raise ConfigInvalid(f"{path}: not UTF-8 at byte {e.start}") from e
+    except (ValueError, RecursionError) as e:
+        reason = str(e) if isinstance(e, ValueError) else "nested too deeply"
+        raise ConfigInvalid(f"{path}: not valid TOML: {reason[:1].lower()}{reason[1:]}") from e
+
+
+def expand(path: str, env: Mapping[str, str]) -> str:
+    """Put the user's home in the place of a leading `~`."""
+    if path == "~" or path.startswith("~/"):
+        return (env.get("HOME") or os.path.expanduser("~")) + path[1:]  # noqa: PTH111
+    return path

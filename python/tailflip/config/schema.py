@@ -1,0 +1,302 @@
+"""Every setting: its name, default, bounds and meaning. `config.load` fills them.
+
+A section is a class here and a field of `Config`; a setting is a field of a section. Nothing
+else is needed to add one: file, environment, flags, `config show`, the documentation and the
+example file follow. Names end in their unit (`_s`, `_days`). `None` means that tailflip finds
+the value out by itself; a file and the environment write that as "auto".
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
+
+from tailflip.base.openclaw_units import parse_duration_ms, parse_size_bytes
+from tailflip.flow.values import Value
+
+if TYPE_CHECKING:
+    from pydantic import ValidationInfo
+
+OFF = "false"
+_MINUTE_MS = 60_000
+_LEAST_HEAP_BYTES = 16 << 20  # less is a number that was meant in another unit
+
+
+def _name_false(value: object) -> object:
+    """Take TOML's own `false`, as OpenClaw's `cron.sessionRetention` does."""
+    return OFF if value is False else value
+
+
+def _check_duration(text: str) -> str:
+    text = text.strip().lower()
+    if text == OFF:
+        return text
+    try:
+        length_ms = parse_duration_ms(text, "ms")
+    except ValueError:
+        length_ms = -1
+    if length_ms < 0 or not text[-1].isalpha():
+        raise ValueError('must be a length of time with its unit, such as "24h", or false')
+    if length_ms < _MINUTE_MS:
+        raise ValueError("must be at least 1m")
+    return text
+
+
+def _name_bytes(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _check_size(text: str) -> str:
+    try:
+        size_bytes = parse_size_bytes(text)
+    except ValueError:
+        raise ValueError('must be a size, such as "2gb" or "512mb"') from None
+    if size_bytes < _LEAST_HEAP_BYTES:
+        raise ValueError("must be at least 16mb")
+    return text
+
+
+Duration = Annotated[str, BeforeValidator(_name_false), AfterValidator(_check_duration)]
+Size = Annotated[str, BeforeValidator(_name_bytes), AfterValidator(_check_size)]
+
+
+def _setting(default: Any, meaning: str, *, form: str | None = None, **bounds: Any) -> Any:
+    """Declare a setting.
+
+    Args:
+        default: what holds if nobody says anything.
+        meaning: one line for people, without a full stop.
+        form: what a text must be, such as "a size"; other types say it by themselves.
+        bounds: `ge`, `le` and `pattern`, as pydantic takes them.
+    """
+    extra: dict[str, Any] = {} if form is None else {"form": form}
+    return Field(default=default, description=meaning, json_schema_extra=extra, **bounds)
+
+
+class Section(Value):
+    """Base of all sections: exact types, no NaN, and defaults held to the same rules."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        validate_default=True,
+        allow_inf_nan=False,
+    )
+
+
+class GatewaySettings(Section):
+    """Which gateway is guarded, where tailflip does not find that out by itself."""
+
+    state_dir: Path | None = _setting(
+        None,
+        "OpenClaw's state directory; auto: where OpenClaw itself would look",
+        form="an absolute path",
+    )
+    profile: str | None = _setting(
+        None,
+        "OpenClaw's profile, as in its --profile; auto: as the gateway's command says",
+        form="a profile name",
+        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$",
+    )
+    port: int | None = _setting(
+        None, "port of the gateway on loopback; auto: as the gateway finds it", ge=1, le=65_535
+    )
+    drain_s: float | None = _setting(
+        None,
+        "how long a gateway that was asked to stop may finish its work before it is killed; "
+        "auto: 30 up to 2026.7, 330 from 2026.8.1 and for unknown versions",
+        ge=1,
+        le=3600,
+    )
+    heap_limit: Size | None = _setting(
+        None,
+        'heap limit of the gateway, such as "2gb"; auto: its own node is asked',
+        form="a size",
+    )
+    service: str | None = _setting(
+        None,
+        "systemd unit that starts the gateway, for `gate` and `preflight` to learn how it ended; "
+        "auto: only if systemd says that it started tailflip",
+        form="the name of a unit",
+        # It becomes an argument of systemctl and journalctl, so it may not look like an option.
+        pattern=r"^[a-zA-Z0-9_:.\\@][a-zA-Z0-9_:.\\@-]{0,254}$",
+    )
+
+    @property
+    def heap_limit_bytes(self) -> int | None:
+        """The heap limit in bytes; None to ask node."""
+        return None if self.heap_limit is None else parse_size_bytes(self.heap_limit)
+
+
+class HealSettings(Section):
+    """What tailflip may do to session stores by itself. All of it can be undone."""
+
+    enabled: bool = _setting(True, "change stores at all; false: observe, restart and report only")
+    admission: bool = _setting(
+        True, "before a start, predict the heap it needs and compact stores that do not fit"
+    )
+    margin: float = _setting(0.9, "share of the heap limit that a prediction may use", ge=0.1, le=1)
+    pressure: bool = _setting(
+        True,
+        "go beyond hygiene where the prediction demands it: slim idle chats, shorten the "
+        "retention, cap the runs",
+    )
+    salvage: bool = _setting(
+        True, "set a damaged store aside, whole, and start on what is proven of it"
+    )
+    after_oom: bool = _setting(True, "compact the stores after a death by lack of memory")
+    retention: Duration | None = _setting(
+        None,
+        'how long finished cron runs are kept, such as "24h", or false for ever; '
+        "auto: OpenClaw's own cron.sessionRetention",
+        form="a length of time, or false",
+    )
+    max_lifetime: Duration = _setting(
+        "1h",
+        'a run that is "running" for longer, without a sign of life, may go; false: never',
+        form="a length of time, or false",
+    )
+
+    def choose_retention_ms(self, own_ms: int | None) -> int | None:
+        """Choose the retention set here, else `own_ms`, OpenClaw's; None keeps runs for ever."""
+        return own_ms if self.retention is None else _to_ms(self.retention)
+
+    @property
+    def max_lifetime_ms(self) -> int | None:
+        """The longest life without a sign, in milliseconds; None for no limit."""
+        return _to_ms(self.max_lifetime)
+
+
+class RestartSettings(Section):
+    """When a gateway that died is started again."""
+
+    first_delay_s: float = _setting(1.0, "delay before the first restart", ge=0, le=3600)
+    factor: float = _setting(2.0, "by how much each further delay in a row grows", ge=1, le=10)
+    cap_s: float = _setting(300.0, "longest delay; at least first_delay_s", ge=0, le=86_400)
+    jitter: float = _setting(0.2, "share of a delay that chance may add or take away", ge=0, le=1)
+    loop_deaths: int = _setting(
+        3, "deaths of the same kind in a row that make a crash loop", ge=1, le=100
+    )
+    good_life_s: float = _setting(
+        180.0,
+        "a life this long, once it has answered, ends a row of deaths; "
+        "it should cover the first cron runs",
+        ge=1,
+        le=86_400,
+    )
+    trial_first_s: float = _setting(
+        300.0,
+        "wait before the first trial start in a crash loop; doubles each time",
+        ge=0.1,
+        le=86_400,
+    )
+    trial_cap_s: float = _setting(
+        3600.0, "longest wait between trial starts; at least trial_first_s", ge=0.1, le=604_800
+    )
+    on_hang: bool = _setting(True, "end and restart a gateway that no longer answers")
+
+    @field_validator("cap_s", "trial_cap_s")
+    @classmethod
+    def _check_order(cls, cap_s: float, info: ValidationInfo) -> float:
+        first = "first_delay_s" if info.field_name == "cap_s" else "trial_first_s"
+        # Absent if it is itself refused: one problem is then told, not two.
+        first_s = info.data.get(first, cap_s)
+        if cap_s < first_s:
+            raise ValueError(f"must be at least restart.{first} ({first_s:g})")
+        return cap_s
+
+
+class HealthSettings(Section):
+    """How the gateway is asked whether it is well."""
+
+    interval_s: float = _setting(15.0, "time between two questions", ge=0.1, le=3600)
+    timeout_s: float = _setting(
+        10.0, "wait for an answer; 7 s are normal in the gateway's own sweep", ge=0.1, le=300
+    )
+    misses: int = _setting(
+        6, "questions in a row without an answer that make a hang", ge=1, le=1000
+    )
+    start_patience_s: float = _setting(
+        900.0, "how long a start may take before silence counts", ge=1, le=86_400
+    )
+
+
+class MemorySettings(Section):
+    """How memory is watched, and what is done before it runs out."""
+
+    interval_s: float = _setting(15.0, "time between two measurements", ge=0.1, le=3600)
+    warn_ahead_s: float = _setting(
+        1800.0, "warn when memory will reach its limit within this time", ge=1, le=604_800
+    )
+    restart_ahead: bool = _setting(
+        False, "restart the gateway at a quiet moment before its memory runs out"
+    )
+    min_life_s: float = _setting(
+        1800.0, "never restart a younger gateway because of memory", ge=1, le=604_800
+    )
+
+
+class ReconcileSettings(Section):
+    """What is done about runs that never end, beside a living gateway and before a start."""
+
+    enabled: bool = _setting(
+        True, "end runs that are proven over, and clear what a dead gateway left in its ledgers"
+    )
+    interval_s: float = _setting(
+        900.0, "time between two rounds beside a living gateway", ge=1, le=86_400
+    )
+    hold_deaths: int = _setting(
+        3,
+        "deaths by memory in a row with the same job in flight, after which the job is held",
+        ge=1,
+        le=100,
+    )
+    hold_jobs: bool = _setting(
+        False,
+        "hold such a job by disabling it, before a start also one that still runs again and "
+        "again; false: the next run of such a job is pushed out by 6 h",
+    )
+    release_stuck_jobs: bool = _setting(
+        False,
+        "release a job that is stuck while the gateway lives, by `openclaw cron disable` "
+        "and enable",
+    )
+    write_task_ledger: bool = _setting(
+        False, "before a start, write the true ends of lost tasks into OpenClaw's task ledger"
+    )
+
+
+class LedgerSettings(Section):
+    """What is remembered."""
+
+    keep_days: int = _setting(
+        30, "how long lives, deaths, incidents and samples are kept", ge=1, le=3650
+    )
+
+
+class LogSettings(Section):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = _setting(
+        "info", "the least important message that is written"
+    )
+
+
+class Config(Section):
+    """All settings, each valid. A room receives its own section."""
+
+    gateway: GatewaySettings = Field(default_factory=GatewaySettings)
+    heal: HealSettings = Field(default_factory=HealSettings)
+    restart: RestartSettings = Field(default_factory=RestartSettings)
+    health: HealthSettings = Field(default_factory=HealthSettings)
+    memory: MemorySettings = Field(default_factory=MemorySettings)
+    reconcile: ReconcileSettings = Field(default_factory=ReconcileSettings)
+    ledger: LedgerSettings = Field(default_factory=LedgerSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+
+
+def _to_ms(text: str) -> int | None:
+    return None if text == OFF else parse_duration_ms(text, "ms")

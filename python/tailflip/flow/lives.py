@@ -1,0 +1,228 @@
+"""A gateway's lives and deaths: clues, verdicts, the breaker, what is decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tailflip.flow.values import Value
+
+
+class Cause(StrEnum):
+    """Why a gateway's process ended; `diagnose.causes.CAUSES` says what is known of each."""
+
+    V8_HEAP = "v8-heap-oom"
+    CGROUP_OOM = "cgroup-oom-kill"
+    KERNEL_OOM = "kernel-oom-kill"
+    OOMD = "oomd-kill"
+    NATIVE_MEMORY = "native-memory"
+    CONFIG = "config-fault"
+    INSTALLATION = "broken-installation"
+    MIGRATION = "migration-fault"
+    DAMAGED = "damaged-database"
+    OTHER_INSTANCE = "another-instance"
+    PORT_IN_USE = "port-in-use"
+    ADDRESS = "address-not-available"
+    LOCKED = "locked"
+    DISK_FULL = "disk-full"
+    WATCH_LIMIT = "watch-limit"
+    FILES_LIMIT = "open-files-limit"
+    PERMISSION = "permission-denied"
+    TOO_LARGE = "value-too-large"
+    NATIVE_CRASH = "native-crash"
+    HANG = "hang"
+    UPDATE = "update-handoff"
+    PARKED = "parked"
+    PLANNED_RESTART = "planned-restart"
+    ASKED_STOP = "asked-stop"
+    ENDED = "ended-by-itself"
+    UNKNOWN = "unknown"
+
+
+class Confidence(StrEnum):
+    """How sure a verdict is: the cause was seen, follows from what was seen, or is a guess."""
+
+    PROVEN = "proven"
+    LIKELY = "likely"
+    GUESS = "guess"
+
+
+@dataclass(frozen=True)
+class Clues:
+    """All that is known of one end of a gateway's process; what `classify` judges by.
+
+    `exit_code` and `signal` are of the process that we or a service manager started: a
+    wrapper in front of the gateway makes exit 1 of every signal. Both None: nobody saw it.
+    `stderr_tail` is text, its last part at most. `asked` says who asked for the end
+    ("operator", "tailflip: hang", ...). `guarded`: its guard saw the end, and knows of
+    everybody who asked for one. `oom_kills` is how much the cgroup's counter grew
+    during this life, None where there is none; `oomd` that systemd-oomd took the cgroup.
+    `heap_report` is the trigger of a Node report of this life, such as "OOMError".
+    `other_pid` is a living gateway on the same state directory that is not this one.
+    """
+
+    exit_code: int | None = None
+    signal: int | None = None
+    uptime_s: float | None = None
+    was_ready: bool = False
+    asked: str | None = None
+    guarded: bool = False
+    handed_off: bool = False
+    stderr_tail: str = ""
+    oom_kills: int | None = None
+    oomd: bool = False
+    heap_report: str | None = None
+    other_pid: int | None = None
+    heap_limit_bytes: int | None = None
+    peak_rss_bytes: int | None = None
+
+
+class Death(Value):
+    """The verdict on one end: deaths with the same `signature` are the same thing again.
+
+    `hint` is a next step more exact than the cause's own, empty where there is none.
+    `unready` says that the gateway had never answered.
+    """
+
+    cause: Cause
+    signature: str
+    confidence: Confidence
+    evidence: tuple[str, ...]
+    hint: str = ""
+    unready: bool = False
+
+
+class Moment(Value):
+    """A moment by two clocks: the wall's, which anybody may set, and one that nobody can.
+
+    `mono_ms` counts from `boot` on and says nothing about another boot; None: not known.
+    """
+
+    at_ms: int
+    mono_ms: int | None = None
+    boot: str | None = None
+
+
+class Life(Value):
+    """One life of a gateway, from the intent to start it to the verdict on its end.
+
+    `mode` is run, gate, preflight, or unseen for one that began before our time.
+    `guard` names the installation: the real
+    path of its state directory. `pid` is of the process that was started and
+    `worker_pid` of the gateway itself, each with its start in clock ticks since boot
+    (None where the system has none). `ready_ms` is the first answer. `exit_code` and
+    `signal` as in `Clues`. `started_mono_ms` is `started_ms` by the clock of that boot.
+    `end_known` False: it was found dead later, `ended_ms` is
+    when. `cured` says that something was changed after this death that may help.
+    """
+
+    id: str
+    guard: str
+    mode: str
+    started_ms: int
+    command: tuple[str, ...] = ()
+    version: str | None = None
+    boot_id: str | None = None
+    started_mono_ms: int | None = None
+    pid: int | None = None
+    pid_ticks: int | None = None
+    worker_pid: int | None = None
+    worker_ticks: int | None = None
+    ready_ms: int | None = None
+    peak_rss_bytes: int | None = None
+    ended_ms: int | None = None
+    end_known: bool = True
+    exit_code: int | None = None
+    signal: int | None = None
+    death: Death | None = None
+    incident: str | None = None
+    cured: bool = False
+
+    @property
+    def uptime_s(self) -> float | None:
+        """Length of the life, None while it lasts."""
+        return None if self.ended_ms is None else (self.ended_ms - self.started_ms) / 1000
+
+
+@dataclass(frozen=True)
+class Loop:
+    """The same death again and again: `period_s` is the median time from death to death."""
+
+    cause: Cause
+    signature: str
+    deaths: int
+    period_s: float
+    first_ms: int
+    last_ms: int
+
+
+class Waiting(StrEnum):
+    """What a breaker waits for before it lets the gateway start."""
+
+    NOTHING = "nothing"
+    TIME = "time"
+    CONFIG_CHANGE = "config-change"
+    CURE = "cure"
+    STATE_CHANGE = "state-change"
+    PROGRAM_CHANGE = "program-change"
+    ROOM = "room"
+    OTHER_INSTANCE = "other-instance"
+
+
+class BreakerState(StrEnum):
+    """closed: starts are allowed. open: none. half-open: one trial runs."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+class Breaker(Value):
+    """What is remembered from death to start; stored before every decision is acted on.
+
+    `row` counts deaths of `signature` in a row, without a good life between them, and
+    `deaths` those of any signature: two kinds that take turns are a loop as well.
+    `trials` counts half-open trials since it opened. `marks` is what was seen of the
+    thing that must change (fingerprint of the configuration, of the stores). `is_good`: the
+    present life has lasted long enough to be a good one. `starts` are the last ones.
+    """
+
+    state: BreakerState = BreakerState.CLOSED
+    signature: str | None = None
+    row: int = 0
+    deaths: int = 0
+    trials: int = 0
+    waiting: Waiting = Waiting.NOTHING
+    until_ms: int | None = None
+    marks: str | None = None
+    is_good: bool = False
+    starts: tuple[Moment, ...] = ()
+
+
+class Decision(Value):
+    """What to do after a death.
+
+    start: at `at_ms`, `waiting` being TIME or NOTHING. wait: for a change, and try anyway
+    at `at_ms` if that is not None. end: ourselves, with `exit_code`. `made` is when this was
+    decided; the time from there to `at_ms` is the longest that it may be waited.
+    """
+
+    kind: str  # "start", "wait" or "end"
+    reason: str
+    waiting: Waiting = Waiting.NOTHING
+    at_ms: int | None = None
+    exit_code: int | None = None
+    alert: bool = False
+    made: Moment | None = None
+
+
+class Incident(Value):
+    """Deaths of one signature in a row: opened by the first, closed by a good life."""
+
+    id: str
+    guard: str
+    opened_ms: int
+    closed_ms: int | None
+    acked_ms: int | None
+    cause: Cause
+    signature: str

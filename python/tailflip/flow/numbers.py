@@ -1,0 +1,225 @@
+"""What the engine tells of a store: counts, bytes and digests of one survey, rewrite or read."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from tailflip.flow.values import Value
+
+
+class Rule(StrEnum):
+    """Why an entry may be changed or removed, from the least lossy to the most."""
+
+    SLIM = "slim"
+    RETIRE = "retire"
+    EXPIRE = "expire"
+    FORCE_EXPIRE = "force-expire"
+    SINGLE_FLIGHT = "single-flight"
+    CAP_PER_JOB = "cap-per-job"
+    CAP_TOTAL = "cap-total"
+    DROP_KIND = "drop-kind"
+    NAMED = "named"
+
+
+class Tally(Value):
+    """A name with how many entries and bytes fall under it (native)."""
+
+    name: str
+    entries: int
+    bytes: int
+
+
+class JobNumbers(Value):
+    """What one cron job has in the store (native). `status` counts by value, `-` for none."""
+
+    agent: str
+    job: str
+    runs: int
+    bytes: int
+    first_ms: int | None
+    last_ms: int | None
+    status: dict[str, int]
+
+
+class Duplicate(Value):
+    """Two entries with the same key: the byte offset of the second (native)."""
+
+    offset: int
+
+
+class SurveyNumbers(Value):
+    """One full read of a store (native). `rules` says what the policy would do.
+
+    `kinds` and `fields` are sorted by bytes, `running` counts of each kind what says
+    "running". `fields` sums the top-level fields of all entries, `wide` says that text
+    outside Latin-1 was seen (V8 then needs two bytes a character). `entries_after` and
+    `bytes_after` forecast the rewrite; for
+    `rules`, `bytes` is what leaves the store.
+    """
+
+    bytes: int
+    entries: int
+    digest: str
+    wide: bool
+    kinds: tuple[Tally, ...]
+    running: tuple[Tally, ...] = ()
+    fields: tuple[Tally, ...]
+    jobs: tuple[JobNumbers, ...]
+    jobs_untracked: int
+    duplicate: Duplicate | None
+    rules: tuple[Tally, ...]
+    entries_after: int
+    bytes_after: int
+
+
+class Measured(Protocol):
+    """A store that an engine has surveyed; what else it keeps for the rewrite is its own."""
+
+    @property
+    def numbers(self) -> SurveyNumbers:
+        """What the survey found."""
+
+
+class RewriteNumbers(Value):
+    """What a rewrite wrote (native). Digests are in hex.
+
+    `digest` is the XXH3-128 of the whole new store, `kept_digest` the BLAKE3 over those of
+    its entries, without what separates them; `archive_digest` is BLAKE3.
+    """
+
+    bytes: int
+    entries: int
+    digest: str
+    kept_digest: str
+    rules: tuple[Tally, ...]
+    records: int
+    archive_bytes: int
+    archive_digest: str
+
+
+class VerifyNumbers(Value):
+    """What a full validating read found (native); digests as in `RewriteNumbers`."""
+
+    bytes: int
+    entries: int
+    digest: str
+    kept_digest: str
+
+    @classmethod
+    def of(cls, written: RewriteNumbers | SalvageNumbers | RestoreNumbers) -> VerifyNumbers:
+        """Say what a full read of a store that was just written must find."""
+        return cls(
+            bytes=written.bytes,
+            entries=written.entries,
+            digest=written.digest,
+            kept_digest=written.kept_digest,
+        )
+
+
+ToldEnd = tuple[str, int, int, bool]  # status, end, length, whether its line names the session
+
+
+class ListedEntry(NamedTuple):  # there may be millions of them: made in no time
+    """One entry that evidence may judge (native); texts are empty where there is nothing.
+
+    `kind` is a `Tally` name of `SurveyNumbers.kinds`, `status` `-` for none. `is_current` says
+    that the job's base entry still names this session, None where there is no base entry.
+    `ends` are from the run logs and the task ledger, in this order: status, end, length, and
+    whether the line names the session; if not, it was found by job and time.
+    """
+
+    key: str
+    kind: str
+    agent: str
+    job: str
+    session: str
+    file: str
+    updated_ms: int | None
+    started_ms: int | None
+    ended_ms: int | None
+    status: str
+    bytes: int
+    is_current: bool | None = None
+    ends: tuple[ToldEnd | None, ToldEnd | None] = (None, None)
+
+
+class SalvageNumbers(Value):
+    """What can be had of a damaged store (native).
+
+    `damage` is the error kind at byte `offset`; `bytes` and `digest` are of the
+    salvaged store. `left` entries at least were left behind, in `gap_count` places, of which
+    `gaps` has the first; `lost_bytes` is what lies there. `unsure` is the byte of what may be a
+    whole entry and is not proven; where it is None, only damaged places were left behind. `cut`:
+    the store has no end. `blank`: it has no byte but NUL and white space.
+    """
+
+    entries: int
+    bytes: int
+    digest: str
+    kept_digest: str
+    damage: str
+    offset: int
+    left: int
+    lost_bytes: int
+    gaps: tuple[tuple[int, int], ...]
+    gap_count: int
+    unsure: int | None
+    cut: bool
+    blank: bool
+
+
+class RecordHeader(Value):
+    """One archived entry (native). `bytes` raw bytes follow the header line.
+
+    Of these, `lead` bytes before and `trail` bytes after the member are the
+    separators that left with it. `after` is None for a removed entry, else the
+    BLAKE3 of the member as it stays in the store. `at` is the original offset.
+    """
+
+    key: str
+    rule: str
+    time_ms: int
+    at: int
+    bytes: int
+    lead: int
+    trail: int
+    session: str | None
+    file: str | None
+    job: str | None
+    after: str | None
+    after_bytes: int
+
+
+class ArchiveNumbers(Value):
+    """A whole archive, read and checked (native)."""
+
+    records: int
+    raw_bytes: int
+    archive_bytes: int
+    digest: str
+
+
+class Selection(Value):
+    """Which archived entries to put back: all, or these keys, or these jobs' (native)."""
+
+    all: bool = False
+    keys: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
+
+
+class RestoreNumbers(Value):
+    """What a restore wrote (native). `conflicts` counts keys that live again, changed.
+
+    `unchanged` were already there as archived.
+    """
+
+    added: int
+    replaced: int
+    unchanged: int
+    conflicts: int
+    conflict_keys: tuple[str, ...]
+    bytes: int
+    entries: int
+    digest: str
+    kept_digest: str

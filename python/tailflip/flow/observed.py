@@ -1,0 +1,197 @@
+"""What was observed of an installation: its stores, its gateway, proof of life and death."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tailflip.flow.numbers import SurveyNumbers
+
+
+@dataclass(frozen=True)
+class Store:
+    """One session store of one agent; `agent_id` is None when a path was given by hand.
+
+    `state_dir` is that of its installation, which need not hold the file.
+    """
+
+    path: Path
+    agent_id: str | None
+    state_dir: Path | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Is a gateway alive on this state directory?
+
+    `alive` is None when it could not be told; False is a proof. `evidence` says how we know.
+    `started_ms` is the living process's start. `in_the_way`: who starts one now meets
+    somebody, be it a gateway, who holds its lock or its port.
+    """
+
+    alive: bool | None
+    pid: int | None
+    started_ms: int | None
+    evidence: str
+    in_the_way: bool = False
+
+
+class OverRun(NamedTuple):
+    """A run that is proven to have ended; `status` done, failed, timeout or killed.
+
+    With `session_id`, `key` is one that other sessions use afterwards (a base entry's, a
+    sub-agent's): only an entry that still has this session is meant.
+    """
+
+    key: str
+    status: str
+    ended_at_ms: int
+    runtime_ms: int
+    session_id: str | None = None
+
+
+@dataclass(frozen=True)
+class TranscriptLock:
+    """The lock beside a run's transcript; `alive` None: its owner cannot be judged."""
+
+    pid: int | None
+    alive: bool | None
+
+
+class Ends(Protocol):
+    """How runs ended and which sessions live, looked up by the engine that judges."""
+
+    def find(self, key: str, session_id: str | None = None) -> tuple[str, int, int] | None:
+        """Find status, end and length of a run."""
+
+    def is_kept(self, session_id: str) -> bool:
+        """Say whether a session is known to live."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Proof of life and of death about entries of one store, gathered before judging.
+
+    `knows_ends` False: ends of runs may stand in records that are not read.
+    `over` holds the ends of runs, and sessions that live; None for none.
+    """
+
+    gateway: Gateway
+    over: Ends | None = None
+    live_sessions: frozenset[str] = frozenset()
+    protected_keys: frozenset[str] = frozenset()
+    dropped_keys: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+    knows_ends: bool = True
+
+
+@dataclass(frozen=True)
+class CronJob:
+    """One cron job; `running_at_ms` is the marker that the scheduler sets while it runs.
+
+    `does` tells what it does and when, as text to compare: twins have the same.
+    """
+
+    job_id: str
+    name: str
+    enabled: bool
+    running_at_ms: int | None
+    does: str = ""
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A file beside a store: a backup of the gateway's, or what a killed process left."""
+
+    path: Path
+    size_bytes: int
+    modified_ms: int
+
+
+ORPHANS = "without an entry"
+REPAIR_COPIES = "copy before a repair"
+# Kinds of files in a folder of transcripts that are neither in use nor kept on purpose.
+LITTER = (ORPHANS, REPAIR_COPIES)
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """How many files of one kind there are, and their bytes."""
+
+    name: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class TranscriptFolder:
+    """A folder of transcripts: its kinds, most bytes first. `LITTER` is counted apart."""
+
+    path: Path
+    kinds: tuple[FileKind, ...]
+
+    @property
+    def litter(self) -> tuple[FileKind, ...]:
+        """The kinds that are of no use to the gateway."""
+        return tuple(kind for kind in self.kinds if kind.name in LITTER)
+
+
+@dataclass(frozen=True)
+class ObservedStore:
+    """One store as it lies there, for `check`.
+
+    `size_bytes` is None when the file is missing, `numbers` when it could not be
+    surveyed; `error` then says why, and `damaged` that its bytes are no valid store.
+    `litter` are locks of the dead and old temporary
+    files, `backups` the gateway's `sessions.json.bak.<ms>`, newest first.
+    """
+
+    store: Store
+    size_bytes: int | None
+    numbers: SurveyNumbers | None
+    error: str | None
+    damaged: bool = False
+    litter: tuple[Leftover, ...] = ()
+    backups: tuple[Leftover, ...] = ()
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """A store that is not ours to write: a gateway has it on record, or may have.
+
+    `waits` says that its import waits for `plugins`, `is_changed` that it is no longer what is
+    on record; `undo` is the action of ours by whose undoing it is again.
+    """
+
+    path: Path
+    reason: str
+    hint: str
+    waits: bool = False
+    plugins: tuple[str, ...] = ()
+    sha256: str | None = None
+    is_changed: bool = False
+    is_unknown: bool = False
+    undo: str | None = None
+
+
+@dataclass(frozen=True)
+class FileIdentity:
+    """What must not have changed between survey and rename."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was measured at one moment; sizes in bytes, None where it could not be."""
+
+    at_ms: int
+    rss_bytes: int | None
+    stores_bytes: int | None

@@ -1,0 +1,70 @@
+"""Who lives: a process is (pid, start time), for a pid alone is soon somebody else's.
+
+The rules are the gateway's own, with one exception: a process that we may not
+signal (EPERM) is alive for us, while the gateway takes it for dead. We err towards life.
+"""
+
+from __future__ import annotations
+
+import os
+
+from tailflip.base import platform_calls
+
+
+def start_ticks(pid: int) -> int | None:
+    """Read when a process started, in the system's own unit (see `Seen`); None if it is gone."""
+    seen = platform_calls.here.look_at(pid)
+    return None if seen is None else seen.start
+
+
+def is_alive(pid: int, starttime: int | None) -> bool:
+    """Say whether the very process that wrote (pid, starttime) still lives.
+
+    A zombie is dead. Without a start time on either side only the pid decides.
+    """
+    if not _is_there(pid):
+        return False
+    seen = platform_calls.here.look_at(pid)
+    if seen is None:
+        return _is_there(pid)  # else it has ended just now; if not, it is hidden from us
+    return not seen.is_zombie and starttime in (None, seen.start)
+
+
+def _is_there(pid: int) -> bool:
+    """Say whether a pid is in use, be it by a zombie."""
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def started_ms(pid: int) -> int | None:
+    """Read when a process started, in milliseconds since the epoch; None if it is gone."""
+    import psutil  # noqa: PLC0415 - asked for living gateways only
+
+    try:
+        return int(psutil.Process(pid).create_time() * 1000)
+    except (psutil.Error, ValueError, OverflowError):
+        return None
+
+
+def read_user(pid: int) -> int | None:
+    """Read whose a process is, by its effective user id; None if it is gone, or hidden."""
+    import psutil  # noqa: PLC0415 - asked for living gateways only
+
+    try:
+        return int(psutil.Process(pid).uids().effective)
+    except (psutil.Error, ValueError, OverflowError):
+        return None
+
+
+def booted_ms() -> int:
+    """Read when the machine was started, in milliseconds since the epoch."""
+    import psutil  # noqa: PLC0415
+
+    return int(psutil.boot_time() * 1000)

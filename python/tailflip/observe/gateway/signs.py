@@ -1,0 +1,151 @@
+"""Signs of a gateway other than its lock: who has its databases open, its transcripts locked.
+
+Each sign names somebody who may be a gateway. None of them proves that there is none: that
+takes all of them together, in `observe.gateway.liveness`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailflip.base import platform_calls
+from tailflip.observe.files import read_regular
+from tailflip.observe.gateway.process import is_alive
+from tailflip.observe.gateway.processes import list_temp_roots
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tailflip.observe.host.service import Service
+    from tailflip.observe.installation import Installation
+
+_MAX_LOCK_BYTES = 64 << 10
+_SHARED = "-shm"  # beside a database in WAL mode; whoever has it open holds a lock on it
+# A gateway has one of these open for as long as it lives: up to 2026.5.28 from 2026.3.31 on the
+# first, then the second. 2026.3.28 has none.
+_DATABASES = ("tasks/runs.sqlite", "state/openclaw.sqlite")
+_AGENTS = "agents/*/agent/openclaw-agent.sqlite"
+
+
+@dataclass(frozen=True)
+class Databases:
+    """Who has the databases of a state directory open: pid, 0 for one that cannot be seen.
+
+    `closed` says that a gateway of a kind that keeps one open for life has none open here.
+    """
+
+    users: tuple[tuple[Path, int], ...]
+    closed: bool
+
+
+@dataclass(frozen=True)
+class ServicePlace:
+    """Where a gateway of a service may be met: its temp folders, and its port if it has its own."""
+
+    name: str
+    temp_roots: tuple[str, ...]
+    port: int | None
+
+
+def read_databases(state_dir: Path) -> Databases:
+    """Ask the kernel who has the gateway's databases open, in a container or not."""
+    users = []
+    unclear = not isinstance(platform_calls.here, platform_calls.Linux)
+    main = [state_dir / name for name in _DATABASES]
+    for path in (*main, *sorted(state_dir.glob(_AGENTS))):
+        try:
+            owner = _ask(path.with_name(path.name + _SHARED))
+        except FileNotFoundError:
+            continue  # nobody has it open in WAL mode
+        except OSError:
+            unclear = True
+            continue
+        if owner is not None:
+            users.append((path, owner))
+    exists = any(path.exists() for path in main)
+    return Databases(tuple(users), closed=exists and not unclear and not users)
+
+
+def find_lock_owner(path: Path) -> int | None:
+    """Find who holds a kernel's lock on a file: pid, 0 for one that cannot be seen, or None."""
+    try:
+        return _ask(path)
+    except OSError:
+        return None
+
+
+def _ask(path: Path) -> int | None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        return platform_calls.here.find_lock_owner(fd)
+    finally:
+        os.close(fd)
+
+
+def find_transcript_owner(installation: Installation) -> tuple[Path, int] | None:
+    """Find a living process, other than ours, that holds the lock of a run's transcript."""
+    folders = {Path(os.path.realpath(store.path)).parent for store in installation.stores}
+    agents = installation.state_dir / "agents"
+    folders |= {agents / agent / "sessions" for agent in installation.agents}
+    for folder in sorted(folders):
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(".jsonl.lock"):
+                    pid = _read_owner(Path(entry.path))
+                    if pid is not None:
+                        return Path(entry.path), pid
+    return None
+
+
+def _read_owner(path: Path) -> int | None:
+    try:
+        said = json.loads(read_regular(path, _MAX_LOCK_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return None
+    pid, ticks = (said.get("pid"), said.get("starttime")) if isinstance(said, dict) else (None, 0)
+    # A number alone soon is somebody else's.
+    if type(pid) is not int or type(ticks) is not int or pid == os.getpid():
+        return None
+    return pid if is_alive(pid, ticks) else None
+
+
+def find_services(installation: Installation, env: Mapping[str, str]) -> tuple[ServicePlace, ...]:
+    """Read what service definitions say about where the gateway of a state directory is met."""
+    from tailflip.observe.host import services  # noqa: PLC0415 - it alone knows what a definition is
+
+    real = os.path.realpath(installation.state_dir)
+    homes = {env.get("HOME") or str(Path.home())}
+    with suppress(KeyError, OSError):
+        homes.add(pwd.getpwuid(installation.state_dir.stat().st_uid).pw_dir)
+    found = []
+    for home in sorted(homes):
+        places = services.Places.locate({**env, "HOME": home})
+        # What packages bring is left out: no package brings this service.
+        places = replace(
+            places, systemd_user=places.systemd_user[:3], systemd_system=places.systemd_system[:1]
+        )
+        for service in services.find_services({**env, "HOME": home}, places):
+            if os.path.realpath(service.state_dir) == real:
+                roots = list_temp_roots(service.env)
+                found.append(ServicePlace(service.name, roots, _read_port(service)))
+    return tuple(dict.fromkeys(found))
+
+
+def _read_port(service: Service) -> int | None:
+    text = service.env.get("OPENCLAW_GATEWAY_PORT", "").strip()
+    return service.release.port or (int(text) if text.isdigit() else None)
+
+
+def may_be_shared(state_dir: Path) -> str | None:
+    """Say why a gateway that uses a state directory may have no pid here; None if it must."""
+    if not platform_calls.here.is_in_container():
+        return None
+    if state_dir.stat().st_dev == Path("/").stat().st_dev:
+        return None
+    return "this is a container, and its volume may have another one's gateway on it"

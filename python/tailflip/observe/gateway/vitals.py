@@ -1,0 +1,102 @@
+"""What a process and all that came from it use, and how to find them again.
+
+A process may end between two looks at it: whatever is gone by then counts as nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import psutil
+
+from tailflip.base.life_variable import LIFE_VARIABLE
+from tailflip.observe.gateway.cgroup import CgroupMemory, read_cgroup
+from tailflip.observe.gateway.process import start_ticks
+
+__all__ = ["CgroupMemory", "Vitals"]
+__all__ += ["find_address", "find_life", "read_cgroup", "read_tree"]
+
+_LOOPBACK = frozenset({"127.0.0.1", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1"})  # noqa: S104
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """Sums over a process and its living descendants; `processes` 0 means that it is gone.
+
+    `rss_bytes` counts pages that processes share once for each. `cpu_s` is user and
+    system time; it falls when a descendant ends.
+    """
+
+    rss_bytes: int
+    processes: int
+    cpu_s: float
+
+
+def read_tree(pid: int) -> Vitals:
+    """Measure a process with its descendants; a zombie is gone, its children are not.
+
+    Cost: one pass over the process table, about 1 ms for 100 processes.
+    """
+    rss_bytes = processes = 0
+    cpu_s = 0.0
+    try:
+        root = psutil.Process(pid)
+        family = [root, *root.children(recursive=True)]
+    except (psutil.Error, ValueError, OverflowError):
+        return Vitals(0, 0, 0.0)
+    for member in family:
+        try:
+            with member.oneshot():
+                if member.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                    continue
+                rss = member.memory_info().rss
+                times = member.cpu_times()
+        except psutil.Error:
+            continue  # it ended meanwhile, or is not ours to look at
+        rss_bytes += rss
+        cpu_s += times.user + times.system
+        processes += 1
+    return Vitals(rss_bytes, processes, cpu_s)
+
+
+def find_life(life_id: str) -> list[tuple[int, int | None]]:
+    """Find living processes that were started in one life: pid, and start as in `Seen`.
+
+    They inherit the mark in their environment, so orphans are found too. Processes of other
+    users cannot be read and are left out; so are we. The start is None of one that ended
+    meanwhile, or is hidden from us.
+    A process on its way out loses its environment before it closes its port: to wait for an
+    end, ask `is_alive` about each pair that was found.
+    """
+    # The start is read first: a pid that is used again meanwhile makes a pair that is nobody.
+    others = [(pid, start_ticks(pid)) for pid in psutil.pids() if pid != os.getpid()]
+    return [(pid, ticks) for pid, ticks in others if _environ(pid).get(LIFE_VARIABLE) == life_id]
+
+
+def find_address(pid: int, port: int) -> str | None:
+    """Find the address on which a process listens; its loopback one if it has several.
+
+    A gateway that is bound to one network alone does not answer on loopback. Any address
+    ("0.0.0.0") is given as loopback. None while it does not listen.
+    """
+    try:
+        links = psutil.Process(pid).net_connections(kind="tcp")
+    except (psutil.Error, OSError, AttributeError):
+        return None
+    found = [
+        str(link.laddr.ip)
+        for link in links
+        if link.status == psutil.CONN_LISTEN and link.laddr.port == port
+    ]
+    if any(address in _LOOPBACK for address in found):
+        return "127.0.0.1"
+    return found[0] if found else None
+
+
+def _environ(pid: int) -> dict[str, str]:
+    """Read an environment as it was at the start; empty for zombies and other users' processes."""
+    try:
+        return dict(psutil.Process(pid).environ())
+    except (psutil.Error, OSError):
+        return {}

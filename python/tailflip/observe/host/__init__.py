@@ -1,0 +1,1 @@
+"""What the machine knows: service definitions, the journal, reports, room on disks."""

@@ -1,0 +1,55 @@
+"""A service definition that starts a gateway, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tailflip.observe.gateway.release import Release
+
+Manager = Literal["systemd", "launchd"]
+Scope = Literal["user", "system"]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service definition that starts a gateway.
+
+    `command` is its own, without ours in front. `command_text` is how a unit of systemd writes
+    it, quotes and all; empty for launchd. `env` is what the definition puts into the
+    environment, which holds secrets. `drop_ins` are all files that change the definition, and
+    `foreign` those of them that replace its command and are not ours. `wrapper` is the script of
+    ours that it starts through, and `cli` how OpenClaw's own command line is run.
+    """
+
+    manager: Manager
+    scope: Scope
+    name: str
+    path: Path
+    data: bytes = field(repr=False)
+    command: tuple[str, ...]
+    command_text: str
+    env: Mapping[str, str] = field(repr=False)
+    user: str | None
+    home: str
+    state_dir: Path
+    release: Release = field(repr=False)
+    drop_ins: tuple[Path, ...] = ()
+    foreign: tuple[Path, ...] = ()
+    guarded_by_hand: bool = False
+    wrapper: Path | None = None
+    cli: tuple[str, ...] = ("openclaw",)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def suffix(self) -> str:
+        """Name our own units after the profile: `-work`, or nothing for the default one."""
+        stem = self.name.removesuffix(".service")
+        for known in ("openclaw-gateway", "clawdbot-gateway", "moltbot-gateway"):
+            if stem.startswith(known):
+                return stem.removeprefix(known)
+        return "" if stem in ("ai.openclaw.gateway", "openclaw") else f"-{stem}"

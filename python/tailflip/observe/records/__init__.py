@@ -1,0 +1,1 @@
+"""What the gateway's records say: cron, run logs, tasks, sub-agents, receipts."""

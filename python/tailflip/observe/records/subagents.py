@@ -1,0 +1,73 @@
+"""The gateway's registry of sub-agent runs. It is rewritten in place: a crash can truncate it.
+
+Source: `<state>/subagents/runs.json`, `{version: 2, runs: {<runId>: {...}}}`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tailflip.observe.files import read_regular
+from tailflip.observe.records.runlog import to_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+MAX_BYTES = 32 << 20
+# Source: `resolveSubagentSessionStatus`; whatever else ended is done.
+_STATUS = {"error": "failed", "timeout": "timeout"}
+
+
+@dataclass(frozen=True)
+class SubagentRun:
+    """One run; `keys` are all entries that it refers to, the first being its own.
+
+    `ended_ms` None: it has no end on record, and `status` is then empty.
+    """
+
+    keys: tuple[str, ...]
+    started_ms: int | None
+    ended_ms: int | None
+    status: str
+
+
+def read_subagents(path: Path, notes: list[str]) -> tuple[SubagentRun, ...] | None:
+    """Read all runs; None, with a note, if the registry is there but cannot be read."""
+    try:
+        root = json.loads(read_regular(path, MAX_BYTES))
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        notes.append(f"sub-agent registry cannot be read: {path}: {error.strerror}")
+        return None
+    except (ValueError, RecursionError):
+        notes.append(f"sub-agent registry is not valid JSON: {path}: what it protects is unknown")
+        return None
+    runs = root.get("runs") if isinstance(root, dict) else None
+    found = (_parse(run) for run in (runs.values() if isinstance(runs, dict) else ()))
+    return tuple(run for run in found if run is not None)
+
+
+def list_protected(registry: Iterable[SubagentRun]) -> frozenset[str]:
+    """Collect the keys that sub-agent runs without an end refer to."""
+    return frozenset(key for run in registry if run.ended_ms is None for key in run.keys)
+
+
+def _parse(raw: Any) -> SubagentRun | None:
+    if not isinstance(raw, dict):
+        return None
+    names = ("childSessionKey", "requesterSessionKey", "controllerSessionKey")
+    keys = tuple(key for key in map(raw.get, names) if isinstance(key, str) and key)
+    if not keys:
+        return None
+    started = to_ms(raw.get("startedAt")) or to_ms(raw.get("createdAt"))
+    if raw.get("endedAt") is None:
+        return SubagentRun(keys, started, None, "")
+    outcome = raw.get("outcome")
+    word = outcome.get("status") if isinstance(outcome, dict) else None
+    killed = raw.get("endedReason") == "subagent-killed"
+    status = "killed" if killed else _STATUS.get(str(word), "done")
+    return SubagentRun(keys, started, to_ms(raw.get("endedAt")) or 0, status)

@@ -1,0 +1,91 @@
+"""Locks beside transcripts: the strongest sign of a run in progress.
+
+Source: `<sessionId>.jsonl.lock`, JSON with `pid` and, on Linux, `starttime`. Cron writes
+its transcripts below the state directory even where `session.store` is elsewhere, so both
+places are looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailflip.flow.observed import TranscriptLock
+from tailflip.observe.files import read_regular
+from tailflip.observe.gateway.process import booted_ms, is_alive
+from tailflip.observe.records.runlog import list_folder
+
+if TYPE_CHECKING:
+    from tailflip.flow.observed import Gateway, Store
+    from tailflip.observe.installation import Installation
+
+_MAX_LOCK_BYTES = 64 << 10
+_LOCK_SUFFIX = ".jsonl.lock"
+_LOCK_STALE_MS = 30 * 60_000  # after which the gateway itself takes a transcript lock away
+
+
+def find_folders(installation: Installation, store: Store) -> tuple[Path, ...]:
+    """List the folders where transcripts of a store's sessions may lie."""
+    agents = installation.agents if store.agent_id is None else (store.agent_id,)
+    folders = {Path(os.path.realpath(store.path)).parent}
+    folders |= {installation.state_dir / "agents" / agent / "sessions" for agent in agents}
+    return tuple(sorted(folders))
+
+
+def read_locks(
+    installation: Installation, store: Store, gateway: Gateway, now_ms: int
+) -> dict[str, TranscriptLock]:
+    """Read every lock of a transcript that may have a living owner; by session id."""
+    found: dict[str, TranscriptLock] = {}
+    for folder in find_folders(installation, store):
+        for path in list_folder(folder, _LOCK_SUFFIX, []):
+            held = _read_lock(path, gateway, now_ms)
+            if held.alive is False:
+                continue  # as if there were none; the dead may have left any number of them
+            for session in _session_ids(path.name[: -len(_LOCK_SUFFIX)]):
+                found.setdefault(session, held)
+    return found
+
+
+def read_written_ms(folders: tuple[Path, ...], session_id: str) -> int | None:
+    """Read when a session's transcript was last written; None if there is none."""
+    if not session_id or "/" in session_id or "\0" in session_id:
+        return None
+    for folder in folders:
+        try:
+            # Not by `Path`: there may be a million sessions, and it takes longer than the stat.
+            return os.stat(f"{folder}/{session_id}.jsonl").st_mtime_ns // 1_000_000  # noqa: PTH116
+        except OSError:
+            continue
+    return None
+
+
+def _read_lock(path: Path, gateway: Gateway, now_ms: int) -> TranscriptLock:
+    """Say whether a transcript lock proves life; a young one in doubt may (`alive` None)."""
+    try:
+        made_ms = path.stat().st_mtime_ns // 1_000_000
+    except OSError:
+        return TranscriptLock(None, alive=False)
+    age_ms = now_ms - made_ms
+    in_doubt = None if age_ms < _LOCK_STALE_MS else False
+    try:
+        payload = json.loads(read_regular(path, _MAX_LOCK_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return TranscriptLock(None, in_doubt)  # made, but its payload is not yet written
+    pid = payload.get("pid") if isinstance(payload, dict) else None
+    if type(pid) is not int:
+        return TranscriptLock(None, in_doubt)
+    ticks = payload.get("starttime")
+    if type(ticks) is not int and made_ms < booted_ms():
+        return TranscriptLock(pid, in_doubt)  # who has this number now need not be who had it then
+    if is_alive(pid, ticks if type(ticks) is int else None):
+        return TranscriptLock(pid, alive=True)
+    # A gateway that we can not see (a container's) has pids that mean nothing to us.
+    return TranscriptLock(pid, in_doubt if gateway.alive is None else False)
+
+
+def _session_ids(stem: str) -> set[str]:
+    """Name the sessions a transcript may belong to: plain, `<id>-topic-<t>`, `<time>_<id>`."""
+    return {stem, stem.partition("-topic-")[0], stem.rpartition("_")[2]}

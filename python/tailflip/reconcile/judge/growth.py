@@ -1,0 +1,162 @@
+"""How fast stores grow, which jobs make them, and on which day that will hurt.
+
+At most one measurement an hour goes on record. The slope is the median of all slopes
+between two of them since the store last shrank (Theil-Sen), so that one odd measurement
+says nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from tailflip.base.units import format_bytes, format_count, format_span, format_time
+from tailflip.flow.outcomes import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tailflip.flow.numbers import SurveyNumbers
+
+CODE = "store-growing"
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+MOST_POINTS = 96
+_LEAST_POINTS = 3
+_LEAST_SPAN_MS = 3 * HOUR_MS
+_MOST_JOBS = 20
+_TOLD_JOBS = 3
+_AHEAD_MS = 30 * DAY_MS
+_SHRUNK = 0.9
+
+
+@dataclass(frozen=True)
+class Point:
+    """One store at one moment; `jobs` are (runs, bytes) by job id, the biggest ones."""
+
+    at_ms: int
+    entries: int
+    bytes: int
+    jobs: Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How much a store grows in a day; `jobs` are (runs a day, bytes a day), biggest first."""
+
+    entries_a_day: float
+    bytes_a_day: float
+    span_ms: int
+    jobs: tuple[tuple[str, float, float], ...]
+
+
+def measure(numbers: SurveyNumbers, at_ms: int) -> Point:
+    """Take from a survey what growth is measured by."""
+    top = sorted(numbers.jobs, key=lambda job: -job.bytes)[:_MOST_JOBS]
+    jobs = {job.job: (job.runs, job.bytes) for job in top}
+    return Point(at_ms, numbers.entries, numbers.bytes, jobs)
+
+
+def add_point(points: Sequence[Point], new: Point) -> tuple[Point, ...]:
+    """Add a measurement, at most one an hour; what a smaller store makes meaningless goes."""
+    if points and new.bytes < points[-1].bytes * _SHRUNK:
+        return (new,)
+    if points and new.at_ms - points[-1].at_ms < HOUR_MS:
+        return tuple(points)
+    return (*points, new)[-MOST_POINTS:]
+
+
+def find_growth(points: Sequence[Point]) -> Growth | None:
+    """Say how a store grows; None if that cannot be told yet."""
+    if len(points) < _LEAST_POINTS or points[-1].at_ms - points[0].at_ms < _LEAST_SPAN_MS:
+        return None
+    jobs = []
+    for job in points[-1].jobs:
+        own = [(p.at_ms, *p.jobs.get(job, (0, 0))) for p in points]
+        runs = _slope([(at, count) for at, count, _ in own])
+        size = _slope([(at, bytes_) for at, _, bytes_ in own])
+        if size > 0:
+            jobs.append((job, runs, size))
+    jobs.sort(key=lambda job: -job[2])
+    return Growth(
+        entries_a_day=_slope([(p.at_ms, p.entries) for p in points]),
+        bytes_a_day=_slope([(p.at_ms, p.bytes) for p in points]),
+        span_ms=points[-1].at_ms - points[0].at_ms,
+        jobs=tuple(jobs),
+    )
+
+
+def judge_growth(
+    store: str,
+    growth: Growth,
+    size_bytes: int,
+    *,
+    hurts_at_bytes: int | None,
+    now_ms: int,
+    names: Mapping[str, str],
+) -> Finding | None:
+    """Warn of a store that will be too big within 30 days at the pace it grows.
+
+    Args:
+        store: Its path.
+        growth: As measured.
+        size_bytes: As it is now.
+        hurts_at_bytes: The size that the gateway's heap cannot load; None if unknown.
+        now_ms: The moment of judgement.
+        names: Of jobs, by id.
+    """
+    if hurts_at_bytes is None or growth.bytes_a_day <= 0 or size_bytes >= hurts_at_bytes:
+        return None
+    left_ms = (hurts_at_bytes - size_bytes) / growth.bytes_a_day * DAY_MS
+    if left_ms > _AHEAD_MS:
+        return None
+    day = format_time(now_ms + int(left_ms))[:10]
+    evidence = [
+        f"{names.get(job) or job}: {format_count(round(runs))} runs and "
+        f"{format_bytes(int(size))} a day"
+        for job, runs, size in growth.jobs[:_TOLD_JOBS]
+    ]
+    return Finding(
+        CODE,
+        "warning",
+        store,
+        f"grows by {format_count(round(growth.entries_a_day))} entries and "
+        f"{format_bytes(int(growth.bytes_a_day))} a day; on {day} the gateway's heap cannot "
+        f"load it any more (at {format_bytes(hurts_at_bytes)})",
+        "see `tailflip inspect` for what fills it; a shorter cron.sessionRetention, or "
+        "`tailflip compact --apply`, keeps it small",
+        (f"measured over {format_span(growth.span_ms)}", *evidence),
+    )
+
+
+def to_fact(points: Sequence[Point]) -> list[Any]:
+    """Turn measurements into what the ledger can hold."""
+    return [[p.at_ms, p.entries, p.bytes, {k: list(v) for k, v in p.jobs.items()}] for p in points]
+
+
+def from_fact(fact: Any) -> tuple[Point, ...]:
+    """Read measurements back; what makes no sense counts as none."""
+    try:
+        return tuple(
+            Point(
+                int(at),
+                int(entries),
+                int(size),
+                {k: (int(v[0]), int(v[1])) for k, v in jobs.items()},
+            )
+            for at, entries, size, jobs in fact or ()
+        )
+    except (TypeError, ValueError, AttributeError, LookupError):
+        return ()
+
+
+def _slope(points: Sequence[tuple[int, int]]) -> float:
+    """Compute the median slope, in units a day."""
+    slopes = [
+        (b - a) / (later - at) * DAY_MS
+        for i, (at, a) in enumerate(points)
+        for later, b in points[i + 1 :]
+        if later > at
+    ]
+    return median(slopes) if slopes else 0.0

@@ -1,0 +1,178 @@
+"""Retry storms: runs of one job closer together than its schedule allows.
+
+The incident: 2,075 runs of one job in 25 minutes. Each left two copies of the prompt in
+the store, and the store killed the gateway.
+"""
+
+from __future__ import annotations
+
+import re
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from tailflip.base.units import format_count, format_span, format_time
+from tailflip.flow.outcomes import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from tailflip.observe.records.jobs import Job, Schedule
+
+CODE = "job-storm"
+LEAST_RUNS = 10
+MOST_TOLD = 1_000
+NAMELESS = "a job that is no longer in the cron store"
+# Further apart than this nobody calls a storm: somebody may try a daily job ten times in an hour.
+_MOST_GAP_MS = 120_000
+_UNKNOWN_MS = 60_000
+RECENT_MS = 86_400_000  # older runs are not looked at
+_MINUTE_MS = 60_000
+_FIELD = re.compile(r"(\*|[0-9]+(?:-[0-9]+)?)(?:/([0-9]+))?")
+_UNITS = ((1_000, 60), (60_000, 60), (3_600_000, 24))  # seconds, minutes, hours of an expression
+
+
+class Storm(NamedTuple):  # one is made for each run
+    """A row of runs each soon after the one before; `interval_ms` is their mean distance."""
+
+    runs: int
+    first_ms: int
+    last_ms: int
+
+    @property
+    def interval_ms(self) -> float:
+        """How far apart they began."""
+        return (self.last_ms - self.first_ms) / (self.runs - 1)
+
+
+def find_storm(starts_ms: Iterable[int], allowed_ms: int | None) -> tuple[Storm | None, int]:
+    """Find the longest row of runs that are too close, and count all runs.
+
+    Args:
+        starts_ms: When each run of one job began, the oldest first.
+        allowed_ms: The least distance that its schedule allows; None if it says nothing.
+
+    Returns:
+        None for a row of less than `LEAST_RUNS`.
+    """
+    limit = min(_MOST_GAP_MS, (_UNKNOWN_MS if allowed_ms is None else allowed_ms) // 2)
+    worst: Storm | None = None
+    count = begin = first = last = 0
+    for count, at in enumerate(starts_ms, 1):
+        if count == 1 or at - last >= limit:
+            first, begin = at, count
+        last = at
+        runs = count - begin + 1
+        if runs >= LEAST_RUNS and (worst is None or runs > worst.runs):
+            worst = Storm(runs, first, at)
+    return worst, count
+
+
+def find_storms(
+    sources: Sequence[Iterable[tuple[int, int]]], jobs: Mapping[int, Job]
+) -> Iterator[tuple[int, Storm]]:
+    """Find every job with a storm; in the memory of one of them.
+
+    Args:
+        sources: Of each place that knows of runs, their starts as `native.Starts` has them. All
+            tell of the same runs, and a run must not count twice: of each job that source is
+            taken which knows of more.
+        jobs: Those in the cron store, by the same hashes.
+    """
+    ordered = [_find_each(source, jobs) for source in sources]
+    for job_hash, found in groupby(merge(*ordered, key=itemgetter(0)), key=itemgetter(0)):
+        _, _, storm = max(found, key=itemgetter(1))
+        if storm is not None:
+            yield job_hash, storm
+
+
+def _find_each(
+    starts: Iterable[tuple[int, int]], jobs: Mapping[int, Job]
+) -> Iterator[tuple[int, int, Storm | None]]:
+    """Find each job's hash, how many of its runs are known, and its storm."""
+    for job_hash, runs in groupby(starts, key=itemgetter(0)):
+        job = jobs.get(job_hash)
+        allowed_ms = None if job is None else find_least_gap_ms(job.schedule)
+        storm, count = find_storm(map(itemgetter(1), runs), allowed_ms)
+        yield job_hash, count, storm
+
+
+def tell_storm(title: str, job: Job | None, storm: Storm) -> Finding:
+    """Make a finding of a storm."""
+    allowed_ms = None if job is None else find_least_gap_ms(job.schedule)
+    allows = (
+        "it has no schedule any more"
+        if allowed_ms is None
+        else f"its schedule allows one every {format_span(allowed_ms)}"
+    )
+    return Finding(
+        CODE,
+        "warning",
+        title,
+        f"{format_count(storm.runs)} runs in {format_span(storm.last_ms - storm.first_ms)}, one "
+        f"every {format_span(storm.interval_ms)}; {allows}",
+        "look at its errors with `openclaw cron runs`; `openclaw cron disable` stops it, or "
+        "reconcile.hold_jobs before a start",
+        (f"from {format_time(storm.first_ms)} to {format_time(storm.last_ms)}",),
+    )
+
+
+def find_least_gap_ms(schedule: Schedule) -> int | None:
+    """Say how close together a schedule lets two runs be; None if it does not say."""
+    if schedule.kind == "every":
+        return schedule.every_ms
+    if schedule.kind == "cron" and schedule.expression is not None:
+        return _read_expression(schedule.expression)
+    return None
+
+
+def _read_expression(expression: str) -> int | None:
+    """Read the least distance off a cron expression of five fields, or six with seconds.
+
+    Only as far as the hour: what days it leaves out only makes distances longer.
+    """
+    fields = expression.split()
+    if len(fields) == 5:  # noqa: PLR2004 - without seconds
+        fields = ["0", *fields]
+    if len(fields) != 6:  # noqa: PLR2004
+        return None
+    allowed = [_expand(field, size) for field, (_, size) in zip(fields, _UNITS, strict=False)]
+    if not all(allowed):
+        return _MINUTE_MS
+    seconds, minutes, hours = allowed
+    gaps = []
+    for values, (unit, size), finer in (
+        (seconds, _UNITS[0], ()),
+        (minutes, _UNITS[1], (seconds,)),
+        (hours, _UNITS[2], (seconds, minutes)),
+    ):
+        # Within a coarser unit the finer fields repeat: their span is what gets lost.
+        lost = sum((max(each) - min(each)) * _UNITS[place][0] for place, each in enumerate(finer))
+        steps = [
+            (b - a) % size or size for a, b in zip(values, values[1:] + values[:1], strict=True)
+        ]
+        if len(values) > 1:
+            gaps.append(min(steps) * unit - lost)
+    day_ms = 86_400_000
+    return max(1_000, min(gaps)) if gaps else day_ms
+
+
+def _expand(field: str, size: int) -> list[int]:
+    """List the values of one field; empty if it is written in a way that we do not read."""
+    values: set[int] = set()
+    for part in field.split(","):
+        match = _FIELD.fullmatch(part)
+        if match is None:
+            return []
+        step = int(match[2] or 1)
+        first, _, last = match[1].partition("-")
+        if first == "*":
+            low, high = 0, size - 1
+        else:
+            low = int(first)
+            high = int(last) if last else (size - 1 if match[2] else low)
+        if step < 1 or high >= size:
+            return []
+        values |= set(range(low, high + 1, step))
+    return sorted(values)

@@ -1,0 +1,1 @@
+"""What people and programs are told: reads and sums up; never decides."""

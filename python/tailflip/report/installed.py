@@ -1,0 +1,81 @@
+"""Does a service start this gateway through us? Read from its definition as it is on disk now."""
+
+from __future__ import annotations
+
+import os
+import plistlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailflip.base.errors import TailflipError
+from tailflip.install.record import read_records
+from tailflip.install.systemd import DROP_IN
+from tailflip.install.values import Mode
+from tailflip.observe.host.services import Places, find_services
+from tailflip.report.status import Installed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tailflip.base.state_dir import Home
+    from tailflip.install.record import Record
+    from tailflip.observe.host.service import Service
+
+
+def find_installed(env: Mapping[str, str], home: Home, guard: str) -> Installed | None:
+    """Find the service of a gateway that starts through us, or that was meant to.
+
+    Args:
+        env: a person's; it tells where service definitions lie.
+        home: its records say what was installed.
+        guard: the gateway's name: the real path of its state directory.
+
+    Returns:
+        None if no service of this gateway is ours, or nothing of it can be read.
+    """
+    try:
+        services = find_services(env, Places.locate(env))
+        records = read_records(home)
+    except (TailflipError, OSError):
+        return None
+    own = [each for each in services if os.path.realpath(each.state_dir) == guard]
+    found = [each for each in (_describe(one, records) for one in own) if each is not None]
+    return next((each for each in found if each.is_in_front), found[0] if found else None)
+
+
+def _describe(service: Service, records: list[Record]) -> Installed | None:
+    record = next((each for each in records if _is_of(each, service)), None)
+    path = _find_front(service)
+    if path is None and record is None:
+        return None
+    return Installed(
+        service=service.name,
+        scope=service.scope,
+        manager=service.manager,
+        mode=record.mode.value if record is not None else None,
+        path=str(path) if path is not None else None,
+    )
+
+
+def _is_of(record: Record, service: Service) -> bool:
+    """Match what stands before a service; `watch` stands beside it, and has a process."""
+    names = (record.manager, record.scope, record.subject)
+    return names == (service.manager, service.scope, service.name) and record.mode is not Mode.WATCH
+
+
+def _find_front(service: Service) -> Path | None:
+    """Find the file by which the service starts through us."""
+    if service.wrapper is not None:
+        return service.wrapper
+    for drop_in in service.drop_ins:
+        if drop_in.name == DROP_IN:
+            return drop_in
+    return service.path if service.guarded_by_hand or _is_agent_of_ours(service) else None
+
+
+def _is_agent_of_ours(service: Service) -> bool:
+    """Look into the words of an agent of launchd: its command is told without ours in front."""
+    if service.manager != "launchd":
+        return False
+    words = plistlib.loads(service.data)["ProgramArguments"]
+    return any(Path(str(word)).name == "tailflip" for word in words)

@@ -1,0 +1,66 @@
+"""Which gateway a question is about: the one that was named, or the one that is on record."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailflip.base.durable import RealDisk
+from tailflip.base.errors import TailflipError, Usage
+from tailflip.base.state_dir import Home
+from tailflip.config.load import load
+from tailflip.ledger.history import History, read_guards
+from tailflip.observe.installation import find_state_dir, locate
+
+if TYPE_CHECKING:
+    from tailflip.config.load import Config
+    from tailflip.observe.installation import Installation
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A gateway's record, and its installation as it is now; None where that cannot be read."""
+
+    history: History
+    installation: Installation | None
+    config: Config
+    notes: tuple[str, ...] = ()
+
+
+def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
+    """Find the gateway: by flags, else settings, else the environment, else what is on record.
+
+    A service has its own environment. A person who asks without it means the gateway that
+    was guarded last, so that one is taken when the place where we look has no record.
+
+    Raises:
+        Usage: a profile name that OpenClaw would refuse.
+        ConfigInvalid: our own settings are wrong.
+        IoFailed: the ledger cannot be used.
+    """
+    env = os.environ
+    home, disk, config = Home.locate(env), RealDisk(), load(env).config
+    named = state_dir is not None or profile is not None
+    if not named:
+        state_dir, profile = config.gateway.state_dir, config.gateway.profile
+    guard = os.path.realpath(find_state_dir(env, state_dir, profile))
+    known = read_guards(home, disk)
+    notes: list[str] = []
+    if not named and known and guard not in known:
+        notes.append(f"nothing is on record about {guard}; this is what was guarded last")
+        guard, state_dir, profile = known[0], Path(known[0]), None
+    others = [other for other in known if other != guard]
+    if others:
+        notes.append(f"also on record (--state-dir): {', '.join(others)}")
+    history = History(home, disk, guard)
+    try:
+        installation = locate(env, state_dir=state_dir, profile=profile)
+    except Usage:
+        raise
+    except TailflipError as e:
+        # A gateway that died may have taken its configuration with it: the record stays readable.
+        notes.append(f"{e.message}; {e.hint}" if e.hint else e.message)
+        return Subject(history, None, config, tuple(notes))
+    return Subject(history, installation, config, tuple(notes))

@@ -1,1 +1,0 @@
-"""Hands on the gateway's process: start, stop, take over; and when to do it."""

@@ -1,0 +1,320 @@
+"""What was removed, kept whole: list it, show it, check it, and at last let it go."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ValidationError
+
+from tailflip.base.durable import naming, open_regular
+from tailflip.base.errors import ArchiveDamaged, StoreInvalid, TailflipError, Usage
+from tailflip.flow.numbers import RewriteNumbers
+from tailflip.flow.values import Value
+from tailflip.ledger.actions import Action, Ledger, State
+from tailflip.stores import recovery
+from tailflip.stores.json import native
+from tailflip.stores.json.swap import write_file
+from tailflip.stores.json.transcripts import measure_kept
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tailflip.base.durable import Disk
+    from tailflip.base.state_dir import Home
+    from tailflip.flow.numbers import ArchiveNumbers, RecordHeader
+    from tailflip.stores.json.transcripts import Kept
+
+KEPT = (State.COMMITTED, State.DONE)
+_BY_HAND = "nothing was changed; `zstdcat records.zst` in that folder shows what can still be read"
+
+
+class Manifest(Value):
+    """What an archive holds and where it is from; `manifest.json` beside the records."""
+
+    version: int = 1
+    action: str
+    kind: str
+    store: str
+    created_ms: int
+    engine: str
+    entries_before: int
+    bytes_before: int
+    digest_before: str
+    transcript_suffix: str
+    rewrite: RewriteNumbers
+
+
+@dataclass(frozen=True)
+class Archived:
+    """One action in the list.
+
+    `manifest` is None for a salvage or a restore, or when it is damaged. `changed` counts
+    the jobs or tasks that a reconciliation changed, None for all others and if it is not known.
+    `damage` says what is wrong at a first look, and `kept` what there is of transcripts.
+    """
+
+    action: Action
+    manifest: Manifest | None
+    changed: int | None = None
+    damage: str | None = None
+    kept: Kept | None = None
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """An archive that does not read as it was written, and how many entries can be had of it."""
+
+    action: str
+    message: str
+    readable: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one archive holds; `manifest` is None where it is damaged, and `damage` says how.
+
+    `headers` are read as they are asked for, and may raise `ArchiveDamaged` on the way.
+    """
+
+    action: Action
+    manifest: Manifest | None
+    damage: TailflipError | None
+    kept: Kept
+    headers: Iterator[RecordHeader]
+
+
+@dataclass(frozen=True)
+class Expiry:
+    """The archives that go, or went, and what could not be deleted; that is tried again."""
+
+    actions: tuple[Action, ...]
+    errors: tuple[TailflipError, ...] = ()
+
+
+class _Told(BaseModel):
+    """Of a record of changes the part that counts them: one sentence for each job or task."""
+
+    words: tuple[str, ...]
+
+
+def write_manifest(home: Home, disk: Disk, manifest: Manifest) -> None:
+    """Write the manifest, and sync the names of it and of the records."""
+    directory = home.archive(manifest.action)
+    text = manifest.model_dump_json(indent=2) + "\n"
+    write_file(disk, directory / "manifest.json", text.encode())
+    disk.fsync_dir(directory)
+    disk.fsync_dir(directory.parent)
+
+
+def read_manifest(home: Home, action_id: str) -> Manifest:
+    """Read one action's manifest.
+
+    Raises:
+        StoreInvalid: It is missing or damaged.
+    """
+    path = home.archive(action_id) / "manifest.json"
+    with naming(path):
+        try:
+            return Manifest.model_validate_json(path.read_bytes())
+        except ValidationError as e:
+            raise StoreInvalid(f"manifest is damaged: {path}", hint=_BY_HAND) from e
+
+
+def list_actions(home: Home, disk: Disk) -> tuple[Archived, ...]:
+    """List every action that was done, newest first."""
+    return tuple(
+        Archived(action, _read_manifest_if_whole(home, action)[0], _count_changes(home, action))
+        for action in Ledger(home, disk).read_all()
+        if action.state in KEPT
+    )
+
+
+def survey_archives(home: Home, disk: Disk) -> tuple[Archived, ...]:
+    """List every action that was done, newest first, with what its archive takes and lacks."""
+    found = []
+    for each in list_actions(home, disk):
+        if each.action.kind != "compact":
+            found.append(each)
+            continue
+        damage = _look_at(home, each.action, each.manifest)
+        found.append(replace(each, damage=damage, kept=measure_kept(each.action)))
+    return tuple(found)
+
+
+def _read_manifest_if_whole(
+    home: Home, action: Action
+) -> tuple[Manifest | None, TailflipError | None]:
+    if action.kind != "compact":
+        return None, None
+    try:
+        return read_manifest(home, action.id), None
+    except TailflipError as e:
+        return None, e  # the list stays readable
+
+
+def _look_at(home: Home, action: Action, manifest: Manifest | None) -> str | None:
+    """Say what is wrong with an archive as far as its names and sizes tell."""
+    try:
+        with reading_records(home, action.id) as fd:
+            size_bytes = os.fstat(fd).st_size
+    except TailflipError as e:
+        return e.message
+    if manifest is None:
+        error = _read_manifest_if_whole(home, action)[1]
+        return None if error is None else error.message
+    if size_bytes != manifest.rewrite.archive_bytes:
+        return (
+            f"archive has {size_bytes} bytes, {manifest.rewrite.archive_bytes} were written: "
+            f"{home.records(action.id)}"
+        )
+    return None
+
+
+def _count_changes(home: Home, action: Action) -> int | None:
+    if action.kind in ("compact", "salvage", "restore"):
+        return None
+    if action.kind == "release":
+        return 1  # each job is released by an action of its own
+    try:
+        text = (home.archive(action.id) / recovery.CHANGES).read_bytes()
+        return len(_Told.model_validate_json(text).words)
+    except (OSError, ValidationError):
+        return None  # its undo says what is wrong; the list stays readable
+
+
+def find_action(home: Home, disk: Disk, action_id: str) -> Action:
+    """Find an action whose archive is there.
+
+    Raises:
+        Usage: There is none of that name, or its archive was let go.
+    """
+    action = Ledger(home, disk).find(action_id)
+    if action is not None and action.state is State.EXPIRED:
+        raise Usage(
+            f"the archive of that action was deleted: {action_id}",
+            hint="what it held is gone; `tailflip archive list` shows what is still there",
+        )
+    if action is None or action.state not in KEPT:
+        raise Usage(f"no such action: {action_id}", hint="see `tailflip archive list`")
+    return action
+
+
+def show(home: Home, disk: Disk, action_id: str) -> Shown:
+    """Read the manifest, and stream the headers of what one action removed."""
+    action = find_action(home, disk, action_id)
+    if action.kind != "compact":
+        hint = f"`tailflip restore {action_id}` shows what undoing it would change"
+        if action.took_nothing:
+            hint = "it took nothing out; see `tailflip archive list` for those that did"
+        raise Usage(
+            f"no entries are archived by an action of kind {action.kind}: {action_id}", hint=hint
+        )
+    manifest, damage = _read_manifest_if_whole(home, action)
+    return Shown(action, manifest, damage, measure_kept(action), _stream(home, action_id))
+
+
+def verify(home: Home, disk: Disk, action_id: str) -> ArchiveNumbers:
+    """Read an archive whole and compare it with its manifest.
+
+    Raises:
+        StoreInvalid: A byte is not what was written.
+    """
+    action = show(home, disk, action_id).action
+    manifest = read_manifest(home, action.id)
+    with reading_records(home, action_id) as fd:
+        found = native.archive_verify(fd)
+    written = manifest.rewrite
+    if (found.records, found.archive_bytes, found.digest) != (
+        written.records,
+        written.archive_bytes,
+        written.archive_digest,
+    ):
+        raise ArchiveDamaged(
+            f"archive is not what was written: {home.records(action_id)}", hint=_BY_HAND
+        )
+    return found
+
+
+def find_damage(home: Home, action_id: str) -> Damaged | None:
+    """Read an archive whole; None if it is as its own checksum says."""
+    try:
+        with reading_records(home, action_id) as fd:
+            native.archive_verify(fd)
+    except TailflipError as e:
+        return Damaged(action_id, e.message, _count_readable(home, action_id))
+    return None
+
+
+def _count_readable(home: Home, action_id: str) -> int:
+    count = 0
+    with suppress(TailflipError):
+        for _ in _stream(home, action_id):
+            count += 1
+    return count
+
+
+@contextmanager
+def reading_records(home: Home, action_id: str) -> Iterator[int]:
+    """Open an archive. Its damage is told with its path, other errors below are others' to tell.
+
+    Raises:
+        ArchiveDamaged: It does not read as it was written.
+    """
+    path = home.records(action_id)
+    with ExitStack() as stack:
+        with naming(path):
+            fd = stack.enter_context(open_regular(path))
+        try:
+            yield fd
+        except ArchiveDamaged as e:
+            raise ArchiveDamaged(f"{e.message}: {path}", hint=_BY_HAND) from e
+
+
+def expire(
+    home: Home,
+    disk: Disk,
+    *,
+    action_ids: Sequence[str] = (),
+    older_than_ms: int | None = None,
+    now_ms: int,
+    apply: bool,
+) -> Expiry:
+    """Choose the actions that are named, or older than an age; with `apply`, delete what they kept.
+
+    An archive that cannot be deleted keeps no other from it.
+    """
+    known = {a.id: a for a in Ledger(home, disk).read_all() if a.state is State.DONE}
+    if action_ids:
+        for action_id in action_ids:
+            if find_action(home, disk, action_id).id not in known:
+                raise Usage(
+                    f"that action is not finished yet: {action_id}",
+                    hint="any verb with --apply finishes it first",
+                )
+        chosen = tuple(known[action_id] for action_id in dict.fromkeys(action_ids))
+    else:
+        chosen = tuple(
+            a
+            for a in known.values()
+            if older_than_ms is not None and now_ms - a.created_ms > older_than_ms
+        )
+    if not apply or not chosen:
+        return Expiry(chosen)
+    errors: list[TailflipError] = []
+    with home.claim(disk):
+        for action in chosen:
+            expired = Ledger(home, disk).advance(action, State.EXPIRED)
+            try:
+                with naming(home.archive(action.id)):
+                    recovery.remove_archive(home, disk, expired)
+            except TailflipError as e:
+                errors.append(e)
+    return Expiry(chosen, tuple(errors))
+
+
+def _stream(home: Home, action_id: str) -> Iterator[RecordHeader]:
+    with reading_records(home, action_id) as fd:
+        yield from native.read_headers(fd)

@@ -1,0 +1,120 @@
+"""What lies in a folder of transcripts, by kind of file, and what of it nobody names any more.
+
+Source: file names of 2026.3.28 to 2026.9.6. Transcripts whose entry is gone, copies from before
+a repair and from before a compaction, and traces of runs stay for ever in most releases.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailflip.base.durable import open_regular
+from tailflip.base.errors import TailflipError
+from tailflip.flow.observed import ORPHANS, REPAIR_COPIES, FileKind, Leftover, TranscriptFolder
+from tailflip.stores.json import native
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tailflip._native import Sessions
+    from tailflip.flow.observed import Store
+
+_OLD_MS = 3_600_000  # the entry of a younger transcript may not be written yet
+_ID = "[0-9A-Za-z][0-9A-Za-z._-]*?"
+# The first that fits names a file's kind; `id` is the session's that it belongs to.
+_KINDS = tuple(
+    (kind, re.compile(pattern))
+    for kind, pattern in (
+        ("set aside by the gateway", rf"{_ID}\.jsonl\.(?:deleted|reset|bak)\..+"),
+        (REPAIR_COPIES, rf"{_ID}\.jsonl\.(?:bak-[0-9]+-[0-9]+|corrupt-.+|repair-.+)"),
+        ("copy before a compaction", rf"{_ID}\.checkpoint\.[0-9a-f-]{{36}}\.jsonl"),
+        ("trace", rf"(?P<id>{_ID})\.trajectory(?:\.jsonl|-path\.json)"),
+        ("transcript", rf"(?P<id>{_ID})(?:-topic-.+)?\.jsonl"),
+        ("lock", r".+\.lock"),
+        ("store", r"sessions\.json"),
+        ("copy of the store", r"sessions\.json\..+"),
+    )
+)
+_OTHER = "other"
+_CRON_TEMPORARY = re.compile(r"\.(?:[0-9]+\.)?[0-9a-f-]{8,36}\.tmp")
+
+
+def observe_folders(stores: tuple[Store, ...], now_ms: int) -> tuple[TranscriptFolder, ...]:
+    """Look through the folder of each store once; a folder that cannot be read has no kinds."""
+    by_folder: dict[Path, list[Path]] = {}
+    for store in stores:
+        real = Path(os.path.realpath(store.path))
+        by_folder.setdefault(real.parent, []).append(real)
+    return tuple(_observe(folder, paths, now_ms) for folder, paths in by_folder.items())
+
+
+def find_cron_temporaries(cron_store: Path, now_ms: int) -> tuple[Leftover, ...]:
+    """Find what killed writers of the cron store left beside it, older than five minutes."""
+    found = [
+        Leftover(Path(entry.path), size, modified_ms)
+        for entry, size, modified_ms in _scan(cron_store.parent)
+        if entry.name.startswith(cron_store.name)
+        and _CRON_TEMPORARY.fullmatch(entry.name, len(cron_store.name))
+        and now_ms - modified_ms > _OLD_MS // 12
+    ]
+    return tuple(sorted(found, key=lambda each: each.path))
+
+
+def _observe(folder: Path, stores: list[Path], now_ms: int) -> TranscriptFolder:
+    counts: dict[str, list[int]] = {}
+    needed = _gather_needed(stores)
+    for entry, size, modified_ms in _scan(folder):
+        kind, session = _name_kind(entry.name)
+        if (
+            session is not None
+            and now_ms - modified_ms > _OLD_MS
+            and needed is not None
+            and not any(each.has(session) for each in needed)
+        ):
+            kind = ORPHANS
+        found = counts.setdefault(kind, [0, 0])
+        found[0] += 1
+        found[1] += size
+    kinds = (FileKind(name, files, size) for name, (files, size) in counts.items())
+    return TranscriptFolder(folder, tuple(sorted(kinds, key=lambda kind: (-kind.bytes, kind.name))))
+
+
+def _gather_needed(stores: list[Path]) -> list[Sessions] | None:
+    """Gather which sessions the entries name; None where a store cannot tell."""
+    needed = []
+    for path in stores:
+        try:
+            with open_regular(path) as fd:
+                needed.append(native.gather_sessions(fd))
+        except FileNotFoundError:
+            continue
+        except (OSError, TailflipError):
+            return None
+    return needed
+
+
+def _name_kind(name: str) -> tuple[str, str | None]:
+    for kind, pattern in _KINDS:
+        match = pattern.fullmatch(name)
+        if match is not None:
+            return kind, match.groupdict().get("id")
+    return _OTHER, None
+
+
+def _scan(folder: Path) -> Iterator[tuple[os.DirEntry[str], int, int]]:
+    """Yield regular files with size and time of change; one may vanish while we look."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    if not entry.is_file(follow_symlinks=False):
+                        continue
+                    status = entry.stat(follow_symlinks=False)
+                except OSError:
+                    continue
+                yield entry, status.st_size, status.st_mtime_ns // 1_000_000
+    except OSError:
+        return

@@ -1,0 +1,289 @@
+"""The gateway's own `sessions.json.lock`, taken and honoured the gateway's way.
+
+Source: OpenClaw `src/agents/session-write-lock.ts`: O_EXCL creation, then one JSON
+object with `pid`, ISO `createdAt` and, on Linux, `starttime` (clock ticks since boot).
+The gateway steals a lock from a living owner after 30 s; so we never rename under a
+lock of ours that has grown old (`MAX_HELD_S`). Stricter than the gateway in one point:
+we never steal from a process that lives, for a gateway busy parsing a huge store goes
+on writing afterwards as if the lock were still its own. A lock that we may not read (root's,
+mode 0600) names nobody: it goes by its age, as with the gateway.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import sleep
+from typing import TYPE_CHECKING, Any
+
+from tailflip.base import clock, rights
+from tailflip.base.durable import naming, resolve
+from tailflip.base.errors import TailflipError, TryLater
+from tailflip.observe.gateway.process import is_alive, start_ticks, started_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tailflip.base.durable import Disk
+
+MAX_HELD_S = 20.0
+_STALE_MS = 30_000
+TRANSCRIPT_STALE_MS = 30 * 60_000  # the gateway's own, for a run may be as long
+_STEP_S = 0.05
+_LONGEST_WAIT_S = 1.0
+_READABLE = 0o644
+_PAYLOAD_LIMIT = 4_096
+_CLOCK_SLACK_MS = 2_000
+
+
+@dataclass(frozen=True)
+class Owner:
+    """What a lock file says. `changed_ms` is the file's own time; the rest may be missing."""
+
+    device: int
+    inode: int
+    changed_ms: int
+    pid: int | None
+    created_ms: int | None
+    starttime: int | None
+
+    def describe(self, now_ms: int) -> str:
+        """Name pid and age for a person."""
+        since = self.created_ms if self.created_ms is not None else self.changed_ms
+        who = "an unknown process" if self.pid is None else f"pid {self.pid}"
+        return f"{who} for {max(0, now_ms - since) / 1000:.1f} s"
+
+
+_left: set[Owner] = set()  # locks of this process that it does not hold, and could not delete
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A lock file that we made, and what must still be true of it."""
+
+    path: Path
+    device: int
+    inode: int
+    payload: bytes
+    taken_mono: float
+
+    def held_s(self) -> float:
+        """Return for how long we have held it."""
+        return clock.monotonic_s() - self.taken_mono
+
+    def still_ours(self) -> bool:
+        """Say whether nobody stole the lock, and nobody may before we are done."""
+        return self.held_s() < MAX_HELD_S and self.is_in_place()
+
+    def is_in_place(self) -> bool:
+        """Say whether the file at the path is the very one we made."""
+        try:
+            info = os.lstat(self.path)
+            same = (info.st_dev, info.st_ino) == (self.device, self.inode)
+            return same and self.path.read_bytes() == self.payload
+        except OSError:
+            return False
+
+
+@contextmanager
+def hold(store_path: Path, disk: Disk, timeout_s: float = 10.0) -> Iterator[Lock]:
+    """Hold the store's lock; on leaving, delete it only if it is still ours.
+
+    Of the path only the directory is resolved, as the gateway does it.
+
+    Raises:
+        TryLater: Somebody else held it all the time; names pid and age.
+    """
+    path = resolve(store_path.parent) / f"{store_path.name}.lock"
+    with naming(path):
+        lock = _take(path, disk, clock.monotonic_s() + timeout_s)
+    try:
+        yield lock
+    finally:
+        if lock.is_in_place():
+            _let_go(path, disk)
+
+
+@contextmanager
+def hold_all(store_paths: tuple[Path, ...], disk: Disk) -> Iterator[tuple[Lock, ...]]:
+    """Hold the locks of every name that a store is known by, always in the same order."""
+    with ExitStack() as stack:
+        yield tuple(stack.enter_context(hold(path, disk)) for path in sorted(set(store_paths)))
+
+
+def read_owner(path: Path) -> Owner | None:
+    """Read a lock file; None when there is none. Contents that cannot be read name nobody.
+
+    Raises:
+        OSError: Not even its age can be had, as in a folder that we may not search.
+    """
+    try:
+        info, text = _read_lock(path)
+    except FileNotFoundError:
+        return None
+    said = _parse_object(text)
+    return Owner(
+        device=info.st_dev,
+        inode=info.st_ino,
+        changed_ms=info.st_mtime_ns // 1_000_000,
+        pid=_positive_int(said.get("pid")),
+        created_ms=_parse_iso_ms(said.get("createdAt")),
+        starttime=_positive_int(said.get("starttime")),
+    )
+
+
+def _read_lock(path: Path) -> tuple[os.stat_result, bytes]:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError:  # not ours to read, a link, a socket
+        return os.lstat(path), b""
+    try:
+        info = os.fstat(fd)
+        return info, os.read(fd, _PAYLOAD_LIMIT) if stat.S_ISREG(info.st_mode) else b""
+    except OSError:
+        return os.lstat(path), b""
+    finally:
+        os.close(fd)
+
+
+def is_stale(owner: Owner, now_ms: int, nameless_ms: int = _STALE_MS) -> bool:
+    """Say whether a lock's owner is gone. Without a pid only the file's age can tell.
+
+    Args:
+        owner: Who holds it.
+        now_ms: Now.
+        nameless_ms: The age from which a lock that names nobody is stale.
+    """
+    if owner in _left:
+        return True
+    if owner.pid is None:
+        return now_ms - owner.changed_ms > nameless_ms
+    if not is_alive(owner.pid, owner.starttime):
+        return True
+    if owner.starttime is not None or owner.created_ms is None:
+        return False
+    # The gateway wrote no start time (on macOS, up to 2026.7): a process younger than its lock
+    # is somebody else.
+    started = started_ms(owner.pid)
+    return started is not None and started > owner.created_ms + _CLOCK_SLACK_MS
+
+
+def remove_stale(path: Path, disk: Disk, now_ms: int) -> bool:
+    """Delete a lock whose owner is gone; say whether the way is now free."""
+    owner = read_owner(path)
+    if owner is None:
+        return True
+    if not is_stale(owner, now_ms):
+        return False
+    # Others reclaim too: look again, so that a fresh lock in its place is left alone.
+    if read_owner(path) == owner:
+        with suppress(FileNotFoundError):
+            disk.unlink(path)
+    return True
+
+
+def _take(path: Path, disk: Disk, deadline_mono: float) -> Lock:
+    attempt = 0
+    while True:
+        attempt += 1
+        lock = _try_create(path, disk)
+        if lock is not None:
+            return lock
+        if remove_stale(path, disk, clock.now_ms()) and attempt == 1:
+            continue
+        wait_s = min(_LONGEST_WAIT_S, _STEP_S * attempt)
+        if clock.monotonic_s() + wait_s > deadline_mono:
+            owner = read_owner(path)
+            who = "someone" if owner is None else owner.describe(clock.now_ms())
+            raise TryLater(
+                f"store is locked by {who}: {path}; nothing was changed",
+                hint="try again in a moment, or stop the gateway first",
+            )
+        sleep(wait_s)
+
+
+def _try_create(path: Path, disk: Disk) -> Lock | None:
+    try:
+        fd = disk.open_new(path, _READABLE)
+    except FileExistsError:
+        return None
+    taken = clock.monotonic_s()
+    _give_to_folder(fd, path, disk)
+    info = os.fstat(fd)
+    payload = _format_payload(clock.now_ms())
+    lock = Lock(path, info.st_dev, info.st_ino, payload, taken)
+    try:
+        disk.write(fd, payload)
+    except BaseException:
+        _let_go(path, disk)
+        raise
+    finally:
+        os.close(fd)
+    return lock
+
+
+def _give_to_folder(fd: int, path: Path, disk: Disk) -> None:
+    """Give a lock to whose folder it is in: should we die, the gateway must be able to read it."""
+    owner, group = rights.choose_newcomer(path.parent)
+    if owner != os.geteuid():
+        with suppress(OSError):  # it is readable for all in any case
+            disk.set_owner(fd, _READABLE, owner, group)
+
+
+def _let_go(path: Path, disk: Disk) -> None:
+    """Delete a lock of ours. A failure must not hide what went wrong, or right, before.
+
+    What is left is removed by the next taker: by another process once this one has ended, by
+    this one at any time, for `run` and `watch` live for weeks.
+    """
+    try:
+        disk.unlink(path)
+    except (OSError, TailflipError):
+        with suppress(OSError):
+            owner = read_owner(path)
+            if owner is not None:
+                _left.add(owner)
+
+
+def _format_payload(now_ms: int) -> bytes:
+    moment = datetime.fromtimestamp(now_ms // 1000, UTC)
+    payload: dict[str, Any] = {
+        "pid": os.getpid(),
+        "createdAt": f"{moment:%Y-%m-%dT%H:%M:%S}.{now_ms % 1000:03d}Z",
+    }
+    ticks = start_ticks(os.getpid())
+    if ticks is not None:
+        payload["starttime"] = ticks
+    return json.dumps(payload, indent=2).encode()
+
+
+def _parse_object(text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _positive_int(value: Any) -> int | None:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and value > 0 else None
+
+
+def _parse_iso_ms(value: Any) -> int | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        return None
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,290 @@
+"""Transcripts follow their entries: out into a folder of ours beside the store, and back.
+
+`<folder of the store>/.tailflip/<action>/<transcript>`. There a rename is all it takes, whatever
+the size, and no release looks: OpenClaw deletes `.deleted.<time>` for good once it is older than
+its retention, and counts every file beside the store against its disk budget, but it reads no
+folders there. Source: `cleanupArchivedSessionTranscripts`, `enforceSessionDiskBudget`,
+`pruneUnreferencedSessionArtifacts`, 2026.3.28 to 2026.7.35.
+
+The folder's name says which action moved a file, so nothing else needs to be recorded, and doing
+it again does nothing. But for one thing: where a file could not be renamed back, the action's
+archive says so, and it is tried again. What older versions of tailflip moved, to
+`<file>.deleted.<time of the action>`, is found as well.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tailflip.base import clock, rights
+from tailflip.base.durable import open_regular, resolve
+from tailflip.stores.json import native
+from tailflip.stores.json.lock import TRANSCRIPT_STALE_MS, is_stale, read_owner
+from tailflip.stores.ownership import Owners
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tailflip.base.durable import Disk
+    from tailflip.base.state_dir import Home
+    from tailflip.flow.numbers import RecordHeader
+    from tailflip.ledger.actions import Action
+
+_SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_ENDING = ".jsonl"
+_PRIVATE = 0o700
+PENDING = "transcripts.pending"
+FOLDER = ".tailflip"
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How many transcripts were renamed, how many could not be, how many live again meanwhile."""
+
+    moved: int
+    failed: int
+    alive: int = 0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The transcripts that one action took and that are still there.
+
+    `folder` is None where none are. `exposed` counts those that an older version left under
+    OpenClaw's own names for deleted ones, where its clean-up takes them.
+    """
+
+    folder: Path | None
+    files: int
+    bytes: int
+    exposed: int = 0
+
+
+def archive_transcripts(home: Home, disk: Disk, action: Action) -> Moves:
+    """Set aside the transcripts of removed entries that no entry refers to any more.
+
+    Never one whose own lock has a living owner.
+    """
+    directory = resolve(action.store_path.parent)
+    folder = directory / FOLDER / action.id
+    if not _has(directory, lambda name: name.endswith(_ENDING)):
+        return Moves(0, 0)
+
+    def plan(path: Path, *, referenced: bool) -> tuple[Path, Path] | None:
+        new = folder / path.name
+        if referenced or os.path.lexists(new) or _is_in_use(path):
+            return None
+        _make_folder(disk, folder)
+        return path, new
+
+    moves = _move(home, disk, action, action.store_path, present=lambda path: path, plan=plan)
+    if moves.moved:
+        disk.fsync_dir(folder)
+        disk.fsync_dir(directory)
+    return moves
+
+
+def return_transcripts(home: Home, disk: Disk, action: Action, store_path: Path) -> Moves:
+    """Rename back what `action` set aside, where an entry needs it again and it is missing."""
+    directory = resolve(store_path.parent)
+    folder, suffix = directory / FOLDER / action.id, action.transcript_suffix
+    if not folder.is_dir() and not _has(directory, lambda name: name.endswith(suffix)):
+        return Moves(0, 0)
+    alive = 0
+
+    def present(path: Path) -> Path:
+        kept = folder / path.name
+        return kept if os.path.lexists(kept) else path.with_name(path.name + suffix)
+
+    def plan(path: Path, *, referenced: bool) -> tuple[Path, Path] | None:
+        nonlocal alive
+        if not referenced:
+            return None
+        if os.path.lexists(path):
+            alive += 1
+            return None
+        return present(path), path
+
+    moves = _move(home, disk, action, store_path, present=present, plan=plan)
+    if moves.moved:
+        disk.fsync_dir(directory)
+    _drop_folder(disk, folder)
+    return replace(moves, alive=alive)
+
+
+def measure_kept(action: Action) -> Kept:
+    """Count what is still there of the transcripts that an action took."""
+    directory = resolve(action.store_path.parent)
+    folder, suffix = directory / FOLDER / action.id, action.transcript_suffix
+    sizes = [size for _, size in _list_files(folder)]
+    exposed = [size for name, size in _list_files(directory) if name.endswith(suffix)]
+    where = folder if sizes else directory if exposed else None
+    return Kept(where, len(sizes) + len(exposed), sum(sizes) + sum(exposed), len(exposed))
+
+
+def delete_kept(disk: Disk, action: Action) -> None:
+    """Delete for good what an action took of transcripts, with its folder."""
+    folder = find_folder(action)
+    if not folder.is_dir() or folder.is_symlink() or folder.parent.is_symlink():
+        return
+    for name, _ in _list_files(folder):
+        with suppress(FileNotFoundError):
+            disk.unlink(folder / name)
+    disk.rmdir(folder)
+    with suppress(OSError):  # other actions keep theirs there
+        disk.rmdir(folder.parent)
+
+
+def find_folder(action: Action) -> Path:
+    """Return where an action's transcripts are kept, for as long as its archive lives."""
+    return resolve(action.store_path.parent) / FOLDER / action.id
+
+
+def note_missing(home: Home, disk: Disk, action: Action) -> None:
+    """Note that transcripts which `action` archived could not all be renamed back."""
+    path = _pending(home, action)
+    if os.path.lexists(path):
+        return
+    os.close(disk.open_new(path, 0o600))
+    disk.fsync_dir(path.parent)
+
+
+def forget_missing(home: Home, disk: Disk, action: Action) -> None:
+    """Take the note back: every transcript is where an entry looks for it, or not needed."""
+    path = _pending(home, action)
+    if os.path.lexists(path):
+        disk.unlink(path)
+
+
+def find_missing(home: Home) -> set[str]:
+    """Find the actions whose transcripts could not all be renamed back."""
+    return {path.parent.name for path in home.archives.glob(f"*/{PENDING}")}
+
+
+def _pending(home: Home, action: Action) -> Path:
+    return home.archive(action.id) / PENDING
+
+
+def _move(
+    home: Home,
+    disk: Disk,
+    action: Action,
+    store_path: Path,
+    *,
+    present: Callable[[Path], Path],
+    plan: Callable[..., tuple[Path, Path] | None],
+) -> Moves:
+    """Ask the store about every candidate, one after the other, and rename what `plan` says.
+
+    Nothing beside a store that a gateway has on record, as `Owners.may_move` says.
+    """
+    directory = resolve(store_path.parent)
+    moved = failed = 0
+    owners = Owners(store_path)
+    kept = owners.find(store_path)
+    with open_regular(home.records(action.id)) as records, open_regular(store_path) as store:
+        needed = native.gather_sessions(store)
+        for path, sessions in _candidates(records, directory, present):
+            try:
+                move = plan(path, referenced=any(needed.has(session) for session in sessions))
+                if move is None or not owners.may_move(kept, *move):
+                    continue
+                disk.rename(*move)
+                moved += 1
+            except OSError:
+                # A transcript left under its old name loses nothing: the store is
+                # already right, and the caller reports the number.
+                failed += 1
+    return Moves(moved, failed)
+
+
+def _make_folder(disk: Disk, folder: Path) -> None:
+    """Make the folder that transcripts are set aside in; it belongs to whose the store's is.
+
+    Raises:
+        OSError: It cannot be made, or something else is there: a link would lead us elsewhere.
+    """
+    owner, group = rights.choose_newcomer(folder.parent.parent)
+    for path in (folder.parent, folder):
+        if not os.path.lexists(path):
+            disk.mkdir(path, _PRIVATE)
+            disk.fsync_dir(path.parent)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if os.fstat(fd).st_uid != owner:
+                disk.set_owner(fd, _PRIVATE, owner, group)
+        finally:
+            os.close(fd)
+
+
+def _drop_folder(disk: Disk, folder: Path) -> None:
+    """Delete the folders that hold nothing any more."""
+    for path in (folder, folder.parent):
+        if path.is_dir() and not path.is_symlink():
+            with suppress(OSError):  # what is left in it stays
+                disk.rmdir(path)
+
+
+def _has(directory: Path, wanted: Callable[[str], bool]) -> bool:
+    """Say whether a file of such a name is there: else millions of headers need not be read."""
+    with os.scandir(directory) as names:
+        return any(wanted(name.name) for name in names)
+
+
+def _list_files(directory: Path) -> Iterator[tuple[str, int]]:
+    """Yield name and size of every regular file of a directory; none where there is none."""
+    try:
+        with os.scandir(directory) as names:
+            for name in names:
+                with suppress(OSError):
+                    if name.is_file(follow_symlinks=False):
+                        yield name.name, name.stat(follow_symlinks=False).st_size
+    except OSError:
+        return
+
+
+def _candidates(
+    records: int, directory: Path, present: Callable[[Path], Path]
+) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Yield (transcript, session ids that may still need it) for each removed entry."""
+    for header in native.read_headers(records):
+        if header.after is not None:
+            continue
+        for path in _name_transcripts(header, directory):
+            if _is_regular(present(path)):
+                own = path.name.removesuffix(_ENDING)
+                yield path, (own,) if header.session is None else (own, header.session)
+
+
+def _name_transcripts(header: RecordHeader, directory: Path) -> set[Path]:
+    """Name an entry's own transcripts inside the store's directory; nothing outside is ours."""
+    found = set()
+    if header.session is not None and _SESSION_ID.fullmatch(header.session):
+        found.add(directory / f"{header.session}{_ENDING}")
+    if header.file is not None and header.file.endswith(_ENDING) and "\0" not in header.file:
+        path = directory / header.file
+        if path.parent == directory or resolve(path.parent) == directory:
+            found.add(directory / path.name)
+    return found
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _is_in_use(path: Path) -> bool:
+    """Say whether a process holds the transcript; one we cannot judge counts as held."""
+    try:
+        owner = read_owner(path.with_name(path.name + ".lock"))
+    except OSError:
+        return True
+    return owner is not None and not is_stale(owner, clock.now_ms(), TRANSCRIPT_STALE_MS)

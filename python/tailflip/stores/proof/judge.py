@@ -1,0 +1,255 @@
+"""Entries that say "running" for ever: judge each, and let the engine write their end.
+
+The hands are those of a compaction with all rules off but these: a proven end is written
+into the entry, what "runs" longer than anything may goes, and of several runs of a job
+only the newest stays. A sweep is another: what ended and is past the retention goes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tailflip.base.durable import naming, open_regular
+from tailflip.flow.observed import Evidence, OverRun
+from tailflip.observe.gateway.processes import read_run_keys
+from tailflip.observe.records.forms import read_forms
+from tailflip.observe.records.jobs import read_job_states
+from tailflip.observe.records.runlog import read_run_logs
+from tailflip.observe.records.subagents import list_protected, read_subagents
+from tailflip.observe.records.tasks import read_tasks
+from tailflip.observe.records.transcripts import find_folders, read_locks, read_written_ms
+from tailflip.plan.policy import Policy
+from tailflip.stores.json import native
+from tailflip.stores.json.native import Ends
+from tailflip.stores.proof.ledgers import gather_lines, list_ends
+from tailflip.stores.proof.prove import End, Facts, Fate, Proof, prove
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from tailflip.flow.numbers import ListedEntry
+    from tailflip.flow.observed import Gateway, Store, TranscriptLock
+    from tailflip.observe.installation import Installation
+    from tailflip.observe.records.jobs import Job
+    from tailflip.observe.records.subagents import SubagentRun
+
+MAX_TOLD = 1_000  # verdicts that are kept for people; all are counted
+RUN, BASE, SUBAGENT = "cron run", "cron base", "sub-agent"
+_ENDED = frozenset({"done", "failed", "killed", "timeout"})
+_MAY_END = frozenset({RUN, BASE, SUBAGENT, "other"})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One entry that says "running", and what became of its run.
+
+    `is_left`: it is over, and left to the gateway all the same: chats are.
+    """
+
+    key: str
+    kind: str
+    job: str
+    proof: Proof
+    is_left: bool = False
+
+
+@dataclass
+class Judgement:
+    """All that was found out about one store's entries.
+
+    `running` counts the entries that say so, by what became of their run. `evidence` is
+    what the engine acts on. `left` counts those that are over and left to the gateway,
+    `at_work` are the jobs with a run whose transcript is locked.
+    """
+
+    evidence: Evidence
+    running: Counter[str] = field(default_factory=Counter)
+    told: list[Verdict] = field(default_factory=list)
+    at_work: set[str] = field(default_factory=set)
+    left: int = 0
+
+
+@dataclass(frozen=True)
+class _Ledgers:
+    """What was read from all ledgers at one moment, for the entries of one store."""
+
+    now_ms: int
+    gateway: Gateway
+    locks: Mapping[str, TranscriptLock]
+    jobs: Mapping[str, Job]
+    registry: Mapping[str, SubagentRun]
+    registry_read: bool
+    protected: frozenset[str]
+    folders: tuple[Path, ...]
+    lives: Sequence[tuple[int, int]]
+    run_keys: frozenset[str]
+    knows_ends: bool
+    knows_markers: bool
+
+    def collect(self, entry: ListedEntry) -> Facts:
+        """Gather the facts about one entry's run."""
+        logged, tasked = list_ends(entry)
+        told = (logged, self._find_own_end(entry), tasked)
+        ends = [end for end in told if end is not None]
+        job = self.jobs.get(entry.job) if entry.job else None
+        lock = self.locks.get(entry.session)
+        # A stat a run: only where nothing stronger is known.
+        is_open = not ends and (lock is None or lock.alive is False)
+        return Facts(
+            now_ms=self.now_ms,
+            gateway=self.gateway,
+            updated_ms=entry.updated_ms,
+            started_ms=entry.started_ms,
+            is_current=entry.is_current,
+            ends=tuple(ends),
+            registered=entry.key in self.protected,
+            lock=lock,
+            marker_ms=job.running_at_ms if job is not None else None,
+            timeout_ms=job.timeout_ms if job is not None else None,
+            transcript_ms=read_written_ms(self.folders, entry.session) if is_open else None,
+            died_ms=self._find_death(entry.updated_ms),
+            at_work=self._is_at_work(entry),
+            knows_ends=self.knows_ends,
+            knows_markers=self.knows_markers,
+        )
+
+    def _is_at_work(self, entry: ListedEntry) -> bool:
+        """Say whether a living process names the run, or its job while the run is the newest."""
+        of_job = f"agent:{entry.agent}:cron:{entry.job}" in self.run_keys
+        return entry.key in self.run_keys or (of_job and entry.is_current is not False)
+
+    def _find_own_end(self, entry: ListedEntry) -> End | None:
+        run = self.registry.get(entry.key)
+        if run is None or run.ended_ms is None:
+            return None
+        began = run.started_ms if run.started_ms is not None else run.ended_ms
+        length = max(0, run.ended_ms - began)
+        return End(run.status, run.ended_ms, length, "sub-agent registry", "by its key")
+
+    def _find_death(self, seen_ms: int | None) -> int | None:
+        if seen_ms is None:
+            return None
+        return next((end for start, end in self.lives if start <= seen_ms <= end), None)
+
+
+def make_zombie_policy(max_lifetime_ms: int | None) -> Policy:
+    """Name the rules that end runs; nothing else of a store is touched."""
+    return Policy(slim=False, retention_ms=None, max_lifetime_ms=max_lifetime_ms)
+
+
+def make_sweep_policy(retention_ms: int | None) -> Policy:
+    """Name the one rule of the gateway's own reaper: runs past the retention go."""
+    return Policy(
+        slim=False,
+        retire=False,
+        single_flight=False,
+        max_lifetime_ms=None,
+        retention_ms=retention_ms,
+    )
+
+
+def judge_store(
+    installation: Installation,
+    store: Store,
+    gateway: Gateway,
+    now_ms: int,
+    lives: Sequence[tuple[int, int]] = (),
+) -> Judgement:
+    """Judge every entry of a store by all ledgers; reads only.
+
+    Args:
+        installation: Whose ledgers.
+        store: Read twice, through one descriptor, in bounded memory.
+        gateway: As it was just now.
+        now_ms: The moment of judgement.
+        lives: Start and end of gateways that our own ledger saw die.
+
+    Raises:
+        StoreInvalid: The store is not one.
+    """
+    notes: list[str] = []
+    tasks = read_tasks(installation.state_dir, notes, gateway_is_gone=gateway.alive is False)
+    registry = read_subagents(installation.state_dir / "subagents" / "runs.json", notes)
+    jobs, problem = read_job_states(installation.cron_store)
+    if problem is not None:
+        notes.append(f"cron store cannot be read: {problem}")
+    forms = read_forms(installation)
+    notes += forms.describe()
+    ledgers = _Ledgers(
+        now_ms=now_ms,
+        gateway=gateway,
+        locks=read_locks(installation, store, gateway, now_ms),
+        jobs={job.job_id: job for job in jobs if forms.cron.is_read},
+        registry={run.keys[0]: run for run in registry or ()},
+        registry_read=registry is not None,
+        protected=list_protected(registry or ()),
+        folders=find_folders(installation, store),
+        lives=lives,
+        run_keys=read_run_keys(),
+        knows_ends=forms.knows_ends and tasks is not None,
+        knows_markers=forms.cron.is_read and problem is None,
+    )
+    with naming(store.path), open_regular(store.path) as fd:
+        lines = read_run_logs(installation.cron_store.parent / "runs", notes)
+        joined = gather_lines(lines, tasks or ()).look_ahead(fd)
+        return _judge_all(native.list_entries(fd, joined), ledgers, notes)
+
+
+def _judge_all(entries: Iterable[ListedEntry], ledgers: _Ledgers, notes: list[str]) -> Judgement:
+    ends = Ends()
+    locked = frozenset(s for s, held in ledgers.locks.items() if held.alive is not False) - {""}
+    found = Judgement(
+        Evidence(
+            gateway=ledgers.gateway,
+            over=ends,
+            live_sessions=locked,
+            protected_keys=ledgers.protected,
+            knows_ends=ledgers.knows_ends,
+        )
+    )
+    for entry in entries:
+        is_running = entry.status == "running"
+        if entry.job and entry.session in locked:
+            found.at_work.add(entry.job)
+        if not is_running and entry.kind != RUN:
+            continue
+        proof = prove(ledgers.collect(entry))
+        may_live = proof.may_live and entry.status not in _ENDED
+        if (proof.fate is Fate.ALIVE or may_live) and entry.session:
+            ends.keep(entry.session)
+        end = _choose_end(ledgers, entry, proof)
+        if is_running:
+            _tell(found, entry, proof, is_left=end is None and proof.status is not None)
+        if end is not None:
+            ends.add(end)
+    found.evidence = replace(found.evidence, notes=tuple(notes))
+    return found
+
+
+def _choose_end(ledgers: _Ledgers, entry: ListedEntry, proof: Proof) -> OverRun | None:
+    """Say what the engine may write as the end of an entry's run.
+
+    Chats are left to the gateway, whose next turn corrects them. A job's own session (`session:`)
+    is ended by a run log's line about that very session, a sub-agent unless the registry
+    could still resume it.
+    """
+    if proof.status is None or proof.ended_ms is None or not entry.session:
+        return None
+    if entry.kind not in _MAY_END:
+        return None
+    if proof.fate is Fate.DEAD and entry.kind not in (RUN, BASE):
+        is_forgotten = ledgers.registry_read and entry.key not in ledgers.registry
+        if entry.kind != SUBAGENT or not is_forgotten:
+            return None
+    session = None if entry.kind == RUN else entry.session
+    return OverRun(entry.key, proof.status, proof.ended_ms, proof.runtime_ms or 0, session)
+
+
+def _tell(found: Judgement, entry: ListedEntry, proof: Proof, *, is_left: bool) -> None:
+    found.running[proof.fate] += 1
+    found.left += is_left
+    if len(found.told) < MAX_TOLD:
+        found.told.append(Verdict(entry.key, entry.kind, entry.job, proof, is_left))

@@ -1,0 +1,67 @@
+"""The ends that run logs and the task ledger have on record, and whose they are.
+
+The engine joins them to the entries of a store, line by line in constant memory: one with a
+session key is that run's; one without (a run cut by its time-out, or that threw early; every
+task) is matched by job and time, to one run at most.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailflip.observe.records.runlog import RunLine
+from tailflip.observe.records.tasks import ENDED
+from tailflip.stores.json.native import Ledgers
+from tailflip.stores.proof.prove import BY_KEY, BY_TIME, End
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tailflip.flow.numbers import ListedEntry, ToldEnd
+    from tailflip.observe.records.tasks import Task
+
+_SOURCES = ("run log", "task ledger")  # in the order of trust
+RUN_LOG, TASK_LEDGER = range(len(_SOURCES))
+
+
+def gather_lines(lines: Iterable[RunLine], tasks: Iterable[Task]) -> Ledgers:
+    """Gather the lines of both ledgers.
+
+    Raises:
+        CannotCreate: there are more than fit into memory, and no room for the others.
+    """
+    ledgers = Ledgers()
+    for line in lines:
+        ledgers.add(RUN_LOG, line)
+    for line in list_ended_tasks(tasks):
+        ledgers.add(TASK_LEDGER, line)
+    return ledgers
+
+
+def list_ended_tasks(tasks: Iterable[Task]) -> Iterator[RunLine]:
+    """List the cron tasks that ended as lines of a run log; they know no session key."""
+    for task in tasks:
+        if (
+            task.runtime == "cron"
+            and task.source_id is not None
+            and task.status in ENDED
+            and task.started_ms is not None
+            and task.ended_ms is not None
+            and task.ended_ms >= task.started_ms
+        ):
+            status = ENDED[task.status]
+            yield RunLine(task.source_id, None, None, status, task.started_ms, task.ended_ms)
+
+
+def list_ends(entry: ListedEntry) -> tuple[End | None, End | None]:
+    """Say how an entry's run ended: what the run log says, and what the task ledger says."""
+    logged, tasked = entry.ends
+    return _as_end(logged, RUN_LOG), _as_end(tasked, TASK_LEDGER)
+
+
+def _as_end(end: ToldEnd | None, ledger: int) -> End | None:
+    if end is None:
+        return None
+    status, ended_ms, runtime_ms, names_session = end
+    how = BY_KEY if names_session else BY_TIME
+    return End(status, ended_ms, runtime_ms, _SOURCES[ledger], how)

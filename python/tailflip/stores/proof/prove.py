@@ -1,0 +1,285 @@
+"""Is a run alive, over, or dead with its owner? One pure function over all that is known.
+
+No ledger is believed alone: `status` in the store sticks to `running` after a crash and is
+absent on healthy runs, a marker in the cron store survives its process, the task ledger
+calls a run lost because a set in memory was empty. What counts is in the order of `prove`:
+a living process, an end on record, the death of the owner, and then signs of life.
+
+What nothing proves is unknown, and unknown is kept.
+
+Source: which ledger says what, and how each of them lies: measured on 2026.3.28 and 2026.4.14.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from tailflip.base.units import format_span, format_time
+
+if TYPE_CHECKING:
+    from tailflip.flow.observed import Gateway, TranscriptLock
+
+# The gateway itself takes a marker away after that; without a time-out of its own no run is
+# believed for longer on the word of a marker alone.
+MARKER_STUCK_MS = 2 * 3_600_000
+# How an end on record was found to be this run's.
+BY_KEY = "by its session key"
+BY_TIME = "by job and time"
+FRESH_MS = 5 * 60_000  # what was written so recently was written by somebody who lives
+
+
+class Fate(StrEnum):
+    """What became of a run."""
+
+    ALIVE = "alive"
+    OVER = "over"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class End:
+    """An end that a ledger has on record; `how` says how it was found to be this run's."""
+
+    status: str
+    ended_ms: int
+    runtime_ms: int
+    source: str
+    how: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is known of one run, from every ledger; None where one says nothing.
+
+    `updated_ms` and `started_ms` are the entry's own. `is_current` says that the
+    job's base entry still names this session; None where there is no base entry.
+    `ends` are from the run log, the sub-agent registry, the task ledger, in this order of
+    trust. `registered` says that a sub-agent run without an end refers to it.
+    `marker_ms` is the job's `runningAtMs`, `timeout_ms` how long the job may run (0: for
+    ever). `task_seen_ms` is when the task ledger last heard of the run, called running
+    there. `died_ms` is when our own ledger saw the owner die. `at_work` says that a living
+    process works for it. `knows_ends` and `knows_markers` are False where such records exist in
+    a form that is not read.
+    """
+
+    now_ms: int
+    gateway: Gateway
+    updated_ms: int | None = None
+    started_ms: int | None = None
+    is_current: bool | None = None
+    ends: tuple[End, ...] = ()
+    registered: bool = False
+    lock: TranscriptLock | None = None
+    marker_ms: int | None = None
+    timeout_ms: int | None = None
+    task_seen_ms: int | None = None
+    transcript_ms: int | None = None
+    died_ms: int | None = None
+    at_work: bool = False
+    knows_ends: bool = True
+    knows_markers: bool = True
+
+    @property
+    def seen_ms(self) -> int | None:
+        """The last sign of life in the store and of the transcript."""
+        signs = (self.updated_ms, self.started_ms, self.transcript_ms)
+        return max((sign for sign in signs if sign is not None), default=None)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The verdict on one run. `status` and the times are set for `over` and `dead`.
+
+    `may_live` says that nothing may be done to its entry, be it for want of proof.
+    """
+
+    fate: Fate
+    words: tuple[str, ...]
+    status: str | None = None
+    ended_ms: int | None = None
+    runtime_ms: int | None = None
+    may_live: bool = False
+
+
+def prove(facts: Facts) -> Proof:
+    """Judge one run by everything that is known of it, and say why in words."""
+    proof = _judge(facts)
+    may_live = proof.fate is Fate.ALIVE or (proof.fate is Fate.UNKNOWN and _may_live(facts))
+    return replace(proof, may_live=may_live)
+
+
+def _judge(facts: Facts) -> Proof:
+    end, against = _choose_end(facts)
+    for judge in (_prove_by_lock, _prove_by_process, _prove_by_registry):
+        proof = judge(facts, end)
+        if proof is not None:
+            return proof
+    if end is not None:
+        when = f"the {end.source} says it ended {end.status} at {format_time(end.ended_ms)}"
+        words = (f"{when} ({end.how})", *against)
+        return Proof(Fate.OVER, words, end.status, end.ended_ms, end.runtime_ms)
+    return (
+        _prove_by_owner(facts)
+        or _prove_by_signs(facts)
+        or Proof(Fate.UNKNOWN, (*_tell_what_is_missing(facts), *against))
+    )
+
+
+def _may_live(facts: Facts) -> bool:
+    """Say whether a run without proof either way may be at work, whatever its age.
+
+    A marker that stands protects for as long as it stands: the gateway that could be running the
+    job takes it away itself, after the job's time-out or two hours.
+    """
+    if facts.gateway.alive is False:
+        return False
+    started, seen, updated = facts.gateway.started_ms, facts.seen_ms, facts.updated_ms
+    if started is not None and seen is not None and seen < started:
+        return False
+    if started is not None and updated is not None and updated < started:
+        return True  # the entry is older than the gateway, which has written its transcript since
+    if not facts.knows_markers:
+        return True
+    marker = facts.marker_ms
+    return marker is not None and facts.is_current is not False and _covers(facts, marker)
+
+
+def _choose_end(facts: Facts) -> tuple[End | None, tuple[str, ...]]:
+    """Take the first end on record; say where another ledger contradicts it."""
+    started = facts.started_ms
+    usable = [
+        e
+        for e in facts.ends
+        if (started is None or e.ended_ms >= started) and not _is_of_another_run(facts, e)
+    ]
+    words = [
+        f"the {e.source} knows only of an end at {format_time(e.ended_ms)}, of another run"
+        for e in facts.ends
+        if e not in usable
+    ]
+    words += [
+        f"the {other.source} says {other.status} instead"
+        for other in usable[1:]
+        if other.status != usable[0].status
+    ]
+    return (usable[0] if usable else None), tuple(words)
+
+
+def _is_of_another_run(facts: Facts, end: End) -> bool:
+    """Say whether an end that names no run began before its job was marked for this one."""
+    if end.how != BY_TIME or facts.marker_ms is None or facts.updated_ms is None:
+        return False
+    return end.ended_ms - end.runtime_ms < facts.marker_ms <= facts.updated_ms
+
+
+def _prove_by_lock(facts: Facts, end: End | None) -> Proof | None:
+    if facts.lock is None or facts.lock.alive is False:
+        return None
+    who = "a process" if facts.lock.pid is None else f"pid {facts.lock.pid}"
+    lives = "which lives" if facts.lock.alive else "which may live"
+    words = [f"its transcript is locked by {who}, {lives}"]
+    if end is not None:
+        words.append(f"although the {end.source} says it ended {end.status}")
+    return Proof(Fate.ALIVE, tuple(words))
+
+
+def _prove_by_process(facts: Facts, end: End | None) -> Proof | None:
+    """Believe in a process that works for a run: an agent of another program takes no lock."""
+    if not facts.at_work or end is not None:
+        return None
+    return Proof(Fate.ALIVE, ("a living process works for it",))
+
+
+def _prove_by_registry(facts: Facts, end: End | None) -> Proof | None:
+    if not facts.registered:
+        return None
+    word = "a sub-agent run without an end refers to it"
+    if facts.gateway.alive is False:
+        return Proof(Fate.UNKNOWN, (f"{word}: the gateway may resume it at its next start",))
+    against = () if end is None else (f"although the {end.source} says it ended {end.status}",)
+    return Proof(Fate.ALIVE, (word, *against))
+
+
+def _prove_by_owner(facts: Facts) -> Proof | None:
+    """Say that a run died with its process, if that is certain."""
+    gateway, seen = facts.gateway, facts.seen_ms
+    if seen is None:
+        return None
+    if gateway.alive is False:
+        word = f"no gateway is running ({gateway.evidence})"
+    elif gateway.started_ms is not None and seen < gateway.started_ms:
+        since = format_time(gateway.started_ms)
+        word = f"its last sign of life is older than the gateway, which started at {since}"
+    else:
+        return None
+    if not facts.knows_ends:
+        untold = f"{word}: it is over, but how it ended stands in records that are not read"
+        return Proof(Fate.UNKNOWN, (untold,))
+    ended = seen
+    words = [f"{word}, and no ledger has an end of it"]
+    if facts.died_ms is not None and facts.died_ms >= seen:
+        ended = facts.died_ms
+        words.append(f"its gateway died at {format_time(ended)}")
+    else:
+        words.append(f"last sign of life at {format_time(seen)}")
+    if (
+        facts.marker_ms is not None
+        and facts.updated_ms is not None
+        and (facts.marker_ms <= facts.updated_ms)
+    ):
+        words.append("its job is still marked as running: the marker outlived its owner")
+    began = facts.updated_ms if facts.updated_ms is not None else ended
+    return Proof(Fate.DEAD, tuple(words), "killed", ended, max(0, ended - began))
+
+
+def _prove_by_signs(facts: Facts) -> Proof | None:
+    """Believe in life where something that only a living gateway writes is recent."""
+    now = facts.now_ms
+    marker = facts.marker_ms
+    if marker is not None and facts.is_current is not False and _covers(facts, marker):
+        age = now - marker
+        limit = MARKER_STUCK_MS if facts.timeout_ms is None else facts.timeout_ms
+        if limit == 0 or age <= max(limit, FRESH_MS):
+            word = f"its job is marked as running since {format_time(marker)}"
+            return Proof(Fate.ALIVE, (f"{word}, within its time-out",))
+    written = facts.transcript_ms
+    if written is not None and now - written < FRESH_MS:
+        word = f"its transcript was written {format_span(max(0, now - written))} ago"
+        return Proof(Fate.ALIVE, (word,))
+    heard = facts.task_seen_ms
+    if heard is not None and now - heard < FRESH_MS:
+        word = f"the task ledger heard of it {format_span(max(0, now - heard))} ago"
+        return Proof(Fate.ALIVE, (word,))
+    return None
+
+
+def _covers(facts: Facts, marker_ms: int) -> bool:
+    """Say whether a marker can be this run's: set before its entry, by the living gateway."""
+    started = facts.gateway.started_ms
+    by_this_gateway = started is None or marker_ms >= started
+    return by_this_gateway and facts.updated_ms is not None and facts.updated_ms >= marker_ms
+
+
+def _tell_what_is_missing(facts: Facts) -> tuple[str, ...]:
+    words = []
+    if facts.is_current is False:
+        words.append("a newer run of its job has started since")
+    if facts.marker_ms is None and facts.is_current is not None and facts.knows_markers:
+        words.append("its job is not marked as running")
+    elif facts.marker_ms is not None:
+        words.append("its job's marker is of another run, or older than any run may be")
+    if not facts.knows_markers:
+        words.append("whether its job is marked as running stands in records that are not read")
+    if facts.seen_ms is None:
+        words.append("it carries no time")
+    if facts.gateway.alive is None:
+        words.append(f"whether a gateway runs could not be told ({facts.gateway.evidence})")
+    words.append(
+        "no ledger has an end of it"
+        if facts.knows_ends
+        else "whether it ended stands in records that are not read"
+    )
+    return tuple(words)

@@ -1,0 +1,193 @@
+"""Starting up is recovery: what was begun and not ended is finished or undone.
+
+Which of the two, the disk says. Before the ledger says `archived`, nothing but our own
+files exists: they go. After it, the new store is whole beside the old one; its name
+still there proves that the rename did not happen, so the action is undone. Without it,
+the rename happened, or we cannot know: then the archive stays and the action is ended.
+The same code runs after a kill, a full disk and a power cut, and may itself be killed.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailflip.base import clock
+from tailflip.base.durable import resolve
+from tailflip.base.errors import TailflipError
+from tailflip.ledger.actions import Action, Ledger, State
+from tailflip.stores.json.lock import remove_stale
+from tailflip.stores.json.transcripts import (
+    PENDING,
+    Moves,
+    archive_transcripts,
+    delete_kept,
+    find_folder,
+    find_missing,
+    forget_missing,
+    note_missing,
+    return_transcripts,
+)
+
+if TYPE_CHECKING:
+    from tailflip.base.durable import Disk
+    from tailflip.base.state_dir import Home
+
+
+def recover(home: Home, disk: Disk) -> tuple[str, ...]:
+    """End every half-done action, and say what was done; run it before acting.
+
+    An action that cannot be ended now (its disk is away) is left for the next time.
+
+    Raises:
+        TryLater: Another tailflip is at work.
+    """
+    half_done = Ledger(home, disk).read_half_done()
+    if not half_done and not _find_expired(home, disk) and not find_missing(home):
+        return ()
+    with home.claim(disk):
+        return settle_all(home, disk)
+
+
+def settle_all(home: Home, disk: Disk) -> tuple[str, ...]:
+    """Do the work of `recover` for a caller who has the claim."""
+    notes = []
+    for action in Ledger(home, disk).read_half_done():
+        try:
+            ended = settle(home, disk, action)
+            _remove_our_lock(disk, action)
+        except (OSError, TailflipError) as e:
+            notes.append(f"{action.kind} {action.id} of {action.store} is still half done: {e}")
+        else:
+            verb = "undone" if ended.state is State.UNDONE else "finished"
+            notes.append(f"{action.kind} {action.id} of {action.store} was half done: {verb}")
+    notes += _return_missing(home, disk)
+    for action in _find_expired(home, disk):
+        try:
+            remove_archive(home, disk, action)
+        except OSError as e:
+            notes.append(f"expired archive {action.id} cannot be deleted: {e}")
+        else:
+            notes.append(f"expired archive {action.id} is now deleted")
+    return tuple(notes)
+
+
+def settle(home: Home, disk: Disk, action: Action) -> Action:
+    """Finish or undo one action; `action` is as the ledger has it."""
+    ledger = Ledger(home, disk)
+    if action.state is State.ARCHIVED:
+        directory = Path(action.details.temps[0]).parent
+        if not directory.is_dir():
+            raise FileNotFoundError(2, os.strerror(2), str(directory))
+        if os.path.lexists(action.details.temps[0]):
+            # First back to "nothing but our own files": were we killed between deleting
+            # the new store and deleting its archive, the next look would misread the disk.
+            action = ledger.advance(action, State.INTENDED)
+        else:
+            disk.fsync_dir(directory)
+            action = ledger.advance(action, State.COMMITTED)
+    if action.state is State.INTENDED:
+        for temp in action.details.temps:
+            _remove(disk, Path(temp))
+        remove_archive(home, disk, action)
+        return ledger.advance(action, State.UNDONE)
+    move_transcripts(home, disk, action)
+    return ledger.advance(action, State.DONE)
+
+
+def move_transcripts(home: Home, disk: Disk, action: Action) -> Moves:
+    """Let the transcripts follow a committed action, one way or the other.
+
+    Never fails: the store is right already, and a transcript that stays under its name
+    loses nothing; `failed` counts what did not work.
+    """
+    if action.kind == "compact":
+        try:
+            return archive_transcripts(home, disk, action)
+        except (OSError, TailflipError):
+            return Moves(0, 1)
+    found = []
+    for source in action.details.sources:
+        try:
+            origin = Ledger(home, disk).find(source)
+            if origin is None or not os.path.lexists(home.records(source)):
+                continue
+            found.append(return_transcripts(home, disk, origin, action.store_path))
+            if found[-1].failed:
+                note_missing(home, disk, origin)
+        except (OSError, TailflipError):
+            found.append(Moves(0, 1))
+    return Moves(
+        sum(each.moved for each in found),
+        sum(each.failed for each in found),
+        sum(each.alive for each in found),
+    )
+
+
+def _return_missing(home: Home, disk: Disk) -> list[str]:
+    """Try again what a restore could not do: rename transcripts back; say what came of it."""
+    notes = []
+    missing = find_missing(home)
+    for action in (each for each in Ledger(home, disk).read_all() if each.id in missing):
+        try:
+            moves = return_transcripts(home, disk, action, action.store_path)
+            if not moves.failed:
+                forget_missing(home, disk, action)
+        except (OSError, TailflipError) as e:
+            notes.append(f"transcripts of {action.store} cannot be renamed back: {e}")
+            continue
+        where = f"{moves.moved} transcripts of {action.store} are back under their names"
+        left = f"; {moves.failed} could not be renamed" if moves.failed else ""
+        notes.append(where + left)
+    return notes
+
+
+def remove_archive(home: Home, disk: Disk, action: Action) -> None:
+    """Delete all that one action keeps: in our own directory, and transcripts beside the store."""
+    if action.kind == "compact":
+        delete_kept(disk, action)
+    directory = home.archive(action.id)
+    if directory.is_dir():
+        # The manifest goes first: without it nobody takes the directory for whole.
+        for name in ("manifest.json", "records.zst", CHANGES, BEFORE, PENDING):
+            _remove(disk, directory / name)
+            _remove(disk, directory / f"{name}.partial")
+        disk.rmdir(directory)
+    else:
+        _remove(disk, directory)
+    _remove(disk, home.quarantined(action.id))
+
+
+PARTIAL = "records.zst.partial"
+# What an action on the gateway's own ledgers keeps: what was changed, and the file before.
+CHANGES, BEFORE = "changes.json", "before"
+
+
+def _find_expired(home: Home, disk: Disk) -> tuple[Action, ...]:
+    """Find expired actions whose files are still there: their deletion was interrupted."""
+    return tuple(
+        a
+        for a in Ledger(home, disk).read_all()
+        if a.state is State.EXPIRED
+        and any(map(os.path.lexists, (home.archive(a.id), home.quarantined(a.id), find_folder(a))))
+    )
+
+
+def _remove_our_lock(disk: Disk, action: Action) -> None:
+    """Delete the lock a killed tailflip left; a living owner's is never touched."""
+    path = action.store_path
+    with suppress(OSError):  # litter at most: whoever takes the lock next removes it
+        remove_stale(resolve(path.parent) / f"{path.name}.lock", disk, clock.now_ms())
+
+
+def _remove(disk: Disk, path: Path) -> None:
+    """Delete a file; where damage left a folder in its place, that and what is in it."""
+    with suppress(FileNotFoundError):
+        if path.is_dir() and not path.is_symlink():
+            for each in path.iterdir():
+                _remove(disk, each)
+            disk.rmdir(path)
+        else:
+            disk.unlink(path)

@@ -1,0 +1,328 @@
+"""Putting entries back, under the same lock and the same verification as taking them out.
+
+Actions are undone newest first, so that an entry which was slimmed and later removed
+comes back whole. A key that lives again with other bytes is a conflict: the living
+entry stays, the archived one stays in the archive, and both are told.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tailflip.base import clock
+from tailflip.base.durable import naming, resolve
+from tailflip.base.errors import ArchiveDamaged, StoreInvalid, Usage
+from tailflip.flow.numbers import RestoreNumbers, Selection, VerifyNumbers
+from tailflip.flow.outcomes import Report
+from tailflip.ledger.actions import Ledger
+from tailflip.stores import archive, recovery
+from tailflip.stores.json import native, salvage, swap
+from tailflip.stores.ownership import choose_undone, find_claim, require_leave
+from tailflip.stores.preflight import find_missing_room, find_refusals, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tailflip.base.durable import Disk
+    from tailflip.base.state_dir import Home
+    from tailflip.flow.observed import Gateway
+    from tailflip.ledger.actions import Action
+    from tailflip.stores.json.swap import Draft, Progress, Source
+
+
+@dataclass(frozen=True)
+class RestoreOutcome:
+    """What a restore would do, or with a `report` has done.
+
+    `actions` are those that entries come from, newest first. An entry that several of
+    them hold counts once for each. `conflict_keys` names some of the `conflicts`, `damaged` the
+    archives that were passed over: what they hold of it is not in the other numbers.
+    """
+
+    store: Path
+    actions: tuple[str, ...]
+    added: int
+    replaced: int
+    unchanged: int
+    conflicts: int
+    conflict_keys: tuple[str, ...]
+    report: Report | None
+    damaged: tuple[archive.Damaged, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be put back, from which actions, into which store."""
+
+    store: Path
+    actions: tuple[Action, ...]
+    selection: Selection
+    state_dir: Path | None = None
+    damaged: tuple[archive.Damaged, ...] = ()
+
+
+def restore(
+    home: Home,
+    disk: Disk,
+    *,
+    action_id: str | None = None,
+    keys: Sequence[str] = (),
+    jobs: Sequence[str] = (),
+    everything: bool = False,
+    store: Path | None = None,
+    apply: bool,
+    now_ms: int,
+    state_dir: Path | None = None,
+    gateway: Gateway | None = None,
+    on_progress: Progress | None = None,
+) -> RestoreOutcome:
+    """Plan to put entries back, and with `apply` do it.
+
+    A store that a gateway has on record gets exactly the bytes on record, or nothing: with
+    an action, all that we did to the store since is undone.
+
+    Args:
+        home: Where the archives are.
+        disk: The effects.
+        action_id: Only from this action; alone it means all of it. Of a salvage it puts
+            the damaged bytes back, as they were.
+        keys: Session keys, from whatever actions hold them.
+        jobs: Cron job ids, the same.
+        everything: All entries of all actions of the store.
+        store: Needed only where the actions are of several stores.
+        apply: Do it.
+        now_ms: Names the action.
+        state_dir: Of the installation, where it is known.
+        gateway: Whose store it is, where that is known: it must honour our lock.
+        on_progress: As for a compaction.
+
+    Raises:
+        Usage: Nothing selected, no such action, or several stores could be meant.
+        OnRecord: A gateway has the store on record, and these would not be the bytes.
+        ArchiveDamaged: The action that was named, or all that could hold it.
+        TryLater: Locked, or changing all the time.
+    """
+    wanted = _choose(
+        home, disk, action_id=action_id, keys=keys, jobs=jobs, everything=everything, store=store
+    )
+    wanted = _widen(home, disk, replace(wanted, state_dir=state_dir), everything=everything)
+    if wanted.actions[0].kind == "salvage":
+        report = salvage.undo(
+            home,
+            disk,
+            wanted.actions[0],
+            apply=apply,
+            now_ms=now_ms,
+            state_dir=state_dir,
+            on_progress=on_progress,
+        )
+        return RestoreOutcome(wanted.store, (wanted.actions[0].id,), 0, 0, 0, 0, (), report)
+    started = clock.monotonic_s()
+    if not apply:
+        with naming(wanted.store), swap.open_source(wanted.store) as source:
+            return _measure(home, wanted, source)[0]
+
+    def attempt(source: Source) -> RestoreOutcome:
+        return _restore_once(home, disk, wanted, source, now_ms=now_ms, on_progress=on_progress)
+
+    with naming(wanted.store), home.claim(disk):
+        recovery.settle_all(home, disk)
+        refuse(find_refusals(wanted.store, state_dir, undoing=True, gateway=gateway))
+        outcome = swap.try_attempts(wanted.store, disk, attempt, state_dir)
+    if outcome.report is None:
+        return outcome
+    took_s = swap.measure_s(started)
+    return replace(outcome, report=outcome.report.model_copy(update={"took_s": took_s}))
+
+
+def _widen(home: Home, disk: Disk, wanted: _Wanted, *, everything: bool) -> _Wanted:
+    """Add to an action what was done later to a store on record: only all of it gives its bytes.
+
+    Raises:
+        OnRecord: The store has the bytes on record, or nobody can tell.
+    """
+    require_leave(wanted.store, wanted.state_dir, undoing=True)
+    claim = find_claim(wanted.store, wanted.state_dir)
+    if claim is None or not wanted.selection.all:
+        return wanted
+    since = min(action.created_ms for action in wanted.actions)
+    later = [
+        a
+        for a in choose_undone(Ledger(home, disk).read_all(), claim)
+        if a.created_ms >= since and a.kind == "compact"
+    ]
+    # What went before it was on record is not part of the bytes on record.
+    named = () if everything and later else wanted.actions
+    known = {action.id: action for action in (*named, *later)}
+    newest_first = sorted(known.values(), key=lambda a: (a.created_ms, a.id), reverse=True)
+    return replace(wanted, actions=tuple(newest_first))
+
+
+def _choose(
+    home: Home,
+    disk: Disk,
+    *,
+    action_id: str | None,
+    keys: Sequence[str],
+    jobs: Sequence[str],
+    everything: bool,
+    store: Path | None,
+) -> _Wanted:
+    """Find the actions that hold what is wanted; all of one store."""
+    narrow = Selection(keys=tuple(keys), jobs=tuple(jobs))
+    if action_id is not None:
+        action = archive.find_action(home, disk, action_id)
+        if action.took_nothing:
+            hint = "its job is enabled as it was before; there is nothing to undo"
+            if action.kind == "restore":
+                hint = "to take out again what it put back, run `tailflip compact` or `reconcile`"
+            raise Usage(f"a {action.kind} archives nothing: {action_id}", hint=hint)
+        selection = narrow if keys or jobs else Selection(all=True)
+        return _Wanted(action.store_path, (action,), selection)
+    if not (keys or jobs or everything):
+        raise Usage("nothing to restore was named", hint="see `tailflip archive list`")
+    held = [a.action for a in archive.list_actions(home, disk) if a.action.kind == "compact"]
+    if store is not None:
+        held = [a for a in held if resolve(a.store_path) == resolve(store)]
+    selection = Selection(all=True) if everything else narrow
+    whole, damaged = _sort_out(home, held, selection)
+    if not whole and damaged:
+        names = ", ".join(f"{each.action} ({each.message})" for each in damaged)
+        raise ArchiveDamaged(
+            f"no whole archive holds that, and these are damaged: {names}",
+            hint="`tailflip archive show ACTION` lists what can still be read of one",
+        )
+    if not whole:
+        raise Usage(
+            f"no archive holds that: looked in {home.archives}",
+            hint="`tailflip archive show ACTION` names the keys that an action took",
+        )
+    stores = sorted({a.store for a in whole})
+    if len(stores) > 1:
+        raise Usage(
+            f"archives of {len(stores)} stores hold that: {', '.join(stores)}",
+            hint="say which with --store",
+        )
+    return _Wanted(whole[0].store_path, whole, selection, damaged=damaged)
+
+
+def _sort_out(
+    home: Home, actions: Sequence[Action], selection: Selection
+) -> tuple[tuple[Action, ...], tuple[archive.Damaged, ...]]:
+    """Tell the actions that hold what is wanted from those whose archive is damaged."""
+    held: list[Action] = []
+    damaged: list[archive.Damaged] = []
+    for action in actions:
+        found = archive.find_damage(home, action.id)
+        if found is not None:
+            damaged.append(found)
+        elif selection.all or _holds(home, action, selection):
+            held.append(action)
+    return tuple(held), tuple(damaged)
+
+
+def _holds(home: Home, action: Action, selection: Selection) -> bool:
+    keys, jobs = set(selection.keys), set(selection.jobs)
+    with archive.reading_records(home, action.id) as fd:
+        return any(h.key in keys or h.job in jobs for h in native.read_headers(fd))
+
+
+def _measure(
+    home: Home, wanted: _Wanted, source: Source
+) -> tuple[RestoreOutcome, list[RestoreNumbers]]:
+    """Compare each action with the store as it is: what it would do, and every conflict."""
+    if source.fd is None:
+        raise StoreInvalid(
+            f"store is missing: {wanted.store}", hint="`tailflip compact` looks for a backup"
+        )
+    found: list[RestoreNumbers] = []
+    for action in wanted.actions:
+        with archive.reading_records(home, action.id) as records:
+            found.append(native.restore(source.fd, None, records, wanted.selection))
+    outcome = RestoreOutcome(
+        store=wanted.store,
+        actions=tuple(a.id for a in wanted.actions),
+        added=sum(n.added for n in found),
+        replaced=sum(n.replaced for n in found),
+        unchanged=sum(n.unchanged for n in found),
+        conflicts=sum(n.conflicts for n in found),
+        conflict_keys=tuple(k for n in found for k in n.conflict_keys),
+        report=None,
+        damaged=wanted.damaged,
+    )
+    return outcome, found
+
+
+def _restore_once(
+    home: Home,
+    disk: Disk,
+    wanted: _Wanted,
+    source: Source,
+    *,
+    now_ms: int,
+    on_progress: Progress | None,
+) -> RestoreOutcome:
+    outcome, measured = _measure(home, wanted, source)
+    if source.fd is None or not outcome.added + outcome.replaced:
+        return outcome
+    before_bytes = os.fstat(source.fd).st_size
+    grown = before_bytes + sum(max(0, n.bytes - before_bytes) for n in measured)
+    refuse(find_missing_room(source.real, home, new_bytes=2 * grown, removed_bytes=0))
+    with swap.begin(
+        home,
+        disk,
+        source,
+        kind="restore",
+        now_ms=now_ms,
+        temps=2,
+        sources=outcome.actions,
+        undoing=True,
+    ) as draft:
+        passes = _write(home, draft, wanted, source.fd)
+        last = passes[-1]
+        written = VerifyNumbers.of(last)
+        swap.commit(
+            home,
+            disk,
+            draft,
+            digest=last.digest,
+            is_as_written=lambda fd: swap.is_verified(fd, written, on_progress),
+        )
+        transcripts, warnings = swap.finish(home, disk, draft)
+    added = sum(n.added for n in passes)
+    report = Report(
+        action_id=draft.action.id,
+        kind="restore",
+        store=str(wanted.store),
+        entries_before=last.entries - added,
+        entries_after=last.entries,
+        bytes_before=before_bytes,
+        bytes_after=last.bytes,
+        transcripts=transcripts,
+        lock_held_s=round(draft.lock_held_s, 3),
+        warnings=warnings,
+    )
+    replaced = sum(n.replaced for n in passes)
+    return replace(outcome, added=added, replaced=replaced, report=report)
+
+
+def _write(home: Home, draft: Draft, wanted: _Wanted, store_fd: int) -> list[RestoreNumbers]:
+    """Add the archives to the store one after the other, between two files in turn.
+
+    Leaves the finished file first in the draft.
+    """
+    passes: list[RestoreNumbers] = []
+    reading = store_fd
+    for action in wanted.actions:
+        with archive.reading_records(home, action.id) as records:
+            out = draft.fds[1]
+            os.ftruncate(out, 0)
+            os.lseek(out, 0, os.SEEK_SET)
+            passes.append(native.restore(reading, out, records, wanted.selection))
+            reading = out
+            draft.fds.reverse()
+            draft.temps.reverse()
+    return passes

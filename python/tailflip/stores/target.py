@@ -1,0 +1,203 @@
+"""What we work on: one installation at one moment, and which of its stores are meant."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tailflip.base import clock
+from tailflip.base.durable import naming, open_regular
+from tailflip.base.errors import CannotCreate, Usage
+from tailflip.base.openclaw_units import parse_size_bytes
+from tailflip.flow.observed import Store
+from tailflip.observe.gateway.heap import read_heap_limit
+from tailflip.observe.gateway.liveness import read_gateway
+from tailflip.observe.gateway.release import read_release
+from tailflip.observe.installation import STORE_NAME, locate, normalise_agent_id
+from tailflip.stores.json import native
+from tailflip.stores.ownership import find_claims
+from tailflip.stores.proof.judge import judge_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from tailflip.flow.observed import Evidence, Gateway
+    from tailflip.observe.gateway.release import Version
+    from tailflip.observe.installation import Installation
+    from tailflip.plan.policy import Policy
+    from tailflip.stores.json.native import Surveyed
+    from tailflip.stores.json.swap import Progress
+    from tailflip.stores.ownership import Claim
+
+_STATE_DIR_ABOVE = 3  # STATE/agents/AGENT/sessions/sessions.json
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An installation at one moment; `stores` are those that the user chose.
+
+    `env` is the gateway's environment. `missing` are stores that should be there; empty when the
+    user named what to look at. `kept` are not ours to write, and in neither of the two.
+    """
+
+    env: Mapping[str, str]
+    installation: Installation
+    gateway: Gateway
+    stores: tuple[Store, ...]
+    missing: tuple[Store, ...]
+    now_ms: int
+    kept: Mapping[Store, Claim] = field(default_factory=dict)
+
+    @property
+    def others_bytes(self) -> int:
+        """Size of the installation's stores that were not chosen, but are loaded with them."""
+        chosen = {os.path.realpath(store.path) for store in (*self.stores, *self.kept)}
+        others = [
+            store
+            for store in self.installation.stores
+            if os.path.realpath(store.path) not in chosen and store.path.is_file()
+        ]
+        kept = find_claims(others, self.installation.state_dir) if others else {}
+        return sum(store.path.stat().st_size for store in others if store not in kept)
+
+    def find_version(self) -> Version | None:
+        """Find the release that `openclaw` starts here; None where there is no telling."""
+        return read_release(("openclaw",), self.env).version
+
+    def read_evidence(self, store: Store, dropped_keys: frozenset[str]) -> Evidence:
+        """Gather proof of life and death about one store's entries."""
+        judged = judge_store(self.installation, store, self.gateway, self.now_ms)
+        return replace(judged.evidence, dropped_keys=dropped_keys)
+
+    def survey(
+        self, store: Store, policy: Policy, evidence: Evidence, on_progress: Progress
+    ) -> Surveyed:
+        """Measure one store under a policy."""
+        with naming(store.path), open_regular(store.path) as fd:
+            size_bytes = os.fstat(fd).st_size
+            return native.survey(
+                fd, policy, evidence, self.now_ms, lambda d: on_progress("survey", d, size_bytes)
+            )
+
+    def find_heap_limit(self, given: str | None) -> tuple[int | None, str]:
+        """Take the limit that was given, else ask the gateway's node.
+
+        Raises:
+            Usage: what was given is no size.
+        """
+        if given is None:
+            return read_heap_limit(self.env, pid=self.gateway.pid)
+        try:
+            return parse_size_bytes(given), "--heap-limit"
+        except ValueError as e:
+            raise Usage(
+                f"--heap-limit is not a size: {given}", hint="write it as 2gb or 512mb"
+            ) from e
+
+    def begin_heap_limit(self, given: str | None) -> Callable[[], tuple[int | None, str]]:
+        """Begin to find the limit, and return what waits for it.
+
+        Node takes as long to answer as we take to survey a store of a hundred megabytes.
+
+        Raises:
+            Usage: what was given is no size.
+        """
+        if given is not None:
+            answer = self.find_heap_limit(given)
+            return lambda: answer
+        found: list[tuple[int | None, str]] = []
+
+        def ask() -> None:
+            found.append(self.find_heap_limit(None))
+
+        worker = threading.Thread(target=ask, name="tailflip-node", daemon=True)
+        worker.start()
+
+        def wait() -> tuple[int | None, str]:
+            worker.join()
+            return found[0]
+
+        return wait
+
+
+def look(
+    env: Mapping[str, str],
+    *,
+    paths: list[Path] | None = None,
+    state_dir: Path | None = None,
+    profile: str | None = None,
+    agent: str | None = None,
+) -> Scene:
+    """Find the installation, its gateway and the chosen stores.
+
+    Raises:
+        Usage: options contradict each other, or an agent has no store.
+    """
+    if paths and agent is not None:
+        raise Usage("give either paths of stores or --agent, not both")
+    given = [path.absolute() for path in paths or ()]
+    installation = _locate(env, given, state_dir, profile)
+    stores = installation.stores
+    if given:
+        known = {os.path.realpath(store.path): store.agent_id for store in stores}
+        stores = tuple(
+            Store(
+                path,
+                known.get(os.path.realpath(path), _guess_agent(path)),
+                installation.state_dir,
+            )
+            for path in given
+        )
+    elif agent is not None:
+        stores = tuple(s for s in stores if s.agent_id == normalise_agent_id(agent))
+        if not stores:
+            raise Usage(
+                f"no store of agent {agent} below {installation.state_dir}",
+                hint=f"agents are: {', '.join(installation.agents)}",
+            )
+    gateway = read_gateway(installation, env)
+    missing = () if given or agent is not None else installation.missing
+    kept = find_claims((*stores, *missing), installation.state_dir)
+    return Scene(
+        env=env,
+        installation=installation,
+        gateway=gateway,
+        stores=tuple(store for store in stores if store not in kept),
+        missing=tuple(store for store in missing if store not in kept),
+        now_ms=clock.now_ms(),
+        kept={store: claim for store, claim in kept.items() if os.path.lexists(store.path)},
+    )
+
+
+def _locate(
+    env: Mapping[str, str], given: list[Path], state_dir: Path | None, profile: str | None
+) -> Installation:
+    """Find the installation; a path given by hand says where it is, if it lies as they do."""
+    guesses = {guess for path in given if (guess := _guess_state_dir(path)) is not None}
+    if state_dir is None and profile is None and len(guesses) == 1:
+        return locate(env, state_dir=guesses.pop())
+    try:
+        return locate(env, state_dir=state_dir, profile=profile)
+    except CannotCreate:
+        if not given or state_dir is not None or not given[0].parent.is_dir():
+            raise
+        # A store far from any installation: there is no other evidence than itself.
+        return locate(env, state_dir=given[0].parent)
+
+
+def _guess_state_dir(path: Path) -> Path | None:
+    above = path.parents
+    lies_as_usual = (
+        path.name == STORE_NAME
+        and len(above) > _STATE_DIR_ABOVE
+        and above[0].name == "sessions"
+        and above[2].name == "agents"
+    )
+    return above[_STATE_DIR_ABOVE] if lies_as_usual and above[_STATE_DIR_ABOVE].is_dir() else None
+
+
+def _guess_agent(path: Path) -> str | None:
+    return path.parent.parent.name if _guess_state_dir(path) is not None else None

@@ -1,0 +1,425 @@
+"""May the gateway start again, when, and if not: what has to happen first?
+
+A state machine over values; it does nothing. Who runs it stores breaker and decision
+before acting on them, and so can go on after its own death:
+
+    death -> decide -> (breaker, decision) -> stored -> reconsider, until a start is due
+          -> hold_back -> note_start -> stored -> the gateway starts
+          -> note_good_life, or the next death
+
+Deaths are counted per signature and without a window of time: a loop of three days is a
+loop. An end that the gateway itself wanted (a planned restart, an update) counts as well
+where its life was no good one: whoever restarts itself every ten seconds is in a loop too.
+What cures a death decides what is waited for: a refused configuration for the file
+to change, lack of memory for a cure, another gateway for its end, and the rest for time.
+An open breaker alerts once and lets a trial start through now and then; only a stop that
+somebody is proven to have asked for ends the guard. Whatever happens, there are never more
+than 12 starts in 10 minutes. Source of the causes and their cures: `diagnose.causes`,
+measured on 2026.3.28, 2026.4.14 and 2026.9.6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING
+
+from tailflip.base.units import format_span
+from tailflip.diagnose.causes import CAUSES, WAITS, Opens, Wish
+from tailflip.flow.lives import Breaker, BreakerState, Confidence, Decision, Moment, Waiting
+from tailflip.supervise.backoff import start_delay_s, trial_delay_s
+from tailflip.supervise.elapsed import find_left_ms, passed_ms
+
+if TYPE_CHECKING:
+    from tailflip.config.schema import RestartSettings
+    from tailflip.flow.lives import Death
+
+# So much more room on a disk, or inodes, than at the death is a change.
+_ROOM_BYTES, _ROOM_INODES = 64 << 20, 1000
+# Cures that did not help so often in a row are none; deaths of any kind so often are a loop.
+_CURED_ROWS = 2
+_MIXED_ROWS = 3
+MOST_STARTS, WITHIN_MS = 12, 600_000
+
+
+@dataclass(frozen=True)
+class World:
+    """What the breaker must know of the world at one moment.
+
+    Args:
+        now_ms: wall clock.
+        random: a number in [0, 1), for jitter.
+        config_mark: fingerprint of what the gateway is started from: its configuration,
+            and its release where that is known.
+        stores_mark: fingerprint of its stores.
+        state_mark: fingerprint of the databases and files that a migration changes.
+        program_mark: fingerprint of its package, its node and its service file.
+        room: free bytes and free inodes of each disk that it writes to.
+        settled: nothing of state and program was changed in the last seconds.
+        cured: since this death something was changed that may help: stores compacted or
+            salvaged, a job held that kills it, or the configuration edited after the gateway
+            had read it.
+        other_alive: a gateway that is not ours lives on the state directory, or anybody
+            holds its port.
+        limits: delays and counts, in seconds and deaths.
+        mono_ms: as in `Moment`, and `boot` likewise; None leaves all to the wall clock.
+    """
+
+    now_ms: int
+    random: float
+    config_mark: str
+    stores_mark: str
+    cured: bool
+    other_alive: bool
+    limits: RestartSettings
+    state_mark: str = ""
+    program_mark: str = ""
+    room: tuple[int, ...] = ()
+    settled: bool = True
+    mono_ms: int | None = None
+    boot: str | None = None
+
+    @property
+    def moment(self) -> Moment:
+        """This moment by both clocks."""
+        return Moment(at_ms=self.now_ms, mono_ms=self.mono_ms, boot=self.boot)
+
+
+def decide(breaker: Breaker, death: Death, world: World) -> tuple[Breaker, Decision]:
+    """Choose what to do after a death. Both results are to be stored before acting."""
+    if _is_proven_stop(death) or (_is_wish(death) and breaker.is_good):
+        return _follow(breaker, death, _describe_wish(death), world)
+    limits = world.limits
+    counted = _count(breaker, death, limits)
+    told = _tell(counted, death, limits)
+    if CAUSES[death.cause].of_other and world.other_alive:
+        return _stand_aside(counted, told, world)
+    mixed = _is_mixed(counted.deaths, limits)
+    curable = CAUSES[death.cause].is_curable and counted.row < _CURED_ROWS * limits.loop_deaths
+    if world.cured and curable and not mixed:
+        closed = counted.model_copy(update={"state": BreakerState.CLOSED, "trials": 0})
+        return _start_after(closed, f"{told}; what may have caused it was changed", 1, world)
+    opens = is_loop(counted, limits) or counted.state is not BreakerState.CLOSED
+    if opens or _opens_at_once(death):
+        return _open(counted, death, told, world)
+    if _is_wish(death):
+        return _follow(counted, death, told, world)
+    return _start_after(counted, told, max(counted.row, counted.deaths), world)
+
+
+def is_loop(breaker: Breaker, limits: RestartSettings) -> bool:
+    """Say whether what was counted makes a loop: of one kind, or of kinds that take turns."""
+    return breaker.row >= limits.loop_deaths or _is_mixed(breaker.deaths, limits)
+
+
+def wait_for(breaker: Breaker, waiting: Waiting, world: World) -> Breaker:
+    """Remember what is waited for, and how it looks now, so that a change of it shows."""
+    return breaker.model_copy(
+        update={"waiting": waiting, "marks": _mark(waiting, world), "until_ms": None}
+    )
+
+
+def hold_back(breaker: Breaker, world: World) -> Decision | None:
+    """Have a start wait that would be one too many, whoever wants it; None if it may be now."""
+    if len(breaker.starts) < MOST_STARTS:
+        return None
+    passed = passed_ms(breaker.starts[-MOST_STARTS], world.moment)
+    if passed is None or passed > WITHIN_MS:
+        return None
+    left_ms = WITHIN_MS + 1 - passed
+    reason = (
+        f"{MOST_STARTS} starts in {format_span(WITHIN_MS)} are enough; "
+        f"next start in {format_span(left_ms)}"
+    )
+    return Decision(
+        kind="start",
+        reason=reason,
+        waiting=Waiting.TIME,
+        at_ms=world.now_ms + left_ms,
+        made=world.moment,
+    )
+
+
+def note_start(breaker: Breaker, now: Moment) -> Breaker:
+    """Remember that the gateway is about to start: of an open breaker, it is a trial."""
+    if breaker.state is BreakerState.OPEN:
+        state, trials = BreakerState.HALF_OPEN, breaker.trials + 1
+    else:
+        state, trials = breaker.state, breaker.trials
+    return breaker.model_copy(
+        update={
+            "state": state,
+            "trials": trials,
+            "waiting": Waiting.NOTHING,
+            "until_ms": None,
+            "marks": None,
+            "is_good": False,
+            "starts": (*breaker.starts, now)[-MOST_STARTS:],
+        }
+    )
+
+
+def note_good_life(breaker: Breaker) -> Breaker:
+    """Close it and forget the row: the gateway has lived long enough to count as well."""
+    return Breaker(is_good=True, starts=breaker.starts)
+
+
+def anchor(decision: Decision, world: World) -> Decision:
+    """Have a stored decision count by this boot's clock: what is left of it, from now on."""
+    is_counted = decision.made is not None and decision.made.boot == world.boot
+    if decision.at_ms is None or is_counted:
+        return decision
+    left_ms = find_left_ms(decision, world.moment, _longest_ms(world))
+    at_ms = world.now_ms + (left_ms or 0)
+    return decision.model_copy(update={"at_ms": at_ms, "made": world.moment})
+
+
+def is_due(decision: Decision, world: World) -> bool:
+    """Say whether the time of a decision has come: to end, to start, or for a trial.
+
+    Never while another gateway lives: two on one state directory destroy its stores.
+    """
+    if decision.kind == "end":
+        return True
+    return _is_time(decision, world) and not world.other_alive
+
+
+def reconsider(breaker: Breaker, decision: Decision, world: World) -> Decision:
+    """Look at a stored decision again: has what it waits for happened?
+
+    Returns:
+        the same decision while nothing happened; a start for now when it did, or when a
+        trial is due; a wait for another gateway that lives when a start would be.
+    """
+    if decision.kind == "end":
+        return decision
+    if decision.waiting is Waiting.OTHER_INSTANCE:
+        if world.other_alive:
+            return decision
+        return _start_now("the other gateway is gone", world)
+    if decision.kind == "start":
+        wanted = _start_now(decision.reason, world) if _is_time(decision, world) else None
+    elif _has_changed(breaker, decision.waiting, world):
+        wanted = _start_now(f"{WAITS[decision.waiting].noun} changed", world)
+    elif _is_time(decision, world):
+        wanted = _start_now(f"trial {breaker.trials + 1}: {decision.reason}", world)
+    else:
+        wanted = None
+    if wanted is None:
+        return decision
+    if world.other_alive:
+        return Decision(
+            kind="wait",
+            reason="another gateway lives on the state directory, or its port is taken",
+            waiting=Waiting.OTHER_INSTANCE,
+            made=world.moment,
+        )
+    return wanted
+
+
+def _follow(breaker: Breaker, death: Death, told: str, world: World) -> tuple[Breaker, Decision]:
+    """Do what the end was meant for. It is no failure, so that it costs no more than the row."""
+    if _wish(death) is Wish.STOP:
+        return breaker, Decision(kind="end", reason=told, exit_code=0, made=world.moment)
+    if _wish(death) is Wish.PARK:
+        at_ms = world.now_ms + int(1000 * world.limits.trial_cap_s)
+        parked = wait_for(breaker, CAUSES[death.cause].waiting, world)
+        return parked.model_copy(update={"until_ms": at_ms}), Decision(
+            kind="wait", reason=told, waiting=parked.waiting, at_ms=at_ms, made=world.moment
+        )
+    if _wish(death) is Wish.UPDATE:
+        wait_s = world.limits.cap_s
+    else:
+        # The first restart is at once; those that follow pay for what went before.
+        step = max(breaker.row, breaker.deaths) - 1
+        wait_s = start_delay_s(world.limits, step, world.random) if step > 0 else 0.0
+    if not wait_s:
+        return breaker, _start_now(told, world)
+    at_ms = world.now_ms + int(1000 * wait_s)
+    waiting = breaker.model_copy(update={"waiting": Waiting.TIME, "until_ms": at_ms, "marks": None})
+    return waiting, Decision(
+        kind="start", reason=told, waiting=Waiting.TIME, at_ms=at_ms, made=world.moment
+    )
+
+
+def _describe_wish(death: Death) -> str:
+    if _wish(death) is Wish.STOP:
+        return "; ".join(death.evidence)
+    if _wish(death) is Wish.PARK:
+        return "OpenClaw's updater wants it to stay stopped"
+    if _wish(death) is Wish.UPDATE:
+        return "an update of OpenClaw goes on"
+    return "the gateway asked to be started again"
+
+
+def _tell(counted: Breaker, death: Death, limits: RestartSettings) -> str:
+    """Say what happened, and for the how manieth time."""
+    many = _count_words(counted.row)
+    if not _is_wish(death):
+        return f"{death.signature}, {many}"
+    if _wish(death) is not Wish.RESTART or counted.row < limits.loop_deaths:
+        return f"{_describe_wish(death)}, {many}"
+    return f"it restarts itself again and again, {many}{_tell_pace(counted)}"
+
+
+def _tell_pace(counted: Breaker) -> str:
+    """Say how far its last starts lie apart, as far as the row goes."""
+    starts = counted.starts[-counted.row :]
+    apart = [each for pair in pairwise(starts) if (each := passed_ms(*pair)) is not None]
+    return f", once every {format_span(median(apart))}" if apart else ""
+
+
+def _count(breaker: Breaker, death: Death, limits: RestartSettings) -> Breaker:
+    """Count a death. Another kind of it is another matter, unless kinds take turns."""
+    deaths = breaker.deaths + 1
+    if breaker.signature == death.signature:
+        return breaker.model_copy(update={"row": breaker.row + 1, "deaths": deaths})
+    if _is_mixed(deaths, limits):
+        update = {"signature": death.signature, "row": 1, "deaths": deaths}
+        return breaker.model_copy(update=update)
+    return Breaker(signature=death.signature, row=1, deaths=deaths, starts=breaker.starts)
+
+
+def _is_mixed(deaths: int, limits: RestartSettings) -> bool:
+    """Say whether so many died of whatever that there is a loop in any case."""
+    return deaths >= _MIXED_ROWS * limits.loop_deaths
+
+
+def _stand_aside(counted: Breaker, told: str, world: World) -> tuple[Breaker, Decision]:
+    """Wait until the other one is gone; no trial, for it would only be refused again."""
+    opens = counted.row >= world.limits.loop_deaths
+    newly = opens and counted.state is BreakerState.CLOSED
+    state = BreakerState.OPEN if opens else BreakerState.CLOSED
+    waiting = wait_for(counted, Waiting.OTHER_INSTANCE, world)
+    return waiting.model_copy(update={"state": state}), Decision(
+        kind="wait",
+        reason=told,
+        waiting=Waiting.OTHER_INSTANCE,
+        alert=newly,
+        made=world.moment,
+    )
+
+
+def _start_after(counted: Breaker, told: str, step: int, world: World) -> tuple[Breaker, Decision]:
+    """Start after the `step`-th delay of the backoff."""
+    wait_s = start_delay_s(world.limits, step, world.random)
+    at_ms = world.now_ms + int(1000 * wait_s)
+    reason = f"{told}; next start in {format_span(1000 * wait_s)}" if wait_s else told
+    waiting = counted.model_copy(update={"waiting": Waiting.TIME, "until_ms": at_ms, "marks": None})
+    return waiting, Decision(
+        kind="start", reason=reason, waiting=Waiting.TIME, at_ms=at_ms, made=world.moment
+    )
+
+
+def _open(counted: Breaker, death: Death, told: str, world: World) -> tuple[Breaker, Decision]:
+    """Stop starting, except for trials; alert if it was not open before."""
+    wait_s = _choose_trial_s(counted, death, world)
+    at_ms = world.now_ms + int(1000 * wait_s)
+    waiting = CAUSES[death.cause].waiting
+    opened = wait_for(counted, waiting, world).model_copy(
+        update={"state": BreakerState.OPEN, "until_ms": at_ms}
+    )
+    return opened, Decision(
+        kind="wait",
+        reason=f"{told}; {_tell_wait(waiting)}",
+        waiting=waiting,
+        at_ms=at_ms,
+        alert=counted.state is BreakerState.CLOSED,
+        made=world.moment,
+    )
+
+
+def _wish(death: Death) -> Wish | None:
+    return CAUSES[death.cause].wish
+
+
+def _is_proven_stop(death: Death) -> bool:
+    """Say whether it is known who asked for a stop; what only looks like one is none."""
+    return _wish(death) is Wish.STOP and death.confidence is Confidence.PROVEN
+
+
+def _is_wish(death: Death) -> bool:
+    """Say whether the gateway itself wanted to end as it did: to restart, update or be parked."""
+    return _wish(death) not in (None, Wish.STOP)
+
+
+def _opens_at_once(death: Death) -> bool:
+    """Say whether a start changes nothing about a death: it opens the breaker at the first."""
+    opens = CAUSES[death.cause].opens
+    return opens is Opens.ALWAYS or (opens is Opens.UNREADY and death.unready)
+
+
+def _tell_wait(waiting: Waiting) -> str:
+    until = WAITS[waiting].until
+    return f"waiting until {until}" if until else "waiting before a trial start"
+
+
+def _choose_trial_s(counted: Breaker, death: Death, world: World) -> float:
+    """Choose how long an open breaker stays shut."""
+    limits = world.limits
+    if _opens_at_once(death) or _wish(death) is Wish.PARK:
+        return limits.trial_cap_s
+    spared = limits.loop_deaths if _wish(death) is Wish.RESTART else 0
+    if counted.trials < spared:
+        # It works in between, and it may be a person who changes the configuration again
+        # and again: the first trials come as soon as after a death that is no loop yet.
+        return start_delay_s(limits, max(counted.row, counted.deaths) - 1, world.random)
+    wait_s = trial_delay_s(limits, counted.trials + 1 - spared, world.random)
+    return max(wait_s, limits.cap_s) if _wish(death) is Wish.UPDATE else wait_s
+
+
+def _mark(waiting: Waiting, world: World) -> str | None:
+    """Fingerprint what would end the wait. A new configuration is worth a start for any cause."""
+    if waiting is Waiting.CURE:
+        return f"{world.config_mark}\n{world.stores_mark}"
+    if waiting is Waiting.STATE_CHANGE:
+        return f"{world.config_mark}\n{world.state_mark}"
+    if waiting is Waiting.PROGRAM_CHANGE:
+        return f"{world.config_mark}\n{world.program_mark}"
+    if waiting is Waiting.ROOM:
+        return f"{world.config_mark}\n{' '.join(str(number) for number in world.room)}"
+    if waiting in (Waiting.CONFIG_CHANGE, Waiting.TIME):
+        return world.config_mark
+    return None
+
+
+def _has_changed(breaker: Breaker, waiting: Waiting, world: World) -> bool:
+    """Say whether what is waited for is another than when the wait began.
+
+    While files still change, a doctor or an installer is at work: a start now would meet
+    half of it.
+    """
+    now = _mark(waiting, world)
+    if breaker.marks in (None, now):
+        return False
+    if waiting is Waiting.ROOM:
+        config, _, room = str(breaker.marks).rpartition("\n")
+        return config != world.config_mark or _has_grown(room, world.room)
+    return world.settled or waiting not in (Waiting.STATE_CHANGE, Waiting.PROGRAM_CHANGE)
+
+
+def _has_grown(before: str, room: tuple[int, ...]) -> bool:
+    """Say whether a disk has more room; bytes and inodes of each disk take turns."""
+    old = [int(number) for number in before.split() if number.isdecimal()]
+    steps = (_ROOM_BYTES, _ROOM_INODES)
+    return any(
+        new >= was + steps[n % 2] for n, (was, new) in enumerate(zip(old, room, strict=False))
+    )
+
+
+def _is_time(decision: Decision, world: World) -> bool:
+    return find_left_ms(decision, world.moment, _longest_ms(world)) == 0
+
+
+def _longest_ms(world: World) -> int:
+    """No decision waits for longer."""
+    return int(1000 * max(world.limits.cap_s, world.limits.trial_cap_s))
+
+
+def _start_now(reason: str, world: World) -> Decision:
+    return Decision(kind="start", reason=reason, at_ms=world.now_ms, made=world.moment)
+
+
+def _count_words(row: int) -> str:
+    return "for the first time" if row == 1 else f"{row} times in a row"

@@ -1,0 +1,52 @@
+"""How much time has passed, whatever the wall clock did meanwhile.
+
+A clock is set back and forward by people, by NTP and by a power cut on a machine that has
+none of its own (1970). Within one boot the kernel's own count decides, across processes
+too; from one boot to the next only the wall clock is left, and what it says is believed
+where it can be true.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from tailflip.base import clock, platform_calls
+from tailflip.flow.lives import Moment
+
+if TYPE_CHECKING:
+    from tailflip.flow.lives import Decision
+
+
+def read_moment() -> Moment:
+    """Read both clocks."""
+    boot = platform_calls.here.boot_id() or f"process {os.getpid()}"
+    return Moment(at_ms=clock.now_ms(), mono_ms=clock.boot_ms(), boot=boot)
+
+
+def passed_ms(since: Moment, now: Moment) -> int | None:
+    """Measure the time between two moments; None if the clocks say that it ran backwards."""
+    if since.mono_ms is None or now.mono_ms is None or since.boot != now.boot:
+        passed = now.at_ms - since.at_ms
+    else:
+        passed = now.mono_ms - since.mono_ms
+    return passed if passed >= 0 else None
+
+
+def find_left_ms(decision: Decision, now: Moment, longest_ms: int) -> int | None:
+    """Find how long a decision still has to wait; None if no time is set for it.
+
+    Never longer than it was decided: a time that cannot be true is over.
+
+    Args:
+        decision: any; a start without a time is for now.
+        now: this moment.
+        longest_ms: of a decision that does not say when it was made (an older ledger).
+    """
+    if decision.at_ms is None:
+        return 0 if decision.kind == "start" else None
+    if decision.made is None:
+        left_ms = decision.at_ms - now.at_ms
+        return left_ms if 0 < left_ms <= longest_ms else 0
+    passed = passed_ms(decision.made, now)
+    return 0 if passed is None else max(0, decision.at_ms - decision.made.at_ms - passed)

@@ -1,0 +1,99 @@
+"""Does the gateway answer? Asked with patience: silence is normal at its start and in a sweep."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tailflip.observe.gateway.health import HEALTH, STARTUP, Prober
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tailflip.config.schema import HealthSettings
+    from tailflip.observe.gateway.health import Answer, Probe
+    from tailflip.supervise.event_loop import Loop
+
+_STARTING_S = 0.5
+_SILENT = frozenset({"timeout", "refused"})
+
+
+class Pulse:
+    """Asks one life's health; `on_ready` is called for each good answer until it returns True.
+
+    `find_host` tells where the gateway listens, for one that refuses on `where`.
+    `on_hang` is called with the reason when it was silent for too long: never before its
+    first answer unless `start_patience_s` has passed, and then after `misses` in a row.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        settings: HealthSettings,
+        *,
+        where: Probe,
+        find_host: Callable[[], str | None],
+        has_startup: bool,
+        is_ready: bool,
+        on_ready: Callable[[], bool],
+        on_hang: Callable[[str], None],
+    ) -> None:
+        self._loop = loop
+        self._settings = settings
+        self._start_path = STARTUP if has_startup else HEALTH
+        self._is_ready = is_ready
+        self._on_ready = on_ready
+        self._on_hang = on_hang
+        self._misses = 0
+        self._where = where
+        self._find_host = find_host
+        self._prober = self._make_prober()
+        loop.at("ask", 0 if is_ready else min(_STARTING_S, settings.interval_s), self._ask)
+        if not is_ready:
+            loop.at("patience", settings.start_patience_s, self._lose_patience)
+
+    def _make_prober(self) -> Prober:
+        return Prober(
+            self._where,
+            lambda answer: self._loop.post(lambda: self._judge(answer)),
+            timeout_s=self._settings.timeout_s,
+        )
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._prober.close()
+        self._loop.cancel("ask", "patience")
+
+    def _ask(self) -> None:
+        self._prober.ask(HEALTH if self._is_ready else self._start_path)
+        interval_s = self._settings.interval_s
+        delay_s = interval_s if self._is_ready else min(_STARTING_S, interval_s)
+        self._loop.at("ask", delay_s, self._ask)
+
+    def _judge(self, answer: Answer) -> None:
+        if not self._loop.has("ask"):
+            return  # an answer that was still out when we stopped
+        if not self._is_ready:
+            if answer.kind == "refused":
+                self._look_elsewhere()
+            elif answer.kind == "ok" and self._on_ready():
+                self._is_ready = True
+                self._loop.cancel("patience")
+        elif answer.kind not in _SILENT:
+            self._misses = 0
+        else:
+            self._misses += 1
+            if self._misses >= self._settings.misses:
+                self._misses = 0
+                self._on_hang(f"{self._settings.misses} questions in a row without an answer")
+
+    def _look_elsewhere(self) -> None:
+        """Ask where the gateway really listens, which need not be loopback."""
+        host = self._find_host()
+        if host is not None and host != self._where.host:
+            self._prober.close()
+            self._where = replace(self._where, host=host)
+            self._prober = self._make_prober()
+
+    def _lose_patience(self) -> None:
+        self._on_hang(f"no answer in {self._settings.start_patience_s:.0f} s since it was started")

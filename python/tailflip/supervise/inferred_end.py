@@ -1,0 +1,50 @@
+"""How did a life end that nobody was there to see end?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailflip.base import clock
+from tailflip.diagnose.causes import WANTED
+from tailflip.observe.gateway.past import find_past_clues
+
+if TYPE_CHECKING:
+    from tailflip.flow.lives import Death, Life
+    from tailflip.supervise.context import Guard
+
+
+def find_unseen_end(guard: Guard, last: Life | None) -> tuple[Death, Life] | None:
+    """Judge an end that nobody saw, and put it on record.
+
+    Args:
+        guard: whose gateway it was.
+        last: the life on record that has no end; None when none was ever recorded: what a
+            gateway from before our time left behind is looked at all the same.
+
+    Returns:
+        None if it ended well, or nothing is known of its end.
+    """
+    now_ms = clock.now_ms()
+    installation = guard.locate()
+    found = None
+    if installation is not None:
+        unit = guard.config.gateway.service
+        found = find_past_clues(installation, guard.env, last, now_ms, unit)
+    if found is None:
+        if last is not None:
+            ended = last.model_copy(update={"end_known": False, "ended_ms": now_ms})
+            guard.write(lambda: guard.history.end_life(ended, b""))
+        return None
+    # Most ends are clean: then none of these is needed.
+    from tailflip.diagnose.deaths import classify  # noqa: PLC0415
+    from tailflip.supervise.post_mortem import record_death  # noqa: PLC0415
+    from tailflip.supervise.process.life_id import new_life  # noqa: PLC0415
+
+    clues, notes = found
+    if last is None:
+        last = new_life(guard, "unseen", now_ms - int(1000 * (clues.uptime_s or 0)))
+    death = classify(clues)
+    death = death.model_copy(update={"evidence": (*death.evidence, *notes)})
+    ended = last.model_copy(update={"end_known": False})
+    ended = record_death(guard, death, clues, ended, clues.stderr_tail.encode())
+    return None if death.cause in WANTED else (death, ended)

@@ -1,0 +1,46 @@
+"""The environment that a guarded gateway starts in: who restarts whom must be clear."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailflip.base.life_variable import LIFE_VARIABLE
+from tailflip.base.sdnotify import VARIABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# With one of these set, the gateway believes that systemd or launchd starts it again.
+_HINTS = (
+    "INVOCATION_ID",
+    "SYSTEMD_EXEC_PID",
+    "JOURNAL_STREAM",
+    "OPENCLAW_SYSTEMD_UNIT",
+    "LAUNCH_JOB_LABEL",
+    "LAUNCH_JOB_NAME",
+    "XPC_SERVICE_NAME",
+    "OPENCLAW_LAUNCHD_LABEL",
+)
+# These address us, not our child.
+_OURS = (*VARIABLES, "LISTEN_FDS", "LISTEN_PID")
+
+
+def build_environment(
+    env: Mapping[str, str], life_id: str, *, external_mode: bool
+) -> dict[str, str]:
+    """Make a gateway's environment from ours.
+
+    Args:
+        env: ours.
+        life_id: marks the process, and all that it starts, as of this life.
+        external_mode: the release knows `OPENCLAW_SUPERVISOR_MODE=external` (2026.8.1 and
+            later); an older one is told to restart in its own process instead.
+    """
+    made = {name: value for name, value in env.items() if name not in (*_HINTS, *_OURS)}
+    made[LIFE_VARIABLE] = life_id
+    if external_mode:
+        made["OPENCLAW_SUPERVISOR_MODE"] = "external"
+        made["OPENCLAW_SERVICE_REPAIR_POLICY"] = "external"
+    else:
+        made["OPENCLAW_NO_RESPAWN"] = "1"
+    return made

@@ -1,0 +1,244 @@
+"""The guarded gateway: start it, take it over, stop it, and say how it ended.
+
+The only hands on the process. Whether and when is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import psutil
+
+from tailflip.base import clock, log, platform_calls
+from tailflip.flow.lives import Clues
+from tailflip.observe.gateway.process import is_alive, start_ticks
+from tailflip.observe.gateway.release import is_external_mode
+from tailflip.observe.gateway.vitals import find_address, find_life, read_cgroup, read_tree
+from tailflip.supervise.process.child import Child, Exit, kill_tree, start, take_over
+from tailflip.supervise.process.environment import build_environment
+from tailflip.supervise.process.stderr import Pump
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tailflip.flow.lives import Life
+    from tailflip.observe.gateway.vitals import Vitals
+    from tailflip.observe.installation import Installation
+    from tailflip.supervise.context import Guard
+
+
+@dataclass
+class Service:
+    """One life of the gateway in our hands.
+
+    `asked` says who asked for its end, and `handed_off` that a successor was asked for.
+    """
+
+    guard: Guard
+    life: Life
+    child: Child
+    pump: Pump
+    oom_kills: int | None
+    peak_rss_bytes: int = 0
+    asked: str | None = None
+    handed_off: bool = False
+    ended: Exit | None = None
+    held_ms: int = field(default_factory=clock.boot_ms)  # since when, by the machine's own clock
+
+    @classmethod
+    def start(cls, guard: Guard, life: Life) -> Service:
+        """Start the gateway; `life` is on record already.
+
+        Raises:
+            ConfigInvalid: there is no such program.
+            NoPermission: it may not be executed.
+        """
+        pump = Pump(_fifo(guard, life), log.outlet)
+        writer = pump.open_writer()
+        try:
+            env = build_environment(
+                guard.env, life.id, external_mode=is_external_mode(guard.release.version)
+            )
+            child = start(guard.command, env, writer)
+        finally:
+            os.close(writer)
+            pump.start()
+        life = life.model_copy(update={"pid": child.pid, "pid_ticks": child.ticks})
+        return cls(guard, life, child, pump, _count_oom_kills(child.pid))
+
+    @classmethod
+    def adopt(cls, guard: Guard, life: Life) -> Service | None:
+        """Take over a gateway whose supervisor is gone; None if it is gone too.
+
+        Its wrapper may be dead: what counts is the process that holds the gateway's lock.
+        """
+        alive = find_life(life.id)
+        if life.pid is not None and is_alive(life.pid, life.pid_ticks):
+            alive.append((life.pid, life.pid_ticks))
+        pids = [pid for pid, _ in alive]
+        worker = _find_worker(guard)
+        if worker is None or worker not in pids:
+            # It may be starting still: then its first process is there, and nothing else is.
+            worker = life.pid if life.pid in pids else None
+        leader = life.pid if life.pid in pids else worker
+        if leader is None:
+            kill_tree(alive)  # tools of a dead gateway, which would hold its port or its files
+            return None
+        pump = Pump(_fifo(guard, life), log.outlet)
+        pump.start()
+        return cls(guard, life, take_over(leader), pump, None)
+
+    @property
+    def uptime_s(self) -> float:
+        """Age of this life; a clock that is set changes nothing about it."""
+        began_ms, boot = self.life.started_mono_ms, self.life.boot_id
+        if began_ms is None or boot != platform_calls.here.boot_id():
+            began_ms = self.held_ms
+        return max(0, clock.boot_ms() - began_ms) / 1000
+
+    def poll(self) -> Exit | None:
+        """Say how it ended; None while the gateway lives, be it in another process.
+
+        A wrapper that was killed, or a gateway that started its successor by itself,
+        leaves a living gateway of this life behind: it is taken over at once.
+        """
+        if self.ended is None:
+            self.ended = self.child.poll()
+            if self.ended is not None and self.take_over_heir():
+                self.ended = None
+        return self.ended
+
+    def take_over_heir(self) -> bool:
+        """Take over a living gateway of this life, if the process we held has left one."""
+        worker = _find_worker(self.guard)
+        if worker is None or worker == self.child.pid:
+            return False
+        if worker != self.life.worker_pid and worker not in [p for p, _ in find_life(self.life.id)]:
+            return False
+        self.child = take_over(worker)
+        self.life = self.life.model_copy(
+            update={"worker_pid": worker, "worker_ticks": self.child.ticks}
+        )
+        return True
+
+    def has_heirs(self) -> bool:
+        """Say whether anything that this life started still lives."""
+        return bool(find_life(self.life.id))
+
+    def find_worker(self, at: Installation | None = None) -> bool:
+        """Look for the gateway's own process behind a wrapper; True when it is news.
+
+        `at` is what `Guard.locate` just gave, to spare looking again.
+        """
+        worker = _find_worker(self.guard, at)
+        if worker is None or worker == self.life.worker_pid or not self._is_ours(worker):
+            return False
+        self.life = self.life.model_copy(
+            update={"worker_pid": worker, "worker_ticks": start_ticks(worker)}
+        )
+        return True
+
+    def find_foreign(self) -> int | None:
+        """Find a living gateway on our state directory that is not of this life."""
+        worker = _find_worker(self.guard)
+        return None if worker is None or self._is_ours(worker) else worker
+
+    def _is_ours(self, pid: int) -> bool:
+        return pid in (self.child.pid, self.life.worker_pid) or pid in [
+            p for p, _ in find_life(self.life.id)
+        ]
+
+    def find_host(self, port: int) -> str | None:
+        """Find the address the gateway listens on, once its own process is known."""
+        self.find_worker()
+        pid = self.life.worker_pid
+        return None if pid is None else find_address(pid, port)
+
+    def measure(self) -> Vitals:
+        """Measure the whole tree."""
+        vitals = read_tree(self.child.pid)
+        self.peak_rss_bytes = max(self.peak_rss_bytes, vitals.rss_bytes)
+        return vitals
+
+    def send(self, number: int) -> None:
+        """Pass a signal to the process that we started; a wrapper hands it on."""
+        self.child.send(number)
+
+    def send_worker(self, number: int) -> None:
+        """Send a signal to the gateway itself: a wrapper would not hand on this one."""
+        pid, ticks = self.life.worker_pid, self.life.worker_ticks
+        if pid is not None and is_alive(pid, ticks):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        else:
+            self.child.send(number)
+
+    def kill(self) -> None:
+        """End it now, wrapper and gateway and what they started."""
+        kill_tree([*_list_tree(self.child.pid), *find_life(self.life.id)])
+        self.child.send_group(signal.SIGKILL)
+
+    def sweep(self, number: int) -> bool:
+        """Signal what a dead gateway left in its process group; False when nothing is left."""
+        return self.child.send_group(number)
+
+    def watch_end(self, callback: Callable[[], None]) -> None:
+        """Have the end told when it raises no SIGCHLD here."""
+        self.child.call_when_dead(callback)
+
+    def collect(self) -> tuple[Clues, bytes]:
+        """Collect what is known of the end, and the tail of its standard error."""
+        tail = self.pump.finish()
+        kills = _count_oom_kills(os.getpid())
+        grown = None if kills is None or self.oom_kills is None else kills - self.oom_kills
+        clues = replace(
+            self.describe_end(),
+            stderr_tail=tail.decode("utf-8", "replace"),
+            oom_kills=grown,
+            other_pid=self.find_foreign(),
+        )
+        return clues, tail
+
+    def describe_end(self) -> Clues:
+        """Describe the end by what is known without looking anywhere."""
+        ended = self.ended or Exit(None, None)
+        return Clues(
+            exit_code=ended.exit_code,
+            signal=ended.signal,
+            uptime_s=self.uptime_s,
+            was_ready=self.life.ready_ms is not None,
+            asked=self.asked,
+            guarded=True,
+            handed_off=self.handed_off,
+            peak_rss_bytes=self.peak_rss_bytes or None,
+        )
+
+
+def _list_tree(pid: int) -> list[tuple[int, int | None]]:
+    try:
+        root = psutil.Process(pid)
+        return [
+            (each.pid, start_ticks(each.pid)) for each in (root, *root.children(recursive=True))
+        ]
+    except psutil.Error:
+        return []
+
+
+def _fifo(guard: Guard, life: Life) -> Path:
+    return guard.home.guards / f"{life.id}.stderr"
+
+
+def _find_worker(guard: Guard, at: Installation | None = None) -> int | None:
+    """Find the living owner of the gateway's lock, whoever started it."""
+    found = guard.find_other(at)
+    return None if found is None else found.pid
+
+
+def _count_oom_kills(pid: int) -> int | None:
+    cgroup = read_cgroup(pid)
+    return None if cgroup is None else cgroup.oom_kills

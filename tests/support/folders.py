@@ -1,0 +1,46 @@
+"""Where a test puts OpenClaw's directories and tailflip's, and an environment that names them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from tailflip.base.state_dir import Home
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Folders:
+    """State directories of OpenClaw and tailflip below one folder."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        return self.root / "openclaw"
+
+    @property
+    def store(self) -> Path:
+        return self.state / "agents" / "main" / "sessions" / "sessions.json"
+
+    @property
+    def own(self) -> Home:
+        """tailflip's own."""
+        return Home(self.root / "tailflip")
+
+    def put_bytes(self, data: bytes) -> None:
+        """Write a store of these bytes, readable by nobody else."""
+        self.store.parent.mkdir(parents=True, exist_ok=True)
+        self.store.write_bytes(data)
+        self.store.chmod(0o600)
+
+    def make_env(self) -> dict[str, str]:
+        """An environment that names them and has no node: the heap limit is what a test says."""
+        kept = ("PYTHONPATH", "LANG")
+        return {name: os.environ[name] for name in kept if name in os.environ} | {
+            "HOME": str(self.root),
+            "PATH": str(self.root / "bin"),
+            "OPENCLAW_STATE_DIR": str(self.state),
+            "TAILFLIP_STATE_DIR": str(self.own.root),
+        }

@@ -1,0 +1,267 @@
+"""A guard in virtual time: the real supervisor, over a world that only a script moves.
+
+Real are the supervisor, its aftermath, the breaker, the verdicts, the loop's timers and the
+ledger (in memory). Made up are the clocks, the process, its health, and the looks at the disk.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from tailflip.base import clock
+from tailflip.base.sdnotify import Notifier
+from tailflip.base.state_dir import Home
+from tailflip.config.load import Config
+from tailflip.ledger import database
+from tailflip.ledger.findings import NotedFinding, read_noted
+from tailflip.ledger.history import History
+from tailflip.observe.gateway.release import Release
+from tailflip.supervise import elapsed, post_mortem, supervisor
+from tailflip.supervise.admission import Admission
+from tailflip.supervise.breaker import World
+from tailflip.supervise.context import Guard
+from tailflip.supervise.event_loop import Loop, Outcome
+from tailflip.supervise.process.child import Child, Exit
+from tailflip.supervise.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from tailflip.flow.lives import Clues, Life
+
+BEGAN_MS = 1_800_000_000_000
+READY_S = 0.5
+
+
+@dataclass(frozen=True)
+class End:
+    """One life as the script has it: how long it lasts, how it ends, and what changes then.
+
+    `clock_s` is by how much the wall clock is set when it ends; `cured` that stores were made
+    small after it; `edited` that its configuration is another one afterwards.
+    """
+
+    lasts_s: float
+    clues: Clues
+    clock_s: float = 0.0
+    cured: bool = False
+    edited: bool = False
+
+
+class Over(Exception):
+    """The time that was to be simulated is over."""
+
+
+@dataclass
+class Sky:
+    """What time it is: really, by the wall clock, and by the clock that nobody sets."""
+
+    now_s: float = 1000.0
+    until_s: float = float("inf")
+    wall_ms: int = BEGAN_MS
+
+    def wall(self) -> int:
+        return self.wall_ms + int(1000 * self.now_s)
+
+    def mono(self) -> int:
+        return int(1000 * self.now_s)
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+        if self.now_s > self.until_s:
+            raise Over
+
+
+class VirtualLoop(Loop):
+    """The loop, with time that passes only while nothing is to be done."""
+
+    sky: Sky
+
+    def step(self) -> None:
+        try:
+            call = self._posted.get_nowait()
+        except queue.Empty:
+            due_s = min(due_s for due_s, _ in self._timers.values())
+            self.sky.sleep(max(0.0, due_s - self.sky.now_s))
+            self._run_due()
+        else:
+            call()
+
+    def work(self, job: Callable[[], Any], on_done: Callable[[Outcome], None]) -> None:
+        value = job()
+        self.post(lambda: on_done(Outcome(value)))
+
+
+@dataclass
+class FakeService:
+    """A gateway's process that ends as its script says."""
+
+    guard: Guard
+    life: Life
+    end: End
+    sky: Sky
+    child: Child = field(default=Child(1, 1, None))
+    asked: str | None = None
+    handed_off: bool = False
+    ended: Exit | None = None
+
+    def __post_init__(self) -> None:
+        self.began_s = self.sky.now_s
+
+    @property
+    def uptime_s(self) -> float:
+        return self.sky.now_s - self.began_s
+
+    def poll(self) -> Exit | None:
+        return self.ended
+
+    def find_worker(self, _at: object = None) -> bool:
+        return False
+
+    def find_foreign(self) -> None:
+        return None
+
+    def has_heirs(self) -> bool:
+        return False
+
+    def sweep(self, _number: int) -> bool:
+        return False
+
+    def collect(self) -> tuple[Clues, bytes]:
+        return self.end.clues, b""
+
+
+@dataclass
+class Scripted:
+    """Everything that a supervisor sees, and what it did about it."""
+
+    script: Iterator[End]
+    sky: Sky = field(default_factory=Sky)
+    starts_s: list[float] = field(default_factory=list)
+    config_mark: int = 0
+    last: End | None = None
+    supervisor: Supervisor | None = None
+
+    def start(self, guard: Guard, life: Life) -> FakeService:
+        end = self.last = next(self.script)
+        self.starts_s.append(self.sky.now_s)
+        made = self.supervisor
+        assert made is not None
+        life = life.model_copy(update={"pid": 1})
+        service = FakeService(guard, life, end, self.sky)
+        loop = made._loop
+        if end.lasts_s > READY_S:
+            loop.at("answer", READY_S, made._on_ready)
+        loop.at("die", end.lasts_s, lambda: self.die(service))
+        return service
+
+    def die(self, service: FakeService) -> None:
+        service.ended = Exit(service.end.clues.exit_code, service.end.clues.signal)
+        self.sky.wall_ms += int(1000 * service.end.clock_s)
+        self.config_mark += service.end.edited
+        assert self.supervisor is not None
+        self.supervisor._loop.cancel("answer")
+        self.supervisor._look_at_children()
+
+    def admit(self, **_: object) -> Admission:
+        cured = self.last is not None and self.last.cured
+        return Admission(held_jobs=1 if cured else 0)
+
+    def look(self, guard: Guard, *, cured: bool = False, is_paced: bool = True) -> World:
+        assert is_paced
+        return World(
+            now_ms=self.sky.wall(),
+            random=0.0,
+            config_mark=str(self.config_mark),
+            stores_mark="s",
+            cured=cured,
+            other_alive=False,
+            limits=guard.config.restart,
+            mono_ms=self.sky.mono(),
+            boot="b",
+        )
+
+
+@contextmanager
+def simulated(script: Iterable[End], until_s: float) -> Iterator[Scripted]:
+    """Put a supervisor into a made-up world; `run` then lets it guard until time is over."""
+    world = Scripted(iter(script))
+    world.sky.until_s = world.sky.now_s + until_s
+    VirtualLoop.sky = world.sky
+    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    database._bring_up_to_date(db, mock.Mock(commit=lambda base: base.execute("COMMIT")))
+
+    @contextmanager
+    def writing(_self: object) -> Iterator[sqlite3.Connection]:
+        yield db
+
+    def read(_self: object, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        return db.execute(query, values).fetchall()
+
+    def noted(history: History, *, open_only: bool = True) -> tuple[NotedFinding, ...]:
+        return read_noted(db, history.guard, open_only=open_only, limit=1000)
+
+    class Quiet:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def __getattr__(self, _name: str) -> Callable[..., Any]:
+            return lambda *_, **__: ""
+
+    def look(guard: Guard, **given: Any) -> World:
+        return world.look(guard, **given)
+
+    made_up: list[tuple[object, str, object]] = [
+        (clock, "now_ms", world.sky.wall),
+        (clock, "monotonic_s", lambda: world.sky.now_s),
+        (clock, "boot_ms", world.sky.mono),
+        (clock, "sleep_s", world.sky.sleep),
+        (elapsed.platform_calls, "here", mock.Mock(boot_id=lambda: "b")),
+        (History, "_writing", writing),
+        (History, "_read", read),
+        (History, "read_findings", noted),
+        (post_mortem.Ledger, "read_all", lambda _self: ()),
+        (supervisor, "Loop", VirtualLoop),
+        (supervisor, "Herald", Quiet),
+        (supervisor, "Vigil", Quiet),
+        (supervisor, "Pulse", Quiet),
+        (supervisor, "reap_orphans", lambda **_: 0),
+        (supervisor.log, "write", lambda *_, **__: None),
+        (supervisor.Service, "start", world.start),
+        (supervisor.Service, "adopt", lambda *_: None),
+        (Supervisor, "_watch_files", lambda _self: None),
+        (Supervisor, "_sample", lambda _self: None),
+        (Guard, "look_at_world", look),
+        (Guard, "look_at_release", lambda _self: None),
+        (Guard, "locate", lambda _self: None),
+        (Guard, "find_other", lambda *_: None),
+        (Guard, "admit", lambda _self, **given: world.admit(**given)),
+    ]
+    with ExitStack() as stack:
+        stack.callback(db.close)
+        for owner, name, instead in made_up:
+            stack.enter_context(mock.patch.object(owner, name, instead))
+        yield world
+
+
+def guard_until_over(world: Scripted, settings: Config | None = None) -> int | None:
+    """Guard until the time is over: None; the exit code if the guard ended before that."""
+    disk, home = mock.Mock(), Home(Path("/nowhere"))
+    release = Release(None, None, None, None, None, None, "made up", {})
+    history = History(home, disk, "/state")
+    guard = Guard(
+        ("gateway",), {}, settings or Config(), release, Path("/state"), home, disk, history
+    )
+    made = world.supervisor = Supervisor(guard, Notifier())
+    try:
+        made._resume()
+        while made.exit_code is None:
+            made._loop.step()
+    except Over:
+        return None
+    return made.exit_code

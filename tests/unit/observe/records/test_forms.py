@@ -1,0 +1,147 @@
+"""In which form a kind of record exists is told from the disk, each kind for itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from tailflip.observe.installation import locate
+from tailflip.observe.records.cron import read_jobs
+from tailflip.observe.records.forms import Form, read_forms
+
+KINDS = ("cron", "run_log", "tasks", "subagents")
+
+
+class State:
+    def __init__(self, root):
+        self.root = root
+        (root / "state").mkdir(parents=True)
+        (root / "cron").mkdir()
+
+    def database(self, *tables):
+        with closing(sqlite3.connect(self.root / "state/openclaw.sqlite")) as db:
+            for table in tables:
+                db.execute(f"CREATE TABLE {table} (x)")
+
+    def put(self, name, value):
+        path = self.root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(value if isinstance(value, str) else json.dumps(value))
+
+    @property
+    def forms(self):
+        found = read_forms(locate({"OPENCLAW_STATE_DIR": str(self.root)}))
+        return tuple(getattr(found, kind).form for kind in KINDS)
+
+    def read(self):
+        return read_forms(locate({"OPENCLAW_STATE_DIR": str(self.root)}))
+
+
+@pytest.fixture
+def state(tmp_path):
+    return State(tmp_path / "s")
+
+
+def test_nothing_there_is_absent_and_hides_nothing(state):
+    assert state.forms == (Form.ABSENT,) * 4
+    found = state.read()
+    assert (found.unread, found.describe(), found.knows_ends) == ((), (), True)
+
+
+def test_files_are_read(state):
+    state.put("cron/jobs.json", {"version": 1, "jobs": []})
+    state.put("cron/runs/j.jsonl", "")
+    state.put("tasks/runs.sqlite", "")
+    state.put("subagents/runs.json", {})
+    assert state.forms == (Form.FILES,) * 4
+    assert state.read().may_clear_markers
+
+
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [
+        ("cron_jobs", "cron"),
+        ("cron_run_logs", "run_log"),
+        ("task_runs", "tasks"),
+        ("subagent_runs", "subagents"),
+    ],
+)
+def test_each_kind_moves_for_itself(state, table, kind):
+    state.put("cron/jobs.json", {"version": 1, "jobs": []})
+    state.database(table, "migration_sources")
+    found = state.read()
+    assert {record.kind: record.form for record in found.unread} == {
+        getattr(found, kind).kind: Form.SQLITE
+    }
+    assert str(state.root / "state/openclaw.sqlite") in found.describe()[0]
+    assert found.knows_ends is (kind not in ("run_log", "tasks"))
+    assert found.may_clear_markers is (kind == "subagents")
+
+
+def test_a_database_without_them_leaves_the_files_as_they_are(state):
+    state.database("migration_sources")
+    assert state.forms == (Form.ABSENT,) * 4
+
+
+def test_what_a_database_that_cannot_be_read_holds_is_unknown(state):
+    state.put("state/openclaw.sqlite", "no database at all, but long enough for one" * 100)
+    assert state.forms == (Form.UNREADABLE,) * 4
+    (state.root / "state/openclaw.sqlite").unlink()
+    os.mkfifo(state.root / "state/openclaw.sqlite")
+    assert state.forms == (Form.UNREADABLE,) * 4
+
+
+def test_tables_may_stand_in_the_databases_log_alone(state):
+    """A young database of a gateway that was killed: its file has no table yet."""
+    state.put("state/openclaw.sqlite", "")
+    with closing(sqlite3.connect(state.root / "state/openclaw.sqlite")) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("CREATE TABLE cron_run_logs (x)")
+        db.commit()
+        assert state.forms == (Form.SQLITE,) * 4
+        before = sorted((state.root / "state").iterdir())
+        state.read()
+        assert sorted((state.root / "state").iterdir()) == before  # without a trace
+
+
+@pytest.mark.parametrize("text", ["{torn", '{"version": 2, "jobs": []}'])
+def test_a_cron_store_of_an_unknown_form_is_unreadable(state, text):
+    state.put("cron/jobs.json", text)
+    assert state.forms[0] is Form.UNREADABLE
+    assert not state.read().may_clear_markers
+
+
+def test_a_pipe_in_a_files_place_is_unreadable(state):
+    (state.root / "tasks").mkdir()
+    os.mkfifo(state.root / "tasks/runs.sqlite")
+    assert state.forms[2] is Form.UNREADABLE
+    assert not state.read().knows_ends
+
+
+# --- 2026.5: the jobs in one file, their state in another -----------------------------------
+
+
+def jobs(state):
+    return read_jobs(state.root / "cron/jobs.json")
+
+
+def test_markers_beside_the_jobs_are_read(state):
+    state.put("cron/jobs.json", {"version": 1, "jobs": [{"id": "j", "state": {}}, {"id": "k"}]})
+    states = {"j": {"state": {"runningAtMs": 7}}, "gone": {"state": {"runningAtMs": 8}}}
+    state.put("cron/jobs-state.json", {"version": 1, "jobs": states})
+    found, problem = jobs(state)
+    assert (problem, [job.running_at_ms for job in found]) == (None, [7, None])
+    assert state.forms[0] is Form.SPLIT
+    assert not state.read().may_clear_markers  # this gateway settles them itself
+
+
+@pytest.mark.parametrize("text", ["{torn", "[]", '{"version": 2, "jobs": {}}', '{"version": 1}'])
+def test_a_state_file_that_is_not_whole_makes_markers_unknown(state, text):
+    state.put("cron/jobs.json", {"version": 1, "jobs": [{"id": "j"}]})
+    state.put("cron/jobs-state.json", text)
+    assert jobs(state)[1] is not None
+    assert state.forms[0] is Form.UNREADABLE

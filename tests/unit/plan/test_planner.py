@@ -1,0 +1,105 @@
+"""How far a plan goes."""
+
+from pathlib import Path
+
+from tailflip.flow.numbers import SurveyNumbers
+from tailflip.flow.observed import Store
+from tailflip.plan.planner import plan_stores
+from tailflip.plan.policy import HOUR_MS, Policy
+from tailflip.stores.json.native import Surveyed
+
+STORE = Store(Path("/s/sessions.json"), "main")
+MB = 1_000_000
+
+
+def surveyed(size, after, *, wide=False):
+    numbers = SurveyNumbers(
+        bytes=size, entries=10, digest="", wide=wide, kinds=(), fields=(), jobs=(),
+        jobs_untracked=0, duplicate=None, rules=(), entries_after=5, bytes_after=after,
+    )  # fmt: skip
+    return Surveyed(numbers, handle=None, policy=None, evidence=None)
+
+
+def test_hygiene_alone_when_it_fits():
+    plan = plan_stores(
+        [STORE], Policy(), lambda *_: surveyed(185 * MB, MB), limit_bytes=2_300 * MB, source="test"
+    )
+    assert plan.policy == Policy()
+    assert plan.pressure == ()
+    assert plan.before.over
+    assert plan.fits
+    assert not plan.after.over
+
+
+def test_pressure_goes_only_as_far_as_needed():
+    def measure(_store, policy):
+        return surveyed(185 * MB, 10 * MB if policy.retention_ms == HOUR_MS else 180 * MB)
+
+    plan = plan_stores([STORE], Policy(), measure, limit_bytes=2_300 * MB, source="test")
+    assert plan.fits
+    assert plan.pressure[-1] == "retention of 1 h"
+    assert plan.policy.cap_per_job is None
+
+
+def test_protected_entries_alone_too_large_ends_the_ladder_and_says_so():
+    plan = plan_stores(
+        [STORE], Policy(), lambda *_: surveyed(185 * MB, 170 * MB), limit_bytes=900 * MB, source="t"
+    )
+    assert not plan.fits
+    assert plan.policy.cap_total == 50
+
+
+def test_unknown_limit_means_hygiene():
+    plan = plan_stores(
+        [STORE], Policy(), lambda *_: surveyed(185 * MB, 170 * MB), limit_bytes=None, source="t"
+    )
+    assert plan.fits
+    assert plan.pressure == ()
+
+
+def test_a_store_node_cannot_read_is_pressed_even_without_a_limit():
+    def measure(_store, policy):
+        return surveyed(700 * MB, 600 * MB if policy.cap_per_job is None else MB)
+
+    plan = plan_stores([STORE], Policy(), measure, limit_bytes=None, source="t")
+    assert plan.fits
+    assert plan.policy.cap_per_job == 50
+
+
+def test_other_stores_and_wide_text_count():
+    alone = plan_stores(
+        [STORE], Policy(), lambda *_: surveyed(10 * MB, 5 * MB), limit_bytes=400 * MB, source="t"
+    )
+    wide = plan_stores(
+        [STORE], Policy(), lambda *_: surveyed(10 * MB, 5 * MB, wide=True), limit_bytes=400 * MB,
+        source="t",
+    )  # fmt: skip
+    crowded = plan_stores(
+        [STORE], Policy(), lambda *_: surveyed(10 * MB, 5 * MB), limit_bytes=400 * MB, source="t",
+        others_bytes=10 * MB,
+    )  # fmt: skip
+    assert (alone.fits, wide.fits, crowded.fits) == (True, False, False)
+
+
+def test_a_forecast_that_was_wrong_is_not_believed_twice():
+    """The gateway died of memory although all fitted: the next plan goes two steps further."""
+    plan = plan_stores(
+        [STORE], Policy(), lambda *_: surveyed(90 * MB, 80 * MB), limit_bytes=2_300 * MB,
+        source="t", at_least=2,
+    )  # fmt: skip
+    assert plan.fits
+    assert plan.pressure == ("slim chats idle for 24 h", "slim chats idle for 1 h")
+
+
+def test_it_is_pressed_only_where_the_error_of_the_forecast_leaves_room_for_it():
+    """200 MB and twice 22 bytes for each of 40 MB are less than 2 GB: they did not fill it."""
+    plan = plan_stores(
+        [STORE], Policy(), lambda *_: surveyed(90 * MB, 40 * MB), limit_bytes=2_000 * MB,
+        source="t", at_least=9,
+    )  # fmt: skip
+    assert plan.pressure == ()
+    blind = plan_stores(
+        [STORE], Policy(), lambda *_: surveyed(90 * MB, 80 * MB), limit_bytes=None,
+        source="t", at_least=9,
+    )  # fmt: skip
+    assert blind.pressure == ()
