@@ -2,7 +2,7 @@
 
 The model knows nothing of passes, thresholds or byte ranges. It is written from what the rules
 say of themselves: docs/what-it-touches.md, `plan.policy`, `flow` and the members of `Policy` and
-`Rule` in rust/store/src/policy.rs.
+`Rule` in rust/store/src/judge/policy.rs.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ from tailflip.cli.options import (
     end_with,
 )
 from tailflip.cli.progress import show_progress
+from tailflip.flow.limits import MAX_CAP_PER_JOB, MAX_CAP_TOTAL
 from tailflip.plan.forecast import factor_for, has_databases, is_measured
 from tailflip.plan.planner import plan_stores
 from tailflip.plan.policy import DropKind, Policy
@@ -118,11 +119,15 @@ def compact(
     ] = "1h",
     cap_per_job: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=4096, help="Keep only the newest N runs of a job."),
+        typer.Option(
+            metavar="N", min=1, max=MAX_CAP_PER_JOB, help="Keep only the newest N runs of a job."
+        ),
     ] = None,
     cap_total: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=65_536, help="Keep only the newest N runs in all."),
+        typer.Option(
+            metavar="N", min=1, max=MAX_CAP_TOTAL, help="Keep only the newest N runs in all."
+        ),
     ] = None,
     no_slim: Annotated[
         bool, typer.Option("--no-slim", help="Leave prompts and reports in idle runs.")
