@@ -216,7 +216,7 @@ impl Level {
 pub trait Work {
     /// What the work returns.
     type Output;
-    /// Does it.
+    /// Does the work with a kernel.
     fn run<K: Kernel>(self) -> Self::Output;
 }
 

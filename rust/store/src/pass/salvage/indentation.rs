@@ -19,8 +19,8 @@ impl Indentation {
         is_seen: false,
     };
 
-    /// Asks the first lines. From one line to the next, indentation doubles only where an entry
-    /// begins; the gateway's own is taken where nothing says another.
+    /// Finds the indentation in the first lines. It doubles from one line to the next only where an
+    /// entry begins. The gateway's own is taken where nothing says another.
     pub(crate) fn find(head: &[u8]) -> Self {
         let lines: Vec<&[u8]> = head.split(|byte| *byte == b'\n').collect();
         let crlf = lines.len() > 1 && lines[0].ends_with(b"\r");
@@ -67,7 +67,7 @@ impl Indentation {
     }
 }
 
-/// What indents a line that begins with a name.
+/// Returns what indents a line that begins with a name: the byte, and how many of it.
 fn name_indentation(line: &[u8]) -> Option<(u8, u64)> {
     let (&byte, _) = line
         .split_first()

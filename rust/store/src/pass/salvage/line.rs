@@ -25,13 +25,13 @@ impl Line {
         self.tail[from..].copy_from_slice(&bytes[bytes.len() - kept..]);
     }
 
-    /// Its last bytes, without a carriage return.
+    /// Returns the line's last bytes, without a carriage return.
     pub(super) fn ending(&self) -> &[u8] {
         let all: &[u8] = &self.tail;
         all.strip_suffix(b"\r").unwrap_or(all)
     }
 
-    /// After its last byte, without a carriage return.
+    /// Returns the offset after the line's last byte, without a carriage return.
     pub(super) fn text_end(&self) -> u64 {
         self.end - u64::from(self.tail.ends_with(b"\r") && self.end > self.start)
     }
@@ -52,12 +52,12 @@ impl Line {
         matches!(self.first, b'}' | b']')
     }
 
-    /// Nothing is on it, or the file has ended.
+    /// Says whether nothing is on the line, or the file has ended.
     pub(super) fn is_blank(&self) -> bool {
         matches!(self.first, 0 | b'\r' | b'\n')
     }
 
-    /// After the bracket that it begins with.
+    /// Returns the offset after the bracket that the line begins with.
     pub(super) fn after_bracket(&self) -> u64 {
         self.start + self.lead + 1
     }

@@ -29,7 +29,7 @@ use crate::pass::salvage::single::{is_escaped, is_single};
 
 /// Hears of what is proven, in file order.
 pub(crate) trait Proven {
-    /// An entry lies at `[start, end)`; `torn` entries were left behind since the one before.
+    /// Hears of an entry at `[start, end)`. `torn` entries were left behind since the one before.
     fn entry(&mut self, start: u64, end: u64, hash: u128, torn: u64) -> Result<()>;
 }
 
@@ -159,7 +159,7 @@ impl<'a, P: Proven> LineFinder<'a, P> {
         };
     }
 
-    /// The indentation of a line is known, and so what the line before it was.
+    /// Takes a line whose indentation is known, which tells what the line before it was.
     fn head(&mut self, chunk: &Chunk<'_>) -> Result<()> {
         let width = self.indentation.width;
         let line = self.line;
@@ -227,7 +227,7 @@ impl<'a, P: Proven> LineFinder<'a, P> {
         Ok(false)
     }
 
-    /// A line ends as the first line of an entry does, and the next one is further in.
+    /// Takes a line that ends as the first line of an entry does, where the next one is further in.
     fn begin(&mut self, line: &Line, opening: u64, chunk: &Chunk<'_>) -> Result<()> {
         let width = self.indentation.width;
         let found = self.find_key(line.start, line.text_end() - opening, chunk)?;
@@ -275,7 +275,7 @@ impl<'a, P: Proven> LineFinder<'a, P> {
         Ok(found)
     }
 
-    /// The line at which the entry has to end: does it, and is it one?
+    /// Takes the line at which the open entry has to end: keeps the entry if it is one.
     fn close(&mut self, end: u64, chunk: &Chunk<'_>) -> Result<()> {
         if let Some(open) = self.open.take() {
             if let Some(hash) = self.check(open.start, end, chunk)? {
@@ -357,7 +357,8 @@ impl<'a, P: Proven> LineFinder<'a, P> {
         }))
     }
 
-    /// Says it of a long line: it has a name that is not the first thing on it, or is whole.
+    /// Says whether a long line may hide an entry: it has a name that is not the first thing on it,
+    /// or is whole.
     fn hides_long(&mut self, line: &Line, end: u64, chunk: &Chunk<'_>) -> Result<bool> {
         let (mut was_quote, mut names) = (false, 0);
         read_range(self.input, line.start, end, &mut self.scratch, |bytes| {

@@ -27,7 +27,7 @@ pub(super) fn is_single(text: &[u8]) -> bool {
     }
 }
 
-/// What follows a string that a text begins with, if it is one.
+/// Returns what follows the string that a text begins with, if there is one.
 fn after_string(text: &[u8]) -> Option<&[u8]> {
     let inside = text.get(1..)?;
     let len = (0..inside.len()).find(|at| inside[*at] == b'"' && !is_escaped(inside, *at))?;
