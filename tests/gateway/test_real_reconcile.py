@@ -20,9 +20,10 @@ from test_real_lock import archived_keys, chat_key, library, run_key, write_stor
 from tailflip.base.durable import RealDisk
 from tailflip.base.sdnotify import Notifier
 from tailflip.base.state_dir import Home
+from tailflip.flow.findings import Code
 from tailflip.ledger.history import History
 from tailflip.supervise import watch as watch_module
-from tailflip.supervise.watch import RESURRECTED, STOP, Watch, Where
+from tailflip.supervise.watch import STOP, Watch, Where
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,7 +175,7 @@ def test_watch_loses_no_update_and_tells_of_what_comes_back(
     (finding,) = (
         each.finding
         for each in history.read_findings(open_only=False)
-        if each.finding.code == RESURRECTED
+        if each.finding.code == Code.ENTRIES_RESURRECTED
     )
     assert "came back after they were changed" in finding.message
     assert not list(store.parent.glob("sessions.json.*")), "lock or temporary file left behind"

@@ -33,9 +33,10 @@ from tailflip.flow.values import to_plain
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tailflip.flow.findings import Finding
     from tailflip.flow.numbers import JobNumbers, SurveyNumbers, Tally
     from tailflip.flow.observed import Gateway, Store
-    from tailflip.flow.outcomes import Finding, Forecast, Report
+    from tailflip.flow.outcomes import Forecast, Report
 
 _WHAT_RULES_DO = {
     Rule.SLIM: "cut the skills prompt and prompt report, which the gateway rebuilds",

@@ -19,7 +19,7 @@ from tailflip.base.render import (
 from tailflip.base.units import format_bytes, format_count, format_entries
 from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, StorePaths, end_with
 from tailflip.cli.progress import show_progress
-from tailflip.diagnose.findings.rules import RAPID_INTERVAL_MS, measure_interval_ms
+from tailflip.diagnose.findings.jobs import RAPID_INTERVAL_MS, measure_interval_ms
 from tailflip.observe.installation import read_job_names
 from tailflip.plan.forecast import forecast
 from tailflip.plan.policy import Policy

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from tailflip.base.durable import Disk
     from tailflip.base.state_dir import Home
+    from tailflip.flow.findings import Finding
     from tailflip.flow.lives import Death
-    from tailflip.flow.outcomes import Finding
 
 _V = TypeVar("_V", bound=Value)
 
