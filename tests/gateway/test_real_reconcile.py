@@ -111,7 +111,7 @@ def test_gate_mends_what_a_kill_left_and_watch_ends_what_sticks(scene: Scene) ->
     assert scene.read_job()["state"]["runningAtMs"] == marker
 
     with scene.gated():
-        assert "1 markers of a dead gateway cleared" in scene.running.output()
+        assert "1 marker of a dead gateway cleared" in scene.running.output()
         assert "clearing stale running marker" not in scene.running.output()
         base = scene.base()
         assert base["status"] == "killed"

@@ -26,7 +26,7 @@ from tailflip.base.render import (
     to_json,
 )
 from tailflip.base.state_dir import Home
-from tailflip.base.units import format_bytes, format_count, format_span, format_time
+from tailflip.base.units import format_bytes, format_count, format_counted, format_span, format_time
 from tailflip.cli.options import (
     Agent,
     Apply,
@@ -349,9 +349,9 @@ def _format_policy(policy: Policy) -> str:
         "no longest life" if live is None else f"longest life without a sign {format_span(live)}",
     ]
     if policy.cap_per_job is not None:
-        parts.append(f"{format_count(policy.cap_per_job)} runs of a job")
+        parts.append(f"{format_counted(policy.cap_per_job, 'run')} of a job")
     if policy.cap_total is not None:
-        parts.append(f"{format_count(policy.cap_total)} runs in all")
+        parts.append(f"{format_counted(policy.cap_total, 'run')} in all")
     parts += [f"{kind} entries kept {format_span(limit)}" for kind, limit in policy.drop_kinds]
     return ", ".join(parts)
 

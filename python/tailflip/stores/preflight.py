@@ -18,6 +18,7 @@ from tailflip.base.errors import (
     TailflipError,
     TryLater,
 )
+from tailflip.base.units import format_counted
 from tailflip.observe.gateway.process import read_user
 from tailflip.stores.json.lock import is_stale, read_owner
 from tailflip.stores.ownership import require_leave
@@ -186,7 +187,8 @@ def find_missing_room(
         if free < needed:
             found.append(
                 CannotCreate(
-                    f"not enough room: {needed} bytes needed, {free} free in {directory}",
+                    f"not enough room: {format_counted(needed, 'byte')} needed, {free:,} free in "
+                    f"{directory}",
                     hint="free some room, or set TAILFLIP_STATE_DIR to another file system",
                 )
             )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock, log
 from tailflip.base.durable import naming, open_regular
 from tailflip.base.errors import TailflipError
-from tailflip.base.units import format_span
+from tailflip.base.units import format_counted, format_span
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.findings.registry import find_all
 from tailflip.flow.conditions import ReturnedEntries
@@ -161,7 +161,7 @@ class Watch:
         for finding in result.findings:
             log.write("warning", finding.message, code=finding.code, subject=finding.subject)
         state = {True: "gateway runs", False: "no gateway", None: "gateway cannot be told"}
-        told = f"{len(result.findings)} findings" if result.findings else "all is well"
+        told = format_counted(len(result.findings), "finding") if result.findings else "all is well"
         self.notifier.ready(f"{state[work.scene.gateway.alive]}, {told}")
 
     def _note(self, work: Work, step: Step) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailflip.base.units import format_bytes, format_span
+from tailflip.base.units import format_bytes, format_counted, format_span
 from tailflip.diagnose.findings.entry import Entry, Found, Stands
 from tailflip.flow.findings import Code, Severity
 
@@ -17,17 +17,19 @@ if TYPE_CHECKING:
 def _find_crash_loop(crash_loops: tuple[GatewayLoop, ...]) -> Iterator[Found]:
     for guard, loop, evidence in crash_loops:
         pace = format_span(1000 * loop.period_s)
-        message = f"{loop.deaths} deaths in a row by {loop.cause}, one every {pace}"
+        message = (
+            f"{format_counted(loop.deaths, 'death')} in a row by {loop.cause}, one every {pace}"
+        )
         yield Found(guard, message, evidence)
 
 
 def _find_restart_loop(restart_loops: tuple[GatewayLoop, ...]) -> Iterator[Found]:
     for guard, loop, evidence in restart_loops:
         pace = format_span(1000 * loop.period_s)
+        times = format_counted(loop.deaths, "time")
         yield Found(
             guard,
-            f"the gateway restarts itself again and again: {loop.deaths} times in a row, "
-            f"once every {pace}",
+            f"the gateway restarts itself again and again: {times} in a row, once every {pace}",
             evidence,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailflip.base.units import format_bytes, format_count, format_span, format_time
+from tailflip.base.units import format_bytes, format_counted, format_span, format_time
 from tailflip.diagnose.findings.entry import Entry, Found
 from tailflip.flow.findings import Code, Severity
 
@@ -51,14 +51,15 @@ def _find_growing(growth: tuple[StoreGrowth, ...]) -> Iterator[Found]:
     for store in growth:
         yield Found(
             store.store,
-            f"grows by {format_count(round(store.entries_a_day))} entries and "
+            f"grows by {format_counted(round(store.entries_a_day), 'entry')} and "
             f"{format_bytes(int(store.bytes_a_day))} a day; on {format_time(store.hurts_ms)[:10]} "
             "the gateway's heap cannot load it any more "
             f"(at {format_bytes(store.hurts_at_bytes)})",
             (
                 f"measured over {format_span(store.span_ms)}",
                 *(
-                    f"{title}: {format_count(round(runs))} runs and {format_bytes(int(size))} a day"
+                    f"{title}: {format_counted(round(runs), 'run')} and "
+                    f"{format_bytes(int(size))} a day"
                     for title, runs, size in store.jobs[:_TOLD_JOBS]
                 ),
             ),

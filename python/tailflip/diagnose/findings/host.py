@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailflip.base.units import format_bytes
+from tailflip.base.units import format_bytes, format_counted
 from tailflip.diagnose.findings.entry import Entry, Found
 from tailflip.flow.findings import Code, Severity
 
@@ -20,7 +20,7 @@ def _find_scarce_disk(spaces: tuple[Space, ...]) -> Iterator[Found]:
     for space in spaces:
         if space.is_scarce:
             left = (
-                f"its file system has room for {space.free_files} more files"
+                f"its file system has room for {format_counted(space.free_files or 0, 'more file')}"
                 if space.lacks_files
                 else f"{format_bytes(space.free_bytes)} of {format_bytes(space.total_bytes)} "
                 "are free on its file system"

@@ -43,7 +43,7 @@ def describe_storm(storm: JobStorm) -> str:
         else f"its schedule allows one every {format_span(allowed_ms)}"
     )
     return (
-        f"{format_count(row.runs)} runs in {format_span(row.last_ms - row.first_ms)}, one "
+        f"{format_counted(row.runs, 'run')} in {format_span(row.last_ms - row.first_ms)}, one "
         f"every {format_span(row.interval_ms)}; {allows}"
     )
 
@@ -73,7 +73,7 @@ def _find_stuck_runs(
             count = sum(job.status["running"] for job in stuck)
             yield Found(
                 str(each.store.path),
-                f"{format_counted(count, 'cron run')} {'claims' if count == 1 else 'claim'} to be "
+                f"{format_counted(count, 'cron run', 'claims', 'claim')} to be "
                 "running, but no gateway is",
                 tuple(
                     f"{jobs.name(job.job)}: {job.status['running']} of {job.runs}"
@@ -90,6 +90,7 @@ def _find_chats_running(surveyed: tuple[ObservedStore, ...], gateway: Gateway) -
         running = [t for t in each.numbers.running if t.name != _RUN_KIND] if each.numbers else []
         if not running:
             continue
+        count = sum(tally.entries for tally in running)
         steps = []
         if any(tally.name in _ENDED_BY_US for tally in running):
             steps.append(_END_OURS)
@@ -97,7 +98,7 @@ def _find_chats_running(surveyed: tuple[ObservedStore, ...], gateway: Gateway) -
             steps.append(_LEAVE_CHATS)
         yield Found(
             str(each.store.path),
-            f"{format_count(sum(t.entries for t in running))} entries that are no cron runs say "
+            f"{format_counted(count, 'entry', 'that is no cron run says', _NO_RUNS)} "
             '"running", but no gateway is',
             tuple(_tell(tally) for tally in running),
             "; ".join(steps),
@@ -115,7 +116,7 @@ def _find_rapid_jobs(surveyed: tuple[ObservedStore, ...], jobs: JobList) -> Iter
             if interval_ms is not None and interval_ms < RAPID_INTERVAL_MS:
                 yield Found(
                     jobs.name(job.job),
-                    f"{format_count(job.runs)} runs, one every {format_span(interval_ms)} "
+                    f"{format_counted(job.runs, 'run')}, one every {format_span(interval_ms)} "
                     "on average",
                     (f"in {each.store.path}",),
                 )
@@ -172,7 +173,7 @@ def _find_twin_jobs(jobs: JobList, installation: Installation) -> Iterator[Found
             f"{format_counted(len(twins), 'job')} enabled more than once, with the same name, "
             f"schedule and work: {format_counted(sum(n for _, n in twins), 'run')} where "
             f"{format_count(len(twins))} would do",
-            tuple(f"{name}: {format_count(count)} times" for name, count in twins[:_SHOWN]),
+            tuple(f"{name}: {format_counted(count, 'time')}" for name, count in twins[:_SHOWN]),
         )
 
 
@@ -180,6 +181,7 @@ def _jobs(each: ObservedStore) -> tuple[JobNumbers, ...]:
     return each.numbers.jobs if each.numbers is not None else ()
 
 
+_NO_RUNS = "that are no cron runs say"
 _NO_HISTORY = "its run history is empty"
 _ENDS_UNKNOWN = (
     "how they ended stands in records that tailflip does not read yet: it leaves them alone until "

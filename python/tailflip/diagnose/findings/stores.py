@@ -169,10 +169,11 @@ def _find_filling_kind(surveyed: tuple[ObservedStore, ...]) -> Iterator[Found]:
             if kind.name not in _DISPOSABLE or kind.entries < _MANY_ENTRIES:
                 continue
             if kind.entries * 2 > numbers.entries:
+                entries = format_counted(numbers.entries, "entry")
                 yield Found(
                     str(each.store.path),
-                    f"{format_count(kind.entries)} of {format_count(numbers.entries)} entries are "
-                    f"of one kind: {kind.name}; no rule removes them by itself",
+                    f"{format_count(kind.entries)} of {entries} are of one kind: {kind.name}; no "
+                    "rule removes them by itself",
                     hint=f"`tailflip compact --drop-kind {_DISPOSABLE[kind.name]}` "
                     "shows what can go",
                 )
@@ -182,7 +183,7 @@ def _find_returned(returned: tuple[ReturnedEntries, ...]) -> Iterator[Found]:
     for each in returned:
         yield Found(
             each.store,
-            f"{format_count(each.entries)} entries came back after they were changed: a writer "
+            f"{format_counted(each.entries, 'entry')} came back after they were changed: a writer "
             "saved what it had read before",
         )
 

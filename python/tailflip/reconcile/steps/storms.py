@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import naming, open_regular
-from tailflip.base.units import format_count
+from tailflip.base.units import format_count, format_counted
 from tailflip.diagnose.findings.jobs import describe_storm
 from tailflip.observe.records.forms import read_forms
 from tailflip.observe.records.jobs import read_job_states
@@ -54,7 +54,7 @@ def look_for_storms(work: Work) -> None:
         found = heapq.nlargest(storms.MOST_TOLD, count(), key=lambda each: each[1].runs)
     if total > len(found):
         work.result.notes.append(
-            f"{format_count(total)} jobs run again and again; the worst "
+            f"{format_counted(total, 'job', 'runs', 'run')} again and again; the worst "
             f"{format_count(len(found))} are told"
         )
     may_hold = work.terms.settings.hold_jobs and scene.gateway.alive is False
