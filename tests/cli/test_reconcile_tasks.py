@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
-from tailflip.flow.observed import Gateway
+from tailflip.base.workspace import Workspace
+from tailflip.flow.observed import Gateway, Job, Schedule
 from tailflip.ledger.runs import Runs, SeenRun
-from tailflip.observe.records.jobs import Job, Schedule
 from tailflip.observe.records.runlog import RunLine
 from tailflip.reconcile.judge.tasks import Ledgers, follow_runs
 
@@ -290,5 +290,5 @@ def test_what_is_in_flight_is_on_record_before_it_ends(tasks, monkeypatch):
         (tasks.place.state / "openclaw.json").write_text(json.dumps({"gateway": {"port": port}}))
         monkeypatch.delenv("OPENCLAW_GATEWAY_PORT")
         tasks.run("--apply")
-    runs = Runs(Home(tasks.place.home), RealDisk(), str(tasks.place.state.resolve()))
+    runs = Runs(Workspace(Home(tasks.place.home), RealDisk()), str(tasks.place.state.resolve()))
     assert [(run.job_id, run.verdict) for run in runs.read()] == [("j", None)]

@@ -12,8 +12,10 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.render import escape, format_finding, format_forecast, format_gateway, to_json
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_counted
+from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, StorePaths  # noqa: TC001 - typer reads them
 from tailflip.cli.progress import show_progress
+from tailflip.config.load import load
 from tailflip.ledger.history import History
 from tailflip.report.examination import Asked, observe_thoroughly
 from tailflip.stores.target import look
@@ -35,12 +37,15 @@ def check(
 
     Changes nothing.
     """
-    scene = look(os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent)
+    config = load(os.environ).config
+    scene = look(
+        os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent, config=config
+    )
     guard = os.path.realpath(scene.installation.state_dir)
-    history = History(Home.locate(os.environ), RealDisk(), guard)
+    history = History(Workspace(Home.locate(os.environ), RealDisk()), guard)
     asked = Asked(state_dir, profile, agent, heap_limit)
     with show_progress() as on_progress:
-        seen = observe_thoroughly(scene, history, asked, on_progress)
+        seen = observe_thoroughly(scene, history, asked, config, on_progress)
     if as_json:
         print(to_json(_describe(seen)))
     else:

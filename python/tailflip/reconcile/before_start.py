@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tailflip.base.progress import Progress
     from tailflip.base.state_dir import Home
     from tailflip.config.load import Config
+    from tailflip.flow.capabilities import Capabilities
 
 _KINDS = ("markers", "tasks", "zombies")
 _LEFT_ONE, _LEFT_MANY = "was left as it is", "were left as they are"
@@ -48,7 +49,7 @@ def mend(
     *,
     home: Home,
     disk: Disk,
-    version: tuple[int, int, int] | None,
+    capabilities: Capabilities,
     state_dir: Path | None = None,
     profile: str | None = None,
     on_progress: Progress | None = None,
@@ -60,7 +61,7 @@ def mend(
         config: What may be done is in `reconcile`; `enabled` false does nothing.
         home: Where actions are recorded.
         disk: The effects.
-        version: Of the gateway that is about to start.
+        capabilities: Of the gateway that is about to start.
         state_dir: As for `begin`.
         profile: The same.
         on_progress: As for a compaction; may raise, to stop.
@@ -76,7 +77,7 @@ def mend(
         disk=disk,
         apply=True,
         config=config,
-        version=version,
+        capabilities=capabilities,
         state_dir=state_dir,
         profile=profile,
         write_tasks=config.reconcile.write_task_ledger,

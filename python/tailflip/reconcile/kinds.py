@@ -52,6 +52,6 @@ def reconcile_all(work: Work, kinds: Sequence[str] = ()) -> Result:
     if work.terms.apply:
         with work.result.keeping_error():
             looked = work.result.looked
-            work.history.note_findings(looked.findings, work.scene.now_ms, looked.codes)
+            work.history.findings.note(looked.findings, work.scene.now_ms, looked.codes)
     work.result.notes = list(dict.fromkeys(work.result.notes))
     return work.result

@@ -11,11 +11,10 @@ from tailflip.diagnose.findings.registry import find_all, merge
 from tailflip.flow.findings import Looked
 from tailflip.ledger.actions import Ledger
 from tailflip.observe.records.forms import read_forms
-from tailflip.plan.forecast import factor_for, forecast, has_databases, is_measured
-from tailflip.plan.policy import Policy
 from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import TOLD, reconcile_all
 from tailflip.report.observation import Observation, recall_from
+from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.json.litter import observe_folders
 from tailflip.stores.json.look import observe_all
 from tailflip.stores.ownership import describe_kept
@@ -25,9 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.base.progress import Progress
-    from tailflip.flow.numbers import SurveyNumbers
-    from tailflip.flow.observed import ObservedStore, Store
-    from tailflip.flow.outcomes import Forecast
+    from tailflip.config.load import Config
     from tailflip.ledger.history import History
     from tailflip.stores.target import Scene
 
@@ -43,7 +40,7 @@ class Asked:
 
 
 def observe_thoroughly(
-    scene: Scene, history: History, asked: Asked, on_progress: Progress
+    scene: Scene, history: History, asked: Asked, config: Config, on_progress: Progress
 ) -> Observation:
     """Observe everything there is to see; changes nothing.
 
@@ -51,37 +48,40 @@ def observe_thoroughly(
         scene: which installation and which of its stores.
         history: the gateway's record.
         asked: what the user said of it.
+        config: the user's settings, by which stores are judged.
         on_progress: told while stores are read.
 
     Raises:
         Usage: the heap limit that was given is no size.
     """
-    limit = scene.find_heap_limit(asked.heap_limit)
+    limit = scene.find_heap_limit(asked.heap_limit, config)
+    installation, workspace = scene.installation, history.workspace
+    policy = choose_policy(config.heal, installation.retention_ms)
+    aim = choose_aim(config.heal, policy, scene.capabilities, salvages=False)
+    job = Compaction(scene, aim, workspace.home, workspace.disk, on_progress)
     stores = (*scene.stores, *scene.missing)
-    surveyed = _survey(scene, stores, on_progress)
-    ledger = Ledger(history.home, history.disk)
+    surveyed = observe_all(stores, lambda store: job.measure(store).numbers, scene.now_ms)
+    job.look_at_kept()
+    ledger = Ledger(workspace.home, workspace.disk)
     actions = ledger.read_all() if scene.kept else ()
+    forms = read_forms(installation)
     quick = look_quickly(
-        scene.installation,
+        installation,
         scene.gateway,
-        root=history.home.root,
+        forms,
+        root=workspace.home.root,
         now_ms=scene.now_ms,
-        stores=stores,
+        stores=surveyed,
     )
     inputs = replace(
         quick,
-        stores=surveyed,
         surveyed=surveyed,
-        forecast=_predict(scene, surveyed, *limit),
+        forecast=job.forecast(limit),
         kept=tuple(describe_kept(claim, actions) for claim in scene.kept.values()),
         folders=observe_folders(stores, scene.now_ms),
     )
     judged, judged_notes = _judge_jobs(scene, history, asked)
-    notes = (
-        *scene.installation.notes,
-        *read_forms(scene.installation).describe(),
-        *judged_notes,
-    )
+    notes = (*installation.notes, *forms.describe(), *judged_notes)
     observation = Observation(
         inputs,
         merge(find_all(inputs), judged),
@@ -91,39 +91,13 @@ def observe_thoroughly(
     return recall_from(history, observation)
 
 
-def _survey(
-    scene: Scene, stores: tuple[Store, ...], on_progress: Progress
-) -> tuple[ObservedStore, ...]:
-    policy = Policy(retention_ms=scene.installation.retention_ms)
-
-    def measure(store: Store) -> SurveyNumbers:
-        evidence = scene.read_evidence(store, frozenset())
-        return scene.survey(store, policy, evidence, on_progress).numbers
-
-    return observe_all(stores, measure, scene.now_ms)
-
-
-def _predict(
-    scene: Scene, surveyed: tuple[ObservedStore, ...], limit_bytes: int | None, source: str
-) -> Forecast:
-    version = scene.find_version()
-    return forecast(
-        [*(each.size_bytes or 0 for each in surveyed), scene.others_bytes],
-        any(each.numbers.wide for each in surveyed if each.numbers is not None),
-        limit_bytes,
-        source,
-        *factor_for(version, legacy_import=has_databases(version)),
-        measured=is_measured(version),
-    )
-
-
 def _judge_jobs(scene: Scene, history: History, asked: Asked) -> tuple[Looked, tuple[str, ...]]:
     """Find what `reconcile` only tells of: storms, stuck jobs, growth. Our failure is a note."""
     try:
         work = begin(
             scene.env,
-            home=history.home,
-            disk=history.disk,
+            home=history.workspace.home,
+            disk=history.workspace.disk,
             apply=False,
             on_progress=be_quiet,
             state_dir=asked.state_dir,

@@ -14,6 +14,7 @@ from tailflip.diagnose.causes import OUT_OF_MEMORY
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.findings.registry import find_all, recall
 from tailflip.ledger.findings import NotedFinding
+from tailflip.observe.records.forms import read_forms
 from tailflip.stores.quick_look import look_quickly
 
 if TYPE_CHECKING:
@@ -66,7 +67,13 @@ def observe_quickly(
     """
     inputs = Inputs()
     if installation is not None and gateway is not None:
-        inputs = look_quickly(installation, gateway, root=history.home.root, now_ms=now_ms)
+        inputs = look_quickly(
+            installation,
+            gateway,
+            read_forms(installation),
+            root=history.workspace.home.root,
+            now_ms=now_ms,
+        )
     return recall_from(history, Observation(inputs, find_all(inputs)))
 
 
@@ -76,9 +83,9 @@ def recall_from(history: History, observation: Observation) -> Observation:
     A record that fails says nothing.
     """
     try:
-        incidents = history.read_incidents()
-        noted = history.read_findings()
-        is_guarded = history.home.read_supervisor(history.guard) is not None
+        incidents = history.incidents.read()
+        noted = history.findings.read()
+        is_guarded = history.workspace.home.read_supervisor(history.guard) is not None
     except TailflipError:
         return observation
     looked = recall(

@@ -203,7 +203,7 @@ class Watch:
             log.write("warning", finding.message, code=finding.code, subject=finding.subject)
         with suppress(TailflipError):
             history = self._look(apply=True).history
-            history.note_findings(looked.findings, clock.now_ms(), looked.codes)
+            history.findings.note(looked.findings, clock.now_ms(), looked.codes)
         now_s = clock.monotonic_s()
         return now_s if returned else now_s + THROTTLE_S
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
         StuckJob,
     )
     from tailflip.flow.observed import (
-        CronJob,
         Gateway,
+        Job,
         KeptFile,
         Leftover,
         ObservedStore,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class JobList(NamedTuple):
     """The jobs of a cron store; `problem` says why it could not be read."""
 
-    jobs: tuple[CronJob, ...]
+    jobs: tuple[Job, ...]
     problem: str | None = None
 
     def name(self, job_id: str) -> str:

@@ -17,7 +17,7 @@ from tailflip.flow.conditions import JobStorm, Storm
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from tailflip.observe.records.jobs import Job, Schedule
+    from tailflip.flow.observed import Job, Schedule
 
 LEAST_RUNS = 10
 MOST_TOLD = 1_000

@@ -31,9 +31,9 @@ from tailflip.flow.lives import Cause, Loop
 from tailflip.flow.numbers import JobNumbers, SurveyNumbers, Tally
 from tailflip.flow.observed import (
     ORPHANS,
-    CronJob,
     FileKind,
     Gateway,
+    Job,
     KeptFile,
     Leftover,
     ObservedStore,
@@ -109,7 +109,7 @@ HEALTHY = Inputs(
     surveyed=SOUND,
     kept=(),
     forecast=Forecast(100, 200, 22.0, "test"),
-    jobs=JobList((CronJob("j1", "night", True, None),)),
+    jobs=JobList((Job("j1", "night", True),)),
     knows_ends=True,
     cron_temporaries=(),
     folders=(),
@@ -127,7 +127,7 @@ HEALTHY = Inputs(
     refused_starts=(),
 )
 ALIVE = Gateway(True, 1, NOW, "test")
-TWIN = CronJob("b", "x", True, None, "does")
+TWIN = Job("b", "x", True, does="does")
 BAK = Leftover(Path("/s/sessions.json.bak.1"), 500, NOW)
 
 KEPT = KeptFile(Path("/s/sessions.json"), "it is on record", "wait", sha256="ab")
@@ -161,7 +161,7 @@ CASES = {
     "cron-store-invalid": listed(problem="not valid JSON"),
     "runs-stuck": store(numbers=numbers(job(2, MINUTE_MS, running=2))),
     "job-rapid": store(numbers=numbers(job(11, 10 * MINUTE_MS - 1, done=11))),
-    "marker-orphaned": listed(CronJob("j1", "night", True, NOW - MINUTE_MS)),
+    "marker-orphaned": listed(Job("j1", "night", True, running_at_ms=NOW - MINUTE_MS)),
     "leftovers": store(litter=(Leftover(Path("/s/x.tmp"), 5, 1),)),
     "import-waits": {"kept": (dataclasses.replace(KEPT, waits=True, plugins=("brave",)),)},
     "retained-source-changed": {"kept": (dataclasses.replace(KEPT, waits=True, is_changed=True),)},
@@ -172,7 +172,7 @@ CASES = {
     "port-taken": {"listeners": (Listener(7, "python3", is_gateway=False),)},
     "chats-running": store(numbers=numbers(running=(tally("channel", 29),))),
     "kind-fills-store": store(numbers=numbers(entries=399, kinds=(tally("sub-agent", 200),))),
-    "jobs-twin": listed(CronJob("a", "x", True, None, "does"), TWIN),
+    "jobs-twin": listed(Job("a", "x", True, does="does"), TWIN),
     "folder-litter": {"folders": (TranscriptFolder(Path("/s"), (FileKind(ORPHANS, 1000, 5),)),)},
     "job-storm": {"storms": (JobStorm("night", Storm(2075, NOW - 25 * MINUTE_MS, NOW), None),)},
     "job-stuck": {"stuck": (StuckJob("j1", "night", NOW - 11 * MINUTE_MS, "why", True),)},
@@ -224,7 +224,7 @@ def test_each_problem_is_found_alone(code):
         store(numbers=numbers(job(11, 10 * MINUTE_MS, done=11))),
         store(numbers=numbers(job(10, 1, done=10))),
         {**store(numbers=numbers(job(2, MINUTE_MS, running=2))), "gateway": ALIVE},
-        {**listed(CronJob("j1", "", True, NOW - MINUTE_MS)), "gateway": ALIVE},
+        {**listed(Job("j1", "", True, running_at_ms=NOW - MINUTE_MS)), "gateway": ALIVE},
         {"forecast": Forecast(180, 200, 22.0, "test")},
         {"forecast": Forecast(10**12, None, 22.0, "test")},
         {"forecast": None},
@@ -237,8 +237,8 @@ def test_each_problem_is_found_alone(code):
         store(numbers=numbers(entries=400, kinds=(tally("sub-agent", 200),))),
         store(numbers=numbers(entries=200, kinds=(tally("sub-agent", 199),))),
         store(numbers=numbers(entries=200, kinds=(tally("main", 200),))),
-        listed(CronJob("a", "x", False, None, "does"), TWIN),
-        listed(CronJob("a", "x", True, None, ""), CronJob("b", "x", True, None, "")),
+        listed(Job("a", "x", False, does="does"), TWIN),
+        listed(Job("a", "x", True, does=""), Job("b", "x", True, does="")),
         {"folders": (TranscriptFolder(Path("/s"), (FileKind(ORPHANS, 999, 99_999_999),)),)},
         {"folders": (TranscriptFolder(Path("/s"), (FileKind("transcript", 9999, 10**9),)),)},
     ],
@@ -248,7 +248,7 @@ def test_what_looks_alike_is_no_problem(changes):
 
 
 def test_errors_come_first_and_jobs_have_their_names():
-    night = CronJob("j1", "night", True, None)
+    night = Job("j1", "night", True)
     both = {**CASES["job-rapid"], **listed(night, problem="not valid JSON")}
     found = find_all(dataclasses.replace(HEALTHY, **both)).findings
     assert [finding.code for finding in found] == ["cron-store-invalid", "job-rapid"]

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.findings.registry import find_all
 from tailflip.flow.conditions import Storm
-from tailflip.flow.observed import Gateway
-from tailflip.observe.records.jobs import Job, Schedule
+from tailflip.flow.observed import Gateway, Job, Schedule
 from tailflip.observe.records.runlog import RunLine
 from tailflip.reconcile.judge.growth import (
     DAY_MS,
