@@ -18,6 +18,7 @@ from pydantic_core import from_json
 from tailflip import _native
 from tailflip.base import errors
 from tailflip.base.durable import open_scratch
+from tailflip.base.units import format_counted
 from tailflip.flow.numbers import (
     ArchiveNumbers,
     ListedEntry,
@@ -213,8 +214,9 @@ def compile_policy(
     fits = fits and all(known.add_protected_key(k) for k in evidence.protected_keys)
     if not fits:
         raise errors.Unavailable(
-            f"too many live sessions to protect: {len(evidence.live_sessions)} sessions and "
-            f"{len(evidence.protected_keys)} keys; nothing was changed",
+            "too many live sessions to protect: "
+            f"{format_counted(len(evidence.live_sessions), 'session')} and "
+            f"{format_counted(len(evidence.protected_keys), 'key')}; nothing was changed",
             hint="stop the gateway first",
         )
     if not all(known.add_dropped_key(k) for k in evidence.dropped_keys):
