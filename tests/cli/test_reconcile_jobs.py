@@ -184,7 +184,7 @@ def test_a_marker_that_only_goes_is_no_cure(cron):
         ("openclaw", "gateway", "run"), os.environ, load(os.environ).config
     )
     found = prepare_start(gateway, died_of_memory=2)
-    assert any("markers of a dead gateway cleared" in note for note in found.notes)
+    assert any("1 marker of a dead gateway cleared" in note for note in found.notes)
     assert (found.held_jobs, found.cured) == (0, False)
 
 

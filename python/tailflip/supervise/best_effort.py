@@ -14,11 +14,11 @@ from tailflip.base.errors import TailflipError
 from tailflip.flow.lives import Breaker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
+    from tailflip.flow.findings import Finding
     from tailflip.flow.lives import Death, Decision, Incident, Life
     from tailflip.flow.observed import Sample
-    from tailflip.flow.outcomes import Finding
     from tailflip.ledger.actions import Action
     from tailflip.ledger.history import History
     from tailflip.ledger.runs import SeenRun
@@ -102,10 +102,9 @@ class BestEffortHistory:
         """Close the open incidents, and return them."""
         return self._read(lambda: self._history.incidents.close_all(clock.now_ms()), ())
 
-    def note(self, code: str, finding: Finding | None) -> None:
-        """Have the one finding of a code open, or ended when it is None."""
-        findings = [finding] if finding is not None else []
-        self._write(lambda: self._history.findings.note(findings, clock.now_ms(), {code}))
+    def note(self, findings: Sequence[Finding], codes: Collection[str]) -> None:
+        """Have these findings open, and end those of the same codes that are not among them."""
+        self._write(lambda: self._history.findings.note(findings, clock.now_ms(), codes))
 
     # --- what was seen and done ----------------------------------------------------------
 

@@ -24,7 +24,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tailflip.base.units import format_span
+from tailflip.base.units import format_counted, format_span
 from tailflip.diagnose.causes import CAUSES, WAITS, Opens, Wish
 from tailflip.flow.lives import (
     Breaker,
@@ -350,4 +350,4 @@ def _start_now(reason: str, world: World) -> Decision:
 
 
 def _count_words(row: int) -> str:
-    return "for the first time" if row == 1 else f"{row} times in a row"
+    return "for the first time" if row == 1 else f"{format_counted(row, 'time')} in a row"

@@ -22,7 +22,7 @@ from tailflip.ledger.history import History
 from tailflip.observe.gateway.heap import read_heap_limit
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.gateway.release import read_release
-from tailflip.observe.installation import find_state_dir, locate
+from tailflip.observe.installation import find_state_dir, locate, owns
 from tailflip.supervise.best_effort import BestEffortHistory
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class GuardedGateway:
 
     def owns(self, path: str) -> bool:
         """Say whether a store or ledger on record is one of this gateway's."""
-        return is_own(path, self.name, self.locate())
+        return owns(path, self.name, self.locate())
 
     def find_other(self, at: Installation | None = None) -> Gateway | None:
         """Find a living gateway on the state directory, or whoever holds its port.
@@ -148,20 +148,3 @@ class _HeapCache:
             self.history.workspace.create()
             fact = {"key": key, "limit_bytes": limit_bytes, "source": source}
             self.history.facts.put(HEAP_LIMIT_FACT, fact)
-
-
-def is_own(path: str, name: str, installation: Installation | None) -> bool:
-    """Say whether a path on record is of a gateway; its configuration may name some elsewhere.
-
-    Args:
-        path: real path of a store or ledger.
-        name: the gateway's, as `GuardedGateway.name`.
-        installation: its own, None if that cannot be read.
-    """
-    if path.startswith(name + os.sep):
-        return True
-    if installation is None:
-        return False
-    stores = (*installation.stores, *installation.missing)
-    files = (installation.cron_store, *(store.path for store in stores))
-    return path in {os.path.realpath(each) for each in files}

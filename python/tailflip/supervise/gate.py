@@ -252,12 +252,12 @@ def _find_death(gateway: GuardedGateway) -> tuple[Breaker, tuple[Death, Life] | 
     # as a good life must.
     surely_good_ms = _SURELY_GOOD * 1000 * gateway.config.restart.good_life_s
     if last is not None and (_find_age_ms(last) or 0) > surely_good_ms:
-        from tailflip.observe.suspects import MEMORY_ELSEWHERE  # noqa: PLC0415 - rarely needed
+        from tailflip.supervise import noted  # noqa: PLC0415 - few starts come so late
 
         breaker = note_good_life(breaker)
         gateway.history.decisions.record_breaker(breaker)
         gateway.history.incidents.close_all(last.started_ms)
-        gateway.history.findings.note([], clock.now_ms(), {"crash-loop", MEMORY_ELSEWHERE})
+        noted.note_good_life(gateway)
     return breaker, find_unseen_end(gateway, last)
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import log
 from tailflip.base.errors import TailflipError
 from tailflip.config.load import load
-from tailflip.diagnose.loops import CRASHES
-from tailflip.observe.suspects import MEMORY_ELSEWHERE
+from tailflip.supervise import noted
 from tailflip.supervise.breaker import note_good_life
 
 if TYPE_CHECKING:
@@ -50,6 +49,5 @@ def close_breaker(gateway: GuardedGateway, breaker: Breaker) -> Breaker:
         gateway.record.record_breaker(closed)
     for incident in gateway.record.close_incidents():
         log.info("incident is over", id=incident.id, cause=incident.cause)
-    gateway.record.note(CRASHES, None)
-    gateway.record.note(MEMORY_ELSEWHERE, None)
+    noted.note_good_life(gateway)
     return closed

@@ -6,9 +6,10 @@ import signal
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
-from tailflip.diagnose.loops import RESTARTS
+from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.flow.lives import Asked
 from tailflip.supervise import housekeeping
+from tailflip.supervise.noted import note
 from tailflip.supervise.process.reaper import reap_orphans
 from tailflip.supervise.states import Action, Event, Phase
 
@@ -55,7 +56,7 @@ def close_breaker(run: Supervisor) -> None:
 
 def end_restart_loop(run: Supervisor) -> None:
     """End the finding of a gateway that restarts itself again and again."""
-    run.gateway.record.note(RESTARTS, None)
+    note(run.gateway, Inputs(restart_loops=()))
 
 
 def end_hung(run: Supervisor, why: str) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
+from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.loops import RESTFUL_S
 from tailflip.observe.gateway.health import Probe
 from tailflip.observe.installation import DEFAULT_PORT
 from tailflip.supervise.health import HealthCheck
 from tailflip.supervise.memory_watch import MemoryWatch
+from tailflip.supervise.noted import note
 from tailflip.supervise.states import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tailflip.flow.outcomes import Finding
+    from tailflip.flow.findings import Finding
     from tailflip.observe.installation import Installation
     from tailflip.supervise.context import GuardedGateway
     from tailflip.supervise.event_loop import Loop
@@ -96,9 +98,9 @@ class LifeWatch:
 
     def find_trend(self) -> Finding | None:
         """Warn if memory will reach its limit soon, and put that on record."""
-        finding = self._memory.find_trend(clock.now_ms())
-        self._gateway.record.note("memory-trend", finding)
-        return finding
+        trend = self._memory.find_trend(clock.now_ms())
+        found = note(self._gateway, Inputs(memory_trends=() if trend is None else (trend,)))
+        return next(iter(found), None)
 
     def may_restart_ahead(self, service: Service, at: Installation | None) -> bool:
         """Say whether a restart ahead of the heap's end is wanted, and interrupts nobody."""

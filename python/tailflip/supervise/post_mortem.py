@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
 from tailflip.base.log import Level
-from tailflip.base.units import format_bytes, format_span
+from tailflip.base.units import format_span
 from tailflip.diagnose.causes import OUT_OF_MEMORY, WANTED, choose_step
-from tailflip.diagnose.loops import CRASHES, RESTARTS, find_loop, find_restarts
+from tailflip.diagnose.findings.inputs import Inputs
+from tailflip.diagnose.loops import find_loop, find_restarts
 from tailflip.diagnose.trend import find_trend
+from tailflip.flow.conditions import GatewayLoop, MemoryDeath
 from tailflip.flow.lives import Asked
-from tailflip.flow.outcomes import Finding
 from tailflip.ledger.actions import State
-from tailflip.observe.suspects import MEMORY_ELSEWHERE, find_suspects
+from tailflip.observe.suspects import find_suspects
 from tailflip.supervise.breaker import decide, is_loop
+from tailflip.supervise.noted import note
 from tailflip.supervise.preparation import prepare_start
 from tailflip.supervise.process.handoff import consume_handoff
 
@@ -160,15 +162,15 @@ def heal(
     admission = prepare_start(gateway, died_of_memory=row, on_progress=on_progress)
     if row:
         cured = is_cured(gateway, life, admission)
-        finding = None if cured else _suspect(gateway, life, admission)
-        gateway.record.note(MEMORY_ELSEWHERE, finding)
-        if finding is not None:
+        death_elsewhere = None if cured else _suspect(gateway, life, admission)
+        seen = () if death_elsewhere is None else (death_elsewhere,)
+        for finding in note(gateway, Inputs(memory_deaths=seen)):
             log.error("look elsewhere", why=finding.message, hint=finding.hint)
     return admission
 
 
-def _suspect(gateway: GuardedGateway, life: Life, admission: Admission) -> Finding | None:
-    """Say what may have filled the memory of a life; None while its stores are expected to."""
+def _suspect(gateway: GuardedGateway, life: Life, admission: Admission) -> MemoryDeath | None:
+    """Gather what may have filled the memory of a life; None while its stores are expected to."""
     told, at = admission.before, gateway.locate()
     if told is None or at is None or told.over:
         return None
@@ -180,25 +182,8 @@ def _suspect(gateway: GuardedGateway, life: Life, admission: Admission) -> Findi
         trend = find_trend(samples, limit_bytes, now_ms=died_ms, min_span_s=_LEAST_SPAN_S)
     paths = [store.path for store in at.stores]
     suspects = find_suspects(at.state_dir, paths, died_ms=died_ms, trend=trend)
-    have = "an unknown limit" if limit_bytes is None else format_bytes(limit_bytes)
-    share = f"{format_bytes(told.heap_bytes)} of {have}"
-    what = (
-        f"the stores alone are not expected to fill it ({share})"
-        if admission.stores_may_kill
-        else f"the stores are not the cause ({share})"
-    )
-    rest = "; ".join(suspects) or "nothing else was found that is large"
-    return Finding(
-        MEMORY_ELSEWHERE,
-        "error",
-        gateway.name,
-        f"the gateway died of memory, and {what}; {rest}",
-        (
-            "look at what is named first: move a large file away, end or reset a large session; or "
-            if suspects
-            else ""
-        )
-        + "give the gateway more heap (NODE_OPTIONS=--max-old-space-size=MB)",
+    return MemoryDeath(
+        gateway.name, told.heap_bytes, limit_bytes, admission.stores_may_kill, suspects
     )
 
 
@@ -258,32 +243,21 @@ def record_decision(
 
 
 def _note_loops(gateway: GuardedGateway, death: Death) -> None:
-    """Have the findings agree with what the last lives make: a loop of deaths, or of restarts."""
+    """Have the findings agree with what the last lives make: a loop of deaths, or of restarts.
+
+    A loop of deaths stands until a good life: a death of another kind does not end it.
+    """
     settings = gateway.config.restart
     lives = gateway.record.read_lives()
     loop = find_loop(lives, deaths=settings.loop_deaths, good_life_s=settings.good_life_s)
     if loop is not None and death.cause not in WANTED:
         pace = format_span(1000 * loop.period_s)
-        message = f"{loop.deaths} deaths in a row by {loop.cause}, one every {pace}"
         log.error("crash loop", cause=loop.cause, deaths=loop.deaths, period=pace)
-        hint = "`tailflip incidents why` tells the story"
-        _note_error(gateway, CRASHES, message, hint, death)
+        note(gateway, Inputs(crash_loops=(GatewayLoop(gateway.name, loop, death.evidence),)))
     restarts = find_restarts(lives, deaths=settings.loop_deaths, good_life_s=settings.good_life_s)
     if restarts is None:
-        gateway.record.note(RESTARTS, None)
+        note(gateway, Inputs(restart_loops=()))
         return
     pace = format_span(1000 * restarts.period_s)
-    message = (
-        f"the gateway restarts itself again and again: {restarts.deaths} times in a row, "
-        f"once every {pace}"
-    )
     log.error("restarts itself again and again", times=restarts.deaths, period=pace)
-    hint = (
-        "its own log says why: a plugin or job that changes the configuration, an update that "
-        "does not end; `tailflip incidents` tells the story"
-    )
-    _note_error(gateway, RESTARTS, message, hint, death)
-
-
-def _note_error(gateway: GuardedGateway, code: str, message: str, hint: str, death: Death) -> None:
-    gateway.record.note(code, Finding(code, "error", gateway.name, message, hint, death.evidence))
+    note(gateway, Inputs(restart_loops=(GatewayLoop(gateway.name, restarts, death.evidence),)))

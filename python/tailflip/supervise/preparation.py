@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base import log
 from tailflip.base.errors import TailflipError
-from tailflip.flow.lives import Waiting
-from tailflip.flow.outcomes import Finding
 from tailflip.observe.records.cron import read_cron_store
 from tailflip.supervise.admission import Start, admit
 
@@ -47,41 +44,6 @@ def prepare_start(
     if found.go and (found.claim_running or _has_markers(gateway)):
         _reconcile(gateway, found, on_progress)
     return found
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a gateway is not started, and what for it waits."""
-
-    reason: str
-    hint: str
-    waiting: Waiting
-    alert: bool
-
-
-def explain_refusal(gateway: GuardedGateway, admission: Admission | None) -> Refusal | None:
-    """Say why the gateway may not start now, by its stores or another gateway; None if it may.
-
-    Args:
-        gateway: whose start it is.
-        admission: None if we failed to look: that keeps no gateway down.
-    """
-    if admission is not None and not admission.go:
-        reason, hint = admission.reason, admission.hint or ""
-        finding = Finding("start-refused", "error", gateway.name, reason, hint)
-        gateway.record.note("start-refused", finding)
-        return Refusal(reason, hint, admission.waiting, alert=True)
-    gateway.record.note("start-refused", None)
-    other = gateway.find_other()
-    if other is None:
-        return None
-    reason = f"another gateway is there: {other.evidence}" if other.alive else other.evidence
-    hint = (
-        "stop it, and ours is started; or guard it as it is with `tailflip watch`"
-        if other.alive
-        else "stop who holds it, and ours is started; or give the gateway another port"
-    )
-    return Refusal(reason, hint, Waiting.OTHER_INSTANCE, alert=False)
 
 
 def log_admission(admission: Admission) -> None:

@@ -10,7 +10,8 @@ from tailflip.supervise.breaker import hold_back, note_start
 from tailflip.supervise.elapsed import read_moment
 from tailflip.supervise.housekeeping import reload_settings
 from tailflip.supervise.life_actions import begin_watch
-from tailflip.supervise.preparation import explain_refusal, prepare_start
+from tailflip.supervise.preparation import prepare_start
+from tailflip.supervise.refusal import explain_refusal
 from tailflip.supervise.states import Action, Event, Phase
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ METHODS = {
     "record_start": ((None,), None),
     "open_incident": ((None, 0), None),
     "close_incidents": ((), ()),
-    "note": (("code", None), None),
+    "note": (((), {"code"}), None),
     "record_sample": ((None, "a"), None),
     "read_samples": (("a",), ()),
     "record_runs": (((),), None),

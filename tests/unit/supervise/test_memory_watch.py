@@ -6,7 +6,8 @@ import pytest
 
 from support.incident_history import make_life
 from tailflip.base import clock
-from tailflip.flow.outcomes import Finding
+from tailflip.diagnose.findings.inputs import Inputs
+from tailflip.diagnose.findings.registry import find_all
 from tailflip.observe.gateway.vitals import Vitals
 from tailflip.supervise.memory_watch import MemoryWatch
 from tailflip.supervise.process.child import Child
@@ -56,8 +57,9 @@ def test_growth_towards_the_limit_is_told_in_time(watched):
     limit = 1000 << 20
     for minute in range(60):
         watched.look(int(limit * (0.5 + 0.4 * minute / 60)), at_ms=minute * 60_000)
-    finding = watched.find_trend(59 * 60_000)
-    assert isinstance(finding, Finding)
+    trend = watched.find_trend(59 * 60_000)
+    assert trend is not None
+    (finding,) = find_all(Inputs(memory_trends=(trend,))).findings
     assert finding.code == "memory-trend"
     assert "about" in finding.message
     watched.begin(watched.service.life)

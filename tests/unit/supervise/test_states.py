@@ -12,6 +12,7 @@ import pytest
 from support.incident_history import make_death, make_life
 from support.simulated_guard import make_guarded, simulated
 from tailflip.config.load import Config
+from tailflip.flow.findings import Finding
 from tailflip.flow.lives import (
     Asked,
     Breaker,
@@ -23,7 +24,6 @@ from tailflip.flow.lives import (
     Moment,
     Waiting,
 )
-from tailflip.flow.outcomes import Finding
 from tailflip.supervise import end_actions, life_actions, start_actions, wiring
 from tailflip.supervise.admission import Admission
 from tailflip.supervise.event_loop import Outcome
