@@ -29,6 +29,7 @@ from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.loops import RESTFUL_S
 from tailflip.flow.conditions import RefusedStart
 from tailflip.flow.lives import Breaker, Decision, Waiting
+from tailflip.flow.observed import Gateway
 from tailflip.observe.gateway.health import Probe
 from tailflip.observe.host.changes import ChangeWatcher
 from tailflip.observe.installation import DEFAULT_PORT
@@ -63,6 +64,7 @@ from tailflip.supervise.post_mortem import (
 from tailflip.supervise.process.guarded import Service
 from tailflip.supervise.process.life_id import hide_secrets, new_life
 from tailflip.supervise.process.reaper import reap_orphans
+from tailflip.supervise.quick_findings import note_quick_findings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -409,6 +411,20 @@ class Supervisor:
         for incident in self.guard.read(lambda: history.incidents.close_all(clock.now_ms()), ()):
             log.info("incident is over", id=incident.id, cause=incident.cause)
         note_good_life_on_record(self.guard)
+        self._loop.at("look", 0, self._look_around)
+
+    def _look_around(self) -> None:
+        """Find what is wrong around a gateway that lives well; `status` and `check` tell it too."""
+        service, at = self.service, self.guard.locate()
+        if service is None or at is None:
+            return
+        pid = service.life.worker_pid or service.child.pid
+        alive = Gateway(True, pid, service.life.started_ms, "guarded")
+        new = self.guard.read(
+            lambda: note_quick_findings(self.guard.history, at, alive, clock.now_ms()), ()
+        )
+        for finding in new:
+            log.write(finding.severity, finding.message, code=finding.code, subject=finding.subject)
 
     def _on_rest(self) -> None:
         """The life was long: whatever loop of restarts there was is over."""

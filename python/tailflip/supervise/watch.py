@@ -29,6 +29,7 @@ from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
 from tailflip.stores.json import native
 from tailflip.stores.recovery import recover
+from tailflip.supervise.quick_findings import note_quick_findings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,10 +145,19 @@ class Watch:
                 work = self._look(apply=False)
             self._watch_files(work)
             self._do(work, _ROUND)
+            if work.terms.apply:
+                self._look_around(work)
         except TailflipError as e:
             log.write("error", e.message, hint=e.hint or "")
             self.notifier.status(f"cannot look: {e.message}")
         return interval_s
+
+    def _look_around(self, work: Work) -> None:
+        """Find what is wrong beside the jobs; each thing is told once, and is on record since."""
+        scene = work.scene
+        new = note_quick_findings(work.history, scene.installation, scene.gateway, scene.now_ms)
+        for finding in new:
+            log.write(finding.severity, finding.message, code=finding.code, subject=finding.subject)
 
     def _do(self, work: Work, kinds: tuple[str, ...]) -> None:
         result = reconcile_all(work, kinds)
