@@ -37,6 +37,7 @@ from tailflip.cli.options import (
 )
 from tailflip.cli.progress import show_progress
 from tailflip.config.load import load
+from tailflip.flow.limits import MAX_CAP_PER_JOB, MAX_CAP_TOTAL
 from tailflip.plan.policy import DropKind  # noqa: TC001 - typer reads it
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.json.salvage import hint_to_decide
@@ -84,11 +85,15 @@ def compact(
     ] = None,
     cap_per_job: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=4096, help="Keep only the newest N runs of a job."),
+        typer.Option(
+            metavar="N", min=1, max=MAX_CAP_PER_JOB, help="Keep only the newest N runs of a job."
+        ),
     ] = None,
     cap_total: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=65_536, help="Keep only the newest N runs in all."),
+        typer.Option(
+            metavar="N", min=1, max=MAX_CAP_TOTAL, help="Keep only the newest N runs in all."
+        ),
     ] = None,
     no_slim: Annotated[
         bool, typer.Option("--no-slim", help="Leave prompts and reports in idle runs.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tailflip.base.units import format_count, format_counted, format_span, format_time
 from tailflip.diagnose.findings.entry import Entry, Found
 from tailflip.flow.findings import Code, Severity
+from tailflip.flow.numbers import KeyKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 RAPID_INTERVAL_MS = 60_000
 RAPID_RUNS = 10
 _STRUCK_MS = 10_000  # a run may just have started; its job is not stuck yet
-_RUN_KIND = "cron run"
+_RUN_KIND = KeyKind.CRON_RUN
 # They are ended by `reconcile`; whatever else says "running" is a chat, and left to the gateway.
-_ENDED_BY_US = ("cron base", "sub-agent")
+_ENDED_BY_US = (KeyKind.CRON_BASE, KeyKind.SUBAGENT)
 _SHOWN = 10
 
 

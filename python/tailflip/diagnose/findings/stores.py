@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from tailflip.base.units import format_bytes, format_count, format_counted
 from tailflip.diagnose.findings.entry import Entry, Found, Stands
 from tailflip.flow.findings import Code, Severity
+from tailflip.flow.numbers import KeyKind
 from tailflip.flow.values import STRING_LIMIT_CHARS
+from tailflip.plan.policy import DropKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,8 +18,11 @@ if TYPE_CHECKING:
     from tailflip.flow.observed import KeptFile, Leftover, ObservedStore, TranscriptFolder
     from tailflip.observe.installation import Installation
 
-# What a person may name as a whole, with the age that hint proposes; plan.policy.DropKind.
-_DISPOSABLE = {"sub-agent": "subagent --older-than 7d", "dream narrative": "dream --older-than 2d"}
+# What a person may name as a whole, with the age that a hint proposes.
+_DISPOSABLE: dict[str, str] = {
+    KeyKind.SUBAGENT: f"{DropKind.SUBAGENT} --older-than 7d",
+    KeyKind.DREAM: f"{DropKind.DREAM} --older-than 2d",
+}
 _MANY_ENTRIES = 200
 _MANY_FILES = 1_000
 _MANY_BYTES = 100_000_000

@@ -75,8 +75,7 @@ def judge_installation(
     notes += forms.describe()
     tasks: tuple[Task, ...] | None = ()  # what lies in the old place is not what the gateway reads
     if forms.tasks.form is not Form.SQLITE:
-        is_gone = scene.gateway.alive is False
-        tasks = read_tasks(installation.state_dir, notes, gateway_is_gone=is_gone)
+        tasks = read_tasks(installation.state_dir, notes)
     cron = read_cron_store(installation.cron_store)
     if cron.problem is not None:
         notes.append(f"cron store cannot be read: {cron.problem}")
