@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 from pydantic_core import to_jsonable_python
 
 from tailflip.base.errors import (
+    ArchiveDamaged,
     CannotCreate,
     ConfigInvalid,
     InternalError,
     IoFailed,
     NoPermission,
+    OnRecord,
+    StoreChanged,
     StoreInvalid,
     TailflipError,
     TryLater,
@@ -49,17 +52,21 @@ _WHAT_RULES_DO = {
     Rule.DROP_KIND: "remove finished entries of the kinds that you named",
     Rule.NAMED: "remove what was named",
 }
-# The next step where whoever raised an error knew no better one.
-_HINTS = {
-    Usage.exit_code: "see `tailflip --help`",
-    StoreInvalid.exit_code: "its bytes are intact; see what stands there before going on",
-    Unavailable.exit_code: "see whether the service runs",
-    InternalError.exit_code: "please report it; TAILFLIP_TRACEBACK=1 shows more",
-    CannotCreate.exit_code: "free some room, or set TAILFLIP_STATE_DIR elsewhere",
-    IoFailed.exit_code: "look at the disk and the system's log before trying again",
-    TryLater.exit_code: "try again in a moment",
-    NoPermission.exit_code: "run as the user the gateway runs as",
-    ConfigInvalid.exit_code: "correct the configuration; nothing was changed",
+# The next step where whoever raised an error knew no better one; that of the class or the
+# nearest above it.
+_HINTS: dict[type[TailflipError], str] = {
+    Usage: "see `tailflip --help`",
+    StoreInvalid: "its bytes are intact; see what stands there before going on",
+    OnRecord: "leave it to the gateway: `openclaw doctor --fix` takes the file over",
+    ArchiveDamaged: "see what is whole with `tailflip archive verify`",
+    Unavailable: "see whether the service runs",
+    InternalError: "please report it; TAILFLIP_TRACEBACK=1 shows more",
+    CannotCreate: "free some room, or set TAILFLIP_STATE_DIR elsewhere",
+    IoFailed: "look at the disk and the system's log before trying again",
+    TryLater: "try again in a moment",
+    StoreChanged: "the gateway writes it now; try again, or stop the gateway first",
+    NoPermission: "run as the user the gateway runs as",
+    ConfigInvalid: "correct the configuration; nothing was changed",
 }
 _SHOWN_FIELDS = 6
 _SHOWN_JOBS = 20
@@ -96,7 +103,8 @@ def to_json(value: object) -> str:
 
 def format_error(error: TailflipError) -> str:
     """Write an error as one line, and its hint as another."""
-    hint = error.hint or _HINTS.get(error.exit_code, _HINTS[InternalError.exit_code])
+    known = (_HINTS[each] for each in type(error).__mro__ if each in _HINTS)
+    hint = error.hint or next(known, _HINTS[InternalError])
     return f"error: {escape(error.message)}\nhint: {escape(hint)}"
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tailflip.flow.lives import Death, Decision, Incident, Life
     from tailflip.flow.observed import Sample
     from tailflip.ledger.actions import Action
+    from tailflip.ledger.findings import NotedFinding
     from tailflip.ledger.history import History
     from tailflip.ledger.runs import SeenRun
     from tailflip.ledger.starts import JudgedStart
@@ -101,6 +102,10 @@ class BestEffortHistory:
     def close_incidents(self) -> tuple[Incident, ...]:
         """Close the open incidents, and return them."""
         return self._read(lambda: self._history.incidents.close_all(clock.now_ms()), ())
+
+    def read_findings(self) -> tuple[NotedFinding, ...]:
+        """Read the findings that stand."""
+        return self._read(self._history.findings.read, ())
 
     def note(self, findings: Sequence[Finding], codes: Collection[str]) -> None:
         """Have these findings open, and end those of the same codes that are not among them."""

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock, log
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.flow.lives import Asked
+from tailflip.flow.observed import Gateway
 from tailflip.supervise import housekeeping
 from tailflip.supervise.noted import note
 from tailflip.supervise.process.reaper import reap_orphans
+from tailflip.supervise.quick_findings import find_quickly, tell_new
 from tailflip.supervise.states import Action, Event, Phase
 
 if TYPE_CHECKING:
@@ -52,6 +54,20 @@ def meet(run: Supervisor) -> None:
 def close_breaker(run: Supervisor) -> None:
     """Note that this life is a good one."""
     run.breaker = housekeeping.close_breaker(run.gateway, run.breaker)
+    look_around(run)
+
+
+def look_around(run: Supervisor) -> None:
+    """Find what is wrong around a gateway that lives well; `status` and `check` tell it too."""
+    gateway, life = run.gateway, run.service.life
+    at = gateway.locate()
+    if at is None:
+        return
+    pid = life.worker_pid or run.service.child.pid
+    alive = Gateway(True, pid, life.started_ms, "guarded")
+    looked = find_quickly(at, alive, gateway.home.root, clock.now_ms())
+    tell_new(looked.findings, gateway.record.read_findings())
+    gateway.record.note(looked.findings, looked.codes)
 
 
 def end_restart_loop(run: Supervisor) -> None:

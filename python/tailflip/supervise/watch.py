@@ -30,6 +30,7 @@ from tailflip.reconcile.kinds import reconcile_all
 from tailflip.stores.json import native
 from tailflip.stores.recovery import recover
 from tailflip.supervise.event_loop import Loop
+from tailflip.supervise.quick_findings import find_quickly, tell_new
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -158,10 +159,20 @@ class Watch:
                 work = self._look(apply=False)
             self._watch_files(work)
             self._do(work, _ROUND)
+            if work.terms.apply:
+                self._look_around(work)
         except TailflipError as e:
             log.error(e.message, hint=e.hint or "")
             self.notifier.status(f"cannot look: {e.message}")
         return interval_s
+
+    def _look_around(self, work: Work) -> None:
+        """Find what is wrong beside the jobs; each thing is told once, and is on record since."""
+        scene, history = work.scene, work.history
+        root = self.home.root
+        looked = find_quickly(scene.installation, scene.gateway, root, scene.now_ms)
+        tell_new(looked.findings, history.findings.read())
+        history.findings.note(looked.findings, scene.now_ms, looked.codes)
 
     def _do(self, work: Work, kinds: tuple[str, ...]) -> None:
         result = reconcile_all(work, kinds)

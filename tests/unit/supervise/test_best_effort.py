@@ -32,6 +32,7 @@ METHODS = {
     "record_start": ((None,), None),
     "open_incident": ((None, 0), None),
     "close_incidents": ((), ()),
+    "read_findings": ((), ()),
     "note": (((), {"code"}), None),
     "record_sample": ((None, "a"), None),
     "read_samples": (("a",), ()),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tailflip.flow.observed import KeptFile, Leftover, ObservedStore, TranscriptFolder
     from tailflip.observe.installation import Installation
 
-# What a person may name as a whole, with the age that hint proposes; plan.policy.DropKind.
+# What a person may name as a whole, with the age that a hint proposes.
 _DISPOSABLE: dict[str, str] = {
     KeyKind.SUBAGENT: f"{DropKind.SUBAGENT} --older-than 7d",
     KeyKind.DREAM: f"{DropKind.DREAM} --older-than 2d",
