@@ -33,8 +33,8 @@ from tailflip.observe.suspects import MEMORY_ELSEWHERE
 from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import TOLD, reconcile_all
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
-from tailflip.stores.json.litter import find_cron_temporaries, observe_folders
-from tailflip.stores.json.look import observe_all
+from tailflip.stores.litter import find_cron_temporaries, observe_folders
+from tailflip.stores.look import observe_all
 from tailflip.stores.ownership import describe_kept, find_claim
 from tailflip.stores.target import look
 

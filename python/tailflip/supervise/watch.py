@@ -17,16 +17,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
-from tailflip.base.durable import naming, open_regular
 from tailflip.base.errors import TailflipError
 from tailflip.base.units import format_count, format_span
-from tailflip.flow.observed import OverRun
 from tailflip.flow.outcomes import Finding
 from tailflip.observe.host.changes import ChangeWatcher
 from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
-from tailflip.stores.json import native
 from tailflip.stores.recovery import recover
+from tailflip.stores.returned import count_returned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from tailflip.base.durable import Disk
     from tailflip.base.sdnotify import Notifier
     from tailflip.base.state_dir import Home
-    from tailflip.flow.numbers import ListedEntry
     from tailflip.flow.observed import Store
     from tailflip.reconcile.context import Step, Work
 
@@ -47,7 +44,6 @@ _SWEEPS = ("zombies", "retention")
 # Without `markers`: while the gateway is down it may be started at any moment; `gate` and
 # `run` clear them, who know when.
 _ROUND = ("tasks", *_SWEEPS, "storms", "stuck", "growth")
-_GONE, _ENDED = "killed", "done"  # what became of an entry, in the words that the table knows
 _TICK_S = 5.0
 
 
@@ -195,7 +191,7 @@ class Watch:
         told: list[Finding] = []
         for store, actions in changed.items():
             with suppress(TailflipError, OSError):
-                found = find_resurrected(self.home, store, actions)
+                found = count_returned(self.home, store, actions)
                 told += [tell_resurrection(store, found)] if found else []
         for finding in told:
             log.write("warning", finding.message, code=finding.code, subject=finding.subject)
@@ -222,24 +218,6 @@ class Watch:
         log.write(
             "info", "watching", stores=len(work.scene.stores), every=format_span(interval_s * 1000)
         )
-
-
-def find_resurrected(home: Home, store: Store, actions: list[str]) -> int:
-    """Count entries that are there again, or "running" again, after actions that changed that."""
-    changed = native.Ends()
-    for action in actions:
-        path = home.records(action)
-        with naming(path), open_regular(path) as fd:
-            for header in native.read_headers(fd):
-                what = _GONE if header.after is None else _ENDED
-                changed.add(OverRun(header.key, what, header.time_ms, 0))
-    with naming(store.path), open_regular(store.path) as fd:
-        return sum(_is_back(changed, entry) for entry in native.list_entries(fd))
-
-
-def _is_back(changed: native.Ends, entry: ListedEntry) -> bool:
-    found = changed.find(entry.key)
-    return found is not None and (found[0] == _GONE or entry.status == "running")
 
 
 def tell_resurrection(store: Store, count: int) -> Finding:

@@ -27,7 +27,7 @@ from tailflip.flow.outcomes import Forecast
 from tailflip.flow.values import STRING_LIMIT_CHARS
 from tailflip.observe.gateway.listener import Listener
 from tailflip.observe.host.space import Space
-from tailflip.stores.json.look import observe_all
+from tailflip.stores.look import observe_all
 
 NOW = 1_800_000_000_000
 MINUTE_MS = 60_000

@@ -13,6 +13,7 @@ from tailflip import _native
 from tailflip.base import errors
 from tailflip.flow.observed import Evidence, Gateway
 from tailflip.plan.policy import Policy
+from tailflip.stores import extension
 from tailflip.stores.json import native
 
 if TYPE_CHECKING:
@@ -120,4 +121,4 @@ def test_too_much_life_to_protect_is_a_refusal_not_a_guess() -> None:
 def test_every_kind_of_error_has_its_sentence():
     """A store with `"updatedAt":01` was told as "scalar at byte 50": two tables had drifted."""
     told_otherwise = {"changed", "archive"}
-    assert set(native._SENTENCES) | told_otherwise == set(_native.error_kinds())
+    assert set(extension._SENTENCES) | told_otherwise == set(_native.error_kinds())
