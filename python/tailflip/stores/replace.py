@@ -11,7 +11,6 @@ import errno
 import os
 import stat
 import threading
-import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +72,8 @@ class Source:
 
     def name_drafts(self, count: int) -> list[Path]:
         """Name new files beside this one."""
+        import uuid  # noqa: PLC0415 - most starts replace nothing
+
         stem = f"{self.real.name}.{uuid.uuid4()}"
         return [self.real.with_name(f"{stem}{'-' * n}.tmp") for n in range(count)]
 

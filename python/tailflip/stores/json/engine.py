@@ -11,7 +11,6 @@ from tailflip.base.errors import StoreInvalid, TailflipError
 from tailflip.stores.extension import report_to
 from tailflip.stores.json import native
 from tailflip.stores.json.beside import look_beside
-from tailflip.stores.json.salvage import JsonSalvager
 from tailflip.stores.replace import Source, open_source, prove, try_attempts
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from tailflip.flow.observed import Evidence, Leftover
     from tailflip.ledger.actions import Action, State
     from tailflip.plan.policy import Policy
-    from tailflip.stores.engine import Opened, Sessions
+    from tailflip.stores.engine import Opened, Salvager, Sessions
     from tailflip.stores.tables import Ledgers, Starts
 
 _T = TypeVar("_T")
@@ -41,7 +40,13 @@ class JsonEngine:
     """The engine of `sessions.json`; `Engine` says what each method promises."""
 
     name = "json"
-    salvager = JsonSalvager()
+
+    @property
+    def salvager(self) -> Salvager:
+        """Save what is proven; a healthy store needs none, and a start that finds one no import."""
+        from tailflip.stores.json.salvage import JsonSalvager  # noqa: PLC0415
+
+        return JsonSalvager()
 
     def recognises(self, store: Path) -> bool:  # noqa: ARG002
         """Take every file: what is no JSON is a broken store."""
