@@ -181,7 +181,7 @@ def test_a_marker_that_only_goes_is_no_cure(cron):
     cron.die(times=2)
     guard = Guard.prepare(("openclaw", "gateway", "run"), os.environ, load(os.environ).config)
     found = guard.admit(died_of_memory=2)
-    assert any("markers of a dead gateway cleared" in note for note in found.notes)
+    assert any("1 marker of a dead gateway cleared" in note for note in found.notes)
     assert (found.held_jobs, found.cured) == (0, False)
 
 

@@ -12,14 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tailflip.base.render import format_change
-from tailflip.base.units import (
-    format_bytes,
-    format_count,
-    format_counted,
-    format_entries,
-    format_span,
-    format_time,
-)
+from tailflip.base.units import format_bytes, format_counted, format_span, format_time
 from tailflip.diagnose.causes import CAUSES, WAITS, WANTED
 from tailflip.flow.lives import Cause, Confidence
 from tailflip.flow.numbers import Rule
@@ -207,7 +200,7 @@ def _describe_ends(manifest: Manifest) -> str:
     if not ended or (others and after < manifest.bytes_before):
         return ""
     text = f"{format_counted(ended, 'run')} ended"
-    return f"{text}, {format_entries(others)} cut or removed" if others else text
+    return f"{text}, {format_counted(others, 'entry')} cut or removed" if others else text
 
 
 def describe_undo(archived: Archived) -> str | None:
@@ -283,7 +276,7 @@ def _sum_up(chapters: Sequence[_Chapter]) -> str:
 
 
 def _count_times(number: int) -> str:
-    return f"the same {format_count(number)} times more"
+    return f"the same {format_counted(number, 'time')} more"
 
 
 def _tell_findings(

@@ -25,7 +25,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tailflip.base.units import format_span
+from tailflip.base.units import format_counted, format_span
 from tailflip.diagnose.causes import CAUSES, WAITS, Opens, Wish
 from tailflip.flow.lives import Breaker, BreakerState, Confidence, Decision, Moment, Waiting
 from tailflip.supervise.backoff import start_delay_s, trial_delay_s
@@ -422,4 +422,4 @@ def _start_now(reason: str, world: World) -> Decision:
 
 
 def _count_words(row: int) -> str:
-    return "for the first time" if row == 1 else f"{row} times in a row"
+    return "for the first time" if row == 1 else f"{format_counted(row, 'time')} in a row"

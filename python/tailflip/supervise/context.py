@@ -29,7 +29,7 @@ from tailflip.observe.cures import (
 from tailflip.observe.gateway.heap import read_heap_limit
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.gateway.release import read_release
-from tailflip.observe.installation import find_state_dir, locate
+from tailflip.observe.installation import find_state_dir, locate, owns
 from tailflip.observe.records.cron import read_cron_store
 from tailflip.supervise.admission import Start, admit
 from tailflip.supervise.breaker import World
@@ -137,7 +137,7 @@ class Guard:
 
     def owns(self, path: str) -> bool:
         """Say whether a store or ledger on record is one of this gateway's."""
-        return is_own(path, self.name, self.locate())
+        return owns(path, self.name, self.locate())
 
     def find_other(self, at: Installation | None = None) -> Gateway | None:
         """Find a living gateway on the state directory, or whoever holds its port.
@@ -323,23 +323,6 @@ def _mark(paths: Sequence[Path]) -> str:
             info = path.stat()
             parts.append(f"{path.name}:{info.st_size}:{info.st_mtime_ns}")
     return " ".join(parts)
-
-
-def is_own(path: str, name: str, installation: Installation | None) -> bool:
-    """Say whether a path on record is of a gateway; its configuration may name some elsewhere.
-
-    Args:
-        path: real path of a store or ledger.
-        name: the gateway's, as `Guard.name`.
-        installation: its own, None if that cannot be read.
-    """
-    if path.startswith(name + os.sep):
-        return True
-    if installation is None:
-        return False
-    stores = (*installation.stores, *installation.missing)
-    files = (installation.cron_store, *(store.path for store in stores))
-    return path in {os.path.realpath(each) for each in files}
 
 
 def tell(admission: Admission) -> None:

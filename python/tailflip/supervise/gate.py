@@ -19,7 +19,6 @@ from tailflip.diagnose.causes import CAUSES, WAITS, WANTED, choose_step
 from tailflip.flow.lives import Breaker, Moment, Waiting
 from tailflip.ledger.starts import JudgedStart
 from tailflip.observe.gateway.process import is_alive, start_ticks
-from tailflip.observe.suspects import MEMORY_ELSEWHERE
 from tailflip.supervise.admission import Admission
 from tailflip.supervise.breaker import is_due, note_good_life, reconsider
 from tailflip.supervise.elapsed import passed_ms, read_moment
@@ -241,7 +240,9 @@ def _find_death(guard: Guard) -> tuple[Breaker, tuple[Death, Life] | None]:
         breaker = note_good_life(breaker)
         guard.history.decisions.record_breaker(breaker)
         guard.history.incidents.close_all(last.started_ms)
-        guard.history.findings.note([], clock.now_ms(), {"crash-loop", MEMORY_ELSEWHERE})
+        from tailflip.supervise.post_mortem import note_good_life_on_record  # noqa: PLC0415
+
+        note_good_life_on_record(guard)
     return breaker, find_unseen_end(guard, last)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tailflip.base.units import format_counted
 from tailflip.observe.gateway.health import HEALTH, STARTUP, Prober
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ class Pulse:
             self._misses += 1
             if self._misses >= self._settings.misses:
                 self._misses = 0
-                self._on_hang(f"{self._settings.misses} questions in a row without an answer")
+                asked = format_counted(self._settings.misses, "question")
+                self._on_hang(f"{asked} in a row without an answer")
 
     def _look_elsewhere(self) -> None:
         """Ask where the gateway really listens, which need not be loopback."""

@@ -14,11 +14,11 @@ from tailflip.base import clock
 from tailflip.base.errors import TailflipError
 from tailflip.base.units import format_bytes, format_span
 from tailflip.diagnose.trend import find_trend
+from tailflip.flow.conditions import MemoryTrend
 from tailflip.flow.observed import Sample
-from tailflip.flow.outcomes import Finding
 from tailflip.ledger.runs import SeenRun
+from tailflip.observe.installation import measure_stores
 from tailflip.observe.records.cron import read_cron_store
-from tailflip.supervise.admission import measure_stores
 
 if TYPE_CHECKING:
     from tailflip.flow.lives import Life
@@ -82,8 +82,8 @@ class Vigil:
         before = last.rss_bytes if last is not None and last.rss_bytes is not None else rss
         return rss > limit or rss - before > limit * _GROWTH_SHARE
 
-    def find_trend(self, now_ms: int) -> Finding | None:
-        """Warn if memory will reach its limit soon, at the pace it grows."""
+    def find_trend(self, now_ms: int) -> MemoryTrend | None:
+        """Say if memory will reach its limit soon, at the pace it grows."""
         if self._limit_bytes is None:
             return None
         self._trend = find_trend(list(self._samples), self._limit_bytes, now_ms=now_ms)
@@ -93,15 +93,7 @@ class Vigil:
         ahead_ms = max(0, trend.hits_ms - now_ms)
         if ahead_ms > self._guard.config.memory.warn_ahead_s * 1000:
             return None
-        return Finding(
-            "memory-trend",
-            "warning",
-            self._guard.name,
-            f"memory grows by {format_bytes(int(trend.bytes_per_s * 3600))} an hour and reaches "
-            f"{format_bytes(trend.limit_bytes)} in about {format_span(ahead_ms)}",
-            "restart the gateway at a quiet moment, or set memory.restart_ahead = true",
-            (f"measured over {format_span(int(trend.span_s * 1000))}",),
-        )
+        return MemoryTrend(self._guard.name, trend, ahead_ms)
 
     def note_runs(self, at: Installation | None = None) -> None:
         """Put on record which jobs are in flight now, where that has changed.

@@ -6,13 +6,15 @@ import signal
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
-from tailflip.base.units import format_bytes, format_span
+from tailflip.base.units import format_span
 from tailflip.diagnose.causes import OUT_OF_MEMORY, WANTED, choose_step
-from tailflip.diagnose.loops import CRASHES, RESTARTS, find_loop, find_restarts
+from tailflip.diagnose.findings.inputs import Inputs
+from tailflip.diagnose.findings.registry import ENDED_BY_GOOD_LIFE, find_all
+from tailflip.diagnose.loops import find_loop, find_restarts
 from tailflip.diagnose.trend import find_trend
-from tailflip.flow.outcomes import Finding
+from tailflip.flow.conditions import GatewayLoop, MemoryDeath
 from tailflip.ledger.actions import Ledger, State
-from tailflip.observe.suspects import MEMORY_ELSEWHERE, find_suspects
+from tailflip.observe.suspects import find_suspects
 from tailflip.supervise.breaker import decide, is_loop
 from tailflip.supervise.process.handoff import consume_handoff
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tailflip.base.progress import Progress
+    from tailflip.flow.findings import Finding
     from tailflip.flow.lives import Breaker, Clues, Death, Decision, Life
     from tailflip.supervise.admission import Admission
     from tailflip.supervise.context import Guard
@@ -122,15 +125,15 @@ def heal(
     admission = guard.admit(died_of_memory=row, on_progress=on_progress)
     if row:
         cured = is_cured(guard, life, admission)
-        finding = None if cured else _suspect(guard, life, admission)
-        note(guard, MEMORY_ELSEWHERE, finding)
-        if finding is not None:
+        death_elsewhere = None if cured else _suspect(guard, life, admission)
+        seen = () if death_elsewhere is None else (death_elsewhere,)
+        for finding in note(guard, Inputs(memory_deaths=seen)):
             log.error("look elsewhere", why=finding.message, hint=finding.hint)
     return admission
 
 
-def _suspect(guard: Guard, life: Life, admission: Admission) -> Finding | None:
-    """Say what may have filled the memory of a life; None while its stores are expected to."""
+def _suspect(guard: Guard, life: Life, admission: Admission) -> MemoryDeath | None:
+    """Gather what may have filled the memory of a life; None while its stores are expected to."""
     told, at = admission.before, guard.locate()
     if told is None or at is None or told.over:
         return None
@@ -142,25 +145,8 @@ def _suspect(guard: Guard, life: Life, admission: Admission) -> Finding | None:
         trend = find_trend(samples, limit_bytes, now_ms=died_ms, min_span_s=_LEAST_SPAN_S)
     paths = [store.path for store in at.stores]
     suspects = find_suspects(at.state_dir, paths, died_ms=died_ms, trend=trend)
-    have = "an unknown limit" if limit_bytes is None else format_bytes(limit_bytes)
-    share = f"{format_bytes(told.heap_bytes)} of {have}"
-    what = (
-        f"the stores alone are not expected to fill it ({share})"
-        if admission.stores_may_kill
-        else f"the stores are not the cause ({share})"
-    )
-    rest = "; ".join(suspects) or "nothing else was found that is large"
-    return Finding(
-        MEMORY_ELSEWHERE,
-        "error",
-        guard.name,
-        f"the gateway died of memory, and {what}; {rest}",
-        (
-            "look at what is named first: move a large file away, end or reset a large session; or "
-            if suspects
-            else ""
-        )
-        + "give the gateway more heap (NODE_OPTIONS=--max-old-space-size=MB)",
+    return MemoryDeath(
+        guard.name, told.heap_bytes, limit_bytes, admission.stores_may_kill, suspects
     )
 
 
@@ -223,39 +209,34 @@ def record_decision(
     )
 
 
-def note(guard: Guard, code: str, finding: Finding | None) -> None:
-    """Have one finding open, or ended when it is None."""
-    findings = [finding] if finding is not None else []
-    guard.write(lambda: guard.history.findings.note(findings, clock.now_ms(), {code}))
+def note(guard: Guard, seen: Inputs) -> tuple[Finding, ...]:
+    """Find what the inputs give, and have the record agree with it."""
+    looked = find_all(seen)
+    guard.write(lambda: guard.history.findings.note(looked.findings, clock.now_ms(), looked.codes))
+    return looked.findings
+
+
+def note_good_life_on_record(guard: Guard) -> None:
+    """End the findings that a gateway which lives well ends."""
+    guard.write(lambda: guard.history.findings.note((), clock.now_ms(), ENDED_BY_GOOD_LIFE))
 
 
 def _note_loops(guard: Guard, death: Death) -> None:
-    """Have the findings agree with what the last lives make: a loop of deaths, or of restarts."""
+    """Have the findings agree with what the last lives make: a loop of deaths, or of restarts.
+
+    A loop of deaths stands until a good life: a death of another kind does not end it.
+    """
     settings = guard.config.restart
     lives = guard.read(guard.history.lives.read, ())
     loop = find_loop(lives, deaths=settings.loop_deaths, good_life_s=settings.good_life_s)
     if loop is not None and death.cause not in WANTED:
         pace = format_span(1000 * loop.period_s)
-        message = f"{loop.deaths} deaths in a row by {loop.cause}, one every {pace}"
         log.error("crash loop", cause=loop.cause, deaths=loop.deaths, period=pace)
-        hint = "`tailflip incidents why` tells the story"
-        _note_error(guard, CRASHES, message, hint, death)
+        note(guard, Inputs(crash_loops=(GatewayLoop(guard.name, loop, death.evidence),)))
     restarts = find_restarts(lives, deaths=settings.loop_deaths, good_life_s=settings.good_life_s)
     if restarts is None:
-        note(guard, RESTARTS, None)
+        note(guard, Inputs(restart_loops=()))
         return
     pace = format_span(1000 * restarts.period_s)
-    message = (
-        f"the gateway restarts itself again and again: {restarts.deaths} times in a row, "
-        f"once every {pace}"
-    )
     log.error("restarts itself again and again", times=restarts.deaths, period=pace)
-    hint = (
-        "its own log says why: a plugin or job that changes the configuration, an update that "
-        "does not end; `tailflip incidents` tells the story"
-    )
-    _note_error(guard, RESTARTS, message, hint, death)
-
-
-def _note_error(guard: Guard, code: str, message: str, hint: str, death: Death) -> None:
-    note(guard, code, Finding(code, "error", guard.name, message, hint, death.evidence))
+    note(guard, Inputs(restart_loops=(GatewayLoop(guard.name, restarts, death.evidence),)))

@@ -25,13 +25,13 @@ from tailflip.base.errors import TailflipError, TryLater
 from tailflip.config.load import load
 from tailflip.diagnose.causes import CAUSES
 from tailflip.diagnose.deaths import ASKED_HANG, classify
-from tailflip.diagnose.loops import CRASHES, RESTARTS, RESTFUL_S
+from tailflip.diagnose.findings.inputs import Inputs
+from tailflip.diagnose.loops import RESTFUL_S
+from tailflip.flow.conditions import RefusedStart
 from tailflip.flow.lives import Breaker, Decision, Waiting
-from tailflip.flow.outcomes import Finding
 from tailflip.observe.gateway.health import Probe
 from tailflip.observe.host.changes import ChangeWatcher
 from tailflip.observe.installation import DEFAULT_PORT
-from tailflip.observe.suspects import MEMORY_ELSEWHERE
 from tailflip.supervise.backoff import start_delay_s
 from tailflip.supervise.breaker import (
     anchor,
@@ -56,6 +56,7 @@ from tailflip.supervise.post_mortem import (
     heal,
     is_cured,
     note,
+    note_good_life_on_record,
     record_death,
     record_decision,
 )
@@ -250,7 +251,7 @@ class Supervisor:
         if admission is not None and not admission.go:
             self._refuse(admission)
             return
-        note(self.guard, "start-refused", None)
+        note(self.guard, Inputs(refused_starts=()))
         other = self.guard.find_other()
         if other is None:
             self._start_in_pace()
@@ -267,11 +268,8 @@ class Supervisor:
     def _refuse(self, admission: Admission) -> None:
         reason, hint = admission.reason, admission.hint or ""
         log.error("not started", reason=reason, hint=hint)
-        note(
-            self.guard,
-            "start-refused",
-            Finding("start-refused", "error", self.guard.name, reason, hint),
-        )
+        refused = RefusedStart(self.guard.name, reason, hint)
+        note(self.guard, Inputs(refused_starts=(refused,)))
         self._wait(admission.waiting, reason, alert=True)
 
     # --- a life --------------------------------------------------------------------------
@@ -397,7 +395,7 @@ class Supervisor:
 
     def _after_ready(self, service: Service) -> None:
         self._loop.at("good", self.guard.config.restart.good_life_s, self._on_good_life)
-        self._loop.at("rest", RESTFUL_S, lambda: note(self.guard, RESTARTS, None))
+        self._loop.at("rest", RESTFUL_S, self._on_rest)
         self._watch_files()
         self._herald.ready(self._vigil.describe(service))
 
@@ -410,8 +408,11 @@ class Supervisor:
             self.guard.write(lambda: history.decisions.record_breaker(breaker))
         for incident in self.guard.read(lambda: history.incidents.close_all(clock.now_ms()), ()):
             log.info("incident is over", id=incident.id, cause=incident.cause)
-        note(self.guard, CRASHES, None)
-        note(self.guard, MEMORY_ELSEWHERE, None)
+        note_good_life_on_record(self.guard)
+
+    def _on_rest(self) -> None:
+        """The life was long: whatever loop of restarts there was is over."""
+        note(self.guard, Inputs(restart_loops=()))
 
     def _on_hang(self, why: str) -> None:
         service = self.service
@@ -436,10 +437,10 @@ class Supervisor:
             self._watcher.check()
         if self.phase is not Phase.RUNNING:
             return
-        finding = self._vigil.find_trend(clock.now_ms())
-        note(self.guard, "memory-trend", finding)
-        if finding is not None and self._may_restart_ahead(service, at):
-            log.warning("restarting ahead of the heap's end", why=finding.message)
+        trend = self._vigil.find_trend(clock.now_ms())
+        found = note(self.guard, Inputs(memory_trends=() if trend is None else (trend,)))
+        if found and self._may_restart_ahead(service, at):
+            log.warning("restarting ahead of the heap's end", why=found[0].message)
             self._restart(service, "tailflip: memory")
         else:
             self._herald.status(self._vigil.describe(service))

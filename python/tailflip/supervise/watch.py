@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
 from tailflip.base.errors import TailflipError
-from tailflip.base.units import format_count, format_span
-from tailflip.flow.outcomes import Finding
+from tailflip.base.units import format_counted, format_span
+from tailflip.diagnose.findings.inputs import Inputs
+from tailflip.diagnose.findings.registry import find_all
+from tailflip.flow.conditions import ReturnedEntries
 from tailflip.observe.host.changes import ChangeWatcher
 from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from tailflip.flow.observed import Store
     from tailflip.reconcile.context import Step, Work
 
-RESURRECTED = "entries-resurrected"
 THROTTLE_S = 300.0
 RECHECK_S = 60.0
 STOP, RELOAD = "stop", "reload"
@@ -156,7 +157,7 @@ class Watch:
         for finding in result.findings:
             log.write("warning", finding.message, code=finding.code, subject=finding.subject)
         state = {True: "gateway runs", False: "no gateway", None: "gateway cannot be told"}
-        told = f"{len(result.findings)} findings" if result.findings else "all is well"
+        told = format_counted(len(result.findings), "finding") if result.findings else "all is well"
         self.notifier.ready(f"{state[work.scene.gateway.alive]}, {told}")
 
     def _note(self, work: Work, step: Step) -> None:
@@ -188,18 +189,19 @@ class Watch:
     def _recheck(self) -> float:
         """Look for entries that came back since we changed them; they are swept again."""
         changed, self._changed, self._recheck_s = self._changed, {}, None
-        told: list[Finding] = []
+        returned: list[ReturnedEntries] = []
         for store, actions in changed.items():
             with suppress(TailflipError, OSError):
                 found = count_returned(self.home, store, actions)
-                told += [tell_resurrection(store, found)] if found else []
-        for finding in told:
+                returned += [ReturnedEntries(str(store.path), found)] if found else []
+        looked = find_all(Inputs(returned=tuple(returned)))
+        for finding in looked.findings:
             log.write("warning", finding.message, code=finding.code, subject=finding.subject)
         with suppress(TailflipError):
             history = self._look(apply=True).history
-            history.findings.note(told, clock.now_ms(), {RESURRECTED})
+            history.findings.note(looked.findings, clock.now_ms(), looked.codes)
         now_s = clock.monotonic_s()
-        return now_s if told else now_s + THROTTLE_S
+        return now_s if returned else now_s + THROTTLE_S
 
     def _watch_files(self, work: Work) -> None:
         """Be told of changes of the stores and of the cron store, wherever they are by now."""
@@ -218,15 +220,3 @@ class Watch:
         log.write(
             "info", "watching", stores=len(work.scene.stores), every=format_span(interval_s * 1000)
         )
-
-
-def tell_resurrection(store: Store, count: int) -> Finding:
-    """Make a finding of entries that came back."""
-    return Finding(
-        RESURRECTED,
-        "warning",
-        str(store.path),
-        f"{format_count(count)} entries came back after they were changed: a writer saved what "
-        "it had read before",
-        "they are swept again; a heartbeat with isolatedSession does this at every turn",
-    )

@@ -42,9 +42,9 @@ def test_every_reader_refuses_what_is_not_a_regular_file(place):
     with pytest.raises(OSError, check=lambda e: e.errno == refused):
         read_regular(path, 10)
     if kind != "a socket":
-        with pytest.raises(StoreInvalid, match=f"not a regular file: {path}: {kind}"):
-            with open_regular(path):
-                pass
+        told = f"not a regular file: {path}: {kind}"
+        with pytest.raises(StoreInvalid, match=told), open_regular(path):
+            pass
     with pytest.raises(ConfigInvalid):
         read_config(path)
     assert fingerprint(path).startswith("unreadable: ")

@@ -19,9 +19,9 @@ from support.incident_history import (
 from support.stores import HOUR_MS, NOW_MS
 from tailflip.base.durable import RealDisk
 from tailflip.base.workspace import Workspace
+from tailflip.flow.findings import Finding
 from tailflip.flow.lives import Cause, Confidence, Decision, Waiting
 from tailflip.flow.numbers import Tally
-from tailflip.flow.outcomes import Finding
 from tailflip.ledger.decisions import MadeDecision
 from tailflip.ledger.findings import NotedFinding
 from tailflip.ledger.history import History

@@ -10,6 +10,7 @@ import tailflip
 PACKAGE = Path(tailflip.__file__).parent
 ABOVE = ("cli", "supervise", "report", "install", "reconcile", "demo")
 CALLS_THE_EXTENSION = {
+    "flow/limits.py",  # its numbers, so that Python has no copy of them
     "stores/extension.py",
     "stores/tables.py",
     "stores/records.py",
@@ -37,7 +38,7 @@ def imports(node):
     return []
 
 
-def test_only_four_modules_call_the_extension():
+def test_only_these_modules_import_the_extension():
     found = {
         name
         for name, node in walk()

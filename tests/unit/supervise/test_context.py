@@ -12,7 +12,8 @@ from support.stores import make_store
 from tailflip.base import clock, log
 from tailflip.base.errors import IoFailed
 from tailflip.config.load import load
-from tailflip.flow.outcomes import Finding
+from tailflip.diagnose.findings.inputs import Inputs
+from tailflip.diagnose.findings.registry import find_all
 from tailflip.observe.gateway.vitals import Vitals
 from tailflip.supervise.context import Guard
 from tailflip.supervise.memory_watch import Vigil
@@ -235,8 +236,9 @@ def test_growth_towards_the_limit_is_told_in_time(vigil):
     limit = 1000 << 20
     for minute in range(60):
         vigil.look(int(limit * (0.5 + 0.4 * minute / 60)), at_ms=minute * 60_000)
-    finding = vigil.find_trend(59 * 60_000)
-    assert isinstance(finding, Finding)
+    trend = vigil.find_trend(59 * 60_000)
+    assert trend is not None
+    (finding,) = find_all(Inputs(memory_trends=(trend,))).findings
     assert finding.code == "memory-trend"
     assert "about" in finding.message
     vigil.begin(vigil.service.life)
