@@ -37,12 +37,12 @@ from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
 from tailflip.reconcile.write import undo
 from tailflip.stores import archive
-from tailflip.stores.json.lock import hold
-from tailflip.stores.json.salvage import apply_salvage, plan_salvage
-from tailflip.stores.json.transcripts import FOLDER
+from tailflip.stores.lock import hold
 from tailflip.stores.recovery import recover
 from tailflip.stores.restore import restore
+from tailflip.stores.salvage import apply_salvage, plan_salvage
 from tailflip.stores.transaction import compact_store
+from tailflip.stores.transcripts import FOLDER
 from tailflip.supervise.context import GuardedGateway
 from tailflip.supervise.gate import judge_start
 from tailflip.supervise.new_life import new_life

@@ -40,10 +40,10 @@ from tailflip.base.state_dir import Home
 from tailflip.flow.observed import Store
 from tailflip.plan.policy import Policy
 from tailflip.stores import archive
-from tailflip.stores.json.lock import hold
-from tailflip.stores.json.salvage import apply_salvage, plan_salvage
+from tailflip.stores.lock import hold
 from tailflip.stores.recovery import recover
 from tailflip.stores.restore import restore
+from tailflip.stores.salvage import apply_salvage, plan_salvage
 from tailflip.stores.transaction import compact_store
 
 pytestmark = pytest.mark.crash

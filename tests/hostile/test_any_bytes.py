@@ -41,7 +41,7 @@ from tailflip.reconcile.judge.storms import find_storms
 from tailflip.reconcile.judge.stuck import find_stuck, pick_ends
 from tailflip.reconcile.write.jsonedit import MISSING, Edit, edit_jobs
 from tailflip.stores import archive
-from tailflip.stores.json.lock import is_stale
+from tailflip.stores.lock import is_stale
 from tailflip.stores.proof.ledgers import gather_lines
 
 quick = settings(

@@ -20,7 +20,7 @@ from support import macos
 TESTS = Path(__file__).parents[1]
 CALLERS = {
     "locks and processes": (
-        "unit/stores/json/test_lock.py",
+        "unit/stores/test_lock.py",
         "unit/observe/gateway/test_process.py",
         "unit/observe/gateway/test_liveness.py",
     ),

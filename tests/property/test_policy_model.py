@@ -23,7 +23,8 @@ from tailflip.flow.numbers import Rule
 from tailflip.flow.observed import Evidence, Gateway, OverRun
 from tailflip.plan.policy import DropKind, Policy
 from tailflip.stores.json import native
-from tailflip.stores.json.native import Ends
+from tailflip.stores.records import read_headers
+from tailflip.stores.tables import Ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -503,7 +504,7 @@ def test_every_entry_fares_as_the_model_says(case: Case) -> None:
         surveyed = native.survey(store.fileno(), case.policy, case.evidence, NOW_MS)
         numbers = native.rewrite(store.fileno(), new.fileno(), kept.fileno(), surveyed)
         after = split_members(new.read() if not new.seek(0) else b"")
-        headers = list(native.read_headers(kept.fileno()))
+        headers = list(read_headers(kept.fileno()))
 
     assert {tally.name: tally.entries for tally in surveyed.numbers.rules} == counts
     assert surveyed.numbers.rules == numbers.rules

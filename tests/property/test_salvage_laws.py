@@ -14,7 +14,7 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.errors import StoreInvalid
 from tailflip.base.state_dir import Home
 from tailflip.flow.observed import Store
-from tailflip.stores.json.salvage import apply_salvage, plan_salvage
+from tailflip.stores.salvage import apply_salvage, plan_salvage
 
 if TYPE_CHECKING:
     from pathlib import Path

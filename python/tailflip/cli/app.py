@@ -13,7 +13,7 @@ import typer
 
 import tailflip
 from tailflip.base.errors import Usage
-from tailflip.stores.json import native
+from tailflip.stores.extension import features
 
 _EXIT_CODES = """
 Exit codes: 0 done, or nothing to do. 1 check found a problem. 64 bad arguments. 65 store
@@ -59,7 +59,7 @@ _GROUPS = frozenset({"archive", "incidents", "config"})
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"tailflip {tailflip.__version__} ({native.features()})")
+        print(f"tailflip {tailflip.__version__} ({features()})")
         raise typer.Exit
 
 

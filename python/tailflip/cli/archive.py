@@ -24,7 +24,7 @@ from tailflip.stores import archive as kept
 if TYPE_CHECKING:
     from tailflip.flow.numbers import ArchiveNumbers
     from tailflip.stores.archive import Archived, Shown
-    from tailflip.stores.json.transcripts import Kept
+    from tailflip.stores.transcripts import Kept
 
 app = typer.Typer(
     help="List, show, check or let go what was removed.",

@@ -39,19 +39,18 @@ from tailflip.cli.progress import show_progress
 from tailflip.config.load import load
 from tailflip.flow.limits import MAX_CAP_PER_JOB, MAX_CAP_TOTAL
 from tailflip.plan.policy import DropKind  # noqa: TC001 - typer reads it
+from tailflip.stores.candidates import hint_to_decide
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
-from tailflip.stores.json.salvage import hint_to_decide
 from tailflip.stores.recovery import recover
 from tailflip.stores.target import look
 
 if TYPE_CHECKING:
-    from tailflip.flow.numbers import SurveyNumbers
+    from tailflip.flow.numbers import Measured, SurveyNumbers
     from tailflip.flow.observed import Evidence, Store
     from tailflip.plan.planner import Plan
     from tailflip.plan.policy import Policy
+    from tailflip.stores.candidates import SalvagePlan
     from tailflip.stores.compaction import Damage
-    from tailflip.stores.json.native import Surveyed
-    from tailflip.stores.json.salvage import SalvagePlan
 
 _SALVAGE_HINT = "--apply sets it aside whole and salvages it; do not start the gateway before"
 _ANEW_HINT = "--apply sets it aside whole and begins with an empty store: nothing is in it"
@@ -239,7 +238,7 @@ def _hint(error: TailflipError, damage: Damage, job: Compaction) -> TailflipErro
 
 
 def _print_all(
-    job: Compaction, plan: Plan[Surveyed], errors: list[TailflipError], *, applied: bool
+    job: Compaction, plan: Plan[Measured], errors: list[TailflipError], *, applied: bool
 ) -> None:
     salvages = [damage.plan for damage in job.damaged.values() if damage.plan is not None]
     for salvage in salvages:
@@ -270,7 +269,7 @@ def _print_all(
         print(f"no session store below {where}", file=sys.stderr)
 
 
-def _print_forecast(job: Compaction, plan: Plan[Surveyed]) -> None:
+def _print_forecast(job: Compaction, plan: Plan[Measured]) -> None:
     print(f"policy:  {_format_policy(plan.policy)}")
     if any(surveyed.numbers.rules for surveyed in plan.surveyed.values()):
         print(f"before:  {format_forecast(plan.before)}")
@@ -339,7 +338,7 @@ def _format_salvage(plan: SalvagePlan) -> str:
 
 
 def _describe(
-    job: Compaction, plan: Plan[Surveyed], errors: list[TailflipError], *, applied: bool
+    job: Compaction, plan: Plan[Measured], errors: list[TailflipError], *, applied: bool
 ) -> dict[str, object]:
     return {
         "applied": applied,

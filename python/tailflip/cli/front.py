@@ -148,7 +148,7 @@ def _read_flags(options: argparse.Namespace) -> dict[str, str]:
 
 def _load_ahead() -> None:
     """Load what only a death will need: our files may be replaced by an update while we live."""
-    for name in ("stores.json.salvage", "stores.transaction", "reconcile.before_start"):
+    for name in ("stores.salvage", "stores.transaction", "reconcile.before_start"):
         import_module(f"tailflip.{name}")
     import_module("json5")
 

@@ -25,7 +25,7 @@ from tailflip.config.load import load
 from tailflip.diagnose.findings.jobs import RAPID_INTERVAL_MS, measure_interval_ms
 from tailflip.observe.installation import read_job_names
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
-from tailflip.stores.json.litter import observe_folders
+from tailflip.stores.litter import observe_folders
 from tailflip.stores.target import look
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ StorePaths = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="STORE",
-        help="Paths of sessions.json files; without any, the stores of all agents.",
+        help="Paths of session stores; without any, the stores of all agents.",
         show_default=False,
     ),
 ]

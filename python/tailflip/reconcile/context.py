@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.base.durable import Disk
+    from tailflip.base.progress import Progress
     from tailflip.base.state_dir import Home
     from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.findings import Finding
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from tailflip.flow.observed import Store
     from tailflip.flow.outcomes import Report
     from tailflip.observe.records.runlog import RunLine
-    from tailflip.stores.json.swap import Progress
     from tailflip.stores.proof.judge import Judgement
     from tailflip.stores.target import Scene
 

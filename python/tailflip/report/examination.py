@@ -15,8 +15,8 @@ from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import TOLD, reconcile_all
 from tailflip.report.observation import Observation, recall_from
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
-from tailflip.stores.json.litter import observe_folders
-from tailflip.stores.json.look import observe_all
+from tailflip.stores.litter import observe_folders
+from tailflip.stores.look import observe_all
 from tailflip.stores.ownership import describe_kept
 from tailflip.stores.quick_look import look_quickly
 

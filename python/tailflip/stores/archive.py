@@ -16,9 +16,9 @@ from tailflip.flow.numbers import RewriteNumbers
 from tailflip.flow.values import Value
 from tailflip.ledger.actions import Action, Ledger, State
 from tailflip.stores import recovery
-from tailflip.stores.json import native
-from tailflip.stores.json.swap import write_file
-from tailflip.stores.json.transcripts import measure_kept
+from tailflip.stores.records import read_headers, verify_records
+from tailflip.stores.replace import write_file
+from tailflip.stores.transcripts import measure_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tailflip.base.durable import Disk
     from tailflip.base.state_dir import Home
     from tailflip.flow.numbers import ArchiveNumbers, RecordHeader
-    from tailflip.stores.json.transcripts import Kept
+    from tailflip.stores.transcripts import Kept
 
 KEPT = (State.COMMITTED, State.DONE)
 _BY_HAND = "nothing was changed; `zstdcat records.zst` in that folder shows what can still be read"
@@ -227,7 +227,7 @@ def verify(home: Home, disk: Disk, action_id: str) -> ArchiveNumbers:
     action = show(home, disk, action_id).action
     manifest = read_manifest(home, action.id)
     with reading_records(home, action_id) as fd:
-        found = native.archive_verify(fd)
+        found = verify_records(fd)
     written = manifest.rewrite
     if (found.records, found.archive_bytes, found.digest) != (
         written.records,
@@ -244,7 +244,7 @@ def find_damage(home: Home, action_id: str) -> Damaged | None:
     """Read an archive whole; None if it is as its own checksum says."""
     try:
         with reading_records(home, action_id) as fd:
-            native.archive_verify(fd)
+            verify_records(fd)
     except TailflipError as e:
         return Damaged(action_id, e.message, _count_readable(home, action_id))
     return None
@@ -319,4 +319,4 @@ def expire(
 
 def _stream(home: Home, action_id: str) -> Iterator[RecordHeader]:
     with reading_records(home, action_id) as fd:
-        yield from native.read_headers(fd)
+        yield from read_headers(fd)

@@ -17,7 +17,7 @@ from tailflip.observe.records.era import has_session_databases
 from tailflip.plan.forecast import forecast
 from tailflip.plan.planner import plan_stores
 from tailflip.plan.policy import PRESSURE_LADDER, Policy
-from tailflip.stores.preflight import refuse_duplicates
+from tailflip.stores.formats import find_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from tailflip.base.state_dir import Home
     from tailflip.config.schema import HealSettings
     from tailflip.flow.capabilities import Capabilities
+    from tailflip.flow.numbers import Measured
     from tailflip.flow.observed import Evidence, Store
     from tailflip.flow.outcomes import Forecast, HeapLimit, Report
     from tailflip.plan.planner import Plan
     from tailflip.plan.policy import Pressure
-    from tailflip.stores.json.native import Surveyed
-    from tailflip.stores.json.salvage import SalvagePlan
+    from tailflip.stores.candidates import SalvagePlan
     from tailflip.stores.target import Scene
 
 _CLAIM_PAUSE_S = 0.2
@@ -127,7 +127,7 @@ class Compaction:
     disk: Disk
     on_progress: Progress = be_quiet
     patience_s: float = 0.0  # how long another tailflip at work is waited for
-    measured: dict[Store, Surveyed] = field(default_factory=dict)
+    measured: dict[Store, Measured] = field(default_factory=dict)
     fixed: dict[Store, TailflipError] = field(default_factory=dict)
     damaged: dict[Store, Damage] = field(default_factory=dict)
     errors: dict[Store, TailflipError] = field(default_factory=dict)
@@ -167,7 +167,7 @@ class Compaction:
             else:
                 self.fixed[store] = claim.to_error()
 
-    def measure(self, store: Store) -> Surveyed:
+    def measure(self, store: Store) -> Measured:
         """Survey a store that the gateway will load.
 
         Raises:
@@ -175,14 +175,12 @@ class Compaction:
         """
         found = self.survey(store, self.aim.policy)
         self.measured[store] = found
-        try:
-            refuse_duplicates(found, store.path)
-        except StoreInvalid as e:
-            # The gateway reads it, the last entry wins; only we cannot rewrite it.
-            self.fixed[store] = e
+        # The gateway reads it, and the last of two entries wins; only we cannot rewrite it.
+        for refusal in find_engine(store.path).refuse(store.path, found):
+            self.fixed[store] = refusal
         return found
 
-    def survey(self, store: Store, policy: Policy) -> Surveyed:
+    def survey(self, store: Store, policy: Policy) -> Measured:
         """Measure a store under a policy; its evidence is gathered once."""
         if store not in self.evidence:
             self.evidence[store] = self.scene.read_evidence(store, self.aim.dropped_keys)
@@ -197,7 +195,7 @@ class Compaction:
             wide=any(each.numbers.wide for each in self.measured.values()),
         )
 
-    def plan(self, limit: HeapLimit) -> Plan[Surveyed]:
+    def plan(self, limit: HeapLimit) -> Plan[Measured]:
         """Choose the mildest policy under which the stores fit; what is fixed only counts."""
         fixed = [self.measured[store].numbers for store in self.fixed if store in self.measured]
         aim = self.aim
@@ -223,7 +221,7 @@ class Compaction:
             StoreInvalid: nothing can be had, or a person has to decide.
             TryLater: the files are no longer those that were measured.
         """
-        from tailflip.stores.json.salvage import apply_salvage  # noqa: PLC0415 - healthy: none
+        from tailflip.stores.salvage import apply_salvage  # noqa: PLC0415 - healthy: none
 
         found = self.damaged[store]
         if found.plan is None:
@@ -244,7 +242,7 @@ class Compaction:
         self.measure(store)
         return report
 
-    def execute(self, plan: Plan[Surveyed]) -> None:
+    def execute(self, plan: Plan[Measured]) -> None:
         """Compact each store as it was planned; an error of one keeps no other from it."""
         for store, surveyed in plan.surveyed.items():
             try:
@@ -253,7 +251,7 @@ class Compaction:
                 self.errors[store] = e
 
     def compact(
-        self, store: Store, policy: Policy, surveyed: Surveyed, *, now_ms: int | None = None
+        self, store: Store, policy: Policy, surveyed: Measured, *, now_ms: int | None = None
     ) -> Report:
         """Compact one store as it was surveyed; `now_ms` names the action."""
         # Where nothing is done, nothing of it is needed: a healthy start does without.
@@ -280,7 +278,7 @@ class Compaction:
             for store, each in self.measured.items()
         }
 
-    def forecast_now(self, plan: Plan[Surveyed]) -> Forecast:
+    def forecast_now(self, plan: Plan[Measured]) -> Forecast:
         """Predict the heap again: not every store need have become as small as was planned."""
         sizes = self.list_sizes_now()
         if all(each.numbers.bytes_after == sizes[s] for s, each in plan.surveyed.items()):
@@ -309,7 +307,7 @@ class Compaction:
         return self.scene.now_ms + len(self.reports)
 
     def _look_for_salvage(self, store: Store, broken: StoreInvalid | None) -> Damage:
-        from tailflip.stores.json.salvage import plan_salvage  # noqa: PLC0415 - healthy: none
+        from tailflip.stores.salvage import plan_salvage  # noqa: PLC0415 - healthy: none
 
         try:
             plan = plan_salvage(store, self.on_progress, accept_loss=self.aim.accept_loss)

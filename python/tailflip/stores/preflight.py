@@ -22,7 +22,7 @@ from tailflip.base.regular import describe_type
 from tailflip.base.units import format_counted
 from tailflip.observe.gateway.lock_owner import read_owner
 from tailflip.observe.gateway.process import read_user
-from tailflip.stores.json.lock import is_stale
+from tailflip.stores.lock import is_stale
 from tailflip.stores.ownership import require_leave
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from tailflip.base.state_dir import Home
     from tailflip.flow.observed import Gateway
-    from tailflip.stores.json.native import Surveyed
 
 # What the exit code of several refusals is: the gravest, that is the one which trying
 # again cures least.
@@ -222,19 +221,3 @@ def _find_lock(store_path: Path) -> TailflipError | None:
         f"store is locked by {owner.describe(now_ms)}: {path}",
         hint="try again in a moment, or stop the gateway first",
     )
-
-
-def refuse_duplicates(surveyed: Surveyed, path: Path) -> None:
-    """Refuse a store with two entries under one key: only the gateway knows which it means.
-
-    Raises:
-        StoreInvalid: There are two.
-    """
-    duplicate = surveyed.numbers.duplicate
-    if duplicate is not None:
-        raise StoreInvalid(
-            f"two entries have the same key, the second at byte {duplicate.offset}: {path}; "
-            "nothing was changed",
-            hint="the gateway uses the last one; remove the other by hand, or let the gateway "
-            "write the store once",
-        )

@@ -9,8 +9,8 @@ from tailflip.diagnose.findings.inputs import Inputs, JobList
 from tailflip.observe.gateway.listener import find_listener
 from tailflip.observe.host.space import read_space
 from tailflip.observe.records.cron import read_cron_store
-from tailflip.stores.json.litter import find_cron_temporaries
-from tailflip.stores.json.look import observe_all
+from tailflip.stores.litter import find_cron_temporaries
+from tailflip.stores.look import observe_all
 from tailflip.stores.ownership import find_claim, find_claims
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
 """Starting up is recovery: what was begun and not ended is finished or undone.
 
 Which of the two, the disk says. Before the ledger says `archived`, nothing but our own
-files exists: they go. After it, the new store is whole beside the old one; its name
-still there proves that the rename did not happen, so the action is undone. Without it,
-the rename happened, or we cannot know: then the archive stays and the action is ended.
+files exists: they go. After it, the store's engine says what the disk proves: where the commit
+did not happen, the action is undone. Where it did, or nobody can know, the archive stays and the
+action is ended.
 The same code runs after a kill, a full disk and a power cut, and may itself be killed.
 """
 
@@ -19,8 +19,9 @@ from tailflip.base.durable import resolve
 from tailflip.base.errors import TailflipError
 from tailflip.base.units import format_counted
 from tailflip.ledger.actions import Action, Ledger, State
-from tailflip.stores.json.lock import remove_stale
-from tailflip.stores.json.transcripts import (
+from tailflip.stores.formats import find_engine
+from tailflip.stores.lock import remove_stale
+from tailflip.stores.transcripts import (
     PENDING,
     Moves,
     archive_transcripts,
@@ -79,16 +80,10 @@ def settle(home: Home, disk: Disk, action: Action) -> Action:
     """Finish or undo one action; `action` is as the ledger has it."""
     ledger = Ledger(home, disk)
     if action.state is State.ARCHIVED:
-        directory = Path(action.details.temps[0]).parent
-        if not directory.is_dir():
-            raise FileNotFoundError(2, os.strerror(2), str(directory))
-        if os.path.lexists(action.details.temps[0]):
-            # First back to "nothing but our own files": were we killed between deleting
-            # the new store and deleting its archive, the next look would misread the disk.
-            action = ledger.advance(action, State.INTENDED)
-        else:
-            disk.fsync_dir(directory)
-            action = ledger.advance(action, State.COMMITTED)
+        # If it did not happen, first back to "nothing but our own files": were we killed between
+        # deleting the new store and deleting its archive, the next look would misread the disk.
+        proven = find_engine(action.store_path).settle(action, disk)
+        action = ledger.advance(action, proven)
     if action.state is State.INTENDED:
         for temp in action.details.temps:
             _remove(disk, Path(temp))

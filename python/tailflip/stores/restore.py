@@ -17,20 +17,24 @@ from tailflip.base.errors import ArchiveDamaged, StoreInvalid, Usage
 from tailflip.flow.numbers import RestoreNumbers, Selection, VerifyNumbers
 from tailflip.flow.outcomes import Report
 from tailflip.ledger.actions import Ledger
-from tailflip.stores import archive, recovery
-from tailflip.stores.json import native, salvage, swap
+from tailflip.stores import archive, recovery, salvage
+from tailflip.stores import draft as drafts
+from tailflip.stores.formats import find_engine
 from tailflip.stores.ownership import choose_undone, find_claim, require_leave
 from tailflip.stores.preflight import find_missing_room, find_refusals, refuse
+from tailflip.stores.records import read_headers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from tailflip.base.durable import Disk
+    from tailflip.base.progress import Progress
     from tailflip.base.state_dir import Home
     from tailflip.flow.observed import Gateway
     from tailflip.ledger.actions import Action
-    from tailflip.stores.json.swap import Draft, Progress, Source
+    from tailflip.stores.draft import Draft
+    from tailflip.stores.engine import Engine, Opened
 
 
 @dataclass(frozen=True)
@@ -120,21 +124,23 @@ def restore(
             on_progress=on_progress,
         )
         return RestoreOutcome(wanted.store, (wanted.actions[0].id,), 0, 0, 0, 0, (), report)
-    started = clock.monotonic_s()
+    started, engine = clock.monotonic_s(), find_engine(wanted.store)
     if not apply:
-        with naming(wanted.store), swap.open_source(wanted.store) as source:
-            return _measure(home, wanted, source)[0]
+        with naming(wanted.store), engine.opening(wanted.store) as source:
+            return _measure(home, engine, wanted, source)[0]
 
-    def attempt(source: Source) -> RestoreOutcome:
-        return _restore_once(home, disk, wanted, source, now_ms=now_ms, on_progress=on_progress)
+    def attempt(source: Opened) -> RestoreOutcome:
+        return _restore_once(
+            home, disk, engine, wanted, source, now_ms=now_ms, on_progress=on_progress
+        )
 
     with naming(wanted.store), home.claim(disk):
         recovery.settle_all(home, disk)
         refuse(find_refusals(wanted.store, state_dir, undoing=True, gateway=gateway))
-        outcome = swap.try_attempts(wanted.store, disk, attempt, state_dir)
+        outcome = engine.attempt(wanted.store, disk, attempt, state_dir)
     if outcome.report is None:
         return outcome
-    took_s = swap.measure_s(started)
+    took_s = drafts.measure_s(started)
     return replace(outcome, report=outcome.report.model_copy(update={"took_s": took_s}))
 
 
@@ -227,21 +233,21 @@ def _sort_out(
 def _holds(home: Home, action: Action, selection: Selection) -> bool:
     keys, jobs = set(selection.keys), set(selection.jobs)
     with archive.reading_records(home, action.id) as fd:
-        return any(h.key in keys or h.job in jobs for h in native.read_headers(fd))
+        return any(h.key in keys or h.job in jobs for h in read_headers(fd))
 
 
 def _measure(
-    home: Home, wanted: _Wanted, source: Source
+    home: Home, engine: Engine, wanted: _Wanted, source: Opened
 ) -> tuple[RestoreOutcome, list[RestoreNumbers]]:
     """Compare each action with the store as it is: what it would do, and every conflict."""
-    if source.fd is None:
+    if source.is_missing:
         raise StoreInvalid(
             f"store is missing: {wanted.store}", hint="`tailflip compact` looks for a backup"
         )
     found: list[RestoreNumbers] = []
     for action in wanted.actions:
         with archive.reading_records(home, action.id) as records:
-            found.append(native.restore(source.fd, None, records, wanted.selection))
+            found.append(engine.put_back(source, None, records, wanted.selection))
     outcome = RestoreOutcome(
         store=wanted.store,
         actions=tuple(a.id for a in wanted.actions),
@@ -259,19 +265,20 @@ def _measure(
 def _restore_once(
     home: Home,
     disk: Disk,
+    engine: Engine,
     wanted: _Wanted,
-    source: Source,
+    source: Opened,
     *,
     now_ms: int,
     on_progress: Progress | None,
 ) -> RestoreOutcome:
-    outcome, measured = _measure(home, wanted, source)
-    if source.fd is None or not outcome.added + outcome.replaced:
+    outcome, measured = _measure(home, engine, wanted, source)
+    if not outcome.added + outcome.replaced:
         return outcome
-    before_bytes = os.fstat(source.fd).st_size
+    before_bytes = source.size_bytes
     grown = before_bytes + sum(max(0, n.bytes - before_bytes) for n in measured)
     refuse(find_missing_room(source.real, home, new_bytes=2 * grown, removed_bytes=0))
-    with swap.begin(
+    with drafts.begin(
         home,
         disk,
         source,
@@ -281,17 +288,17 @@ def _restore_once(
         sources=outcome.actions,
         undoing=True,
     ) as draft:
-        passes = _write(home, draft, wanted, source.fd)
+        passes = _write(home, engine, draft, wanted, source)
         last = passes[-1]
         written = VerifyNumbers.of(last)
-        swap.commit(
+        drafts.commit(
             home,
             disk,
             draft,
             digest=last.digest,
-            is_as_written=lambda fd: swap.is_verified(fd, written, on_progress),
+            is_as_written=lambda fd: engine.verify(fd, on_progress) == written,
         )
-        transcripts, warnings = swap.finish(home, disk, draft)
+        transcripts, warnings = drafts.finish(home, disk, draft)
     added = sum(n.added for n in passes)
     report = Report(
         action_id=draft.action.id,
@@ -309,19 +316,21 @@ def _restore_once(
     return replace(outcome, added=added, replaced=replaced, report=report)
 
 
-def _write(home: Home, draft: Draft, wanted: _Wanted, store_fd: int) -> list[RestoreNumbers]:
+def _write(
+    home: Home, engine: Engine, draft: Draft, wanted: _Wanted, source: Opened
+) -> list[RestoreNumbers]:
     """Add the archives to the store one after the other, between two files in turn.
 
     Leaves the finished file first in the draft.
     """
     passes: list[RestoreNumbers] = []
-    reading = store_fd
+    reading: Opened | int = source
     for action in wanted.actions:
         with archive.reading_records(home, action.id) as records:
             out = draft.fds[1]
             os.ftruncate(out, 0)
             os.lseek(out, 0, os.SEEK_SET)
-            passes.append(native.restore(reading, out, records, wanted.selection))
+            passes.append(engine.put_back(reading, out, records, wanted.selection))
             reading = out
             draft.fds.reverse()
             draft.temps.reverse()

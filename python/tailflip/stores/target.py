@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
-from tailflip.base.durable import naming, open_regular
 from tailflip.base.errors import CannotCreate, Usage
 from tailflip.base.openclaw_units import parse_size_bytes
 from tailflip.flow.observed import Store
@@ -17,7 +16,7 @@ from tailflip.flow.outcomes import HeapLimit
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.installation import STORE_NAME, locate, normalise_agent_id
 from tailflip.observe.next_start import find_next_start
-from tailflip.stores.json import native
+from tailflip.stores.formats import find_engine
 from tailflip.stores.ownership import find_claims
 from tailflip.stores.proof.judge import judge_store
 
@@ -25,14 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from tailflip.base.progress import Progress
     from tailflip.config.load import Config
     from tailflip.flow.capabilities import Capabilities
+    from tailflip.flow.numbers import Measured
     from tailflip.flow.observed import Evidence, Gateway
     from tailflip.observe.installation import Installation
     from tailflip.observe.next_start import NextStart
     from tailflip.plan.policy import Policy
-    from tailflip.stores.json.native import Surveyed
-    from tailflip.stores.json.swap import Progress
     from tailflip.stores.ownership import Claim
 
 _STATE_DIR_ABOVE = 3  # STATE/agents/AGENT/sessions/sessions.json
@@ -83,13 +82,10 @@ class Scene:
 
     def survey(
         self, store: Store, policy: Policy, evidence: Evidence, on_progress: Progress
-    ) -> Surveyed:
+    ) -> Measured:
         """Measure one store under a policy."""
-        with naming(store.path), open_regular(store.path) as fd:
-            size_bytes = os.fstat(fd).st_size
-            return native.survey(
-                fd, policy, evidence, self.now_ms, lambda d: on_progress("survey", d, size_bytes)
-            )
+        engine = find_engine(store.path)
+        return engine.survey(store.path, policy, evidence, self.now_ms, on_progress)
 
     def find_heap_limit(self, given: str | None, config: Config) -> HeapLimit:
         """Take the limit that was given or is set, else ask the node that starts next.

@@ -17,16 +17,20 @@ from tailflip.base.units import format_counted
 from tailflip.flow.numbers import RewriteNumbers, VerifyNumbers
 from tailflip.flow.outcomes import Report
 from tailflip.stores import archive, recovery
-from tailflip.stores.json import native, swap
-from tailflip.stores.preflight import find_missing_room, find_refusals, refuse, refuse_duplicates
+from tailflip.stores import draft as drafts
+from tailflip.stores.extension import features
+from tailflip.stores.formats import find_engine
+from tailflip.stores.preflight import find_missing_room, find_refusals, refuse
 
 if TYPE_CHECKING:
     from tailflip.base.durable import Disk
+    from tailflip.base.progress import Progress
     from tailflip.base.state_dir import Home
+    from tailflip.flow.numbers import Measured
     from tailflip.flow.observed import Evidence, Store
     from tailflip.plan.policy import Policy
-    from tailflip.stores.json.native import Surveyed
-    from tailflip.stores.json.swap import Draft, Progress, Source
+    from tailflip.stores.draft import Draft
+    from tailflip.stores.engine import Engine, Opened
 
 
 def compact_store(
@@ -38,7 +42,7 @@ def compact_store(
     disk: Disk,
     now_ms: int,
     on_progress: Progress | None = None,
-    expected: Surveyed | None = None,
+    expected: Measured | None = None,
 ) -> Report:
     """Compact one store, as the policy says and as far as the evidence allows.
 
@@ -64,9 +68,10 @@ def compact_store(
     path = store.path.absolute()
     started = clock.monotonic_s()
     plans = [expected] if expected is not None else []
+    engine = find_engine(path)
 
-    def attempt(source: Source) -> Report:
-        if source.fd is None:
+    def attempt(source: Opened) -> Report:
+        if source.is_missing:
             raise StoreInvalid(
                 f"store is missing: {path}; nothing was changed",
                 hint="look again: `tailflip compact` without --apply looks for a backup",
@@ -74,23 +79,22 @@ def compact_store(
         if plans:
             surveyed = plans.pop()
         else:
-            size_bytes = os.fstat(source.fd).st_size
-            report = swap.report_to(on_progress, "survey", size_bytes)
-            surveyed = native.survey(source.fd, policy, evidence, now_ms, report)
+            surveyed = engine.survey_opened(source, policy, evidence, now_ms, on_progress)
         return _compact_once(
-            source, surveyed, home=home, disk=disk, now_ms=now_ms, on_progress=on_progress
+            engine, source, surveyed, home=home, disk=disk, now_ms=now_ms, on_progress=on_progress
         )
 
     with naming(path), home.claim(disk):
         recovery.settle_all(home, disk)
         refuse(find_refusals(path, store.state_dir, gateway=evidence.gateway))
-        report = swap.try_attempts(path, disk, attempt, store.state_dir)
-    return report.model_copy(update={"took_s": swap.measure_s(started)})
+        report = engine.attempt(path, disk, attempt, store.state_dir)
+    return report.model_copy(update={"took_s": drafts.measure_s(started)})
 
 
 def _compact_once(
-    source: Source,
-    surveyed: Surveyed,
+    engine: Engine,
+    source: Opened,
+    surveyed: Measured,
     *,
     home: Home,
     disk: Disk,
@@ -98,7 +102,8 @@ def _compact_once(
     on_progress: Progress | None,
 ) -> Report:
     numbers = surveyed.numbers
-    refuse_duplicates(surveyed, source.store)
+    for refusal in engine.refuse(source.store, surveyed):
+        raise refusal
     nothing = Report(
         action_id="",
         kind="compact",
@@ -118,17 +123,19 @@ def _compact_once(
             removed_bytes=numbers.bytes - min(numbers.bytes, numbers.bytes_after),
         )
     )
-    with swap.begin(home, disk, source, kind="compact", now_ms=now_ms) as draft:
-        rewrite = _write(home, disk, draft, surveyed, on_progress)
+    with drafts.begin(home, disk, source, kind="compact", now_ms=now_ms) as draft:
+        rewrite = _write(
+            home, disk, engine, source, draft=draft, surveyed=surveyed, on_progress=on_progress
+        )
         written = VerifyNumbers.of(rewrite)
-        swap.commit(
+        drafts.commit(
             home,
             disk,
             draft,
             digest=rewrite.digest,
-            is_as_written=lambda fd: swap.is_verified(fd, written, on_progress),
+            is_as_written=lambda fd: engine.verify(fd, on_progress) == written,
         )
-        transcripts, warnings = swap.finish(home, disk, draft)
+        transcripts, warnings = drafts.finish(home, disk, draft)
     action = draft.action
     return nothing.model_copy(
         update={
@@ -147,28 +154,27 @@ def _compact_once(
 
 
 def _write(
-    home: Home, disk: Disk, draft: Draft, surveyed: Surveyed, on_progress: Progress | None
+    home: Home,
+    disk: Disk,
+    engine: Engine,
+    source: Opened,
+    *,
+    draft: Draft,
+    surveyed: Measured,
+    on_progress: Progress | None,
 ) -> RewriteNumbers:
     """Write new store and archive; return when the archive is whole, read back and synced."""
     action, numbers = draft.action, surveyed.numbers
-    if draft.source.fd is None:
-        raise InternalError("a store that is missing cannot be compacted")
     partial = home.archive(action.id) / recovery.PARTIAL
     disk.mkdir(home.archive(action.id), 0o700)
     archive_fd = disk.open_new(partial, 0o600)
     try:
-        rewrite = native.rewrite(
-            draft.source.fd,
-            draft.fds[0],
-            archive_fd,
-            surveyed,
-            swap.report_to(on_progress, "rewrite", numbers.bytes),
-        )
+        rewrite = engine.draft(source, surveyed, draft.fds[0], archive_fd, on_progress)
         if (rewrite.entries, rewrite.bytes) != (numbers.entries_after, numbers.bytes_after):
             raise InternalError(
                 f"survey and rewrite disagree: {format_counted(numbers.entries_after, 'entry')} in "
                 f"{format_counted(numbers.bytes_after, 'byte')} expected, {rewrite.entries:,} in "
-                f"{rewrite.bytes:,} written: {draft.source.store}"
+                f"{rewrite.bytes:,} written: {source.store}"
             )
         disk.fsync(archive_fd)
     finally:
@@ -182,7 +188,7 @@ def _write(
             kind=action.kind,
             store=action.store,
             created_ms=action.created_ms,
-            engine=native.features(),
+            engine=features(),
             entries_before=numbers.entries,
             bytes_before=numbers.bytes,
             digest_before=numbers.digest,

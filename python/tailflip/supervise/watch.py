@@ -17,18 +17,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
-from tailflip.base.durable import naming, open_regular
 from tailflip.base.errors import TailflipError
 from tailflip.base.units import format_counted, format_span
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.findings.registry import find_all
 from tailflip.flow.conditions import ReturnedEntries
-from tailflip.flow.observed import OverRun
 from tailflip.observe.host.changes import ChangeWatcher
 from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
-from tailflip.stores.json import native
 from tailflip.stores.recovery import recover
+from tailflip.stores.returned import count_returned
 from tailflip.supervise.event_loop import Loop
 from tailflip.supervise.quick_findings import find_quickly, tell_new
 
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
     from tailflip.base.durable import Disk
     from tailflip.base.sdnotify import Notifier
     from tailflip.base.state_dir import Home
-    from tailflip.flow.numbers import ListedEntry
     from tailflip.flow.observed import Store
     from tailflip.reconcile.context import Step, Work
 
@@ -49,7 +46,6 @@ _SWEEPS = ("zombies", "retention")
 # Without `markers`: while the gateway is down it may be started at any moment; `gate` and
 # `run` clear them, who know when.
 _ROUND = ("tasks", *_SWEEPS, "storms", "stuck", "growth")
-_GONE, _ENDED = "killed", "done"  # what became of an entry, in the words that the table knows
 
 
 @dataclass(frozen=True)
@@ -222,7 +218,7 @@ class Watch:
         returned: list[ReturnedEntries] = []
         for store, actions in changed.items():
             with suppress(TailflipError, OSError):
-                found = find_resurrected(self.home, store, actions)
+                found = count_returned(self.home, store, actions)
                 returned += [ReturnedEntries(str(store.path), found)] if found else []
         looked = find_all(Inputs(returned=tuple(returned)))
         for finding in looked.findings:
@@ -250,21 +246,3 @@ class Watch:
         self._watched = paths
         interval_s = self.where.interval_s or work.terms.settings.interval_s
         log.info("watching", stores=len(work.scene.stores), every=format_span(interval_s * 1000))
-
-
-def find_resurrected(home: Home, store: Store, actions: list[str]) -> int:
-    """Count entries that are there again, or "running" again, after actions that changed that."""
-    changed = native.Ends()
-    for action in actions:
-        path = home.records(action)
-        with naming(path), open_regular(path) as fd:
-            for header in native.read_headers(fd):
-                what = _GONE if header.after is None else _ENDED
-                changed.add(OverRun(header.key, what, header.time_ms, 0))
-    with naming(store.path), open_regular(store.path) as fd:
-        return sum(_is_back(changed, entry) for entry in native.list_entries(fd))
-
-
-def _is_back(changed: native.Ends, entry: ListedEntry) -> bool:
-    found = changed.find(entry.key)
-    return found is not None and (found[0] == _GONE or entry.status == "running")

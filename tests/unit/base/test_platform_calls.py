@@ -27,7 +27,7 @@ from tailflip.observe.gateway.lock_owner import read_owner
 from tailflip.observe.gateway.process import is_alive, start_ticks
 from tailflip.observe.host.systemd import find_unit
 from tailflip.observe.installation import locate
-from tailflip.stores.json.lock import hold, is_stale
+from tailflip.stores.lock import hold, is_stale
 
 ME = os.getpid()
 NOBODY = 2**22 + 1  # beyond the largest pid of Linux

@@ -24,7 +24,7 @@ from tailflip.base.errors import NoPermission, TailflipError
 from tailflip.base.state_dir import Home
 from tailflip.flow.observed import Evidence, Gateway, Store
 from tailflip.plan.policy import Policy
-from tailflip.stores.json.lock import hold
+from tailflip.stores.lock import hold
 from tailflip.stores.preflight import find_refusals
 from tailflip.stores.recovery import recover
 from tailflip.stores.restore import restore

@@ -33,11 +33,12 @@ from tailflip.base.errors import (
     TryLater,
     Usage,
 )
+from tailflip.flow.numbers import VerifyNumbers
 from tailflip.flow.observed import Evidence, Store
 from tailflip.ledger.actions import Ledger, State
 from tailflip.plan.policy import Policy
 from tailflip.stores import archive
-from tailflip.stores.json import swap
+from tailflip.stores.json import native
 from tailflip.stores.restore import restore
 from tailflip.stores.transaction import compact_store
 
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.base.state_dir import Home
-    from tailflip.flow.numbers import VerifyNumbers
     from tailflip.flow.outcomes import Report
 
 DISK = RealDisk()
@@ -222,13 +222,13 @@ def test_a_write_in_place_while_we_rewrite_is_noticed(
 ) -> None:
     """Some scripts write over the file instead of renaming: inode and size may stay."""
     data = make_store(store_path)
-    real = swap.is_verified
+    real = native.verify
 
-    def write_over(fd: int, written: VerifyNumbers, progress: swap.Progress | None) -> bool:
+    def write_over(fd: int, *args: object) -> VerifyNumbers:
         store_path.write_bytes(data.replace(b'"n": 0', b'"n": 7'))
-        return real(fd, written, progress)
+        return real(fd, *args)
 
-    monkeypatch.setattr(swap, "is_verified", write_over)
+    monkeypatch.setattr(native, "verify", write_over)
     with pytest.raises(TryLater, match="keeps changing"):
         compact(store_path, home)
     assert b'"n": 7' in store_path.read_bytes()
@@ -239,7 +239,8 @@ def test_a_new_store_that_does_not_read_back_never_becomes_the_store(
     store_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = make_store(store_path)
-    monkeypatch.setattr(swap, "is_verified", lambda *_: False)
+    other = VerifyNumbers(bytes=0, entries=0, digest="", kept_digest="")
+    monkeypatch.setattr(native, "verify", lambda *_: other)
     with pytest.raises(InternalError, match="the original is in place"):
         compact(store_path, home)
     assert store_path.read_bytes() == old
@@ -271,8 +272,6 @@ def test_proof_of_life_keeps_an_old_run(store_path: Path, home: Home) -> None:
 
 
 def test_a_survey_shown_before_is_used_and_a_stale_one_is_not(store_path: Path, home: Home) -> None:
-    from tailflip.stores.json import native  # noqa: PLC0415 - only here
-
     make_store(store_path)
     with store_path.open("rb") as file:
         shown = native.survey(file.fileno(), Policy(), GONE, NOW_MS)
@@ -377,7 +376,7 @@ def test_sigkill_between_commands_is_forgotten_by_the_next(store_path: Path, hom
     script = (
         "import sys, time; sys.path[:0] = sys.argv[3:]\n"
         "from pathlib import Path\n"
-        "from tailflip.stores.json.lock import hold\n"
+        "from tailflip.stores.lock import hold\n"
         "from tailflip.base.durable import RealDisk\n"
         "with hold(Path(sys.argv[1]), RealDisk()):\n    print('held', flush=True); time.sleep(60)\n"
     )

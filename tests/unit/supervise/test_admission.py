@@ -17,7 +17,8 @@ from tailflip.config.schema import HealSettings
 from tailflip.demo.incident import write_incident
 from tailflip.flow.lives import Waiting
 from tailflip.observe.gateway.capabilities import find_capabilities
-from tailflip.stores import transaction
+from tailflip.stores import tables, transaction
+from tailflip.stores.json import native
 from tailflip.supervise import admission
 from tailflip.supervise.admission import Start, admit
 
@@ -100,6 +101,29 @@ def test_what_does_not_fit_is_compacted_and_forecast_again(scene):
     assert (report.kind, report.bytes_before) == ("compact", len(before))
     assert report.bytes_after == scene.store.stat().st_size < len(before)
     assert found.after.heap_bytes < found.before.heap_bytes
+
+
+def test_a_healthy_start_reads_a_store_no_oftener_than_it_must(scene, monkeypatch):
+    """One read by the policy, and two for evidence: what ledgers lines are about, and entries."""
+    reads = []
+
+    def count(owner, name):
+        real = getattr(owner, name)
+
+        def read(*args, **options):
+            reads.append(name)
+            return real(*args, **options)
+
+        monkeypatch.setattr(owner, name, read)
+
+    count(native, "survey")
+    count(native, "list_entries")
+    count(tables.Ledgers, "look_ahead")
+    for name in ("verify", "rewrite", "salvage", "gather_sessions"):
+        count(native, name)
+    scene.fill()
+    assert scene.admit(ROOM).go
+    assert sorted(reads) == ["list_entries", "look_ahead", "survey"]
 
 
 def test_the_margin_is_kept_free(scene):

@@ -60,7 +60,7 @@ def find_storms(
     """Find every job with a storm; in the memory of one of them.
 
     Args:
-        sources: Of each place that knows of runs, their starts as `native.Starts` has them. All
+        sources: Of each place that knows of runs, their starts as `tables.Starts` has them. All
             tell of the same runs, and a run must not count twice: of each job that source is
             taken which knows of more.
         jobs: Those in the cron store, by the same hashes.

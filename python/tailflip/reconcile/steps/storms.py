@@ -7,7 +7,6 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tailflip.base.durable import naming, open_regular
 from tailflip.base.units import format_count, format_counted
 from tailflip.diagnose.findings.jobs import describe_storm
 from tailflip.observe.records.cron import read_cron_store
@@ -17,7 +16,8 @@ from tailflip.reconcile.judge import storms
 from tailflip.reconcile.judge.markers import plan_hold
 from tailflip.reconcile.judge.storms import describe, find_storms
 from tailflip.reconcile.steps.markers import change_jobs
-from tailflip.stores.json import native
+from tailflip.stores.formats import find_engine
+from tailflip.stores.tables import Starts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,14 +31,14 @@ def look_for_storms(work: Work) -> None:
     scene = work.scene
     since_ms = scene.now_ms - storms.RECENT_MS
     seed = secrets.randbits(63)
-    by_log, by_store = native.Starts(seed), native.Starts(seed)
+    by_log, by_store = Starts(seed), Starts(seed)
     with work.result.keeping_error():
         for line in work.read_lines():
             if line.started_ms > since_ms:
                 by_log.add(line.job_id, line.started_ms)
     for store in scene.stores:
-        with work.result.keeping_error(), naming(store.path), open_regular(store.path) as fd:
-            by_store.gather(fd, since_ms)
+        with work.result.keeping_error():
+            find_engine(store.path).gather_starts(store.path, by_store, since_ms)
     listed = read_cron_store(scene.installation.cron_store).jobs
     jobs = {by_log.hash(job.job_id): job for job in listed}
     total = 0

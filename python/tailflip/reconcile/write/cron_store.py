@@ -20,9 +20,10 @@ from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.records.cron import MAX_BYTES
 from tailflip.reconcile.write.jsonedit import MISSING, Edit, edit_jobs, read_member
 from tailflip.reconcile.write.record import Record, read_record
+from tailflip.stores import draft as drafts
 from tailflip.stores import recovery
-from tailflip.stores.json import swap
 from tailflip.stores.preflight import find_refusals, refuse
+from tailflip.stores.replace import open_source, try_attempts, write_file
 from tailflip.stores.restore import RestoreOutcome
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from tailflip.ledger.actions import Action
     from tailflip.observe.installation import Installation
     from tailflip.reconcile.judge.markers import Change
-    from tailflip.stores.json.swap import Source
+    from tailflip.stores.replace import Source
 
 _T = TypeVar("_T")
 
@@ -166,7 +167,7 @@ def undo_changes(
         return replace(done, report=report)
 
     if not apply:
-        with naming(path), swap.open_source(path) as source:
+        with naming(path), open_source(path) as source:
             return attempt(source)
     return _try(path, hands, attempt, undoing=True)
 
@@ -176,7 +177,7 @@ def _try(path: Path, hands: Hands, attempt: Callable[[Source], _T], *, undoing: 
     with naming(path), hands.home.claim(hands.disk):
         recovery.settle_all(hands.home, hands.disk)
         refuse(find_refusals(path, hands.installation.state_dir, undoing=undoing))
-        return swap.try_attempts(path, hands.disk, attempt, hands.installation.state_dir)
+        return try_attempts(path, hands.disk, attempt, hands.installation.state_dir)
 
 
 def _replace(
@@ -188,7 +189,7 @@ def _replace(
 ) -> str:
     home, disk = hands.home, hands.disk
     sources = () if record.kind != "restore" else (record.action,)
-    with swap.begin(
+    with drafts.begin(
         home,
         disk,
         source,
@@ -204,8 +205,8 @@ def _replace(
             hands.require_stopped()  # it may have been started meanwhile
             return os.pread(fd, len(new) + 1, 0) == new
 
-        swap.commit(home, disk, draft, digest=record.digest_after, is_as_written=is_as_written)
-        swap.finish(home, disk, draft)
+        drafts.commit(home, disk, draft, digest=record.digest_after, is_as_written=is_as_written)
+        drafts.finish(home, disk, draft)
     return draft.action.id
 
 
@@ -213,10 +214,10 @@ def keep(home: Home, disk: Disk, action_id: str, record: Changes, old: bytes) ->
     """Keep the old file whole, and the record of what is changed, before anything is."""
     folder = home.archive(action_id)
     disk.mkdir(folder, 0o700)
-    swap.write_file(disk, folder / recovery.BEFORE, old)
+    write_file(disk, folder / recovery.BEFORE, old)
     named = record.model_copy(update={"action": action_id})
     text = named.model_dump_json(indent=2) + "\n"
-    swap.write_file(disk, folder / recovery.CHANGES, text.encode())
+    write_file(disk, folder / recovery.CHANGES, text.encode())
     disk.fsync_dir(folder)
     disk.fsync_dir(folder.parent)
 

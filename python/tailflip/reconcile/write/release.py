@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import Unavailable
 from tailflip.ledger.actions import Action, Details, Ledger, State
-from tailflip.stores.json.swap import make_id
+from tailflip.stores.draft import make_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

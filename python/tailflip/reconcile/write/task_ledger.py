@@ -21,9 +21,10 @@ from tailflip.ledger.actions import Ledger, State
 from tailflip.observe.records.database import read_database
 from tailflip.observe.records.tasks import find_ledger
 from tailflip.reconcile.write.record import Record, read_record
+from tailflip.stores import draft as drafts
 from tailflip.stores import recovery
-from tailflip.stores.json import swap
 from tailflip.stores.preflight import find_refusals, refuse
+from tailflip.stores.replace import open_source, write_file
 from tailflip.stores.restore import RestoreOutcome
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _change(
         state_dir = hands.installation.state_dir
         refuse(find_refusals(path, state_dir))
         with (
-            swap.open_source(path, state_dir=state_dir) as source,
+            open_source(path, state_dir=state_dir) as source,
             closing(_connect(path, writing=True)) as db,
         ):
             db.execute("BEGIN IMMEDIATE")
@@ -141,7 +142,7 @@ def _change(
             )
             if not changes:
                 return None, 0
-            with swap.begin(
+            with drafts.begin(
                 home, disk, source, kind=kind, now_ms=now_ms, temps=0, sources=sources
             ) as draft:
                 record = TaskChanges(
@@ -165,7 +166,7 @@ def _change(
                 # what did not happen finds every row as it was.
                 draft.action = Ledger(home, disk).advance(draft.action, State.COMMITTED)
                 disk.commit(db)
-                swap.finish(home, disk, draft)
+                drafts.finish(home, disk, draft)
             return draft.action.id, len(changes)
 
 
@@ -185,7 +186,7 @@ def _keep(hands: Hands, path: Path, record: TaskChanges) -> None:
     finally:
         os.close(fd)
     text = record.model_dump_json(indent=2) + "\n"
-    swap.write_file(disk, folder / recovery.CHANGES, text.encode())
+    write_file(disk, folder / recovery.CHANGES, text.encode())
     disk.fsync_dir(folder)
     disk.fsync_dir(folder.parent)
 

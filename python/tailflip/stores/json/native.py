@@ -1,28 +1,19 @@
-"""The only importer of the extension: bytes are read and written there, never here.
-
-Each call runs on a worker thread with the GIL released, so the main thread keeps
-Ctrl-C and the progress bar. What the extension raises comes out as `tailflip.base.errors`,
-without a path: callers add it with `durable.naming`.
-"""
+"""Session stores of JSON: bytes are read and written by the extension, never here."""
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from pydantic_core import from_json
 
 from tailflip import _native
 from tailflip.base import errors
-from tailflip.base.durable import open_scratch
 from tailflip.base.units import format_counted
 from tailflip.flow.numbers import (
-    ArchiveNumbers,
     ListedEntry,
-    RecordHeader,
     RestoreNumbers,
     RewriteNumbers,
     SalvageNumbers,
@@ -30,38 +21,17 @@ from tailflip.flow.numbers import (
     SurveyNumbers,
     VerifyNumbers,
 )
+from tailflip.stores.extension import explain_scratch, open_scratch, run_native
+from tailflip.stores.tables import Ends
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
 
-    from tailflip.flow.observed import Evidence, OverRun
-    from tailflip.observe.records.runlog import RunLine
+    from tailflip.flow.observed import Evidence
     from tailflip.plan.policy import Policy
+    from tailflip.stores.extension import OnProgress
 
-    OnProgress = Callable[[int], None]
-
-_T = TypeVar("_T")
-
-_POLL_S = 0.1
-_HEADERS_A_CALL = 1_000
-_STARTS_A_CALL = 4_096
 _PIPE_BYTES = 64 << 10
-
-# One for every kind but those that `_explain` tells in words of their own.
-_SENTENCES = {
-    "empty": "the file is empty",
-    "bom": "it starts with a byte order mark",
-    "utf16": "it is UTF-16, not UTF-8",
-    "utf8": "invalid UTF-8 at byte {offset}",
-    "truncated": "it breaks off at byte {offset}",
-    "syntax": "not JSON at byte {offset}",
-    "control": "a raw control character inside a string at byte {offset}",
-    "escape": "an escape that JSON does not know at byte {offset}",
-    "scalar": "a malformed number or word at byte {offset}",
-    "depth": "nested deeper than the limit at byte {offset}",
-    "trailing": "something follows the closing brace at byte {offset}",
-    "root": "its root is not an object",
-}
 
 
 @dataclass(frozen=True)
@@ -72,117 +42,6 @@ class Surveyed:
     handle: _native.Survey
     policy: _native.Policy
     evidence: _native.Evidence
-
-
-class Ends:
-    """How runs ended and which sessions live: as many as there are, in constant memory.
-
-    What does not fit goes to a file without a name. Takes no more once it was looked into.
-    """
-
-    def __init__(self) -> None:
-        self.raw = _native.Ends(_open_scratch())
-
-    @classmethod
-    def of(cls, runs: Iterable[OverRun]) -> Ends:
-        """Gather ends; of several of one run the latest counts.
-
-        Raises:
-            CannotCreate: There are more than fit into memory, and no room for the others.
-        """
-        ends = cls()
-        for run in runs:
-            ends.add(run)
-        return ends
-
-    def add(self, run: OverRun) -> None:
-        """Note how one run ended."""
-        try:
-            self.raw.add(run.key, run.session_id, run.status, run.ended_at_ms, run.runtime_ms)
-        except OSError as e:
-            raise _explain_scratch(e) from e
-
-    def keep(self, session_id: str) -> None:
-        """Note a session that lives: no entry that has it is touched."""
-        try:
-            self.raw.keep(session_id)
-        except OSError as e:
-            raise _explain_scratch(e) from e
-
-    def is_kept(self, session_id: str) -> bool:
-        """Say whether a session is known to live."""
-        return self.raw.is_kept(session_id)
-
-    def find(self, key: str, session_id: str | None = None) -> tuple[str, int, int] | None:
-        """Find status, end and length of a run."""
-        return self.raw.find(key, session_id)
-
-
-class Ledgers:
-    """Lines of several ledgers, by which the entries of one store are to be judged."""
-
-    def __init__(self) -> None:
-        self._raw = _native.Ledgers(_open_scratch())
-
-    def add(self, ledger: int, line: RunLine) -> None:
-        """Add one line to a ledger; `ListedEntry.ends` are in the order of their numbers.
-
-        Raises:
-            CannotCreate: There are more than fit into memory, and no room for the others.
-        """
-        session = line.session_id or (line.key or "").rpartition(":")[2]
-        try:
-            self._raw.add(
-                ledger, line.job_id, line.key, session, line.status, line.started_ms, line.ended_ms
-            )
-        except OSError as e:
-            raise _explain_scratch(e) from e
-
-    def look_ahead(self, fd: int) -> _native.Joined:
-        """Read a store once, and find out whom lines without a session key are about."""
-        try:
-            return _run(lambda c: self._raw.look_ahead(fd, c), None)
-        except OSError as e:
-            raise _explain_scratch(e) from e
-
-
-class Starts:
-    """When the runs of each job began; jobs are known by hashes that depend on a seed."""
-
-    def __init__(self, seed: int) -> None:
-        self._raw = _native.Starts(seed, _open_scratch())
-
-    def add(self, job_id: str, at_ms: int) -> None:
-        """Note one start."""
-        try:
-            self._raw.add(job_id, at_ms)
-        except OSError as e:
-            raise _explain_scratch(e) from e
-
-    def gather(self, fd: int, since_ms: int) -> None:
-        """Note the starts, later than `since_ms`, of all cron runs of a store."""
-        try:
-            _run(lambda c: self._raw.gather(fd, since_ms, c), None)
-        except OSError as e:
-            raise _explain_scratch(e) from e
-
-    def hash(self, job_id: str) -> int:
-        """Return what a job is known by here."""
-        return self._raw.hash(job_id)
-
-    def name(self, job_hash: int) -> str | None:
-        """Return a job's id, if it was among the first few thousand."""
-        return self._raw.name(job_hash)
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Stream all starts by job, the oldest first; once, and then nothing may be added."""
-        while found := self._raw.next(_STARTS_A_CALL):
-            yield from found
-
-
-def features() -> str:
-    """Name the scanner's kernel and version."""
-    return _native.features()
 
 
 def compile_policy(
@@ -229,7 +88,7 @@ def survey(
 ) -> Surveyed:
     """Measure a store and judge it by the policy, in one read."""
     compiled, known = compile_policy(policy, evidence, now_ms)
-    handle = _run(lambda c: _native.survey(fd, compiled, known, c), on_progress)
+    handle = run_native(lambda c: _native.survey(fd, compiled, known, c), on_progress)
     return Surveyed(SurveyNumbers.model_validate_json(handle.json), handle, compiled, known)
 
 
@@ -247,7 +106,7 @@ def rewrite(
         StoreInvalid: The archive does not read back as it was written.
     """
     s = surveyed
-    text = _run(
+    text = run_native(
         lambda c: _native.rewrite(fd_in, fd_out, fd_archive, s.policy, s.evidence, s.handle, c),
         on_progress,
     )
@@ -256,7 +115,8 @@ def rewrite(
 
 def verify(fd: int, on_progress: OnProgress | None = None) -> VerifyNumbers:
     """Read a store whole and validate it."""
-    return VerifyNumbers.model_validate_json(_run(lambda c: _native.verify(fd, c), on_progress))
+    text = run_native(lambda c: _native.verify(fd, c), on_progress)
+    return VerifyNumbers.model_validate_json(text)
 
 
 def salvage(
@@ -264,7 +124,7 @@ def salvage(
 ) -> SalvageNumbers:
     """Write every entry that is proven; without `fd_out` only measure."""
     out = -1 if fd_out is None else fd_out
-    text = _run(lambda c: _native.salvage(fd_in, out, c), on_progress)
+    text = run_native(lambda c: _native.salvage(fd_in, out, c), on_progress)
     return SalvageNumbers.model_validate_json(text)
 
 
@@ -283,7 +143,7 @@ def list_entries(fd: int, joined: _native.Joined | None = None) -> Iterator[List
 
     def work() -> None:
         try:
-            _run(lambda c: _native.list_entries(fd, writing, joined, c), None)
+            run_native(lambda c: _native.list_entries(fd, writing, joined, c), None)
         except BaseException as e:  # noqa: BLE001 - raised again by the reader
             outcome.append(e)
         finally:
@@ -302,107 +162,22 @@ def list_entries(fd: int, joined: _native.Joined | None = None) -> Iterator[List
         raise outcome[0]
 
 
-def archive_verify(fd: int, on_progress: OnProgress | None = None) -> ArchiveNumbers:
-    """Read an archive whole, decompressing and checking every record."""
-    text = _run(lambda c: _native.archive_verify(fd, c), on_progress)
-    return ArchiveNumbers.model_validate_json(text)
-
-
-def read_headers(fd: int) -> Iterator[RecordHeader]:
-    """Stream an archive's record headers, a thousand in memory at a time."""
-    reader = _run(lambda _: _native.ArchiveReader(fd), None)
-    while texts := _run(lambda _: reader.next_headers(_HEADERS_A_CALL), None):
-        for text in texts:
-            yield RecordHeader.model_validate_json(text)
-
-
 def restore(
     fd_store: int, fd_out: int | None, fd_archive: int, selection: Selection
 ) -> RestoreNumbers:
     """Write the store with archived entries put back; without `fd_out` only measure."""
     out = -1 if fd_out is None else fd_out
-    wanted, scratch = selection.model_dump_json(), _open_scratch()
-    text = _run(lambda c: _native.restore(fd_store, out, fd_archive, wanted, scratch, c), None)
+    wanted, scratch = selection.model_dump_json(), open_scratch()
+    text = run_native(
+        lambda c: _native.restore(fd_store, out, fd_archive, wanted, scratch, c), None
+    )
     return RestoreNumbers.model_validate_json(text)
 
 
 def gather_sessions(fd: int) -> _native.Sessions:
     """Read once which sessions' transcripts the entries of a store still need."""
-    scratch = _open_scratch()
+    scratch = open_scratch()
     try:
-        return _run(lambda c: _native.Sessions(fd, scratch, c), None)
+        return run_native(lambda c: _native.Sessions(fd, scratch, c), None)
     except OSError as e:
-        raise _explain_scratch(e) from e
-
-
-def _open_scratch() -> _native.Scratch:
-    fd = open_scratch()
-    try:
-        return _native.Scratch(fd)
-    finally:
-        if fd >= 0:
-            os.close(fd)
-
-
-def _explain_scratch(error: OSError) -> BaseException:
-    """Tell of a full disk by what it was needed for; the store is only read here."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return error
-    return errors.CannotCreate(
-        f"cannot judge store: no room for a scratch file ({error.strerror}); nothing was changed",
-        hint="free some room in /var/tmp, or set TMPDIR to a folder that has some",
-    )
-
-
-def _run(call: Callable[[_native.Control], _T], on_progress: OnProgress | None) -> _T:
-    """Run a call on a worker thread; cancel it, and wait for it, when we are interrupted."""
-    control = _native.Control()
-    done = threading.Event()
-    results: list[_T] = []
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            results.append(call(control))
-        except BaseException as e:  # noqa: BLE001 - a panic of the extension is a BaseException
-            failures.append(e)
-        finally:
-            done.set()
-
-    # Daemon: a descriptor that blocks for ever must not keep a finished process alive.
-    worker = threading.Thread(target=work, name="tailflip-native", daemon=True)
-    worker.start()
-    try:
-        while not done.wait(_POLL_S):
-            if on_progress is not None:
-                on_progress(control.done_bytes)
-    except BaseException:
-        control.cancel()
-        worker.join()  # it writes to our descriptors; they may be closed only after it
-        raise
-    worker.join()
-    if failures:
-        raise _explain(failures[0]) from failures[0]
-    if on_progress is not None:
-        on_progress(control.done_bytes)
-    return results[0]
-
-
-def _explain(failure: BaseException) -> BaseException:
-    if isinstance(failure, _native.StoreInvalid):
-        kind, offset = failure.args
-        if kind == "changed":
-            return errors.StoreChanged(
-                "store changed while it was read; nothing was changed by us", hint="try again"
-            )
-        if kind == "archive":
-            return errors.ArchiveDamaged(f"archive is damaged at byte {offset}")
-        sentence = _SENTENCES[kind].format(offset=offset)
-        return errors.StoreInvalid(
-            f"store is not valid JSON: {sentence}; bytes intact",
-            hint="the gateway would take it for empty and overwrite it: do not start it; "
-            "`tailflip compact` shows what can be salvaged",
-        )
-    if type(failure).__name__ == "PanicException":
-        return errors.InternalError(f"the extension panicked: {failure}")
-    return failure
+        raise explain_scratch(e) from e

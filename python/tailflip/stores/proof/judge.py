@@ -11,7 +11,6 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tailflip.base.durable import naming, open_regular
 from tailflip.flow.numbers import KeyKind
 from tailflip.flow.observed import Evidence, OverRun
 from tailflip.observe.gateway.processes import read_run_keys
@@ -22,10 +21,10 @@ from tailflip.observe.records.subagents import list_protected, read_subagents
 from tailflip.observe.records.tasks import read_tasks
 from tailflip.observe.records.transcripts import find_folders, read_locks, read_written_ms
 from tailflip.plan.policy import Policy
-from tailflip.stores.json import native
-from tailflip.stores.json.native import Ends
+from tailflip.stores.formats import find_engine
 from tailflip.stores.proof.ledgers import gather_lines, list_ends
 from tailflip.stores.proof.prove import End, Facts, Fate, Proof, prove
+from tailflip.stores.tables import Ends
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -191,10 +190,9 @@ def judge_store(
         knows_ends=forms.knows_ends and tasks is not None,
         knows_markers=forms.cron.is_read and cron.problem is None,
     )
-    with naming(store.path), open_regular(store.path) as fd:
-        lines = read_run_logs(installation.cron_store.parent / "runs", notes)
-        joined = gather_lines(lines, tasks or ()).look_ahead(fd)
-        return _judge_all(native.list_entries(fd, joined), ledgers, notes)
+    lines = read_run_logs(installation.cron_store.parent / "runs", notes)
+    told = gather_lines(lines, tasks or ())
+    return _judge_all(find_engine(store.path).entries(store.path, told), ledgers, notes)
 
 
 def _judge_all(entries: Iterable[ListedEntry], ledgers: _Ledgers, notes: list[str]) -> Judgement:

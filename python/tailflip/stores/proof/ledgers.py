@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from tailflip.observe.records.runlog import RunLine
 from tailflip.observe.records.tasks import ENDED
-from tailflip.stores.json.native import Ledgers
 from tailflip.stores.proof.prove import BY_KEY, BY_TIME, End
+from tailflip.stores.tables import Ledgers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

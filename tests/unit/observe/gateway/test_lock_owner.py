@@ -23,8 +23,8 @@ from tailflip.observe.gateway.process import start_ticks, started_ms
 from tailflip.observe.gateway.signs import find_transcript_owner
 from tailflip.observe.installation import locate
 from tailflip.observe.records.transcripts import read_locks
-from tailflip.stores.json.lock import is_stale
-from tailflip.stores.json.look import observe_all
+from tailflip.stores.lock import is_stale
+from tailflip.stores.look import observe_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

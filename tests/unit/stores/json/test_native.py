@@ -15,6 +15,7 @@ from tailflip.base import errors
 from tailflip.flow.numbers import KeyKind, Rule
 from tailflip.flow.observed import Evidence, Gateway
 from tailflip.plan.policy import DropKind, Policy
+from tailflip.stores import extension
 from tailflip.stores.json import native
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def test_too_much_life_to_protect_is_a_refusal_not_a_guess() -> None:
 def test_every_kind_of_error_has_its_sentence():
     """A store with `"updatedAt":01` was told as "scalar at byte 50": two tables had drifted."""
     told_otherwise = {"changed", "archive"}
-    assert set(native._SENTENCES) | told_otherwise == set(_native.ERROR_KINDS)
+    assert set(extension._SENTENCES) | told_otherwise == set(_native.ERROR_KINDS)
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tailflip.base.durable import open_regular
 from tailflip.base.errors import TailflipError
 from tailflip.flow.observed import ORPHANS, REPAIR_COPIES, FileKind, Leftover, TranscriptFolder
-from tailflip.stores.json import native
+from tailflip.stores.formats import find_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tailflip._native import Sessions
     from tailflip.flow.observed import Store
+    from tailflip.stores.engine import Sessions
 
 _OLD_MS = 3_600_000  # the entry of a younger transcript may not be written yet
 _ID = "[0-9A-Za-z][0-9A-Za-z._-]*?"
@@ -87,8 +86,7 @@ def _gather_needed(stores: list[Path]) -> list[Sessions] | None:
     needed = []
     for path in stores:
         try:
-            with open_regular(path) as fd:
-                needed.append(native.gather_sessions(fd))
+            needed.append(find_engine(path).gather_sessions(path))
         except FileNotFoundError:
             continue
         except (OSError, TailflipError):

@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from tailflip.flow.observed import LITTER, ORPHANS, Store
-from tailflip.stores.json.litter import find_cron_temporaries, observe_folders
+from tailflip.stores.litter import find_cron_temporaries, observe_folders
 
 HOUR_MS = 3_600_000
 NOW = 1_800_000_000_000

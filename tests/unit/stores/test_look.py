@@ -7,7 +7,7 @@ import os
 from tailflip.base.errors import StoreInvalid, TryLater
 from tailflip.flow.numbers import SurveyNumbers
 from tailflip.flow.observed import Store
-from tailflip.stores.json.look import observe_all
+from tailflip.stores.look import observe_all
 
 NOW = 1_800_000_000_000
 

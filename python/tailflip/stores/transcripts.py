@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock, rights
 from tailflip.base.durable import open_regular, resolve
 from tailflip.observe.gateway.lock_owner import read_owner
-from tailflip.stores.json import native
-from tailflip.stores.json.lock import TRANSCRIPT_STALE_MS, is_stale
+from tailflip.stores import records as archived
+from tailflip.stores.formats import find_engine
+from tailflip.stores.lock import TRANSCRIPT_STALE_MS, is_stale
 from tailflip.stores.ownership import Owners
 
 if TYPE_CHECKING:
@@ -189,8 +190,8 @@ def _move(
     moved = failed = 0
     owners = Owners(store_path)
     kept = owners.find(store_path)
-    with open_regular(home.records(action.id)) as records, open_regular(store_path) as store:
-        needed = native.gather_sessions(store)
+    needed = find_engine(store_path).gather_sessions(store_path)
+    with open_regular(home.records(action.id)) as records:
         for path, sessions in _candidates(records, directory, present):
             try:
                 move = plan(path, referenced=any(needed.has(session) for session in sessions))
@@ -254,7 +255,7 @@ def _candidates(
     records: int, directory: Path, present: Callable[[Path], Path]
 ) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """Yield (transcript, session ids that may still need it) for each removed entry."""
-    for header in native.read_headers(records):
+    for header in archived.read_headers(records):
         if header.after is not None:
             continue
         for path in _name_transcripts(header, directory):

@@ -11,8 +11,8 @@ from support.stores import NOW_MS, format_store, make_entries, make_store, split
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import StoreInvalid, TryLater, Usage
 from tailflip.flow.observed import Store
-from tailflip.stores.json.salvage import apply_salvage, plan_salvage
 from tailflip.stores.restore import restore
+from tailflip.stores.salvage import apply_salvage, plan_salvage
 
 if TYPE_CHECKING:
     from tailflip.base.state_dir import Home

@@ -13,10 +13,10 @@ from tailflip.base.durable import RealDisk
 from tailflip.flow.observed import Store
 from tailflip.plan.policy import Policy
 from tailflip.stores import archive
-from tailflip.stores.json.transcripts import find_folder, measure_kept
 from tailflip.stores.recovery import recover
 from tailflip.stores.restore import restore
 from tailflip.stores.transaction import compact_store
+from tailflip.stores.transcripts import find_folder, measure_kept
 
 if TYPE_CHECKING:
     from pathlib import Path

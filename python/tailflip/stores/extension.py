@@ -1,0 +1,132 @@
+"""How a call of the extension runs: on a thread of its own, cancelled with us, errors in our words.
+
+Each call runs on a worker thread with the GIL released, so the main thread keeps
+Ctrl-C and the progress bar. What the extension raises comes out as `tailflip.base.errors`,
+without a path: callers add it with `durable.naming`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+from tailflip import _native
+from tailflip.base import errors
+from tailflip.base.durable import open_scratch as open_nameless
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tailflip.base.progress import Progress
+
+    OnProgress = Callable[[int], None]
+
+_T = TypeVar("_T")
+
+_POLL_S = 0.1
+
+# One for every kind but those that `_explain` tells in words of their own.
+_SENTENCES = {
+    "empty": "the file is empty",
+    "bom": "it starts with a byte order mark",
+    "utf16": "it is UTF-16, not UTF-8",
+    "utf8": "invalid UTF-8 at byte {offset}",
+    "truncated": "it breaks off at byte {offset}",
+    "syntax": "not JSON at byte {offset}",
+    "control": "a raw control character inside a string at byte {offset}",
+    "escape": "an escape that JSON does not know at byte {offset}",
+    "scalar": "a malformed number or word at byte {offset}",
+    "depth": "nested deeper than the limit at byte {offset}",
+    "trailing": "something follows the closing brace at byte {offset}",
+    "root": "its root is not an object",
+}
+
+
+def report_to(
+    progress: Progress | None, phase: str, total_bytes: int
+) -> Callable[[int], None] | None:
+    """Make of a progress callback one for a single call of the extension."""
+    if progress is None:
+        return None
+    return lambda done_bytes: progress(phase, done_bytes, total_bytes)
+
+
+def features() -> str:
+    """Name the scanner's kernel and version."""
+    return _native.features()
+
+
+def open_scratch() -> _native.Scratch:
+    """Open a file without a name for what does not fit into a table's memory."""
+    fd = open_nameless()
+    try:
+        return _native.Scratch(fd)
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def explain_scratch(error: OSError) -> BaseException:
+    """Tell of a full disk by what it was needed for; the store is only read here."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return error
+    return errors.CannotCreate(
+        f"cannot judge store: no room for a scratch file ({error.strerror}); nothing was changed",
+        hint="free some room in /var/tmp, or set TMPDIR to a folder that has some",
+    )
+
+
+def run_native(call: Callable[[_native.Control], _T], on_progress: OnProgress | None) -> _T:
+    """Run a call on a worker thread; cancel it, and wait for it, when we are interrupted."""
+    control = _native.Control()
+    done = threading.Event()
+    results: list[_T] = []
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(call(control))
+        except BaseException as e:  # noqa: BLE001 - a panic of the extension is a BaseException
+            failures.append(e)
+        finally:
+            done.set()
+
+    # Daemon: a descriptor that blocks for ever must not keep a finished process alive.
+    worker = threading.Thread(target=work, name="tailflip-native", daemon=True)
+    worker.start()
+    try:
+        while not done.wait(_POLL_S):
+            if on_progress is not None:
+                on_progress(control.done_bytes)
+    except BaseException:
+        control.cancel()
+        worker.join()  # it writes to our descriptors; they may be closed only after it
+        raise
+    worker.join()
+    if failures:
+        raise _explain(failures[0]) from failures[0]
+    if on_progress is not None:
+        on_progress(control.done_bytes)
+    return results[0]
+
+
+def _explain(failure: BaseException) -> BaseException:
+    if isinstance(failure, _native.StoreInvalid):
+        kind, offset = failure.args
+        if kind == "changed":
+            return errors.StoreChanged(
+                "store changed while it was read; nothing was changed by us", hint="try again"
+            )
+        if kind == "archive":
+            return errors.ArchiveDamaged(f"archive is damaged at byte {offset}")
+        sentence = _SENTENCES[kind].format(offset=offset)
+        return errors.StoreInvalid(
+            f"store is not valid JSON: {sentence}; bytes intact",
+            hint="the gateway would take it for empty and overwrite it: do not start it; "
+            "`tailflip compact` shows what can be salvaged",
+        )
+    if type(failure).__name__ == "PanicException":
+        return errors.InternalError(f"the extension panicked: {failure}")
+    return failure
