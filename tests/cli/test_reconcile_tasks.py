@@ -18,7 +18,7 @@ from tailflip.flow.observed import Gateway
 from tailflip.ledger.runs import Runs, SeenRun
 from tailflip.observe.records.jobs import Job, Schedule
 from tailflip.observe.records.runlog import RunLine
-from tailflip.reconcile.tasks import Ledgers, follow_runs
+from tailflip.reconcile.judge.tasks import Ledgers, follow_runs
 
 MIN_MS = 60_000
 DAY_MS = 86_400_000

@@ -16,7 +16,7 @@ from tailflip.config.load import load
 from tailflip.ledger.actions import Ledger
 from tailflip.ledger.history import History
 from tailflip.observe.gateway.process import start_ticks
-from tailflip.reconcile.growth import HOUR_MS, Point, to_fact
+from tailflip.reconcile.judge.growth import HOUR_MS, Point, to_fact
 from tailflip.supervise.context import Guard
 
 MIN_MS = 60_000

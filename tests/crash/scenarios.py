@@ -32,9 +32,9 @@ from tailflip.flow.observed import Store
 from tailflip.ledger.history import History
 from tailflip.ledger.runs import INTERRUPTED, Runs, SeenRun
 from tailflip.plan.policy import Policy
-from tailflip.reconcile import undo
+from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
-from tailflip.reconcile.run import begin
+from tailflip.reconcile.write import undo
 from tailflip.stores import archive
 from tailflip.stores.json.lock import hold
 from tailflip.stores.json.salvage import apply_salvage, plan_salvage

@@ -34,10 +34,10 @@ from tailflip.observe.installation import locate
 from tailflip.observe.records.jobs import Job, parse_jobs, read_job_states
 from tailflip.observe.records.runlog import RunLine, is_text, read_run_logs
 from tailflip.observe.records.subagents import read_subagents
-from tailflip.reconcile.jsonedit import MISSING, Edit, edit_jobs
-from tailflip.reconcile.markers import plan_hold, plan_markers
-from tailflip.reconcile.storms import find_storms
-from tailflip.reconcile.stuck import find_stuck, pick_ends
+from tailflip.reconcile.judge.markers import plan_hold, plan_markers
+from tailflip.reconcile.judge.storms import find_storms
+from tailflip.reconcile.judge.stuck import find_stuck, pick_ends
+from tailflip.reconcile.write.jsonedit import MISSING, Edit, edit_jobs
 from tailflip.stores import archive
 from tailflip.stores.json.lock import is_stale, read_owner
 from tailflip.stores.proof.ledgers import gather_lines

@@ -18,8 +18,8 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
 from tailflip.flow.observed import Gateway
 from tailflip.observe.gateway.process import start_ticks
+from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
-from tailflip.reconcile.run import begin
 from tailflip.stores.json import native
 from tailflip.stores.proof.judge import make_zombie_policy
 from tailflip.stores.target import look

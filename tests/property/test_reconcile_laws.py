@@ -15,9 +15,9 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
 from tailflip.ledger.actions import Ledger
 from tailflip.observe.gateway.process import start_ticks
-from tailflip.reconcile import undo
+from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
-from tailflip.reconcile.run import begin
+from tailflip.reconcile.write import undo
 from tailflip.stores.restore import restore
 
 HOUR_MS = 3_600_000

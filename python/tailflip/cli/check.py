@@ -30,8 +30,8 @@ from tailflip.observe.records.forms import read_forms
 from tailflip.observe.suspects import MEMORY_ELSEWHERE
 from tailflip.plan.forecast import factor_for, forecast, has_databases, is_measured
 from tailflip.plan.policy import Policy
+from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import TOLD, reconcile_all
-from tailflip.reconcile.run import begin
 from tailflip.stores.json.litter import find_cron_temporaries, observe_folders
 from tailflip.stores.json.look import observe_all
 from tailflip.stores.ownership import describe_kept, find_claim

@@ -13,13 +13,13 @@ from tailflip.base.render import escape, format_finding, format_gateway, to_json
 from tailflip.base.state_dir import Home
 from tailflip.cli.options import Agent, Apply, AsJson, Profile, StateDir, end_with
 from tailflip.cli.progress import show_progress
+from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import KINDS, reconcile_all
-from tailflip.reconcile.run import begin
 from tailflip.reconcile.words import format_step
 from tailflip.stores.recovery import recover
 
 if TYPE_CHECKING:
-    from tailflip.reconcile.run import Result, Work
+    from tailflip.reconcile.context import Result, Work
 
 
 def reconcile(

@@ -19,7 +19,7 @@ from tailflip.cli.progress import show_progress
 from tailflip.ledger.actions import Ledger
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.installation import find_state_dir, locate, read_job_names
-from tailflip.reconcile import undo
+from tailflip.reconcile.write import undo
 from tailflip.stores import archive
 from tailflip.stores.recovery import recover
 from tailflip.stores.restore import restore as put_back

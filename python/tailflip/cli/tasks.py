@@ -15,15 +15,15 @@ from tailflip.base.units import format_span, format_time
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.ledger.history import History
 from tailflip.ledger.runs import Runs
-from tailflip.reconcile.kinds import judge_installation
-from tailflip.reconcile.run import find_deaths
+from tailflip.reconcile.context import find_deaths
+from tailflip.reconcile.steps.tasks import judge_installation
 from tailflip.stores.target import look
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tailflip.ledger.runs import SeenRun
-    from tailflip.reconcile.tasks import TaskVerdict
+    from tailflip.reconcile.judge.tasks import TaskVerdict
 
 _SAME_MS = 2_000
 

@@ -1,8 +1,10 @@
-"""What is known of each cause of an end, one row for each: words, cure, what is waited for.
+"""The table of causes: one row for each cause of an end, with all that follows from it.
 
-Story, status, breaker, gate and logs all read this table, so that a new cause cannot be
-forgotten by one of them. Source of the cures: OpenClaw's own hints in the releases
-2026.3.28 to 2026.9.6, and its issue tracker.
+Breaker, gate, status, incidents and logs read their sets of causes from these rows. No module
+lists causes but this table and those that tell a cause from an exit and from texts. A new
+cause is a member of `flow.lives.Cause` and a row here; `tests/tools/write_docs.py` then
+writes docs/causes.md. Source of the cures: OpenClaw's own hints in the releases 2026.3.28
+to 2026.9.6, and its issue tracker.
 """
 
 from __future__ import annotations
@@ -25,8 +27,17 @@ class Opens(StrEnum):
     ALWAYS = "always"
 
 
+class Wish(StrEnum):
+    """What a gateway, or a person, wanted by an end that is nobody's failure."""
+
+    STOP = "stop"
+    RESTART = "restart"
+    UPDATE = "update"
+    PARK = "park"
+
+
 @dataclass(frozen=True)
-class Kind:
+class CauseRow:
     """One cause.
 
     Args:
@@ -34,16 +45,29 @@ class Kind:
         next_step: what a person does about it; VERSION stands for the release.
         waiting: what an open breaker waits for.
         opens: when the first death opens the breaker.
+        wish: what was wanted by it; such an end counts for no loop and opens no incident.
         of_memory: compacting the stores may cure it.
-        wanted: nobody's failure: it counts for no loop and opens no incident.
+        of_other: another process was there first; no start helps while that one lives.
+        by_text: two texts of it are two matters: the text belongs to the signature.
+        is_explained: False where the row's words say nothing about this one death.
+        is_unasked: whoever wants the gateway to stay down has to stop its guard.
     """
 
     words: str
     next_step: str
     waiting: Waiting = Waiting.TIME
     opens: Opens = Opens.LATER
+    wish: Wish | None = None
     of_memory: bool = False
-    wanted: bool = False
+    of_other: bool = False
+    by_text: bool = False
+    is_explained: bool = True
+    is_unasked: bool = False
+
+    @property
+    def is_curable(self) -> bool:
+        """Say whether a change since the death may have cured it, whoever made the change."""
+        return self.of_memory or self.opens is not Opens.LATER
 
 
 @dataclass(frozen=True)
@@ -87,102 +111,120 @@ _HEAP = (
 _LOOK = "`tailflip incidents why` tells what it said; `openclaw doctor` looks at the rest"
 _NOTHING = "nothing to do"
 
-KINDS: dict[Cause, Kind] = {
-    Cause.V8_HEAP: Kind(
+CAUSES: dict[Cause, CauseRow] = {
+    Cause.V8_HEAP: CauseRow(
         "its JavaScript heap was full and V8 gave up", _HEAP, Waiting.CURE, of_memory=True
     ),
-    Cause.CGROUP_OOM: Kind(
+    Cause.CGROUP_OOM: CauseRow(
         "the kernel killed it at the memory limit of its cgroup",
         _HEAP,
         Waiting.CURE,
         of_memory=True,
     ),
-    Cause.KERNEL_OOM: Kind(
+    Cause.KERNEL_OOM: CauseRow(
         "the kernel killed it because the machine had no memory left",
         _HEAP,
         Waiting.CURE,
         of_memory=True,
     ),
-    Cause.OOMD: Kind(
+    Cause.OOMD: CauseRow(
         "systemd-oomd killed it for memory pressure", _HEAP, Waiting.CURE, of_memory=True
     ),
-    Cause.NATIVE_MEMORY: Kind(
+    Cause.NATIVE_MEMORY: CauseRow(
         "it got no memory from the system, outside its JavaScript heap",
         "see with `free -m` and `dmesg` what takes the machine's memory, and give the gateway more",
     ),
-    Cause.CONFIG: Kind(
-        "it refused its configuration", CONFIGURE, Waiting.CONFIG_CHANGE, Opens.ALWAYS
+    Cause.CONFIG: CauseRow(
+        "it refused its configuration",
+        CONFIGURE,
+        Waiting.CONFIG_CHANGE,
+        Opens.ALWAYS,
+        by_text=True,
     ),
-    Cause.INSTALLATION: Kind(
-        "its installation is not whole", REINSTALL, Waiting.PROGRAM_CHANGE, Opens.UNREADY
+    Cause.INSTALLATION: CauseRow(
+        "its installation is not whole",
+        REINSTALL,
+        Waiting.PROGRAM_CHANGE,
+        Opens.UNREADY,
+        by_text=True,
     ),
-    Cause.MIGRATION: Kind(
-        "it wants its state migrated before it starts", DOCTOR, Waiting.STATE_CHANGE, Opens.ALWAYS
+    Cause.MIGRATION: CauseRow(
+        "it wants its state migrated before it starts",
+        DOCTOR,
+        Waiting.STATE_CHANGE,
+        Opens.ALWAYS,
+        by_text=True,
     ),
-    Cause.DAMAGED: Kind(
+    Cause.DAMAGED: CauseRow(
         "a database of its state is damaged",
         "stop the gateway's service, keep a copy of the state directory, then "
         "`openclaw doctor --fix`, or put back the database from a backup; "
         "the gateway is started when the databases change",
         Waiting.STATE_CHANGE,
         Opens.UNREADY,
+        by_text=True,
     ),
-    Cause.OTHER_INSTANCE: Kind(
+    Cause.OTHER_INSTANCE: CauseRow(
         "another gateway works on the same state",
         "stop the other gateway; this one is started when it is gone",
+        of_other=True,
     ),
-    Cause.PORT_IN_USE: Kind(
-        "its port was taken", "stop who holds the port, or give the gateway another one"
+    Cause.PORT_IN_USE: CauseRow(
+        "its port was taken",
+        "stop who holds the port, or give the gateway another one",
+        of_other=True,
     ),
-    Cause.ADDRESS: Kind(
+    Cause.ADDRESS: CauseRow(
         "the address that it listens on is not there",
         "see whether the network of gateway.bind is up (tailscale, VPN); it is tried again",
+        by_text=True,
     ),
-    Cause.LOCKED: Kind(
+    Cause.LOCKED: CauseRow(
         "it did not get its lock",
         "see who else has the state open: another gateway, `openclaw doctor`, a backup",
     ),
-    Cause.DISK_FULL: Kind(
+    Cause.DISK_FULL: CauseRow(
         "the disk was full",
         "make room on the disk of the state directory (`df -h`, `df -i`); "
         "the gateway is started when there is",
         Waiting.ROOM,
     ),
-    Cause.WATCH_LIMIT: Kind(
+    Cause.WATCH_LIMIT: CauseRow(
         "the system gave it no more file watches",
         "raise the limit: `sysctl fs.inotify.max_user_watches=524288`",
     ),
-    Cause.FILES_LIMIT: Kind(
+    Cause.FILES_LIMIT: CauseRow(
         "it had too many files open",
         "raise LimitNOFILE of the gateway's service (or `ulimit -n`), "
         "and fs.inotify.max_user_instances where it watches files",
     ),
-    Cause.PERMISSION: Kind(
+    Cause.PERMISSION: CauseRow(
         "it may not read or write a file that it needs",
         "give the state directory to the user of the gateway's service, and see that its "
         "file system is not read-only",
     ),
-    Cause.TOO_LARGE: Kind(
+    Cause.TOO_LARGE: CauseRow(
         "a file or value was too large for JavaScript",
         "`tailflip check` and `openclaw doctor` say which file has grown",
     ),
-    Cause.NATIVE_CRASH: Kind("native code in it crashed", _LOOK),
-    Cause.HANG: Kind("it no longer answered and was ended", _LOOK),
-    Cause.UPDATE: Kind("it handed over to an update", _NOTHING, wanted=True),
-    Cause.PARKED: Kind(
+    Cause.NATIVE_CRASH: CauseRow("native code in it crashed", _LOOK),
+    Cause.HANG: CauseRow("it no longer answered and was ended", _LOOK),
+    Cause.UPDATE: CauseRow("it handed over to an update", _NOTHING, wish=Wish.UPDATE),
+    Cause.PARKED: CauseRow(
         "it parked itself",
         "nothing to do: it is started when its update is done",
         Waiting.PROGRAM_CHANGE,
-        wanted=True,
+        wish=Wish.PARK,
     ),
-    Cause.PLANNED_RESTART: Kind("it restarted itself as planned", _NOTHING, wanted=True),
-    Cause.ASKED_STOP: Kind("it was asked to stop", _NOTHING, wanted=True),
-    Cause.ENDED: Kind(
+    Cause.PLANNED_RESTART: CauseRow("it restarted itself as planned", _NOTHING, wish=Wish.RESTART),
+    Cause.ASKED_STOP: CauseRow("it was asked to stop", _NOTHING, wish=Wish.STOP),
+    Cause.ENDED: CauseRow(
         "it ended in order or by a signal, and nobody is known to have asked for it",
         "it is started again; to stop it, stop tailflip or its service. "
         "Where a signal ended it, look at what may send one: earlyoom, a script",
+        is_unasked=True,
     ),
-    Cause.UNKNOWN: Kind("nothing that is known says why", _LOOK),
+    Cause.UNKNOWN: CauseRow("nothing that is known says why", _LOOK, is_explained=False),
 }
 
 WAITS: dict[Waiting, Wait] = {
@@ -201,18 +243,18 @@ WAITS: dict[Waiting, Wait] = {
     Waiting.ROOM: Wait(
         "there is more room on the disk",
         "room on the disk or configuration",
-        KINDS[Cause.DISK_FULL].next_step,
+        CAUSES[Cause.DISK_FULL].next_step,
     ),
     Waiting.OTHER_INSTANCE: Wait(
-        "the other gateway is gone", "other gateway", KINDS[Cause.OTHER_INSTANCE].next_step
+        "the other gateway is gone", "other gateway", CAUSES[Cause.OTHER_INSTANCE].next_step
     ),
 }
 
 # Ends of these kinds are nobody's failure: they count for no loop and open no incident.
-WANTED = frozenset(cause for cause, kind in KINDS.items() if kind.wanted)
-OUT_OF_MEMORY = frozenset(cause for cause, kind in KINDS.items() if kind.of_memory)
+WANTED = frozenset(cause for cause, row in CAUSES.items() if row.wish is not None)
+OUT_OF_MEMORY = frozenset(cause for cause, row in CAUSES.items() if row.of_memory)
 
 
 def choose_step(cause: Cause, hint: str = "", version: str | None = None) -> str:
     """Say what a person does about a death: its own hint if it has one, else its cause's."""
-    return (hint or KINDS[cause].next_step).replace("VERSION", version or "latest")
+    return (hint or CAUSES[cause].next_step).replace("VERSION", version or "latest")

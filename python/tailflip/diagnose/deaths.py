@@ -10,13 +10,25 @@ Source: measured on 2026.3.28, 2026.4.14 and 2026.9.6; exit codes from the relea
 
 from __future__ import annotations
 
-import signal as signals
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailflip.base.units import format_bytes
-from tailflip.diagnose.causes import SET_FLAGS
-from tailflip.diagnose.lastwords import LastWords, read_last_words
+from tailflip.diagnose.causes import CAUSES, SET_FLAGS
+from tailflip.diagnose.exits import (
+    ABORT,
+    CONFIG_EXIT,
+    CRASHES,
+    FLAG_EXIT,
+    KILL,
+    NO_PROGRAM_EXITS,
+    ORDERLY,
+    PARKED_EXIT,
+    STOPS,
+    UPDATE_EXIT,
+    WRAPPER_EXIT,
+    Seen,
+    name_signal,
+    see,
+)
 from tailflip.flow.lives import Cause, Confidence, Death
 
 if TYPE_CHECKING:
@@ -29,75 +41,12 @@ if TYPE_CHECKING:
 ASKED_HANG = "tailflip: hang"
 ASKED_BY_US = "tailflip: "
 
-_CONFIG_EXIT, _UPDATE_EXIT, _PARKED_EXIT = 78, 75, 79
-_WRAPPER_EXIT = 1
-# Of node for a flag that it refuses; of a shell or `env` that finds no program, or may not
-# run it; of systemd for the same.
-_FLAG_EXIT, _NO_PROGRAM_EXITS = 9, frozenset({126, 127, 203})
-# The gateway chose these codes itself: whatever ran out of memory was a child of it.
-_ORDERLY = frozenset({0, _CONFIG_EXIT, _UPDATE_EXIT, _PARKED_EXIT})
-_SHELL_BASE = 128  # a shell or container runtime tells signal n as exit 128 + n
-_KILL = int(signals.SIGKILL)
-_ABORT = int(signals.SIGABRT)
-_CRASHES = frozenset(
-    int(number)
-    for number in (
-        signals.SIGABRT,
-        signals.SIGBUS,
-        signals.SIGFPE,
-        signals.SIGILL,
-        signals.SIGSEGV,
-        signals.SIGSYS,
-        signals.SIGTRAP,
-    )
-)
-_STOPS = frozenset(
-    int(number) for number in (signals.SIGTERM, signals.SIGINT, signals.SIGHUP, signals.SIGQUIT)
-)
 _STOP_WORDS = frozenset({"SIGTERM", "SIGINT"})
 # Lines that other processes may still have written to the same pipe after V8's last ones.
 _OTHERS_LINES = 20
-# Refusals of these kinds are another matter when the gateway says another text.
-_TOLD_APART = frozenset(
-    {Cause.CONFIG, Cause.MIGRATION, Cause.INSTALLATION, Cause.DAMAGED, Cause.ADDRESS}
-)
 _MAX_SIGNATURE = 80
 # Lines with which a refusal explains itself: hints, who holds the port.
 _CLOSING_LINES = 12
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """Clues, with a shell's 128 + n read as the signal it tells, and stderr understood."""
-
-    clues: Clues
-    code: int | None
-    signal: int | None
-    words: LastWords
-
-    @property
-    def unseen(self) -> bool:
-        return self.code is None and self.signal is None
-
-    @property
-    def end(self) -> str:
-        """The exit in words, as evidence begins."""
-        if self.signal is not None:
-            name = _name_signal(self.signal)
-            return (
-                name if self.clues.signal is not None else f"exit {self.clues.exit_code} ({name})"
-            )
-        return f"exit {self.code}" if self.code is not None else "exit not seen"
-
-    @property
-    def memory(self) -> tuple[str, ...]:
-        peak, limit = self.clues.peak_rss_bytes, self.clues.heap_limit_bytes
-        told = []
-        if peak is not None:
-            told.append(f"peak memory {format_bytes(peak)}")
-        if limit is not None:
-            told.append(f"heap limit {format_bytes(limit)}")
-        return (", ".join(told),) if told else ()
 
 
 def classify(clues: Clues) -> Death:
@@ -106,17 +55,12 @@ def classify(clues: Clues) -> Death:
     Total: any clues give a verdict. The strings in it are safe for logs and the ledger:
     of stderr, only known texts, error classes and configuration keys are repeated.
     """
-    code, signal = clues.exit_code, clues.signal
-    if code is not None and signal is None and _is_signal(code - _SHELL_BASE):
-        signal = code - _SHELL_BASE
-    if signal is not None:
-        code = None
-    seen = _Seen(clues, code, signal, read_last_words(clues.stderr_tail))
+    seen = see(clues)
     judged = (death for rule in _RULES if (death := rule(seen)) is not None)
     return next(judged, None) or _give_up(seen)
 
 
-def _judge_asked(seen: _Seen) -> Death | None:
+def _judge_asked(seen: Seen) -> Death | None:
     """We know best what we asked for, but a heap that ran out explains a hang."""
     asked = seen.clues.asked
     if asked is None:
@@ -132,18 +76,18 @@ def _judge_asked(seen: _Seen) -> Death | None:
     return _death(Cause.ASKED_STOP, Confidence.PROVEN, seen.end, f"asked by {asked}")
 
 
-def _judge_handed_off(seen: _Seen) -> Death | None:
+def _judge_handed_off(seen: Seen) -> Death | None:
     if seen.clues.handed_off and seen.code in (0, None) and seen.signal is None:
         return _death(Cause.PLANNED_RESTART, Confidence.PROVEN, seen.end, "restart handed over")
     return None
 
 
-def _judge_heap_text(seen: _Seen) -> Death | None:
+def _judge_heap_text(seen: Seen) -> Death | None:
     """V8 says so itself, on stderr and nowhere else, in its last lines."""
     words = seen.words
-    if words.heap is None or seen.code in _ORDERLY:
+    if words.heap is None or seen.code in ORDERLY:
         return None
-    crashed = seen.signal in _CRASHES
+    crashed = seen.signal in CRASHES
     # Far from the end it was a child of the gateway, a build of some agent's for instance.
     if not crashed and words.after_heap > _OTHERS_LINES:
         return None
@@ -152,70 +96,70 @@ def _judge_heap_text(seen: _Seen) -> Death | None:
     return _death(Cause.V8_HEAP, confidence, seen.end, f"stderr: {words.heap}", *seen.memory)
 
 
-def _judge_heap_report(seen: _Seen) -> Death | None:
+def _judge_heap_report(seen: Seen) -> Death | None:
     report = seen.clues.heap_report or ""
     is_heap = report == "OOMError" or "heap out of memory" in report
-    if is_heap and seen.code not in _ORDERLY:
+    if is_heap and seen.code not in ORDERLY:
         how = "node wrote a report: OOMError"
         return _death(Cause.V8_HEAP, Confidence.PROVEN, seen.end, how, *seen.memory)
     return None
 
 
-def _judge_killed(seen: _Seen) -> Death | None:
+def _judge_killed(seen: Seen) -> Death | None:
     """SIGKILL, and the kernel or systemd-oomd says that it was the one."""
     kills = seen.clues.oom_kills
-    if seen.signal == _KILL and kills:
+    if seen.signal == KILL and kills:
         return _death(
             Cause.CGROUP_OOM, Confidence.PROVEN, seen.end, _count_kills(kills), *seen.memory
         )
-    if seen.code is not None and seen.code != _WRAPPER_EXIT:
+    if seen.code is not None and seen.code != WRAPPER_EXIT:
         return None
-    if seen.signal not in (None, _KILL):
+    if seen.signal not in (None, KILL):
         return None
     if seen.clues.oomd:
-        sure = Confidence.PROVEN if seen.signal == _KILL else Confidence.LIKELY
+        sure = Confidence.PROVEN if seen.signal == KILL else Confidence.LIKELY
         return _death(Cause.OOMD, sure, seen.end, "systemd-oomd took its cgroup", *seen.memory)
     if seen.words.killed is not None:
         cause, said = seen.words.killed
-        sure = Confidence.PROVEN if seen.signal == _KILL else Confidence.LIKELY
+        sure = Confidence.PROVEN if seen.signal == KILL else Confidence.LIKELY
         return _death(cause, sure, seen.end, f"log: {said}", *seen.memory)
     return None
 
 
-def _judge_refusal(seen: _Seen) -> Death | None:
+def _judge_refusal(seen: Seen) -> Death | None:
     """The gateway refused to start, and said why."""
     failure = seen.words.failure
-    if failure is None or seen.code in (_UPDATE_EXIT, _PARKED_EXIT):
+    if failure is None or seen.code in (UPDATE_EXIT, PARKED_EXIT):
         return None
     # The loader of macOS says what is missing, and aborts.
-    if seen.signal not in (None, _ABORT if failure.cause is Cause.INSTALLATION else None):
+    if seen.signal not in (None, ABORT if failure.cause is Cause.INSTALLATION else None):
         return None
     # A running gateway says the same of a file it is told to reload, and lives on.
     lived_on = failure.after > _CLOSING_LINES or seen.clues.oom_kills or seen.code == 0
-    is_twin = failure.cause in (Cause.OTHER_INSTANCE, Cause.PORT_IN_USE)
-    if seen.clues.was_ready and seen.code != _CONFIG_EXIT and lived_on and not is_twin:
+    is_twin = CAUSES[failure.cause].of_other
+    if seen.clues.was_ready and seen.code != CONFIG_EXIT and lived_on and not is_twin:
         return None
     cause, evidence = failure.cause, [seen.end, f"stderr: {failure.said}"]
     if cause is Cause.PORT_IN_USE and seen.clues.other_pid is not None:
         # It calls whoever holds its port a gateway; this time it is one.
         cause = Cause.OTHER_INSTANCE
-    if cause in (Cause.OTHER_INSTANCE, Cause.PORT_IN_USE):
+    if CAUSES[cause].of_other:
         other = seen.clues.other_pid
         evidence.append(f"pid {other} lives there" if other else "no other gateway was found")
     evidence.extend(f"problem at {key}" for key in failure.keys)
     evidence.extend(f"variable {name} is not set" for name in failure.names)
-    told = f": {failure.said}" if cause in _TOLD_APART else ""
+    told = f": {failure.said}" if CAUSES[cause].by_text else ""
     return _death(
         cause, _trust(seen), *evidence, signature=f"{cause}{told}", hint=failure.hint, seen=seen
     )
 
 
-def _judge_error(seen: _Seen) -> Death | None:
+def _judge_error(seen: Seen) -> Death | None:
     """An error whose code or text tells the cause was the last that it spoke of."""
     error = seen.words.error
     if error is None or error.cause is None or seen.signal is not None:
         return None
-    if seen.code in (_UPDATE_EXIT, _PARKED_EXIT) or error.after > _CLOSING_LINES:
+    if seen.code in (UPDATE_EXIT, PARKED_EXIT) or error.after > _CLOSING_LINES:
         return None
     if seen.code == 0 and (seen.clues.was_ready or not error.at_start):
         return None
@@ -232,23 +176,23 @@ def _judge_error(seen: _Seen) -> Death | None:
     )
 
 
-def _judge_exit_code(seen: _Seen) -> Death | None:
+def _judge_exit_code(seen: Seen) -> Death | None:
     """Exit codes that mean one thing."""
     likely, code, end = Confidence.LIKELY, seen.code, seen.end
-    if code == _UPDATE_EXIT:
+    if code == UPDATE_EXIT:
         return _death(Cause.UPDATE, likely, "exit 75: an update goes on")
-    if code == _PARKED_EXIT:
+    if code == PARKED_EXIT:
         return _death(Cause.PARKED, likely, "exit 79: the updater wants it parked")
-    if code in _NO_PROGRAM_EXITS:
+    if code in NO_PROGRAM_EXITS:
         how = "a shell or service manager found no program to run, or may not run it"
         return _death(Cause.INSTALLATION, likely, end, how, seen=seen)
-    if code == _FLAG_EXIT and not seen.clues.was_ready:
+    if code == FLAG_EXIT and not seen.clues.was_ready:
         how = "node ends so when it refuses a flag"
         return _death(Cause.CONFIG, likely, end, how, hint=SET_FLAGS)
-    return _judge_config_exit(seen) if code == _CONFIG_EXIT else None
+    return _judge_config_exit(seen) if code == CONFIG_EXIT else None
 
 
-def _judge_config_exit(seen: _Seen) -> Death:
+def _judge_config_exit(seen: Seen) -> Death:
     """78 means a configuration, a state or a healthy twin; without a text, that is a guess."""
     other = seen.clues.other_pid
     if other is not None:
@@ -258,9 +202,9 @@ def _judge_config_exit(seen: _Seen) -> Death:
     return _death(Cause.CONFIG, Confidence.GUESS, "exit 78: refused to start", how)
 
 
-def _judge_crash(seen: _Seen) -> Death | None:
+def _judge_crash(seen: Seen) -> Death | None:
     """Died of itself, and V8 did not speak of its heap."""
-    if seen.signal not in _CRASHES:
+    if seen.signal not in CRASHES:
         if seen.words.fatal is not None and seen.code not in (0, None):
             said = f"stderr: {seen.words.fatal}"
             return _death(Cause.NATIVE_CRASH, Confidence.LIKELY, seen.end, said)
@@ -268,10 +212,10 @@ def _judge_crash(seen: _Seen) -> Death | None:
     if seen.words.native_memory is not None:
         said = f"stderr: {seen.words.native_memory}"
         return _death(Cause.NATIVE_MEMORY, Confidence.PROVEN, seen.end, said, *seen.memory)
-    if seen.signal == _ABORT and seen.words.lines == 0:
+    if seen.signal == ABORT and seen.words.lines == 0:
         how = "no stderr was seen; a node that runs out of heap ends so, and little else does"
         return _death(Cause.V8_HEAP, Confidence.GUESS, seen.end, how, *seen.memory)
-    name = _name_signal(seen.signal)
+    name = name_signal(seen.signal)
     how = "no word of the heap on stderr" if seen.words.lines else "no stderr was seen"
     if seen.words.fatal is not None:
         how = f"stderr: {seen.words.fatal}"
@@ -280,10 +224,10 @@ def _judge_crash(seen: _Seen) -> Death | None:
     return _death(Cause.NATIVE_CRASH, sure, seen.end, how, signature=signature)
 
 
-def _judge_wrapped_kill(seen: _Seen) -> Death | None:
+def _judge_wrapped_kill(seen: Seen) -> Death | None:
     """Exit 1, nothing said, and the kernel counted a kill: the wrapper's child was taken."""
     kills = seen.clues.oom_kills
-    if not kills or seen.code not in (None, _WRAPPER_EXIT) or seen.signal is not None:
+    if not kills or seen.code not in (None, WRAPPER_EXIT) or seen.signal is not None:
         return None
     # A gateway that says what went wrong was not killed; the kernel took another process.
     if seen.words.error is not None:
@@ -292,14 +236,14 @@ def _judge_wrapped_kill(seen: _Seen) -> Death | None:
     return _death(Cause.CGROUP_OOM, Confidence.LIKELY, seen.end, counted, *seen.memory)
 
 
-def _judge_worker_heap(seen: _Seen) -> Death | None:
+def _judge_worker_heap(seen: Seen) -> Death | None:
     if seen.words.worker_heap and seen.code not in (0, None):
         how = "stderr: ERR_WORKER_OUT_OF_MEMORY"
         return _death(Cause.V8_HEAP, Confidence.LIKELY, seen.end, how, *seen.memory)
     return None
 
 
-def _judge_stop(seen: _Seen) -> Death | None:  # noqa: PLR0911 - one a way to end
+def _judge_stop(seen: Seen) -> Death | None:  # noqa: PLR0911 - one a way to end
     """Tell a stop from an end that nobody is known to have asked for.
 
     Exit 0 and SIGTERM prove no stop: gateways end with 0 of themselves (openclaw/openclaw
@@ -312,36 +256,36 @@ def _judge_stop(seen: _Seen) -> Death | None:  # noqa: PLR0911 - one a way to en
         said = "stderr: restart mode: full process restart"
         return _death(Cause.PLANNED_RESTART, Confidence.LIKELY, seen.end, said)
     told = words.stop_signal
-    if told in _STOP_WORDS and (seen.code == 0 or (seen.code == _WRAPPER_EXIT and words.timed_out)):
+    if told in _STOP_WORDS and (seen.code == 0 or (seen.code == WRAPPER_EXIT and words.timed_out)):
         said = f"stderr: {words.stop_said}{', shutdown timed out' if words.timed_out else ''}"
         if not seen.clues.guarded:
             return _death(Cause.ASKED_STOP, Confidence.LIKELY, seen.end, said)
         return _end_by_signal(seen, str(told), said)
-    if seen.code == _WRAPPER_EXIT and words.timed_out and told:
+    if seen.code == WRAPPER_EXIT and words.timed_out and told:
         said = f"stderr: {words.stop_said}, shutdown timed out"
         return _death(Cause.PLANNED_RESTART, Confidence.LIKELY, seen.end, said)
-    if seen.signal in _STOPS:
-        return _end_by_signal(seen, _name_signal(seen.signal))
+    if seen.signal in STOPS:
+        return _end_by_signal(seen, name_signal(seen.signal))
     if seen.code == 0 and not _failed_to_start(seen):
         how = "ended in order; nothing says that somebody asked for it"
         return _death(Cause.ENDED, Confidence.LIKELY, seen.end, how)
     return None
 
 
-def _end_by_signal(seen: _Seen, name: str, *said: str) -> Death:
+def _end_by_signal(seen: Seen, name: str, *said: str) -> Death:
     """Tell of an end by a signal that people send; here, nobody knows who did."""
     how = "not sent by tailflip, and nothing says who sent it"
     signature = f"{Cause.ENDED} {name}"
     return _death(Cause.ENDED, Confidence.LIKELY, seen.end, *said, how, signature=signature)
 
 
-def _failed_to_start(seen: _Seen) -> bool:
+def _failed_to_start(seen: Seen) -> bool:
     """Say whether it said that it failed to start, whatever its exit code is."""
     error = seen.words.error
     return error is not None and error.at_start and not seen.clues.was_ready
 
 
-def _give_up(seen: _Seen) -> Death:
+def _give_up(seen: Seen) -> Death:
     """Say that it is unknown, and what would have told."""
     evidence, words = [seen.end], seen.words
     error = words.error.said if words.error is not None else ""
@@ -353,7 +297,7 @@ def _give_up(seen: _Seen) -> Death:
         evidence.append("no stderr was seen")
     else:
         evidence.append("no known text on stderr")
-    if seen.signal == _KILL or (seen.code == _WRAPPER_EXIT and not error):
+    if seen.signal == KILL or (seen.code == WRAPPER_EXIT and not error):
         evidence.append(_miss_kills(seen.clues.oom_kills))
     told = f": {error}" if error else ""
     return _death(
@@ -365,7 +309,7 @@ def _give_up(seen: _Seen) -> Death:
     )
 
 
-def _trust(seen: _Seen) -> Confidence:
+def _trust(seen: Seen) -> Confidence:
     """Say how sure a verdict is that rests on the gateway's own words."""
     seen_well = not seen.unseen and not seen.clues.was_ready
     return Confidence.PROVEN if seen_well else Confidence.LIKELY
@@ -387,24 +331,13 @@ def _miss_kills(kills: int | None) -> str:
     return "the cgroup's counter of OOM kills grew, but the gateway itself spoke of an error"
 
 
-def _is_signal(number: int) -> bool:
-    return number == _KILL or number in _CRASHES or number in _STOPS
-
-
-def _name_signal(number: int) -> str:
-    try:
-        return signals.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
 def _death(
     cause: Cause,
     sure: Confidence,
     *evidence: str,
     signature: str | None = None,
     hint: str = "",
-    seen: _Seen | None = None,
+    seen: Seen | None = None,
 ) -> Death:
     return Death(
         cause=cause,
@@ -416,7 +349,7 @@ def _death(
     )
 
 
-_RULES: tuple[Callable[[_Seen], Death | None], ...] = (
+_RULES: tuple[Callable[[Seen], Death | None], ...] = (
     _judge_asked,
     _judge_handed_off,
     _judge_heap_text,

@@ -14,8 +14,8 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tailflip.diagnose.causes import WANTED
-from tailflip.flow.lives import Cause, Loop
+from tailflip.diagnose.causes import CAUSES, WANTED, Wish
+from tailflip.flow.lives import Loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,6 @@ _PACE_DEATHS = 6  # the period told is the one at which it turns now
 _GOOD_RESTARTS = 6
 RESTFUL_S = 3600.0
 CRASHES, RESTARTS = "crash-loop", "restart-loop"  # codes of what is found
-_RESTARTS = frozenset({Cause.PLANNED_RESTART, Cause.UPDATE, Cause.PARKED})
 
 
 def find_loop(lives: Sequence[Life], *, deaths: int, good_life_s: float) -> Loop | None:
@@ -93,7 +92,7 @@ def find_restarts(lives: Sequence[Life], *, deaths: int, good_life_s: float) -> 
     )
     row, bad = [], 0
     for life, death, _ in ended:
-        if death.cause not in _RESTARTS or _length_s(life) >= RESTFUL_S:
+        if CAUSES[death.cause].wish in (None, Wish.STOP) or _length_s(life) >= RESTFUL_S:
             break
         row.append(life)
         if bad == len(row) - 1 and not (life.ready_ms and _length_s(life) >= good_life_s):

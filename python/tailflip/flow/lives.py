@@ -9,7 +9,7 @@ from tailflip.flow.values import Value
 
 
 class Cause(StrEnum):
-    """Why a gateway's process ended; `diagnose.causes.KINDS` says what is known of each."""
+    """Why a gateway's process ended; `diagnose.causes.CAUSES` says what is known of each."""
 
     V8_HEAP = "v8-heap-oom"
     CGROUP_OOM = "cgroup-oom-kill"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from tailflip.base.progress import be_quiet
 from tailflip.base.units import format_count
 from tailflip.observe.records.forms import NOT_READ
+from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
-from tailflip.reconcile.run import begin
 from tailflip.stores.proof.prove import Fate
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from tailflip.base.units import format_count, format_entries
 from tailflip.flow.numbers import Rule, Tally
 
 if TYPE_CHECKING:
-    from tailflip.reconcile.run import Step
+    from tailflip.reconcile.context import Step
 
 _SHOWN = 3
 _RULES = frozenset(rule.value for rule in Rule)

@@ -20,7 +20,7 @@ from tailflip.base.units import (
     format_span,
     format_time,
 )
-from tailflip.diagnose.causes import KINDS, WAITS, WANTED
+from tailflip.diagnose.causes import CAUSES, WAITS, WANTED
 from tailflip.flow.lives import Cause, Confidence
 from tailflip.flow.numbers import Rule
 
@@ -120,7 +120,7 @@ def tell(
 
 def describe_cause(cause: Cause) -> str:
     """Say in a clause why a gateway ended: `its JavaScript heap was full and V8 gave up`."""
-    return KINDS[cause].words
+    return CAUSES[cause].words
 
 
 def tell_death(life: Life) -> str:
@@ -139,9 +139,9 @@ def tell_death(life: Life) -> str:
 
 def describe_verdict(death: Death) -> str:
     """Say why a gateway ended and how sure that is; an unknown death with all that is known."""
-    if death.cause is Cause.UNKNOWN:
-        return f"{KINDS[death.cause].words} ({death.signature})"
-    return f"{KINDS[death.cause].words} ({_SURE[death.confidence]})"
+    if not CAUSES[death.cause].is_explained:
+        return f"{CAUSES[death.cause].words} ({death.signature})"
+    return f"{CAUSES[death.cause].words} ({_SURE[death.confidence]})"
 
 
 def tell_decision(decision: Decision, made_ms: int | None = None) -> str:

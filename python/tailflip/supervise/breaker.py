@@ -26,8 +26,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_span
-from tailflip.diagnose.causes import KINDS, OUT_OF_MEMORY, WAITS, WANTED, Opens
-from tailflip.flow.lives import Breaker, BreakerState, Cause, Confidence, Decision, Moment, Waiting
+from tailflip.diagnose.causes import CAUSES, WAITS, Opens, Wish
+from tailflip.flow.lives import Breaker, BreakerState, Confidence, Decision, Moment, Waiting
 from tailflip.supervise.backoff import start_delay_s, trial_delay_s
 from tailflip.supervise.elapsed import find_left_ms, passed_ms
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from tailflip.config.schema import RestartSettings
     from tailflip.flow.lives import Death
 
-_OTHERS = frozenset({Cause.OTHER_INSTANCE, Cause.PORT_IN_USE})
-_FAULTS = frozenset(cause for cause, kind in KINDS.items() if kind.opens is not Opens.LATER)
-_CURABLE = OUT_OF_MEMORY | _FAULTS
 # So much more room on a disk, or inodes, than at the death is a change.
 _ROOM_BYTES, _ROOM_INODES = 64 << 20, 1000
 # Cures that did not help so often in a row are none; deaths of any kind so often are a loop.
@@ -96,10 +93,10 @@ def decide(breaker: Breaker, death: Death, world: World) -> tuple[Breaker, Decis
     limits = world.limits
     counted = _count(breaker, death, limits)
     told = _tell(counted, death, limits)
-    if death.cause in _OTHERS and world.other_alive:
+    if CAUSES[death.cause].of_other and world.other_alive:
         return _stand_aside(counted, told, world)
     mixed = _is_mixed(counted.deaths, limits)
-    curable = death.cause in _CURABLE and counted.row < _CURED_ROWS * limits.loop_deaths
+    curable = CAUSES[death.cause].is_curable and counted.row < _CURED_ROWS * limits.loop_deaths
     if world.cured and curable and not mixed:
         closed = counted.model_copy(update={"state": BreakerState.CLOSED, "trials": 0})
         return _start_after(closed, f"{told}; what may have caused it was changed", 1, world)
@@ -223,15 +220,15 @@ def reconsider(breaker: Breaker, decision: Decision, world: World) -> Decision:
 
 def _follow(breaker: Breaker, death: Death, told: str, world: World) -> tuple[Breaker, Decision]:
     """Do what the end was meant for. It is no failure, so that it costs no more than the row."""
-    if death.cause is Cause.ASKED_STOP:
+    if _wish(death) is Wish.STOP:
         return breaker, Decision(kind="end", reason=told, exit_code=0, made=world.moment)
-    if death.cause is Cause.PARKED:
+    if _wish(death) is Wish.PARK:
         at_ms = world.now_ms + int(1000 * world.limits.trial_cap_s)
-        parked = wait_for(breaker, KINDS[death.cause].waiting, world)
+        parked = wait_for(breaker, CAUSES[death.cause].waiting, world)
         return parked.model_copy(update={"until_ms": at_ms}), Decision(
             kind="wait", reason=told, waiting=parked.waiting, at_ms=at_ms, made=world.moment
         )
-    if death.cause is Cause.UPDATE:
+    if _wish(death) is Wish.UPDATE:
         wait_s = world.limits.cap_s
     else:
         # The first restart is at once; those that follow pay for what went before.
@@ -247,11 +244,11 @@ def _follow(breaker: Breaker, death: Death, told: str, world: World) -> tuple[Br
 
 
 def _describe_wish(death: Death) -> str:
-    if death.cause is Cause.ASKED_STOP:
+    if _wish(death) is Wish.STOP:
         return "; ".join(death.evidence)
-    if death.cause is Cause.PARKED:
+    if _wish(death) is Wish.PARK:
         return "OpenClaw's updater wants it to stay stopped"
-    if death.cause is Cause.UPDATE:
+    if _wish(death) is Wish.UPDATE:
         return "an update of OpenClaw goes on"
     return "the gateway asked to be started again"
 
@@ -261,7 +258,7 @@ def _tell(counted: Breaker, death: Death, limits: RestartSettings) -> str:
     many = _count_words(counted.row)
     if not _is_wish(death):
         return f"{death.signature}, {many}"
-    if death.cause is not Cause.PLANNED_RESTART or counted.row < limits.loop_deaths:
+    if _wish(death) is not Wish.RESTART or counted.row < limits.loop_deaths:
         return f"{_describe_wish(death)}, {many}"
     return f"it restarts itself again and again, {many}{_tell_pace(counted)}"
 
@@ -319,7 +316,7 @@ def _open(counted: Breaker, death: Death, told: str, world: World) -> tuple[Brea
     """Stop starting, except for trials; alert if it was not open before."""
     wait_s = _choose_trial_s(counted, death, world)
     at_ms = world.now_ms + int(1000 * wait_s)
-    waiting = KINDS[death.cause].waiting
+    waiting = CAUSES[death.cause].waiting
     opened = wait_for(counted, waiting, world).model_copy(
         update={"state": BreakerState.OPEN, "until_ms": at_ms}
     )
@@ -333,19 +330,23 @@ def _open(counted: Breaker, death: Death, told: str, world: World) -> tuple[Brea
     )
 
 
+def _wish(death: Death) -> Wish | None:
+    return CAUSES[death.cause].wish
+
+
 def _is_proven_stop(death: Death) -> bool:
     """Say whether it is known who asked for a stop; what only looks like one is none."""
-    return death.cause is Cause.ASKED_STOP and death.confidence is Confidence.PROVEN
+    return _wish(death) is Wish.STOP and death.confidence is Confidence.PROVEN
 
 
 def _is_wish(death: Death) -> bool:
     """Say whether the gateway itself wanted to end as it did: to restart, update or be parked."""
-    return death.cause in WANTED and death.cause is not Cause.ASKED_STOP
+    return _wish(death) not in (None, Wish.STOP)
 
 
 def _opens_at_once(death: Death) -> bool:
     """Say whether a start changes nothing about a death: it opens the breaker at the first."""
-    opens = KINDS[death.cause].opens
+    opens = CAUSES[death.cause].opens
     return opens is Opens.ALWAYS or (opens is Opens.UNREADY and death.unready)
 
 
@@ -357,15 +358,15 @@ def _tell_wait(waiting: Waiting) -> str:
 def _choose_trial_s(counted: Breaker, death: Death, world: World) -> float:
     """Choose how long an open breaker stays shut."""
     limits = world.limits
-    if _opens_at_once(death) or death.cause is Cause.PARKED:
+    if _opens_at_once(death) or _wish(death) is Wish.PARK:
         return limits.trial_cap_s
-    spared = limits.loop_deaths if death.cause is Cause.PLANNED_RESTART else 0
+    spared = limits.loop_deaths if _wish(death) is Wish.RESTART else 0
     if counted.trials < spared:
         # It works in between, and it may be a person who changes the configuration again
         # and again: the first trials come as soon as after a death that is no loop yet.
         return start_delay_s(limits, max(counted.row, counted.deaths) - 1, world.random)
     wait_s = trial_delay_s(limits, counted.trials + 1 - spared, world.random)
-    return max(wait_s, limits.cap_s) if death.cause is Cause.UPDATE else wait_s
+    return max(wait_s, limits.cap_s) if _wish(death) is Wish.UPDATE else wait_s
 
 
 def _mark(waiting: Waiting, world: World) -> str | None:

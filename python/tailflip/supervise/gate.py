@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock, log
 from tailflip.base.errors import ConfigInvalid, TailflipError, TryLater
 from tailflip.base.life_variable import LIFE_VARIABLE
-from tailflip.diagnose.causes import KINDS, WAITS, WANTED, choose_step
+from tailflip.diagnose.causes import CAUSES, WAITS, WANTED, choose_step
 from tailflip.flow.lives import Breaker, Moment, Waiting
 from tailflip.ledger.starts import JudgedStart
 from tailflip.observe.gateway.process import is_alive, start_ticks
@@ -215,7 +215,7 @@ def _choose_hint(guard: Guard, decision: Decision) -> str:
     """Say what cures what a start is held back for: of the last death, else of the wait."""
     last = next(iter(guard.history.read_lives(1)), None)
     death = last.death if last is not None else None
-    if last is not None and death is not None and KINDS[death.cause].waiting is decision.waiting:
+    if last is not None and death is not None and CAUSES[death.cause].waiting is decision.waiting:
         return choose_step(death.cause, death.hint, last.version)
     return WAITS[decision.waiting].next_step or "`tailflip incidents` tells what happened"
 

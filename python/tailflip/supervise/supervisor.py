@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock, log, platform_calls
 from tailflip.base.errors import TailflipError, TryLater
 from tailflip.config.load import load
+from tailflip.diagnose.causes import CAUSES
 from tailflip.diagnose.deaths import ASKED_HANG, classify
 from tailflip.diagnose.loops import CRASHES, RESTARTS, RESTFUL_S
-from tailflip.flow.lives import Breaker, Cause, Decision, Waiting
+from tailflip.flow.lives import Breaker, Decision, Waiting
 from tailflip.flow.outcomes import Finding
 from tailflip.observe.gateway.health import Probe
 from tailflip.observe.gateway.release import drain_s, is_external_mode, restart_signal
@@ -574,7 +575,7 @@ class Supervisor:
         self._choose(death, life, cured=is_cured(self.guard, life, admission))
 
     def _choose(self, death: Death, life: Life, *, cured: bool) -> None:
-        if death.cause is Cause.ENDED:
+        if CAUSES[death.cause].is_unasked:
             log.info(
                 "whoever wants it to stay down stops its guard, by its service or by its pid",
                 guard_pid=os.getpid(),

@@ -23,8 +23,8 @@ from tailflip.base.units import format_count, format_span
 from tailflip.flow.observed import OverRun
 from tailflip.flow.outcomes import Finding
 from tailflip.observe.host.changes import ChangeWatcher
+from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
-from tailflip.reconcile.run import begin
 from tailflip.stores.json import native
 from tailflip.stores.recovery import recover
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tailflip.base.state_dir import Home
     from tailflip.flow.numbers import ListedEntry
     from tailflip.flow.observed import Store
-    from tailflip.reconcile.run import Step, Work
+    from tailflip.reconcile.context import Step, Work
 
 RESURRECTED = "entries-resurrected"
 THROTTLE_S = 300.0

@@ -16,14 +16,15 @@ use std::hint::black_box;
 use std::io::{BufReader, Read};
 use std::path::Path;
 use std::time::Instant;
+use tailflip_store::bytes::lex::{Chunk, Lexer};
+use tailflip_store::bytes::simd::Level;
 use tailflip_store::entry::{Entries, Entry, EntryVisitor};
-use tailflip_store::evidence::Evidence;
-use tailflip_store::io::{check, scan_with, Control, ReadAt};
-use tailflip_store::lex::{Chunk, Lexer};
-use tailflip_store::limits::BUFFER_BYTES;
-use tailflip_store::policy::Policy;
-use tailflip_store::simd::Level;
-use tailflip_store::{rewrite::rewrite, survey::survey, verify::verify};
+use tailflip_store::input::io::{Control, ReadAt};
+use tailflip_store::input::limits::BUFFER_BYTES;
+use tailflip_store::judge::evidence::Evidence;
+use tailflip_store::judge::policy::Policy;
+use tailflip_store::pass::scan::{check, scan_with};
+use tailflip_store::pass::{rewrite, survey, verify};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -43,9 +44,9 @@ struct Fields {
 }
 
 impl EntryVisitor for Fields {
-    fn entry(&mut self, entry: &Entry, _: &Chunk<'_>) -> tailflip_store::error::Result<()> {
+    fn entry(&mut self, entry: &Entry, _: &Chunk<'_>) -> tailflip_store::input::error::Result<()> {
         self.entries += 1;
-        self.latest = self.latest.max(entry.updated_at);
+        self.latest = self.latest.max(entry.fields.updated_ms);
         black_box(entry);
         Ok(())
     }

@@ -9,11 +9,13 @@ mod common;
 mod record;
 
 use libfuzzer_sys::fuzz_target;
-use tailflip_store::lex::Lexer;
-use tailflip_store::simd::Level;
+use tailflip_store::bytes::lex::Lexer;
+use tailflip_store::bytes::simd::Level;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&size, input)) = data.split_first() else { return };
+    let Some((&size, input)) = data.split_first() else {
+        return;
+    };
     let expected = common::parse(input);
     let (mut refusal, mut first) = (None, None);
     for level in Level::all() {

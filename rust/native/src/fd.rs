@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::fs::FileExt;
-use tailflip_store::io::ReadAt;
-use tailflip_store::sorted::Scratch;
+use tailflip_store::external_sort::Scratch;
+use tailflip_store::input::io::ReadAt;
 
 /// Written between two requests to write back. Less would only take time from the writing: what
 /// is left at the end goes to the medium while the file is read back.

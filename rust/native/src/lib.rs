@@ -16,10 +16,13 @@ use std::io::Write;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use tables::{Ends, Joined, Ledgers, Scratch, Sessions, Starts};
-use tailflip_store::error::{Error, Kind};
-use tailflip_store::{
-    archive, evidence, io, key, list, policy, restore, rewrite, salvage, simd, survey, verify,
-};
+use tailflip_store::bytes::simd;
+use tailflip_store::entry::key;
+use tailflip_store::input::error::{Error, ErrorKind};
+use tailflip_store::input::io;
+use tailflip_store::judge::{evidence, policy};
+use tailflip_store::pass::{list_entries, restore, rewrite, salvage, survey, verify};
+use tailflip_store::write::archive;
 
 create_exception!(
     _native,
@@ -141,7 +144,7 @@ impl Policy {
             }
         }
         let named = drop_kinds.into_iter().map(|(name, limit)| {
-            let kind = [key::Kind::Subagent, key::Kind::Dream]
+            let kind = [key::KeyKind::Subagent, key::KeyKind::Dream]
                 .into_iter()
                 .find(|kind| kind.name() == name)
                 .ok_or_else(|| PyValueError::new_err(format!("not a kind to drop: {name}")))?;
@@ -178,7 +181,7 @@ impl Survey {
 
 #[pyfunction]
 fn error_kinds() -> Vec<&'static str> {
-    Kind::ALL.iter().map(|kind| kind.name()).collect()
+    ErrorKind::ALL.iter().map(|kind| kind.name()).collect()
 }
 
 #[pyfunction]
@@ -198,11 +201,9 @@ fn survey_store(
     evidence: &Evidence,
     control: &Control,
 ) -> PyResult<Survey> {
-    py.detach(|| {
-        evidence.with(|evidence| survey::survey(&Fd::new(fd), &policy.0, evidence, &control.0))
-    })
-    .map(Survey)
-    .map_err(raise)
+    py.detach(|| evidence.with(|evidence| survey(&Fd::new(fd), &policy.0, evidence, &control.0)))
+        .map(Survey)
+        .map_err(raise)
 }
 
 #[pyfunction(name = "rewrite")]
@@ -219,7 +220,7 @@ fn rewrite_store(
 ) -> PyResult<String> {
     let numbers = py.detach(|| {
         evidence.with(|evidence| {
-            rewrite::rewrite(
+            rewrite(
                 &Fd::new(fd_in),
                 Fd::new(fd_out),
                 Fd::new(fd_archive),
@@ -237,7 +238,7 @@ fn rewrite_store(
 #[pyfunction(name = "verify")]
 fn verify_store(py: Python<'_>, fd: RawFd, control: &Control) -> PyResult<String> {
     json(
-        &py.detach(|| verify::verify(&Fd::new(fd), &control.0))
+        &py.detach(|| verify(&Fd::new(fd), &control.0))
             .map_err(raise)?,
     )
 }
@@ -251,7 +252,7 @@ fn list_store(
     control: &Control,
 ) -> PyResult<u64> {
     let joined = joined.map(|joined| &joined.0);
-    py.detach(|| list::list(&Fd::new(fd_in), joined, Fd::new(fd_out), &control.0))
+    py.detach(|| list_entries(&Fd::new(fd_in), joined, Fd::new(fd_out), &control.0))
         .map_err(raise)
 }
 
@@ -266,9 +267,9 @@ fn salvage_store(
         let input = Fd::new(fd_in);
         let bytes = input.size()?;
         if fd_out < 0 {
-            salvage::salvage(&input, bytes, std::io::sink(), &control.0)
+            salvage(&input, bytes, std::io::sink(), &control.0)
         } else {
-            salvage::salvage(&input, bytes, Fd::new(fd_out), &control.0)
+            salvage(&input, bytes, Fd::new(fd_out), &control.0)
         }
     });
     json(&numbers.map_err(raise)?)
@@ -331,7 +332,7 @@ fn restore_store(
             Box::new(Fd::new(fd_out))
         };
         let (seed, spill) = (random(), scratch.spill());
-        restore::restore(&store, out, open, &selection, seed, spill, &control.0)
+        restore(&store, out, open, &selection, seed, spill, &control.0)
     });
     json(&numbers.map_err(raise)?)
 }

@@ -6,11 +6,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tailflip_store::ends::{self, KnownEnds, Over};
 use tailflip_store::entry::Status;
-use tailflip_store::ledgers;
-use tailflip_store::sorted::{Records, Sorted, Spill};
-use tailflip_store::{starts, verify};
+use tailflip_store::external_sort::{Records, Sorted, Spill};
+use tailflip_store::judge::run_ends::{self, KnownRunEnds, RunEnd};
+use tailflip_store::pass::ledger_join;
+use tailflip_store::pass::{run_starts, verify};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -52,8 +52,8 @@ impl Scratch {
 }
 
 enum Gathered {
-    Open(ends::Ends),
-    Known(Arc<KnownEnds>),
+    Open(run_ends::RunEnds),
+    Known(Arc<KnownRunEnds>),
     Failed,
 }
 
@@ -62,7 +62,7 @@ pub struct Ends(Mutex<Gathered>);
 
 impl Ends {
     /// Ends the gathering, the first time.
-    pub fn known(&self) -> PyResult<Arc<KnownEnds>> {
+    pub fn known(&self) -> PyResult<Arc<KnownRunEnds>> {
         let mut gathered = lock(&self.0);
         if let Gathered::Known(known) = &*gathered {
             return Ok(known.clone());
@@ -82,7 +82,7 @@ impl Ends {
 impl Ends {
     #[new]
     fn new(scratch: &Scratch) -> Self {
-        let ends = ends::Ends::new(random(), scratch.0.clone());
+        let ends = run_ends::RunEnds::new(random(), scratch.0.clone());
         Self(Mutex::new(Gathered::Open(ends)))
     }
 
@@ -94,7 +94,7 @@ impl Ends {
         ended_at_ms: i64,
         runtime_ms: i64,
     ) -> PyResult<()> {
-        let over = Over {
+        let over = RunEnd {
             status: terminal(status)?,
             ended_at_ms,
             runtime_ms,
@@ -133,13 +133,13 @@ impl Ends {
 }
 
 #[pyclass(frozen, module = "tailflip._native")]
-pub struct Ledgers(Mutex<Option<ledgers::Ledgers>>);
+pub struct Ledgers(Mutex<Option<ledger_join::LedgerLines>>);
 
 #[pymethods]
 impl Ledgers {
     #[new]
     fn new(scratch: &Scratch) -> Self {
-        let ledgers = ledgers::Ledgers::new(random(), scratch.0.clone());
+        let ledgers = ledger_join::LedgerLines::new(random(), scratch.0.clone());
         Self(Mutex::new(Some(ledgers)))
     }
 
@@ -154,7 +154,7 @@ impl Ledgers {
         started_ms: i64,
         ended_ms: i64,
     ) -> PyResult<()> {
-        let line = ledgers::Line {
+        let line = ledger_join::Line {
             job: job_id,
             run: key.map(|key| (key, session_id)),
             status: terminal(status)?,
@@ -175,11 +175,11 @@ impl Ledgers {
 }
 
 #[pyclass(frozen, module = "tailflip._native")]
-pub struct Joined(pub ledgers::Joined);
+pub struct Joined(pub ledger_join::JoinedLedgers);
 
 #[pyclass(frozen, module = "tailflip._native")]
 pub struct Starts {
-    starts: Mutex<starts::Starts>,
+    starts: Mutex<run_starts::RunStarts>,
     records: Mutex<Option<Records>>,
 }
 
@@ -188,7 +188,7 @@ impl Starts {
     #[new]
     fn new(seed: u64, scratch: &Scratch) -> Self {
         Self {
-            starts: Mutex::new(starts::Starts::new(seed, scratch.0.clone())),
+            starts: Mutex::new(run_starts::RunStarts::new(seed, scratch.0.clone())),
             records: Mutex::default(),
         }
     }

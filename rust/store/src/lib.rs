@@ -13,36 +13,28 @@
 //!   differs in exactly the fields that were cut or set.
 //!
 //! Nothing here opens, renames or deletes a file, or reads a clock.
+//!
+//! # Rooms
+//!
+//! Each uses only those before it; `tests/rooms.rs` holds that.
+//!
+//! | room | what it is |
+//! |---|---|
+//! | [`input`] | files, buffers, digests, limits, errors |
+//! | [`bytes`] | masks, tokens, grammar, UTF-8: from bytes to the parts of a document |
+//! | [`external_sort`] | tables of any number of small records |
+//! | [`entry`] | keys, and entries as facts and places |
+//! | [`judge`] | what becomes of an entry; never sees a byte of a file |
+//! | [`write`] | stores and archives put together from ranges and new text |
+//! | [`pass`] | what reads a store from its first byte to its last |
+//!
+//! Digests are in `input`, because what is read is digested too; reading a whole input is a pass,
+//! [`pass::scan`], because it feeds the lexer, which stands on `input`.
 
-pub mod archive;
-pub mod ends;
+pub mod bytes;
 pub mod entry;
-pub mod error;
-pub mod evidence;
-pub mod io;
-pub mod key;
-pub mod ledgers;
-pub mod lex;
-pub mod limits;
-pub mod list;
-pub mod policy;
-pub mod restore;
-pub mod rewrite;
-pub mod salvage;
-pub mod simd;
-pub mod sorted;
-pub mod starts;
-pub mod survey;
-pub mod table;
-pub mod verify;
-
-mod cut;
-mod digest;
-mod grammar;
-mod layout;
-mod lend;
-mod number;
-mod readback;
-mod splice;
-mod twins;
-mod utf8;
+pub mod external_sort;
+pub mod input;
+pub mod judge;
+pub mod pass;
+pub mod write;

@@ -28,10 +28,10 @@ mod memory;
 mod work {
     use super::memory::Memory;
     use std::io;
-    use tailflip_store::evidence::Evidence;
-    use tailflip_store::io::{Control, ReadAt};
-    use tailflip_store::policy::Policy;
-    use tailflip_store::{rewrite::rewrite, survey::survey, verify::verify};
+    use tailflip_store::input::io::{Control, ReadAt};
+    use tailflip_store::judge::evidence::Evidence;
+    use tailflip_store::judge::policy::Policy;
+    use tailflip_store::pass::{rewrite, survey, verify};
 
     const ENTRY_BYTES: usize = 64 * 1024;
     const ENTRIES: u64 = 16 * 1024;

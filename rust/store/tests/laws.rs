@@ -17,25 +17,25 @@ use memory::Memory;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tailflip_store::archive::Reader;
-use tailflip_store::ends::{Ends, Over};
 use tailflip_store::entry::Status;
-use tailflip_store::error::{Error, Kind};
-use tailflip_store::evidence::Evidence;
-use tailflip_store::io::{Control, ReadAt};
-use tailflip_store::policy::Policy;
-use tailflip_store::restore::{restore, Selection};
-use tailflip_store::rewrite::rewrite;
-use tailflip_store::survey::survey;
-use tailflip_store::verify::verify;
+use tailflip_store::input::error::{Error, ErrorKind};
+use tailflip_store::input::io::{Control, ReadAt};
+use tailflip_store::judge::evidence::Evidence;
+use tailflip_store::judge::policy::Policy;
+use tailflip_store::judge::run_ends::{RunEnd, RunEnds};
+use tailflip_store::pass::restore::{restore, Selection};
+use tailflip_store::pass::rewrite;
+use tailflip_store::pass::survey;
+use tailflip_store::pass::verify;
+use tailflip_store::write::archive::Reader;
 
 const NOW: i64 = 1_800_000_000_000;
 const HOUR: i64 = 3_600_000;
 
 fn evidence(over: &[String], live: &[String]) -> Evidence {
-    let mut ends = Ends::new(7, None);
+    let mut ends = RunEnds::new(7, None);
     for key in over {
-        let end = Over {
+        let end = RunEnd {
             status: Status::Done,
             ended_at_ms: NOW - HOUR / 2,
             runtime_ms: 42_000,
@@ -320,7 +320,7 @@ fn a_restore_never_overwrites_a_key_that_lives_again() {
 fn a_damaged_archive_is_refused_wherever_a_byte_is_changed() {
     let store = br#"{"agent:a:cron:j:run:1": {"sessionId": "1", "updatedAt": 5}}"#;
     let done = compact(store, &policy(), &evidence(&[], &[]));
-    let read = |bytes: &[u8]| tailflip_store::archive::verify(bytes, &Control::default());
+    let read = |bytes: &[u8]| tailflip_store::write::archive::verify(bytes, &Control::default());
     let digest = read(&done.archive).unwrap().digest;
     for at in 0..done.archive.len() {
         let mut bad = done.archive.clone();
@@ -476,7 +476,7 @@ fn large_store() -> Vec<u8> {
 #[test]
 fn a_store_written_by_threads_obeys_the_same_laws() {
     let store = large_store();
-    assert!(store.len() as u64 > 2 * tailflip_store::limits::INLINE_BYTES);
+    assert!(store.len() as u64 > 2 * tailflip_store::input::limits::INLINE_BYTES);
     let done = compact(&store, &policy(), &evidence(&[], &[]));
     assert_eq!(done.rewrite["entries"], 240);
     assert_eq!(done.rewrite["records"], 240);
@@ -605,7 +605,7 @@ fn an_archive_that_does_not_read_back_as_written_ends_the_rewrite() {
             let is_archive = matches!(
                 error,
                 Error::Invalid {
-                    kind: Kind::Archive,
+                    kind: ErrorKind::Archive,
                     ..
                 }
             );

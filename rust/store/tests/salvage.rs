@@ -14,9 +14,9 @@ mod common;
 use common::parse;
 use proptest::prelude::*;
 use serde_json::Value;
-use tailflip_store::io::Control;
-use tailflip_store::salvage::{salvage, Numbers};
-use tailflip_store::verify::verify;
+use tailflip_store::input::io::Control;
+use tailflip_store::pass::salvage::{salvage, SalvageNumbers};
+use tailflip_store::pass::verify;
 
 /// How a store is laid out.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,7 +94,7 @@ fn apply(data: &mut Vec<Traced>, damage: &Damage) {
     }
 }
 
-fn run(bytes: &[u8]) -> (Numbers, Vec<u8>) {
+fn run(bytes: &[u8]) -> (SalvageNumbers, Vec<u8>) {
     let mut out = Vec::new();
     let input = bytes.to_vec();
     let numbers = salvage(&input, bytes.len() as u64, &mut out, &Control::default()).unwrap();

@@ -16,11 +16,12 @@ mod record;
 use common::parse;
 use proptest::prelude::*;
 use record::{facts, run};
+use tailflip_store::bytes::lex::{Chunk, Lexer};
+use tailflip_store::bytes::simd::Level;
 use tailflip_store::entry::{Entries, Entry, EntryVisitor};
-use tailflip_store::error::{Error, Result};
-use tailflip_store::io::{scan_with, Control};
-use tailflip_store::lex::{Chunk, Lexer};
-use tailflip_store::simd::Level;
+use tailflip_store::input::error::{Error, Result};
+use tailflip_store::input::io::Control;
+use tailflip_store::pass::scan::scan_with;
 use twox_hash::XxHash3_128;
 
 fn kind_and_offset(error: &Error) -> String {
@@ -247,7 +248,7 @@ fn depth_is_accepted_up_to_the_limit_and_refused_beyond_it() {
     };
     let buffer = 1 << 16;
     assert!(run(&deep(1_000_000), Lexer::new(), buffer).is_ok());
-    let limit = usize::try_from(tailflip_store::limits::MAX_DEPTH).unwrap();
+    let limit = usize::try_from(tailflip_store::input::limits::MAX_DEPTH).unwrap();
     assert!(run(&deep(limit - 1), Lexer::new(), buffer).is_ok());
     let error = run(&deep(limit), Lexer::new(), buffer)
         .expect_err("too deep")
@@ -289,7 +290,7 @@ fn innermost_values_are_followed_at_every_depth_and_wherever_they_are_wrong() {
             }
         }
     }
-    let limit = usize::try_from(tailflip_store::limits::MAX_DEPTH).unwrap();
+    let limit = usize::try_from(tailflip_store::input::limits::MAX_DEPTH).unwrap();
     for (levels, is_right) in [(limit - 2, true), (limit - 1, false)] {
         let deep = document(levels, &format!("{values}0"));
         for level in Level::all() {
@@ -505,7 +506,7 @@ struct Hashes<'a>(&'a [u8]);
 
 impl EntryVisitor for Hashes<'_> {
     fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
-        let member = &self.0[entry.span.start as usize..entry.span.end as usize];
+        let member = &self.0[entry.places.span.start as usize..entry.places.span.end as usize];
         assert_eq!(entry.member_hash(chunk), XxHash3_128::oneshot(member));
         Ok(())
     }

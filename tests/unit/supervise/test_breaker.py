@@ -8,7 +8,7 @@ import pytest
 
 from support.breaker_worlds import AT, NOW, make_seen, make_world
 from tailflip.config.schema import RestartSettings
-from tailflip.diagnose.causes import KINDS, OUT_OF_MEMORY, WANTED, Opens
+from tailflip.diagnose.causes import CAUSES, OUT_OF_MEMORY, WANTED, Opens
 from tailflip.flow.lives import Breaker, BreakerState, Cause, Confidence, Decision, Moment, Waiting
 from tailflip.supervise.breaker import (
     MOST_STARTS,
@@ -39,7 +39,7 @@ def world(**changes):
 
 
 def death(cause, signature=None):
-    unready = KINDS[cause].opens is Opens.UNREADY
+    unready = CAUSES[cause].opens is Opens.UNREADY
     return make_seen(cause, signature=signature or cause.value, unready=unready)
 
 
@@ -329,7 +329,7 @@ def test_a_good_life_forgets_everything(state):
 
 def opened(cause, **changes):
     """A breaker that this cause opened, with its decision."""
-    at_once = KINDS[cause].opens is not Opens.LATER
+    at_once = CAUSES[cause].opens is not Opens.LATER
     before = Breaker() if at_once else breaker(cause, 2)
     return decide(before, death(cause), world(**changes))
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, RwLock};
-use tailflip_store::io::ReadAt;
+use tailflip_store::input::io::ReadAt;
 
 /// Clones are the same file; the write position is its end.
 #[derive(Clone, Default)]

@@ -2,10 +2,11 @@
 //! layer above it, for comparison with itself.
 
 use super::common::Seen;
+use tailflip_store::bytes::lex::{Chunk, Event, Lexer, Part, Shape, Visitor};
 use tailflip_store::entry::{Entries, Entry, EntryVisitor};
-use tailflip_store::error::Result;
-use tailflip_store::io::{scan_with, Control};
-use tailflip_store::lex::{Chunk, Event, Lexer, Part, Shape, Visitor};
+use tailflip_store::input::error::Result;
+use tailflip_store::input::io::Control;
+use tailflip_store::pass::scan::scan_with;
 
 /// Records what the lexer tells, field names included.
 #[derive(Default)]
@@ -80,21 +81,30 @@ struct Facts(Vec<String>);
 impl EntryVisitor for Facts {
     fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()> {
         let key = entry.key(chunk);
-        let places = (entry.span, entry.value, entry.member_hash(chunk), key);
-        let ends = (
-            entry.status,
-            entry.updated_at,
-            entry.started_at,
-            entry.ended_at,
+        let places = (
+            entry.places.span,
+            entry.places.value,
+            entry.member_hash(chunk),
+            key,
         );
-        let texts = (&entry.session_id, &entry.session_file);
-        let flags = (entry.is_object, entry.odd, entry.has_override);
+        let ends = (
+            entry.fields.status,
+            entry.fields.updated_ms,
+            entry.fields.started_ms,
+            entry.fields.ended_ms,
+        );
+        let texts = (&entry.fields.session_id, &entry.fields.session_file);
+        let flags = (
+            entry.fields.is_object,
+            entry.fields.is_odd,
+            entry.fields.has_override,
+        );
         let members = [
-            entry.status_member,
-            entry.ended_member,
-            entry.runtime_member,
+            entry.places.members.status,
+            entry.places.members.ended,
+            entry.places.members.runtime,
         ];
-        let large = [entry.skills, entry.report];
+        let large = entry.places.members.bulk();
         let fact = format!("{places:?} {ends:?} {texts:?} {flags:?} {members:?} {large:?}");
         self.0.push(fact);
         Ok(())

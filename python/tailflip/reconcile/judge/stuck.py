@@ -1,0 +1,181 @@
+"""Jobs that are stuck while the gateway lives, found long before its own two hours.
+
+A job is marked as running from before its run to after the results of its whole batch are
+applied; while it is, it is "already running" and never starts. So a mark that is older than
+all runs of its batch may take, without anybody at work, is stuck. So is one whose run has
+its line in the run log: line and mark change hands in the same moment.
+
+Source: the scheduler's tick: `runningAtMs` is set for all due jobs at once, results are
+applied after the last of them; time-outs from `timeout-policy.ts`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
+
+from tailflip.base.units import format_span, format_time
+from tailflip.flow.outcomes import Finding
+from tailflip.reconcile.judge.markers import find_line
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from tailflip.flow.observed import Gateway
+    from tailflip.observe.records.jobs import Job
+    from tailflip.observe.records.runlog import RunLine
+
+STUCK, OVERDUE = "job-stuck", "job-overdue"
+GRACE_MS = 5 * 60_000
+_OVERDUE_MS = 15 * 60_000
+_SAME_BATCH_MS = 1_000
+
+
+@dataclass(frozen=True)
+class StuckJob:
+    """A job that will not run by itself, and why; `may_release` where its mark is the reason."""
+
+    job: Job
+    finding: Finding
+    may_release: bool
+
+
+def find_stuck(
+    jobs: Sequence[Job],
+    ends: Mapping[str, Sequence[RunLine]],
+    gateway: Gateway,
+    now_ms: int,
+    at_work: Collection[str],
+) -> tuple[StuckJob, ...]:
+    """Find jobs that are stuck beside a living gateway.
+
+    Args:
+        jobs: As they are in the cron store now.
+        ends: Of run logs, by job: at least what `pick_ends` picks.
+        gateway: Only one that surely lives can have stuck jobs.
+        now_ms: The moment of judgement.
+        at_work: Jobs whose run holds its transcript's lock.
+    """
+    if gateway.alive is not True:
+        return ()
+    marked = [job for job in jobs if job.running_at_ms is not None]
+    batches = _Batches(marked, at_work)
+    found: list[StuckJob] = []
+    for job in marked:
+        batch = batches.find(job)
+        if not batch.at_work:
+            own = ends.get(job.job_id, ())
+            stuck = _judge_mark(job, batch, own, gateway, now_ms)
+            found += [stuck] if stuck is not None else []
+    if not marked and gateway.started_ms is not None and now_ms - gateway.started_ms > _OVERDUE_MS:
+        found += [
+            _tell_overdue(job, ends.get(job.job_id, ()), now_ms)
+            for job in jobs
+            if _is_overdue(job, now_ms)
+        ]
+    return tuple(found)
+
+
+def pick_ends(jobs: Sequence[Job], lines: Iterable[RunLine]) -> dict[str, tuple[RunLine, ...]]:
+    """Pick what has to be known of each job from any number of lines: two of them.
+
+    These are the end of the run that its mark is about, if it has one, and the latest of all.
+    """
+    marks = {job.job_id: job.running_at_ms for job in jobs}
+    own: dict[str, RunLine] = {}
+    last: dict[str, RunLine] = {}
+    for line in lines:
+        job = line.job_id
+        if job not in marks:
+            continue
+        began = marks[job]
+        if began is not None and line.started_ms >= began:
+            known = own.get(job)
+            if known is None or line.started_ms < known.started_ms:
+                own[job] = line
+        if job not in last or line.ended_ms > last[job].ended_ms:
+            last[job] = line
+    return {job: (*((own[job],) if job in own else ()), line) for job, line in last.items()}
+
+
+class _Batch(NamedTuple):
+    """How long all runs of a batch may take, None for ever; and how many are at work."""
+
+    limit_ms: int | None
+    at_work: int
+
+
+class _Batches:
+    """Marks in the order of time, with sums up to each: there may be a hundred thousand."""
+
+    def __init__(self, marked: Sequence[Job], at_work: Collection[str]) -> None:
+        ordered = sorted(marked, key=_began)
+        self._times = [_began(job) for job in ordered]
+        self._limits = [0, *accumulate(job.timeout_ms for job in ordered)]
+        self._endless = [0, *accumulate(int(job.timeout_ms == 0) for job in ordered)]
+        self._at_work = [0, *accumulate(int(job.job_id in at_work) for job in ordered)]
+
+    def find(self, job: Job) -> _Batch:
+        """Take together the jobs that were marked at the same time as one."""
+        first = bisect_left(self._times, _began(job) - _SAME_BATCH_MS)
+        end = bisect_right(self._times, _began(job) + _SAME_BATCH_MS)
+        is_endless = self._endless[end] > self._endless[first]
+        limit_ms = None if is_endless else self._limits[end] - self._limits[first]
+        return _Batch(limit_ms, self._at_work[end] - self._at_work[first])
+
+
+def _began(job: Job) -> int:
+    return job.running_at_ms or 0
+
+
+def _judge_mark(
+    job: Job, batch: _Batch, ends: Sequence[RunLine], gateway: Gateway, now_ms: int
+) -> StuckJob | None:
+    began = _began(job)
+    age = now_ms - began
+    line = find_line(job.job_id, began, ends)
+    if line is not None and now_ms - line.ended_ms > GRACE_MS:
+        since = format_time(line.ended_ms)
+        why = f"the run log says that its run ended {line.status} at {since}"
+    elif gateway.started_ms is not None and began < gateway.started_ms:
+        why = f"the mark is older than the gateway, which started {format_time(gateway.started_ms)}"
+    elif batch.limit_ms is not None and age > batch.limit_ms + GRACE_MS:
+        limit = format_span(batch.limit_ms)
+        why = f"no run may take longer than {limit}, and nobody is at work on it"
+    else:
+        return None
+    evidence = [why]
+    if not ends:
+        evidence.append("its run history is empty")
+    finding = Finding(
+        STUCK,
+        "warning",
+        job.title,
+        f"job is marked as running for {format_span(age)} and will not start again: {why}",
+        f"`openclaw cron disable {job.job_id}`, then `openclaw cron enable {job.job_id}`, "
+        "releases it; reconcile.release_stuck_jobs = true lets `tailflip watch` do that",
+        tuple(evidence),
+    )
+    return StuckJob(job, finding, may_release=job.enabled)
+
+
+def _is_overdue(job: Job, now_ms: int) -> bool:
+    due = job.next_run_at_ms
+    return job.enabled and due is not None and now_ms - due > _OVERDUE_MS
+
+
+def _tell_overdue(job: Job, ends: Sequence[RunLine], now_ms: int) -> StuckJob:
+    due = job.next_run_at_ms or now_ms
+    ended = max((line.ended_ms for line in ends), default=None)
+    last = f"its last run ended {format_time(ended)}" if ended is not None else ""
+    finding = Finding(
+        OVERDUE,
+        "warning",
+        job.title,
+        f"job was due {format_span(now_ms - due)} ago, and the scheduler is idle",
+        "see `openclaw cron status`; restarting the gateway runs what it missed",
+        (f"due since {format_time(due)}", last or "its run history is empty"),
+    )
+    return StuckJob(job, finding, may_release=False)

@@ -1,0 +1,59 @@
+"""The size of each store: measured, put on record, and told before it hurts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailflip.flow.observed import Evidence
+from tailflip.flow.values import STRING_LIMIT_CHARS
+from tailflip.observe.records.jobs import read_job_states
+from tailflip.plan.forecast import WIDE_FACTOR, factor_for
+from tailflip.plan.policy import Policy
+from tailflip.reconcile.judge import growth
+
+if TYPE_CHECKING:
+    from tailflip.reconcile.context import Work
+
+_TOUCH_NOTHING = Policy(
+    slim=False, retire=False, retention_ms=None, max_lifetime_ms=None, single_flight=False
+)
+
+
+def look_at_growth(work: Work) -> None:
+    """Measure each store, and tell of the day on which its size will hurt."""
+    scene, history = work.scene, work.history
+    names = {job.job_id: job.title for job in read_job_states(scene.installation.cron_store)[0]}
+    for store in scene.stores:
+        with work.result.keeping_error():
+            surveyed = scene.survey(
+                store, _TOUCH_NOTHING, Evidence(scene.gateway), work.on_progress
+            )
+            fact = f"growth {store.path}"
+            point = growth.measure(surveyed.numbers, scene.now_ms)
+            points = growth.add_point(growth.from_fact(history.get_fact(fact)), point)
+            if work.terms.apply:
+                work.home.create(work.disk)
+                history.put_fact(fact, growth.to_fact(points))
+            found = growth.find_growth(points)
+            if found is not None:
+                finding = growth.judge_growth(
+                    str(store.path),
+                    found,
+                    point.bytes,
+                    hurts_at_bytes=_find_size_that_hurts(work, point.bytes, surveyed.numbers.wide),
+                    now_ms=scene.now_ms,
+                    names=names,
+                )
+                work.result.findings += [finding] if finding is not None else []
+
+
+def _find_size_that_hurts(work: Work, own_bytes: int, wide: bool) -> int:
+    """Say up to which size one store may grow, the others staying as they are."""
+    limit_bytes = work.terms.heap_limit_bytes or work.scene.find_heap_limit(None)[0]
+    if limit_bytes is None:
+        return STRING_LIMIT_CHARS
+    factor, base_bytes = factor_for(work.terms.version, legacy_import=False)
+    stores = (store.path for store in work.scene.installation.stores)
+    others = sum(path.stat().st_size for path in stores if path.is_file()) - own_bytes
+    fits = (limit_bytes - base_bytes) / (factor * WIDE_FACTOR if wide else factor) - others
+    return min(STRING_LIMIT_CHARS, max(0, int(fits)))

@@ -1,0 +1,88 @@
+"""Markers of a dead gateway on its jobs: cleared; jobs that kill it every time are held."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tailflip.ledger.runs import Runs
+from tailflip.observe.records.forms import read_forms
+from tailflip.observe.records.jobs import read_job_states
+from tailflip.reconcile.context import Step
+from tailflip.reconcile.judge.markers import count_deaths, plan_hold, plan_markers
+from tailflip.reconcile.judge.stuck import pick_ends
+from tailflip.reconcile.write.cron_store import apply_changes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tailflip.ledger.runs import SeenRun
+    from tailflip.reconcile.context import Work
+    from tailflip.reconcile.judge.markers import Change
+
+
+def clear_markers(work: Work) -> None:
+    """Clear what a dead gateway left on its jobs, and hold those that kill it every time."""
+    scene = work.scene
+    if work.is_kept(scene.installation.cron_store):
+        return  # what its marks say is long past
+    jobs, problem = read_job_states(scene.installation.cron_store)
+    if problem is not None:
+        work.result.notes.append(f"cron store cannot be read: {problem}")
+    marked = {job.job_id: job for job in jobs if job.running_at_ms is not None}
+    if not marked or scene.gateway.alive is True:
+        return  # beside a living gateway a marker is its own business; `stuck` judges it
+    if scene.gateway.alive is None:
+        why = f"whether a gateway runs could not be told: {scene.gateway.evidence}"
+        work.result.notes.append(f"{len(marked)} markers of running jobs were left alone; {why}")
+        return
+    if not read_forms(scene.installation).may_clear_markers:
+        return
+    ends = pick_ends(tuple(marked.values()), work.read_lines())
+    changes = [
+        change
+        for job in marked.values()
+        for change in plan_markers(
+            (job,), ends.get(job.job_id, ()), scene.now_ms, work.terms.version, work.deaths
+        )
+    ]
+    runs = Runs(work.home, work.disk, work.history.guard)
+    interrupted = [change.run for change in changes if change.run is not None]
+    on_record: dict[str, list[SeenRun]] = {}
+    for run in (*interrupted, *runs.read()):
+        on_record.setdefault(run.job_id, []).append(run)
+    holds = []
+    for job in marked.values():
+        count = count_deaths(job.job_id, on_record.get(job.job_id, ()), work.lives)
+        if job.enabled and count >= work.terms.settings.hold_deaths:
+            reason = f"it was in flight at the last {count} deaths by memory in a row"
+            holds.append(
+                plan_hold(job, reason, scene.now_ms, may_disable=work.terms.settings.hold_jobs)
+            )
+    if work.terms.apply:
+        runs.put(interrupted)
+    # Holds first: were we killed between the two, only a marker still tells whom to hold.
+    change_jobs(work, "hold", "jobs held", holds)
+    held = {hold.job_id for hold in holds}  # and their markers are gone with it
+    others = [change for change in changes if change.job_id not in held]
+    change_jobs(work, "markers", "markers of a dead gateway cleared", others)
+
+
+def change_jobs(work: Work, kind: str, what: str, changes: Sequence[Change]) -> None:
+    """Write changes of one kind to the cron store, or say what they would be."""
+    if not changes or work.is_kept(work.scene.installation.cron_store):
+        return
+    step = Step(
+        kind=kind,
+        subject=str(work.scene.installation.cron_store),
+        counts={what: len(changes)},
+        words=tuple(f"{change.title}: {'; '.join(change.words)}" for change in changes),
+    )
+    with work.result.keeping_error():
+        if work.terms.apply:
+            action_id = apply_changes(
+                changes, kind=kind, hands=work.hands, now_ms=work.next_moment()
+            )
+            undo = f"tailflip restore {action_id} --apply" if action_id else None
+            step = replace(step, action_id=action_id, undo=undo)
+        work.result.steps.append(step)

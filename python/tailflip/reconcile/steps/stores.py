@@ -1,0 +1,78 @@
+"""Entries of session stores: what is over is ended, what is too old goes to the archive."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tailflip.reconcile.context import Step
+from tailflip.stores.proof.judge import make_sweep_policy, make_zombie_policy
+from tailflip.stores.transaction import compact_store
+
+if TYPE_CHECKING:
+    from tailflip.flow.numbers import SurveyNumbers
+    from tailflip.flow.observed import Store
+    from tailflip.plan.policy import Policy
+    from tailflip.reconcile.context import Work
+    from tailflip.stores.proof.judge import Judgement
+
+
+def end_zombies(work: Work) -> None:
+    """End the entries that say "running" and are provably over."""
+    _change_stores(work, "zombies", make_zombie_policy(work.terms.max_lifetime_ms))
+
+
+def sweep(work: Work) -> None:
+    """Archive cron runs that are older than the retention."""
+    if work.terms.retention_ms is not None:
+        _change_stores(work, "retention", make_sweep_policy(work.terms.retention_ms))
+
+
+def _change_stores(work: Work, kind: str, policy: Policy) -> None:
+    for store in work.scene.stores:
+        with work.result.keeping_error():
+            work.result.steps.append(_change_store(work, kind, policy, store))
+
+
+def _change_store(work: Work, kind: str, policy: Policy, store: Store) -> Step:
+    scene = work.scene
+    judged = work.judge(store)
+    work.result.notes += judged.evidence.notes
+    surveyed = scene.survey(store, policy, judged.evidence, work.on_progress)
+    step = _describe(kind, store, judged, surveyed.numbers)
+    if not work.terms.apply or not step.counts:
+        return step
+    report = compact_store(
+        store,
+        policy,
+        judged.evidence,
+        home=work.home,
+        disk=work.disk,
+        now_ms=work.next_moment(),
+        on_progress=work.on_progress,
+        expected=surveyed,
+    )
+    done = {tally.name: tally.entries for tally in report.rules if tally.entries}
+    return replace(
+        step,
+        counts=done,
+        tallies=report.rules,
+        report=report,
+        action_id=report.action_id or None,
+        undo=report.undo,
+    )
+
+
+def _describe(kind: str, store: Store, judged: Judgement, numbers: SurveyNumbers) -> Step:
+    told = sorted(judged.told, key=lambda v: v.is_left)
+    words = tuple(f"{v.key}: {v.proof.fate}: {'; '.join(v.proof.words)}" for v in told)
+    is_zombies = kind == "zombies"
+    return Step(
+        kind=kind,
+        subject=str(store.path),
+        counts={tally.name: tally.entries for tally in numbers.rules if tally.entries},
+        words=words if is_zombies else (),
+        tallies=tuple(tally for tally in numbers.rules if tally.entries),
+        running=dict(judged.running) if is_zombies else {},
+        left=judged.left if is_zombies else 0,
+    )

@@ -1,0 +1,70 @@
+"""Jobs that run again and again: told, and with consent held."""
+
+from __future__ import annotations
+
+import heapq
+import secrets
+from typing import TYPE_CHECKING
+
+from tailflip.base.durable import naming, open_regular
+from tailflip.base.units import format_count
+from tailflip.observe.records.forms import read_forms
+from tailflip.observe.records.jobs import read_job_states
+from tailflip.plan.policy import HOUR_MS
+from tailflip.reconcile.judge import storms
+from tailflip.reconcile.judge.markers import plan_hold
+from tailflip.reconcile.judge.storms import find_storms, tell_storm
+from tailflip.reconcile.steps.markers import change_jobs
+from tailflip.stores.json import native
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tailflip.reconcile.context import Work
+    from tailflip.reconcile.judge.storms import Storm
+
+
+def look_for_storms(work: Work) -> None:
+    """Tell of jobs that run again and again; hold those that still do, with consent."""
+    scene = work.scene
+    since_ms = scene.now_ms - storms.RECENT_MS
+    seed = secrets.randbits(63)
+    by_log, by_store = native.Starts(seed), native.Starts(seed)
+    with work.result.keeping_error():
+        for line in work.read_lines():
+            if line.started_ms > since_ms:
+                by_log.add(line.job_id, line.started_ms)
+    for store in scene.stores:
+        with work.result.keeping_error(), naming(store.path), open_regular(store.path) as fd:
+            by_store.gather(fd, since_ms)
+    listed = read_job_states(scene.installation.cron_store)[0]
+    jobs = {by_log.hash(job.job_id): job for job in listed}
+    total = 0
+
+    def count() -> Iterator[tuple[int, Storm]]:
+        nonlocal total
+        for each in find_storms((by_log, by_store), jobs):
+            total += 1
+            yield each
+
+    found: list[tuple[int, Storm]] = []
+    with work.result.keeping_error():
+        found = heapq.nlargest(storms.MOST_TOLD, count(), key=lambda each: each[1].runs)
+    if total > len(found):
+        work.result.notes.append(
+            f"{format_count(total)} jobs run again and again; the worst "
+            f"{format_count(len(found))} are told"
+        )
+    may_hold = work.terms.settings.hold_jobs and scene.gateway.alive is False
+    may_hold = may_hold and read_forms(scene.installation).may_hold
+    holds = []
+    for job_hash, storm in found:
+        job = jobs.get(job_hash)
+        title = by_log.name(job_hash) or by_store.name(job_hash) or storms.NAMELESS
+        finding = tell_storm(title if job is None else job.title, job, storm)
+        work.result.findings.append(finding)
+        is_on = scene.now_ms - storm.last_ms < HOUR_MS
+        if may_hold and job is not None and job.enabled and is_on:
+            reason = f"retry storm: {finding.message}"
+            holds.append(plan_hold(job, reason, scene.now_ms, may_disable=True))
+    change_jobs(work, "hold", "jobs held", holds)

@@ -1,0 +1,38 @@
+"""Jobs that will not run by themselves: told, and released where that is allowed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailflip.observe.records.jobs import read_job_states
+from tailflip.reconcile.context import Step
+from tailflip.reconcile.judge.stuck import find_stuck, pick_ends
+from tailflip.reconcile.write.release import release_jobs
+
+if TYPE_CHECKING:
+    from tailflip.reconcile.context import Work
+
+
+def look_for_stuck(work: Work) -> None:
+    """Tell of jobs that will not run by themselves, and release them where that is allowed."""
+    scene = work.scene
+    if scene.gateway.alive is not True:
+        return
+    jobs, _ = read_job_states(scene.installation.cron_store)
+    at_work = {job for judged in work.judge_all() for job in judged.at_work}
+    ends = pick_ends(jobs, work.read_lines())
+    found = find_stuck(jobs, ends, scene.gateway, scene.now_ms, at_work)
+    work.result.findings += [each.finding for each in found]
+    stuck = [each for each in found if each.may_release]
+    if not (stuck and work.terms.settings.release_stuck_jobs):
+        return
+    step = Step(
+        kind="release",
+        subject=str(scene.installation.cron_store),
+        counts={"stuck jobs released through openclaw": len(stuck)},
+        words=tuple(each.finding.message for each in stuck),
+    )
+    with work.result.keeping_error():
+        if work.terms.apply:
+            release_jobs([each.job for each in stuck], work.hands, work.lives, work.next_moment())
+        work.result.steps.append(step)

@@ -1,0 +1,1 @@
+"""Changes to OpenClaw's own ledgers: each an action of our ledger, with an undo."""

@@ -1,0 +1,55 @@
+"""Taking back what reconciliation did to the gateway's own ledgers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailflip.observe.installation import locate
+from tailflip.reconcile.write import cron_store, task_ledger
+from tailflip.reconcile.write.cron_store import Hands
+from tailflip.reconcile.write.record import read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tailflip.base.durable import Disk
+    from tailflip.base.state_dir import Home
+    from tailflip.ledger.actions import Action
+    from tailflip.stores.restore import RestoreOutcome
+
+KINDS = cron_store.KINDS + task_ledger.KINDS
+
+
+def undo(
+    action: Action,
+    *,
+    env: Mapping[str, str],
+    home: Home,
+    disk: Disk,
+    apply: bool,
+    now_ms: int,
+    state_dir: Path | None = None,
+) -> RestoreOutcome:
+    """Undo one action of a kind in `KINDS`.
+
+    Args:
+        action: From our ledger.
+        env: The gateway's environment.
+        home: Where what was there before is kept.
+        disk: The effects.
+        apply: Do it; else only say what.
+        now_ms: Names the undoing action.
+        state_dir: Where the gateway's things are by now, if they were moved.
+
+    Raises:
+        TryLater: The gateway runs, or may.
+        StoreInvalid: What was kept is damaged.
+    """
+    is_tasks = action.kind in task_ledger.KINDS
+    take_back = task_ledger.undo_corrections if is_tasks else cron_store.undo_changes
+    form = task_ledger.TaskChanges if is_tasks else cron_store.Changes
+    recorded = Path(read_record(home, action.id, form).state_dir)
+    installation = locate(env, state_dir=state_dir or recorded)
+    hands = Hands(installation, env, home, disk)
+    return take_back(action, hands=hands, apply=apply, now_ms=now_ms)

@@ -1,0 +1,11 @@
+"""Pages that are made from tables in the code say what the code says."""
+
+import pytest
+
+from tools.write_docs import DOCS, PAGES
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_made_page_is_current(name: str):
+    """Write it anew with `python tests/tools/write_docs.py`."""
+    assert (DOCS / name).read_text("utf-8") == PAGES[name]()
