@@ -32,6 +32,7 @@ from measure import MB, MIB
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.demo.incident import write_incident
 from tailflip.diagnose.causes import WANTED
 from tailflip.flow.lives import Cause, Life
@@ -145,8 +146,8 @@ def judge(looks: list[Look], lives: tuple[Life, ...], home: Home) -> tuple[list[
     for what, count in wrong.items():
         print(f"wrong verdict, {count} x {what}", file=sys.stderr)
     ledger_bytes = home.ledger.stat().st_size
-    history = History(home, RealDisk(), lives[0].guard)
-    tails = sum(1 for life in lives if history.read_stderr(life.id))
+    history = History(Workspace(home, RealDisk()), lives[0].guard)
+    tails = sum(1 for life in lives if history.lives.read_stderr(life.id))
     expected = 60 * looks[-1].at_s / 60 / 15
     rows = [
         ("memory at the end, MiB", f"{looks[-1].rss_bytes / MIB:.1f}", "", True),
@@ -205,7 +206,7 @@ def soak(folder: Path, minutes: float, csv: Path | None) -> bool:
     if csv is not None:
         lines = [f"{x.at_s:.1f},{x.rss_bytes},{x.descriptors},{x.threads}" for x in looks]
         csv.write_text("\n".join(["at_s,rss_bytes,descriptors,threads", *lines, ""]))
-    lives = History(home, RealDisk(), os.path.realpath(state)).read_lives(100_000)
+    lives = History(Workspace(home, RealDisk()), os.path.realpath(state)).lives.read(100_000)
     rows, is_well = judge(looks, lives, home)
     actions = sum(1 for _ in home.archives.iterdir())
     rows += [

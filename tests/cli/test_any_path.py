@@ -12,6 +12,7 @@ from support.stores import HOUR_MS
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.flow.outcomes import Report
 from tailflip.ledger.history import History, read_guards
 from tailflip.stores import archive
@@ -92,9 +93,9 @@ def test_what_stands_before_and_beside_a_gateway(odd):
         code, _, err = odd.run(*verb)
         assert code in (0, 1), (verb, err)
         assert "Traceback" not in err
-    assert read_guards(Home(odd.home), RealDisk()) == (os.path.realpath(odd.state),)
-    history = History(Home(odd.home), RealDisk(), os.path.realpath(odd.state))
-    assert history.read_lives()
+    assert read_guards(Workspace(Home(odd.home), RealDisk())) == (os.path.realpath(odd.state),)
+    history = History(Workspace(Home(odd.home), RealDisk()), os.path.realpath(odd.state))
+    assert history.lives.read()
 
 
 def test_a_damaged_store_is_salvaged_and_put_back(odd):

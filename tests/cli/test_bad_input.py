@@ -279,6 +279,7 @@ def owned_by_nobody(place):
         root.chmod(0o755)
         os.environ["OPENCLAW_STATE_DIR"] = str(root / "openclaw")
         os.environ["TAILFLIP_STATE_DIR"] = str(root / "tailflip")
+        os.environ["HOME"] = name  # his own settings are read, too
         moved = type(place)(root, place.captured)
         moved.put(GOOD)
         if IS_ROOT:

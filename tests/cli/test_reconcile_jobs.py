@@ -11,6 +11,7 @@ import pytest
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.config.load import load
 from tailflip.flow.lives import Cause, Confidence, Death, Life
 from tailflip.ledger.history import History
@@ -52,13 +53,15 @@ class Cron:
 
     def die(self, times=3):
         """Put deaths by memory on record, each with the stuck job in flight, now the last."""
-        history = History(Home(self.place.home), RealDisk(), str(self.place.state.resolve()))
-        runs = Runs(history.home, history.disk, history.guard)
-        history.home.create(history.disk)
+        history = History(
+            Workspace(Home(self.place.home), RealDisk()), str(self.place.state.resolve())
+        )
+        runs = history.runs
+        history.workspace.create()
         death = Death(cause=Cause.V8_HEAP, signature="x", confidence=Confidence.PROVEN, evidence=())
         for n in range(times, 0, -1):
             start = self.now - n * HOUR_MS - 1000
-            history.begin_life(
+            history.lives.begin(
                 Life(
                     id=str(n),
                     guard=history.guard,
@@ -111,7 +114,7 @@ def test_marker_of_the_dead_goes_and_comes_back(cron):
 def test_interrupted_run_is_on_record(cron):
     cron.run("--apply")
     home = Home(cron.place.home)
-    (run,) = Runs(home, RealDisk(), str(cron.place.state.resolve())).read()
+    (run,) = Runs(Workspace(home, RealDisk()), str(cron.place.state.resolve())).read()
     assert (run.job_id, run.began_ms, run.verdict) == ("stuck", cron.now - HOUR_MS, "interrupted")
 
 

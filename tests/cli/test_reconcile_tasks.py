@@ -11,28 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.sqlite_records import TASKS_SCHEMA
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
-from tailflip.flow.observed import Gateway
+from tailflip.base.workspace import Workspace
+from tailflip.flow.observed import Gateway, Job, Schedule
 from tailflip.ledger.runs import Runs, SeenRun
-from tailflip.observe.records.jobs import Job, Schedule
 from tailflip.observe.records.runlog import RunLine
 from tailflip.reconcile.judge.tasks import Ledgers, follow_runs
 
 MIN_MS = 60_000
 DAY_MS = 86_400_000
-# Source: `ensureSchema` of 2026.4.14's `task-registry.store.sqlite.ts`.
-SCHEMA = """
-CREATE TABLE task_runs (
-  task_id TEXT PRIMARY KEY, runtime TEXT NOT NULL, task_kind TEXT, source_id TEXT,
-  requester_session_key TEXT, owner_key TEXT NOT NULL, scope_kind TEXT NOT NULL,
-  child_session_key TEXT, parent_flow_id TEXT, parent_task_id TEXT, agent_id TEXT, run_id TEXT,
-  label TEXT, task TEXT NOT NULL, status TEXT NOT NULL, delivery_status TEXT NOT NULL,
-  notify_policy TEXT NOT NULL, created_at INTEGER NOT NULL, started_at INTEGER,
-  ended_at INTEGER, last_event_at INTEGER, cleanup_after INTEGER, error TEXT,
-  progress_summary TEXT, terminal_summary TEXT, terminal_outcome TEXT)
-"""
 
 
 class Tasks:
@@ -45,7 +35,7 @@ class Tasks:
         self.path = place.state / "tasks" / "runs.sqlite"
         with closing(sqlite3.connect(self.path, isolation_level=None)) as db:
             db.execute("PRAGMA journal_mode = WAL")
-            db.execute(SCHEMA)
+            db.execute(TASKS_SCHEMA)
         self.path.chmod(0o600)
 
     def add(self, name, status, age_ms, *, log=None, ended_ms=None, error=None, runtime="cron"):
@@ -290,5 +280,5 @@ def test_what_is_in_flight_is_on_record_before_it_ends(tasks, monkeypatch):
         (tasks.place.state / "openclaw.json").write_text(json.dumps({"gateway": {"port": port}}))
         monkeypatch.delenv("OPENCLAW_GATEWAY_PORT")
         tasks.run("--apply")
-    runs = Runs(Home(tasks.place.home), RealDisk(), str(tasks.place.state.resolve()))
+    runs = Runs(Workspace(Home(tasks.place.home), RealDisk()), str(tasks.place.state.resolve()))
     assert [(run.job_id, run.verdict) for run in runs.read()] == [("j", None)]

@@ -12,6 +12,7 @@ import pytest
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.config.load import load
 from tailflip.ledger.actions import Ledger
 from tailflip.ledger.history import History
@@ -103,8 +104,8 @@ def test_a_storm_is_told_and_with_consent_held(cron, monkeypatch):
     assert "one every 20 s" in answer["findings"][0]["message"]
     assert answer["steps"] == []
 
-    history = History(Home(cron.place.home), RealDisk(), str(cron.place.state.resolve()))
-    assert [noted.finding.code for noted in history.read_findings()] == ["job-storm"]
+    history = History(Workspace(Home(cron.place.home), RealDisk()), str(cron.place.state.resolve()))
+    assert [noted.finding.code for noted in history.findings.read()] == ["job-storm"]
     monkeypatch.setenv("TAILFLIP_RECONCILE_HOLD_JOBS", "true")
     before = cron.path.read_bytes()
     (step,) = cron.run("storms", "--apply")["steps"]
@@ -116,7 +117,7 @@ def test_a_storm_is_told_and_with_consent_held(cron, monkeypatch):
 
     cron.log_runs([])
     cron.run("storms", "--apply")
-    assert history.read_findings() == (), "what is gone ends"
+    assert history.findings.read() == (), "what is gone ends"
 
 
 @pytest.mark.parametrize("consent", [True, False])
@@ -192,15 +193,15 @@ def test_growth_is_foretold_from_the_ledger(cron, monkeypatch):
     size = cron.place.store.stat().st_size
     home = Home(cron.place.home)
     home.create(RealDisk())
-    history = History(home, RealDisk(), str(cron.place.state.resolve()))
+    history = History(Workspace(home, RealDisk()), str(cron.place.state.resolve()))
     points = [
         Point(cron.now - (10 - n) * HOUR_MS, n * 10, n * size // 10, {"j": (n, n * size // 10)})
         for n in range(1, 10)
     ]
     fact = f"growth {cron.place.store}"
-    history.put_fact(fact, to_fact(points))
+    history.facts.put(fact, to_fact(points))
     assert codes(cron.run("growth")) == [], "without a heap limit only 512 MB hurt"
-    assert len(history.get_fact(fact)) == 9, "dry runs write nothing"
+    assert len(history.facts.get(fact)) == 9, "dry runs write nothing"
 
     # (300 MB - 200 MB that every gateway takes) / 22 bytes a byte = 4.5 MB
     monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", "300000000")
@@ -208,6 +209,6 @@ def test_growth_is_foretold_from_the_ledger(cron, monkeypatch):
     assert codes(answer) == ["store-growing"]
     assert "(at 4.5 MB)" in answer["findings"][0]["message"]
     assert "240 entries" in answer["findings"][0]["message"]
-    assert len(history.get_fact(fact)) == 10
+    assert len(history.facts.get(fact)) == 10
     cron.run("growth", "--apply")
-    assert len(history.get_fact(fact)) == 10, "one an hour is enough"
+    assert len(history.facts.get(fact)) == 10, "one an hour is enough"

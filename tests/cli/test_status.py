@@ -18,6 +18,7 @@ from support.stores import HOUR_MS, NOW_MS, list_tree
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.flow.lives import Breaker, Decision
 from tailflip.ledger.history import History
 
@@ -32,7 +33,7 @@ def morning(monkeypatch):
 @pytest.fixture
 def history(place):
     place.fill(10_000)
-    return History(Home(place.home), DISK, str(place.state))
+    return History(Workspace(Home(place.home), DISK), str(place.state))
 
 
 def record(history, place, **how):
@@ -93,7 +94,7 @@ def test_status_while_starts_are_not_allowed_is_grave(place, history):
 
 
 def test_an_incident_that_somebody_saw_is_no_longer_grave(place, history):
-    incident = history.open_incident(make_death(), NOW_MS)
+    incident = history.incidents.open(make_death(), NOW_MS)
     assert place.run("status")[0] == 1
     assert place.run("incidents", "ack", incident.id)[0] == 0
     code, out, _ = place.run("status")
@@ -104,9 +105,9 @@ def test_an_incident_that_somebody_saw_is_no_longer_grave(place, history):
 def test_a_verdict_without_a_decision_is_told_as_that(place, history):
     """Killed between the two, the decision before stood there as if it were about this death."""
     record(history, place, deaths=2, is_over=False)
-    incident = history.read_incidents()[0]
+    incident = history.incidents.read()[0]
     dead = make_life("late", NOW_MS - 9, 8, death=make_death(), incident=incident.id, mode="gate")
-    history.begin_life(dead)
+    history.lives.begin(dead)
     _, out, _ = place.run("status")
     assert re.search(
         r"^last      a death was judged, and nothing decided: tailflip was", out, re.MULTILINE
@@ -115,14 +116,14 @@ def test_a_verdict_without_a_decision_is_told_as_that(place, history):
     assert "decides about its last death" in place.run("status", "--json")[1]
     told = "nothing was decided then: tailflip was ended in between; its next start does it\n"
     assert place.run("incidents", "why")[1].count(told) == 1
-    history.record_decision(Decision(kind="start", reason="r"), Breaker(), "late", NOW_MS - 1)
+    history.decisions.record(Decision(kind="start", reason="r"), Breaker(), "late", NOW_MS - 1)
     assert told not in place.run("incidents", "why")[1]
     assert " decided to start it at once: r" in place.run("status")[1]
 
 
 def test_status_shows_who_guards(place, history):
     record(history, place)
-    with history.home.supervise(history.guard, "run", NOW_MS - HOUR_MS, DISK):
+    with history.workspace.home.supervise(history.guard, "run", NOW_MS - HOUR_MS, DISK):
         _, out, _ = place.run("status")
     assert f"by `tailflip run`, pid {os.getpid()}, since 2026-02-02 01:40:00Z" in out
     assert re.search(r"^life .*, pid 4121, first answer after 10 s$", out, re.MULTILINE)
@@ -131,7 +132,7 @@ def test_status_shows_who_guards(place, history):
 
 def test_status_as_json_has_everything(place, history):
     record(history, place)
-    history.put_fact("heap-limit", {"key": "k", "limit_bytes": 600_000_000, "source": "node"})
+    history.facts.put("heap-limit", {"key": "k", "limit_bytes": 600_000_000, "source": "node"})
     code, out, err = place.run("status", "--json")
     assert (code, err) == (0, "")
     found = json.loads(out)
@@ -150,7 +151,7 @@ def test_status_as_json_has_everything(place, history):
 
 def test_the_heap_limit_that_we_were_told_wins(place, history, monkeypatch):
     record(history, place)
-    history.put_fact("heap-limit", {"key": "k", "limit_bytes": 600_000_000, "source": "node"})
+    history.facts.put("heap-limit", {"key": "k", "limit_bytes": 600_000_000, "source": "node"})
     monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", "1gb")
     assert "heap limit 1.1 GB (gateway.heap_limit)" in place.run("status")[1]
 
@@ -248,14 +249,14 @@ you have seen it: tailflip incidents ack 1
 
 def test_why_leaves_out_a_later_life_that_is_another_story(place, history):
     record(history, place)
-    history.begin_life(make_life("tomorrow", NOW_MS + PERIOD_MS, version="2026.9.6"))
+    history.lives.begin(make_life("tomorrow", NOW_MS + PERIOD_MS, version="2026.9.6"))
     assert "2026.9.6" not in place.run("incidents", "why", "1")[1]
 
 
 def test_why_without_a_number_tells_the_newest(place, history):
     record(history, place)
     assert place.run("incidents", "why") == place.run("incidents", "why", "1")
-    history.open_incident(make_death(), NOW_MS)
+    history.incidents.open(make_death(), NOW_MS)
     assert place.run("incidents", "why")[1].startswith("incident 2 (open)")
 
 
@@ -280,7 +281,7 @@ def test_stderr_is_shown_only_when_asked_for_and_harmless(place, history):
 
 
 def test_stderr_that_was_not_kept_is_said_to_be_missing(place, history):
-    incident = history.open_incident(make_death(), NOW_MS)
+    incident = history.incidents.open(make_death(), NOW_MS)
     found = place.run("incidents", "why", incident.id, "--stderr")
     assert found == (0, "", "no stderr is kept of this incident\n")
 
@@ -328,7 +329,7 @@ def test_a_ledger_that_is_locked_for_long_is_an_error_not_a_hang(place, history)
     """A lock that SQLite itself takes on the file's byte 1 GiB, held by somebody else."""
     record(history, place)
     begin = time.monotonic()
-    fd = os.open(history.home.ledger, os.O_RDWR)
+    fd = os.open(history.workspace.home.ledger, os.O_RDWR)
     pid = os.fork()
     if pid == 0:
         fcntl.lockf(fd, fcntl.LOCK_EX, 512, 0x40000000)

@@ -26,11 +26,12 @@ from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.config.load import load
 from tailflip.flow.lives import Cause, Confidence, Death, Life
 from tailflip.flow.observed import Store
 from tailflip.ledger.history import History
-from tailflip.ledger.runs import INTERRUPTED, Runs, SeenRun
+from tailflip.ledger.runs import INTERRUPTED, SeenRun
 from tailflip.plan.policy import Policy
 from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
@@ -412,9 +413,9 @@ class Ledgers(Scenario):
 
     def _write_deaths(self) -> None:
         """Three deaths by memory in a row, the job in flight at each."""
-        history = History(self.home, RealDisk(), os.path.realpath(self.state))
-        history.home.create(history.disk)
-        runs = Runs(history.home, history.disk, history.guard)
+        history = History(Workspace(self.home, RealDisk()), os.path.realpath(self.state))
+        history.workspace.create()
+        runs = history.runs
         death = Death(cause=Cause.V8_HEAP, signature="x", confidence=Confidence.PROVEN, evidence=())
         for n in range(3, 0, -1):
             start = NOW_MS - n * HOUR_MS - 1_000
@@ -426,7 +427,7 @@ class Ledgers(Scenario):
                 ended_ms=start + 2_000,
                 death=death,
             )
-            history.begin_life(life)
+            history.lives.begin(life)
             if n > 1:
                 runs.put([SeenRun(JOB, start + 1_000, "", start, start + 2_000, INTERRUPTED)])
 
@@ -533,7 +534,7 @@ class Gating(Ledgers):
         verdict = judge_start(guard)
         if verdict.refusal is not None:
             raise verdict.refusal
-        guard.history.begin_life(new_life(guard, "gate", clock.now_ms()))
+        guard.history.lives.begin(new_life(guard, "gate", clock.now_ms()))
         failed = [note for note in verdict.admission.notes if "not " in note]
         if failed:
             raise TailflipError("; ".join(failed))

@@ -18,6 +18,7 @@ from real_gateway import TOKEN, Install, Running
 
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.diagnose.causes import WANTED
 from tailflip.ledger.history import History
 
@@ -44,11 +45,11 @@ class Guarded(Running):
     @property
     def history(self) -> History:
         home = Home(self.state.parent / "tailflip")
-        return History(home, RealDisk(), os.path.realpath(self.state))
+        return History(Workspace(home, RealDisk()), os.path.realpath(self.state))
 
     def lives(self) -> list[Life]:
         """Every life on record, oldest first."""
-        return list(reversed(self.history.read_lives()))
+        return list(reversed(self.history.lives.read()))
 
     def deaths(self) -> list[Death]:
         """Verdicts on all ends that nobody wanted, oldest first."""

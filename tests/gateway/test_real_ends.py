@@ -170,7 +170,7 @@ def test_restart_of_the_new_kind_is_handed_over(
         assert asked.returncode == 0, asked.stderr[-2000:]
         running.wait_for_life(3, DEADLINE_S)
         assert running.lives()[1].death.cause is Cause.PLANNED_RESTART
-        breaker = running.history.read_breaker()
+        breaker = running.history.decisions.read_breaker()
         assert (breaker.state, breaker.row, breaker.deaths) == (BreakerState.CLOSED, 2, 2), (
             "after lives of seconds they count, and two are no loop"
         )
@@ -191,8 +191,8 @@ def test_refused_configuration_is_waited_for(version: str, fault: str, tmp_path:
     config.write_text(good[: len(good) // 2] if fault == "syntax" else json.dumps(bad))
     with guarded.run(install, state, port=port) as running:
         running.wait_for(running.deaths, DEADLINE_S, "refusal")
-        running.wait_for(running.history.read_decision, 10, "decision")
-        decision = running.history.read_decision()
+        running.wait_for(running.history.decisions.read_last, 10, "decision")
+        decision = running.history.decisions.read_last().decision
         assert decision.waiting is Waiting.CONFIG_CHANGE, running.tell()
         assert running.deaths()[0].cause is Cause.CONFIG
         time.sleep(5)

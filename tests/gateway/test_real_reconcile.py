@@ -20,6 +20,7 @@ from test_real_lock import archived_keys, chat_key, library, run_key, write_stor
 from tailflip.base.durable import RealDisk
 from tailflip.base.sdnotify import Notifier
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.ledger.history import History
 from tailflip.supervise import watch as watch_module
 from tailflip.supervise.watch import RESURRECTED, STOP, Watch, Where
@@ -170,10 +171,10 @@ def test_watch_loses_no_update_and_tells_of_what_comes_back(
     assert [run for run in runs if run in left] == [], "back, and not swept again"
     assert [run for run in runs[1:] if removed[run] > 1] == [], "back between"
     assert removed[runs[0]] > 1
-    history = History(home, RealDisk(), os.path.realpath(state))
+    history = History(Workspace(home, RealDisk()), os.path.realpath(state))
     (finding,) = (
         each.finding
-        for each in history.read_findings(open_only=False)
+        for each in history.findings.read(open_only=False)
         if each.finding.code == RESURRECTED
     )
     assert "came back after they were changed" in finding.message

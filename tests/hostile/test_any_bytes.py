@@ -25,13 +25,15 @@ from tailflip.base.errors import TailflipError
 from tailflip.base.render import format_error
 from tailflip.base.state_dir import Home
 from tailflip.config.load import Config, load
-from tailflip.flow.observed import Gateway
+from tailflip.flow.observed import Gateway, Job
+from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.observe.gateway.liveness import read_dead_lock, read_gateway
+from tailflip.observe.gateway.lock_owner import read_owner
 from tailflip.observe.gateway.process import start_ticks
 from tailflip.observe.host.nodereport import find_report
 from tailflip.observe.host.unitfile import UnitUnreadable, read_command
 from tailflip.observe.installation import locate
-from tailflip.observe.records.jobs import Job, parse_jobs, read_job_states
+from tailflip.observe.records.cron import parse_jobs, read_cron_store
 from tailflip.observe.records.runlog import RunLine, is_text, read_run_logs
 from tailflip.observe.records.subagents import read_subagents
 from tailflip.reconcile.judge.markers import plan_hold, plan_markers
@@ -39,7 +41,7 @@ from tailflip.reconcile.judge.storms import find_storms
 from tailflip.reconcile.judge.stuck import find_stuck, pick_ends
 from tailflip.reconcile.write.jsonedit import MISSING, Edit, edit_jobs
 from tailflip.stores import archive
-from tailflip.stores.json.lock import is_stale, read_owner
+from tailflip.stores.json.lock import is_stale
 from tailflip.stores.proof.ledgers import gather_lines
 
 quick = settings(
@@ -203,13 +205,14 @@ def judge_cron(
     runs = folder / "runs"
     runs.mkdir(exist_ok=True)
     (runs / f"{JOB}.jsonl").write_bytes(log)
-    jobs, problem = read_job_states(cron)
+    found = read_cron_store(cron)
+    jobs, problem = found.jobs, found.problem
     assert jobs == () or problem is None
     notes: list[str] = []
     lines = list(read_run_logs(runs, notes))
     gather_lines(lines, ())
     now_ms = clock.now_ms()
-    changes = plan_markers(jobs, lines, now_ms, (2026, 3, 28))
+    changes = plan_markers(jobs, lines, now_ms, find_capabilities((2026, 3, 28)))
     changes += tuple(plan_hold(job, "why", now_ms, may_disable=False) for job in jobs)
     starts = sorted(line.started_ms for line in lines)
     list(find_storms([[(0, at) for at in starts]], dict(enumerate(jobs))))

@@ -40,6 +40,6 @@ def test_a_gate_that_refuses_or_waits_is_not_held_up(place, deaf):
     place.put(b"\x7fELF\x02\x01\x01 garbage")
     words = ("--set", "heal.salvage=false", "--set", "heal.enabled=false")
     guarded = place.start("gate", "--park", *words, "--", *place.command(), stderr=deaf)
-    wait_until(place.history.read_last_start, "refusal")
+    wait_until(place.history.starts.read_last, "refusal")
     place.store.write_bytes(b"{}")
     assert wait_until(lambda: place.listener() == guarded.pid, "gateway that listens")

@@ -153,7 +153,7 @@ def test_a_death_of_memory_is_inferred_from_nodes_report_and_cured(place):
     living, dead = place.lives()
     assert (dead.death.cause, dead.cured, dead.end_known) == (Cause.V8_HEAP, True, False)
     assert (living.mode, living.pid, living.ended_ms) == ("gate", guarded.pid, None)
-    assert [x.cause for x in place.history.read_incidents()] == [Cause.V8_HEAP]
+    assert [x.cause for x in place.history.incidents.read()] == [Cause.V8_HEAP]
 
 
 def test_a_kill_is_inferred_from_the_lock_that_it_left(place):
@@ -178,7 +178,7 @@ def test_a_clean_end_is_nobodys_failure(place):
     guarded = gate(place)
     wait_listening(place, guarded)
     assert place.lives()[1].death is None
-    assert place.history.read_incidents() == ()
+    assert place.history.incidents.read() == ()
     assert guarded.said() == ""
 
 
@@ -193,7 +193,7 @@ def test_a_loop_of_deaths_is_held_until_something_changes(place):
     assert held.wait() == 75
     assert "not started" in held.said()
     assert len(place.pids()) == 3
-    assert place.history.read_breaker().state is BreakerState.OPEN
+    assert place.history.decisions.read_breaker().state is BreakerState.OPEN
     assert gate(place, *options, flags=flags).wait() == 75
     assert place.store.read_bytes() == before
     place.put(b"{}")
@@ -311,17 +311,17 @@ def test_what_else_filled_the_heap_is_told_until_a_life_was_good(place):
     guarded = gate(place)
     wait_listening(place, guarded)
     assert "the stores are not the cause" in guarded.said()
-    assert [each.finding.code for each in place.history.read_findings()] == ["memory-elsewhere"]
+    assert [each.finding.code for each in place.history.findings.read()] == ["memory-elsewhere"]
     assert place.store.read_bytes() == before
     life = place.lives()[0]
     older = {"started_ms": life.started_ms - 10**9, "started_mono_ms": None}
-    place.history.update_life(life.model_copy(update=older))
+    place.history.lives.update(life.model_copy(update=older))
     for report in place.state.glob("report.*.json"):
         report.unlink()  # or the longer life has it, too
     guarded.send(signal.SIGTERM)
     guarded.wait()
     wait_listening(place, gate(place))
-    assert place.history.read_findings() == ()
+    assert place.history.findings.read() == ()
 
 
 def test_preflight_finds_a_past_death_as_gate_does(place):
@@ -350,7 +350,7 @@ def test_preflight_without_any_installation_says_go(place):
 def test_gate_does_not_count_what_run_decided_on(place):
     """A wait for time is the service manager's matter here."""
     waiting = Decision(kind="wait", reason="x", waiting=Waiting.TIME, at_ms=clock.now_ms() + 10**7)
-    place.home.create(place.history.disk)
+    place.home.create(place.history.workspace.disk)
     breaker = Breaker(state=BreakerState.OPEN, signature="x", row=3, waiting=Waiting.TIME)
-    place.history.record_decision(waiting, breaker, None, clock.now_ms())
+    place.history.decisions.record(waiting, breaker, None, clock.now_ms())
     wait_listening(place, gate(place))

@@ -36,7 +36,7 @@ def test_a_start_beside_a_living_gateway_is_refused_with_its_pid(place, living):
     # The manager that starts it again at once does so twice a minute at most.
     assert time.monotonic() - began >= module.HAND_OFF_S
     assert f"error: another gateway, pid {living.pid}, works on " in guarded.said()
-    start = place.history.read_last_start()
+    start = place.history.starts.read_last()
     assert (start.go, start.other_pid) == (False, living.pid)
     assert place.lives() == ()
     assert place.doubles() == ""
@@ -53,7 +53,7 @@ def test_one_that_hands_over_is_waited_for(place, living):
 def test_a_parked_gate_starts_it_when_the_other_one_is_gone(place, living):
     guarded = gate(place, "--park")
     guarded.hear("parked until the other gateway is gone")
-    assert place.history.read_last_start().pid == guarded.pid
+    assert place.history.starts.read_last().pid == guarded.pid
     living.die()
     assert wait_until(lambda: place.listener() == guarded.pid, "gateway", story=guarded.said)
 
@@ -106,7 +106,7 @@ def test_check_tells_of_the_loop_that_the_guard_saw(place):
     said = "[gateway] restart mode: full process restart (supervisor restart)"
     guarded = place.run("--die", "0", "--say", said)
     guarded.hear("restarts itself again and again, 3 times in a row", deadline_s=60)
-    wait_until(place.history.read_findings, "finding")
+    wait_until(place.history.findings.read, "finding")
     assert guarded.stop() == 0
     with (place.root / "out").open("wb") as out:
         assert place.start("check", "--json", stdout=out).wait(30) == 1

@@ -50,12 +50,12 @@ def test_killed_at_any_commit_the_next_one_judges_cures_and_decides_once(place, 
         following = place.start("gate", "--", *place.command(*OPTIONS))
         assert wait_until(place.listener, "gateway", story=following.said) == following.pid, told
         assert place.store.stat().st_size < FITS, told
-        (dead,) = place.history.read_lives(incident="1")
+        (dead,) = place.history.lives.read(incident="1")
         told += following.said()
         assert (dead.death.cause, dead.cured) == (Cause.V8_HEAP, True), told
-        decisions = place.history.read_decisions(0)
+        decisions = place.history.decisions.read_since(0)
         assert [(each.life_id, each.decision.kind) for each in decisions] == [(dead.id, "start")]
-        assert place.history.read_breaker().row == 1, told
-        assert len(place.history.read_incidents()) == 1, told
+        assert place.history.decisions.read_breaker().row == 1, told
+        assert len(place.history.incidents.read()) == 1, told
         following.stop()
     assert at > 8

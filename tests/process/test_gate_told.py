@@ -55,7 +55,7 @@ def test_what_it_touched_is_told_with_its_undo(place):
     live(place, *OPTIONS)
     out = read_status(place, 1)  # nobody has taken note of the death
     assert find_row(out, "gate").endswith(" let it start after 1 change; undo below")
-    (action,) = place.history.read_last_start().actions
+    (action,) = place.history.starts.read_last().actions
     assert f"tailflip restore {action} --apply" in out
     assert find_row(out, "last").partition(" decided ")[2].startswith("to start it at once: v8-")
 

@@ -85,7 +85,7 @@ def test_a_refused_configuration_does_not_loop(place, start):
     """Exit code 78 made a container start again for ever; here it waits for a change."""
     process, _ = start("--die", "78", "--say", "Config invalid", "--deaths", "1")
     wait_until(lambda: len(place.deaths()) == 1, "death", 30)
-    wait_until(lambda: place.history.read_decision() is not None, "decision")
+    wait_until(lambda: place.history.decisions.read_last() is not None, "decision")
     assert len(place.lives()) == 1
     assert process.poll() is None
     place.configure(bind="loopback")

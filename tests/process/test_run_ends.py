@@ -25,7 +25,7 @@ def test_a_stop_reaches_the_gateway_and_ends_both(place, number):
     assert not place.living()
     [ended] = place.lives()
     assert (ended.id, ended.death.cause, ended.exit_code) == (life.id, Cause.ASKED_STOP, 0)
-    assert place.history.read_incidents() == ()
+    assert place.history.incidents.read() == ()
 
 
 def test_a_gateway_may_take_its_time_to_end(place):
@@ -82,7 +82,7 @@ def test_a_death_gets_its_verdict_and_the_gateway_is_started_again(place, end):
     assert dead.incident is not None
     assert living.ended_ms is None
     if said:
-        assert said.encode() in place.history.read_stderr(dead.id)
+        assert said.encode() in place.history.lives.read_stderr(dead.id)
         assert "TypeError" in dead.death.signature
     assert guarded.stop() == 0
     assert place.doubles() == ""
@@ -139,7 +139,7 @@ def test_a_stop_of_all_processes_at_once_is_one_stop(place):
     assert guarded.stop() == 0
     [ended] = place.lives()
     assert ended.death.cause is Cause.ASKED_STOP
-    assert place.history.read_incidents() == ()
+    assert place.history.incidents.read() == ()
 
 
 def test_a_gateway_that_its_updater_parked_is_left_alone_and_its_guard_stays(place):
@@ -160,9 +160,9 @@ def test_a_gateway_that_restarts_itself_all_the_time_is_held_back(place, after_s
     guarded = place.run("--die", "0", "--say", RESTART, "--after-s", after_s)
     guarded.hear("restarts itself again and again, 3 times in a row, once every", deadline_s=60)
     assert len(place.pids()) <= 4
-    assert [each.cause for each in place.history.read_incidents()] == [Cause.PLANNED_RESTART]
+    assert [each.cause for each in place.history.incidents.read()] == [Cause.PLANNED_RESTART]
     wait_until(
-        lambda: "restart-loop" in [f.finding.code for f in place.history.read_findings()],
+        lambda: "restart-loop" in [f.finding.code for f in place.history.findings.read()],
         "finding",
         story=guarded.said,
     )
@@ -209,8 +209,8 @@ def test_a_hand_off_of_a_new_release_is_consumed_and_followed(place):
     guarded.wait_ready(2)
     living, ended = place.lives()
     assert (ended.death.cause, ended.version) == (Cause.PLANNED_RESTART, "2026.9.6")
-    assert place.history.read_breaker().deaths == 1  # it was no good life
-    assert place.history.read_incidents() == ()
+    assert place.history.decisions.read_breaker().deaths == 1  # it was no good life
+    assert place.history.incidents.read() == ()
     assert '"OPENCLAW_SUPERVISOR_MODE": "external"' in told.read_text()
     assert not (place.state / "hand-off").exists()
     assert guarded.stop() == 0

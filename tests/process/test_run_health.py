@@ -24,7 +24,7 @@ def test_a_hang_is_found_and_ended(place):
     dead = place.lives()[-1]
     assert (dead.id, dead.death.cause) == (first.id, Cause.HANG)
     assert dead.death.confidence is Confidence.PROVEN
-    assert place.history.read_breaker().row >= 1
+    assert place.history.decisions.read_breaker().row >= 1
     assert place.doubles() == ""
     assert guarded.stop() == 0
 
@@ -96,7 +96,7 @@ def test_memory_of_the_whole_tree_is_on_record(place):
     [worker] = place.living()
     wait_until(lambda: psutil.Process(worker).memory_info().rss > 120 << 20, "growth")
     wait_until(
-        lambda: any(s.rss_bytes > 120 << 20 for s in place.history.read_samples(0)), "sample"
+        lambda: any(s.rss_bytes > 120 << 20 for s in place.history.samples.read(0)), "sample"
     )
     assert guarded.stop() == 0
     assert place.lives()[0].peak_rss_bytes > 120 << 20
@@ -105,7 +105,7 @@ def test_memory_of_the_whole_tree_is_on_record(place):
 def test_an_idle_gateway_costs_no_writes(place):
     guarded = place.run()
     guarded.wait_ready()
-    wait_until(lambda: place.history.read_samples(0), "first sample")
+    wait_until(lambda: place.history.samples.read(0), "first sample")
     ledger = [place.home.ledger, place.home.ledger.with_name("ledger.sqlite-wal")]
 
     def look() -> list[int]:

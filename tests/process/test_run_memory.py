@@ -125,9 +125,9 @@ def test_a_store_that_nothing_is_left_of_is_not_started_upon(place):
     guarded.hear("waiting=cure")
     assert "not started" in guarded.said()
     assert str(place.store) in guarded.said()
-    [finding] = place.history.read_findings()
+    [finding] = place.history.findings.read()
     assert finding.finding.code == "start-refused"
-    assert place.history.read_decision().waiting is Waiting.CURE
+    assert place.history.decisions.read_last().decision.waiting is Waiting.CURE
     guarded.wait_watching(place.store)
     began = time.monotonic()
     place.put(b"{}")
@@ -135,7 +135,7 @@ def test_a_store_that_nothing_is_left_of_is_not_started_upon(place):
     assert time.monotonic() - began < 4  # the kernel tells, we need not look every 5 s
     assert len(place.pids()) == 1
     assert life.death is None
-    assert place.history.read_findings() == ()
+    assert place.history.findings.read() == ()
     assert guarded.stop() == 0
 
 
@@ -174,13 +174,15 @@ def test_a_loop_is_told_the_breaker_opens_and_a_trial_is_made(place):
     guarded.hear("no longer waiting")
     wait_until(lambda: len(place.deaths()) == 4, "death of the trial", story=guarded.said)
     assert len({death.signature for death in place.deaths()}) == 1
-    wait_until(lambda: place.history.read_breaker().state is BreakerState.OPEN, "open breaker")
-    breaker = place.history.read_breaker()
+    wait_until(
+        lambda: place.history.decisions.read_breaker().state is BreakerState.OPEN, "open breaker"
+    )
+    breaker = place.history.decisions.read_breaker()
     assert (breaker.row, breaker.trials) == (4, 1)
-    [incident] = place.history.read_incidents()
+    [incident] = place.history.incidents.read()
     assert incident.closed_ms is None
-    assert place.history.count_deaths() == {incident.id: 4}
-    assert [f.finding.code for f in place.history.read_findings()] == ["crash-loop"]
+    assert place.history.lives.count_deaths() == {incident.id: 4}
+    assert [f.finding.code for f in place.history.findings.read()] == ["crash-loop"]
     # One alert for the loop, not one for every death.
     assert sum("error: decision" in line for line in guarded.said().splitlines()) == 1
     assert guarded.stop() == 0
@@ -193,21 +195,23 @@ def test_a_good_life_ends_the_row_and_the_incident(place):
     guarded.send(10)
     guarded.wait_ready(4)
     guarded.hear("incident is over")
-    assert place.history.read_breaker().row == 0
-    [incident] = place.history.read_incidents()
+    assert place.history.decisions.read_breaker().row == 0
+    [incident] = place.history.incidents.read()
     assert incident.closed_ms is not None
-    wait_until(lambda: place.history.read_findings() == (), "end of the finding")
+    wait_until(lambda: place.history.findings.read() == (), "end of the finding")
     assert guarded.stop() == 0
 
 
 def test_a_person_may_ask_for_a_start_while_the_breaker_is_open(place):
     guarded = place.run("--die", "2", "--deaths", "3", settings={"restart.loop_deaths": 3})
     guarded.hear("crash loop")
-    wait_until(lambda: place.history.read_breaker().state is BreakerState.OPEN, "open breaker")
+    wait_until(
+        lambda: place.history.decisions.read_breaker().state is BreakerState.OPEN, "open breaker"
+    )
     guarded.send(10)
     guarded.hear("asked to try now")
     guarded.wait_ready(4)
-    assert place.history.read_breaker().state is BreakerState.HALF_OPEN
+    assert place.history.decisions.read_breaker().state is BreakerState.HALF_OPEN
     assert guarded.stop() == 0
 
 

@@ -97,7 +97,7 @@ def test_a_living_gateway_is_taken_over_and_its_stderr_read_on(place):
     assert second.stop() == 0
     [ended] = place.lives()
     assert (ended.id, ended.death.cause) == (life.id, Cause.ASKED_STOP)
-    assert b"tick " in place.history.read_stderr(life.id)
+    assert b"tick " in place.history.lives.read_stderr(life.id)
     assert not list(place.home.guards.glob("*.stderr"))
 
 
@@ -150,7 +150,9 @@ def test_a_wait_is_resumed(place):
     settings = {"restart.trial_first_s": 600}
     first = place.run("--die", "2", "--deaths", "3", settings=settings)
     first.hear("crash loop")
-    wait_until(lambda: place.history.read_breaker().state is BreakerState.OPEN, "open breaker")
+    wait_until(
+        lambda: place.history.decisions.read_breaker().state is BreakerState.OPEN, "open breaker"
+    )
     first.die()
     second = place.run("--die", "2", "--deaths", "3", settings=settings)
     second.hear("resuming a wait")
@@ -169,7 +171,7 @@ def test_a_delay_is_resumed(place):
     second.hear("resuming a wait")
     second.wait_watching(place.config)
     assert len(place.pids()) == 1
-    assert place.history.read_breaker().row == 1
+    assert place.history.decisions.read_breaker().row == 1
     second.send(signal.SIGUSR1)
     second.wait_ready(2)
     assert second.stop() == 0
@@ -204,12 +206,12 @@ def test_a_death_that_was_not_yet_decided_on_is_decided_on_now(place):
     first = place.run("--die", "2", "--deaths", "1", settings=LATER)
     first.hear("decision kind=start")
     first.die()
-    with place.history._writing() as db:
+    with place.history.lives._writing() as db:
         db.execute("DELETE FROM decisions")
         db.execute("DELETE FROM facts WHERE name = 'breaker'")
     second = place.run("--die", "2", "--deaths", "1", settings=LATER)
     second.hear("decision kind=start")
-    assert place.history.read_breaker().row == 1
+    assert place.history.decisions.read_breaker().row == 1
     assert len(place.pids()) == 1
     assert second.stop() == 0
 

@@ -208,7 +208,7 @@ def test_a_flood_on_stderr_loses_nothing_and_is_not_kept_in_memory(place):
     os.close(out)
     # Our own lines have an x here and there: "exit", "next".
     assert expected <= count < expected + 100
-    tail = place.history.read_stderr(life.id)
+    tail = place.history.lives.read_stderr(life.id)
     assert tail == (b"x" * 65_535 + b"\n") * 4
 
 
@@ -245,7 +245,7 @@ def test_our_own_reader_may_go_away_and_the_gateway_stays(place):
     wait_until(
         lambda: len(place.lives()) == 2 and place.lives()[0].ready_ms, "second life that answers"
     )
-    assert place.history.read_stderr(place.lives()[1].id).endswith(b"\n")
+    assert place.history.lives.read_stderr(place.lives()[1].id).endswith(b"\n")
     pid = place.living()[0]
     assert guarded.stop() == 0
     assert not is_there(pid)

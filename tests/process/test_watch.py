@@ -18,7 +18,6 @@ from support.stores import list_tree
 from tailflip.base.durable import RealDisk
 from tailflip.base.sdnotify import Notifier
 from tailflip.base.state_dir import Home
-from tailflip.ledger.runs import Runs
 from tailflip.observe.gateway.process import start_ticks
 from tailflip.supervise import watch as module
 from tailflip.supervise.watch import Watch, Where
@@ -186,13 +185,13 @@ def test_entries_that_come_back_are_told_and_swept_again(place, monkeypatch):
 
     place.put(before)
     assert watch._recheck() <= time.monotonic(), "again at once"
-    findings = watch._look(apply=False).history.read_findings()
+    findings = watch._look(apply=False).history.findings.read()
     assert [f.finding.code for f in findings] == ["entries-resurrected"]
     assert findings[0].finding.message.startswith("2 entries came back")
     watch.run(watch.rounds + 1)
     assert place.status("z") == "killed"
     assert watch._recheck() > time.monotonic()
-    assert watch._look(apply=False).history.read_findings() == ()
+    assert watch._look(apply=False).history.findings.read() == ()
 
 
 def test_what_is_in_flight_goes_on_record_when_the_cron_store_changes(place):
@@ -212,7 +211,7 @@ def test_what_is_in_flight_goes_on_record_when_the_cron_store_changes(place):
         apply=False,
         on_progress=lambda *_: None,
     )
-    runs = Runs(watch.home, watch.disk, with_record.history.guard)
+    runs = with_record.history.runs
     assert [run.job_id for run in runs.read_open()] == ["j"]
 
 

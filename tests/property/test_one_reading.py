@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
 from tailflip.flow.observed import Gateway
+from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.observe.gateway.process import start_ticks
 from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
@@ -157,7 +158,7 @@ class Place:
                 disk=self.disk,
                 apply=False,
                 on_progress=lambda *_: None,
-                version=(2026, 4, 14),
+                capabilities=find_capabilities((2026, 4, 14)),
             )
             result = reconcile_all(work, ("zombies",))
         assert result.errors == []

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
 from tailflip.ledger.actions import Ledger
+from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.observe.gateway.process import start_ticks
 from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
@@ -118,7 +119,7 @@ class Place:
             disk=self.disk,
             apply=True,
             on_progress=lambda *_: None,
-            version=(2026, 3, 28),
+            capabilities=find_capabilities((2026, 3, 28)),
         )
         result = reconcile_all(work, KINDS)
         assert result.errors == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,20 @@ class Folders:
         self.store.parent.mkdir(parents=True, exist_ok=True)
         self.store.write_bytes(data)
         self.store.chmod(0o600)
+
+    def put_openclaw(self, version: str) -> str:
+        """Put a package `openclaw` of a version on the PATH; it ends well at once."""
+        package = self.root / "lib" / "node_modules" / "openclaw"
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "package.json").write_text(json.dumps({"name": "openclaw", "version": version}))
+        entry = package / "openclaw.mjs"
+        entry.write_text("#!/bin/sh\nexit 0\n")
+        entry.chmod(0o755)
+        program = self.root / "bin" / "openclaw"
+        program.parent.mkdir(exist_ok=True)
+        program.unlink(missing_ok=True)
+        program.symlink_to(entry)
+        return str(program)
 
     def make_env(self) -> dict[str, str]:
         """An environment that names them and has no node: the heap limit is what a test says."""

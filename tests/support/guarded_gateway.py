@@ -20,6 +20,7 @@ import psutil
 from support.folders import Folders
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
+from tailflip.base.workspace import Workspace
 from tailflip.demo.incident import write_incident
 from tailflip.ledger.history import History
 
@@ -178,7 +179,7 @@ class Place(Folders):
 
     @property
     def history(self) -> History:
-        return History(self.home, RealDisk(), os.path.realpath(self.state))
+        return History(Workspace(self.home, RealDisk()), os.path.realpath(self.state))
 
     def configure(self, **gateway: Any) -> None:
         """Write OpenClaw's configuration."""
@@ -258,7 +259,7 @@ class Place(Folders):
 
     def lives(self) -> tuple[Life, ...]:
         """The lives on record, newest first."""
-        return self.history.read_lives()
+        return self.history.lives.read()
 
     def deaths(self) -> list[Death]:
         """The verdicts on record, oldest first."""

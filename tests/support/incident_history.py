@@ -105,7 +105,7 @@ def record_night(
 ) -> list[Life]:
     """Record a crash loop, and how it ended: cured and alive, or with an open breaker."""
     lives = []
-    history.note_findings(
+    history.findings.note(
         [
             Finding(
                 "heap-forecast",
@@ -121,30 +121,30 @@ def record_night(
     for n in range(deaths):
         started_ms = FIRST_MS + n * PERIOD_MS
         life = make_life(f"n{n}", started_ms)
-        history.begin_life(life)
+        history.lives.begin(life)
         death = make_death()
-        incident = history.open_incident(death, started_ms + 42_000 + n)
+        incident = history.incidents.open(death, started_ms + 42_000 + n)
         known = {"ready_ms": started_ms + 20_000, "death": death, "incident": incident.id}
         life = make_life(f"n{n}", started_ms, 42_000 + n, exit_code=1, **known)
-        history.end_life(life, STDERR + b"%d" % n)
+        history.lives.end(life, STDERR + b"%d" % n)
         lives.append(life)
         ended_ms = life.ended_ms or 0
         decision = Decision(
             kind="start", reason="trying again", waiting=Waiting.TIME, at_ms=ended_ms + 2_000
         )
-        history.record_decision(decision, Breaker(row=n + 1), life.id, ended_ms + 1)
-        history.record_sample(Sample(ended_ms, (400 + n) * MB, 185 * MB), life.id)
+        history.decisions.record(decision, Breaker(row=n + 1), life.id, ended_ms + 1)
+        history.samples.record(Sample(ended_ms, (400 + n) * MB, 185 * MB), life.id)
     last_ms = FIRST_MS + deaths * PERIOD_MS
     if is_over:
-        act(history.home, history.disk, last_ms, store)
+        act(history.workspace.home, history.workspace.disk, last_ms, store)
         cured = make_life("cured", last_ms + 5_000, ready_ms=last_ms + 15_000, pid=4121)
-        history.begin_life(cured)
+        history.lives.begin(cured)
         lives.append(cured)
-        history.record_sample(Sample(last_ms + 10_000, 300 * MB, 9 * MB), "cured")
-        history.record_sample(Sample(last_ms + HOUR_MS, 310 * MB, 10 * MB), "cured")
-        history.close_incidents(last_ms + 200_000)
-        history.note_findings([], last_ms + 5_000, {"heap-forecast"})
-        history.record_breaker(Breaker())
+        history.samples.record(Sample(last_ms + 10_000, 300 * MB, 9 * MB), "cured")
+        history.samples.record(Sample(last_ms + HOUR_MS, 310 * MB, 10 * MB), "cured")
+        history.incidents.close_all(last_ms + 200_000)
+        history.findings.note([], last_ms + 5_000, {"heap-forecast"})
+        history.decisions.record_breaker(Breaker())
     else:
         wait = Decision(
             kind="wait",
@@ -160,7 +160,7 @@ def record_night(
             waiting=Waiting.CURE,
             until_ms=NOW_MS + HOUR_MS,
         )
-        history.record_decision(wait, breaker, lives[-1].id, last_ms)
+        history.decisions.record(wait, breaker, lives[-1].id, last_ms)
     return lives
 
 

@@ -17,10 +17,11 @@ from unittest import mock
 from tailflip.base import clock
 from tailflip.base.sdnotify import Notifier
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.config.load import Config
 from tailflip.ledger import database
-from tailflip.ledger.findings import NotedFinding, read_noted
 from tailflip.ledger.history import History
+from tailflip.ledger.table import Table
 from tailflip.observe.gateway.release import Release
 from tailflip.supervise import elapsed, post_mortem, supervisor
 from tailflip.supervise.admission import Admission
@@ -204,9 +205,6 @@ def simulated(script: Iterable[End], until_s: float) -> Iterator[Scripted]:
     def read(_self: object, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         return db.execute(query, values).fetchall()
 
-    def noted(history: History, *, open_only: bool = True) -> tuple[NotedFinding, ...]:
-        return read_noted(db, history.guard, open_only=open_only, limit=1000)
-
     class Quiet:
         def __init__(self, *_: object, **__: object) -> None: ...
 
@@ -222,9 +220,8 @@ def simulated(script: Iterable[End], until_s: float) -> Iterator[Scripted]:
         (clock, "boot_ms", world.sky.mono),
         (clock, "sleep_s", world.sky.sleep),
         (elapsed.platform_calls, "here", mock.Mock(boot_id=lambda: "b")),
-        (History, "_writing", writing),
-        (History, "_read", read),
-        (History, "read_findings", noted),
+        (Table, "_writing", writing),
+        (Table, "_read", read),
         (post_mortem.Ledger, "read_all", lambda _self: ()),
         (supervisor, "Loop", VirtualLoop),
         (supervisor, "Herald", Quiet),
@@ -253,7 +250,7 @@ def guard_until_over(world: Scripted, settings: Config | None = None) -> int | N
     """Guard until the time is over: None; the exit code if the guard ended before that."""
     disk, home = mock.Mock(), Home(Path("/nowhere"))
     release = Release(None, None, None, None, None, None, "made up", {})
-    history = History(home, disk, "/state")
+    history = History(Workspace(home, disk), "/state")
     guard = Guard(
         ("gateway",), {}, settings or Config(), release, Path("/state"), home, disk, history
     )

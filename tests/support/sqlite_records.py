@@ -36,6 +36,17 @@ CREATE TABLE IF NOT EXISTS cron_jobs (job_id TEXT PRIMARY KEY, state_json TEXT);
 CREATE TABLE IF NOT EXISTS task_runs (task_id TEXT PRIMARY KEY, status TEXT);
 PRAGMA user_version = 18;
 """
+# Source: `ensureSchema` of 2026.4.14's `task-registry.store.sqlite.ts`.
+TASKS_SCHEMA = """
+CREATE TABLE task_runs (
+  task_id TEXT PRIMARY KEY, runtime TEXT NOT NULL, task_kind TEXT, source_id TEXT,
+  requester_session_key TEXT, owner_key TEXT NOT NULL, scope_kind TEXT NOT NULL,
+  child_session_key TEXT, parent_flow_id TEXT, parent_task_id TEXT, agent_id TEXT, run_id TEXT,
+  label TEXT, task TEXT NOT NULL, status TEXT NOT NULL, delivery_status TEXT NOT NULL,
+  notify_policy TEXT NOT NULL, created_at INTEGER NOT NULL, started_at INTEGER,
+  ended_at INTEGER, last_event_at INTEGER, cleanup_after INTEGER, error TEXT,
+  progress_summary TEXT, terminal_summary TEXT, terminal_outcome TEXT)
+"""
 
 
 def state_database(state: Path) -> Path:

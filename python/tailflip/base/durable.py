@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from tailflip.base.errors import (
     StoreInvalid,
     TailflipError,
 )
+from tailflip.base.regular import NotRegular, open_to_read
 from tailflip.flow.observed import FileIdentity
 
 if TYPE_CHECKING:
@@ -152,11 +152,11 @@ def open_regular(path: Path) -> Iterator[int]:
     Raises:
         StoreInvalid: It is something else.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
-        mode = os.fstat(fd).st_mode
-        if not stat.S_ISREG(mode):
-            raise StoreInvalid(f"not a regular file: {path}: {describe_type(mode)}")
+        fd = open_to_read(path)
+    except NotRegular as e:
+        raise StoreInvalid(f"not a regular file: {path}: {e.kind}") from e
+    try:
         yield fd
     finally:
         os.close(fd)
@@ -174,19 +174,6 @@ def open_scratch() -> int:
         except OSError:
             continue
     return -1
-
-
-def describe_type(mode: int) -> str:
-    """Name the type of a file that is not a regular one."""
-    names = {
-        stat.S_IFDIR: "a directory",
-        stat.S_IFIFO: "a FIFO",
-        stat.S_IFCHR: "a character device",
-        stat.S_IFBLK: "a block device",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFLNK: "a symbolic link",
-    }
-    return names.get(stat.S_IFMT(mode), "a file of unknown type")
 
 
 @contextmanager

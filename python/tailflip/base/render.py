@@ -193,15 +193,15 @@ def _format_tallies(title: str, tallies: Sequence[Tally], whole_bytes: int) -> s
 def format_forecast(forecast: Forecast) -> str:
     """Say what loading takes, what there is, and what follows from it."""
     need = f"about {format_bytes(forecast.heap_bytes)} of heap to load"
-    if not forecast.measured:
-        need += ", not measured for this release"
+    if forecast.doubt is not None:
+        need += f", {forecast.doubt}"
     if forecast.limit_bytes is None:
         return f"{need}; its limit is {escape(forecast.source)}"
     have = f"the limit is {format_bytes(forecast.limit_bytes)} ({escape(forecast.source)})"
     if forecast.over:
         verdict = "it will not fit"
     elif forecast.close:
-        verdict = "it fits, with less than 10 % to spare"
+        verdict = f"it fits, with less than {100 * (1 - forecast.margin):.0f} % to spare"
     else:
         verdict = "it fits"
     return f"{need}; {have}: {verdict}"

@@ -15,8 +15,10 @@ from tailflip.base.progress import be_quiet
 from tailflip.base.render import escape, format_finding, format_forecast, format_gateway, to_json
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes
+from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, StorePaths  # noqa: TC001 - typer reads them
 from tailflip.cli.progress import show_progress
+from tailflip.config.load import load
 from tailflip.diagnose.causes import OUT_OF_MEMORY
 from tailflip.diagnose.findings.observed import Observed
 from tailflip.diagnose.findings.rules import find_problems
@@ -25,13 +27,12 @@ from tailflip.ledger.actions import Ledger
 from tailflip.ledger.history import History
 from tailflip.observe.gateway.listener import find_listener
 from tailflip.observe.host.space import read_space
-from tailflip.observe.records.cron import read_jobs
+from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.forms import read_forms
 from tailflip.observe.suspects import MEMORY_ELSEWHERE
-from tailflip.plan.forecast import factor_for, forecast, has_databases, is_measured
-from tailflip.plan.policy import Policy
 from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import TOLD, reconcile_all
+from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.json.litter import find_cron_temporaries, observe_folders
 from tailflip.stores.json.look import observe_all
 from tailflip.stores.ownership import describe_kept, find_claim
@@ -40,8 +41,7 @@ from tailflip.stores.target import look
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tailflip.flow.numbers import SurveyNumbers
-    from tailflip.flow.observed import CronJob, Store
+    from tailflip.flow.observed import Job
     from tailflip.flow.outcomes import Finding
     from tailflip.observe.installation import Installation
 
@@ -59,28 +59,25 @@ def check(
 
     Changes nothing.
     """
-    scene = look(os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent)
-    limit_bytes, source = scene.find_heap_limit(heap_limit)
-    installation = scene.installation
-    policy = Policy(retention_ms=installation.retention_ms)
-    with show_progress() as on_progress:
-
-        def measure(store: Store) -> SurveyNumbers:
-            evidence = scene.read_evidence(store, frozenset())
-            return scene.survey(store, policy, evidence, on_progress).numbers
-
-        observed_stores = observe_all((*scene.stores, *scene.missing), measure, scene.now_ms)
-    sizes = [each.size_bytes or 0 for each in observed_stores]
-    version = scene.find_version()
-    prediction = forecast(
-        [*sizes, scene.others_bytes],
-        any(each.numbers.wide for each in observed_stores if each.numbers is not None),
-        limit_bytes,
-        source,
-        *factor_for(version, legacy_import=has_databases(version)),
-        measured=is_measured(version),
+    config = load(os.environ).config
+    scene = look(
+        os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent, config=config
     )
+    limit = scene.find_heap_limit(heap_limit, config)
+    installation = scene.installation
+    policy = choose_policy(config.heal, installation.retention_ms)
+    aim = choose_aim(config.heal, policy, scene.capabilities, salvages=False)
     home = Home.locate(os.environ)
+    with show_progress() as on_progress:
+        job = Compaction(scene, aim, home, RealDisk(), on_progress)
+        observed_stores = observe_all(
+            (*scene.stores, *scene.missing),
+            lambda store: job.measure(store).numbers,
+            scene.now_ms,
+        )
+        job.look_at_kept()
+    sizes = [each.size_bytes or 0 for each in observed_stores]
+    prediction = job.forecast(limit)
     ledger = Ledger(home, RealDisk())
     actions = ledger.read_all() if scene.kept else ()
     kept = tuple(describe_kept(claim, actions) for claim in scene.kept.values())
@@ -160,12 +157,12 @@ def check(
         raise typer.Exit(1)
 
 
-def _read_jobs(installation: Installation) -> tuple[tuple[CronJob, ...], str | None]:
+def _read_jobs(installation: Installation) -> tuple[tuple[Job, ...], str | None]:
     """Read the jobs, and why that failed; of a cron store on record only the names count."""
-    jobs, problem = read_jobs(installation.cron_store)
+    found = read_cron_store(installation.cron_store)
     if find_claim(installation.cron_store, installation.state_dir) is None:
-        return jobs, problem
-    return tuple(replace(job, running_at_ms=None) for job in jobs), None
+        return found.jobs, found.problem
+    return tuple(replace(job, running_at_ms=None) for job in found.jobs), None
 
 
 def _reconcile(
@@ -194,13 +191,13 @@ def _recall_findings(home: Home, installation: Installation) -> list[Finding]:
 
     A ledger that fails says nothing.
     """
-    history = History(home, RealDisk(), os.path.realpath(installation.state_dir))
+    history = History(Workspace(home, RealDisk()), os.path.realpath(installation.state_dir))
     codes = {CRASHES, RESTARTS}
     try:
-        incidents = history.read_incidents()
+        incidents = history.incidents.read()
         if any(each.closed_ms is None and each.cause in OUT_OF_MEMORY for each in incidents):
             codes.add(MEMORY_ELSEWHERE)
-        noted = history.read_findings()
+        noted = history.findings.read()
     except TailflipError:
         return []
     return [each.finding for each in noted if each.finding.code in codes]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,59 +36,25 @@ from tailflip.cli.options import (
     end_with,
 )
 from tailflip.cli.progress import show_progress
-from tailflip.plan.forecast import factor_for, has_databases, is_measured
-from tailflip.plan.planner import plan_stores
-from tailflip.plan.policy import DropKind, Policy
-from tailflip.stores.json.salvage import SalvagePlan, apply_salvage, hint_to_decide, plan_salvage
-from tailflip.stores.preflight import refuse_duplicates
+from tailflip.config.load import load
+from tailflip.flow.limits import MAX_CAP_PER_JOB, MAX_CAP_TOTAL
+from tailflip.plan.policy import DropKind  # noqa: TC001 - typer reads it
+from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
+from tailflip.stores.json.salvage import hint_to_decide
 from tailflip.stores.recovery import recover
 from tailflip.stores.target import look
-from tailflip.stores.transaction import compact_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tailflip.base.progress import Progress
+    from tailflip.flow.numbers import SurveyNumbers
     from tailflip.flow.observed import Evidence, Store
-    from tailflip.flow.outcomes import Report
     from tailflip.plan.planner import Plan
+    from tailflip.plan.policy import Policy
+    from tailflip.stores.compaction import Damage
     from tailflip.stores.json.native import Surveyed
-    from tailflip.stores.target import Scene
+    from tailflip.stores.json.salvage import SalvagePlan
 
 _SALVAGE_HINT = "--apply sets it aside whole and salvages it; do not start the gateway before"
 _ANEW_HINT = "--apply sets it aside whole and begins with an empty store: nothing is in it"
-
-
-@dataclass
-class _Job:
-    """One call of the verb: what it works with, what it found, and what went wrong."""
-
-    scene: Scene
-    policy: Policy
-    dropped_keys: frozenset[str]
-    on_progress: Progress
-    accept_loss: bool
-    home: Home = field(default_factory=lambda: Home.locate(os.environ))
-    disk: RealDisk = field(default_factory=RealDisk)
-    evidence: dict[Store, Evidence] = field(default_factory=dict)
-    surveyed: dict[Store, Surveyed] = field(default_factory=dict)
-    damaged: dict[Store, SalvagePlan] = field(default_factory=dict)
-    errors: dict[Store, TailflipError] = field(default_factory=dict)
-    reports: list[Report] = field(default_factory=list)
-
-    def survey(self, store: Store, policy: Policy) -> Surveyed:
-        """Measure a store under a policy."""
-        if store not in self.evidence:
-            self.evidence[store] = self.scene.read_evidence(store, self.dropped_keys)
-        return self.scene.survey(store, policy, self.evidence[store], self.on_progress)
-
-    @contextmanager
-    def keeping_error(self, store: Store) -> Iterator[None]:
-        """Go on with the other stores when one has an error."""
-        try:
-            yield
-        except TailflipError as e:
-            self.errors[store] = e
 
 
 def compact(
@@ -105,24 +69,31 @@ def compact(
         str | None,
         typer.Option(
             metavar="TIME|false",
-            help="Keep finished cron runs this long; without it, OpenClaw's own "
-            "cron.sessionRetention counts (24h).",
+            help="Keep finished cron runs this long; without it, heal.retention, or OpenClaw's "
+            "own cron.sessionRetention counts (24h).",
             show_default=False,
         ),
     ] = None,
     max_lifetime: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="TIME|false", help='A run "running" for longer, without a sign of life, goes.'
+            metavar="TIME|false",
+            help='A run "running" for longer, without a sign of life, goes; without it, '
+            "heal.max_lifetime counts (1h).",
+            show_default=False,
         ),
-    ] = "1h",
+    ] = None,
     cap_per_job: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=4096, help="Keep only the newest N runs of a job."),
+        typer.Option(
+            metavar="N", min=1, max=MAX_CAP_PER_JOB, help="Keep only the newest N runs of a job."
+        ),
     ] = None,
     cap_total: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=65_536, help="Keep only the newest N runs in all."),
+        typer.Option(
+            metavar="N", min=1, max=MAX_CAP_TOTAL, help="Keep only the newest N runs in all."
+        ),
     ] = None,
     no_slim: Annotated[
         bool, typer.Option("--no-slim", help="Leave prompts and reports in idle runs.")
@@ -164,53 +135,53 @@ def compact(
     first. A damaged store is salvaged: what can be read of it stays, and the damaged file is
     kept whole.
     """
-    scene = look(os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent)
-    find_limit = scene.begin_heap_limit(heap_limit)
-    policy = Policy(
-        slim=not no_slim,
-        retire=not no_retire,
-        retention_ms=(
-            scene.installation.retention_ms
-            if retention is None
-            else parse_time_option("--retention", retention)
-        ),
-        max_lifetime_ms=parse_time_option("--max-lifetime", max_lifetime),
-        single_flight=not no_single_flight,
-        cap_per_job=cap_per_job,
-        cap_total=cap_total,
-        drop_kinds=_choose_kinds(drop_kind or [], older_than),
+    config = load(os.environ).config
+    home, disk = Home.locate(os.environ), RealDisk()
+    scene = look(
+        os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent, config=config
+    )
+    find_limit = scene.begin_heap_limit(heap_limit, config)
+    policy = choose_policy(config.heal, scene.installation.retention_ms)
+    asked: dict[str, object] = {}
+    if retention is not None:
+        asked["retention_ms"] = parse_time_option("--retention", retention)
+    if max_lifetime is not None:
+        asked["max_lifetime_ms"] = parse_time_option("--max-lifetime", max_lifetime)
+    policy = policy.model_copy(
+        update={
+            "slim": not no_slim,
+            "retire": not no_retire,
+            "single_flight": not no_single_flight,
+            "cap_per_job": cap_per_job,
+            "cap_total": cap_total,
+            "drop_kinds": _choose_kinds(drop_kind or [], older_than),
+            **asked,
+        }
+    )
+    aim = choose_aim(
+        config.heal,
+        policy,
+        scene.capabilities,
+        dropped_keys=drop_key or (),
+        accept_loss=accept_loss,
     )
     with show_progress() as on_progress:
-        job = _Job(scene, policy, frozenset(drop_key or ()), on_progress, accept_loss)
+        job = Compaction(scene, aim, home, disk, on_progress)
         if apply:
-            for note in recover(job.home, job.disk):
+            for note in recover(home, disk):
                 print(f"note: {escape(note)}", file=sys.stderr)
-        _survey_all(job)
+        job.look()
         if apply:
             _salvage_all(job)
-        limit_bytes, source = find_limit()
-        version = scene.find_version()
-        factor, base_bytes = factor_for(version, legacy_import=has_databases(version))
-        plan = plan_stores(
-            tuple(job.surveyed),
-            policy,
-            lambda store, rules: (
-                job.surveyed[store] if rules == policy else job.survey(store, rules)
-            ),
-            limit_bytes=limit_bytes,
-            source=source,
-            others_bytes=scene.others_bytes,
-            factor=factor,
-            base_bytes=base_bytes,
-            measured=is_measured(version),
-        )
+        plan = job.plan(find_limit())
         if apply:
-            _compact_all(job, plan)
+            job.execute(plan)
+    errors = _list_errors(job)
     if as_json:
-        print(to_json(_describe(job, plan, applied=apply)))
+        print(to_json(_describe(job, plan, errors, applied=apply)))
     else:
-        _print_all(job, plan, applied=apply)
-    end_with(list(job.errors.values()))
+        _print_all(job, plan, errors, applied=apply)
+    end_with(errors)
 
 
 def _choose_kinds(
@@ -232,77 +203,46 @@ def _choose_kinds(
     return tuple((kind, limit_ms) for kind in dict.fromkeys(kinds))
 
 
-def _survey_all(job: _Job) -> None:
-    """Measure every store; one that is broken or gone is looked through for what can be saved."""
-    for store in job.scene.stores:
-        with job.keeping_error(store):
-            try:
-                found = job.survey(store, job.policy)
-            except StoreInvalid as e:
-                hint = e.hint
-                if store.path.is_file() or not os.path.lexists(store.path):
-                    hint = _look_for_salvage(job, store)
-                raise StoreInvalid(e.message, hint=hint) from e
-            refuse_duplicates(found, store.path)
-            job.surveyed[store] = found
-    for store in job.scene.missing:
-        _look_for_salvage(job, store)
-    for store, claim in job.scene.kept.items():
-        job.errors[store] = claim.to_error()
-
-
-def _look_for_salvage(job: _Job, store: Store) -> str | None:
-    """Measure what can be had of a store, and say what to do."""
-    try:
-        plan = plan_salvage(store, job.on_progress, accept_loss=job.accept_loss)
-    except StoreInvalid as e:
-        return e.hint  # that the store is broken has its own error
-    if plan.own is None and not plan.best.entries:
-        return None
-    job.damaged[store] = plan
-    if plan.doubt is not None and not job.accept_loss:
-        return f"{plan.doubt}; {hint_to_decide(plan)}"
-    return _SALVAGE_HINT if plan.best.entries else _ANEW_HINT
-
-
-def _salvage_all(job: _Job) -> None:
+def _salvage_all(job: Compaction) -> None:
     """Salvage what can be; a store that is whole again is compacted with the others."""
-    for store, plan in job.damaged.items():
-        job.errors.pop(store, None)
-        with job.keeping_error(store):
-            job.reports.append(
-                apply_salvage(
-                    plan,
-                    home=job.home,
-                    disk=job.disk,
-                    now_ms=job.scene.now_ms,
-                    accept_loss=job.accept_loss,
-                    gateway=job.scene.gateway,
-                    on_progress=job.on_progress,
-                )
-            )
-            job.surveyed[store] = job.survey(store, job.policy)
+    for store, damage in job.damaged.items():
+        if damage.plan is None:
+            continue
+        try:
+            job.salvage(store)
+        except TailflipError as e:
+            job.errors[store] = e
 
 
-def _compact_all(job: _Job, plan: Plan[Surveyed]) -> None:
-    for store, surveyed in plan.surveyed.items():
-        with job.keeping_error(store):
-            report = compact_store(
-                store,
-                plan.policy,
-                job.evidence[store],
-                home=job.home,
-                disk=job.disk,
-                # Names the action; a salvage of the same store may just have had the moment.
-                now_ms=job.scene.now_ms + len(job.reports),
-                on_progress=job.on_progress,
-                expected=surveyed,
-            )
-            job.reports.append(report)
+def _list_errors(job: Compaction) -> list[TailflipError]:
+    """List what went wrong, by store: a store that is left alone is told as well."""
+    errors: dict[Store, TailflipError] = {}
+    for store, error in job.errors.items():
+        damage = job.damaged.get(store)
+        is_told = damage is not None and error is damage.broken
+        errors[store] = _hint(error, damage, job) if damage is not None and is_told else error
+    errors.update(job.fixed)
+    errors.update({store: claim.to_error() for store, claim in job.scene.kept.items()})
+    return list(errors.values())
 
 
-def _print_all(job: _Job, plan: Plan[Surveyed], *, applied: bool) -> None:
-    for salvage in job.damaged.values():
+def _hint(error: TailflipError, damage: Damage, job: Compaction) -> TailflipError:
+    """Say of a broken store what can be done about it."""
+    plan = damage.plan
+    if plan is None:
+        hint = damage.problem.hint if damage.problem is not None else None
+    elif plan.doubt is not None and not job.aim.accept_loss:
+        hint = f"{plan.doubt}; {hint_to_decide(plan)}"
+    else:
+        hint = _SALVAGE_HINT if plan.best.entries else _ANEW_HINT
+    return StoreInvalid(error.message, hint=hint)
+
+
+def _print_all(
+    job: Compaction, plan: Plan[Surveyed], errors: list[TailflipError], *, applied: bool
+) -> None:
+    salvages = [damage.plan for damage in job.damaged.values() if damage.plan is not None]
+    for salvage in salvages:
         print(_format_salvage(salvage), end="\n\n")
     for store, surveyed in plan.surveyed.items():
         numbers = surveyed.numbers
@@ -310,7 +250,9 @@ def _print_all(job: _Job, plan: Plan[Surveyed], *, applied: bool) -> None:
         change = format_change(
             numbers.entries, numbers.entries_after, numbers.bytes, numbers.bytes_after
         )
-        print(f"{format_store(store)}: {change if rules else 'nothing to do'}")
+        if not rules:
+            change = escape(_explain_nothing(numbers, job.evidence[store], plan.policy))
+        print(f"{format_store(store)}: {change}")
         print(rules, end="\n\n" if rules else "\n")
     if plan.surveyed:
         _print_forecast(job, plan)
@@ -320,15 +262,15 @@ def _print_all(job: _Job, plan: Plan[Surveyed], *, applied: bool) -> None:
         for report in job.reports:
             print(f"\n{format_report(report)}")
         return
-    does_something = any(s.numbers.rules for s in plan.surveyed.values()) or job.damaged
+    does_something = any(s.numbers.rules for s in plan.surveyed.values()) or salvages
     if does_something:
         print("\nnothing was changed; add --apply to do it")
-    elif not (job.errors or plan.surveyed):
+    elif not (errors or plan.surveyed):
         where = escape(job.scene.installation.state_dir)
         print(f"no session store below {where}", file=sys.stderr)
 
 
-def _print_forecast(job: _Job, plan: Plan[Surveyed]) -> None:
+def _print_forecast(job: Compaction, plan: Plan[Surveyed]) -> None:
     print(f"policy:  {_format_policy(plan.policy)}")
     if any(surveyed.numbers.rules for surveyed in plan.surveyed.values()):
         print(f"before:  {format_forecast(plan.before)}")
@@ -336,10 +278,31 @@ def _print_forecast(job: _Job, plan: Plan[Surveyed]) -> None:
     print(f"gateway: {format_gateway(job.scene.gateway)}")
     if plan.pressure:
         print(f"beyond hygiene, because of the forecast: {', '.join(plan.pressure)}")
-    if not plan.fits:
-        print("even so it will not fit; what remains is protected. By kind, before:")
-        for surveyed in plan.surveyed.values():
-            print(format_kinds(surveyed.numbers))
+    if plan.fits:
+        return
+    if job.aim.ladder:
+        short = "it will not fit" if not plan.after.close else "too little is to spare"
+        print(f"even so {short}; what remains is protected. By kind, before:")
+    else:
+        why = plan.after.doubt or "heal.pressure is false"
+        print(
+            f"only hygiene, as before a start: {why}; --retention, --cap-per-job and --cap-total "
+            "go further. By kind, before:"
+        )
+    for surveyed in plan.surveyed.values():
+        print(format_kinds(surveyed.numbers))
+
+
+def _explain_nothing(numbers: SurveyNumbers, evidence: Evidence, policy: Policy) -> str:
+    """Say why nothing goes where there are runs: they show life, or are not old enough."""
+    runs = sum(job.runs for job in numbers.jobs) + numbers.jobs_untracked
+    parts = []
+    if evidence.spared:
+        count = format_count(evidence.spared)
+        parts.append(f"{count} finished runs show life, such as one: {evidence.spared_because}")
+    if runs > evidence.spared and policy.retention_ms is not None:
+        parts.append(f"no other run ended longer than {format_span(policy.retention_ms)} ago")
+    return f"nothing to do: {'; '.join(parts)}" if parts else "nothing to do"
 
 
 def _format_policy(policy: Policy) -> str:
@@ -375,7 +338,9 @@ def _format_salvage(plan: SalvagePlan) -> str:
     return f"{escape(plan.store)}: salvage\n{table}\n{escape(plan.describe())}"
 
 
-def _describe(job: _Job, plan: Plan[Surveyed], *, applied: bool) -> dict[str, object]:
+def _describe(
+    job: Compaction, plan: Plan[Surveyed], errors: list[TailflipError], *, applied: bool
+) -> dict[str, object]:
     return {
         "applied": applied,
         "policy": plan.policy,
@@ -383,12 +348,12 @@ def _describe(job: _Job, plan: Plan[Surveyed], *, applied: bool) -> dict[str, ob
             {"path": store.path, "agent": store.agent_id, "survey": surveyed.numbers}
             for store, surveyed in plan.surveyed.items()
         ],
-        "damaged": list(job.damaged.values()),
+        "damaged": [d.plan for d in job.damaged.values() if d.plan is not None],
         "before": plan.before,
         "after": plan.after,
         "pressure": plan.pressure,
         "fits": plan.fits,
         "gateway": job.scene.gateway,
         "reports": job.reports,
-        "errors": [{"message": e.message, "code": e.exit_code} for e in job.errors.values()],
+        "errors": [{"message": e.message, "code": e.exit_code} for e in errors],
     }

@@ -278,7 +278,7 @@ def _begin_life(guard: Guard, verdict: Verdict | None, mode: str, pid: int | Non
     life = life.model_copy(update={"pid": start.pid, "pid_ticks": start.pid_ticks})
     start = start.model_copy(update={"life": life.id})
     try:
-        guard.history.begin_life(life, start)
+        guard.history.lives.begin(life, start)
     except (TailflipError, OSError) as e:
         log.error("the start could not be put on record", error=e)
     return life.id
@@ -288,7 +288,7 @@ def _note_refusal(guard: Guard, verdict: Verdict | None, mode: str, pid: int | N
     from tailflip.supervise.gate import describe_start  # noqa: PLC0415
 
     start = describe_start(verdict, mode, pid)
-    guard.write(lambda: guard.history.record_start(start))
+    guard.write(lambda: guard.history.starts.record(start))
 
 
 def _describe(verdict: Verdict | None) -> dict[str, object]:
@@ -302,6 +302,8 @@ def _describe(verdict: Verdict | None) -> dict[str, object]:
         "reason": verdict.refusal.message if verdict.refusal else verdict.admission.reason,
         "hint": verdict.refusal.hint if verdict.refusal else None,
         "notes": verdict.admission.notes,
+        "before": to_plain(verdict.admission.before),
+        "after": to_plain(verdict.admission.after),
         "reports": [to_plain(report) for report in verdict.admission.reports],
         "death": to_plain(verdict.death) if verdict.death else None,
     }

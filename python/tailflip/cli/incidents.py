@@ -14,6 +14,7 @@ from tailflip.base.errors import Usage
 from tailflip.base.render import escape, format_table, to_json
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_span, format_time
+from tailflip.base.workspace import Workspace
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.diagnose.causes import choose_step
 from tailflip.ledger.history import History
@@ -58,8 +59,8 @@ def _root(
 def list_(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJson = False) -> None:
     """List the incidents of the guarded gateway, newest first; this is what happens by default."""
     subject = find_subject(state_dir, profile)
-    incidents = subject.history.read_incidents()
-    counts = subject.history.count_deaths()
+    incidents = subject.history.incidents.read()
+    counts = subject.history.lives.count_deaths()
     if as_json:
         both = [{"incident": each, "deaths": counts.get(each.id, 0)} for each in incidents]
         print(to_json(both))
@@ -104,21 +105,23 @@ def why(
 ) -> None:
     """Tell the story of an incident: what happened, why, what was done, how to undo it."""
     history = _open()
-    incident = _find_newest() if incident_id is None else history.find_incident(incident_id)
-    history = History(history.home, history.disk, incident.guard)
-    lives = history.read_lives(_MOST_LIVES, incident=incident.id)
+    incident = _find_newest() if incident_id is None else history.incidents.find(incident_id)
+    history = History(history.workspace, incident.guard)
+    lives = history.lives.read(_MOST_LIVES, incident=incident.id)
     if stderr:
         _print_stderr(history, lives)
         return
     lines = tell(
         incident,
         [*_find_what_followed(history, incident, lives), *lives],
-        history.read_decisions(min([incident.opened_ms, *(each.started_ms for each in lives)])),
+        history.decisions.read_since(
+            min([incident.opened_ms, *(each.started_ms for each in lives)])
+        ),
         _list_own_actions(history),
-        history.read_findings(open_only=False),
+        history.findings.read(open_only=False),
         undecided=_find_undecided(history),
     )
-    kept = next((life.id for life in lives if history.read_stderr(life.id)), None)
+    kept = next((life.id for life in lives if history.lives.read_stderr(life.id)), None)
     if as_json:
         print(
             to_json({"incident": incident, "story": lines, "lives": lives, "stderr_of_life": kept})
@@ -139,7 +142,7 @@ def why(
     if step is not None:
         print(f"\nnext: {escape(step)}")
     if kept is not None:
-        size = format_bytes(len(history.read_stderr(kept)))
+        size = format_bytes(len(history.lives.read_stderr(kept)))
         print(f"\nthe last {size} of its stderr: tailflip incidents why {incident.id} --stderr")
     if incident.acked_ms is None:
         print(f"\nyou have seen it: tailflip incidents ack {incident.id}")
@@ -148,7 +151,7 @@ def why(
 @app.command()
 def ack(incident_id: IncidentId, *, as_json: AsJson = False) -> None:
     """Note that you have seen an incident, so that `status` no longer calls for you."""
-    incident = _open().ack(incident_id, clock.now_ms())
+    incident = _open().incidents.ack(incident_id, clock.now_ms())
     if as_json:
         print(to_json(incident))
         return
@@ -158,12 +161,12 @@ def ack(incident_id: IncidentId, *, as_json: AsJson = False) -> None:
 
 def _open() -> History:
     """Open the record by an incident's id alone, whosoever gateway it is of."""
-    return History(Home.locate(os.environ), RealDisk(), "")
+    return History(Workspace(Home.locate(os.environ), RealDisk()), "")
 
 
 def _find_newest() -> Incident:
     history = find_subject(None, None).history
-    for incident in history.read_incidents(1):
+    for incident in history.incidents.read(1):
         return incident
     raise Usage(f"no incidents of {history.guard}", hint="name one, from `tailflip incidents`")
 
@@ -176,20 +179,20 @@ def _find_what_followed(
     last_ms = max([incident.opened_ms, *(life.started_ms for life in lives)])
     later = [
         life
-        for life in history.read_lives(_MOST_LIVES)
+        for life in history.lives.read(_MOST_LIVES)
         if life.id not in known and life.started_ms >= last_ms
     ]
     return tuple(later[-1:])
 
 
 def _find_undecided(history: History) -> Life | None:
-    last = next(iter(history.read_lives(1)), None)
-    return last if last is not None and history.is_undecided(last) else None
+    last = next(iter(history.lives.read(1)), None)
+    return last if last is not None and history.decisions.is_undecided(last) else None
 
 
 def _list_own_actions(history: History) -> tuple[Archived, ...]:
     below = history.guard + os.sep
-    actions = list_actions(history.home, history.disk)
+    actions = list_actions(history.workspace.home, history.workspace.disk)
     return tuple(each for each in actions if each.action.store.startswith(below))
 
 
@@ -210,7 +213,7 @@ def _choose_step(lives: Sequence[Life]) -> str | None:
 def _print_stderr(history: History, lives: Sequence[Life]) -> None:
     """Print the newest tail there is, made safe for a terminal, line by line."""
     for life in lives:
-        tail = history.read_stderr(life.id)
+        tail = history.lives.read_stderr(life.id)
         if tail:
             when = format_time(life.ended_ms or life.started_ms)
             print(f"of the life that ended {when}", file=sys.stderr)

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError
 from tailflip.base.render import (
     JobView,
@@ -16,13 +17,14 @@ from tailflip.base.render import (
     format_table,
     to_json,
 )
+from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_entries
 from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, StorePaths, end_with
 from tailflip.cli.progress import show_progress
+from tailflip.config.load import load
 from tailflip.diagnose.findings.rules import RAPID_INTERVAL_MS, measure_interval_ms
 from tailflip.observe.installation import read_job_names
-from tailflip.plan.forecast import forecast
-from tailflip.plan.policy import Policy
+from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.json.litter import observe_folders
 from tailflip.stores.target import look
 
@@ -43,31 +45,32 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Show what fills the session stores: jobs, kinds of entries, fields. Changes nothing."""
-    scene = look(os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent)
-    wait_for_limit = scene.begin_heap_limit(heap_limit)
+    config = load(os.environ).config
+    scene = look(
+        os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent, config=config
+    )
+    wait_for_limit = scene.begin_heap_limit(heap_limit, config)
     names = read_job_names(scene.installation.cron_store)
-    policy = Policy(retention_ms=scene.installation.retention_ms)
+    policy = choose_policy(config.heal, scene.installation.retention_ms)
+    aim = choose_aim(config.heal, policy, scene.capabilities, salvages=False)
     found: dict[Store, SurveyNumbers] = {}
-    errors: list[TailflipError] = []
-    for store in (*scene.stores, *scene.kept):
-        evidence = scene.read_evidence(store, frozenset())
-        try:
-            with show_progress() as on_progress:
-                numbers = scene.survey(store, policy, evidence, on_progress).numbers
-        except TailflipError as e:
-            errors.append(e)
-            continue
-        found[store] = numbers
+    with show_progress() as on_progress:
+        job = Compaction(scene, aim, Home.locate(os.environ), RealDisk(), on_progress)
+        job.look()
+        found = {store: each.numbers for store, each in job.measured.items()}
+        for store in scene.kept:  # to be seen, also where the gateway does not load it
+            if store in found or store in job.errors:
+                continue
+            try:
+                found[store] = job.survey(store, policy).numbers
+            except TailflipError as e:
+                job.errors[store] = e
+    errors = list(job.errors.values())
+    for store, numbers in found.items():
         if not as_json:
             print(_format_store(store, numbers, names, scene.now_ms), end="\n\n")
     folders = observe_folders(scene.stores, scene.now_ms)
-    limit_bytes, source = wait_for_limit()
-    prediction = forecast(
-        [*(numbers.bytes for numbers in found.values()), scene.others_bytes],
-        any(numbers.wide for numbers in found.values()),
-        limit_bytes,
-        source,
-    )
+    prediction = job.forecast(wait_for_limit())
     if as_json:
         shown = [{"path": s.path, "agent": s.agent_id, "survey": n} for s, n in found.items()]
         print(

@@ -106,38 +106,38 @@ def read_situation(subject: Subject, now_ms: int) -> Situation:
     """Read the record, look at processes and stores, and put it together."""
     history, installation = subject.history, subject.installation
     gateway = read_gateway(installation, os.environ) if installation is not None else None
-    lives = history.read_lives(_LIVES)
-    counts = history.count_deaths()
-    made, start = history.read_last_decision(), history.read_last_start()
+    lives = history.lives.read(_LIVES)
+    counts = history.lives.count_deaths()
+    made, start = history.decisions.read_last(), history.starts.read_last()
     look = Look(
         now_ms=now_ms,
         guard=history.guard,
         gateway=gateway,
         port=installation.port if installation is not None else None,
-        supervisor=history.home.read_supervisor(history.guard),
+        supervisor=history.workspace.home.read_supervisor(history.guard),
         memory=_read_memory(subject, gateway, lives, now_ms),
         stores=_measure_stores(subject, now_ms),
-        installed=find_installed(os.environ, history.home, history.guard),
+        installed=find_installed(os.environ, history.workspace.home, history.guard),
         parked_pid=_find_parked(start),
         full=tuple(
             space.path
-            for space in read_space(Path(history.guard), history.home.root)
+            for space in read_space(Path(history.guard), history.workspace.home.root)
             if space.is_scarce
         ),
     )
     record = Record(
         lives=lives,
         actions=_list_own_actions(subject),
-        findings=history.read_findings(),
+        findings=history.findings.read(),
         incidents=tuple(
             OpenIncident(each, counts.get(each.id, 0))
-            for each in history.read_incidents()
+            for each in history.incidents.read()
             if each.closed_ms is None
         ),
-        breaker=history.read_breaker(),
+        breaker=history.decisions.read_breaker(),
         made=made,
         start=start,
-        undecided=bool(lives) and history.is_undecided(lives[0]),
+        undecided=bool(lives) and history.decisions.is_undecided(lives[0]),
     )
     return sum_up(look, record)
 
@@ -154,7 +154,7 @@ def _read_memory(
 ) -> Memory:
     limit_bytes, source = _read_heap_limit(subject)
     life = next((each for each in lives if each.ended_ms is None), None)
-    samples = subject.history.read_samples(life.started_ms, life_id=life.id) if life else ()
+    samples = subject.history.samples.read(life.started_ms, life_id=life.id) if life else ()
     trend = find_trend(samples, limit_bytes, now_ms=now_ms) if limit_bytes and samples else None
     pid = gateway.pid if gateway is not None and gateway.alive else None
     vitals = read_tree(pid) if pid is not None else None
@@ -170,7 +170,7 @@ def _read_heap_limit(subject: Subject) -> tuple[int | None, str]:
     given = subject.config.gateway.heap_limit
     if given is not None:
         return parse_size_bytes(given), "gateway.heap_limit"
-    fact = subject.history.get_fact(_HEAP_FACT)
+    fact = subject.history.facts.get(_HEAP_FACT)
     if isinstance(fact, dict) and type(fact.get("limit_bytes")) is int:
         return fact["limit_bytes"], str(fact.get("source"))
     return None, "not known yet"
@@ -179,7 +179,7 @@ def _read_heap_limit(subject: Subject) -> tuple[int | None, str]:
 def _measure_stores(subject: Subject, now_ms: int) -> Stores | None:
     if subject.installation is None:
         return None
-    samples = subject.history.read_samples(now_ms - _GROWTH_MS)
+    samples = subject.history.samples.read(now_ms - _GROWTH_MS)
     return Stores(
         len(subject.installation.stores),
         measure_stores(subject.installation),
@@ -192,6 +192,6 @@ def _list_own_actions(subject: Subject) -> tuple[Archived, ...]:
     history, installation = subject.history, subject.installation
     return tuple(
         each
-        for each in list_actions(history.home, history.disk)
+        for each in list_actions(history.workspace.home, history.workspace.disk)
         if is_own(each.action.store, history.guard, installation)
     )

@@ -12,9 +12,9 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.render import escape, format_gateway, format_table, to_json
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_span, format_time
+from tailflip.base.workspace import Workspace
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.ledger.history import History
-from tailflip.ledger.runs import Runs
 from tailflip.reconcile.context import find_deaths
 from tailflip.reconcile.steps.tasks import judge_installation
 from tailflip.stores.target import look
@@ -42,10 +42,10 @@ def tasks(
     """
     scene = look(os.environ, state_dir=state_dir, profile=profile)
     home, disk = Home.locate(os.environ), RealDisk()
-    history = History(home, disk, os.path.realpath(scene.installation.state_dir))
-    runs = Runs(home, disk, history.guard)
+    history = History(Workspace(home, disk), os.path.realpath(scene.installation.state_dir))
+    runs = history.runs
     notes: list[str] = []
-    verdicts, _ = judge_installation(scene, notes, runs, find_deaths(history.read_lives()))
+    verdicts, _ = judge_installation(scene, notes, runs, find_deaths(history.lives.read()))
     verdicts = verdicts[:limit]
     seen = runs.read(limit)
     if as_json:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tailflip.base.errors import ConfigInvalid, NoPermission
+from tailflip.base.regular import NotRegular, open_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,17 +54,18 @@ def fingerprint(path: Path) -> str:
 
 def _open(path: Path) -> BufferedReader:
     """Open a regular file, or /dev/null; a pipe would make us wait for ever."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode) and not _is_null(status):
-        os.close(fd)
-        raise IsADirectoryError(None, "not a regular file")
-    return os.fdopen(fd, "rb")
-
-
-def _is_null(status: os.stat_result) -> bool:
+    if _is_null(path):
+        return path.open("rb")
     try:
-        return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev  # noqa: PTH116
+        return os.fdopen(open_to_read(path), "rb")
+    except NotRegular as e:
+        raise IsADirectoryError(None, "not a regular file") from e
+
+
+def _is_null(path: Path) -> bool:
+    try:
+        status, null = path.stat(), os.stat(os.devnull)  # noqa: PTH116
+        return stat.S_ISCHR(status.st_mode) and status.st_rdev == null.st_rdev
     except OSError:
         return False
 

@@ -76,7 +76,8 @@ class Evidence:
     """Proof of life and of death about entries of one store, gathered before judging.
 
     `knows_ends` False: ends of runs may stand in records that are not read.
-    `over` holds the ends of runs, and sessions that live; None for none.
+    `over` holds the ends of runs, and sessions that live; None for none. `spared` counts the
+    finished runs that show life all the same, `spared_because` says it of the first.
     """
 
     gateway: Gateway
@@ -86,20 +87,45 @@ class Evidence:
     dropped_keys: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     knows_ends: bool = True
+    spared: int = 0
+    spared_because: str = ""
 
 
 @dataclass(frozen=True)
-class CronJob:
+class Schedule:
+    """When a job is to run; `kind` every, cron, at, or empty for one that we do not know."""
+
+    kind: str = ""
+    every_ms: int | None = None
+    expression: str | None = None
+    at_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Job:
     """One cron job; `running_at_ms` is the marker that the scheduler sets while it runs.
 
-    `does` tells what it does and when, as text to compare: twins have the same.
+    `target` as written; `timeout_ms` 0 is for ever; times as in its `state`. `does` tells what
+    it does and when, as text to compare: twins have the same.
     """
 
     job_id: str
-    name: str
-    enabled: bool
-    running_at_ms: int | None
+    name: str = ""
+    enabled: bool = True
+    target: str = ""
+    schedule: Schedule = Schedule()
+    timeout_ms: int = 0
+    created_ms: int | None = None
+    running_at_ms: int | None = None
+    next_run_at_ms: int | None = None
+    last_run_at_ms: int | None = None
+    last_status: str | None = None
     does: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name people gave it, with its id."""
+        return f"{self.name} ({self.job_id})" if self.name else self.job_id
 
 
 @dataclass(frozen=True)

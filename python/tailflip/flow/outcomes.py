@@ -9,11 +9,24 @@ from tailflip.flow.values import Value
 
 
 @dataclass(frozen=True)
+class HeapLimit:
+    """The heap that a gateway may use; `bytes` is None where nobody can tell.
+
+    `source` says where it is from, `margin` which share of it a prediction may use.
+    """
+
+    bytes: int | None
+    source: str
+    margin: float = 0.9
+
+
+@dataclass(frozen=True)
 class Forecast:
     """Predicted V8 heap of loading stores, against the limit the gateway has.
 
     `limit_bytes` is None when no limit could be found; `source` says where it is from.
-    `measured` says that the factor was measured on this very release.
+    `measured` says that the factor was measured on this very release, `release_known` that there
+    is a release at all. `base_bytes` of the heap are there without any store.
     """
 
     heap_bytes: int
@@ -21,6 +34,9 @@ class Forecast:
     factor: float
     source: str
     measured: bool = False
+    release_known: bool = True
+    base_bytes: int = 0
+    margin: float = 0.9
 
     @property
     def over(self) -> bool:
@@ -29,9 +45,21 @@ class Forecast:
 
     @property
     def close(self) -> bool:
-        """Say whether it is predicted to live with less than a tenth of the limit to spare."""
+        """Say whether it is predicted to live, with less to spare than the margin."""
         limit = self.limit_bytes
-        return limit is not None and not self.over and self.heap_bytes > limit * 0.9
+        return limit is not None and not self.over and self.heap_bytes > int(limit * self.margin)
+
+    @property
+    def fits(self) -> bool:
+        """Say whether the margin stays free; what cannot be told counts as fitting."""
+        return not (self.over or self.close)
+
+    @property
+    def doubt(self) -> str | None:
+        """Say why the figures may be wrong for this gateway; None where they were measured."""
+        if not self.release_known:
+            return "the release is not known"
+        return None if self.measured else "not measured for this release"
 
 
 class Report(Value):

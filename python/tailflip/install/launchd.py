@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from tailflip.install import wrapper
 from tailflip.install.templates import encode
 from tailflip.install.values import Mode, Plan, PlannedFile
-from tailflip.observe.gateway.release import is_external_mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +30,7 @@ def plan(service: Service, mode: Mode, facts: Facts) -> Plan:
     """Plan the gate of an agent, or an agent of our own beside it."""
     if mode is Mode.WATCH:
         return _plan_watch(service, facts)
-    if is_external_mode(service.release.version):
+    if service.release.capabilities.keeps_wrapper:
         return wrapper.plan(service, mode, facts, _restart(service))
     return _plan_gate(service, facts)
 

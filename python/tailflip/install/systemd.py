@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from tailflip.install import wrapper
 from tailflip.install.templates import encode, fill
 from tailflip.install.values import Mode, Plan, PlannedFile
-from tailflip.observe.gateway.release import is_external_mode
 from tailflip.observe.host.unitfile import quote_word, split_prefix
 
 if TYPE_CHECKING:
@@ -147,13 +146,14 @@ def escape_path(path: Path | str) -> str:
 def _knows_wrappers(service: Service) -> bool:
     """Say whether OpenClaw manages this unit, and can be told of a wrapper: its user's own only."""
     is_managed = service.scope == "user" and service.name.startswith("openclaw-gateway")
-    return is_managed and is_external_mode(service.release.version)
+    return is_managed and service.release.capabilities.keeps_wrapper
 
 
 def _choose_template(service: Service, mode: Mode) -> str:
     if mode is Mode.RUN:
         return "run.conf"
-    return "preflight.conf" if is_external_mode(service.release.version) else "gate.conf"
+    disowns = service.release.capabilities.disowns_replaced_command
+    return "preflight.conf" if disowns else "gate.conf"
 
 
 def _values(

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from tailflip.base.durable import naming
 from tailflip.base.errors import IoFailed
+from tailflip.base.workspace import Workspace
 from tailflip.flow.values import Value
 from tailflip.ledger.database import Database
 
@@ -96,7 +97,7 @@ class Ledger:
     def begin(self, action: Action) -> None:
         """Record an action before its first effect."""
         row = action.model_dump(exclude={"details"}) | {"details": action.details.model_dump_json()}
-        with Database(self.home, self.disk).writing() as db:
+        with Database(Workspace(self.home, self.disk)).writing() as db:
             db.execute(
                 "INSERT INTO actions VALUES (:id, :kind, :store, :state, :created_ms, :details)",
                 row,
@@ -105,7 +106,7 @@ class Ledger:
     def advance(self, action: Action, state: State, details: Details | None = None) -> Action:
         """Record that an action got further, and return it as it now stands."""
         now = action.model_copy(update={"state": state, "details": details or action.details})
-        with Database(self.home, self.disk).writing() as db:
+        with Database(Workspace(self.home, self.disk)).writing() as db:
             db.execute(
                 "UPDATE actions SET state = ?, details = ? WHERE id = ?",
                 (now.state, now.details.model_dump_json(), now.id),
@@ -114,7 +115,7 @@ class Ledger:
 
     def read_all(self) -> tuple[Action, ...]:
         """Read every action, newest first; none when there never was one."""
-        database = Database(self.home, self.disk)
+        database = Database(Workspace(self.home, self.disk))
         if not database.exists:
             return ()
         with database.connected() as db:

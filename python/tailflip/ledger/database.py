@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tailflip.base.durable import Disk
-    from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
 
 _BUSY_S = 5.0
 _UNSTORABLE, _STORED = re.compile("[\0\ud800-\udfff]"), re.compile("\0([0-9a-f]{4})")
@@ -145,8 +145,7 @@ def _read_cell(data: bytes) -> str:
 class Database:
     """The file, opened anew for every use: nobody holds it between two looks."""
 
-    home: Home
-    disk: Disk
+    workspace: Workspace
 
     @property
     def exists(self) -> bool:
@@ -155,18 +154,18 @@ class Database:
         Raises:
             TailflipError: it cannot be told; `Path.exists` is silent only about some errors.
         """
-        with naming(self.home.ledger):
-            return self.home.ledger.exists()
+        with naming(self.workspace.home.ledger):
+            return self.workspace.home.ledger.exists()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Run one transaction; it is on the medium when the block has ended."""
         with self.connected() as db:
-            with naming(self.home.ledger):
+            with naming(self.workspace.home.ledger):
                 db.execute("BEGIN IMMEDIATE")
             yield db
-            with naming(self.home.ledger):
-                self.disk.commit(db)
+            with naming(self.workspace.home.ledger):
+                self.workspace.disk.commit(db)
 
     @contextmanager
     def connected(self) -> Iterator[sqlite3.Connection]:
@@ -175,18 +174,18 @@ class Database:
         Raises:
             IoFailed: it cannot be used, or a newer tailflip wrote it.
         """
-        path = self.home.ledger
+        path = self.workspace.home.ledger
         with naming(path):
             if not path.exists():
                 # SQLite would create it with the umask's mode.
-                os.close(self.disk.open_new(path, 0o600))
-                self.disk.fsync_dir(path.parent)
+                os.close(self.workspace.disk.open_new(path, 0o600))
+                self.workspace.disk.fsync_dir(path.parent)
             db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, factory=_Connection)
             db.text_factory = _read_cell
             with closing(db):
                 db.execute("PRAGMA synchronous = EXTRA")
                 db.execute("PRAGMA fullfsync = ON")  # for macOS: past the drive's cache
-                _bring_up_to_date(db, self.disk)
+                _bring_up_to_date(db, self.workspace.disk)
                 yield db
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.flow.outcomes import Finding
+from tailflip.ledger.table import Table
 
 if TYPE_CHECKING:
     import sqlite3
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     Change = Callable[[sqlite3.Connection], object]
 
 REFRESH_MS = 3_600_000
+_MOST_FINDINGS = 1_000
 _COLUMNS = "code, severity, subject, message, hint, evidence, first_ms, last_ms, ended_ms"
 
 
@@ -33,16 +35,32 @@ class NotedFinding:
     ended_ms: int | None
 
 
-def read_noted(
-    db: sqlite3.Connection, guard: str, *, open_only: bool, limit: int
-) -> tuple[NotedFinding, ...]:
-    """Read findings: those that stand first, errors before warnings, then the newest."""
-    rows = db.execute(
-        f"SELECT {_COLUMNS} FROM findings WHERE guard = ? AND (ended_ms IS NULL OR NOT ?) "  # noqa: S608 - our own constant
-        "ORDER BY ended_ms IS NOT NULL, severity != 'error', first_ms DESC, rowid LIMIT ?",
-        (guard, open_only, limit),
-    ).fetchall()
-    return tuple(_parse(row) for row in rows)
+class Findings(Table):
+    """The findings about one gateway."""
+
+    def note(self, found: Sequence[Finding], now_ms: int, codes: Collection[str]) -> bool:
+        """Bring what stands up to date with what a look found; says whether it wrote.
+
+        Args:
+            found: what was found.
+            now_ms: when.
+            codes: every code that this look judged; only of these may findings end.
+        """
+        changes = plan_changes(self._guard, self.read(), found, codes, now_ms)
+        if changes:
+            with self._writing() as db:
+                for change in changes:
+                    change(db)
+        return bool(changes)
+
+    def read(self, *, open_only: bool = True) -> tuple[NotedFinding, ...]:
+        """Read findings: those that stand first, errors before warnings, then the newest."""
+        rows = self._read(
+            f"SELECT {_COLUMNS} FROM findings WHERE guard = ? AND (ended_ms IS NULL OR NOT ?) "  # noqa: S608 - our own constant
+            "ORDER BY ended_ms IS NOT NULL, severity != 'error', first_ms DESC, rowid LIMIT ?",
+            (self._guard, open_only, _MOST_FINDINGS),
+        )
+        return tuple(_parse(row) for row in rows)
 
 
 def plan_changes(

@@ -8,19 +8,14 @@ going on.
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import naming
-from tailflip.ledger.database import Database
+from tailflip.ledger.table import Table
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterator, Sequence
-
-    from tailflip.base.durable import Disk
-    from tailflip.base.state_dir import Home
+    from collections.abc import Sequence
 
 MOST_RUNS = 5_000
 INTERRUPTED = "interrupted"
@@ -42,25 +37,17 @@ class SeenRun:
     words: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Runs:
-    """What is on record about the runs of one gateway; `guard` as in `History`."""
-
-    home: Home
-    disk: Disk
-    guard: str
+class Runs(Table):
+    """What is on record about the runs of one gateway."""
 
     def read(self, limit: int = 200) -> tuple[SeenRun, ...]:
         """Read the last runs, newest first; none where nothing was ever recorded."""
-        database = Database(self.home, self.disk)
-        if not database.exists:
-            return ()
-        with database.connected() as db, naming(self.home.ledger):
-            rows = db.execute(
+        with naming(self._workspace.home.ledger):
+            rows = self._read(
                 "SELECT job, began_ms, title, seen_ms, ended_ms, verdict, evidence FROM runs "
                 "WHERE guard = ? ORDER BY began_ms DESC, job LIMIT ?",
-                (self.guard, limit),
-            ).fetchall()
+                (self._guard, limit),
+            )
         return tuple(
             SeenRun(job, began, title, seen, ended, verdict, tuple(json.loads(words)))
             for job, began, title, seen, ended, verdict, words in rows
@@ -85,20 +72,14 @@ class Runs:
                 "ON CONFLICT (guard, job, began_ms) DO UPDATE SET title = excluded.title, "
                 "seen_ms = excluded.seen_ms, ended_ms = excluded.ended_ms, "
                 "verdict = excluded.verdict, evidence = excluded.evidence",
-                [(self.guard, *_cells(run)) for run in news],
+                [(self._guard, *_cells(run)) for run in news],
             )
             db.execute(
                 "DELETE FROM runs WHERE guard = ?1 AND rowid NOT IN (SELECT rowid FROM runs "
                 "WHERE guard = ?1 ORDER BY began_ms DESC LIMIT ?2)",
-                (self.guard, MOST_RUNS),
+                (self._guard, MOST_RUNS),
             )
         return True
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        self.home.create(self.disk)
-        with Database(self.home, self.disk).writing() as db:
-            yield db
 
 
 def _is_news(run: SeenRun, known: SeenRun | None) -> bool:

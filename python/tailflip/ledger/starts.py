@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from tailflip.flow.values import Value
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-FACT = "last-start"
+from pydantic import ValidationError
+
+from tailflip.flow.values import Value
+from tailflip.ledger.facts import Facts, put_fact
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_FACT = "last-start"
 
 
 class JudgedStart(Value):
@@ -29,3 +38,24 @@ class JudgedStart(Value):
     pid: int | None = None
     pid_ticks: int | None = None
     other_pid: int | None = None
+
+
+class Starts(Facts):
+    """The last judged start of one gateway: a fact of a known form."""
+
+    def record(self, start: JudgedStart) -> None:
+        """Record a start that was refused: no life begins with it."""
+        with self._writing() as db:
+            put_start(db, self._guard, start)
+
+    def read_last(self) -> JudgedStart | None:
+        """Read the last start that was judged; None as well if a newer tailflip wrote it."""
+        text = self.read_text(_FACT)
+        with suppress(ValidationError):
+            return None if text is None else JudgedStart.model_validate_json(text)
+        return None
+
+
+def put_start(db: sqlite3.Connection, guard: str, start: JudgedStart) -> None:
+    """Write a judged start in a transaction that writes other rows too."""
+    put_fact(db, guard, _FACT, start.model_dump_json())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from typing import TYPE_CHECKING
+
+from tailflip.base.regular import open_to_read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,10 +19,7 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
         OSError: it is missing, unreadable, not a regular file (EINVAL), or longer
             than `max_bytes` (EFBIG).
     """
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with os.fdopen(open_to_read(path), "rb") as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise OSError(errno.EFBIG, f"larger than {max_bytes} bytes", str(path))

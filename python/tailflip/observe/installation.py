@@ -17,7 +17,7 @@ from tailflip.base.openclaw_units import parse_duration_ms, parse_size_bytes
 from tailflip.flow.observed import Store
 from tailflip.observe.files import can_be_path
 from tailflip.observe.json5config import load_config
-from tailflip.observe.records.cron import read_jobs
+from tailflip.observe.records.cron import read_cron_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -111,7 +111,7 @@ def locate(
 
 def read_job_names(cron_store: Path) -> dict[str, str]:
     """Read the names that people gave their cron jobs, by id; empty if it can not be read."""
-    return {job.job_id: job.name for job in read_jobs(cron_store)[0] if job.name}
+    return {job.job_id: job.name for job in read_cron_store(cron_store).jobs if job.name}
 
 
 def normalise_agent_id(value: str) -> str:

@@ -7,6 +7,7 @@ the person who runs us, and the few keys that we need rarely hold one.
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import re
@@ -90,23 +91,22 @@ def _propose_backup(path: Path) -> str | None:
     Source: OpenClaw keeps `openclaw.json.bak` and `.bak.1` to `.bak.4` from before its own writes,
     `.last-good` (2026.5.28, 2026.7.35), and `.<pid>.<uuid>.tmp` of a writer that was killed.
     """
-    whole: list[tuple[float, int, Path]] = []
-    beside: list[Path] = []
-    with suppress(OSError):
-        beside = [each for each in path.parent.iterdir() if each.name.startswith(f"{path.name}.")]
-    for backup in beside[:_MOST_COPIES]:
+    copies: list[tuple[float, Path]] = []
+    with suppress(OSError), os.scandir(path.parent) as beside:
+        for entry in beside:
+            if entry.name.startswith(f"{path.name}."):
+                with suppress(OSError):
+                    copies.append((entry.stat().st_mtime, Path(entry.path)))
+    for written_s, copy in heapq.nlargest(_MOST_COPIES, copies):
         with suppress(OSError, ValueError, RecursionError):
-            raw = read_regular(backup, MAX_FILE_BYTES)
+            raw = read_regular(copy, MAX_FILE_BYTES)
             if isinstance(parse_json5(raw), dict):
-                whole.append((backup.stat().st_mtime, len(raw), backup))
-    if not whole:
-        return None
-    written_s, size_bytes, backup = max(whole)
-    return (
-        f"{backup.name} beside it is whole ({format_bytes(size_bytes)}, written "
-        f"{format_time(int(written_s * 1000))}): look at it, then `cp {quote(str(backup))} "
-        f"{quote(str(path))}`; nothing was changed"
-    )
+                return (
+                    f"{copy.name} beside it is whole ({format_bytes(len(raw))}, written "
+                    f"{format_time(int(written_s * 1000))}): look at it, then `cp "
+                    f"{quote(str(copy))} {quote(str(path))}`; nothing was changed"
+                )
+    return None
 
 
 class _Includes:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tailflip.flow.numbers import Measured
 from tailflip.flow.values import STRING_LIMIT_CHARS
-from tailflip.plan.forecast import BASE_BYTES, FACTOR, forecast, may_fill_heap
+from tailflip.plan.forecast import forecast, may_fill_heap
 from tailflip.plan.policy import PRESSURE_LADDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.observed import Store
-    from tailflip.flow.outcomes import Forecast
+    from tailflip.flow.outcomes import Forecast, HeapLimit
     from tailflip.plan.policy import Policy, Pressure
 
 _Surveyed = TypeVar("_Surveyed", bound=Measured)
@@ -41,14 +42,13 @@ def plan_stores(
     policy: Policy,
     measure: Callable[[Store, Policy], _Surveyed],
     *,
-    limit_bytes: int | None,
-    source: str,
+    capabilities: Capabilities,
+    limit: HeapLimit,
     others_bytes: int = 0,
-    factor: float = FACTOR,
-    base_bytes: int = BASE_BYTES,
-    measured: bool = False,
+    others_wide: bool = False,
     ladder: Sequence[Pressure] = PRESSURE_LADDER,
     at_least: int = 0,
+    heeds_forecast: bool = True,
 ) -> Plan[_Surveyed]:
     """Choose the mildest policy under which the gateway can load its stores.
 
@@ -56,22 +56,22 @@ def plan_stores(
         stores: those that will be compacted; one heap holds them all.
         policy: hygiene, with what the user asked for.
         measure: surveys a store under a policy; called once a store and step.
-        limit_bytes: the gateway's heap, None when it is not known.
-        source: where the limit is from.
+        capabilities: of the release that will load them.
+        limit: the gateway's heap.
         others_bytes: size of stores that the gateway loads but that are left alone.
-        factor: bytes of heap for a byte of store, as the forecast has it for this release.
-        base_bytes: heap of this release without sessions.
-        measured: these two were measured on this very release.
+        others_wide: one of those holds text outside Latin-1.
         ladder: what may be done beyond hygiene.
         at_least: steps of it to take although the forecast says that it fits, as long as it
             may be wrong about that, for it was wrong before.
+        heeds_forecast: False asks only that node can read the stores.
     """
     surveyed = {store: measure(store, policy) for store in stores}
-    wide = any(each.numbers.wide for each in surveyed.values())
+    wide = others_wide or any(each.numbers.wide for each in surveyed.values())
+    room_bytes = None if limit.bytes is None else int(limit.bytes * limit.margin)
 
     def predict(sizes_bytes: list[int]) -> Forecast:
         sizes = [*sizes_bytes, others_bytes]
-        return forecast(sizes, wide, limit_bytes, source, factor, base_bytes, measured=measured)
+        return forecast(sizes, capabilities, limit, wide=wide)
 
     def list_sizes_after() -> list[int]:
         return [each.numbers.bytes_after for each in surveyed.values()]
@@ -79,11 +79,11 @@ def plan_stores(
     def is_enough() -> bool:
         sizes_bytes = list_sizes_after()
         is_readable = all(size_bytes <= STRING_LIMIT_CHARS for size_bytes in sizes_bytes)
-        return is_readable and not predict(sizes_bytes).over
+        return is_readable and (not heeds_forecast or predict(sizes_bytes).fits)
 
     def is_surely_enough() -> bool:
         told = predict(list_sizes_after())
-        return limit_bytes is None or not may_fill_heap(told, base_bytes, limit_bytes)
+        return not heeds_forecast or room_bytes is None or not may_fill_heap(told, room_bytes)
 
     before = predict([each.numbers.bytes for each in surveyed.values()])
     taken: list[str] = []

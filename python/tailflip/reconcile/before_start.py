@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tailflip.base.progress import Progress
     from tailflip.base.state_dir import Home
     from tailflip.config.load import Config
+    from tailflip.flow.capabilities import Capabilities
 
 _KINDS = ("markers", "tasks", "zombies")
 
@@ -46,7 +47,7 @@ def mend(
     *,
     home: Home,
     disk: Disk,
-    version: tuple[int, int, int] | None,
+    capabilities: Capabilities,
     state_dir: Path | None = None,
     profile: str | None = None,
     on_progress: Progress | None = None,
@@ -58,7 +59,7 @@ def mend(
         config: What may be done is in `reconcile`; `enabled` false does nothing.
         home: Where actions are recorded.
         disk: The effects.
-        version: Of the gateway that is about to start.
+        capabilities: Of the gateway that is about to start.
         state_dir: As for `begin`.
         profile: The same.
         on_progress: As for a compaction; may raise, to stop.
@@ -74,7 +75,7 @@ def mend(
         disk=disk,
         apply=True,
         config=config,
-        version=version,
+        capabilities=capabilities,
         state_dir=state_dir,
         profile=profile,
         write_tasks=config.reconcile.write_task_ledger,

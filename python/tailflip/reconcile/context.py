@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TailflipError
 from tailflip.base.openclaw_units import parse_time_option
+from tailflip.base.workspace import Workspace
 from tailflip.config.load import Config, ReconcileSettings, load
 from tailflip.ledger.history import History
-from tailflip.observe.gateway.release import read_release
 from tailflip.observe.records.runlog import read_run_logs
 from tailflip.reconcile.write.cron_store import Hands
 from tailflip.stores.ownership import find_claim
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tailflip.base.durable import Disk
     from tailflip.base.state_dir import Home
+    from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.lives import Life
     from tailflip.flow.numbers import Tally
     from tailflip.flow.observed import Store
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 class Terms:
     """What may be done. `max_lifetime_ms` and `retention_ms` None turn their rules off.
 
-    `version` is of the gateway that will start next, None if nobody can say. `write_tasks`
+    `capabilities` are of the gateway that will start next. `write_tasks`
     lets the gateway's task ledger be written, if it is stopped. `heap_limit_bytes` None:
     node is asked where it matters.
     """
@@ -49,9 +50,9 @@ class Terms:
     max_lifetime_ms: int | None
     retention_ms: int | None
     apply: bool
+    capabilities: Capabilities
     write_tasks: bool = True
     heap_limit_bytes: int | None = None
-    version: tuple[int, int, int] | None = None
     settings: ReconcileSettings = field(default_factory=ReconcileSettings)
 
 
@@ -173,7 +174,7 @@ def begin(
     retention: str | None = None,
     write_tasks: bool = True,
     config: Config | None = None,
-    version: tuple[int, int, int] | None = None,
+    capabilities: Capabilities | None = None,
 ) -> Work:
     """Look at the installation, and find what the user's settings allow.
 
@@ -190,7 +191,7 @@ def begin(
         retention: Instead of `heal.retention`, and of the gateway's own; the same.
         write_tasks: Whether the gateway's task ledger may be written.
         config: Settings, where the caller has them already.
-        version: Of the gateway that starts next; else that of the `openclaw` on the PATH.
+        capabilities: Of the gateway that starts next, where the caller knows its command.
 
     Raises:
         Usage: A length of time that is none.
@@ -202,7 +203,7 @@ def begin(
         profile=profile or config.gateway.profile,
         agent=agent,
     )
-    history = History(home, disk, os.path.realpath(scene.installation.state_dir))
+    history = History(Workspace(home, disk), os.path.realpath(scene.installation.state_dir))
     terms = Terms(
         max_lifetime_ms=(
             config.heal.max_lifetime_ms
@@ -217,10 +218,10 @@ def begin(
         apply=apply,
         write_tasks=write_tasks,
         heap_limit_bytes=config.gateway.heap_limit_bytes,
-        version=version or read_release(("openclaw",), env).version,
+        capabilities=scene.capabilities if capabilities is None else capabilities,
         settings=config.reconcile,
     )
-    return Work(scene, terms, home, disk, on_progress, history, history.read_lives())
+    return Work(scene, terms, home, disk, on_progress, history, history.lives.read())
 
 
 def find_deaths(lives: Sequence[Life]) -> tuple[tuple[int, int], ...]:

@@ -57,6 +57,6 @@ def reconcile_all(work: Work, kinds: Sequence[str] = ()) -> Result:
     if work.terms.apply:
         codes = {code for kind, code in CODES if not kinds or kind in kinds}
         with work.result.keeping_error():
-            work.history.note_findings(work.result.findings, work.scene.now_ms, codes)
+            work.history.findings.note(work.result.findings, work.scene.now_ms, codes)
     work.result.notes = list(dict.fromkeys(work.result.notes))
     return work.result

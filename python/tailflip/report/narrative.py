@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from tailflip.flow.lives import Death, Decision, Incident, Life
+    from tailflip.ledger.decisions import MadeDecision
     from tailflip.ledger.findings import NotedFinding
-    from tailflip.ledger.history import MadeDecision
     from tailflip.stores.archive import Archived, Manifest
 
 _TOLD_FIRST = 2

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tailflip.flow.lives import Breaker, Incident, Life
     from tailflip.flow.observed import Gateway, Sample
     from tailflip.flow.outcomes import Trend
+    from tailflip.ledger.decisions import MadeDecision
     from tailflip.ledger.findings import NotedFinding
-    from tailflip.ledger.history import MadeDecision
     from tailflip.stores.archive import Archived
 
 DAY_MS = 86_400_000

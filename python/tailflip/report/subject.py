@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError, Usage
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.config.load import load
 from tailflip.ledger.history import History, read_guards
 from tailflip.observe.installation import find_state_dir, locate
@@ -46,7 +47,7 @@ def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
     if not named:
         state_dir, profile = config.gateway.state_dir, config.gateway.profile
     guard = os.path.realpath(find_state_dir(env, state_dir, profile))
-    known = read_guards(home, disk)
+    known = read_guards(Workspace(home, disk))
     notes: list[str] = []
     if not named and known and guard not in known:
         notes.append(f"nothing is on record about {guard}; this is what was guarded last")
@@ -54,7 +55,7 @@ def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
     others = [other for other in known if other != guard]
     if others:
         notes.append(f"also on record (--state-dir): {', '.join(others)}")
-    history = History(home, disk, guard)
+    history = History(Workspace(home, disk), guard)
     try:
         installation = locate(env, state_dir=state_dir, profile=profile)
     except Usage:

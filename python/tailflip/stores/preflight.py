@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, platform_calls, rights
-from tailflip.base.durable import describe_type, explain_os_error, resolve
+from tailflip.base.durable import explain_os_error, resolve
 from tailflip.base.errors import (
     CannotCreate,
     IoFailed,
@@ -18,8 +18,10 @@ from tailflip.base.errors import (
     TailflipError,
     TryLater,
 )
+from tailflip.base.regular import describe_type
+from tailflip.observe.gateway.lock_owner import read_owner
 from tailflip.observe.gateway.process import read_user
-from tailflip.stores.json.lock import is_stale, read_owner
+from tailflip.stores.json.lock import is_stale
 from tailflip.stores.ownership import require_leave
 
 if TYPE_CHECKING:

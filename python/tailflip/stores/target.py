@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
@@ -12,10 +13,10 @@ from tailflip.base.durable import naming, open_regular
 from tailflip.base.errors import CannotCreate, Usage
 from tailflip.base.openclaw_units import parse_size_bytes
 from tailflip.flow.observed import Store
-from tailflip.observe.gateway.heap import read_heap_limit
+from tailflip.flow.outcomes import HeapLimit
 from tailflip.observe.gateway.liveness import read_gateway
-from tailflip.observe.gateway.release import read_release
 from tailflip.observe.installation import STORE_NAME, locate, normalise_agent_id
+from tailflip.observe.next_start import find_next_start
 from tailflip.stores.json import native
 from tailflip.stores.ownership import find_claims
 from tailflip.stores.proof.judge import judge_store
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from tailflip.config.load import Config
+    from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.observed import Evidence, Gateway
-    from tailflip.observe.gateway.release import Version
     from tailflip.observe.installation import Installation
+    from tailflip.observe.next_start import NextStart
     from tailflip.plan.policy import Policy
     from tailflip.stores.json.native import Surveyed
     from tailflip.stores.json.swap import Progress
@@ -63,9 +66,15 @@ class Scene:
         kept = find_claims(others, self.installation.state_dir) if others else {}
         return sum(store.path.stat().st_size for store in others if store not in kept)
 
-    def find_version(self) -> Version | None:
-        """Find the release that `openclaw` starts here; None where there is no telling."""
-        return read_release(("openclaw",), self.env).version
+    @cached_property
+    def next_start(self) -> NextStart:
+        """What will start next here, as far as no command says it."""
+        return find_next_start(self.installation, self.env)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the release can do that will start next here."""
+        return self.next_start.release.capabilities
 
     def read_evidence(self, store: Store, dropped_keys: frozenset[str]) -> Evidence:
         """Gather proof of life and death about one store's entries."""
@@ -82,22 +91,15 @@ class Scene:
                 fd, policy, evidence, self.now_ms, lambda d: on_progress("survey", d, size_bytes)
             )
 
-    def find_heap_limit(self, given: str | None) -> tuple[int | None, str]:
-        """Take the limit that was given, else ask the gateway's node.
+    def find_heap_limit(self, given: str | None, config: Config) -> HeapLimit:
+        """Take the limit that was given or is set, else ask the node that starts next.
 
         Raises:
             Usage: what was given is no size.
         """
-        if given is None:
-            return read_heap_limit(self.env, pid=self.gateway.pid)
-        try:
-            return parse_size_bytes(given), "--heap-limit"
-        except ValueError as e:
-            raise Usage(
-                f"--heap-limit is not a size: {given}", hint="write it as 2gb or 512mb"
-            ) from e
+        return self.begin_heap_limit(given, config)()
 
-    def begin_heap_limit(self, given: str | None) -> Callable[[], tuple[int | None, str]]:
+    def begin_heap_limit(self, given: str | None, config: Config) -> Callable[[], HeapLimit]:
         """Begin to find the limit, and return what waits for it.
 
         Node takes as long to answer as we take to survey a store of a hundred megabytes.
@@ -105,22 +107,35 @@ class Scene:
         Raises:
             Usage: what was given is no size.
         """
-        if given is not None:
-            answer = self.find_heap_limit(given)
-            return lambda: answer
-        found: list[tuple[int | None, str]] = []
+        told = _read_given(given, config)
+        if told is not None:
+            return lambda: told
+        found: list[HeapLimit] = []
 
         def ask() -> None:
-            found.append(self.find_heap_limit(None))
+            limit_bytes, source = self.next_start.find_heap_limit(self.gateway.pid)
+            found.append(HeapLimit(limit_bytes, source, config.heal.margin))
 
         worker = threading.Thread(target=ask, name="tailflip-node", daemon=True)
         worker.start()
 
-        def wait() -> tuple[int | None, str]:
+        def wait() -> HeapLimit:
             worker.join()
             return found[0]
 
         return wait
+
+
+def _read_given(given: str | None, config: Config) -> HeapLimit | None:
+    """Read the limit that a person gave, now or in the settings."""
+    margin = config.heal.margin
+    if given is None:
+        set_bytes = config.gateway.heap_limit_bytes
+        return None if set_bytes is None else HeapLimit(set_bytes, "gateway.heap_limit", margin)
+    try:
+        return HeapLimit(parse_size_bytes(given), "--heap-limit", margin)
+    except ValueError as e:
+        raise Usage(f"--heap-limit is not a size: {given}", hint="write it as 2gb or 512mb") from e
 
 
 def look(
@@ -130,14 +145,25 @@ def look(
     state_dir: Path | None = None,
     profile: str | None = None,
     agent: str | None = None,
+    config: Config | None = None,
 ) -> Scene:
     """Find the installation, its gateway and the chosen stores.
+
+    Args:
+        env: The gateway's environment, or a person's.
+        paths: Of stores; the installation that they lie in is meant.
+        state_dir: As everywhere.
+        profile: The same.
+        agent: Only this agent's store.
+        config: Its `gateway.state_dir` and `gateway.profile` count where nothing was given.
 
     Raises:
         Usage: options contradict each other, or an agent has no store.
     """
     if paths and agent is not None:
         raise Usage("give either paths of stores or --agent, not both")
+    if config is not None and not paths and state_dir is None and profile is None:
+        state_dir, profile = config.gateway.state_dir, config.gateway.profile
     given = [path.absolute() for path in paths or ()]
     installation = _locate(env, given, state_dir, profile)
     stores = installation.stores

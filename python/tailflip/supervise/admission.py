@@ -8,44 +8,37 @@ that cannot be written, another tailflip at work) never keeps a healthy gateway 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tailflip.base import clock
 from tailflip.base.errors import CannotCreate, StoreInvalid, TailflipError, TryLater
 from tailflip.base.progress import be_quiet
 from tailflip.base.units import format_bytes
 from tailflip.flow.lives import Waiting
+from tailflip.flow.outcomes import HeapLimit
 from tailflip.flow.values import STRING_LIMIT_CHARS
-from tailflip.observe.gateway.release import is_external_mode
-from tailflip.observe.records.era import has_session_databases
-from tailflip.plan.forecast import factor_for, is_measured, may_fill_heap
-from tailflip.plan.planner import plan_stores
-from tailflip.plan.policy import PRESSURE_LADDER, Policy
-from tailflip.stores.preflight import refuse_duplicates
+from tailflip.plan.forecast import may_fill_heap
+from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.recovery import recover
 from tailflip.stores.target import look
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tailflip.base.durable import Disk
     from tailflip.base.progress import Progress
     from tailflip.base.state_dir import Home
     from tailflip.config.schema import HealSettings
-    from tailflip.flow.observed import Evidence, Store
+    from tailflip.flow.capabilities import Capabilities
+    from tailflip.flow.numbers import Measured
+    from tailflip.flow.observed import Store
     from tailflip.flow.outcomes import Forecast, Report
-    from tailflip.observe.gateway.release import Version
     from tailflip.observe.installation import Installation
-    from tailflip.plan.planner import Plan
-    from tailflip.stores.json.native import Surveyed
-    from tailflip.stores.json.salvage import SalvagePlan
+    from tailflip.stores.compaction import Damage
     from tailflip.stores.target import Scene
 
 _CLAIM_PATIENCE_S = 30.0
-_CLAIM_PAUSE_S = 0.2
 _SHOWN_KINDS = 3
 
 
@@ -99,13 +92,18 @@ class Start:
     """
 
     env: Mapping[str, str]
-    version: Version | None
+    capabilities: Capabilities
     limit_bytes: int | None
     limit_source: str
     heal: HealSettings
     state_dir: Path | None = None
     profile: str | None = None
     died_of_memory: int = 0
+
+    @property
+    def limit(self) -> HeapLimit:
+        """The heap that the gateway will have, and the share of it that stores may take."""
+        return HeapLimit(self.limit_bytes, self.limit_source, self.heal.margin)
 
 
 def admit(
@@ -131,7 +129,7 @@ def admit(
         found.notes.append(f"a gateway is running ({scene.gateway.evidence}): nothing was touched")
         return found
     try:
-        _heal(_Work(scene, start, home, disk, found, on_progress or be_quiet))
+        _heal(_Work(start, found, _begin(scene, start, home, disk, on_progress or be_quiet)))
     except (TailflipError, OSError) as e:
         # Ours, and not the gateway's: what is wrong with a store was dealt with below.
         found.notes.append(f"not looked at in full: {e}")
@@ -140,238 +138,109 @@ def admit(
 
 @dataclass
 class _Work:
-    """One admission at work."""
+    """One admission at work; `failed` are the reasons why a store could not be made smaller."""
 
-    scene: Scene
     start: Start
-    home: Home
-    disk: Disk
     found: Admission
-    on_progress: Progress
-    evidence: dict[Store, Evidence] = field(default_factory=dict)
+    compaction: Compaction
     failed: list[TailflipError] = field(default_factory=list)
 
     @property
-    def policy(self) -> Policy:
+    def may_salvage(self) -> bool:
         heal = self.start.heal
-        return Policy(
-            retention_ms=heal.choose_retention_ms(self.scene.installation.retention_ms),
-            max_lifetime_ms=heal.max_lifetime_ms,
-        )
+        return heal.enabled and heal.salvage
 
-    @property
-    def now_ms(self) -> int:
-        """Name the next action: each needs a moment of its own."""
-        return self.scene.now_ms + len(self.found.reports)
 
-    def survey(self, store: Store, policy: Policy) -> Surveyed:
-        if store not in self.evidence:
-            self.evidence[store] = self.scene.read_evidence(store, frozenset())
-        return self.scene.survey(store, policy, self.evidence[store], self.on_progress)
-
-    def act(self, effect: Callable[[], Report]) -> None:
-        """Do something to a store; wait for another tailflip that is at it."""
-        until = clock.monotonic_s() + _CLAIM_PATIENCE_S
-        while True:
-            try:
-                report = effect()
-            except TryLater:
-                if clock.monotonic_s() > until:
-                    raise
-                clock.sleep_s(_CLAIM_PAUSE_S)
-            else:
-                if report.action_id:
-                    self.found.reports.append(report)
-                return
+def _begin(scene: Scene, start: Start, home: Home, disk: Disk, on_progress: Progress) -> Compaction:
+    policy = choose_policy(start.heal, scene.installation.retention_ms)
+    aim = choose_aim(start.heal, policy, start.capabilities, died_of_memory=start.died_of_memory)
+    return Compaction(scene, aim, home, disk, on_progress, _CLAIM_PATIENCE_S)
 
 
 def _heal(work: _Work) -> None:
-    found, heal = work.found, work.start.heal
-    found.notes += recover(work.home, work.disk)
-    whole = _look_at_all(work)
+    found, heal, compaction = work.found, work.start.heal, work.compaction
+    found.reports = compaction.reports
+    found.notes += recover(compaction.home, compaction.disk)
+    compaction.look()
+    _make_whole(work)
     if not found.go:
         return
-    plan = _plan(work, whole)
+    plan = compaction.plan(work.start.limit)
     found.before = found.after = plan.before
-    found.stores_may_kill = plan.before.over or _may_kill(work, plan.before)
+    is_tight = heal.admission and not plan.before.fits
+    may_kill = may_fill_heap(plan.before, work.start.limit_bytes)
+    found.stores_may_kill = is_tight or may_kill
     again = work.start.died_of_memory > 0 and heal.after_oom and found.stores_may_kill
-    sizes = {store: each.numbers.bytes for store, each in whole.items()}
-    too_long = any(size > STRING_LIMIT_CHARS for size in sizes.values())
-    if heal.enabled and (again or plan.before.over or too_long):
-        for store, surveyed in plan.surveyed.items():
-            try:
-                work.act(partial(_compact, work, plan, store, surveyed))
-                sizes[store] = surveyed.numbers.bytes_after
-            except TailflipError as e:
-                found.notes.append(f"could not be compacted: {e}")
-                work.failed.append(e)
-        found.after = _forecast_after(plan, sizes)
+    too_long = any(size > STRING_LIMIT_CHARS for size in compaction.list_sizes_now().values())
+    if heal.enabled and (again or is_tight or too_long):
+        compaction.execute(plan)
+        for store in plan.surveyed:
+            if (error := compaction.errors.get(store)) is not None:
+                found.notes.append(f"could not be compacted: {error}")
+                work.failed.append(error)
+        found.after = compaction.forecast_now(plan)
         if plan.pressure:
             found.notes.append(f"beyond hygiene: {', '.join(plan.pressure)}")
     if not found.reports:
-        jobs = (job for each in whole.values() for job in each.numbers.jobs)
+        jobs = (job for each in compaction.measured.values() for job in each.numbers.jobs)
         found.claim_running = sum(job.status.get("running", 0) for job in jobs)
-    _judge(work, found.after, sizes, whole)
+    _judge(work, found.after)
 
 
-def _compact(work: _Work, plan: Plan[Surveyed], store: Store, surveyed: Surveyed) -> Report:
-    from tailflip.stores.transaction import compact_store  # noqa: PLC0415 - nor this
-
-    return compact_store(
-        store,
-        plan.policy,
-        work.evidence[store],
-        home=work.home,
-        disk=work.disk,
-        now_ms=work.now_ms,
-        on_progress=work.on_progress,
-        expected=surveyed,
-    )
-
-
-def _look_at_all(work: _Work) -> dict[Store, Surveyed]:
-    """Survey every store; what is broken or was rotated away is salvaged, or forbids the start."""
-    whole: dict[Store, Surveyed] = {}
-    _tell_kept(work, whole)
-    for store in work.scene.stores:
-        try:
-            whole[store] = _survey_or_salvage(work, store)
-        except TryLater as e:
-            work.found.notes.append(f"not looked at: {e}")
-            continue
-        except TailflipError as e:
-            # What we cannot read, the gateway takes for empty and overwrites.
-            work.found.refuse(e)
-            continue
-        try:
-            refuse_duplicates(whole[store], store.path)
-        except StoreInvalid as e:
-            # The gateway reads it, the last entry wins; only we cannot rewrite it.
-            work.found.notes.append(e.message)
-            work.failed.append(e)
-            work.evidence.pop(store)
-    if work.scene.missing and not has_session_databases(work.scene.installation):
-        for store in work.scene.missing:
-            _bring_back(work, store)
-    return whole
-
-
-def _tell_kept(work: _Work, whole: dict[Store, Surveyed]) -> None:
-    """Leave what a gateway has on record alone, whatever is wrong with it: that keeps nobody down.
-
-    A release that loads it nevertheless (one of the JSON era, after a downgrade or beside a
-    state database that cannot be read) still is not let near one that it would overwrite.
-    """
-    version = work.start.version
-    loads = version is not None and not is_external_mode(version)
-    for store, claim in work.scene.kept.items():
-        work.found.notes.append(claim.to_error().message)
-        if not loads:
-            continue
-        try:
-            whole[store] = work.survey(store, work.policy)
-        except TryLater as e:
-            work.found.notes.append(f"not looked at: {e}")
-        except TailflipError as e:
-            work.found.refuse(e)
+def _make_whole(work: _Work) -> None:
+    """Salvage what is broken or was rotated away, or forbid the start; tell what is left alone."""
+    found, compaction = work.found, work.compaction
+    kept = compaction.scene.kept
+    found.notes += [claim.to_error().message for claim in kept.values()]
+    for store, error in list(compaction.errors.items()):
+        if isinstance(error, TryLater):
+            found.notes.append(f"not looked at: {error}")
+        elif store in compaction.damaged and work.may_salvage:
+            _salvage(work, store, compaction.damaged[store])
         else:
-            work.evidence.pop(store)  # it counts, and is not rewritten
+            # What we cannot read, the gateway takes for empty and overwrites.
+            found.refuse(error)
+    for store, damage in compaction.damaged.items():
+        if damage.broken is None:
+            _bring_back(work, store, damage)
+    for store, error in compaction.fixed.items():
+        if store not in kept:
+            found.notes.append(error.message)
+            work.failed.append(error)
 
 
-def _survey_or_salvage(work: _Work, store: Store) -> Surveyed:
+def _salvage(work: _Work, store: Store, damage: Damage) -> None:
+    """Put the proven part of a broken store in its place, or refuse the start."""
+    broken = work.compaction.errors[store].message
     try:
-        return work.survey(store, work.policy)
-    except StoreInvalid as broken:
-        if not (work.start.heal.enabled and work.start.heal.salvage):
-            raise
-        try:
-            plan = _plan_salvage(work, store)
-            work.act(partial(_salvage, work, plan))
-        except TailflipError as e:
-            raise StoreInvalid(f"{broken.message}; {e.message}", hint=e.hint) from e
-        work.found.notes.append(
-            f"{broken.message}: set aside whole, and salvaged: {plan.describe()}"
-        )
-        return work.survey(store, work.policy)
-
-
-def _plan_salvage(work: _Work, store: Store) -> SalvagePlan:
-    from tailflip.stores.json.salvage import plan_salvage  # noqa: PLC0415 - a healthy start has none
-
-    return plan_salvage(store, work.on_progress)
-
-
-def _salvage(work: _Work, plan: SalvagePlan) -> Report:
-    from tailflip.stores.json.salvage import apply_salvage  # noqa: PLC0415 - a healthy start has none
-
-    return apply_salvage(
-        plan, home=work.home, disk=work.disk, now_ms=work.now_ms, gateway=work.scene.gateway
-    )
-
-
-def _bring_back(work: _Work, store: Store) -> None:
-    """A store that is gone beside backups of it: rotated away, and never written again."""
-    try:
-        plan = _plan_salvage(work, store)
-    except (StoreInvalid, OSError):
+        if damage.plan is None:
+            raise damage.problem or work.compaction.errors[store]
+        work.compaction.salvage(store)
+    except TailflipError as e:
+        work.found.refuse(StoreInvalid(f"{broken}; {e.message}", hint=e.hint))
         return
-    if not plan.best.entries:
+    work.found.notes.append(f"{broken}: set aside whole, and salvaged: {damage.plan.describe()}")
+
+
+def _bring_back(work: _Work, store: Store, damage: Damage) -> None:
+    """Bring back a store that is gone beside backups of it: rotated away, never written again."""
+    plan, notes = damage.plan, work.found.notes
+    if plan is None or not plan.best.entries:
         return
     if plan.doubt is not None:
-        work.found.notes.append(f"store is missing: {store.path}; {plan.doubt}")
+        notes.append(f"store is missing: {store.path}; {plan.doubt}")
         return
-    if not (work.start.heal.enabled and work.start.heal.salvage):
-        work.found.notes.append(f"store is missing, {plan.best.path.name} holds one: {store.path}")
+    if not work.may_salvage:
+        notes.append(f"store is missing, {plan.best.path.name} holds one: {store.path}")
         return
-    work.act(partial(_salvage, work, plan))
-    work.found.notes.append(f"store was missing, brought back from {plan.best.path.name}")
+    work.compaction.salvage(store)
+    notes.append(f"store was missing, brought back from {plan.best.path.name}")
 
 
-def _appetite(work: _Work) -> tuple[float, int]:
-    version = work.start.version
-    return factor_for(version, legacy_import=is_external_mode(version))
-
-
-def _may_kill(work: _Work, told: Forecast) -> bool:
-    """Say whether the stores may have filled the heap; a small one never did."""
-    return may_fill_heap(told, _appetite(work)[1], work.start.limit_bytes)
-
-
-def _plan(work: _Work, whole: Mapping[Store, Surveyed]) -> Plan[Surveyed]:
-    """Plan within the margin; what cannot be rewritten counts, and is left alone.
-
-    What loses something needs a reason: figures of this very release, or a death.
-    """
-    can_shrink = [store for store in whole if store in work.evidence]
-    others = sum(s.numbers.bytes for store, s in whole.items() if store not in can_shrink)
-    limit = work.start.limit_bytes
-    heal = work.start.heal
-    measured = is_measured(work.start.version)
-    factor, base_bytes = _appetite(work)
-    policy, died = work.policy, work.start.died_of_memory
-    return plan_stores(
-        can_shrink,
-        policy,
-        lambda store, tried: whole[store] if tried == policy else work.survey(store, tried),
-        limit_bytes=int(limit * heal.margin) if limit is not None and heal.admission else None,
-        source=f"{work.start.limit_source}, {heal.margin:.0%} of it",
-        others_bytes=others,
-        factor=factor,
-        base_bytes=base_bytes,
-        measured=measured,
-        ladder=PRESSURE_LADDER if heal.pressure and (measured or died) else (),
-        at_least=max(0, died - 1),
-    )
-
-
-def _judge(
-    work: _Work,
-    forecast: Forecast | None,
-    sizes: Mapping[Store, int],
-    surveyed: Mapping[Store, Surveyed],
-) -> None:
+def _judge(work: _Work, forecast: Forecast) -> None:
     """Refuse a start that is expected to end in death or in the loss of a store."""
-    for store, size in sizes.items():
+    compaction, limit = work.compaction, work.start.limit_bytes
+    for store, size in compaction.list_sizes_now().items():
         if size > STRING_LIMIT_CHARS:
             work.found.refuse(
                 _blame(
@@ -383,28 +252,23 @@ def _judge(
                     "--drop-key KEY --apply`",
                 )
             )
-    limit = work.start.limit_bytes
-    if (
-        forecast is None
-        or limit is None
-        or not work.start.heal.admission
-        or forecast.heap_bytes <= limit
-    ):
+    if limit is None or not work.start.heal.admission or not forecast.over:
         return
+    needs = format_bytes(forecast.heap_bytes)
     if not forecast.measured:
         # The gateway may take far less: 2026.7.35 does, of what kills 2026.4.14.
         work.found.notes.append(
-            f"loading the stores may need {format_bytes(forecast.heap_bytes)} of heap, the "
-            f"gateway has {format_bytes(limit)}; this was not measured for this release, "
-            "so it is started"
+            f"loading the stores may need {needs} of heap, the gateway has "
+            f"{format_bytes(limit)}; {forecast.doubt}, so it is started"
         )
         return
-    filling = ", ".join(f"{format_bytes(size)} {name}" for name, size in _list_kinds(surveyed))
+    measured = compaction.measured
+    filling = ", ".join(f"{format_bytes(size)} {name}" for name, size in _list_kinds(measured))
     work.found.refuse(
         _blame(
             work,
-            f"loading the stores needs about {format_bytes(forecast.heap_bytes)} of heap, the "
-            f"gateway has {format_bytes(limit)} ({work.start.limit_source})",
+            f"loading the stores needs about {needs} of heap, the gateway has "
+            f"{format_bytes(limit)} ({work.start.limit_source})",
             f"nothing more may go; before, they held: {filling}",
             "give the gateway more heap (NODE_OPTIONS=--max-old-space-size=MB), or name "
             "what may go with `tailflip compact --drop-key KEY --apply`; with heal.admission = "
@@ -423,16 +287,7 @@ def _blame(work: _Work, what: str, otherwise: str, hint: str) -> TailflipError:
     return type(first)(f"{what}, and cannot be made smaller: {first.message}", hint=first.hint)
 
 
-def _forecast_after(plan: Plan[Surveyed], sizes: Mapping[Store, int]) -> Forecast:
-    """Predict the heap that is needed now; not every store need have become as small as planned."""
-    if all(each.numbers.bytes_after == sizes[store] for store, each in plan.surveyed.items()):
-        return plan.after
-    before = plan.before
-    saved = sum(each.numbers.bytes - sizes[store] for store, each in plan.surveyed.items())
-    return replace(before, heap_bytes=before.heap_bytes - int(saved * before.factor))
-
-
-def _list_kinds(surveyed: Mapping[Store, Surveyed]) -> list[tuple[str, int]]:
+def _list_kinds(surveyed: Mapping[Store, Measured]) -> list[tuple[str, int]]:
     sums: dict[str, int] = {}
     for each in surveyed.values():
         for tally in each.numbers.kinds:

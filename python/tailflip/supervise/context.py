@@ -16,6 +16,7 @@ from tailflip.base import clock, log
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.ledger.history import History
 from tailflip.observe.cures import (
     is_settled,
@@ -29,7 +30,7 @@ from tailflip.observe.gateway.heap import read_heap_limit
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.gateway.release import read_release
 from tailflip.observe.installation import find_state_dir, locate
-from tailflip.observe.records.cron import read_jobs
+from tailflip.observe.records.cron import read_cron_store
 from tailflip.supervise.admission import Start, admit
 from tailflip.supervise.breaker import World
 from tailflip.supervise.elapsed import read_moment
@@ -82,7 +83,7 @@ class Guard:
         state_dir = find_state_dir(release.env, config.gateway.state_dir, profile)
         home = Home.locate(env)
         disk = disk or RealDisk()
-        history = History(home, disk, os.path.realpath(state_dir))
+        history = History(Workspace(home, disk), os.path.realpath(state_dir))
         return cls(tuple(command), env, config, release, state_dir, home, disk, history)
 
     def write(self, effect: Callable[[], Any]) -> None:
@@ -203,7 +204,7 @@ class Guard:
         limit_bytes, source = self.find_heap_limit()
         start = Start(
             env=self.release.env,
-            version=self.release.version,
+            capabilities=self.release.capabilities,
             limit_bytes=limit_bytes,
             limit_source=source,
             heal=self.config.heal,
@@ -220,7 +221,8 @@ class Guard:
         installation = self.locate()
         if installation is None:
             return False
-        return any(job.running_at_ms is not None for job in read_jobs(installation.cron_store)[0])
+        jobs = read_cron_store(installation.cron_store).jobs
+        return any(job.running_at_ms is not None for job in jobs)
 
     def _mend(self, found: Admission, on_progress: Progress | None) -> None:
         """Make the ledgers agree about runs of a dead gateway, while it is the moment for it."""
@@ -233,7 +235,7 @@ class Guard:
                 self.config,
                 home=self.home,
                 disk=self.disk,
-                version=self.release.version,
+                capabilities=self.release.capabilities,
                 state_dir=self.config.gateway.state_dir,
                 profile=self.profile,
                 on_progress=on_progress,
@@ -301,7 +303,7 @@ class _HeapCache:
     def get(self, key: str) -> tuple[int, str] | None:
         """Return the answer on record, if it is to this question."""
         with suppress(TailflipError):
-            fact = self.history.get_fact(_HEAP_FACT)
+            fact = self.history.facts.get(_HEAP_FACT)
             if isinstance(fact, dict) and fact.get("key") == key:
                 return int(fact["limit_bytes"]), str(fact["source"])
         return None
@@ -309,9 +311,9 @@ class _HeapCache:
     def put(self, key: str, limit_bytes: int, source: str) -> None:
         """Put the answer on record; that it cannot be written costs only time."""
         with suppress(TailflipError):
-            self.history.home.create(self.history.disk)
+            self.history.workspace.create()
             fact = {"key": key, "limit_bytes": limit_bytes, "source": source}
-            self.history.put_fact(_HEAP_FACT, fact)
+            self.history.facts.put(_HEAP_FACT, fact)
 
 
 def _mark(paths: Sequence[Path]) -> str:

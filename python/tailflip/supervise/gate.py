@@ -86,7 +86,7 @@ def judge_start(guard: Guard, *, patience_s: float = HAND_OFF_S) -> Verdict:
     breaker, found = _find_death(guard)
     if found is None:
         admission = guard.admit()
-        standing = guard.history.read_standing_decision()
+        standing = guard.history.decisions.read_standing()
         return Verdict(admission, _find_refusal(guard, admission, breaker, standing))
     # A start after a clean end, and that is most of them, does without the coroner.
     from tailflip.supervise.post_mortem import choose_next, heal, is_cured  # noqa: PLC0415
@@ -213,7 +213,7 @@ def _find_refusal(
 
 def _choose_hint(guard: Guard, decision: Decision) -> str:
     """Say what cures what a start is held back for: of the last death, else of the wait."""
-    last = next(iter(guard.history.read_lives(1)), None)
+    last = next(iter(guard.history.lives.read(1)), None)
     death = last.death if last is not None else None
     if last is not None and death is not None and CAUSES[death.cause].waiting is decision.waiting:
         return choose_step(death.cause, death.hint, last.version)
@@ -222,11 +222,11 @@ def _choose_hint(guard: Guard, decision: Decision) -> str:
 
 def _find_death(guard: Guard) -> tuple[Breaker, tuple[Death, Life] | None]:
     """Find out how the last life ended, if that is not on record and decided on yet."""
-    breaker = guard.history.read_breaker()
-    last = next(iter(guard.history.read_lives(1)), None)
+    breaker = guard.history.decisions.read_breaker()
+    last = next(iter(guard.history.lives.read(1)), None)
     undecided = None
     if last is not None and last.ended_ms is not None:
-        if last.death is None or not guard.history.is_undecided(last):
+        if last.death is None or not guard.history.decisions.is_undecided(last):
             return breaker, None
         undecided = (last.death, last)
     if (last is not None and _lives(last)) or guard.find_other() is not None:
@@ -239,9 +239,9 @@ def _find_death(guard: Guard) -> tuple[Breaker, tuple[Death, Life] | None]:
     surely_good_ms = _SURELY_GOOD * 1000 * guard.config.restart.good_life_s
     if last is not None and (_find_age_ms(last) or 0) > surely_good_ms:
         breaker = note_good_life(breaker)
-        guard.history.record_breaker(breaker)
-        guard.history.close_incidents(last.started_ms)
-        guard.history.note_findings([], clock.now_ms(), {"crash-loop", MEMORY_ELSEWHERE})
+        guard.history.decisions.record_breaker(breaker)
+        guard.history.incidents.close_all(last.started_ms)
+        guard.history.findings.note([], clock.now_ms(), {"crash-loop", MEMORY_ELSEWHERE})
     return breaker, find_unseen_end(guard, last)
 
 

@@ -33,7 +33,7 @@ def find_unseen_end(guard: Guard, last: Life | None) -> tuple[Death, Life] | Non
     if found is None:
         if last is not None:
             ended = last.model_copy(update={"end_known": False, "ended_ms": now_ms})
-            guard.write(lambda: guard.history.end_life(ended, b""))
+            guard.write(lambda: guard.history.lives.end(ended, b""))
         return None
     # Most ends are clean: then none of these is needed.
     from tailflip.diagnose.deaths import classify  # noqa: PLC0415

@@ -16,8 +16,8 @@ from tailflip.base.units import format_bytes, format_span
 from tailflip.diagnose.trend import find_trend
 from tailflip.flow.observed import Sample
 from tailflip.flow.outcomes import Finding
-from tailflip.ledger.runs import Runs, SeenRun
-from tailflip.observe.records.cron import read_jobs
+from tailflip.ledger.runs import SeenRun
+from tailflip.observe.records.cron import read_cron_store
 from tailflip.supervise.admission import measure_stores
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Vigil:
         last = self._samples[-1] if self._samples else None
         self._samples.append(sample)
         with suppress(TailflipError, OSError):  # a gap in the record; the next sample tries again
-            self._guard.history.record_sample(sample, self._life_id)
+            self._guard.history.samples.record(sample, self._life_id)
         interval_s = self._guard.config.memory.interval_s
         if service.life.ready_ms is None:
             return min(_STARTING_S, interval_s)
@@ -111,7 +111,7 @@ class Vigil:
         installation = at or self._guard.locate()
         if installation is None:
             return
-        jobs, _ = read_jobs(installation.cron_store)
+        jobs = read_cron_store(installation.cron_store).jobs
         now_ms = clock.now_ms()
         runs = {
             (job.job_id, job.running_at_ms): SeenRun(
@@ -123,16 +123,15 @@ class Vigil:
         if runs.keys() != self._in_flight:
             self._in_flight = set(runs)
             guard = self._guard
-            put = Runs(guard.home, guard.disk, guard.name).put
-            guard.write(lambda: put(tuple(runs.values())))
+            guard.write(lambda: guard.history.runs.put(tuple(runs.values())))
 
     def is_quiet(self, at: Installation | None = None) -> bool:
         """Say whether no job is marked as running: a restart now interrupts nobody's work."""
         installation = at or self._guard.locate()
         if installation is None:
             return False
-        jobs, problem = read_jobs(installation.cron_store)
-        return problem is None and all(job.running_at_ms is None for job in jobs)
+        cron = read_cron_store(installation.cron_store)
+        return cron.problem is None and all(job.running_at_ms is None for job in cron.jobs)
 
     def describe(self, service: Service) -> str:
         """Say in one line how the gateway is."""

@@ -12,7 +12,6 @@ from tailflip.diagnose.loops import CRASHES, RESTARTS, find_loop, find_restarts
 from tailflip.diagnose.trend import find_trend
 from tailflip.flow.outcomes import Finding
 from tailflip.ledger.actions import Ledger, State
-from tailflip.observe.gateway.release import is_external_mode
 from tailflip.observe.suspects import MEMORY_ELSEWHERE, find_suspects
 from tailflip.supervise.breaker import decide, is_loop
 from tailflip.supervise.process.handoff import consume_handoff
@@ -53,7 +52,7 @@ def examine(
                 service.ended = None
                 return None
             clock.sleep_s(_HEIR_LOOK_S)
-        if is_external_mode(guard.release.version):
+        if guard.release.capabilities.hands_off_restarts:
             pid = service.life.worker_pid or service.child.pid
             service.handed_off = consume_handoff(guard.release, pid)
     service.sweep(signal.SIGTERM)
@@ -82,7 +81,7 @@ def record_death(guard: Guard, death: Death, clues: Clues, life: Life, tail: byt
     now_ms = clock.now_ms()
     incident = None
     if death.cause not in WANTED:
-        incident = guard.read(lambda: guard.history.open_incident(death, now_ms), None)
+        incident = guard.read(lambda: guard.history.incidents.open(death, now_ms), None)
     ended = life.model_copy(
         update={
             "ended_ms": now_ms,
@@ -93,7 +92,7 @@ def record_death(guard: Guard, death: Death, clues: Clues, life: Life, tail: byt
             "incident": incident.id if incident is not None else None,
         }
     )
-    guard.write(lambda: guard.history.end_life(ended, tail))
+    guard.write(lambda: guard.history.lives.end(ended, tail))
     log.write(
         "info" if death.cause in WANTED else "error",
         "verdict",
@@ -137,7 +136,7 @@ def _suspect(guard: Guard, life: Life, admission: Admission) -> Finding | None:
         return None
     limit_bytes = guard.find_heap_limit()[0]
     died_ms = life.ended_ms or clock.now_ms()
-    samples = guard.read(lambda: guard.history.read_samples(0, life_id=life.id), ())
+    samples = guard.read(lambda: guard.history.samples.read(0, life_id=life.id), ())
     trend = None
     if limit_bytes is not None:
         trend = find_trend(samples, limit_bytes, now_ms=died_ms, min_span_s=_LEAST_SPAN_S)
@@ -196,16 +195,16 @@ def choose_next(
     """Decide what follows a death, and put both on record; `is_paced` as for the world."""
     if cured:
         healed = life.model_copy(update={"cured": True})
-        guard.write(lambda: guard.history.update_life(healed))
+        guard.write(lambda: guard.history.lives.update(healed))
     world = guard.look_at_world(cured=cured, is_paced=is_paced)
     breaker, decision = decide(breaker, death, world)
     record_decision(guard, breaker, decision, life.id)
     if death.cause in WANTED and is_loop(breaker, world.limits):
         # What was wanted once is none of our business; again and again, it is an incident.
-        incident = guard.read(lambda: guard.history.open_incident(death, world.now_ms), None)
+        incident = guard.read(lambda: guard.history.incidents.open(death, world.now_ms), None)
         if incident is not None:
             told = life.model_copy(update={"cured": cured, "incident": incident.id})
-            guard.write(lambda: guard.history.update_life(told))
+            guard.write(lambda: guard.history.lives.update(told))
     _note_loops(guard, death)
     return breaker, decision
 
@@ -214,7 +213,7 @@ def record_decision(
     guard: Guard, breaker: Breaker, decision: Decision, life_id: str | None
 ) -> None:
     """Put a decision on record before it is acted on."""
-    guard.write(lambda: guard.history.record_decision(decision, breaker, life_id, clock.now_ms()))
+    guard.write(lambda: guard.history.decisions.record(decision, breaker, life_id, clock.now_ms()))
     log.write(
         "error" if decision.alert else "info",
         "decision",
@@ -227,13 +226,13 @@ def record_decision(
 def note(guard: Guard, code: str, finding: Finding | None) -> None:
     """Have one finding open, or ended when it is None."""
     findings = [finding] if finding is not None else []
-    guard.write(lambda: guard.history.note_findings(findings, clock.now_ms(), {code}))
+    guard.write(lambda: guard.history.findings.note(findings, clock.now_ms(), {code}))
 
 
 def _note_loops(guard: Guard, death: Death) -> None:
     """Have the findings agree with what the last lives make: a loop of deaths, or of restarts."""
     settings = guard.config.restart
-    lives = guard.read(guard.history.read_lives, ())
+    lives = guard.read(guard.history.lives.read, ())
     loop = find_loop(lives, deaths=settings.loop_deaths, good_life_s=settings.good_life_s)
     if loop is not None and death.cause not in WANTED:
         pace = format_span(1000 * loop.period_s)

@@ -29,7 +29,6 @@ from tailflip.diagnose.loops import CRASHES, RESTARTS, RESTFUL_S
 from tailflip.flow.lives import Breaker, Decision, Waiting
 from tailflip.flow.outcomes import Finding
 from tailflip.observe.gateway.health import Probe
-from tailflip.observe.gateway.release import drain_s, is_external_mode, restart_signal
 from tailflip.observe.host.changes import ChangeWatcher
 from tailflip.observe.installation import DEFAULT_PORT
 from tailflip.observe.suspects import MEMORY_ELSEWHERE
@@ -165,8 +164,8 @@ class Supervisor:
     def _resume(self) -> None:
         """Take up what the last supervisor left: a living gateway, a death, or a wait."""
         guard, history = self.guard, self.guard.history
-        self.breaker = guard.read(history.read_breaker, Breaker())
-        last = next(iter(guard.read(lambda: history.read_lives(1), ())), None)
+        self.breaker = guard.read(history.decisions.read_breaker, Breaker())
+        last = next(iter(guard.read(lambda: history.lives.read(1), ())), None)
         if last is None and guard.find_other() is None:
             self._after_unseen_end(None)
             return
@@ -179,8 +178,8 @@ class Supervisor:
                 self._after_unseen_end(last)
                 return
             gone = last.model_copy(update={"ended_ms": clock.now_ms(), "end_known": False})
-            guard.write(lambda: history.end_life(gone, b""))
-        standing = guard.read(history.read_standing_decision, None)
+            guard.write(lambda: history.lives.end(gone, b""))
+        standing = guard.read(history.decisions.read_standing, None)
         death = last.death if last is not None else None
         if standing is not None and standing.kind != "end":
             log.info("resuming a wait", reason=standing.reason)
@@ -191,7 +190,7 @@ class Supervisor:
         elif (
             last is not None
             and death is not None
-            and guard.read(partial(history.is_undecided, last), False)
+            and guard.read(partial(history.decisions.is_undecided, last), False)
         ):
             self._cure(death, last)  # the last supervisor ended between verdict and decision
         else:
@@ -291,13 +290,13 @@ class Supervisor:
         was_started = self._was_started()
         self.breaker = note_start(self.breaker, read_moment())
         life = new_life(guard, "run", clock.now_ms())
-        guard.write(lambda: guard.history.begin_life(life))
-        guard.write(lambda: guard.history.record_breaker(self.breaker))
+        guard.write(lambda: guard.history.lives.begin(life))
+        guard.write(lambda: guard.history.decisions.record_breaker(self.breaker))
         try:
             service = Service.start(guard, life)
         except (TailflipError, OSError) as e:
             ended = life.model_copy(update={"ended_ms": clock.now_ms()})
-            guard.write(lambda: guard.history.end_life(ended, b""))
+            guard.write(lambda: guard.history.lives.end(ended, b""))
             if isinstance(e, OSError):
                 e = TryLater(f"cannot start the gateway: {e.strerror or e}")
             if not was_started:
@@ -315,7 +314,7 @@ class Supervisor:
         if self._failed_starts is not None:
             return True
         command = hide_secrets(self.guard.command)
-        lives = self.guard.read(self.guard.history.read_lives, ())
+        lives = self.guard.read(self.guard.history.lives.read, ())
         return any(life.pid is not None and life.command == command for life in lives)
 
     def _start_later(self, error: TailflipError, failed: int) -> None:
@@ -339,7 +338,7 @@ class Supervisor:
         """Put what is known of the living gateway on record."""
         if self.service is not None:
             life = self.service.life
-            self.guard.write(lambda: self.guard.history.update_life(life))
+            self.guard.write(lambda: self.guard.history.lives.update(life))
 
     def _watch(self, service: Service) -> None:
         """Set everything going that looks after a living gateway."""
@@ -351,7 +350,7 @@ class Supervisor:
             self.guard.config.health,
             where=where,
             find_host=lambda: service.find_host(where.port),
-            has_startup=is_external_mode(self.guard.release.version),
+            has_startup=self.guard.release.capabilities.has_startup_probe,
             is_ready=is_ready,
             on_ready=self._on_ready,
             on_hang=self._on_hang,
@@ -408,8 +407,8 @@ class Supervisor:
         breaker = note_good_life(self.breaker)
         if breaker != self.breaker:
             self.breaker = breaker
-            self.guard.write(lambda: history.record_breaker(breaker))
-        for incident in self.guard.read(lambda: history.close_incidents(clock.now_ms()), ()):
+            self.guard.write(lambda: history.decisions.record_breaker(breaker))
+        for incident in self.guard.read(lambda: history.incidents.close_all(clock.now_ms()), ()):
             log.info("incident is over", id=incident.id, cause=incident.cause)
         note(self.guard, CRASHES, None)
         note(self.guard, MEMORY_ELSEWHERE, None)
@@ -477,7 +476,7 @@ class Supervisor:
     @property
     def _drain_s(self) -> float:
         given = self.guard.config.gateway.drain_s
-        return given if given is not None else drain_s(self.guard.release.version)
+        return given if given is not None else self.guard.release.capabilities.drain_s
 
     def _stop(self, service: Service, asked: str, limit_s: float) -> None:
         """Ask the gateway to end, and see to it that it does."""
@@ -668,7 +667,7 @@ class Supervisor:
             self._loop.cancel("retry")
             self._prepare()
         elif self.service is not None and self.phase in (Phase.STARTING, Phase.RUNNING):
-            known = restart_signal(self.guard.release.version)
+            known = self.guard.release.capabilities.restart_signal
             log.info("asked to restart", signal=number.name, passed_on=known and known.name)
             if known is not None:
                 self.service.send_worker(known)
@@ -712,7 +711,7 @@ class Supervisor:
         history, keep_days = self.guard.history, self.guard.config.ledger.keep_days
         self.guard.write(lambda: history.expire(clock.now_ms(), keep_days))
         for fifo in self.guard.home.list_fifos():
-            life = self.guard.read(partial(history.find_life, fifo.stem), None)
+            life = self.guard.read(partial(history.lives.find, fifo.stem), None)
             if life is not None and life.ended_ms is not None:
                 with suppress(OSError):
                     fifo.unlink()

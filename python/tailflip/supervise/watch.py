@@ -201,7 +201,7 @@ class Watch:
             log.write("warning", finding.message, code=finding.code, subject=finding.subject)
         with suppress(TailflipError):
             history = self._look(apply=True).history
-            history.note_findings(told, clock.now_ms(), {RESURRECTED})
+            history.findings.note(told, clock.now_ms(), {RESURRECTED})
         now_s = clock.monotonic_s()
         return now_s if told else now_s + THROTTLE_S
 

@@ -19,13 +19,15 @@ from tailflip.base import clock, platform_calls
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TryLater
 from tailflip.base.platform_calls import Linux, MacOS
+from tailflip.base.workspace import Workspace
 from tailflip.ledger.database import Database
 from tailflip.observe.gateway.cgroup import read_cgroup, read_limit
 from tailflip.observe.gateway.liveness import read_gateway
+from tailflip.observe.gateway.lock_owner import read_owner
 from tailflip.observe.gateway.process import is_alive, start_ticks
 from tailflip.observe.host.systemd import find_unit
 from tailflip.observe.installation import locate
-from tailflip.stores.json.lock import hold, is_stale, read_owner
+from tailflip.stores.json.lock import hold, is_stale
 
 ME = os.getpid()
 NOBODY = 2**22 + 1  # beyond the largest pid of Linux
@@ -183,7 +185,7 @@ def test_a_sync_that_fails_is_an_error_and_is_not_tried_more_weakly(synced, tmp_
 def test_sqlite_syncs_past_the_drives_cache_where_that_must_be_asked_for(home):
     """What is not macOS ignores it."""
     home.create(RealDisk())
-    with Database(home, RealDisk()).connected() as db:
+    with Database(Workspace(home, RealDisk())).connected() as db:
         assert db.execute("PRAGMA fullfsync").fetchone() == (1,)
 
 

@@ -135,3 +135,19 @@ def test_a_whole_copy_under_a_later_releases_name_is_named(tmp_path, name):
     with pytest.raises(ConfigInvalid) as found:
         load_config(path, {})
     assert f"openclaw.json.{name} beside it is whole" in found.value.hint
+
+
+def test_the_newest_of_many_copies_is_named_wherever_the_folder_lists_it(tmp_path):
+    """The first fifty in the folder's own order were looked at, and the newest was missed."""
+    path = tmp_path / "openclaw.json"
+    path.write_text("{")
+    for number in range(120):
+        copy = tmp_path / f"openclaw.json.{number}.tmp"
+        copy.write_text("{}")
+        os.utime(copy, (number, number))
+    (tmp_path / "openclaw.json.119.tmp").write_text("{")
+    os.utime(tmp_path / "openclaw.json.119.tmp", (119, 119))
+    with pytest.raises(ConfigInvalid) as found:
+        load_config(path, {})
+    assert found.value.hint is not None
+    assert found.value.hint.startswith("openclaw.json.118.tmp beside it is whole")

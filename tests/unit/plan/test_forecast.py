@@ -8,20 +8,22 @@ import pytest
 
 from tailflip.base import platform_calls
 from tailflip.base.platform_calls import Linux
+from tailflip.flow.outcomes import HeapLimit
 from tailflip.observe.gateway import heap
+from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.observe.gateway.cgroup import read_limit
 from tailflip.observe.gateway.heap import read_heap_limit
-from tailflip.plan.forecast import (
-    BASE_BYTES,
-    FACTOR,
-    factor_for,
-    forecast,
-    is_measured,
-    may_fill_heap,
-)
+from tailflip.plan.forecast import find_largest_size, forecast, may_fill_heap
 
 MB = 1_000_000
 MIB = 1 << 20
+UNKNOWN = find_capabilities(None)
+
+
+def told(sizes, version, limit_bytes, *, wide=False):
+    """What is predicted for a release."""
+    limit = HeapLimit(limit_bytes, "measured")
+    return forecast(sizes, find_capabilities(version), limit, wide=wide)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ MIB = 1 << 20
     ],
 )
 def test_measured_outcomes(store_mb, wide, limit_mib, dies):
-    assert forecast([store_mb * MB], wide, limit_mib * MIB, "measured").over == dies
+    assert told([store_mb * MB], None, limit_mib * MIB, wide=wide).over == dies
 
 
 # Limits in MiB as node reports them: --max-old-space-size plus 192.
@@ -88,36 +90,54 @@ def test_measured_outcomes(store_mb, wide, limit_mib, dies):
     ],
 )
 def test_measured_outcomes_of_a_release(version, store_mb, wide, limit_mib, dies):
-    factor, base_bytes = factor_for(version, legacy_import=True)
-    told = forecast([store_mb * MB], wide, limit_mib * MIB, "measured", factor, base_bytes)
-    assert told.over == dies, told
+    found = told([store_mb * MB], version, limit_mib * MIB, wide=wide)
+    assert found.over == dies, found
+    assert found.doubt is None
 
 
 @pytest.mark.parametrize(("limit_mib", "dies"), [(560, True), (704, True), (1216, False)])
 def test_measured_outcomes_of_an_imported_database(limit_mib, dies):
-    factor, base_bytes = factor_for((2026, 9, 6), legacy_import=False)
-    told = forecast([106_127_360], False, limit_mib * MIB, "measured", factor, base_bytes)
-    assert told.over == dies, told
+    can = find_capabilities((2026, 9, 6))
+    limit = HeapLimit(limit_mib * MIB, "measured")
+    found = forecast([106_127_360], can, limit, wide=False, use=can.database_heap)
+    assert found.over == dies, found
 
 
 def test_what_admission_leaves_fits_where_the_loop_was_measured():
     """2026.9.6 with 384 MB of heap must start on what is left, margin of a tenth included."""
-    factor, base_bytes = factor_for((2026, 9, 6), legacy_import=True)
-    left = forecast([20 * MB], False, int(576 * MIB * 0.9), "measured", factor, base_bytes)
-    assert not left.over
+    assert told([20 * MB], (2026, 9, 6), 576 * MIB).fits
 
 
 @pytest.mark.parametrize("version", [(2026, 3, 29), (2026, 4, 14), (2026, 7, 35)])
 def test_a_release_between_two_measured_ones_counts_as_the_hungrier(version):
-    assert factor_for(version, legacy_import=False) == factor_for((2026, 4, 14), False)
+    hungrier = find_capabilities((2026, 4, 14)).store_heap
+    assert find_capabilities(version).store_heap == hungrier
 
 
 def test_only_what_was_measured_counts_as_that():
-    assert is_measured((2026, 4, 14))
-    assert is_measured((2026, 9, 6))
-    assert not any(
-        map(is_measured, [None, (2026, 4, 13), (2026, 5, 28), (2026, 7, 35), (2026, 9, 7)])
-    )
+    assert find_capabilities((2026, 4, 14)).is_measured
+    assert find_capabilities((2026, 9, 6)).is_measured
+    others = (None, (2026, 4, 13), (2026, 5, 28), (2026, 7, 35), (2026, 9, 7))
+    assert not any(find_capabilities(version).is_measured for version in others)
+
+
+def test_a_release_that_nobody_knows_is_not_called_one_that_was_not_measured():
+    assert told([MB], None, None).doubt == "the release is not known"
+    assert told([MB], (2026, 5, 28), None).doubt == "not measured for this release"
+
+
+def test_a_forecast_cannot_be_made_without_a_release():
+    with pytest.raises(TypeError, match="capabilities"):
+        forecast([MB], limit=HeapLimit(None, "s"), wide=False)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_the_largest_size_is_where_the_forecast_turns(wide):
+    can, limit_bytes = find_capabilities((2026, 4, 14)), 2240 * MIB
+    most = find_largest_size(can, limit_bytes, wide=wide)
+    assert not told([most], (2026, 4, 14), limit_bytes, wide=wide).over
+    assert told([most + 1], (2026, 4, 14), limit_bytes, wide=wide).over
+    assert find_largest_size(can, 0, wide=wide) == 0
 
 
 @pytest.mark.parametrize(
@@ -136,10 +156,8 @@ def test_only_what_was_measured_counts_as_that():
 def test_stores_that_killed_a_release_without_a_fit_are_among_the_suspects(
     version, store_mb, limit_mib
 ):
-    factor, base_bytes = factor_for(version, legacy_import=False)
     limit_bytes = limit_mib * MIB
-    told = forecast([int(store_mb * MB)], False, limit_bytes, "s", factor, base_bytes)
-    assert may_fill_heap(told, base_bytes, limit_bytes)
+    assert may_fill_heap(told([int(store_mb * MB)], version, limit_bytes), limit_bytes)
 
 
 @pytest.mark.parametrize(
@@ -154,27 +172,26 @@ def test_stores_that_killed_a_release_without_a_fit_are_among_the_suspects(
     ],
 )
 def test_what_may_have_filled_a_heap(store_mb, limit_bytes, may):
-    factor, base_bytes = factor_for((2026, 4, 14), legacy_import=False)
-    told = forecast([int(store_mb * MB)], False, limit_bytes, "s", factor, base_bytes)
-    assert may_fill_heap(told, base_bytes, limit_bytes) is may
+    found = told([int(store_mb * MB)], (2026, 4, 14), limit_bytes)
+    assert may_fill_heap(found, limit_bytes) is may
 
 
 def test_an_unknown_release_gets_the_hungriest_factor_and_is_not_refused_for_nothing():
-    assert factor_for(None, legacy_import=False) == (FACTOR, BASE_BYTES)
-    assert max(factor_for((2026, month, 1), True)[0] for month in range(1, 13)) <= FACTOR
-    assert min(factor_for((2026, month, 1), True)[1] for month in range(1, 13)) >= BASE_BYTES
+    known = [find_capabilities((2026, month, 1)).store_heap for month in range(1, 13)]
+    assert max(use.factor for use in known) <= UNKNOWN.store_heap.factor
+    assert min(use.base_bytes for use in known) >= UNKNOWN.store_heap.base_bytes
 
 
 def test_all_stores_count_together():
-    one = forecast([90 * MB], False, 2240 * MIB, "s")
-    two = forecast([90 * MB, 90 * MB], False, 2240 * MIB, "s")
+    one = told([90 * MB], None, 2240 * MIB)
+    two = told([90 * MB, 90 * MB], None, 2240 * MIB)
     assert not one.over
     assert two.over
     assert two.heap_bytes - one.heap_bytes == 90 * MB * 22
 
 
 def test_an_unknown_limit_is_never_exceeded():
-    assert not forecast([10**12], True, None, "unknown").over
+    assert not told([10**12], None, None, wide=True).over
 
 
 def script(path, body):

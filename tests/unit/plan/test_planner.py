@@ -4,12 +4,20 @@ from pathlib import Path
 
 from tailflip.flow.numbers import SurveyNumbers
 from tailflip.flow.observed import Store
+from tailflip.flow.outcomes import HeapLimit
+from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.plan.planner import plan_stores
 from tailflip.plan.policy import HOUR_MS, Policy
 from tailflip.stores.json.native import Surveyed
 
 STORE = Store(Path("/s/sessions.json"), "main")
 MB = 1_000_000
+UNKNOWN = find_capabilities(None)
+
+
+def exactly(limit_bytes):
+    """A limit all of which may be used."""
+    return HeapLimit(limit_bytes, "test", margin=1.0)
 
 
 def surveyed(size, after, *, wide=False):
@@ -22,7 +30,11 @@ def surveyed(size, after, *, wide=False):
 
 def test_hygiene_alone_when_it_fits():
     plan = plan_stores(
-        [STORE], Policy(), lambda *_: surveyed(185 * MB, MB), limit_bytes=2_300 * MB, source="test"
+        [STORE],
+        Policy(),
+        lambda *_: surveyed(185 * MB, MB),
+        capabilities=UNKNOWN,
+        limit=exactly(2_300 * MB),
     )
     assert plan.policy == Policy()
     assert plan.pressure == ()
@@ -35,7 +47,7 @@ def test_pressure_goes_only_as_far_as_needed():
     def measure(_store, policy):
         return surveyed(185 * MB, 10 * MB if policy.retention_ms == HOUR_MS else 180 * MB)
 
-    plan = plan_stores([STORE], Policy(), measure, limit_bytes=2_300 * MB, source="test")
+    plan = plan_stores([STORE], Policy(), measure, capabilities=UNKNOWN, limit=exactly(2_300 * MB))
     assert plan.fits
     assert plan.pressure[-1] == "retention of 1 h"
     assert plan.policy.cap_per_job is None
@@ -43,7 +55,11 @@ def test_pressure_goes_only_as_far_as_needed():
 
 def test_protected_entries_alone_too_large_ends_the_ladder_and_says_so():
     plan = plan_stores(
-        [STORE], Policy(), lambda *_: surveyed(185 * MB, 170 * MB), limit_bytes=900 * MB, source="t"
+        [STORE],
+        Policy(),
+        lambda *_: surveyed(185 * MB, 170 * MB),
+        capabilities=UNKNOWN,
+        limit=exactly(900 * MB),
     )
     assert not plan.fits
     assert plan.policy.cap_total == 50
@@ -51,7 +67,11 @@ def test_protected_entries_alone_too_large_ends_the_ladder_and_says_so():
 
 def test_unknown_limit_means_hygiene():
     plan = plan_stores(
-        [STORE], Policy(), lambda *_: surveyed(185 * MB, 170 * MB), limit_bytes=None, source="t"
+        [STORE],
+        Policy(),
+        lambda *_: surveyed(185 * MB, 170 * MB),
+        capabilities=UNKNOWN,
+        limit=exactly(None),
     )
     assert plan.fits
     assert plan.pressure == ()
@@ -61,32 +81,47 @@ def test_a_store_node_cannot_read_is_pressed_even_without_a_limit():
     def measure(_store, policy):
         return surveyed(700 * MB, 600 * MB if policy.cap_per_job is None else MB)
 
-    plan = plan_stores([STORE], Policy(), measure, limit_bytes=None, source="t")
+    plan = plan_stores([STORE], Policy(), measure, capabilities=UNKNOWN, limit=exactly(None))
     assert plan.fits
     assert plan.policy.cap_per_job == 50
 
 
 def test_other_stores_and_wide_text_count():
     alone = plan_stores(
-        [STORE], Policy(), lambda *_: surveyed(10 * MB, 5 * MB), limit_bytes=400 * MB, source="t"
+        [STORE],
+        Policy(),
+        lambda *_: surveyed(10 * MB, 5 * MB),
+        capabilities=UNKNOWN,
+        limit=exactly(400 * MB),
     )
     wide = plan_stores(
-        [STORE], Policy(), lambda *_: surveyed(10 * MB, 5 * MB, wide=True), limit_bytes=400 * MB,
-        source="t",
-    )  # fmt: skip
+        [STORE],
+        Policy(),
+        lambda *_: surveyed(10 * MB, 5 * MB, wide=True),
+        capabilities=UNKNOWN,
+        limit=exactly(400 * MB),
+    )
     crowded = plan_stores(
-        [STORE], Policy(), lambda *_: surveyed(10 * MB, 5 * MB), limit_bytes=400 * MB, source="t",
+        [STORE],
+        Policy(),
+        lambda *_: surveyed(10 * MB, 5 * MB),
+        capabilities=UNKNOWN,
+        limit=exactly(400 * MB),
         others_bytes=10 * MB,
-    )  # fmt: skip
+    )
     assert (alone.fits, wide.fits, crowded.fits) == (True, False, False)
 
 
 def test_a_forecast_that_was_wrong_is_not_believed_twice():
     """The gateway died of memory although all fitted: the next plan goes two steps further."""
     plan = plan_stores(
-        [STORE], Policy(), lambda *_: surveyed(90 * MB, 80 * MB), limit_bytes=2_300 * MB,
-        source="t", at_least=2,
-    )  # fmt: skip
+        [STORE],
+        Policy(),
+        lambda *_: surveyed(90 * MB, 80 * MB),
+        capabilities=UNKNOWN,
+        limit=exactly(2_300 * MB),
+        at_least=2,
+    )
     assert plan.fits
     assert plan.pressure == ("slim chats idle for 24 h", "slim chats idle for 1 h")
 
@@ -94,12 +129,49 @@ def test_a_forecast_that_was_wrong_is_not_believed_twice():
 def test_it_is_pressed_only_where_the_error_of_the_forecast_leaves_room_for_it():
     """200 MB and twice 22 bytes for each of 40 MB are less than 2 GB: they did not fill it."""
     plan = plan_stores(
-        [STORE], Policy(), lambda *_: surveyed(90 * MB, 40 * MB), limit_bytes=2_000 * MB,
-        source="t", at_least=9,
-    )  # fmt: skip
+        [STORE],
+        Policy(),
+        lambda *_: surveyed(90 * MB, 40 * MB),
+        capabilities=UNKNOWN,
+        limit=exactly(2_000 * MB),
+        at_least=9,
+    )
     assert plan.pressure == ()
     blind = plan_stores(
-        [STORE], Policy(), lambda *_: surveyed(90 * MB, 80 * MB), limit_bytes=None,
-        source="t", at_least=9,
-    )  # fmt: skip
+        [STORE],
+        Policy(),
+        lambda *_: surveyed(90 * MB, 80 * MB),
+        capabilities=UNKNOWN,
+        limit=exactly(None),
+        at_least=9,
+    )
     assert blind.pressure == ()
+
+
+def test_the_margin_is_kept_free_for_all():
+    """200 MB and 22 bytes for each of 20 MB are 640 MB: they fit 700, and leave too little."""
+
+    def plan_with(margin):
+        limit = HeapLimit(700 * MB, "test", margin)
+        return plan_stores(
+            [STORE], Policy(), lambda *_: surveyed(20 * MB, 20 * MB), capabilities=UNKNOWN,
+            limit=limit,
+        )  # fmt: skip
+
+    assert plan_with(1.0).pressure == ()
+    assert plan_with(0.9).before.close
+    assert plan_with(0.9).pressure != ()
+
+
+def test_who_does_not_heed_the_forecast_presses_only_what_node_cannot_read():
+    plan = plan_stores(
+        [STORE],
+        Policy(),
+        lambda *_: surveyed(185 * MB, 180 * MB),
+        capabilities=UNKNOWN,
+        limit=exactly(300 * MB),
+        at_least=3,
+        heeds_forecast=False,
+    )
+    assert plan.before.over
+    assert plan.pressure == ()

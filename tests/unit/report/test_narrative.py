@@ -18,11 +18,13 @@ from support.incident_history import (
 )
 from support.stores import HOUR_MS, NOW_MS
 from tailflip.base.durable import RealDisk
+from tailflip.base.workspace import Workspace
 from tailflip.flow.lives import Cause, Confidence, Decision, Waiting
 from tailflip.flow.numbers import Tally
 from tailflip.flow.outcomes import Finding
+from tailflip.ledger.decisions import MadeDecision
 from tailflip.ledger.findings import NotedFinding
-from tailflip.ledger.history import History, MadeDecision
+from tailflip.ledger.history import History
 from tailflip.report.narrative import (
     describe_action,
     describe_cause,
@@ -52,14 +54,14 @@ def tell_texts(lives, decisions=(), actions=(), findings=(), incident=INCIDENT) 
 
 
 def test_a_night_with_its_cure_is_told_in_order(home):
-    history = History(home, RealDisk(), GUARD)
+    history = History(Workspace(home, RealDisk()), GUARD)
     lives = record_night(history)
-    (incident,) = history.read_incidents()
+    (incident,) = history.incidents.read()
     texts = tell_texts(
         lives,
-        history.read_decisions(0),
+        history.decisions.read_since(0),
         list_actions(home, RealDisk()),
-        history.read_findings(open_only=False),
+        history.findings.read(open_only=False),
         incident,
     )
     expected = [

@@ -13,8 +13,8 @@ from tailflip.base.state_dir import Supervisor
 from tailflip.flow.lives import Breaker, BreakerState, Cause, Decision, Waiting
 from tailflip.flow.observed import Gateway, Sample
 from tailflip.flow.outcomes import Finding, Trend
+from tailflip.ledger.decisions import MadeDecision
 from tailflip.ledger.findings import NotedFinding
-from tailflip.ledger.history import MadeDecision
 from tailflip.ledger.starts import JudgedStart
 from tailflip.report.screen import HEIGHT, WIDTH, format_screen
 from tailflip.report.status import (

@@ -16,6 +16,7 @@ from tailflip.base.errors import ConfigInvalid, NoPermission
 from tailflip.config.schema import HealSettings
 from tailflip.demo.incident import write_incident
 from tailflip.flow.lives import Waiting
+from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.stores import transaction
 from tailflip.supervise import admission
 from tailflip.supervise.admission import Start, admit
@@ -52,10 +53,12 @@ class Scene:
         self.store.write_bytes(data)
         self.store.chmod(0o600)
 
-    def admit(self, limit_bytes=ROOM, *, disk=None, heal=None, on_progress=None, **start):
+    def admit(
+        self, limit_bytes=ROOM, *, disk=None, heal=None, on_progress=None, version=None, **start
+    ):
         asked = Start(
             env=self.env,
-            version=None,
+            capabilities=find_capabilities(version),
             limit_bytes=limit_bytes,
             limit_source="test",
             heal=HealSettings(**(heal or {})),
@@ -146,7 +149,8 @@ def test_a_release_that_was_not_measured_is_warned_of_and_started(scene, version
     scene.put(before)
     found = scene.admit(TIGHT, version=version)
     assert found.go
-    assert any("not measured for this release" in note for note in found.notes)
+    why = "the release is not known" if version is None else "not measured for this release"
+    assert any(f"; {why}, so it is started" in note for note in found.notes)
     assert scene.store.read_bytes() == before
 
 

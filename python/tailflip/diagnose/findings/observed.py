@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tailflip.flow.observed import (
-        CronJob,
         Gateway,
+        Job,
         KeptFile,
         Leftover,
         ObservedStore,
@@ -39,7 +39,7 @@ class Observed:
     stores: tuple[ObservedStore, ...]
     forecast: Forecast | None
     cron_store: str
-    jobs: tuple[CronJob, ...]
+    jobs: tuple[Job, ...]
     jobs_problem: str | None
     retention_problem: str | None
     enforces: bool

@@ -161,7 +161,9 @@ def find_heap_close(observed: Observed) -> Iterator[Finding]:
 
 def _describe_forecast(forecast: Forecast) -> tuple[str, ...]:
     figures = f"{forecast.factor:g} bytes of heap per byte"
-    if not forecast.measured:
+    if not forecast.release_known:
+        figures += f", of the hungriest release that was measured: {forecast.doubt}"
+    elif not forecast.measured:
         figures += ", of the nearest release that was measured; not measured for this one"
     return (f"limit from {forecast.source}", figures)
 

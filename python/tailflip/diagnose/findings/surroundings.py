@@ -9,7 +9,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_bytes, format_count, format_counted
+from tailflip.flow.numbers import KeyKind
 from tailflip.flow.outcomes import Finding
+from tailflip.plan.policy import DropKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,15 +19,18 @@ if TYPE_CHECKING:
     from tailflip.diagnose.findings.observed import Observed
     from tailflip.flow.numbers import Tally
 
-_RUN_KIND = "cron run"
-# What a person may name as a whole, with the age that hint proposes; plan.policy.DropKind.
-_DISPOSABLE = {"sub-agent": "subagent --older-than 7d", "dream narrative": "dream --older-than 2d"}
+_RUN_KIND = KeyKind.CRON_RUN
+# What a person may name as a whole, with the age that a hint proposes.
+_DISPOSABLE: dict[str, str] = {
+    KeyKind.SUBAGENT: f"{DropKind.SUBAGENT} --older-than 7d",
+    KeyKind.DREAM: f"{DropKind.DREAM} --older-than 2d",
+}
 _MANY_ENTRIES = 200
 _MANY_FILES = 1_000
 _MANY_BYTES = 100_000_000
 _SHOWN = 10
 # They are ended by `reconcile`; whatever else says "running" is a chat, and left to the gateway.
-_ENDED_BY_US = ("cron base", "sub-agent")
+_ENDED_BY_US = (KeyKind.CRON_BASE, KeyKind.SUBAGENT)
 
 
 def find_scarce_disk(observed: Observed) -> Iterator[Finding]:

@@ -19,19 +19,18 @@ machine can see; so it is with the databases from 2026.3.31 on.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tailflip.base import clock
 from tailflip.flow.observed import Gateway
-from tailflip.observe.files import can_be_path, read_regular
+from tailflip.observe.files import can_be_path
 from tailflip.observe.gateway.dial import is_listening
 from tailflip.observe.gateway.listener import find_listener
-from tailflip.observe.gateway.process import booted_ms, is_alive, started_ms
+from tailflip.observe.gateway.lock_owner import owner_lives, read_owner
+from tailflip.observe.gateway.process import booted_ms, started_ms
 from tailflip.observe.gateway.processes import list_temp_roots, read_processes
 from tailflip.observe.gateway.signs import (
     find_lock_owner,
@@ -44,11 +43,11 @@ from tailflip.observe.gateway.signs import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from tailflip.observe.gateway.lock_owner import LockOwner
     from tailflip.observe.gateway.processes import Table
     from tailflip.observe.gateway.signs import Databases, ServicePlace
     from tailflip.observe.installation import Installation
 
-_MAX_LOCK_BYTES = 64 << 10
 _PROBE_S = 1.0
 _LOOPBACK = "127.0.0.1"
 _FRESH_MS = 30_000  # the gateway itself waits that long for the owner of a lock it cannot read
@@ -99,11 +98,11 @@ def _look_at_locks(
         if owner is None:
             if _is_fresh(path):
                 unclear = unclear or f"a fresh lock cannot be read: {path}"
-        elif _owns(owner):
-            pid = int(owner["pid"])
-            word = f"lock {path} is held by pid {pid}"
+        elif owner_lives(owner) is not False:
+            word = f"lock {path} is held by pid {owner.pid}"
             if _is_gateway(owner):
-                return Gateway(True, pid, started_ms(pid), word, in_the_way=True)
+                since_ms = None if owner.pid is None else started_ms(owner.pid)
+                return Gateway(True, owner.pid, since_ms, word, in_the_way=True)
             unclear = f"{word}, which is no gateway"
         elif find_lock_owner(path.with_name(f"{path.name}.sqlite")) is not None:
             unclear = f"lock {path} is held by a process that cannot be seen from here"
@@ -195,32 +194,29 @@ def read_dead_lock(installation: Installation, env: Mapping[str, str]) -> DeadOw
         for path in _find_locks(installation, env, set())
         if (owner := _read_lock(path)) is not None
         and _is_gateway(owner)
-        and not _owns(owner)
+        and owner_lives(owner) is False
         and find_lock_owner(path.with_name(f"{path.name}.sqlite")) is None
         and (dead := _describe_dead(path, owner)) is not None
     ]
     return max(found, key=lambda dead: dead.created_ms, default=None)
 
 
-def _describe_dead(path: Path, owner: dict[str, Any]) -> DeadOwner | None:
-    ticks = owner.get("startTime")
-    try:
-        written_ms = path.stat().st_mtime_ns // 1_000_000
-    except OSError:
-        return None  # the next gateway has just taken it away
-    created_ms = _created_ms(owner) or written_ms
+def _describe_dead(path: Path, owner: LockOwner) -> DeadOwner | None:
+    if owner.pid is None:
+        return None
+    created_ms = owner.changed_ms if owner.created_ms is None else owner.created_ms
     return DeadOwner(
         path=path,
-        pid=owner["pid"],
-        ticks=ticks if type(ticks) is int else None,
+        pid=owner.pid,
+        ticks=owner.start_ticks,
         created_ms=created_ms,
         before_boot=created_ms < booted_ms() - _CLOCK_SLACK_MS,
     )
 
 
-def _is_gateway(owner: dict[str, Any]) -> bool:
+def _is_gateway(owner: LockOwner) -> bool:
     """Say whether a lock's writer serves; its helpers name another role (2026.9.6)."""
-    return bool(owner.get("role", "gateway") == "gateway")
+    return bool(owner.payload.get("role", "gateway") == "gateway")
 
 
 def _find_locks(
@@ -241,7 +237,7 @@ def _find_locks(
         for path in _list_locks(folder):
             owner = None if path.name[8:16] in digests else _read_lock(path)
             if path.name[8:16] in digests or (
-                owner is not None and _names(str(owner.get("configPath")), real)
+                owner is not None and _names(str(owner.payload.get("configPath")), real)
             ):
                 yield path
 
@@ -266,39 +262,13 @@ def _names(path: str, real: str) -> bool:
     return can_be_path(path) and os.path.realpath(path) == real
 
 
-def _read_lock(path: Path) -> dict[str, Any] | None:
-    """Read a lock's payload; None while it is empty, torn, or not ours to read."""
+def _read_lock(path: Path) -> LockOwner | None:
+    """Read a lock; None while it is empty, torn, or not ours to read."""
     try:
-        payload = json.loads(read_regular(path, _MAX_LOCK_BYTES))
-    except (OSError, ValueError, RecursionError):
+        owner = read_owner(path)
+    except OSError:
         return None
-    if not isinstance(payload, dict) or type(payload.get("pid")) is not int:
-        return None
-    return payload
-
-
-def _owns(payload: dict[str, Any]) -> bool:
-    """Say whether the lock's writer still lives; guards against a pid that was used again."""
-    ticks = payload.get("startTime")
-    pid: int = payload["pid"]
-    if not is_alive(pid, ticks if type(ticks) is int else None):
-        return False
-    if type(ticks) is int:
-        return True
-    # Up to 2026.7 the gateway writes no start time on macOS: a process younger than the lock
-    # can not have written it.
-    created_ms = _created_ms(payload)
-    started = started_ms(pid)
-    if created_ms is None or started is None:
-        return True
-    return started <= created_ms + _CLOCK_SLACK_MS
-
-
-def _created_ms(payload: dict[str, Any]) -> int | None:
-    try:
-        return int(datetime.fromisoformat(str(payload.get("createdAt"))).timestamp() * 1000)
-    except (ValueError, OverflowError, OSError):
-        return None
+    return None if owner is None or owner.pid is None else owner
 
 
 def _is_fresh(path: Path) -> bool:

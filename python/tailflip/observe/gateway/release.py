@@ -12,17 +12,17 @@ import json
 import os
 import re
 import shutil
-import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.observe.files import read_regular
+from tailflip.observe.gateway.capabilities import find_capabilities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-Version = tuple[int, int, int]
+    from tailflip.flow.capabilities import Capabilities, Version
 
 _PACKAGES = frozenset({"openclaw", "clawdbot", "moltbot"})
 _MAX_PACKAGE_BYTES = 4 << 20
@@ -50,7 +50,6 @@ _NODE_NO_SCRIPT = frozenset({"-e", "--eval", "-p", "--print", "-i", "--interacti
 _VERSION = re.compile(r"v?([0-9]{1,6})\.([0-9]{1,6})\.([0-9]{1,6})(?![0-9])")
 _SHIM = re.compile(r'"\$basedir/([^"\n]+\.[cm]?js)"')
 _MAX_PORT = 65_535
-_SHORT_DRAIN_S, _LONG_DRAIN_S = 30.0, 330.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,11 @@ class Release:
     evidence: str
     env: Mapping[str, str] = field(repr=False)
     words: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this release can do; of one that is not known nothing is promised."""
+        return find_capabilities(self.version)
 
 
 def read_release(command: Sequence[str], env: Mapping[str, str]) -> Release:
@@ -134,30 +138,6 @@ def parse_version(text: str) -> Version | None:
     """Read `2026.4.14`, also with a suffix such as `-beta.1`; None for anything else."""
     match = _VERSION.match(text.strip())
     return None if match is None else (int(match[1]), int(match[2]), int(match[3]))
-
-
-def restart_signal(version: Version | None) -> signal.Signals | None:
-    """Choose the signal that asks this gateway to restart; None where that is not known.
-
-    A wrong guess opens Node's inspector (USR1 from 2026.9.6) or kills (USR2 before).
-    """
-    if version is None:
-        return None
-    return signal.SIGUSR2 if version >= (2026, 9, 6) else signal.SIGUSR1
-
-
-def drain_s(version: Version | None) -> float:
-    """Choose how long the gateway may take to stop before it may be killed.
-
-    It gives itself 25 s up to 2026.7.x and 325 s from 2026.8.1; unknown gets the longer.
-    """
-    is_old = version is not None and not is_external_mode(version)
-    return _SHORT_DRAIN_S if is_old else _LONG_DRAIN_S
-
-
-def is_external_mode(version: Version | None) -> bool:
-    """Say whether the gateway knows OPENCLAW_SUPERVISOR_MODE=external (2026.8.1 and later)."""
-    return version is not None and version >= (2026, 8, 1)
 
 
 def _strip_wrappers(words: list[str], env: dict[str, str]) -> tuple[list[str], str | None]:

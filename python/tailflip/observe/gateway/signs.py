@@ -6,7 +6,6 @@ takes all of them together, in `observe.gateway.liveness`.
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 from contextlib import suppress
@@ -15,17 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.base import platform_calls
-from tailflip.observe.files import read_regular
-from tailflip.observe.gateway.process import is_alive
+from tailflip.observe.gateway.lock_owner import owner_lives, read_owner
 from tailflip.observe.gateway.processes import list_temp_roots
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from tailflip.observe.host.service import Service
     from tailflip.observe.installation import Installation
 
-_MAX_LOCK_BYTES = 64 << 10
 _SHARED = "-shm"  # beside a database in WAL mode; whoever has it open holds a lock on it
 # A gateway has one of these open for as long as it lives: up to 2026.5.28 from 2026.3.31 on the
 # first, then the second. 2026.3.28 has none.
@@ -96,34 +93,33 @@ def find_transcript_owner(installation: Installation) -> tuple[Path, int] | None
     for folder in sorted(folders):
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
+                owner = None
                 if entry.name.endswith(".jsonl.lock"):
-                    pid = _read_owner(Path(entry.path))
-                    if pid is not None:
-                        return Path(entry.path), pid
+                    owner = read_owner(Path(entry.path))
+                if owner is None or owner.pid in (None, os.getpid()):
+                    continue
+                if owner_lives(owner):
+                    return Path(entry.path), owner.pid
     return None
-
-
-def _read_owner(path: Path) -> int | None:
-    try:
-        said = json.loads(read_regular(path, _MAX_LOCK_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return None
-    pid, ticks = (said.get("pid"), said.get("starttime")) if isinstance(said, dict) else (None, 0)
-    # A number alone soon is somebody else's.
-    if type(pid) is not int or type(ticks) is not int or pid == os.getpid():
-        return None
-    return pid if is_alive(pid, ticks) else None
 
 
 def find_services(installation: Installation, env: Mapping[str, str]) -> tuple[ServicePlace, ...]:
     """Read what service definitions say about where the gateway of a state directory is met."""
+    found = (
+        ServicePlace(service.name, list_temp_roots(service.env), _read_port(service))
+        for service in find_definitions(installation, env)
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def find_definitions(installation: Installation, env: Mapping[str, str]) -> Iterator[Service]:
+    """Find the service definitions that start the gateway of a state directory."""
     from tailflip.observe.host import services  # noqa: PLC0415 - it alone knows what a definition is
 
     real = os.path.realpath(installation.state_dir)
     homes = {env.get("HOME") or str(Path.home())}
     with suppress(KeyError, OSError):
         homes.add(pwd.getpwuid(installation.state_dir.stat().st_uid).pw_dir)
-    found = []
     for home in sorted(homes):
         places = services.Places.locate({**env, "HOME": home})
         # What packages bring is left out: no package brings this service.
@@ -132,9 +128,7 @@ def find_services(installation: Installation, env: Mapping[str, str]) -> tuple[S
         )
         for service in services.find_services({**env, "HOME": home}, places):
             if os.path.realpath(service.state_dir) == real:
-                roots = list_temp_roots(service.env)
-                found.append(ServicePlace(service.name, roots, _read_port(service)))
-    return tuple(dict.fromkeys(found))
+                yield service
 
 
 def _read_port(service: Service) -> int | None:

@@ -1,47 +1,71 @@
-"""The gateway's cron store: which jobs there are, and which it believes to be running.
+"""The gateway's cron store: which jobs there are, when each runs, and which is marked as running.
 
 Source: `{version: 1, jobs: [...]}`; unlike with sessions, a parse error stops the
 gateway's cron service from starting. Jobs of old releases have `jobId` in place of `id`; the
 gateway renames it when it loads them (2026.3.28 and 2026.4.14, `normalizeCronJobIdentityFields`).
-2026.5 keeps each job's state, and so its marker, in a
-second file, `{version: 1, jobs: {<id>: {state}}}`, which counts alone where it is.
+2026.5 keeps each job's state, and so its marker, in a second file,
+`{version: 1, jobs: {<id>: {state}}}`, which counts alone where it is. Members of a job: `Job` in
+`src/cron/types.ts`; time-outs from `timeout-policy.ts`: without one of its own an agent turn may
+take 60 min, anything else 10 min, and <= 0 is for ever.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
-from tailflip.flow.observed import CronJob
+from tailflip.flow.observed import Job, Schedule
 from tailflip.observe.files import read_regular
 from tailflip.observe.json5config import parse_json5
+from tailflip.observe.records.runlog import is_text, to_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-_T = TypeVar("_T")
 MAX_BYTES = 32 << 20
+_AGENT_TURN_MS = 60 * 60_000
+_OTHER_MS = 10 * 60_000
 
 
-def read_jobs(cron_store: Path) -> tuple[tuple[CronJob, ...], str | None]:
-    """Read the jobs, and why they could not be read; a missing file has none."""
-    return read_each_job(cron_store, _parse_job)
+@dataclass(frozen=True)
+class CronStore:
+    """What was read. `problem` says why the jobs could not be; a missing file has neither.
+
+    `version` is what the file says of its form. `is_split`: the jobs' state is in a second file.
+    """
+
+    jobs: tuple[Job, ...] = ()
+    problem: str | None = None
+    exists: bool = True
+    version: Any = None
+    is_split: bool = False
 
 
-def read_each_job(
-    cron_store: Path, parse_job: Callable[[Any], _T | None]
-) -> tuple[tuple[_T, ...], str | None]:
-    """Read what `parse_job` makes of each job, and why they could not be read."""
+def read_cron_store(path: Path) -> CronStore:
+    """Read a cron store, and the state beside it."""
     try:
-        text = read_regular(cron_store, MAX_BYTES)
-        return parse_each_job(text, parse_job, _read_states(cron_store)), None
+        root = parse_json5(read_regular(path, MAX_BYTES))
+        states = _read_states(path)
     except FileNotFoundError:
-        return (), None
+        return CronStore(exists=False)
     except OSError as error:
-        return (), error.strerror
+        return CronStore(problem=error.strerror)
     except (ValueError, RecursionError):
-        return (), "not valid JSON"
+        return CronStore(problem="not valid JSON")
+    version = root.get("version") if isinstance(root, dict) else None
+    return CronStore(_parse_jobs(root, states), None, True, version, states is not None)
+
+
+def parse_jobs(text: bytes) -> tuple[Job, ...]:
+    """Parse the file's text alone.
+
+    Raises:
+        ValueError: the gateway could not read it either.
+    """
+    return _parse_jobs(parse_json5(text), None)
 
 
 def find_state_file(cron_store: Path) -> Path:
@@ -50,38 +74,26 @@ def find_state_file(cron_store: Path) -> Path:
     return cron_store.with_name(f"{stem}-state.json")
 
 
-def parse_each_job(
-    text: bytes,
-    parse_job: Callable[[Any], _T | None],
-    states: Mapping[str, Any] | None = None,
-) -> tuple[_T, ...]:
-    """Parse the file's text; jobs of which `parse_job` makes nothing are left out.
+def read_job_id(raw: Any) -> str | None:
+    """Read a job's id, as the gateway would take it: trimmed, `jobId` where there is no `id`."""
+    if not isinstance(raw, dict):
+        return None
+    texts = (value.strip() for name in ("id", "jobId") if isinstance(value := raw.get(name), str))
+    return next(filter(None, texts), None)
+
+
+def _parse_jobs(root: Any, states: Mapping[str, Any] | None) -> tuple[Job, ...]:
+    """Parse the jobs; what is none is left out.
 
     Args:
-        text: Of the cron store.
-        parse_job: Makes something of one job.
+        root: Of the cron store.
         states: By job id, where a second file has them; None where there is no such file.
-
-    Raises:
-        ValueError: the gateway could not read it either.
     """
-    root = parse_json5(text)
     jobs = root.get("jobs") if isinstance(root, dict) else None
     listed = jobs if isinstance(jobs, list) else ()
     if states is not None:
         listed = [_with_state(job, states) for job in listed]
-    return tuple(job for each in listed if (job := parse_job(each)) is not None)
-
-
-def read_version(cron_store: Path) -> Any:
-    """Read which form the file says that it has; None if it does not say.
-
-    Raises:
-        OSError: It is not there, or not ours to read.
-        ValueError: It cannot be parsed.
-    """
-    root = parse_json5(read_regular(cron_store, MAX_BYTES))
-    return root.get("version") if isinstance(root, dict) else None
+    return tuple(job for each in listed if (job := _parse_job(each)) is not None)
 
 
 def _with_state(job: Any, states: Mapping[str, Any]) -> Any:
@@ -106,26 +118,25 @@ def _read_states(cron_store: Path) -> Mapping[str, Any] | None:
     return jobs
 
 
-def read_job_id(raw: Any) -> str | None:
-    """Read a job's id, as the gateway would take it: trimmed, `jobId` where there is no `id`."""
-    if not isinstance(raw, dict):
-        return None
-    texts = (value.strip() for name in ("id", "jobId") if isinstance(value := raw.get(name), str))
-    return next(filter(None, texts), None)
-
-
-def _parse_job(raw: Any) -> CronJob | None:
+def _parse_job(raw: Any) -> Job | None:
     job_id = read_job_id(raw)
-    if job_id is None:
+    if job_id is None or not is_text(job_id):
         return None
-    state = raw.get("state")
-    running = state.get("runningAtMs") if isinstance(state, dict) else None
-    name = raw.get("name")
-    return CronJob(
+    state, payload = _object(raw.get("state")), _object(raw.get("payload"))
+    name, target = raw.get("name"), raw.get("sessionTarget")
+    status = state.get("lastStatus")
+    return Job(
         job_id=job_id,
-        name=name if isinstance(name, str) else "",
+        name=name if is_text(name) else "",
         enabled=raw.get("enabled") is not False,
-        running_at_ms=running if type(running) is int else None,
+        target=target if isinstance(target, str) else "",
+        schedule=_parse_schedule(raw.get("schedule")),
+        timeout_ms=_parse_timeout(payload),
+        created_ms=to_ms(raw.get("createdAtMs")),
+        running_at_ms=to_ms(state.get("runningAtMs")),
+        next_run_at_ms=to_ms(state.get("nextRunAtMs")),
+        last_run_at_ms=to_ms(state.get("lastRunAtMs")),
+        last_status=status if isinstance(status, str) else None,
         does=_describe_work(raw),
     )
 
@@ -135,3 +146,51 @@ def _describe_work(raw: dict[str, Any]) -> str:
     agent = raw.get("agentId") or "main"
     parts = [agent, *(raw.get(name) for name in ("name", "schedule", "sessionTarget", "payload"))]
     return json.dumps(parts, sort_keys=True)
+
+
+def _parse_schedule(value: Any) -> Schedule:
+    """Parse a schedule; old releases wrote an expression alone, or `cron` in place of `expr`."""
+    if isinstance(value, str):
+        return Schedule("cron", expression=value)
+    raw = _object(value)
+    expression = raw.get("expr") if "expr" in raw else raw.get("cron")
+    kind, at = raw.get("kind"), raw.get("at")
+    return Schedule(
+        kind=kind if kind in ("every", "cron", "at") else "",
+        every_ms=_read_number(raw.get("everyMs")),
+        expression=expression if isinstance(expression, str) else None,
+        at_ms=_parse_moment(at),
+    )
+
+
+def _read_number(value: Any) -> int | None:
+    """Read a number, also one written as text (2026.4.14, `coerceFiniteScheduleNumber`)."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    return to_ms(value)
+
+
+def _parse_moment(value: Any) -> int | None:
+    if not isinstance(value, str):
+        return to_ms(value)
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _parse_timeout(payload: dict[str, Any]) -> int:
+    if payload.get("kind") != "agentTurn":
+        return _OTHER_MS
+    seconds = payload.get("timeoutSeconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return _AGENT_TURN_MS
+    return to_ms(seconds * 1000) or 0
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from tailflip.observe.records.cron import find_state_file, read_jobs, read_version
+from tailflip.base.regular import open_to_read
+from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.database import has_bytes
 
 if TYPE_CHECKING:
@@ -157,19 +158,14 @@ class _Tables:
 
 
 def _read_cron(path: Path) -> Record:
-    _, problem = read_jobs(path)
-    if problem is not None:
-        return Record("cron jobs", Form.UNREADABLE, f"{path}: {problem}")
-    try:
-        version = read_version(path)
-        is_split = find_state_file(path).exists()
-    except FileNotFoundError:
-        return Record("cron jobs", Form.ABSENT)
-    except (OSError, ValueError) as e:
-        return Record("cron jobs", Form.UNREADABLE, f"{path}: {e}")
-    if type(version) is int and version != _CRON_VERSION:
-        return Record("cron jobs", Form.UNREADABLE, f"{path}: version {version} is not known")
-    return Record("cron jobs", Form.SPLIT if is_split else Form.FILES)
+    kind, found = "cron jobs", read_cron_store(path)
+    if not found.exists:
+        return Record(kind, Form.ABSENT)
+    if found.problem is not None:
+        return Record(kind, Form.UNREADABLE, f"{path}: {found.problem}")
+    if type(found.version) is int and found.version != _CRON_VERSION:
+        return Record(kind, Form.UNREADABLE, f"{path}: version {found.version} is not known")
+    return Record(kind, Form.SPLIT if found.is_split else Form.FILES)
 
 
 def _read_run_log(folder: Path) -> Record:
@@ -188,14 +184,9 @@ def _read_run_log(folder: Path) -> Record:
 
 def _read_file(kind: str, path: Path) -> Record:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.close(open_to_read(path))
     except FileNotFoundError:
         return Record(kind, Form.ABSENT)
     except OSError as e:
         return Record(kind, Form.UNREADABLE, f"{path}: {e.strerror}")
-    try:
-        if stat.S_ISREG(os.fstat(fd).st_mode):
-            return Record(kind, Form.FILES)
-        return Record(kind, Form.UNREADABLE, f"{path}: not a regular file")
-    finally:
-        os.close(fd)
+    return Record(kind, Form.FILES)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from pydantic_core import from_json
 
+from tailflip.base.regular import open_to_read
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -78,8 +80,7 @@ def list_folder(folder: Path, suffix: str, notes: list[str]) -> Iterator[Path]:
 
 def _read_lines(path: Path) -> Iterator[bytes]:
     """Yield complete lines; of a line beyond `MAX_LINE_BYTES` only empty bytes, as a broken one."""
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
+    with os.fdopen(open_to_read(path), "rb") as file:
         while line := file.readline(MAX_LINE_BYTES):
             if not line.endswith(b"\n") and len(line) == MAX_LINE_BYTES:
                 while line and not line.endswith(b"\n"):

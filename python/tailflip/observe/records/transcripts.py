@@ -7,21 +7,18 @@ places are looked at.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.flow.observed import TranscriptLock
-from tailflip.observe.files import read_regular
-from tailflip.observe.gateway.process import booted_ms, is_alive
+from tailflip.observe.gateway.lock_owner import owner_lives, read_owner
 from tailflip.observe.records.runlog import list_folder
 
 if TYPE_CHECKING:
     from tailflip.flow.observed import Gateway, Store
     from tailflip.observe.installation import Installation
 
-_MAX_LOCK_BYTES = 64 << 10
 _LOCK_SUFFIX = ".jsonl.lock"
 _LOCK_STALE_MS = 30 * 60_000  # after which the gateway itself takes a transcript lock away
 
@@ -65,25 +62,17 @@ def read_written_ms(folders: tuple[Path, ...], session_id: str) -> int | None:
 def _read_lock(path: Path, gateway: Gateway, now_ms: int) -> TranscriptLock:
     """Say whether a transcript lock proves life; a young one in doubt may (`alive` None)."""
     try:
-        made_ms = path.stat().st_mtime_ns // 1_000_000
+        owner = read_owner(path)
     except OSError:
+        owner = None
+    if owner is None:
         return TranscriptLock(None, alive=False)
-    age_ms = now_ms - made_ms
-    in_doubt = None if age_ms < _LOCK_STALE_MS else False
-    try:
-        payload = json.loads(read_regular(path, _MAX_LOCK_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return TranscriptLock(None, in_doubt)  # made, but its payload is not yet written
-    pid = payload.get("pid") if isinstance(payload, dict) else None
-    if type(pid) is not int:
-        return TranscriptLock(None, in_doubt)
-    ticks = payload.get("starttime")
-    if type(ticks) is not int and made_ms < booted_ms():
-        return TranscriptLock(pid, in_doubt)  # who has this number now need not be who had it then
-    if is_alive(pid, ticks if type(ticks) is int else None):
-        return TranscriptLock(pid, alive=True)
+    in_doubt = None if now_ms - owner.changed_ms < _LOCK_STALE_MS else False
+    lives = owner_lives(owner)
     # A gateway that we can not see (a container's) has pids that mean nothing to us.
-    return TranscriptLock(pid, in_doubt if gateway.alive is None else False)
+    if lives is None or (lives is False and gateway.alive is None):
+        return TranscriptLock(owner.pid, in_doubt)
+    return TranscriptLock(owner.pid, lives)
 
 
 def _session_ids(stem: str) -> set[str]:

@@ -22,14 +22,12 @@ from tailflip.reconcile.write.jsonedit import MISSING, Edit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.lives import Life
-    from tailflip.observe.records.jobs import Job
+    from tailflip.flow.observed import Job
     from tailflip.observe.records.runlog import RunLine
 
 HOLD_MS = 6 * 3_600_000
-# Up to here an interrupted recurring job waits for its next slot, later it runs at once.
-# Measured on 2026.3.28 and 2026.4.14; what lies between was not looked at.
-RUNS_AGAIN_FROM = (2026, 4, 0)
 _RUNNING, _NEXT, _LAST = (("state", n) for n in ("runningAtMs", "nextRunAtMs", "lastRunAtMs"))
 
 
@@ -49,7 +47,7 @@ def plan_markers(
     jobs: Iterable[Job],
     ends: Sequence[RunLine],
     now_ms: int,
-    version: tuple[int, int, int] | None,
+    capabilities: Capabilities,
     deaths: Sequence[tuple[int, int]] = (),
 ) -> tuple[Change, ...]:
     """Plan to clear every marker; the gateway that set them must be dead.
@@ -58,11 +56,11 @@ def plan_markers(
         jobs: As they are in the cron store.
         ends: Of run logs; a run that ended before its result was applied was not interrupted.
         now_ms: The moment of judgement.
-        version: Of the gateway that will start next; None is taken for a new one.
+        capabilities: Of the gateway that will start next.
         deaths: Start and end of gateways that were seen to die.
     """
     return tuple(
-        _plan_marker(job, ends, now_ms, version, deaths)
+        _plan_marker(job, ends, now_ms, capabilities, deaths)
         for job in jobs
         if job.running_at_ms is not None
     )
@@ -72,7 +70,7 @@ def _plan_marker(
     job: Job,
     ends: Sequence[RunLine],
     now_ms: int,
-    version: tuple[int, int, int] | None,
+    capabilities: Capabilities,
     deaths: Sequence[tuple[int, int]],
 ) -> Change:
     began_ms = job.running_at_ms or 0
@@ -89,9 +87,9 @@ def _plan_marker(
         words.append("no run log has an end of it: it was interrupted")
         died = next((end for start, end in deaths if start <= began_ms <= end), None)
         run = SeenRun(job.job_id, began_ms, job.name, now_ms, died, INTERRUPTED, tuple(words))
-        waits = version is not None and version < RUNS_AGAIN_FROM
         is_due = job.next_run_at_ms is not None and job.next_run_at_ms <= now_ms
-        if waits and is_due and job.schedule.kind in ("every", "cron"):
+        is_due = is_due and job.schedule.kind in ("every", "cron")
+        if is_due and capabilities.lets_interrupted_jobs_wait:
             # With the marker gone this version would take the job for one that never ran.
             edits.append(Edit(job.job_id, _NEXT, MISSING))
             if job.last_run_at_ms is None or job.last_run_at_ms < began_ms:

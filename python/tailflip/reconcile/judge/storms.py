@@ -18,7 +18,7 @@ from tailflip.flow.outcomes import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from tailflip.observe.records.jobs import Job, Schedule
+    from tailflip.flow.observed import Job, Schedule
 
 CODE = "job-storm"
 LEAST_RUNS = 10

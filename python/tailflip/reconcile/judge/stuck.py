@@ -23,8 +23,7 @@ from tailflip.reconcile.judge.markers import find_line
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from tailflip.flow.observed import Gateway
-    from tailflip.observe.records.jobs import Job
+    from tailflip.flow.observed import Gateway, Job
     from tailflip.observe.records.runlog import RunLine
 
 STUCK, OVERDUE = "job-stuck", "job-overdue"

@@ -21,8 +21,7 @@ from tailflip.stores.proof.prove import End, Facts, Fate, Proof, prove
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tailflip.flow.observed import Gateway
-    from tailflip.observe.records.jobs import Job
+    from tailflip.flow.observed import Gateway, Job
     from tailflip.observe.records.runlog import RunLine
     from tailflip.observe.records.tasks import Task
 

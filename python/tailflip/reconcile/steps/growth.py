@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tailflip.flow.observed import Evidence
 from tailflip.flow.values import STRING_LIMIT_CHARS
-from tailflip.observe.records.jobs import read_job_states
-from tailflip.plan.forecast import WIDE_FACTOR, factor_for
+from tailflip.observe.records.cron import read_cron_store
+from tailflip.plan.forecast import find_largest_size
 from tailflip.plan.policy import Policy
 from tailflip.reconcile.judge import growth
 
@@ -22,7 +22,7 @@ _TOUCH_NOTHING = Policy(
 def look_at_growth(work: Work) -> None:
     """Measure each store, and tell of the day on which its size will hurt."""
     scene, history = work.scene, work.history
-    names = {job.job_id: job.title for job in read_job_states(scene.installation.cron_store)[0]}
+    names = {job.job_id: job.title for job in read_cron_store(scene.installation.cron_store).jobs}
     for store in scene.stores:
         with work.result.keeping_error():
             surveyed = scene.survey(
@@ -30,10 +30,10 @@ def look_at_growth(work: Work) -> None:
             )
             fact = f"growth {store.path}"
             point = growth.measure(surveyed.numbers, scene.now_ms)
-            points = growth.add_point(growth.from_fact(history.get_fact(fact)), point)
+            points = growth.add_point(growth.from_fact(history.facts.get(fact)), point)
             if work.terms.apply:
                 work.home.create(work.disk)
-                history.put_fact(fact, growth.to_fact(points))
+                history.facts.put(fact, growth.to_fact(points))
             found = growth.find_growth(points)
             if found is not None:
                 finding = growth.judge_growth(
@@ -49,11 +49,12 @@ def look_at_growth(work: Work) -> None:
 
 def _find_size_that_hurts(work: Work, own_bytes: int, wide: bool) -> int:
     """Say up to which size one store may grow, the others staying as they are."""
-    limit_bytes = work.terms.heap_limit_bytes or work.scene.find_heap_limit(None)[0]
+    limit_bytes = work.terms.heap_limit_bytes
+    if limit_bytes is None:
+        limit_bytes, _ = work.scene.next_start.find_heap_limit(work.scene.gateway.pid)
     if limit_bytes is None:
         return STRING_LIMIT_CHARS
-    factor, base_bytes = factor_for(work.terms.version, legacy_import=False)
     stores = (store.path for store in work.scene.installation.stores)
     others = sum(path.stat().st_size for path in stores if path.is_file()) - own_bytes
-    fits = (limit_bytes - base_bytes) / (factor * WIDE_FACTOR if wide else factor) - others
-    return min(STRING_LIMIT_CHARS, max(0, int(fits)))
+    fits = find_largest_size(work.terms.capabilities, limit_bytes, wide=wide) - others
+    return min(STRING_LIMIT_CHARS, max(0, fits))

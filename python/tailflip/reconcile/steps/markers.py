@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tailflip.ledger.runs import Runs
+from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.forms import read_forms
-from tailflip.observe.records.jobs import read_job_states
 from tailflip.reconcile.context import Step
 from tailflip.reconcile.judge.markers import count_deaths, plan_hold, plan_markers
 from tailflip.reconcile.judge.stuck import pick_ends
@@ -26,10 +25,10 @@ def clear_markers(work: Work) -> None:
     scene = work.scene
     if work.is_kept(scene.installation.cron_store):
         return  # what its marks say is long past
-    jobs, problem = read_job_states(scene.installation.cron_store)
-    if problem is not None:
-        work.result.notes.append(f"cron store cannot be read: {problem}")
-    marked = {job.job_id: job for job in jobs if job.running_at_ms is not None}
+    cron = read_cron_store(scene.installation.cron_store)
+    if cron.problem is not None:
+        work.result.notes.append(f"cron store cannot be read: {cron.problem}")
+    marked = {job.job_id: job for job in cron.jobs if job.running_at_ms is not None}
     if not marked or scene.gateway.alive is True:
         return  # beside a living gateway a marker is its own business; `stuck` judges it
     if scene.gateway.alive is None:
@@ -43,10 +42,10 @@ def clear_markers(work: Work) -> None:
         change
         for job in marked.values()
         for change in plan_markers(
-            (job,), ends.get(job.job_id, ()), scene.now_ms, work.terms.version, work.deaths
+            (job,), ends.get(job.job_id, ()), scene.now_ms, work.terms.capabilities, work.deaths
         )
     ]
-    runs = Runs(work.home, work.disk, work.history.guard)
+    runs = work.history.runs
     interrupted = [change.run for change in changes if change.run is not None]
     on_record: dict[str, list[SeenRun]] = {}
     for run in (*interrupted, *runs.read()):

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.reconcile.context import Step
+from tailflip.stores.compaction import Aim, Compaction
 from tailflip.stores.proof.judge import make_sweep_policy, make_zombie_policy
-from tailflip.stores.transaction import compact_store
 
 if TYPE_CHECKING:
     from tailflip.flow.numbers import SurveyNumbers
@@ -35,23 +35,21 @@ def _change_stores(work: Work, kind: str, policy: Policy) -> None:
 
 
 def _change_store(work: Work, kind: str, policy: Policy, store: Store) -> Step:
-    scene = work.scene
     judged = work.judge(store)
     work.result.notes += judged.evidence.notes
-    surveyed = scene.survey(store, policy, judged.evidence, work.on_progress)
+    job = Compaction(
+        work.scene,
+        Aim(policy, work.terms.capabilities),
+        work.home,
+        work.disk,
+        work.on_progress,
+        evidence={store: judged.evidence},
+    )
+    surveyed = job.survey(store, policy)
     step = _describe(kind, store, judged, surveyed.numbers)
     if not work.terms.apply or not step.counts:
         return step
-    report = compact_store(
-        store,
-        policy,
-        judged.evidence,
-        home=work.home,
-        disk=work.disk,
-        now_ms=work.next_moment(),
-        on_progress=work.on_progress,
-        expected=surveyed,
-    )
+    report = job.compact(store, policy, surveyed, now_ms=work.next_moment())
     done = {tally.name: tally.entries for tally in report.rules if tally.entries}
     return replace(
         step,

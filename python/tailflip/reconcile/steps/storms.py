@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.durable import naming, open_regular
 from tailflip.base.units import format_count
+from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.forms import read_forms
-from tailflip.observe.records.jobs import read_job_states
 from tailflip.plan.policy import HOUR_MS
 from tailflip.reconcile.judge import storms
 from tailflip.reconcile.judge.markers import plan_hold
@@ -37,7 +37,7 @@ def look_for_storms(work: Work) -> None:
     for store in scene.stores:
         with work.result.keeping_error(), naming(store.path), open_regular(store.path) as fd:
             by_store.gather(fd, since_ms)
-    listed = read_job_states(scene.installation.cron_store)[0]
+    listed = read_cron_store(scene.installation.cron_store).jobs
     jobs = {by_log.hash(job.job_id): job for job in listed}
     total = 0
 

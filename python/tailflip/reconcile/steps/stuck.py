@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailflip.observe.records.jobs import read_job_states
+from tailflip.observe.records.cron import read_cron_store
 from tailflip.reconcile.context import Step
 from tailflip.reconcile.judge.stuck import find_stuck, pick_ends
 from tailflip.reconcile.write.release import release_jobs
@@ -18,7 +18,7 @@ def look_for_stuck(work: Work) -> None:
     scene = work.scene
     if scene.gateway.alive is not True:
         return
-    jobs, _ = read_job_states(scene.installation.cron_store)
+    jobs = read_cron_store(scene.installation.cron_store).jobs
     at_work = {job for judged in work.judge_all() for job in judged.at_work}
     ends = pick_ends(jobs, work.read_lines())
     found = find_stuck(jobs, ends, scene.gateway, scene.now_ms, at_work)

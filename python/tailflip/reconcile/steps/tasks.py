@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tailflip.ledger.runs import Runs
+from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.forms import Form, read_forms
-from tailflip.observe.records.jobs import read_job_states
 from tailflip.observe.records.runlog import read_run_logs
 from tailflip.observe.records.tasks import find_ledger, read_tasks
 from tailflip.reconcile.context import Step
@@ -23,6 +22,7 @@ from tailflip.reconcile.write.task_ledger import apply_corrections
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tailflip.ledger.runs import Runs
     from tailflip.observe.records.tasks import Task
     from tailflip.reconcile.context import Work
     from tailflip.reconcile.judge.tasks import TaskVerdict
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def repair_tasks(work: Work) -> None:
     """Put on record what is in flight and what ended, and correct the gateway's own ledger."""
     scene, notes = work.scene, work.result.notes
-    runs = Runs(work.home, work.disk, work.history.guard)
+    runs = work.history.runs
     verdicts, ledgers = judge_installation(scene, notes, runs, work.deaths)
     if work.terms.apply:
         runs.put(follow_runs(runs.read_open(), ledgers))
@@ -73,17 +73,16 @@ def judge_installation(
     notes += forms.describe()
     tasks: tuple[Task, ...] | None = ()  # what lies in the old place is not what the gateway reads
     if forms.tasks.form is not Form.SQLITE:
-        is_gone = scene.gateway.alive is False
-        tasks = read_tasks(installation.state_dir, notes, gateway_is_gone=is_gone)
-    jobs, problem = read_job_states(installation.cron_store)
-    if problem is not None:
-        notes.append(f"cron store cannot be read: {problem}")
+        tasks = read_tasks(installation.state_dir, notes)
+    cron = read_cron_store(installation.cron_store)
+    if cron.problem is not None:
+        notes.append(f"cron store cannot be read: {cron.problem}")
     lines = read_run_logs(installation.cron_store.parent / "runs", notes)
     ledgers = Ledgers(
         now_ms=scene.now_ms,
         gateway=scene.gateway,
         lines=pick_lines(lines, tasks or (), runs.read_open()),
-        jobs={job.job_id: job for job in jobs if forms.cron.is_read},
+        jobs={job.job_id: job for job in cron.jobs if forms.cron.is_read},
         deaths=deaths,
         knows_ends=forms.knows_ends,
         knows_markers=forms.cron.is_read,

@@ -17,7 +17,7 @@ from tailflip.base.errors import StoreInvalid, TryLater
 from tailflip.flow.outcomes import Report
 from tailflip.flow.values import Value
 from tailflip.observe.gateway.liveness import read_gateway
-from tailflip.observe.records.jobs import MAX_BYTES
+from tailflip.observe.records.cron import MAX_BYTES
 from tailflip.reconcile.write.jsonedit import MISSING, Edit, edit_jobs, read_member
 from tailflip.reconcile.write.record import Record, read_record
 from tailflip.stores import recovery

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tailflip.flow.lives import Life
-    from tailflip.observe.records.jobs import Job
+    from tailflip.flow.observed import Job
     from tailflip.reconcile.write.cron_store import Hands
 
 _PATIENCE_S = 60.0

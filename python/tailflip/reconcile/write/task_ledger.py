@@ -11,12 +11,14 @@ import os
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import naming
 from tailflip.flow.outcomes import Report
 from tailflip.flow.values import Value
 from tailflip.ledger.actions import Ledger, State
+from tailflip.observe.records.database import read_database
 from tailflip.observe.records.tasks import find_ledger
 from tailflip.reconcile.write.record import Record, read_record
 from tailflip.stores import recovery
@@ -71,8 +73,9 @@ def undo_corrections(action: Action, *, hands: Hands, apply: bool, now_ms: int) 
     """Put tasks back as they were; one that says something else by now is a conflict."""
     record = read_record(hands.home, action.id, TaskChanges)
     path = find_ledger(hands.installation.state_dir)
-    with naming(path), closing(_connect(path, writing=False)) as db:
-        current = _read(db, [change.task_id for change in record.tasks])
+    names = [change.task_id for change in record.tasks]
+    with naming(path):
+        current = read_database(path, partial(_read, task_ids=names))
     back, unchanged, conflicts = {}, 0, []
     for change in record.tasks:
         now = current.get(change.task_id)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 from tailflip.base import clock, rights
 from tailflip.base.durable import naming, resolve
 from tailflip.base.errors import TailflipError, TryLater
-from tailflip.observe.gateway.process import is_alive, start_ticks, started_ms
+from tailflip.observe.gateway.lock_owner import LockOwner, is_gone, read_owner
+from tailflip.observe.gateway.process import start_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,29 +37,9 @@ TRANSCRIPT_STALE_MS = 30 * 60_000  # the gateway's own, for a run may be as long
 _STEP_S = 0.05
 _LONGEST_WAIT_S = 1.0
 _READABLE = 0o644
-_PAYLOAD_LIMIT = 4_096
-_CLOCK_SLACK_MS = 2_000
 
 
-@dataclass(frozen=True)
-class Owner:
-    """What a lock file says. `changed_ms` is the file's own time; the rest may be missing."""
-
-    device: int
-    inode: int
-    changed_ms: int
-    pid: int | None
-    created_ms: int | None
-    starttime: int | None
-
-    def describe(self, now_ms: int) -> str:
-        """Name pid and age for a person."""
-        since = self.created_ms if self.created_ms is not None else self.changed_ms
-        who = "an unknown process" if self.pid is None else f"pid {self.pid}"
-        return f"{who} for {max(0, now_ms - since) / 1000:.1f} s"
-
-
-_left: set[Owner] = set()  # locks of this process that it does not hold, and could not delete
+_left: set[LockOwner] = set()  # locks of this process that it does not hold, and could not delete
 
 
 @dataclass(frozen=True)
@@ -116,63 +96,15 @@ def hold_all(store_paths: tuple[Path, ...], disk: Disk) -> Iterator[tuple[Lock, 
         yield tuple(stack.enter_context(hold(path, disk)) for path in sorted(set(store_paths)))
 
 
-def read_owner(path: Path) -> Owner | None:
-    """Read a lock file; None when there is none. Contents that cannot be read name nobody.
-
-    Raises:
-        OSError: Not even its age can be had, as in a folder that we may not search.
-    """
-    try:
-        info, text = _read_lock(path)
-    except FileNotFoundError:
-        return None
-    said = _parse_object(text)
-    return Owner(
-        device=info.st_dev,
-        inode=info.st_ino,
-        changed_ms=info.st_mtime_ns // 1_000_000,
-        pid=_positive_int(said.get("pid")),
-        created_ms=_parse_iso_ms(said.get("createdAt")),
-        starttime=_positive_int(said.get("starttime")),
-    )
-
-
-def _read_lock(path: Path) -> tuple[os.stat_result, bytes]:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise
-    except OSError:  # not ours to read, a link, a socket
-        return os.lstat(path), b""
-    try:
-        info = os.fstat(fd)
-        return info, os.read(fd, _PAYLOAD_LIMIT) if stat.S_ISREG(info.st_mode) else b""
-    except OSError:
-        return os.lstat(path), b""
-    finally:
-        os.close(fd)
-
-
-def is_stale(owner: Owner, now_ms: int, nameless_ms: int = _STALE_MS) -> bool:
-    """Say whether a lock's owner is gone. Without a pid only the file's age can tell.
+def is_stale(owner: LockOwner, now_ms: int, nameless_ms: int = _STALE_MS) -> bool:
+    """Say whether a lock's owner is gone, or is this process, which let go of it.
 
     Args:
         owner: Who holds it.
         now_ms: Now.
         nameless_ms: The age from which a lock that names nobody is stale.
     """
-    if owner in _left:
-        return True
-    if owner.pid is None:
-        return now_ms - owner.changed_ms > nameless_ms
-    if not is_alive(owner.pid, owner.starttime):
-        return True
-    if owner.starttime is not None or owner.created_ms is None:
-        return False
-    # The gateway wrote no start time (on macOS, up to 2026.7): a process younger than its lock
-    # is somebody else.
-    started = started_ms(owner.pid)
-    return started is not None and started > owner.created_ms + _CLOCK_SLACK_MS
+    return owner in _left or is_gone(owner, now_ms, nameless_ms)
 
 
 def remove_stale(path: Path, disk: Disk, now_ms: int) -> bool:
@@ -262,28 +194,3 @@ def _format_payload(now_ms: int) -> bytes:
     if ticks is not None:
         payload["starttime"] = ticks
     return json.dumps(payload, indent=2).encode()
-
-
-def _parse_object(text: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _positive_int(value: Any) -> int | None:
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return value if is_number and value > 0 else None
-
-
-def _parse_iso_ms(value: Any) -> int | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        return None
-    return int(moment.timestamp() * 1000)

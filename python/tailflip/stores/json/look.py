@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from pathlib import Path
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import StoreInvalid, TailflipError
 from tailflip.flow.observed import Leftover, ObservedStore
-from tailflip.observe.files import read_regular
-from tailflip.observe.gateway.process import is_alive
+from tailflip.observe.gateway.lock_owner import is_gone, read_owner
 from tailflip.stores.json.neighbours import is_backup, is_temporary
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
 _STALE_MS = 30_000  # after which the gateway takes the store's lock away from anybody
 _OLD_MS = 5 * 60_000  # no write of a store takes that long
-_MAX_LOCK_BYTES = 64 << 10
 _MAX_LISTED = 100
 
 
@@ -108,10 +105,7 @@ def _age(old: Leftover, now_ms: int) -> int:
 def _is_dead_lock(old: Leftover, now_ms: int) -> bool:
     """Say whether nobody holds a store's lock any more."""
     try:
-        payload = json.loads(read_regular(old.path, _MAX_LOCK_BYTES))
-        pid, ticks = payload["pid"], payload.get("starttime")
-    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        return _age(old, now_ms) > _STALE_MS
-    if type(pid) is not int:
-        return _age(old, now_ms) > _STALE_MS
-    return not is_alive(pid, ticks if type(ticks) is int else None)
+        owner = read_owner(old.path)
+    except OSError:
+        return False
+    return owner is not None and is_gone(owner, now_ms, _STALE_MS)

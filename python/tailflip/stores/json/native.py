@@ -46,9 +46,6 @@ _HEADERS_A_CALL = 1_000
 _STARTS_A_CALL = 4_096
 _PIPE_BYTES = 64 << 10
 
-# What the extension calls the kinds that a person may drop.
-_KINDS = {"subagent": "sub-agent", "dream": "dream narrative"}
-
 # One for every kind but those that `_explain` tells in words of their own.
 _SENTENCES = {
     "empty": "the file is empty",
@@ -206,7 +203,7 @@ def compile_policy(
         single_flight=policy.single_flight,
         cap_per_job=policy.cap_per_job,
         cap_total=policy.cap_total,
-        drop_kinds=[(_KINDS[kind], limit_ms) for kind, limit_ms in policy.drop_kinds],
+        drop_kinds=[(kind.value, limit_ms) for kind, limit_ms in policy.drop_kinds],
         # A gateway that is gone took all its runs with it; a living one, those before its start.
         owner_died_before_ms=now_ms if gateway.alive is False else gateway.started_ms,
         knows_ends=evidence.knows_ends,

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING
 
 from tailflip.base import clock, rights
 from tailflip.base.durable import open_regular, resolve
+from tailflip.observe.gateway.lock_owner import read_owner
 from tailflip.stores.json import native
-from tailflip.stores.json.lock import TRANSCRIPT_STALE_MS, is_stale, read_owner
+from tailflip.stores.json.lock import TRANSCRIPT_STALE_MS, is_stale
 from tailflip.stores.ownership import Owners
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import naming, open_regular
+from tailflip.flow.numbers import KeyKind
 from tailflip.flow.observed import Evidence, OverRun
 from tailflip.observe.gateway.processes import read_run_keys
+from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.forms import read_forms
-from tailflip.observe.records.jobs import read_job_states
 from tailflip.observe.records.runlog import read_run_logs
 from tailflip.observe.records.subagents import list_protected, read_subagents
 from tailflip.observe.records.tasks import read_tasks
@@ -31,15 +32,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.flow.numbers import ListedEntry
-    from tailflip.flow.observed import Gateway, Store, TranscriptLock
+    from tailflip.flow.observed import Gateway, Job, Store, TranscriptLock
     from tailflip.observe.installation import Installation
-    from tailflip.observe.records.jobs import Job
     from tailflip.observe.records.subagents import SubagentRun
 
 MAX_TOLD = 1_000  # verdicts that are kept for people; all are counted
-RUN, BASE, SUBAGENT = "cron run", "cron base", "sub-agent"
 _ENDED = frozenset({"done", "failed", "killed", "timeout"})
-_MAY_END = frozenset({RUN, BASE, SUBAGENT, "other"})
+_MAY_END = frozenset({KeyKind.CRON_RUN, KeyKind.CRON_BASE, KeyKind.SUBAGENT, KeyKind.OTHER})
 
 
 @dataclass(frozen=True)
@@ -171,18 +170,18 @@ def judge_store(
         StoreInvalid: The store is not one.
     """
     notes: list[str] = []
-    tasks = read_tasks(installation.state_dir, notes, gateway_is_gone=gateway.alive is False)
+    tasks = read_tasks(installation.state_dir, notes)
     registry = read_subagents(installation.state_dir / "subagents" / "runs.json", notes)
-    jobs, problem = read_job_states(installation.cron_store)
-    if problem is not None:
-        notes.append(f"cron store cannot be read: {problem}")
+    cron = read_cron_store(installation.cron_store)
+    if cron.problem is not None:
+        notes.append(f"cron store cannot be read: {cron.problem}")
     forms = read_forms(installation)
     notes += forms.describe()
     ledgers = _Ledgers(
         now_ms=now_ms,
         gateway=gateway,
         locks=read_locks(installation, store, gateway, now_ms),
-        jobs={job.job_id: job for job in jobs if forms.cron.is_read},
+        jobs={job.job_id: job for job in cron.jobs if forms.cron.is_read},
         registry={run.keys[0]: run for run in registry or ()},
         registry_read=registry is not None,
         protected=list_protected(registry or ()),
@@ -190,7 +189,7 @@ def judge_store(
         lives=lives,
         run_keys=read_run_keys(),
         knows_ends=forms.knows_ends and tasks is not None,
-        knows_markers=forms.cron.is_read and problem is None,
+        knows_markers=forms.cron.is_read and cron.problem is None,
     )
     with naming(store.path), open_regular(store.path) as fd:
         lines = read_run_logs(installation.cron_store.parent / "runs", notes)
@@ -210,22 +209,28 @@ def _judge_all(entries: Iterable[ListedEntry], ledgers: _Ledgers, notes: list[st
             knows_ends=ledgers.knows_ends,
         )
     )
+    count, spared = 0, ""
     for entry in entries:
         is_running = entry.status == "running"
         if entry.job and entry.session in locked:
             found.at_work.add(entry.job)
-        if not is_running and entry.kind != RUN:
+        if not is_running and entry.kind != KeyKind.CRON_RUN:
             continue
         proof = prove(ledgers.collect(entry))
         may_live = proof.may_live and entry.status not in _ENDED
         if (proof.fate is Fate.ALIVE or may_live) and entry.session:
             ends.keep(entry.session)
+            if not is_running:
+                spared = spared or "; ".join(proof.words)
+                count += 1
         end = _choose_end(ledgers, entry, proof)
         if is_running:
             _tell(found, entry, proof, is_left=end is None and proof.status is not None)
         if end is not None:
             ends.add(end)
-    found.evidence = replace(found.evidence, notes=tuple(notes))
+    found.evidence = replace(
+        found.evidence, notes=tuple(notes), spared=count, spared_because=spared
+    )
     return found
 
 
@@ -240,11 +245,11 @@ def _choose_end(ledgers: _Ledgers, entry: ListedEntry, proof: Proof) -> OverRun 
         return None
     if entry.kind not in _MAY_END:
         return None
-    if proof.fate is Fate.DEAD and entry.kind not in (RUN, BASE):
+    if proof.fate is Fate.DEAD and entry.kind not in (KeyKind.CRON_RUN, KeyKind.CRON_BASE):
         is_forgotten = ledgers.registry_read and entry.key not in ledgers.registry
-        if entry.kind != SUBAGENT or not is_forgotten:
+        if entry.kind != KeyKind.SUBAGENT or not is_forgotten:
             return None
-    session = None if entry.kind == RUN else entry.session
+    session = None if entry.kind == KeyKind.CRON_RUN else entry.session
     return OverRun(entry.key, proof.status, proof.ended_ms, proof.runtime_ms or 0, session)
 
 

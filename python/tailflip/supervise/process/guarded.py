@@ -16,7 +16,6 @@ import psutil
 from tailflip.base import clock, log, platform_calls
 from tailflip.flow.lives import Clues
 from tailflip.observe.gateway.process import is_alive, start_ticks
-from tailflip.observe.gateway.release import is_external_mode
 from tailflip.observe.gateway.vitals import find_address, find_life, read_cgroup, read_tree
 from tailflip.supervise.process.child import Child, Exit, kill_tree, start, take_over
 from tailflip.supervise.process.environment import build_environment
@@ -62,7 +61,9 @@ class Service:
         writer = pump.open_writer()
         try:
             env = build_environment(
-                guard.env, life.id, external_mode=is_external_mode(guard.release.version)
+                guard.env,
+                life.id,
+                external_mode=guard.release.capabilities.takes_supervisor_mode,
             )
             child = start(guard.command, env, writer)
         finally:

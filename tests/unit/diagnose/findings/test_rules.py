@@ -14,9 +14,9 @@ from tailflip.diagnose.findings.rules import find_problems
 from tailflip.flow.numbers import JobNumbers, SurveyNumbers, Tally
 from tailflip.flow.observed import (
     ORPHANS,
-    CronJob,
     FileKind,
     Gateway,
+    Job,
     KeptFile,
     Leftover,
     ObservedStore,
@@ -75,14 +75,14 @@ HEALTHY = Observed(
     stores=(ObservedStore(STORE, 1000, numbers(job(3, MINUTE_MS, done=3)), None),),
     forecast=Forecast(100, 200, 22.0, "test"),
     cron_store="/s/cron/jobs.json",
-    jobs=(CronJob("j1", "night", True, None),),
+    jobs=(Job("j1", "night", True),),
     jobs_problem=None,
     retention_problem=None,
     enforces=False,
     rotate_bytes=10 << 20,
 )
 ALIVE = Gateway(True, 1, NOW, "test")
-TWIN = CronJob("b", "x", True, None, "does")
+TWIN = Job("b", "x", True, does="does")
 BAK = Leftover(Path("/s/sessions.json.bak.1"), 500, NOW)
 
 KEPT = KeptFile(Path("/s/sessions.json"), "it is on record", "wait", sha256="ab")
@@ -103,7 +103,7 @@ CASES = {
     "cron-store-invalid": {"jobs_problem": "not valid JSON"},
     "runs-stuck": store(numbers=numbers(job(2, MINUTE_MS, running=2))),
     "job-rapid": store(numbers=numbers(job(11, 10 * MINUTE_MS - 1, done=11))),
-    "marker-orphaned": {"jobs": (CronJob("j1", "night", True, NOW - MINUTE_MS),)},
+    "marker-orphaned": {"jobs": (Job("j1", "night", True, running_at_ms=NOW - MINUTE_MS),)},
     "leftovers": store(litter=(Leftover(Path("/s/x.tmp"), 5, 1),)),
     "import-waits": {"kept": (dataclasses.replace(KEPT, waits=True, plugins=("brave",)),)},
     "retained-source-changed": {"kept": (dataclasses.replace(KEPT, waits=True, is_changed=True),)},
@@ -114,7 +114,7 @@ CASES = {
     "port-taken": {"listener": Listener(7, "python3", is_gateway=False), "port": 18789},
     "chats-running": store(numbers=numbers(running=(tally("channel", 29),))),
     "kind-fills-store": store(numbers=numbers(entries=399, kinds=(tally("sub-agent", 200),))),
-    "jobs-twin": {"jobs": (CronJob("a", "x", True, None, "does"), TWIN)},
+    "jobs-twin": {"jobs": (Job("a", "x", True, does="does"), TWIN)},
     "folder-litter": {"folders": (TranscriptFolder(Path("/s"), (FileKind(ORPHANS, 1000, 5),)),)},
 }
 ERRORS = {
@@ -152,7 +152,7 @@ def test_each_problem_is_found_alone(code):
         store(numbers=numbers(job(11, 10 * MINUTE_MS, done=11))),
         store(numbers=numbers(job(10, 1, done=10))),
         {**store(numbers=numbers(job(2, MINUTE_MS, running=2))), "gateway": ALIVE},
-        {"jobs": (CronJob("j1", "", True, NOW - MINUTE_MS),), "gateway": ALIVE},
+        {"jobs": (Job("j1", "", True, running_at_ms=NOW - MINUTE_MS),), "gateway": ALIVE},
         {"forecast": Forecast(180, 200, 22.0, "test")},
         {"forecast": Forecast(10**12, None, 22.0, "test")},
         {"forecast": None},
@@ -165,8 +165,8 @@ def test_each_problem_is_found_alone(code):
         store(numbers=numbers(entries=400, kinds=(tally("sub-agent", 200),))),
         store(numbers=numbers(entries=200, kinds=(tally("sub-agent", 199),))),
         store(numbers=numbers(entries=200, kinds=(tally("main", 200),))),
-        {"jobs": (CronJob("a", "x", False, None, "does"), TWIN)},
-        {"jobs": (CronJob("a", "x", True, None, ""), CronJob("b", "x", True, None, ""))},
+        {"jobs": (Job("a", "x", False, does="does"), TWIN)},
+        {"jobs": (Job("a", "x", True, does=""), Job("b", "x", True, does=""))},
         {"folders": (TranscriptFolder(Path("/s"), (FileKind(ORPHANS, 999, 99_999_999),)),)},
         {"folders": (TranscriptFolder(Path("/s"), (FileKind("transcript", 9999, 10**9),)),)},
     ],

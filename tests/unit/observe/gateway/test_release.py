@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tailflip.observe.gateway.release import (
-    drain_s,
     find_missing_file,
-    is_external_mode,
     parse_version,
     read_release,
-    restart_signal,
 )
 
 REAL = Path.home() / ".cache" / "tailflip-gateway"
@@ -193,24 +189,6 @@ def test_profile_and_port_of_the_command(package, env, arguments, profile, port)
 def test_nodes_own_flags_are_not_the_gateways(package, env):
     found = read_release(["node", "--title", "x", str(package / "openclaw.mjs"), "gateway"], env)
     assert (found.version, found.profile) == ((2026, 4, 14), None)
-
-
-@pytest.mark.parametrize(
-    ("version", "asked", "drain", "external"),
-    [
-        (None, None, 330, False),
-        ((2026, 3, 28), signal.SIGUSR1, 30, False),
-        ((2026, 7, 35), signal.SIGUSR1, 30, False),
-        ((2026, 8, 1), signal.SIGUSR1, 330, True),
-        ((2026, 9, 5), signal.SIGUSR1, 330, True),
-        ((2026, 9, 6), signal.SIGUSR2, 330, True),
-        ((2027, 1, 1), signal.SIGUSR2, 330, True),
-    ],
-)
-def test_what_changed_with_the_version(version, asked, drain, external):
-    assert restart_signal(version) is asked
-    assert drain_s(version) == drain
-    assert is_external_mode(version) is external
 
 
 @pytest.mark.parametrize(

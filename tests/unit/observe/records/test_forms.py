@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from tailflip.observe.installation import locate
-from tailflip.observe.records.cron import read_jobs
+from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.forms import Form, read_forms
 
 KINDS = ("cron", "run_log", "tasks", "subagents")
@@ -126,7 +126,8 @@ def test_a_pipe_in_a_files_place_is_unreadable(state):
 
 
 def jobs(state):
-    return read_jobs(state.root / "cron/jobs.json")
+    found = read_cron_store(state.root / "cron/jobs.json")
+    return found.jobs, found.problem
 
 
 def test_markers_beside_the_jobs_are_read(state):

@@ -7,16 +7,19 @@ from dataclasses import replace
 import pytest
 
 from tailflip.base.durable import RealDisk
+from tailflip.base.workspace import Workspace
 from tailflip.flow.lives import Cause, Confidence, Death, Life
+from tailflip.flow.observed import Job, Schedule
 from tailflip.ledger.runs import INTERRUPTED, MOST_RUNS, Runs, SeenRun
-from tailflip.observe.records.jobs import Job, Schedule, parse_jobs
+from tailflip.observe.gateway.capabilities import find_capabilities
+from tailflip.observe.records.cron import parse_jobs
 from tailflip.observe.records.runlog import RunLine
 from tailflip.reconcile.judge.markers import HOLD_MS, count_deaths, plan_hold, plan_markers
 from tailflip.reconcile.write.jsonedit import MISSING, Edit
 
 NOW = 1_800_000_000_000
 MIN = 60_000
-OLD, NEW = (2026, 3, 28), (2026, 4, 14)
+OLD, NEW = (find_capabilities(version) for version in ((2026, 3, 28), (2026, 4, 14)))
 BEGAN = NOW - 5 * MIN
 CLEAR = Edit("j", ("state", "runningAtMs"), MISSING)
 
@@ -43,10 +46,10 @@ def waits(last=None):
 
 
 @pytest.mark.parametrize(
-    ("what", "version", "edits"),
+    ("what", "capabilities", "edits"),
     [
         (job(), NEW, (CLEAR,)),
-        (job(), None, (CLEAR,)),
+        (job(), find_capabilities(None), (CLEAR,)),
         (job(), OLD, waits(BEGAN)),
         (job("cron"), OLD, waits(BEGAN)),
         (job(last=None), OLD, waits(BEGAN)),
@@ -57,8 +60,8 @@ def waits(last=None):
         (job(enabled=False), NEW, (CLEAR,)),
     ],
 )
-def test_marker_goes_and_the_job_does_what_its_version_would(what, version, edits):
-    (change,) = plan_markers([what], (), NOW, version)
+def test_marker_goes_and_the_job_does_what_its_version_would(what, capabilities, edits):
+    (change,) = plan_markers([what], (), NOW, capabilities)
     assert change.edits == edits
     assert change.run is not None
     assert (change.run.verdict, change.run.began_ms) == (INTERRUPTED, BEGAN)
@@ -146,7 +149,7 @@ def test_jobs_are_read_as_their_scheduler_sees_them():
 
 
 def test_runs_are_on_record_once_and_cost_no_write_when_nothing_is_new(home):
-    runs = Runs(home, RealDisk(), "guard")
+    runs = Runs(Workspace(home, RealDisk()), "guard")
     assert runs.read() == ()
     first = SeenRun("j", 5, "t", 9)
     assert runs.put([first, SeenRun("k", 6, "t", 9)])
@@ -157,11 +160,11 @@ def test_runs_are_on_record_once_and_cost_no_write_when_nothing_is_new(home):
     assert not runs.put([ended])
     assert [run.job_id for run in runs.read_open()] == ["k"]
     assert runs.read()[1] == ended
-    assert Runs(home, RealDisk(), "other").read() == ()
+    assert Runs(Workspace(home, RealDisk()), "other").read() == ()
 
 
 def test_runs_on_record_are_bounded(home):
-    runs = Runs(home, RealDisk(), "guard")
+    runs = Runs(Workspace(home, RealDisk()), "guard")
     runs.put([SeenRun("j", n, "", n) for n in range(MOST_RUNS + 50)])
     found = runs.read(2 * MOST_RUNS)
     assert len(found) == MOST_RUNS

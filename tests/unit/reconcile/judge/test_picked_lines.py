@@ -5,9 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailflip.flow.observed import Gateway
+from tailflip.flow.observed import Gateway, Job, Schedule
 from tailflip.ledger.runs import SeenRun
-from tailflip.observe.records.jobs import Job, Schedule
 from tailflip.observe.records.runlog import RunLine
 from tailflip.observe.records.tasks import Task
 from tailflip.reconcile.judge.markers import find_line

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailflip.flow.observed import Gateway
-from tailflip.observe.records.jobs import Job, Schedule
+from tailflip.flow.observed import Gateway, Job, Schedule
 from tailflip.observe.records.runlog import RunLine
 from tailflip.reconcile.judge.growth import (
     DAY_MS,

@@ -14,9 +14,10 @@ from support.stores import FULL, FaultyDisk
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import CannotCreate, TryLater
+from tailflip.observe.gateway.lock_owner import read_owner
 from tailflip.observe.gateway.process import start_ticks
 from tailflip.stores.json import lock as locks
-from tailflip.stores.json.lock import hold, hold_all, is_stale, read_owner
+from tailflip.stores.json.lock import hold, hold_all, is_stale
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,8 @@ DISK = RealDisk()
 IS_STALE = """
 import sys
 from pathlib import Path
-from tailflip.stores.json.lock import is_stale, read_owner
+from tailflip.observe.gateway.lock_owner import read_owner
+from tailflip.stores.json.lock import is_stale
 print(is_stale(read_owner(Path(sys.argv[1])), 0))
 """
 

@@ -8,9 +8,10 @@ import os
 import pytest
 
 from tailflip.flow.observed import Gateway, Store
+from tailflip.observe.gateway import lock_owner
 from tailflip.observe.gateway.process import start_ticks
 from tailflip.observe.installation import locate
-from tailflip.observe.records import runlog, transcripts
+from tailflip.observe.records import runlog
 from tailflip.stores.proof.judge import judge_store
 
 NOW = 1_800_000_000_000
@@ -165,7 +166,7 @@ def test_a_lock_with_a_living_owner_is_proof_of_life(state):
 
 def test_a_mere_number_from_before_the_boot_is_no_proof_of_life(state, monkeypatch):
     """After a boot another process may have it; a start time tells them apart."""
-    monkeypatch.setattr(transcripts, "booted_ms", lambda: NOW - HALF_HOUR_MS)
+    monkeypatch.setattr(lock_owner, "booted_ms", lambda: NOW - HALF_HOUR_MS)
     state.lock("before", {"pid": os.getpid()}, age_ms=2 * HALF_HOUR_MS)
     state.lock("since", {"pid": os.getpid()}, age_ms=HALF_HOUR_MS // 2)
     me = {"pid": os.getpid(), "starttime": start_ticks(os.getpid())}

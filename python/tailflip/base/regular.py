@@ -1,0 +1,47 @@
+"""Opening regular files: a FIFO or a device in a file's place makes nobody wait."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class NotRegular(OSError):
+    """Something else than a regular file is there; `kind` says what."""
+
+    def __init__(self, path: Path, mode: int) -> None:
+        super().__init__(errno.EINVAL, "not a regular file", str(path))
+        self.kind = describe_type(mode)
+
+
+def open_to_read(path: Path) -> int:
+    """Open a regular file for reading; the caller closes the descriptor.
+
+    Raises:
+        NotRegular: it is something else.
+        OSError: it is missing, or not ours to read.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(fd)
+        raise NotRegular(path, mode)
+    return fd
+
+
+def describe_type(mode: int) -> str:
+    """Name the type of a file that is not a regular one."""
+    names = {
+        stat.S_IFDIR: "a directory",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFCHR: "a character device",
+        stat.S_IFBLK: "a block device",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFLNK: "a symbolic link",
+    }
+    return names.get(stat.S_IFMT(mode), "a file of unknown type")

@@ -1,0 +1,39 @@
+"""What is remembered under a name: any JSON value, one for each gateway and name."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tailflip.ledger.table import Table
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+class Facts(Table):
+    """The facts of one gateway."""
+
+    def put(self, name: str, value: object) -> None:
+        """Remember a value; no write when it is the one we have."""
+        text = json.dumps(value, sort_keys=True)
+        if text != self.read_text(name):
+            with self._writing() as db:
+                put_fact(db, self._guard, name, text)
+
+    def get(self, name: str) -> Any:
+        """Recall a value; None when there is none."""
+        text = self.read_text(name)
+        return None if text is None else json.loads(text)
+
+    def read_text(self, name: str) -> str | None:
+        """Recall a value as the JSON text that is on record."""
+        rows = self._read(
+            "SELECT value FROM facts WHERE guard = ? AND name = ?", (self._guard, name)
+        )
+        return rows[0][0] if rows else None
+
+
+def put_fact(db: sqlite3.Connection, guard: str, name: str, text: str) -> None:
+    """Write a fact in a transaction that writes other rows too."""
+    db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (guard, name, text))

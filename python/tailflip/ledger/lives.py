@@ -1,0 +1,101 @@
+"""Lives of one gateway, each with its death, and the last that it wrote to stderr.
+
+A life is written before it is acted on: whoever starts after a kill reads what was going on.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+from tailflip.base.errors import IoFailed
+from tailflip.flow.lives import Life
+from tailflip.ledger.retention import drop_old_tails
+from tailflip.ledger.starts import put_start
+from tailflip.ledger.table import Table
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from tailflip.ledger.starts import JudgedStart
+
+_NEW_LIFE = (
+    "INSERT INTO lives (id, guard, started_ms, ended_ms, incident, details) "
+    "VALUES (?, ?, ?, ?, ?, ?)"
+)
+
+
+class Lives(Table):
+    """The lives of one gateway."""
+
+    def begin(self, life: Life, start: JudgedStart | None = None) -> None:
+        """Record a life before the process is started, and how its start was judged."""
+        with self._writing() as db:
+            db.execute(_NEW_LIFE, self._cells(life))
+            if start is not None:
+                put_start(db, self._guard, start)
+
+    def update(self, life: Life) -> None:
+        """Record what is now known of a life, all of it."""
+        with self._writing() as db:
+            self._put(db, life)
+
+    def end(self, life: Life, stderr_tail: bytes) -> None:
+        """Record the end of a life, and the last it wrote; the newest tails are kept."""
+        with self._writing() as db:
+            self._put(db, life)
+            if stderr_tail:
+                db.execute(
+                    "UPDATE lives SET stderr = ? WHERE id = ?",
+                    (zlib.compress(stderr_tail), life.id),
+                )
+                drop_old_tails(db, self._guard)
+
+    def read(self, limit: int = 50, *, incident: str | None = None) -> tuple[Life, ...]:
+        """Read the last lives, newest first; of one incident, if that is asked for."""
+        rows = self._read(
+            "SELECT details FROM lives WHERE guard = ?1 AND (?2 IS NULL OR incident = ?2) "
+            "ORDER BY seq DESC LIMIT ?3",
+            (self._guard, incident, limit),
+        )
+        return tuple(self._parse(Life, row[0]) for row in rows)
+
+    def find(self, life_id: str) -> Life | None:
+        """Read one life, of this or another gateway."""
+        rows = self._read("SELECT details FROM lives WHERE id = ?", (life_id,))
+        return self._parse(Life, rows[0][0]) if rows else None
+
+    def read_stderr(self, life_id: str) -> bytes:
+        """Read the last a life wrote to stderr; empty when nothing was kept.
+
+        It may hold secrets and what people said: for the eyes of whoever asked for it only.
+        """
+        rows = self._read("SELECT stderr FROM lives WHERE id = ?", (life_id,))
+        if not rows or rows[0][0] is None:
+            return b""
+        try:
+            return zlib.decompress(rows[0][0])
+        except zlib.error as e:
+            raise IoFailed(f"a stderr tail is damaged: {self._workspace.home.ledger}") from e
+
+    def count_deaths(self) -> dict[str, int]:
+        """Count the deaths on record of each incident, by its id."""
+        rows = self._read(
+            "SELECT incident, count(*) FROM lives WHERE guard = ? AND incident IS NOT NULL "
+            "GROUP BY incident",
+            (self._guard,),
+        )
+        return dict(rows)
+
+    def _put(self, db: sqlite3.Connection, life: Life) -> None:
+        # A life that is not there (somebody deleted the ledger meanwhile) is recorded anew.
+        db.execute(
+            f"{_NEW_LIFE} ON CONFLICT (id) DO UPDATE SET started_ms = excluded.started_ms, "
+            "ended_ms = excluded.ended_ms, incident = excluded.incident, "
+            "details = excluded.details",
+            self._cells(life),
+        )
+
+    def _cells(self, life: Life) -> tuple[str, str, int, int | None, str | None, str]:
+        times = life.started_ms, life.ended_ms
+        return life.id, self._guard, *times, life.incident, life.model_dump_json()

@@ -1,0 +1,324 @@
+"""One compaction, whoever asks for it: survey, salvage, plan, show, execute.
+
+The gate before a start, `compact` by hand, `check`, `inspect` and `reconcile` look at the same
+stores in the same way and plan from the same figures. What differs is only what they may do.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tailflip.base import clock
+from tailflip.base.errors import StoreInvalid, TailflipError, TryLater
+from tailflip.base.progress import be_quiet
+from tailflip.observe.records.era import has_session_databases
+from tailflip.plan.forecast import forecast
+from tailflip.plan.planner import plan_stores
+from tailflip.plan.policy import PRESSURE_LADDER, Policy
+from tailflip.stores.preflight import refuse_duplicates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from tailflip.base.durable import Disk
+    from tailflip.base.progress import Progress
+    from tailflip.base.state_dir import Home
+    from tailflip.config.schema import HealSettings
+    from tailflip.flow.capabilities import Capabilities
+    from tailflip.flow.observed import Evidence, Store
+    from tailflip.flow.outcomes import Forecast, HeapLimit, Report
+    from tailflip.plan.planner import Plan
+    from tailflip.plan.policy import Pressure
+    from tailflip.stores.json.native import Surveyed
+    from tailflip.stores.json.salvage import SalvagePlan
+    from tailflip.stores.target import Scene
+
+_CLAIM_PAUSE_S = 0.2
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a compaction is to reach, and how far it may go.
+
+    `ladder` is what may be done beyond hygiene, `at_least` so many steps of it although the
+    forecast fits. `heeds_forecast` False: only what node cannot read at all is pressed.
+    `dropped_keys` go, whatever they are. `accept_loss` is a person's word.
+    """
+
+    policy: Policy
+    capabilities: Capabilities
+    ladder: Sequence[Pressure] = ()
+    at_least: int = 0
+    heeds_forecast: bool = True
+    dropped_keys: frozenset[str] = frozenset()
+    salvages: bool = True
+    accept_loss: bool = False
+
+
+def choose_policy(heal: HealSettings, own_retention_ms: int | None) -> Policy:
+    """Choose what is hygiene here: the settings' limits, else OpenClaw's own retention."""
+    return Policy(
+        retention_ms=heal.choose_retention_ms(own_retention_ms),
+        max_lifetime_ms=heal.max_lifetime_ms,
+    )
+
+
+def choose_aim(
+    heal: HealSettings,
+    policy: Policy,
+    capabilities: Capabilities,
+    *,
+    died_of_memory: int = 0,
+    dropped_keys: Iterable[str] = (),
+    salvages: bool = True,
+    accept_loss: bool = False,
+) -> Aim:
+    """Choose how far to go: what loses something needs figures of this very release, or a death.
+
+    Args:
+        heal: the user's settings.
+        policy: hygiene, with what the user asked for.
+        capabilities: of the release that will load the stores.
+        died_of_memory: deaths of memory in a row; each further one asks for a step more.
+        dropped_keys: entries that a person named.
+        salvages: look for what can be had of a damaged store.
+        accept_loss: a person knows that more than the damaged places may be lost.
+    """
+    may_press = heal.pressure and (capabilities.is_measured or died_of_memory > 0)
+    return Aim(
+        policy=policy,
+        capabilities=capabilities,
+        ladder=PRESSURE_LADDER if may_press else (),
+        at_least=max(0, died_of_memory - 1),
+        heeds_forecast=heal.admission,
+        dropped_keys=frozenset(dropped_keys),
+        salvages=salvages,
+        accept_loss=accept_loss,
+    )
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A store that is no store, or is gone beside backups, and what can be had instead.
+
+    `broken` is None where the file is missing. `plan` is None where nothing can be had, `problem`
+    then says why.
+    """
+
+    broken: StoreInvalid | None
+    plan: SalvagePlan | None
+    problem: TailflipError | None = None
+
+
+@dataclass
+class Compaction:
+    """One look at the stores of an installation, and what is done to them.
+
+    `measured` are all stores that the gateway will load and that could be read; of these `fixed`
+    are left as they are, for the reason that is told. `damaged` are to be salvaged first.
+    `errors` are of stores that could not be read, or that failed.
+    """
+
+    scene: Scene
+    aim: Aim
+    home: Home
+    disk: Disk
+    on_progress: Progress = be_quiet
+    patience_s: float = 0.0  # how long another tailflip at work is waited for
+    measured: dict[Store, Surveyed] = field(default_factory=dict)
+    fixed: dict[Store, TailflipError] = field(default_factory=dict)
+    damaged: dict[Store, Damage] = field(default_factory=dict)
+    errors: dict[Store, TailflipError] = field(default_factory=dict)
+    evidence: dict[Store, Evidence] = field(default_factory=dict)
+    reports: list[Report] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Survey every store of the scene; look beside those that are broken or gone."""
+        for store in self.scene.stores:
+            try:
+                self.measure(store)
+            except StoreInvalid as e:
+                self.errors[store] = e
+                if self.aim.salvages and _may_be_salvaged(store):
+                    self.damaged[store] = self._look_for_salvage(store, e)
+            except TailflipError as e:
+                self.errors[store] = e
+        self.look_at_kept()
+        if self.aim.salvages and not has_session_databases(self.scene.installation):
+            for store in self.scene.missing:
+                found = self._look_for_salvage(store, None)
+                if found.plan is not None:
+                    self.damaged[store] = found
+
+    def look_at_kept(self) -> None:
+        """Count what is not ours to write where this release loads it all the same.
+
+        One of the JSON era does, after a downgrade or beside a state database that cannot be read.
+        """
+        if not self.aim.capabilities.loads_stores:
+            return
+        for store, claim in self.scene.kept.items():
+            try:
+                self.measured[store] = self.survey(store, self.aim.policy)
+            except TailflipError as e:
+                self.errors[store] = e
+            else:
+                self.fixed[store] = claim.to_error()
+
+    def measure(self, store: Store) -> Surveyed:
+        """Survey a store that the gateway will load.
+
+        Raises:
+            StoreInvalid: it is none.
+        """
+        found = self.survey(store, self.aim.policy)
+        self.measured[store] = found
+        try:
+            refuse_duplicates(found, store.path)
+        except StoreInvalid as e:
+            # The gateway reads it, the last entry wins; only we cannot rewrite it.
+            self.fixed[store] = e
+        return found
+
+    def survey(self, store: Store, policy: Policy) -> Surveyed:
+        """Measure a store under a policy; its evidence is gathered once."""
+        if store not in self.evidence:
+            self.evidence[store] = self.scene.read_evidence(store, self.aim.dropped_keys)
+        return self.scene.survey(store, policy, self.evidence[store], self.on_progress)
+
+    def forecast(self, limit: HeapLimit) -> Forecast:
+        """Predict the heap that the stores take as they are."""
+        return forecast(
+            [*(each.numbers.bytes for each in self.measured.values()), self.scene.others_bytes],
+            self.aim.capabilities,
+            limit,
+            wide=any(each.numbers.wide for each in self.measured.values()),
+        )
+
+    def plan(self, limit: HeapLimit) -> Plan[Surveyed]:
+        """Choose the mildest policy under which the stores fit; what is fixed only counts."""
+        fixed = [self.measured[store].numbers for store in self.fixed if store in self.measured]
+        aim = self.aim
+        return plan_stores(
+            [store for store in self.measured if store not in self.fixed],
+            aim.policy,
+            lambda store, tried: (
+                self.measured[store] if tried == aim.policy else self.survey(store, tried)
+            ),
+            capabilities=aim.capabilities,
+            limit=limit,
+            others_bytes=sum(numbers.bytes for numbers in fixed) + self.scene.others_bytes,
+            others_wide=any(numbers.wide for numbers in fixed),
+            ladder=aim.ladder,
+            at_least=aim.at_least,
+            heeds_forecast=aim.heeds_forecast,
+        )
+
+    def salvage(self, store: Store) -> Report:
+        """Put what can be had of a damaged store in its place, and measure it again.
+
+        Raises:
+            StoreInvalid: nothing can be had, or a person has to decide.
+            TryLater: the files are no longer those that were measured.
+        """
+        from tailflip.stores.json.salvage import apply_salvage  # noqa: PLC0415 - healthy: none
+
+        found = self.damaged[store]
+        if found.plan is None:
+            raise found.problem or StoreInvalid(f"nothing can be salvaged: {store.path}")
+        plan = found.plan
+        report = self._act(
+            lambda: apply_salvage(
+                plan,
+                home=self.home,
+                disk=self.disk,
+                now_ms=self._next_moment(),
+                accept_loss=self.aim.accept_loss,
+                gateway=self.scene.gateway,
+                on_progress=self.on_progress,
+            )
+        )
+        self.errors.pop(store, None)
+        self.measure(store)
+        return report
+
+    def execute(self, plan: Plan[Surveyed]) -> None:
+        """Compact each store as it was planned; an error of one keeps no other from it."""
+        for store, surveyed in plan.surveyed.items():
+            try:
+                self.compact(store, plan.policy, surveyed)
+            except TailflipError as e:
+                self.errors[store] = e
+
+    def compact(
+        self, store: Store, policy: Policy, surveyed: Surveyed, *, now_ms: int | None = None
+    ) -> Report:
+        """Compact one store as it was surveyed; `now_ms` names the action."""
+        # Where nothing is done, nothing of it is needed: a healthy start does without.
+        from tailflip.stores.transaction import compact_store  # noqa: PLC0415
+
+        return self._act(
+            lambda: compact_store(
+                store,
+                policy,
+                self.evidence[store],
+                home=self.home,
+                disk=self.disk,
+                now_ms=self._next_moment() if now_ms is None else now_ms,
+                on_progress=self.on_progress,
+                expected=surveyed,
+            )
+        )
+
+    def list_sizes_now(self) -> Mapping[Store, int]:
+        """Say how large each store that the gateway loads is by now."""
+        done = {report.store: report.bytes_after for report in self.reports}
+        return {
+            store: done.get(str(store.path.absolute()), each.numbers.bytes)
+            for store, each in self.measured.items()
+        }
+
+    def forecast_now(self, plan: Plan[Surveyed]) -> Forecast:
+        """Predict the heap again: not every store need have become as small as was planned."""
+        sizes = self.list_sizes_now()
+        if all(each.numbers.bytes_after == sizes[s] for s, each in plan.surveyed.items()):
+            return plan.after
+        saved = sum(each.numbers.bytes - sizes[s] for s, each in plan.surveyed.items())
+        before = plan.before
+        return replace(before, heap_bytes=before.heap_bytes - int(saved * before.factor))
+
+    def _act(self, effect: Callable[[], Report]) -> Report:
+        """Do something to a store; wait for another tailflip that is at it."""
+        until = clock.monotonic_s() + self.patience_s
+        while True:
+            try:
+                report = effect()
+            except TryLater:
+                if clock.monotonic_s() >= until:
+                    raise
+                clock.sleep_s(_CLAIM_PAUSE_S)
+            else:
+                if report.action_id:
+                    self.reports.append(report)
+                return report
+
+    def _next_moment(self) -> int:
+        """Return a time that no other action of this compaction has; ids are made from it."""
+        return self.scene.now_ms + len(self.reports)
+
+    def _look_for_salvage(self, store: Store, broken: StoreInvalid | None) -> Damage:
+        from tailflip.stores.json.salvage import plan_salvage  # noqa: PLC0415 - healthy: none
+
+        try:
+            plan = plan_salvage(store, self.on_progress, accept_loss=self.aim.accept_loss)
+        except (TailflipError, OSError) as e:
+            return Damage(broken, None, e if isinstance(e, TailflipError) else None)
+        if plan.own is None and not plan.best.entries:
+            return Damage(broken, None)
+        return Damage(broken, plan)
+
+
+def _may_be_salvaged(store: Store) -> bool:
+    return store.path.is_file() or not os.path.lexists(store.path)

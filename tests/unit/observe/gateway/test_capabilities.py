@@ -1,0 +1,92 @@
+"""One table says what a release can do, and how that was found out; nobody else compares."""
+
+from __future__ import annotations
+
+import ast
+import signal
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import tailflip
+from tailflip.flow.capabilities import Capabilities
+from tailflip.observe.gateway import capabilities as table
+from tailflip.observe.gateway.capabilities import HEAPS, TABLE, Ability, find_capabilities
+
+PACKAGE = Path(tailflip.__file__).parent
+_YEARS = range(2020, 2100)  # that a version begins with
+
+
+@pytest.mark.parametrize(
+    ("version", "asked", "drain", "is_later"),
+    [
+        (None, None, 330, False),
+        ((2026, 3, 28), signal.SIGUSR1, 30, False),
+        ((2026, 7, 35), signal.SIGUSR1, 30, False),
+        ((2026, 8, 1), signal.SIGUSR1, 330, True),
+        ((2026, 9, 5), signal.SIGUSR1, 330, True),
+        ((2026, 9, 6), signal.SIGUSR2, 330, True),
+        ((2027, 1, 1), signal.SIGUSR2, 330, True),
+    ],
+)
+def test_what_changed_with_the_version(version, asked, drain, is_later):
+    can = find_capabilities(version)
+    assert can.restart_signal is asked
+    assert can.drain_s == drain
+    assert can.is_known is (version is not None)
+    assert can.has_startup_probe is is_later
+    assert can.hands_off_restarts is is_later
+    assert can.takes_supervisor_mode is is_later
+    assert can.keeps_wrapper is is_later
+    assert can.disowns_replaced_command is is_later
+    assert can.loads_stores is (version is not None and not is_later)
+
+
+def test_an_unknown_release_promises_nothing():
+    can = find_capabilities(None)
+    promises = {each.name: getattr(can, each.name) for each in fields(Capabilities)}
+    assert not [name for name, told in promises.items() if told is True]
+    assert can.restart_signal is None
+
+
+def test_each_ability_has_one_row_that_names_its_source():
+    assert sorted(row.ability for row in TABLE) == sorted(Ability)
+    for row in TABLE:
+        assert (row.since, row.until) != (None, None), row
+        assert "2026." in row.source, row
+    assert all("MB" in heap.source for heap in HEAPS)
+    names = {each.name for each in fields(Capabilities)}
+    told = {str(row.ability) for row in TABLE} - {str(each) for each in table._FIGURES}
+    assert told <= names
+
+
+def _is_version(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Tuple) or len(node.elts) not in {2, 3}:
+        return False
+    numbers = [each.value for each in node.elts if isinstance(each, ast.Constant)]
+    is_whole = len(numbers) == len(node.elts) and all(type(each) is int for each in numbers)
+    return is_whole and numbers[0] in _YEARS
+
+
+def test_no_module_outside_the_table_compares_versions():
+    """A comparison needs the other side: a tuple that begins with a year, or two `.version`."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path == Path(table.__file__):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            ordered = isinstance(node, ast.Compare) and any(
+                isinstance(each, ast.Lt | ast.LtE | ast.Gt | ast.GtE) for each in node.ops
+            )
+            sides = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+            of_release = [
+                each
+                for each in sides
+                if isinstance(each, ast.Attribute)
+                and each.attr == "version"
+                and "release" in ast.unparse(each)
+            ]
+            if _is_version(node) or (ordered and of_release):
+                found.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
+    assert found == []
