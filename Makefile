@@ -3,20 +3,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo quick test test-rust test-aarch64 test-python test-gateway test-systemd test-container nightly wheel wheel-aarch64 man lint lint-workflows bench bench-memory bench-idle bench-gate soak peers fuzz fuzz-rust fuzz-python build clean
+.PHONY: demo quick test test-rust test-aarch64 test-python test-gateway test-systemd test-container nightly wheel wheel-aarch64 wheel-linux wheel-macos sdist man lint lint-workflows bench bench-memory bench-idle bench-gate soak peers fuzz fuzz-rust fuzz-python build clean
 
 demo: build
 	$(BIN)/tailflip demo
 
 test: build lint test-rust test-python fuzz
 
-# What to run while working: everything that says something within a minute.
+# What to run while working: every check that takes seconds, and the unit tests of what changed.
 quick: build
 	cargo fmt --all --check
 	$(BIN)/ruff check python tests bench
 	$(BIN)/ruff format --check python tests bench
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(TWO_AT_A_TIME) tests/unit
+	$(BIN)/python tests/tools/changed.py | xargs -r $(BIN)/python -m pytest $(TWO_AT_A_TIME)
 
 test-rust:
 	cargo test --release --workspace --exclude tailflip-native
@@ -56,9 +57,29 @@ test-container: build
 nightly: build
 	$(BIN)/python -m pytest -m nightly -rs
 
-# A wheel for every Python from 3.11 on, and the source it can be built from.
-wheel: build
+# A wheel for this machine and every Python from 3.11 on, and the source it can be built from.
+wheel: sdist
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin build --release --strip --out dist
+
+# What a release publishes for Linux: zig's linker knows every C library, old and other. rustup
+# brings the target; TARGET is x86_64 or aarch64-unknown-linux-gnu or -musl.
+TARGET ?= x86_64-unknown-linux-gnu
+POLICY = $(if $(findstring musl,$(TARGET)),musllinux_1_2,manylinux_2_28)
+wheel-linux: build
+	$(BIN)/python tests/tools/requirements.py release | xargs -d '\n' $(BIN)/pip install --quiet
+	rustup target add $(TARGET)
+	PATH="$(CURDIR)/$(BIN):$$PATH" CARGO_TARGET_DIR=target/portable \
+	  $(BIN)/maturin build --release --strip --zig --target $(TARGET) \
+	  --compatibility $(POLICY) --out dist
+
+# One wheel for both kinds of Mac.
+wheel-macos: build
+	rustup target add x86_64-apple-darwin aarch64-apple-darwin
+	PATH="$(CURDIR)/$(BIN):$$PATH" \
+	  $(BIN)/maturin build --release --strip --target universal2-apple-darwin --out dist
+
+# The source that a wheel can be built from.
+sdist: build
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin sdist --out dist
 
 # For a Raspberry Pi, built on x86-64: needs Debian's rustc-web, libstd-rust-web-dev:arm64,
