@@ -21,9 +21,11 @@ def ask_git(*argv: str) -> list[str]:
 
 
 def list_changed() -> set[Path]:
-    """List files that differ from where this branch left `main`; on `main` from the commit before."""
+    """List files that differ from where this branch left `main`, or from the commit before."""
     [head, *_] = ask_git("rev-parse", "HEAD") or [""]
-    bases = [base for name in ("origin/main", "main") for base in ask_git("merge-base", name, "HEAD")]
+    bases = [
+        base for name in ("origin/main", "main") for base in ask_git("merge-base", name, "HEAD")
+    ]
     base = next((each for each in bases if each and each != head), "HEAD~1")
     names = {
         *ask_git("diff", "--name-only", "--diff-filter=d", base),
@@ -51,7 +53,7 @@ def list_imports(path: Path) -> set[str]:
 
 
 def choose_tests(changed: set[Path]) -> list[Path]:
-    """Choose the unit tests that a change asks for; all of them where a helper of theirs changed."""
+    """Choose the unit tests of a change; all of them where a helper of theirs changed."""
     tests = sorted(UNIT.rglob("test_*.py"))
     if any(path.parent.name == "support" or path.name == "conftest.py" for path in changed):
         return tests
