@@ -16,7 +16,6 @@ import os
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from tailflip.base import clock, rights
@@ -138,7 +137,7 @@ def _take(path: Path, disk: Disk, deadline_mono: float) -> Lock:
                 f"store is locked by {who}: {path}; nothing was changed",
                 hint="try again in a moment, or stop the gateway first",
             )
-        sleep(wait_s)
+        clock.sleep_s(wait_s)
 
 
 def _try_create(path: Path, disk: Disk) -> Lock | None:
