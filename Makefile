@@ -33,7 +33,7 @@ test-aarch64:
 	  CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
 	  CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
 	  cargo test --release -p tailflip-store --target aarch64-unknown-linux-gnu \
-	  --lib --test scanner --test laws
+	  --lib --test scanner --test laws --test rows --test threads
 
 TWO_AT_A_TIME := --numprocesses 2 --dist worksteal
 

@@ -7,9 +7,21 @@ position, and returns a JSON text whose model is named in its docstring
 what they must be), `OSError` (with errno) or `Cancelled`.
 """
 
-from typing import Self, final
+from typing import Final, Self, TypeAlias, final
 
 __all__ = [
+    "DROP_KINDS",
+    "ERROR_KINDS",
+    "KEY_KINDS",
+    "MAX_CAP_PER_JOB",
+    "MAX_CAP_TOTAL",
+    "MAX_DEPTH",
+    "MAX_JOBS",
+    "MAX_KEY_BYTES",
+    "MAX_NAMED",
+    "MAX_ROWS",
+    "RULES",
+    "STATUSES",
     "ArchiveReader",
     "Cancelled",
     "Control",
@@ -18,13 +30,13 @@ __all__ = [
     "Joined",
     "Ledgers",
     "Policy",
+    "RowJudge",
     "Scratch",
     "Sessions",
     "Starts",
     "StoreInvalid",
     "Survey",
     "archive_verify",
-    "error_kinds",
     "features",
     "list_entries",
     "restore",
@@ -33,6 +45,32 @@ __all__ = [
     "survey",
     "verify",
 ]
+
+DROP_KINDS: Final[tuple[str, ...]]
+"""Kinds of entry that a person may name as a whole, as `Policy` takes them."""
+ERROR_KINDS: Final[tuple[str, ...]]
+"""Every kind of `StoreInvalid`."""
+KEY_KINDS: Final[tuple[str, ...]]
+"""What a session key may be for, as `flow.numbers.Tally` names it."""
+RULES: Final[tuple[str, ...]]
+"""Why an entry may be changed or removed, from the least lossy to the most."""
+STATUSES: Final[tuple[str, ...]]
+"""What an entry's `status` is read as: `-` for none, `other` for anything unknown."""
+
+MAX_CAP_PER_JOB: Final[int]
+"""The largest `Policy.cap_per_job`."""
+MAX_CAP_TOTAL: Final[int]
+"""The largest `Policy.cap_total`."""
+MAX_DEPTH: Final[int]
+"""Levels of nesting that a store may have."""
+MAX_JOBS: Final[int]
+"""Cron jobs that are told apart in one store; single flight and caps leave others alone."""
+MAX_KEY_BYTES: Final[int]
+"""The longest key and session id that is looked at; an entry with a longer one is kept."""
+MAX_NAMED: Final[int]
+"""Live sessions, protected keys and dropped keys that `Evidence` takes, of each."""
+MAX_ROWS: Final[int]
+"""Rows that `RowJudge` takes at once."""
 
 class StoreInvalid(Exception):
     """The store is not what it must be. `args` is (kind: str, offset_bytes: int)."""
@@ -168,7 +206,8 @@ class Policy:
         drop_kinds: list[tuple[str, int]],
         owner_died_before_ms: int | None,
         knows_ends: bool,
-    ) -> Self: ...
+    ) -> Self:
+        """Raises ValueError for a cap or a kind that is not one; see the constants."""
 
 @final
 class Survey:
@@ -178,8 +217,46 @@ class Survey:
     def json(self) -> str:
         """Text of `flow.SurveyNumbers`."""
 
-def error_kinds() -> list[str]:
-    """Name every kind of `StoreInvalid`."""
+# Key, session, updated, started and ended in ms, status, has an override, is odd (a column does
+# not hold what it should), bytes of the fields that the gateway rebuilds, bytes in all.
+_Row: TypeAlias = tuple[
+    str,
+    str | None,
+    int | None,
+    int | None,
+    int | None,
+    str | None,
+    bool,
+    bool,
+    int,
+    int,
+]
+
+@final
+class RowJudge:
+    """Judges the rows of a database as `survey` and `rewrite` judge the entries of a store.
+
+    Two passes over the same rows in the same order, best in one read transaction, in lists of
+    at most `MAX_ROWS`. The kind and the job of a row are told from its key. Memory is that of
+    a survey's tables, whatever the number of rows.
+    """
+
+    def __new__(cls, policy: Policy, evidence: Evidence) -> Self: ...
+    def offer(self, rows: list[_Row]) -> None:
+        """Take the next rows of the first pass; ValueError once `judge` was called."""
+
+    def judge(self, rows: list[_Row]) -> list[tuple[str, str, tuple[str, int, int] | None] | None]:
+        """Say what becomes of the next rows of the second pass; None for those that stay.
+
+        Others get `drop` or `edit`, the rule as the archive names it (an edit's is `slim`,
+        `retire` or `retire+slim`), and the end to set: status, end and length in ms.
+        """
+
+    def finish(self) -> str:
+        """Return the text of `flow.numbers.RowNumbers`.
+
+        Raises `StoreInvalid("changed", 0)` when the rows judged are not those that were offered.
+        """
 
 def features() -> str:
     """Name the engine's kernel, such as `avx2`, and its version."""

@@ -85,6 +85,31 @@ def test_a_job_that_is_there_three_times_is_told(sick):
     assert check(place)["jobs-twin"]["evidence"] == ["report: 3 times"]
 
 
+def test_programs_are_told_what_was_not_looked_for(sick):
+    """What only a guard sees is not "all is well": check says that it could not look."""
+    place, put_jobs = sick
+    put_jobs(job("a"))
+    told = json.loads(place.run("check", "--json")[1])
+    assert set(told["not_looked_for"]) == {
+        "crash-loop", "restart-loop", "memory-elsewhere", "memory-trend", "start-refused",
+        "entries-resurrected",
+    }  # fmt: skip
+    quick = json.loads(place.run("status", "--json")[1])
+    assert set(told["not_looked_for"]) < set(quick["not_looked_for"])
+
+
+def test_status_tells_what_check_tells_as_far_as_it_looks(sick):
+    place, put_jobs = sick
+    put_jobs(job("report"), job("report"))
+    left = place.store.with_name("sessions.json.0a1b2c3d-0000-4000-8000-000000000000.tmp")
+    left.write_text("12345")
+    os.utime(left, (1, 1))
+    found = check(place)
+    told = json.loads(place.run("status", "--json")[1])["findings"]
+    assert [each["finding"] for each in told] == list(found.values())
+    assert {each["finding"]["code"] for each in told} == {"jobs-twin", "leftovers"}
+
+
 def test_chats_left_running_are_told_and_said_to_stay(sick):
     place, _ = sick
     running = {"status": "running", "startedAt": 1}

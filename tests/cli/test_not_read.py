@@ -149,7 +149,7 @@ def test_a_marker_is_left_alone_where_nobody_can_say_that_the_gateway_is_stopped
     before = runs.jobs.read_bytes()
     _, out, err = place.run("reconcile", "--apply")
     assert runs.jobs.read_bytes() == before
-    assert "1 markers of running jobs were left alone" in out + err
+    assert "1 marker of running jobs was left alone" in out + err
     assert "the processes of other users are hidden" in out + err
 
 

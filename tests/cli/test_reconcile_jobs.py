@@ -16,7 +16,8 @@ from tailflip.config.load import load
 from tailflip.flow.lives import Cause, Confidence, Death, Life
 from tailflip.ledger.history import History
 from tailflip.ledger.runs import INTERRUPTED, Runs, SeenRun
-from tailflip.supervise.context import Guard
+from tailflip.supervise.context import GuardedGateway
+from tailflip.supervise.preparation import prepare_start
 
 HOUR_MS = 3_600_000
 
@@ -168,20 +169,22 @@ def test_to_hold_a_killer_before_a_start_is_a_cure(cron, consent):
     """Else the breaker would open, though what killed the gateway cannot happen again."""
     cron.die()
     config = load(os.environ, {"reconcile.hold_jobs": consent}).config
-    guard = Guard.prepare(("openclaw", "gateway", "run"), os.environ, config)
-    found = guard.admit(died_of_memory=3)
+    gateway = GuardedGateway.prepare(("openclaw", "gateway", "run"), os.environ, config)
+    found = prepare_start(gateway, died_of_memory=3)
     assert (found.go, found.reports, found.held_jobs) == (True, [], 1)
     assert found.cured
     assert any("in flight at the last 3 deaths" in note for note in found.notes)
-    again = guard.admit(died_of_memory=3)
+    again = prepare_start(gateway, died_of_memory=3)
     assert (again.held_jobs, again.cured) == (0, False)
 
 
 def test_a_marker_that_only_goes_is_no_cure(cron):
     cron.die(times=2)
-    guard = Guard.prepare(("openclaw", "gateway", "run"), os.environ, load(os.environ).config)
-    found = guard.admit(died_of_memory=2)
-    assert any("markers of a dead gateway cleared" in note for note in found.notes)
+    gateway = GuardedGateway.prepare(
+        ("openclaw", "gateway", "run"), os.environ, load(os.environ).config
+    )
+    found = prepare_start(gateway, died_of_memory=2)
+    assert any("1 marker of a dead gateway cleared" in note for note in found.notes)
     assert (found.held_jobs, found.cured) == (0, False)
 
 

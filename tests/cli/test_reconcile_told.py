@@ -18,7 +18,8 @@ from tailflip.ledger.actions import Ledger
 from tailflip.ledger.history import History
 from tailflip.observe.gateway.process import start_ticks
 from tailflip.reconcile.judge.growth import HOUR_MS, Point, to_fact
-from tailflip.supervise.context import Guard
+from tailflip.supervise.context import GuardedGateway
+from tailflip.supervise.preparation import prepare_start
 
 MIN_MS = 60_000
 # Does what the gateway's own command does to the file, slowly and through itself.
@@ -125,8 +126,8 @@ def test_a_start_does_not_feed_a_storm(cron, consent):
     cron.write(runningAtMs=cron.now - MIN_MS)
     cron.log_runs([cron.now - 25 * MIN_MS + n * 20_000 for n in range(60)])
     config = load(os.environ, {"reconcile.hold_jobs": str(consent).lower()}).config
-    guard = Guard.prepare(("openclaw", "gateway", "run"), os.environ, config)
-    found = guard.admit()
+    gateway = GuardedGateway.prepare(("openclaw", "gateway", "run"), os.environ, config)
+    found = prepare_start(gateway)
     assert found.go
     job = json.loads(cron.path.read_bytes())["jobs"][0]
     assert job["enabled"] is not consent

@@ -28,7 +28,7 @@ from tailflip.base.errors import TailflipError
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.config.load import load
-from tailflip.flow.lives import Cause, Confidence, Death, Life
+from tailflip.flow.lives import Cause, Confidence, Death, Life, LifeMode
 from tailflip.flow.observed import Store
 from tailflip.ledger.history import History
 from tailflip.ledger.runs import INTERRUPTED, SeenRun
@@ -43,9 +43,9 @@ from tailflip.stores.json.transcripts import FOLDER
 from tailflip.stores.recovery import recover
 from tailflip.stores.restore import restore
 from tailflip.stores.transaction import compact_store
-from tailflip.supervise.context import Guard
+from tailflip.supervise.context import GuardedGateway
 from tailflip.supervise.gate import judge_start
-from tailflip.supervise.process.life_id import new_life
+from tailflip.supervise.new_life import new_life
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -530,11 +530,11 @@ class Gating(Ledgers):
 
     def do(self, disk: Disk) -> object:
         config = load(self.env, self.flags).config
-        guard = Guard.prepare(("openclaw", "gateway"), self.env, config, disk=disk)
-        verdict = judge_start(guard)
+        gateway = GuardedGateway.prepare(("openclaw", "gateway"), self.env, config, disk=disk)
+        verdict = judge_start(gateway)
         if verdict.refusal is not None:
             raise verdict.refusal
-        guard.history.lives.begin(new_life(guard, "gate", clock.now_ms()))
+        gateway.history.lives.begin(new_life(gateway, LifeMode.GATE, clock.now_ms()))
         failed = [note for note in verdict.admission.notes if "not " in note]
         if failed:
             raise TailflipError("; ".join(failed))

@@ -17,8 +17,8 @@ from tailflip.base import log
 from tailflip.base.durable import RealDisk
 from tailflip.base.sdnotify import Notifier
 from tailflip.config.load import load
-from tailflip.supervise.context import Guard
-from tailflip.supervise.supervisor import Supervisor
+from tailflip.supervise.context import GuardedGateway
+from tailflip.supervise.wiring import make_supervisor
 
 if TYPE_CHECKING:
     import sqlite3
@@ -47,8 +47,8 @@ def main() -> int:
     config = load(os.environ, flags).config
     log.start("info")
     disk = DyingDisk(int(sys.argv[1]), before=sys.argv[2] == "before")
-    guard = Guard.prepare(sys.argv[at + 1 :], os.environ, config, disk=disk)
-    return Supervisor(guard, Notifier.from_env(os.environ), flags).run()
+    gateway = GuardedGateway.prepare(sys.argv[at + 1 :], os.environ, config, disk=disk)
+    return make_supervisor(gateway, Notifier.from_env(os.environ), flags).run()
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.sdnotify import Notifier
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
+from tailflip.flow.findings import Code
 from tailflip.ledger.history import History
 from tailflip.supervise import watch as watch_module
-from tailflip.supervise.watch import RESURRECTED, STOP, Watch, Where
+from tailflip.supervise.watch import Watch, Where
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +112,7 @@ def test_gate_mends_what_a_kill_left_and_watch_ends_what_sticks(scene: Scene) ->
     assert scene.read_job()["state"]["runningAtMs"] == marker
 
     with scene.gated():
-        assert "1 markers of a dead gateway cleared" in scene.running.output()
+        assert "1 marker of a dead gateway cleared" in scene.running.output()
         assert "clearing stale running marker" not in scene.running.output()
         base = scene.base()
         assert base["status"] == "killed"
@@ -156,7 +157,7 @@ def test_watch_loses_no_update_and_tells_of_what_comes_back(
             seen = watch.rounds
             until(lambda: watch.rounds > seen + 1, "one more whole round", 60)
         finally:
-            watch.bell.put(STOP)
+            watch.stop()
         watching.result(60)
     assert told["failed"] == []
     assert told["updates"] > 50
@@ -175,7 +176,7 @@ def test_watch_loses_no_update_and_tells_of_what_comes_back(
     (finding,) = (
         each.finding
         for each in history.findings.read(open_only=False)
-        if each.finding.code == RESURRECTED
+        if each.finding.code == Code.ENTRIES_RESURRECTED
     )
     assert "came back after they were changed" in finding.message
     assert not list(store.parent.glob("sessions.json.*")), "lock or temporary file left behind"

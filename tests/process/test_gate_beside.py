@@ -12,7 +12,7 @@ import pytest
 from support.guarded_gateway import wait_until
 from tailflip.config.load import Config
 from tailflip.supervise import gate as module
-from tailflip.supervise.context import Guard
+from tailflip.supervise.context import GuardedGateway
 from tailflip.supervise.gate import find_owner
 
 
@@ -87,9 +87,9 @@ def test_a_gate_that_run_starts_is_its_own(place):
 def test_who_means_to_take_over_or_to_live_beside_is_let(place, living, words, env):
     program = place.install("2026.4.14")
     command = [program, "gateway", "run", *words]
-    guard = Guard.prepare(command, place.env | env, Config())
-    assert find_owner(guard) is None
-    assert find_owner(Guard.prepare(command[:3], place.env, Config())).pid == living.pid
+    gateway = GuardedGateway.prepare(command, place.env | env, Config())
+    assert find_owner(gateway) is None
+    assert find_owner(GuardedGateway.prepare(command[:3], place.env, Config())).pid == living.pid
 
 
 def test_a_verb_that_starts_no_gateway_is_refused_by_gate_and_run(place):

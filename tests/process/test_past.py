@@ -125,7 +125,7 @@ def test_a_lock_that_is_older_than_the_last_life_says_nothing_of_it(env, no_syst
     dead = killed_process()
     leave_lock(env, *dead, age_s=600)
     assert look(env, life(*killed_process(), age_s=60)) is None
-    assert look(env, life(*dead, age_s=60, mode="adopted")) is not None  # adopted after it began
+    assert look(env, life(*dead, age_s=60, mode="run")) is not None  # it was taken over
     judged = life(*dead, age_s=900, ended_ms=clock.now_ms() - 1000)
     assert look(env, judged) is None
 

@@ -194,6 +194,23 @@ def test_entries_that_come_back_are_told_and_swept_again(place, monkeypatch):
     assert watch._look(apply=False).history.findings.read() == ()
 
 
+def test_what_lies_around_is_told_once_and_is_on_record_until_it_is_over(place, caplog):
+    """A leftover file was once found by `check` alone."""
+    place.put({})
+    left = place.store.with_name("sessions.json.0a1b2c3d-0000-4000-8000-000000000000.tmp")
+    left.write_text("12345")
+    os.utime(left, (1, 1))
+    watch = in_process(place)
+    watch.where = Where(watch.where.env, interval_s=0.01)
+    watch.run(3)
+    findings = watch._look(apply=False).history.findings.read()
+    assert [each.finding.code for each in findings] == ["leftovers"]
+    assert caplog.text.count("1 file of killed writers beside the store") == 1
+    left.unlink()
+    watch.run(watch.rounds + 1)
+    assert watch._look(apply=False).history.findings.read() == ()
+
+
 def test_what_is_in_flight_goes_on_record_when_the_cron_store_changes(place):
     watch = in_process(place)
     watch.run(1)

@@ -8,8 +8,8 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailflip.diagnose.deaths import ASKED_HANG, classify
-from tailflip.flow.lives import Cause, Clues, Confidence
+from tailflip.diagnose.deaths import classify
+from tailflip.flow.lives import Asked, Cause, Clues, Confidence
 
 WORDS = st.sampled_from(
     [
@@ -66,7 +66,7 @@ CLUES = st.builds(
     exit_code=st.none() | st.integers(0, 255),
     signal=st.none() | st.integers(1, 64),
     was_ready=st.booleans(),
-    asked=st.sampled_from([None, "operator", ASKED_HANG, "tailflip: restart (memory)"]),
+    asked=st.sampled_from([None, *Asked]),
     handed_off=st.booleans(),
     stderr_tail=TAILS,
     oom_kills=st.none() | st.integers(0, 9),

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from support.simulated_guard import End, guard_until_over, simulated
 from tailflip.config.load import Config
-from tailflip.diagnose.deaths import ASKED_BY_US, ASKED_HANG, classify
-from tailflip.flow.lives import Cause, Clues
-from tailflip.supervise import supervisor as module
+from tailflip.diagnose.deaths import classify
+from tailflip.flow.lives import Asked, Cause, Clues
+from tailflip.supervise import waiting as module
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 PACES_S = (0.0, 0.1, 2.0, 10.0, 30.0, 45.0, 6 * MINUTE, 3 * HOUR, 3 * DAY)
@@ -33,8 +33,8 @@ ENDS = {
         exit_code=1, stderr_tail="Gateway failed to start: failed to acquire gateway lock"
     ),
     "crash": Clues(signal=11, stderr_tail="boom"),
-    "hang": Clues(exit_code=0, asked=ASKED_HANG),
-    "ahead": Clues(exit_code=0, asked=ASKED_BY_US + "memory"),
+    "hang": Clues(exit_code=0, asked=Asked.HANG),
+    "ahead": Clues(exit_code=0, asked=Asked.MEMORY),
     "update": Clues(exit_code=75),
     "parked": Clues(exit_code=79),
     "restart": Clues(exit_code=0, stderr_tail="restart mode: full process restart"),
@@ -158,12 +158,12 @@ def test_no_wait_is_longer_than_it_was_decided_while_the_clock_is_set(name, jump
         world.sky.until_s = world.sky.now_s + 2 * HOUR
         if len(world.starts_s) < 2:
             while len(world.starts_s) < 2:
-                world.supervisor._loop.step()
+                world.supervisor.loop.step()
             waited_s = world.starts_s[1] - world.starts_s[0]
             assert waited_s * 1000 <= first.at_ms - first.made.at_ms + 6_000
 
 
 def test_a_stop_that_was_asked_for_ends_it():
-    with simulated([End(5.0, Clues(exit_code=0, asked="operator"))], DAY) as world:
+    with simulated([End(5.0, Clues(exit_code=0, asked=Asked.OPERATOR))], DAY) as world:
         assert guard_until_over(world) == 0
         assert len(world.starts_s) == 1

@@ -2,7 +2,7 @@
 
 The model knows nothing of passes, thresholds or byte ranges. It is written from what the rules
 say of themselves: docs/what-it-touches.md, `plan.policy`, `flow` and the members of `Policy` and
-`Rule` in rust/store/src/policy.rs.
+`Rule` in rust/store/src/judge/policy.rs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from support.fuzzing import fuzzed
 from support.stores import HOUR_MS, NOW_MS, split_members
+from tailflip import _native
 from tailflip.flow.numbers import Rule
 from tailflip.flow.observed import Evidence, Gateway, OverRun
 from tailflip.plan.policy import DropKind, Policy
@@ -27,7 +28,7 @@ from tailflip.stores.json.native import Ends
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-LONGEST_S = 4096  # bytes of a key or text, quotes included; longer ones are not read
+LONGEST_S = _native.MAX_KEY_BYTES + 2  # a key or text with its quotes; longer ones are not read
 PRESUMED_ALIVE_MS = HOUR_MS
 SLIMMED = {"skillsSnapshot", "systemPromptReport"}
 RETIRED = {"status", "endedAt", "runtimeMs"}

@@ -16,9 +16,9 @@ from support.incident_history import (
     make_incident,
     make_life,
 )
+from tailflip.flow.findings import Finding
 from tailflip.flow.lives import Cause
 from tailflip.flow.observed import Sample
-from tailflip.flow.outcomes import Finding
 from tailflip.ledger.findings import NotedFinding, plan_changes
 from tailflip.report.narrative import tell
 from tailflip.report.status import measure_growth

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from support.incident_history import make_death
 from tailflip.config.schema import RestartSettings
 from tailflip.flow.lives import Life, Moment
-from tailflip.supervise.breaker import World
+from tailflip.supervise.world import World
 
 if TYPE_CHECKING:
     from tailflip.flow.lives import Cause, Death

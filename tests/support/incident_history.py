@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from support.stores import HOUR_MS, NOW_MS
+from tailflip.flow.findings import Finding
 from tailflip.flow.lives import (
     Breaker,
     BreakerState,
@@ -18,7 +19,6 @@ from tailflip.flow.lives import (
 )
 from tailflip.flow.numbers import RewriteNumbers
 from tailflip.flow.observed import Sample
-from tailflip.flow.outcomes import Finding
 from tailflip.ledger.actions import Action, Details, Ledger, State
 from tailflip.stores.archive import Archived, Manifest
 

@@ -1,6 +1,6 @@
-"""A guard in virtual time: the real supervisor, over a world that only a script moves.
+"""A guard in virtual time: the real supervisor, over a world that a script moves.
 
-Real are the supervisor, its aftermath, the breaker, the verdicts, the loop's timers and the
+Real are the supervisor, its post-mortem, the breaker, the verdicts, the loop's timers and the
 ledger (in memory). Made up are the clocks, the process, its health, and the looks at the disk.
 """
 
@@ -23,18 +23,30 @@ from tailflip.ledger import database
 from tailflip.ledger.history import History
 from tailflip.ledger.table import Table
 from tailflip.observe.gateway.release import Release
-from tailflip.supervise import elapsed, post_mortem, supervisor
+from tailflip.supervise import (
+    elapsed,
+    life_actions,
+    life_watch,
+    post_mortem,
+    start_actions,
+    starting,
+    supervisor,
+)
 from tailflip.supervise.admission import Admission
-from tailflip.supervise.breaker import World
-from tailflip.supervise.context import Guard
+from tailflip.supervise.best_effort import BestEffortHistory
+from tailflip.supervise.context import GuardedGateway
 from tailflip.supervise.event_loop import Loop, Outcome
+from tailflip.supervise.fingerprints import Fingerprints
 from tailflip.supervise.process.child import Child, Exit
-from tailflip.supervise.supervisor import Supervisor
+from tailflip.supervise.states import Event
+from tailflip.supervise.wiring import make_supervisor
+from tailflip.supervise.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tailflip.flow.lives import Clues, Life
+    from tailflip.flow.lives import Asked, Clues, Life
+    from tailflip.supervise.supervisor import Supervisor
 
 BEGAN_MS = 1_800_000_000_000
 READY_S = 0.5
@@ -103,12 +115,12 @@ class VirtualLoop(Loop):
 class FakeService:
     """A gateway's process that ends as its script says."""
 
-    guard: Guard
+    gateway: GuardedGateway
     life: Life
     end: End
     sky: Sky
     child: Child = field(default=Child(1, 1, None))
-    asked: str | None = None
+    asked: Asked | None = None
     handed_off: bool = False
     ended: Exit | None = None
 
@@ -149,16 +161,16 @@ class Scripted:
     last: End | None = None
     supervisor: Supervisor | None = None
 
-    def start(self, guard: Guard, life: Life) -> FakeService:
+    def start(self, gateway: GuardedGateway, life: Life) -> FakeService:
         end = self.last = next(self.script)
         self.starts_s.append(self.sky.now_s)
         made = self.supervisor
         assert made is not None
         life = life.model_copy(update={"pid": 1})
-        service = FakeService(guard, life, end, self.sky)
-        loop = made._loop
+        service = FakeService(gateway, life, end, self.sky)
+        loop = made.loop
         if end.lasts_s > READY_S:
-            loop.at("answer", READY_S, made._on_ready)
+            loop.at("answer", READY_S, lambda: made.handle(Event.ANSWERED))
         loop.at("die", end.lasts_s, lambda: self.die(service))
         return service
 
@@ -167,14 +179,14 @@ class Scripted:
         self.sky.wall_ms += int(1000 * service.end.clock_s)
         self.config_mark += service.end.edited
         assert self.supervisor is not None
-        self.supervisor._loop.cancel("answer")
-        self.supervisor._look_at_children()
+        self.supervisor.loop.cancel("answer")
+        self.supervisor.handle(Event.CHILD_ENDED)
 
     def admit(self, **_: object) -> Admission:
         cured = self.last is not None and self.last.cured
         return Admission(held_jobs=1 if cured else 0)
 
-    def look(self, guard: Guard, *, cured: bool = False, is_paced: bool = True) -> World:
+    def look(self, gateway: GuardedGateway, *, cured: bool = False, is_paced: bool = True) -> World:
         assert is_paced
         return World(
             now_ms=self.sky.wall(),
@@ -183,7 +195,7 @@ class Scripted:
             stores_mark="s",
             cured=cured,
             other_alive=False,
-            limits=guard.config.restart,
+            limits=gateway.config.restart,
             mono_ms=self.sky.mono(),
             boot="b",
         )
@@ -211,8 +223,8 @@ def simulated(script: Iterable[End], until_s: float) -> Iterator[Scripted]:
         def __getattr__(self, _name: str) -> Callable[..., Any]:
             return lambda *_, **__: ""
 
-    def look(guard: Guard, **given: Any) -> World:
-        return world.look(guard, **given)
+    def look(fingerprints: Fingerprints, **given: Any) -> World:
+        return world.look(fingerprints.gateway, **given)
 
     made_up: list[tuple[object, str, object]] = [
         (clock, "now_ms", world.sky.wall),
@@ -222,22 +234,23 @@ def simulated(script: Iterable[End], until_s: float) -> Iterator[Scripted]:
         (elapsed.platform_calls, "here", mock.Mock(boot_id=lambda: "b")),
         (Table, "_writing", writing),
         (Table, "_read", read),
-        (post_mortem.Ledger, "read_all", lambda _self: ()),
+        (BestEffortHistory, "read_actions", lambda _self: ()),
         (supervisor, "Loop", VirtualLoop),
-        (supervisor, "Herald", Quiet),
-        (supervisor, "Vigil", Quiet),
-        (supervisor, "Pulse", Quiet),
-        (supervisor, "reap_orphans", lambda **_: 0),
+        (supervisor, "ManagerNotices", Quiet),
+        (supervisor, "ChangedFiles", Quiet),
+        (life_watch, "MemoryWatch", Quiet),
+        (life_watch, "HealthCheck", Quiet),
+        (life_actions, "reap_orphans", lambda **_: 0),
         (supervisor.log, "write", lambda *_, **__: None),
-        (supervisor.Service, "start", world.start),
-        (supervisor.Service, "adopt", lambda *_: None),
-        (Supervisor, "_watch_files", lambda _self: None),
-        (Supervisor, "_sample", lambda _self: None),
-        (Guard, "look_at_world", look),
-        (Guard, "look_at_release", lambda _self: None),
-        (Guard, "locate", lambda _self: None),
-        (Guard, "find_other", lambda *_: None),
-        (Guard, "admit", lambda _self, **given: world.admit(**given)),
+        (starting.Service, "start", world.start),
+        (starting.Service, "adopt", lambda *_: None),
+        (life_watch.LifeWatch, "_set_sample", lambda *_: None),
+        (Fingerprints, "read_world", look),
+        (GuardedGateway, "look_at_release", lambda _self: None),
+        (GuardedGateway, "locate", lambda _self: None),
+        (GuardedGateway, "find_other", lambda *_: None),
+        (start_actions, "prepare_start", lambda _gateway, **given: world.admit(**given)),
+        (post_mortem, "prepare_start", lambda _gateway, **given: world.admit(**given)),
     ]
     with ExitStack() as stack:
         stack.callback(db.close)
@@ -246,19 +259,25 @@ def simulated(script: Iterable[End], until_s: float) -> Iterator[Scripted]:
         yield world
 
 
-def guard_until_over(world: Scripted, settings: Config | None = None) -> int | None:
-    """Guard until the time is over: None; the exit code if the guard ended before that."""
+def make_guarded(world: Scripted, settings: Config | None = None) -> Supervisor:
+    """Make the supervisor of the made-up gateway."""
     disk, home = mock.Mock(), Home(Path("/nowhere"))
     release = Release(None, None, None, None, None, None, "made up", {})
     history = History(Workspace(home, disk), "/state")
-    guard = Guard(
+    gateway = GuardedGateway(
         ("gateway",), {}, settings or Config(), release, Path("/state"), home, disk, history
     )
-    made = world.supervisor = Supervisor(guard, Notifier())
+    made = world.supervisor = make_supervisor(gateway, Notifier())
+    return made
+
+
+def guard_until_over(world: Scripted, settings: Config | None = None) -> int | None:
+    """Guard until the time is over: None; the exit code if the guard ended before that."""
+    made = make_guarded(world, settings)
     try:
-        made._resume()
+        made.handle(Event.BEGUN)
         while made.exit_code is None:
-            made._loop.step()
+            made.loop.step()
     except Over:
         return None
     return made.exit_code

@@ -1,4 +1,4 @@
-"""Write the pages that are made from tables in the code: docs/causes.md.
+"""Write the pages that are made from tables in the code: docs/causes.md and docs/findings.md.
 
     python tests/tools/write_docs.py
 
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.diagnose.causes import CAUSES, WAITS, CauseRow, Opens
+from tailflip.diagnose.findings.registry import ENTRIES
+from tailflip.flow.findings import Severity
 from tailflip.flow.lives import Waiting
 
 if TYPE_CHECKING:
@@ -88,7 +90,33 @@ def _sentence(clause: str) -> str:
     return clause if first.startswith("`") or "-" in first else clause[0].upper() + clause[1:]
 
 
-PAGES: dict[str, Callable[[], str]] = {"causes.md": write_causes}
+def write_findings() -> str:
+    """Write docs/findings.md from the registry of findings."""
+    lines = ["# Findings: what can be wrong", "", _MADE, "", _LOOKS]
+    for severity, title in _TITLES.items():
+        entries = [entry for entry in ENTRIES.values() if entry.severity is severity]
+        lines += ["", f"## {title}", "", "| code | what is wrong | what to do |", "|---|---|---|"]
+        lines += [f"| `{each.code}` | {each.doc} | {_sentence(each.hint)}. |" for each in entries]
+    lines += ["", "## What each needs", "", _NEEDS, "", "| code | needs |", "|---|---|"]
+    for code, entry in ENTRIES.items():
+        needs = ", ".join(f"`{name}`" for name in entry.needs)
+        lines.append(f"| `{code}` | {needs} |")
+    return "\n".join(lines) + "\n"
+
+
+_LOOKS = """\
+`tailflip check` looks for all of these and exits with 1 if there is one. `status` looks for what
+sizes, names and small files tell; `run`, `watch` and the gate look while they work, and put what
+they find on record. What a look has no time for, or cannot see, it takes from that record. Codes
+stay the same from release to release."""
+_NEEDS = """\
+A finding is looked for where its inputs are there. `check --json` and `status --json` list the
+others as `not_looked_for`."""
+_TITLES = {
+    Severity.ERROR: "Errors: data is being lost, or the gateway cannot stay up",
+    Severity.WARNING: "Warnings: on the way there",
+}
+PAGES: dict[str, Callable[[], str]] = {"causes.md": write_causes, "findings.md": write_findings}
 
 if __name__ == "__main__":
     for name, write in PAGES.items():

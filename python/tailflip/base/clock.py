@@ -1,4 +1,7 @@
-"""The only module that reads time, so that everything else can be given it as a value."""
+"""Time, read in one place, so that everything else can be given it as a value.
+
+A rule of the linter holds it: `time` and `datetime.now` are banned elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -24,5 +27,5 @@ def monotonic_s() -> float:
 
 
 def sleep_s(seconds: float) -> None:
-    """Wait; for retries of a few hundred milliseconds, never to schedule anything."""
+    """Wait where no event loop turns, such as in `gate --park` or between two tries."""
     time.sleep(seconds)

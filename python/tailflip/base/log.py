@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+from enum import StrEnum
 
 from tailflip.base.outlet import Outlet
 from tailflip.base.render import escape
@@ -16,11 +17,22 @@ _STDERR, _FLUSH_S = 2, 1.0
 # One for all who write there, so that their lines stay in order.
 outlet = Outlet(_STDERR)
 _log = logging.getLogger("tailflip")
+
+
+class Level(StrEnum):
+    """How much a line matters: error, a person must act; warning, degraded; debug, the rest."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 _LEVELS = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
+    Level.DEBUG: logging.DEBUG,
+    Level.INFO: logging.INFO,
+    Level.WARNING: logging.WARNING,
+    Level.ERROR: logging.ERROR,
 }
 
 
@@ -59,27 +71,32 @@ def flush() -> None:
 
 def set_level(level: str) -> None:
     """Choose the least important level that is written."""
-    _log.setLevel(_LEVELS[level])
+    _log.setLevel(_LEVELS[Level(level)])
 
 
-def write(level: str, message: str, **fields: object) -> None:
-    """Write one line at a level given by name."""
+def write(level: Level, message: str, **fields: object) -> None:
+    """Write one line at a level."""
     _log.log(_LEVELS[level], "%s", _format(message, fields))
+
+
+def debug(message: str, **fields: object) -> None:
+    """The rest."""
+    write(Level.DEBUG, message, **fields)
 
 
 def info(message: str, **fields: object) -> None:
     """The world changed."""
-    write("info", message, **fields)
+    write(Level.INFO, message, **fields)
 
 
 def warning(message: str, **fields: object) -> None:
     """Degraded, acting by itself."""
-    write("warning", message, **fields)
+    write(Level.WARNING, message, **fields)
 
 
 def error(message: str, **fields: object) -> None:
     """A person must act."""
-    write("error", message, **fields)
+    write(Level.ERROR, message, **fields)
 
 
 def _format(message: str, fields: dict[str, object]) -> str:

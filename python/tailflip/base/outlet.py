@@ -16,6 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
+from tailflip.base.units import format_counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +90,8 @@ class Outlet:
     def _take_note(self) -> bytes:
         dropped, self._dropped = self._dropped, 0
         # On a line of its own: what stands before it may have been cut anywhere.
-        note = f"\ntailflip: warning: {dropped} bytes were dropped here: nobody read them\n"
+        lost = format_counted(dropped, "byte", "was", "were")
+        note = f"\ntailflip: warning: {lost} dropped here: nobody read them\n"
         return note.encode()
 
     def _carry(self) -> None:

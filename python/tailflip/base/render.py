@@ -15,27 +15,31 @@ from typing import TYPE_CHECKING
 from pydantic_core import to_jsonable_python
 
 from tailflip.base.errors import (
+    ArchiveDamaged,
     CannotCreate,
     ConfigInvalid,
     InternalError,
     IoFailed,
     NoPermission,
+    OnRecord,
+    StoreChanged,
     StoreInvalid,
     TailflipError,
     TryLater,
     Unavailable,
     Usage,
 )
-from tailflip.base.units import format_bytes, format_count, format_entries, format_span
+from tailflip.base.units import format_bytes, format_count, format_counted, format_span
 from tailflip.flow.numbers import Rule
 from tailflip.flow.values import to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tailflip.flow.findings import Finding
     from tailflip.flow.numbers import JobNumbers, SurveyNumbers, Tally
     from tailflip.flow.observed import Gateway, Store
-    from tailflip.flow.outcomes import Finding, Forecast, Report
+    from tailflip.flow.outcomes import Forecast, Report
 
 _WHAT_RULES_DO = {
     Rule.SLIM: "cut the skills prompt and prompt report, which the gateway rebuilds",
@@ -48,17 +52,21 @@ _WHAT_RULES_DO = {
     Rule.DROP_KIND: "remove finished entries of the kinds that you named",
     Rule.NAMED: "remove what was named",
 }
-# The next step where whoever raised an error knew no better one.
-_HINTS = {
-    Usage.exit_code: "see `tailflip --help`",
-    StoreInvalid.exit_code: "its bytes are intact; see what stands there before going on",
-    Unavailable.exit_code: "see whether the service runs",
-    InternalError.exit_code: "please report it; TAILFLIP_TRACEBACK=1 shows more",
-    CannotCreate.exit_code: "free some room, or set TAILFLIP_STATE_DIR elsewhere",
-    IoFailed.exit_code: "look at the disk and the system's log before trying again",
-    TryLater.exit_code: "try again in a moment",
-    NoPermission.exit_code: "run as the user the gateway runs as",
-    ConfigInvalid.exit_code: "correct the configuration; nothing was changed",
+# The next step where whoever raised an error knew no better one; that of the class or the
+# nearest above it.
+_HINTS: dict[type[TailflipError], str] = {
+    Usage: "see `tailflip --help`",
+    StoreInvalid: "its bytes are intact; see what stands there before going on",
+    OnRecord: "leave it to the gateway: `openclaw doctor --fix` takes the file over",
+    ArchiveDamaged: "see what is whole with `tailflip archive verify`",
+    Unavailable: "see whether the service runs",
+    InternalError: "please report it; TAILFLIP_TRACEBACK=1 shows more",
+    CannotCreate: "free some room, or set TAILFLIP_STATE_DIR elsewhere",
+    IoFailed: "look at the disk and the system's log before trying again",
+    TryLater: "try again in a moment",
+    StoreChanged: "the gateway writes it now; try again, or stop the gateway first",
+    NoPermission: "run as the user the gateway runs as",
+    ConfigInvalid: "correct the configuration; nothing was changed",
 }
 _SHOWN_FIELDS = 6
 _SHOWN_JOBS = 20
@@ -95,7 +103,8 @@ def to_json(value: object) -> str:
 
 def format_error(error: TailflipError) -> str:
     """Write an error as one line, and its hint as another."""
-    hint = error.hint or _HINTS.get(error.exit_code, _HINTS[InternalError.exit_code])
+    known = (_HINTS[each] for each in type(error).__mro__ if each in _HINTS)
+    hint = error.hint or next(known, _HINTS[InternalError])
     return f"error: {escape(error.message)}\nhint: {escape(hint)}"
 
 
@@ -135,7 +144,7 @@ def format_survey(numbers: SurveyNumbers, jobs: Sequence[JobView], now_ms: int) 
     if jobs:
         parts.append(_format_jobs(jobs, now_ms))
     if numbers.jobs_untracked:
-        parts.append(f"  and {format_count(numbers.jobs_untracked)} runs of further jobs")
+        parts.append(f"  and {format_counted(numbers.jobs_untracked, 'run')} of further jobs")
     parts.append(format_kinds(numbers))
     top = sorted(numbers.fields, key=lambda field: -field.bytes)[:_SHOWN_FIELDS]
     if top:
@@ -156,7 +165,10 @@ def _format_jobs(jobs: Sequence[JobView], now_ms: int) -> str:
     if rest:
         runs = sum(job.numbers.runs for job in rest)
         size = sum(job.numbers.bytes for job in rest)
-        table += f"\n  and {len(rest)} more jobs: {format_count(runs)} runs, {format_bytes(size)}"
+        table += (
+            f"\n  and {format_counted(len(rest), 'more job')}: "
+            f"{format_counted(runs, 'run')}, {format_bytes(size)}"
+        )
     return table
 
 
@@ -226,7 +238,7 @@ def format_rules(rules: Sequence[Tally]) -> str:
     lines = []
     for rule in done:
         what = _WHAT_RULES_DO.get(Rule(rule.name), "") if rule.name in order else ""
-        count = format_entries(rule.entries).rjust(14)
+        count = format_counted(rule.entries, "entry").rjust(14)
         size = format_bytes(rule.bytes).rjust(10)
         lines.append(f"  {rule.name.ljust(width)}{count}{size}  {what}".rstrip())
     return "\n".join(lines)
@@ -237,7 +249,7 @@ def format_change(
 ) -> str:
     """Write before and after in one line."""
     return (
-        f"{format_entries(entries_before)} -> {format_count(entries_after)}, "
+        f"{format_counted(entries_before, 'entry')} -> {format_count(entries_after)}, "
         f"{format_bytes(bytes_before)} -> {format_bytes(bytes_after)}"
     )
 
@@ -255,8 +267,9 @@ def format_report(report: Report) -> str:
         size = format_bytes(report.archive_bytes)
         lines.append(f"  archive: {escape(report.archive)} ({size})")
     if report.transcripts:
-        done = "are back" if report.kind == "restore" else "are kept with the archive"
-        lines.append(f"  {format_count(report.transcripts)} transcripts {done}")
+        done = "back" if report.kind == "restore" else "kept with the archive"
+        moved = format_counted(report.transcripts, "transcript", "is", "are")
+        lines.append(f"  {moved} {done}")
     lines += [f"  warning: {escape(warning)}" for warning in report.warnings]
     if report.undo:
         lines.append(f"  undo: {escape(report.undo)}")

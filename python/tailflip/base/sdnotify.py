@@ -50,7 +50,7 @@ class Notifier:
         return text == self._last_status or self._send("", text)
 
     def watchdog(self) -> bool:
-        """Say that the loop turns. Only the loop itself may call this."""
+        """Say that the loop turns: called from the loop, or a loop that hangs is not noticed."""
         return self._send("WATCHDOG=1")
 
     def stopping(self, status: str = "") -> bool:

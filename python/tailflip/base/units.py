@@ -27,14 +27,18 @@ def format_count(number: int) -> str:
     return f"{number:,}"
 
 
-def format_counted(number: int, noun: str) -> str:
-    """Write a number of things with their noun, of which `s` makes many."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def format_counted(number: int, noun: str, one: str = "", many: str = "") -> str:
+    """Write a number of things with their noun, and with the verb that fits it.
 
-
-def format_entries(number: int) -> str:
-    """Write a number of entries with its noun."""
-    return f"{number:,} entry" if number == 1 else f"{number:,} entries"
+    Args:
+        number: how many.
+        noun: for one of them; `entry` becomes `entries`, all else has an `s`.
+        one: what follows where there is one, such as `is`.
+        many: what follows where there is not one, such as `are`.
+    """
+    if number != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{number:,} {noun} {one if number == 1 else many}".rstrip()
 
 
 def format_span(length_ms: float) -> str:

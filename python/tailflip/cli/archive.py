@@ -15,7 +15,7 @@ from tailflip.base.errors import TailflipError, Usage
 from tailflip.base.openclaw_units import parse_duration_ms
 from tailflip.base.render import escape, format_table, to_json
 from tailflip.base.state_dir import Home
-from tailflip.base.units import format_bytes, format_count, format_time
+from tailflip.base.units import format_bytes, format_count, format_counted, format_time
 from tailflip.cli.options import Apply, AsJson, end_with
 from tailflip.flow.values import to_plain
 from tailflip.report.narrative import describe_action, describe_rewrite
@@ -106,7 +106,7 @@ def _print_kept(files: Kept) -> None:
     if files.folder is None:
         return
     size = format_bytes(files.bytes)
-    print(f"{format_count(files.files)} transcripts, {size}, in {escape(files.folder)}")
+    print(f"{format_counted(files.files, 'transcript')}, {size}, in {escape(files.folder)}")
     if files.exposed:
         print(
             f"note: {format_count(files.exposed)} of them were set aside by an older version, as "
@@ -142,8 +142,8 @@ def verify(
             continue
         if not as_json:
             size = format_bytes(numbers.raw_bytes)
-            count = format_count(numbers.records)
-            print(f"{escape(action)}: whole, {count} records, {size} inside")
+            count = format_counted(numbers.records, "record")
+            print(f"{escape(action)}: whole, {count}, {size} inside")
     if as_json and (len(actions or ()) != 1 or whole):
         print(to_json(whole if len(actions or ()) != 1 else whole[named[0]]))
     end_with(errors)

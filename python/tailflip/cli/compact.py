@@ -24,7 +24,7 @@ from tailflip.base.render import (
     to_json,
 )
 from tailflip.base.state_dir import Home
-from tailflip.base.units import format_bytes, format_count, format_span, format_time
+from tailflip.base.units import format_bytes, format_count, format_counted, format_span, format_time
 from tailflip.cli.options import (
     Agent,
     Apply,
@@ -37,6 +37,7 @@ from tailflip.cli.options import (
 )
 from tailflip.cli.progress import show_progress
 from tailflip.config.load import load
+from tailflip.flow.limits import MAX_CAP_PER_JOB, MAX_CAP_TOTAL
 from tailflip.plan.policy import DropKind  # noqa: TC001 - typer reads it
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.json.salvage import hint_to_decide
@@ -84,11 +85,15 @@ def compact(
     ] = None,
     cap_per_job: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=4096, help="Keep only the newest N runs of a job."),
+        typer.Option(
+            metavar="N", min=1, max=MAX_CAP_PER_JOB, help="Keep only the newest N runs of a job."
+        ),
     ] = None,
     cap_total: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=65_536, help="Keep only the newest N runs in all."),
+        typer.Option(
+            metavar="N", min=1, max=MAX_CAP_TOTAL, help="Keep only the newest N runs in all."
+        ),
     ] = None,
     no_slim: Annotated[
         bool, typer.Option("--no-slim", help="Leave prompts and reports in idle runs.")
@@ -293,8 +298,8 @@ def _explain_nothing(numbers: SurveyNumbers, evidence: Evidence, policy: Policy)
     runs = sum(job.runs for job in numbers.jobs) + numbers.jobs_untracked
     parts = []
     if evidence.spared:
-        count = format_count(evidence.spared)
-        parts.append(f"{count} finished runs show life, such as one: {evidence.spared_because}")
+        shown = format_counted(evidence.spared, "finished run", "shows life", "show life")
+        parts.append(f"{shown}, such as one: {evidence.spared_because}")
     if runs > evidence.spared and policy.retention_ms is not None:
         parts.append(f"no other run ended longer than {format_span(policy.retention_ms)} ago")
     return f"nothing to do: {'; '.join(parts)}" if parts else "nothing to do"
@@ -307,9 +312,9 @@ def _format_policy(policy: Policy) -> str:
         "no longest life" if live is None else f"longest life without a sign {format_span(live)}",
     ]
     if policy.cap_per_job is not None:
-        parts.append(f"{format_count(policy.cap_per_job)} runs of a job")
+        parts.append(f"{format_counted(policy.cap_per_job, 'run')} of a job")
     if policy.cap_total is not None:
-        parts.append(f"{format_count(policy.cap_total)} runs in all")
+        parts.append(f"{format_counted(policy.cap_total, 'run')} in all")
     parts += [f"{kind} entries kept {format_span(limit)}" for kind, limit in policy.drop_kinds]
     return ", ".join(parts)
 

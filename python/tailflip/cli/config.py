@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailflip.base.render import escape, format_table, to_json
+from tailflip.base.units import format_counted
 from tailflip.cli.config_text import format_bounds, format_value, write_toml
 from tailflip.cli.options import AsJson  # noqa: TC001 - typer reads it
 from tailflip.config.catalog import list_settings
@@ -77,7 +78,7 @@ def check(file: File = None, as_json: AsJson = False) -> None:
         print(to_json({"path": loaded.path, "found": loaded.found, "set": changed}))
         return
     print(_describe_file(loaded))
-    count = "1 setting is" if len(changed) == 1 else f"{len(changed)} settings are"
+    count = format_counted(len(changed), "setting", "is", "are")
     print(f"valid; {count} not left to the default")
 
 

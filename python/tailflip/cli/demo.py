@@ -15,7 +15,7 @@ import typer
 
 from tailflip.base import clock
 from tailflip.base.errors import InternalError
-from tailflip.base.units import format_bytes, format_count
+from tailflip.base.units import format_bytes, format_count, format_counted
 from tailflip.demo.incident import INCIDENT_BYTES, write_incident
 
 _HEAP_MB = 384
@@ -47,7 +47,7 @@ def _play(scratch: Path, size_bytes: int) -> None:
     state = scratch / "openclaw"
     _say(f"A gateway's state directory as the incident left it: {state}")
     incident = write_incident(state, size_bytes=size_bytes, now_ms=clock.now_ms())
-    print(f"{format_count(incident['entries'])} entries, {format_bytes(incident['bytes'])}")
+    print(f"{format_counted(incident['entries'], 'entry')}, {format_bytes(incident['bytes'])}")
     store = incident["store"]
     before = _digest_members(store)
     _show_node(store)
@@ -124,7 +124,7 @@ def _compare_kept(before: dict[str, bytes], after: dict[str, bytes]) -> None:
     gone = len(before) - len(after)
     _say("Compared with a parser of its own")
     print(
-        f"{format_count(same)} entries byte for byte as they were, "
+        f"{format_counted(same, 'entry')} byte for byte as they were, "
         f"{format_count(len(after) - same)} slimmed, {format_count(gone)} archived; same order"
     )
 
@@ -134,7 +134,7 @@ def _compare_restored(before: dict[str, bytes], after: dict[str, bytes], job: st
     wanted = {key: digest for key, digest in before.items() if f":cron:{job}:run:" in key}
     if any(after.get(key) != digest for key, digest in wanted.items()):
         raise InternalError("the demonstration failed: a restored run is not what it was")
-    print(f"all {format_count(len(wanted))} runs of {_RESTORED_JOB} are back, byte for byte")
+    print(f"all {format_counted(len(wanted), 'run')} of {_RESTORED_JOB} are back, byte for byte")
 
 
 def _say(text: str) -> None:

@@ -18,10 +18,12 @@ from tailflip.base.errors import ConfigInvalid, NoPermission, TailflipError, Usa
 from tailflip.base.life_variable import LIFE_VARIABLE
 from tailflip.base.render import format_error
 from tailflip.config.load import load
+from tailflip.flow.lives import LifeMode
 from tailflip.observe.gateway.foreground import find_misuse
 from tailflip.observe.gateway.release import find_missing_file
-from tailflip.supervise.context import Guard, tell
-from tailflip.supervise.process.life_id import new_life
+from tailflip.supervise.context import GuardedGateway
+from tailflip.supervise.new_life import new_life
+from tailflip.supervise.preparation import log_admission
 
 if TYPE_CHECKING:
     from tailflip.supervise.gate import Verdict
@@ -81,14 +83,14 @@ def run_light(verb: str, argv: list[str]) -> int:
         )
     if options.unit is not None:
         command = _follow_unit(options.unit, command)
-    guard = Guard.prepare(command or ["openclaw"], os.environ, config)
+    gateway = GuardedGateway.prepare(command or ["openclaw"], os.environ, config)
     if command:
-        _refuse_misuse(verb, guard)
+        _refuse_misuse(verb, gateway)
     if verb == "run":
-        return _supervise(guard, flags)
+        return _supervise(gateway, flags)
     if verb == "preflight":
-        return _preflight(guard, as_json=options.json)
-    return _gate(guard, park=options.park)
+        return _preflight(gateway, as_json=options.json)
+    return _gate(gateway, park=options.park)
 
 
 def _split(argv: list[str]) -> tuple[list[str], bool, list[str]]:
@@ -151,13 +153,13 @@ def _load_ahead() -> None:
     import_module("json5")
 
 
-def _refuse_misuse(verb: str, guard: Guard) -> None:
+def _refuse_misuse(verb: str, gateway: GuardedGateway) -> None:
     """Say that a command starts no gateway, before it is started again and again.
 
     Raises:
         Usage: that is certain, and it was to be started.
     """
-    found = find_misuse(guard.command, guard.release)
+    found = find_misuse(gateway.command, gateway.release)
     if found is None:
         return
     meant = f"give the command that stays: tailflip {verb} -- openclaw gateway run"
@@ -166,15 +168,15 @@ def _refuse_misuse(verb: str, guard: Guard) -> None:
     log.warning("this looks like a command that ends by itself", found=found.said, hint=meant)
 
 
-def _supervise(guard: Guard, flags: dict[str, str]) -> int:
+def _supervise(gateway: GuardedGateway, flags: dict[str, str]) -> int:
     _load_ahead()
     from tailflip.base.sdnotify import Notifier  # noqa: PLC0415 - gate does without
-    from tailflip.supervise.supervisor import Supervisor  # noqa: PLC0415
+    from tailflip.supervise.wiring import make_supervisor  # noqa: PLC0415
 
-    return Supervisor(guard, Notifier.from_env(os.environ), flags).run()
+    return make_supervisor(gateway, Notifier.from_env(os.environ), flags).run()
 
 
-def _judge(guard: Guard, *, is_parking: bool = False) -> Verdict | None:
+def _judge(gateway: GuardedGateway, *, is_parking: bool = False) -> Verdict | None:
     """Judge a start; None if we ourselves failed, which must keep no gateway down.
 
     Who parks waits for another gateway's end all the same, and says so at once.
@@ -182,7 +184,7 @@ def _judge(guard: Guard, *, is_parking: bool = False) -> Verdict | None:
     from tailflip.supervise.gate import HAND_OFF_S, judge_start  # noqa: PLC0415
 
     try:
-        return judge_start(guard, patience_s=0 if is_parking else HAND_OFF_S)
+        return judge_start(gateway, patience_s=0 if is_parking else HAND_OFF_S)
     except (TailflipError, OSError) as e:
         hint = e.hint if isinstance(e, TailflipError) else None
         log.error(
@@ -207,55 +209,55 @@ def _follow_unit(path: Path, command: list[str]) -> list[str]:
     return found
 
 
-def _look(guard: Guard) -> tuple[str, ...]:
+def _look(gateway: GuardedGateway) -> tuple[str, ...]:
     from tailflip.supervise.gate import look_for_change  # noqa: PLC0415
 
-    return look_for_change(guard)
+    return look_for_change(gateway)
 
 
-def _gate(guard: Guard, *, park: bool) -> int:
-    seen = _look(guard) if park else ("", "")
-    verdict = _judge(guard, is_parking=park)
+def _gate(gateway: GuardedGateway, *, park: bool) -> int:
+    seen = _look(gateway) if park else ("", "")
+    verdict = _judge(gateway, is_parking=park)
     while verdict is not None:
-        tell(verdict.admission)
+        log_admission(verdict.admission)
         if verdict.refusal is None:
             break
         log.say(format_error(verdict.refusal))
-        _note_refusal(guard, verdict, "gate", os.getpid() if park else None)
+        _note_refusal(gateway, verdict, LifeMode.GATE, os.getpid() if park else None)
         if not park:
             return verdict.refusal.exit_code
         from tailflip.supervise.gate import wait_for_change, wait_for_end  # noqa: PLC0415
 
         if verdict.other is not None:
-            wait_for_end(guard)
+            wait_for_end(gateway)
         else:
-            wait_for_change(guard, seen)
-        guard.look_at_release()
-        seen = _look(guard)
-        verdict = _judge(guard, is_parking=True)
-    env = dict(guard.env)
-    env[LIFE_VARIABLE] = _begin_life(guard, verdict, "gate", os.getpid())
+            wait_for_change(gateway, seen)
+        gateway.look_at_release()
+        seen = _look(gateway)
+        verdict = _judge(gateway, is_parking=True)
+    env = dict(gateway.env)
+    env[LIFE_VARIABLE] = _begin_life(gateway, verdict, LifeMode.GATE, os.getpid())
     # Python ignores these two; a program that is started expects them as they are.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
-    program = guard.command[0]
+    program = gateway.command[0]
     log.flush()
     try:
-        os.execvpe(program, list(guard.command), env)  # noqa: S606 - the user's own command
+        os.execvpe(program, list(gateway.command), env)  # noqa: S606 - the user's own command
     except PermissionError as e:
         raise NoPermission(f"cannot start {program}: {e.strerror}") from e
     except OSError as e:
         raise ConfigInvalid(f"cannot start {program}: {e.strerror}", hint=_GONE_HINT) from e
 
 
-def _preflight(guard: Guard, *, as_json: bool) -> int:
-    gone = find_missing_file(guard.command, guard.env)
+def _preflight(gateway: GuardedGateway, *, as_json: bool) -> int:
+    gone = find_missing_file(gateway.command, gateway.env)
     if gone is not None:
         raise ConfigInvalid(f"cannot start {gone}: it is not there", hint=_GONE_HINT)
-    verdict = _judge(guard)
+    verdict = _judge(gateway)
     refusal = verdict.refusal if verdict is not None else None
     if verdict is not None:
-        tell(verdict.admission)
+        log_admission(verdict.admission)
     if as_json:
         print(json.dumps(_describe(verdict), default=str))
     elif refusal is not None:
@@ -263,32 +265,36 @@ def _preflight(guard: Guard, *, as_json: bool) -> int:
     else:
         print("go")
     if refusal is not None:
-        _note_refusal(guard, verdict, "preflight", None)
+        _note_refusal(gateway, verdict, LifeMode.PREFLIGHT, None)
         return refusal.exit_code
-    _begin_life(guard, verdict, "preflight", None)
+    _begin_life(gateway, verdict, LifeMode.PREFLIGHT, None)
     return 0
 
 
-def _begin_life(guard: Guard, verdict: Verdict | None, mode: str, pid: int | None) -> str:
+def _begin_life(
+    gateway: GuardedGateway, verdict: Verdict | None, mode: LifeMode, pid: int | None
+) -> str:
     """Put the start on record: it is what the next one infers this life's end from."""
     from tailflip.supervise.gate import describe_start  # noqa: PLC0415
 
     start = describe_start(verdict, mode, pid)
-    life = new_life(guard, mode, start.at_ms)
+    life = new_life(gateway, mode, start.at_ms)
     life = life.model_copy(update={"pid": start.pid, "pid_ticks": start.pid_ticks})
     start = start.model_copy(update={"life": life.id})
     try:
-        guard.history.lives.begin(life, start)
+        gateway.history.lives.begin(life, start)
     except (TailflipError, OSError) as e:
         log.error("the start could not be put on record", error=e)
     return life.id
 
 
-def _note_refusal(guard: Guard, verdict: Verdict | None, mode: str, pid: int | None) -> None:
+def _note_refusal(
+    gateway: GuardedGateway, verdict: Verdict | None, mode: LifeMode, pid: int | None
+) -> None:
     from tailflip.supervise.gate import describe_start  # noqa: PLC0415
 
     start = describe_start(verdict, mode, pid)
-    guard.write(lambda: guard.history.starts.record(start))
+    gateway.record.record_start(start)
 
 
 def _describe(verdict: Verdict | None) -> dict[str, object]:

@@ -18,11 +18,11 @@ from tailflip.base.render import (
     to_json,
 )
 from tailflip.base.state_dir import Home
-from tailflip.base.units import format_bytes, format_count, format_entries
+from tailflip.base.units import format_bytes, format_count, format_counted
 from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, StorePaths, end_with
 from tailflip.cli.progress import show_progress
 from tailflip.config.load import load
-from tailflip.diagnose.findings.rules import RAPID_INTERVAL_MS, measure_interval_ms
+from tailflip.diagnose.findings.jobs import RAPID_INTERVAL_MS, measure_interval_ms
 from tailflip.observe.installation import read_job_names
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.json.litter import observe_folders
@@ -110,5 +110,5 @@ def _format_store(
         interval_ms = measure_interval_ms(job)
         rapid = interval_ms is not None and interval_ms < RAPID_INTERVAL_MS
         jobs.append(JobView(job, names.get(job.job) or job.job, interval_ms, rapid))
-    size = f"{format_entries(numbers.entries)}, {format_bytes(numbers.bytes)}"
+    size = f"{format_counted(numbers.entries, 'entry')}, {format_bytes(numbers.bytes)}"
     return f"{format_store(store)}: {size}\n\n{format_survey(numbers, jobs, now_ms)}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,10 +16,7 @@ from tailflip.base.state_dir import Home
 from tailflip.cli.options import Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.config.load import load
 from tailflip.observe.installation import locate
-from tailflip.supervise.watch import RELOAD, STOP, Watch, Where
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tailflip.supervise.watch import Watch, Where
 
 
 def watch(
@@ -61,25 +57,12 @@ def watch(
     where = Where(env, state_dir, profile, max_lifetime, _parse_interval(interval))
     home, disk = Home.locate(env), RealDisk()
     watching = Watch(where, home, disk, Notifier.from_env(env))
-    previous = [
-        (number, signal.signal(number, _ring(watching, word)))
-        for number, word in (
-            (signal.SIGTERM, STOP),
-            (signal.SIGINT, STOP),
-            (signal.SIGHUP, RELOAD),
-        )
-    ]
-    try:
-        guard = os.path.realpath(installation.state_dir)
-        with home.supervise(guard, "watch", clock.now_ms(), disk):
-            watching.run(rounds)
-    finally:
-        for number, handler in previous:
-            signal.signal(number, handler)
-
-
-def _ring(watching: Watch, word: str) -> Callable[[int, object], None]:
-    return lambda _number, _frame: watching.bell.put(word)
+    guard = os.path.realpath(installation.state_dir)
+    with (
+        watching.catching_signals(),
+        home.supervise(guard, "watch", clock.now_ms(), disk),
+    ):
+        watching.run(rounds)
 
 
 def _parse_interval(text: str | None) -> float | None:

@@ -29,17 +29,12 @@ from tailflip.diagnose.exits import (
     name_signal,
     see,
 )
-from tailflip.flow.lives import Cause, Confidence, Death
+from tailflip.flow.lives import Asked, Cause, Confidence, Death
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tailflip.flow.lives import Clues
-
-# What our own supervisor writes into `Clues.asked`. For a hang it ends the gateway, for any
-# other reason of its own it means to start it again. Whoever else asked, asked for a stop.
-ASKED_HANG = "tailflip: hang"
-ASKED_BY_US = "tailflip: "
 
 _STOP_WORDS = frozenset({"SIGTERM", "SIGINT"})
 # Lines that other processes may still have written to the same pipe after V8's last ones.
@@ -65,13 +60,13 @@ def _judge_asked(seen: Seen) -> Death | None:
     asked = seen.clues.asked
     if asked is None:
         return None
-    if asked == ASKED_HANG:
+    if asked is Asked.HANG:
         heap = _judge_heap_text(seen)
         if heap is not None:
             return heap
         how = "alive, but it did not answer; ended by tailflip"
         return _death(Cause.HANG, Confidence.PROVEN, seen.end, how, *seen.memory)
-    if asked.startswith(ASKED_BY_US):
+    if asked.is_restart:
         return _death(Cause.PLANNED_RESTART, Confidence.PROVEN, seen.end, f"asked by {asked}")
     return _death(Cause.ASKED_STOP, Confidence.PROVEN, seen.end, f"asked by {asked}")
 

@@ -29,7 +29,6 @@ _PACE_DEATHS = 6  # the period told is the one at which it turns now
 # Restarts of good lives are a loop when so many follow each other without such a rest.
 _GOOD_RESTARTS = 6
 RESTFUL_S = 3600.0
-CRASHES, RESTARTS = "crash-loop", "restart-loop"  # codes of what is found
 
 
 def find_loop(lives: Sequence[Life], *, deaths: int, good_life_s: float) -> Loop | None:

@@ -3,6 +3,8 @@
     observed  what was seen of an installation
     numbers   what the engine tells of a store
     outcomes  what is concluded and done
+    conditions  what was concluded about jobs and lives, before it is told
+    findings  what is told to be wrong, and the codes of all that can be
     lives     a gateway's lives and deaths, and what is decided about them
     values    what all of them have in common
 

@@ -47,14 +47,29 @@ class Confidence(StrEnum):
     GUESS = "guess"
 
 
+class Asked(StrEnum):
+    """Who asked a gateway to end; what begins with tailflip is a wish of its guard's own."""
+
+    OPERATOR = "operator"
+    SERVICE_MANAGER = "service manager"
+    HANG = "tailflip: hang"
+    MEMORY = "tailflip: memory"
+    RESTART_SIGNAL = "tailflip: restart by signal"
+
+    @property
+    def is_restart(self) -> bool:
+        """Say whether the guard means to start the gateway again, and it did not hang."""
+        return self in (Asked.MEMORY, Asked.RESTART_SIGNAL)
+
+
 @dataclass(frozen=True)
 class Clues:
     """All that is known of one end of a gateway's process; what `classify` judges by.
 
     `exit_code` and `signal` are of the process that we or a service manager started: a
     wrapper in front of the gateway makes exit 1 of every signal. Both None: nobody saw it.
-    `stderr_tail` is text, its last part at most. `asked` says who asked for the end
-    ("operator", "tailflip: hang", ...). `guarded`: its guard saw the end, and knows of
+    `stderr_tail` is text, its last part at most. `asked` says who asked for the end.
+    `guarded`: its guard saw the end, and knows of
     everybody who asked for one. `oom_kills` is how much the cgroup's counter grew
     during this life, None where there is none; `oomd` that systemd-oomd took the cgroup.
     `heap_report` is the trigger of a Node report of this life, such as "OOMError".
@@ -65,7 +80,7 @@ class Clues:
     signal: int | None = None
     uptime_s: float | None = None
     was_ready: bool = False
-    asked: str | None = None
+    asked: Asked | None = None
     guarded: bool = False
     handed_off: bool = False
     stderr_tail: str = ""
@@ -103,22 +118,29 @@ class Moment(Value):
     boot: str | None = None
 
 
+class LifeMode(StrEnum):
+    """Which verb started a life; unseen: it began before our time."""
+
+    RUN = "run"
+    GATE = "gate"
+    PREFLIGHT = "preflight"
+    UNSEEN = "unseen"
+
+
 class Life(Value):
     """One life of a gateway, from the intent to start it to the verdict on its end.
 
-    `mode` is run, gate, preflight, or unseen for one that began before our time.
-    `guard` names the installation: the real
-    path of its state directory. `pid` is of the process that was started and
-    `worker_pid` of the gateway itself, each with its start in clock ticks since boot
-    (None where the system has none). `ready_ms` is the first answer. `exit_code` and
-    `signal` as in `Clues`. `started_mono_ms` is `started_ms` by the clock of that boot.
-    `end_known` False: it was found dead later, `ended_ms` is
-    when. `cured` says that something was changed after this death that may help.
+    `guard` names the installation: the real path of its state directory. `pid` is of the
+    process that was started and `worker_pid` of the gateway itself, each with its start in
+    clock ticks since boot (None where the system has none). `ready_ms` is the first answer.
+    `exit_code` and `signal` as in `Clues`. `started_mono_ms` is `started_ms` by the clock of
+    that boot. `end_known` False: it was found dead later, `ended_ms` is when. `cured` says that
+    something was changed after this death that may help.
     """
 
     id: str
     guard: str
-    mode: str
+    mode: LifeMode
     started_ms: int
     command: tuple[str, ...] = ()
     version: str | None = None
@@ -199,15 +221,26 @@ class Breaker(Value):
     starts: tuple[Moment, ...] = ()
 
 
-class Decision(Value):
+class DecisionKind(StrEnum):
     """What to do after a death.
 
     start: at `at_ms`, `waiting` being TIME or NOTHING. wait: for a change, and try anyway
-    at `at_ms` if that is not None. end: ourselves, with `exit_code`. `made` is when this was
+    at `at_ms` if that is not None. end: ourselves, with `exit_code`.
+    """
+
+    START = "start"
+    WAIT = "wait"
+    END = "end"
+
+
+class Decision(Value):
+    """What to do after a death, and why.
+
+    `made` is when this was
     decided; the time from there to `at_ms` is the longest that it may be waited.
     """
 
-    kind: str  # "start", "wait" or "end"
+    kind: DecisionKind
     reason: str
     waiting: Waiting = Waiting.NOTHING
     at_ms: int | None = None

@@ -22,6 +22,24 @@ class Rule(StrEnum):
     NAMED = "named"
 
 
+class KeyKind(StrEnum):
+    """What a session key is for, as the engine tells it from the key."""
+
+    CRON_RUN = "cron run"
+    CRON_BASE = "cron base"
+    MAIN = "main"
+    DIRECT = "direct"
+    GROUP = "group"
+    CHANNEL = "channel"
+    THREAD = "thread"
+    SUBAGENT = "sub-agent"
+    ACP = "acp"
+    HOOK = "hook"
+    DASHBOARD = "dashboard"
+    DREAM = "dream narrative"
+    OTHER = "other"
+
+
 class Tally(Value):
     """A name with how many entries and bytes fall under it (native)."""
 
@@ -68,6 +86,20 @@ class SurveyNumbers(Value):
     jobs: tuple[JobNumbers, ...]
     jobs_untracked: int
     duplicate: Duplicate | None
+    rules: tuple[Tally, ...]
+    entries_after: int
+    bytes_after: int
+
+
+class RowNumbers(Value):
+    """What the rows of a database hold, and what a policy leaves of them (native)."""
+
+    bytes: int
+    entries: int
+    kinds: tuple[Tally, ...]
+    running: tuple[Tally, ...]
+    jobs: tuple[JobNumbers, ...]
+    jobs_untracked: int
     rules: tuple[Tally, ...]
     entries_after: int
     bytes_after: int

@@ -1,8 +1,8 @@
-"""What is concluded and done: a forecast, a finding, a report."""
+"""What is concluded and done: a forecast, a report, a trend."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tailflip.flow.numbers import Tally
 from tailflip.flow.values import Value
@@ -85,21 +85,6 @@ class Report(Value):
     lock_held_s: float = 0.0
     undo: str | None = None
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, as `check` reports it.
-
-    `code` is stable (`store-too-big`), `severity` is error or warning, `hint` a next step.
-    """
-
-    code: str
-    severity: str
-    subject: str
-    message: str
-    hint: str
-    evidence: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True)

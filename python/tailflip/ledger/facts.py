@@ -10,6 +10,9 @@ from tailflip.ledger.table import Table
 if TYPE_CHECKING:
     import sqlite3
 
+# The heap that a gateway may use, put there by whoever guards: to ask node again costs its start.
+HEAP_LIMIT_FACT = "heap-limit"
+
 
 class Facts(Table):
     """The facts of one gateway."""

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailflip.flow.outcomes import Finding
+from tailflip.flow.findings import Finding
 from tailflip.ledger.table import Table
 
 if TYPE_CHECKING:
@@ -121,8 +121,8 @@ def _end(guard: str, key: tuple[str, str], now_ms: int) -> Change:
 
 def _cells(finding: Finding) -> tuple[str, ...]:
     return (
-        finding.code,
-        finding.severity,
+        str(finding.code),
+        str(finding.severity),
         finding.subject,
         finding.message,
         finding.hint,

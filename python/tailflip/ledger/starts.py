@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from tailflip.flow.lives import LifeMode
 from tailflip.flow.values import Value
 from tailflip.ledger.facts import Facts, put_fact
 
@@ -17,7 +18,7 @@ _FACT = "last-start"
 
 
 class JudgedStart(Value):
-    """What became of one start; `mode` is gate or preflight.
+    """What became of one start by `gate` or `preflight`.
 
     `go` says that the gateway was let start, `looked` False that we could not do our work
     and let it start all the same. `reason` is that of a refusal. `actions` are the ids of what
@@ -28,7 +29,7 @@ class JudgedStart(Value):
     """
 
     at_ms: int
-    mode: str
+    mode: LifeMode
     go: bool
     looked: bool = True
     reason: str = ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,32 @@ class Installation:
     enforces: bool
     rotate_bytes: int
     notes: tuple[str, ...] = ()
+
+
+def measure_stores(installation: Installation) -> int:
+    """Sum the sizes of all stores, by a stat each."""
+    total = 0
+    for store in installation.stores:
+        with suppress(OSError):
+            total += store.path.stat().st_size
+    return total
+
+
+def owns(path: str, name: str, installation: Installation | None) -> bool:
+    """Say whether a path on record is of a gateway; its configuration may name some elsewhere.
+
+    Args:
+        path: real path of a store or ledger.
+        name: the gateway's, the real path of its state directory.
+        installation: its own, None if that cannot be read.
+    """
+    if path.startswith(name + os.sep):
+        return True
+    if installation is None:
+        return False
+    stores = (*installation.stores, *installation.missing)
+    files = (installation.cron_store, *(store.path for store in stores))
+    return path in {os.path.realpath(each) for each in files}
 
 
 def locate(

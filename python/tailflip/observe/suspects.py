@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from tailflip.flow.outcomes import Trend
 
-MEMORY_ELSEWHERE = "memory-elsewhere"  # code of the finding that names them
 LARGE_BYTES = 100_000_000
 LARGE_TRANSCRIPT_BYTES = 10_000_000
 _SHOWN = 3

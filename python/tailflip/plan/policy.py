@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from tailflip.flow.limits import MAX_CAP_PER_JOB, MAX_CAP_TOTAL
 from tailflip.flow.values import Value
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class Policy(Value):
     retention_ms: int | None = Field(default=DAY_MS, ge=0)
     max_lifetime_ms: int | None = Field(default=HOUR_MS, ge=0)
     single_flight: bool = True
-    cap_per_job: int | None = Field(default=None, ge=1, le=4096)
-    cap_total: int | None = Field(default=None, ge=1, le=65_536)
+    cap_per_job: int | None = Field(default=None, ge=1, le=MAX_CAP_PER_JOB)
+    cap_total: int | None = Field(default=None, ge=1, le=MAX_CAP_TOTAL)
     drop_kinds: tuple[tuple[DropKind, int], ...] = ()
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base.progress import be_quiet
-from tailflip.base.units import format_count
+from tailflip.base.units import format_counted
 from tailflip.observe.records.forms import NOT_READ
 from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
+from tailflip.reconcile.words import format_done
 from tailflip.stores.proof.prove import Fate
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tailflip.flow.capabilities import Capabilities
 
 _KINDS = ("markers", "tasks", "zombies")
+_LEFT_ONE, _LEFT_MANY = "was left as it is", "were left as they are"
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def mend(
     kinds = (*_KINDS, "storms") if config.reconcile.hold_jobs else _KINDS
     result = reconcile_all(work, kinds)
     done = [
-        f"{step.kind}: {format_count(count)} {what}; undo: {step.undo}"
+        f"{step.kind}: {format_done(what, count)}; undo: {step.undo}"
         for step in result.steps
         if step.action_id is not None
         for what, count in step.counts.items()
@@ -97,7 +99,8 @@ def mend(
     held = [word for step in holds for word in step.words]
     kept = sum(step.running.get(Fate.UNKNOWN, 0) for step in result.steps)
     if kept:
-        done.append(f'{format_count(kept)} entries that say "running" were left as they are')
+        says = format_counted(kept, "entry", "that says", "that say")
+        done.append(f'{says} "running" {_LEFT_ONE if kept == 1 else _LEFT_MANY}')
         done += [note for note in result.notes if note.startswith(NOT_READ)]
     failed = [f"not reconciled: {error.message}" for error in result.errors]
     actions = tuple(step.action_id for step in result.steps if step.action_id is not None)

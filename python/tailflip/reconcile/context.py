@@ -14,6 +14,8 @@ from tailflip.base.errors import TailflipError
 from tailflip.base.openclaw_units import parse_time_option
 from tailflip.base.workspace import Workspace
 from tailflip.config.load import Config, ReconcileSettings, load
+from tailflip.diagnose.findings.inputs import Inputs
+from tailflip.flow.findings import Looked
 from tailflip.ledger.history import History
 from tailflip.observe.records.runlog import read_run_logs
 from tailflip.reconcile.write.cron_store import Hands
@@ -28,10 +30,11 @@ if TYPE_CHECKING:
     from tailflip.base.durable import Disk
     from tailflip.base.state_dir import Home
     from tailflip.flow.capabilities import Capabilities
+    from tailflip.flow.findings import Finding
     from tailflip.flow.lives import Life
     from tailflip.flow.numbers import Tally
     from tailflip.flow.observed import Store
-    from tailflip.flow.outcomes import Finding, Report
+    from tailflip.flow.outcomes import Report
     from tailflip.observe.records.runlog import RunLine
     from tailflip.stores.json.swap import Progress
     from tailflip.stores.proof.judge import Judgement
@@ -78,12 +81,21 @@ class Step:
 
 @dataclass
 class Result:
-    """What was found and done, in the order it was; `errors` by subject."""
+    """What was found and done, in the order it was; `errors` by subject.
+
+    `inputs` are what findings are made of, `looked` what was found in them.
+    """
 
     steps: list[Step] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    inputs: Inputs = field(default_factory=Inputs)
+    looked: Looked = field(default_factory=Looked)
     notes: list[str] = field(default_factory=list)
     errors: list[TailflipError] = field(default_factory=list)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found to be wrong."""
+        return self.looked.findings
 
     @property
     def changes(self) -> int:

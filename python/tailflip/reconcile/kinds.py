@@ -6,10 +6,11 @@ told. Each kind stands alone, and a failure of one keeps no other from being don
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base.errors import Usage
-from tailflip.reconcile.judge import growth, storms, stuck
+from tailflip.diagnose.findings.registry import find_all
 from tailflip.reconcile.steps.growth import look_at_growth
 from tailflip.reconcile.steps.markers import clear_markers
 from tailflip.reconcile.steps.stores import end_zombies, sweep
@@ -32,13 +33,6 @@ KINDS: dict[str, Callable[[Work], None]] = {
     "growth": look_at_growth,
 }
 TOLD = ("storms", "stuck", "growth")  # they change nothing without consent
-# What each kind finds, so that findings which are gone end.
-CODES = (
-    ("storms", storms.CODE),
-    ("stuck", stuck.STUCK),
-    ("stuck", stuck.OVERDUE),
-    ("growth", growth.CODE),
-)
 
 
 def reconcile_all(work: Work, kinds: Sequence[str] = ()) -> Result:
@@ -54,9 +48,10 @@ def reconcile_all(work: Work, kinds: Sequence[str] = ()) -> Result:
     for kind, do in KINDS.items():
         if not kinds or kind in kinds:
             do(work)
+    work.result.looked = find_all(replace(work.result.inputs, now_ms=work.scene.now_ms))
     if work.terms.apply:
-        codes = {code for kind, code in CODES if not kinds or kind in kinds}
         with work.result.keeping_error():
-            work.history.findings.note(work.result.findings, work.scene.now_ms, codes)
+            looked = work.result.looked
+            work.history.findings.note(looked.findings, work.scene.now_ms, looked.codes)
     work.result.notes = list(dict.fromkeys(work.result.notes))
     return work.result

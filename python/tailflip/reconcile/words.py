@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailflip.base.render import escape, format_rules
-from tailflip.base.units import format_count, format_entries
+from tailflip.base.units import format_count, format_counted
 from tailflip.flow.numbers import Rule, Tally
 
 if TYPE_CHECKING:
     from tailflip.reconcile.context import Step
 
 _SHOWN = 3
+# The names of counts in `Step.counts` stay as they are, for programs; people read of one as one.
+_ONE = {
+    "jobs held": "job held",
+    "markers of a dead gateway cleared": "marker of a dead gateway cleared",
+    "tasks told their true end": "task told its true end",
+    "stuck jobs released through openclaw": "stuck job released through openclaw",
+}
 _RULES = frozenset(rule.value for rule in Rule)
 
 
@@ -21,7 +28,7 @@ def format_step(step: Step, *, applied: bool) -> str:
     if step.running:
         fates = ", ".join(f"{format_count(n)} {fate}" for fate, n in sorted(step.running.items()))
         total = sum(step.running.values())
-        lines.append(f'  {format_entries(total)} saying "running": {fates}')
+        lines.append(f'  {format_counted(total, "entry")} saying "running": {fates}')
     lines += _format_counts(step)
     shown = step.words[:_SHOWN]
     lines += [f"    {escape(word)}" for word in shown]
@@ -31,8 +38,9 @@ def format_step(step: Step, *, applied: bool) -> str:
             f"    and {format_count(more)} more; --json has {format_count(len(step.words))}"
         )
     if step.left:
+        are = "is a chat" if step.left == 1 else "are chats"
         lines.append(
-            f"  {format_entries(step.left)} of them are chats, and left to the gateway: some "
+            f"  {format_count(step.left)} of them {are}, and left to the gateway: some "
             "releases resume by that mark, and the next message ends it"
         )
     if not step.counts:
@@ -40,6 +48,13 @@ def format_step(step: Step, *, applied: bool) -> str:
     elif applied and step.undo is not None:
         lines.append(f"  done; undo: {escape(step.undo)}")
     return "\n".join(lines)
+
+
+def format_done(what: str, number: int) -> str:
+    """Write what was changed, by its name in `Step.counts`, with how often."""
+    if number == 1:
+        what = _ONE.get(what, what)
+    return f"{format_count(number)} {what}"
 
 
 def _format_counts(step: Step) -> list[str]:
@@ -50,4 +65,4 @@ def _format_counts(step: Step) -> list[str]:
             for name, count in step.counts.items()
         ]
         return format_rules(tallies).splitlines()
-    return [f"  {format_count(count)} {escape(what)}" for what, count in step.counts.items()]
+    return [f"  {escape(format_done(what, n))}" for what, n in step.counts.items()]

@@ -12,16 +12,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tailflip.base.render import format_change
-from tailflip.base.units import (
-    format_bytes,
-    format_count,
-    format_counted,
-    format_entries,
-    format_span,
-    format_time,
-)
+from tailflip.base.units import format_bytes, format_counted, format_span, format_time
 from tailflip.diagnose.causes import CAUSES, WAITS, WANTED
-from tailflip.flow.lives import Cause, Confidence
+from tailflip.flow.lives import Cause, Confidence, DecisionKind
 from tailflip.flow.numbers import Rule
 
 if TYPE_CHECKING:
@@ -150,9 +143,9 @@ def tell_decision(decision: Decision, made_ms: int | None = None) -> str:
     at = f" at {format_time(decision.at_ms)}" if decision.at_ms is not None else ""
     if made_ms is not None and decision.at_ms is not None and decision.at_ms <= made_ms:
         at = ""
-    if decision.kind == "start":
+    if decision.kind is DecisionKind.START:
         return f"decided to start it{at or ' at once'}{why}"
-    if decision.kind == "end":
+    if decision.kind is DecisionKind.END:
         code = "" if decision.exit_code is None else f" with exit code {decision.exit_code}"
         return f"decided to end{code}{why}"
     clause = WAITS[decision.waiting].until
@@ -207,7 +200,7 @@ def _describe_ends(manifest: Manifest) -> str:
     if not ended or (others and after < manifest.bytes_before):
         return ""
     text = f"{format_counted(ended, 'run')} ended"
-    return f"{text}, {format_entries(others)} cut or removed" if others else text
+    return f"{text}, {format_counted(others, 'entry')} cut or removed" if others else text
 
 
 def describe_undo(archived: Archived) -> str | None:
@@ -225,12 +218,7 @@ def _describe_exit(life: Life) -> str:
 
 def _tell_life(life: Life, decisions: Sequence[MadeDecision]) -> _Chapter:
     version = f" (OpenClaw {life.version})" if life.version else ""
-    began = (
-        "was found running, and is guarded from here on"
-        if life.mode == "adopted"
-        else "was started"
-    )
-    lines = [Line(life.started_ms, f"the gateway {began}{version}")]
+    lines = [Line(life.started_ms, f"the gateway was started{version}")]
     if life.ready_ms is not None:
         took = format_span(life.ready_ms - life.started_ms)
         lines.append(Line(life.ready_ms, f"the gateway answered, {took} after its start"))
@@ -283,7 +271,7 @@ def _sum_up(chapters: Sequence[_Chapter]) -> str:
 
 
 def _count_times(number: int) -> str:
-    return f"the same {format_count(number)} times more"
+    return f"the same {format_counted(number, 'time')} more"
 
 
 def _tell_findings(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.render import escape, format_gateway, format_table
 from tailflip.base.units import format_bytes, format_count, format_counted, format_span, format_time
-from tailflip.flow.lives import BreakerState
+from tailflip.flow.lives import BreakerState, LifeMode
 from tailflip.report.narrative import describe_action, describe_cause, describe_undo, tell_decision
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _SHOWN_FINDINGS = 3
 _SHOWN_INCIDENTS = 3
 _MORE_NEXT = 2
 _LABEL = 10
-_UNASKED = ("gate", "preflight")  # nobody stays who could ask whether it answers
+_UNASKED = (LifeMode.GATE, LifeMode.PREFLIGHT)  # nobody stays who could ask whether it answers
 _HOUR_S = 3_600.0
 
 

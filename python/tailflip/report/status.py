@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_time
 from tailflip.diagnose.causes import WAITS, WANTED, choose_step
-from tailflip.flow.lives import BreakerState, Decision, Waiting
+from tailflip.flow.findings import Severity
+from tailflip.flow.lives import BreakerState, Decision, LifeMode, Waiting
 from tailflip.ledger.starts import JudgedStart
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 DAY_MS = 86_400_000
 _MIN_GROWTH_MS = 600_000  # what happens in less says nothing about a day
 _DROP = 0.95  # below this share of the last size, something was taken out
-_ERROR = "error"
-_AT_STARTS = ("gate", "preflight")
+_AT_STARTS = (LifeMode.GATE, LifeMode.PREFLIGHT)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,8 @@ class Record:
     """What was recorded, newest first except for the findings.
 
     `start` is the last that a gate judged. `undecided` says that the last death has its
-    verdict, and that nothing was decided about it.
+    verdict, and that nothing was decided about it. `findings` are those of this moment, and of
+    what was `not_looked_for` those on record.
     """
 
     lives: Sequence[Life]
@@ -121,6 +122,7 @@ class Record:
     made: MadeDecision | None
     start: JudgedStart | None = None
     undecided: bool = False
+    not_looked_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ class Situation:
     refused: bool = False
     undecided: bool = False
     held: bool = False
+    not_looked_for: tuple[str, ...] = ()
 
 
 def sum_up(look: Look, record: Record) -> Situation:
@@ -179,6 +182,7 @@ def sum_up(look: Look, record: Record) -> Situation:
         refused=refused,
         undecided=record.undecided,
         held=is_held_by_other(look, record),
+        not_looked_for=tuple(record.not_looked_for),
     )
 
 
@@ -192,7 +196,7 @@ def find_start(record: Record) -> JudgedStart | None:
         return start
     if life.mode in _AT_STARTS:
         return JudgedStart(at_ms=life.started_ms, mode=life.mode, go=True, life=life.id)
-    return None if life.mode == "run" else start
+    return None if life.mode is LifeMode.RUN else start
 
 
 def is_held_by_other(look: Look, record: Record) -> bool:
@@ -238,7 +242,9 @@ def choose_next_step(look: Look, record: Record) -> str:
     lasts = any(life.ended_ms is None for life in record.lives)
     if not lasts and decision is not None and decision.at_ms is not None:
         return f"the gateway is started at {format_time(decision.at_ms)}: {decision.reason}"
-    worst = next((each for each in record.findings if each.finding.severity == _ERROR), None)
+    worst = next(
+        (each for each in record.findings if each.finding.severity == Severity.ERROR), None
+    )
     return (worst.finding.hint if worst is not None else "") or "nothing to do"
 
 

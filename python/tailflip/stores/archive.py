@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from tailflip.base.durable import naming, open_regular
 from tailflip.base.errors import ArchiveDamaged, StoreInvalid, TailflipError, Usage
+from tailflip.base.units import format_counted
 from tailflip.flow.numbers import RewriteNumbers
 from tailflip.flow.values import Value
 from tailflip.ledger.actions import Action, Ledger, State
@@ -167,7 +168,8 @@ def _look_at(home: Home, action: Action, manifest: Manifest | None) -> str | Non
         return None if error is None else error.message
     if size_bytes != manifest.rewrite.archive_bytes:
         return (
-            f"archive has {size_bytes} bytes, {manifest.rewrite.archive_bytes} were written: "
+            f"archive has {format_counted(size_bytes, 'byte')}, "
+            f"{manifest.rewrite.archive_bytes:,} were written: "
             f"{home.records(action.id)}"
         )
     return None

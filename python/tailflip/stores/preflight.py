@@ -19,6 +19,7 @@ from tailflip.base.errors import (
     TryLater,
 )
 from tailflip.base.regular import describe_type
+from tailflip.base.units import format_counted
 from tailflip.observe.gateway.lock_owner import read_owner
 from tailflip.observe.gateway.process import read_user
 from tailflip.stores.json.lock import is_stale
@@ -188,7 +189,8 @@ def find_missing_room(
         if free < needed:
             found.append(
                 CannotCreate(
-                    f"not enough room: {needed} bytes needed, {free} free in {directory}",
+                    f"not enough room: {format_counted(needed, 'byte')} needed, {free:,} free in "
+                    f"{directory}",
                     hint="free some room, or set TAILFLIP_STATE_DIR to another file system",
                 )
             )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock
 from tailflip.base.durable import resolve
 from tailflip.base.errors import TailflipError
+from tailflip.base.units import format_counted
 from tailflip.ledger.actions import Action, Ledger, State
 from tailflip.stores.json.lock import remove_stale
 from tailflip.stores.json.transcripts import (
@@ -138,7 +139,8 @@ def _return_missing(home: Home, disk: Disk) -> list[str]:
         except (OSError, TailflipError) as e:
             notes.append(f"transcripts of {action.store} cannot be renamed back: {e}")
             continue
-        where = f"{moves.moved} transcripts of {action.store} are back under their names"
+        back = "is back under its name" if moves.moved == 1 else "are back under their names"
+        where = f"{format_counted(moves.moved, 'transcript')} of {action.store} {back}"
         left = f"; {moves.failed} could not be renamed" if moves.failed else ""
         notes.append(where + left)
     return notes

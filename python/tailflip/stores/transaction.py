@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock
 from tailflip.base.durable import naming
 from tailflip.base.errors import InternalError, StoreInvalid
+from tailflip.base.units import format_counted
 from tailflip.flow.numbers import RewriteNumbers, VerifyNumbers
 from tailflip.flow.outcomes import Report
 from tailflip.stores import archive, recovery
@@ -165,9 +166,9 @@ def _write(
         )
         if (rewrite.entries, rewrite.bytes) != (numbers.entries_after, numbers.bytes_after):
             raise InternalError(
-                f"survey and rewrite disagree: {numbers.entries_after} entries in "
-                f"{numbers.bytes_after} bytes expected, {rewrite.entries} in {rewrite.bytes} "
-                f"written: {draft.source.store}"
+                f"survey and rewrite disagree: {format_counted(numbers.entries_after, 'entry')} in "
+                f"{format_counted(numbers.bytes_after, 'byte')} expected, {rewrite.entries:,} in "
+                f"{rewrite.bytes:,} written: {draft.source.store}"
             )
         disk.fsync(archive_fd)
     finally:

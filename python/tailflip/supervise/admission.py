@@ -7,7 +7,6 @@ that cannot be written, another tailflip at work) never keeps a healthy gateway 
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from tailflip.flow.numbers import Measured
     from tailflip.flow.observed import Store
     from tailflip.flow.outcomes import Forecast, Report
-    from tailflip.observe.installation import Installation
     from tailflip.stores.compaction import Damage
     from tailflip.stores.target import Scene
 
@@ -293,12 +291,3 @@ def _list_kinds(surveyed: Mapping[Store, Measured]) -> list[tuple[str, int]]:
         for tally in each.numbers.kinds:
             sums[tally.name] = sums.get(tally.name, 0) + tally.bytes
     return sorted(sums.items(), key=lambda pair: -pair[1])[:_SHOWN_KINDS]
-
-
-def measure_stores(installation: Installation) -> int:
-    """Sum the sizes of all stores, by a stat each."""
-    total = 0
-    for store in installation.stores:
-        with suppress(OSError):
-            total += store.path.stat().st_size
-    return total

@@ -1,6 +1,6 @@
-"""May the gateway start again, when, and if not: what has to happen first?
+"""The breaker: whether the gateway may start again, when, and what has to happen first.
 
-A state machine over values; it does nothing. Who runs it stores breaker and decision
+A state machine over values, without effects. Its caller stores breaker and decision
 before acting on them, and so can go on after its own death:
 
     death -> decide -> (breaker, decision) -> stored -> reconsider, until a start is due
@@ -20,70 +20,33 @@ measured on 2026.3.28, 2026.4.14 and 2026.9.6.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from tailflip.base.units import format_span
+from tailflip.base.units import format_counted, format_span
 from tailflip.diagnose.causes import CAUSES, WAITS, Opens, Wish
-from tailflip.flow.lives import Breaker, BreakerState, Confidence, Decision, Moment, Waiting
+from tailflip.flow.lives import (
+    Breaker,
+    BreakerState,
+    Confidence,
+    Decision,
+    DecisionKind,
+    Waiting,
+)
 from tailflip.supervise.backoff import start_delay_s, trial_delay_s
 from tailflip.supervise.elapsed import find_left_ms, passed_ms
+from tailflip.supervise.world import has_changed, mark_awaited
 
 if TYPE_CHECKING:
     from tailflip.config.schema import RestartSettings
-    from tailflip.flow.lives import Death
+    from tailflip.flow.lives import Death, Moment
+    from tailflip.supervise.world import World
 
-# So much more room on a disk, or inodes, than at the death is a change.
-_ROOM_BYTES, _ROOM_INODES = 64 << 20, 1000
 # Cures that did not help so often in a row are none; deaths of any kind so often are a loop.
 _CURED_ROWS = 2
 _MIXED_ROWS = 3
 MOST_STARTS, WITHIN_MS = 12, 600_000
-
-
-@dataclass(frozen=True)
-class World:
-    """What the breaker must know of the world at one moment.
-
-    Args:
-        now_ms: wall clock.
-        random: a number in [0, 1), for jitter.
-        config_mark: fingerprint of what the gateway is started from: its configuration,
-            and its release where that is known.
-        stores_mark: fingerprint of its stores.
-        state_mark: fingerprint of the databases and files that a migration changes.
-        program_mark: fingerprint of its package, its node and its service file.
-        room: free bytes and free inodes of each disk that it writes to.
-        settled: nothing of state and program was changed in the last seconds.
-        cured: since this death something was changed that may help: stores compacted or
-            salvaged, a job held that kills it, or the configuration edited after the gateway
-            had read it.
-        other_alive: a gateway that is not ours lives on the state directory, or anybody
-            holds its port.
-        limits: delays and counts, in seconds and deaths.
-        mono_ms: as in `Moment`, and `boot` likewise; None leaves all to the wall clock.
-    """
-
-    now_ms: int
-    random: float
-    config_mark: str
-    stores_mark: str
-    cured: bool
-    other_alive: bool
-    limits: RestartSettings
-    state_mark: str = ""
-    program_mark: str = ""
-    room: tuple[int, ...] = ()
-    settled: bool = True
-    mono_ms: int | None = None
-    boot: str | None = None
-
-    @property
-    def moment(self) -> Moment:
-        """This moment by both clocks."""
-        return Moment(at_ms=self.now_ms, mono_ms=self.mono_ms, boot=self.boot)
 
 
 def decide(breaker: Breaker, death: Death, world: World) -> tuple[Breaker, Decision]:
@@ -114,14 +77,14 @@ def is_loop(breaker: Breaker, limits: RestartSettings) -> bool:
 
 
 def wait_for(breaker: Breaker, waiting: Waiting, world: World) -> Breaker:
-    """Remember what is waited for, and how it looks now, so that a change of it shows."""
+    """Remember what is waited for and its fingerprint, so that a change shows."""
     return breaker.model_copy(
-        update={"waiting": waiting, "marks": _mark(waiting, world), "until_ms": None}
+        update={"waiting": waiting, "marks": mark_awaited(waiting, world), "until_ms": None}
     )
 
 
 def hold_back(breaker: Breaker, world: World) -> Decision | None:
-    """Have a start wait that would be one too many, whoever wants it; None if it may be now."""
+    """Delay a start that would be one too many, whoever wants it; None if it may be now."""
     if len(breaker.starts) < MOST_STARTS:
         return None
     passed = passed_ms(breaker.starts[-MOST_STARTS], world.moment)
@@ -133,7 +96,7 @@ def hold_back(breaker: Breaker, world: World) -> Decision | None:
         f"next start in {format_span(left_ms)}"
     )
     return Decision(
-        kind="start",
+        kind=DecisionKind.START,
         reason=reason,
         waiting=Waiting.TIME,
         at_ms=world.now_ms + left_ms,
@@ -142,7 +105,7 @@ def hold_back(breaker: Breaker, world: World) -> Decision | None:
 
 
 def note_start(breaker: Breaker, now: Moment) -> Breaker:
-    """Remember that the gateway is about to start: of an open breaker, it is a trial."""
+    """Note a start; one that an open breaker lets through is a trial."""
     if breaker.state is BreakerState.OPEN:
         state, trials = BreakerState.HALF_OPEN, breaker.trials + 1
     else:
@@ -161,12 +124,12 @@ def note_start(breaker: Breaker, now: Moment) -> Breaker:
 
 
 def note_good_life(breaker: Breaker) -> Breaker:
-    """Close it and forget the row: the gateway has lived long enough to count as well."""
+    """Close the breaker and forget the row: this life was long enough."""
     return Breaker(is_good=True, starts=breaker.starts)
 
 
 def anchor(decision: Decision, world: World) -> Decision:
-    """Have a stored decision count by this boot's clock: what is left of it, from now on."""
+    """Re-base a stored decision on this boot's clock: what is left of its wait begins now."""
     is_counted = decision.made is not None and decision.made.boot == world.boot
     if decision.at_ms is None or is_counted:
         return decision
@@ -180,27 +143,27 @@ def is_due(decision: Decision, world: World) -> bool:
 
     Never while another gateway lives: two on one state directory destroy its stores.
     """
-    if decision.kind == "end":
+    if decision.kind is DecisionKind.END:
         return True
     return _is_time(decision, world) and not world.other_alive
 
 
 def reconsider(breaker: Breaker, decision: Decision, world: World) -> Decision:
-    """Look at a stored decision again: has what it waits for happened?
+    """Look at a stored decision again, and turn it into a start if what it waits for happened.
 
     Returns:
         the same decision while nothing happened; a start for now when it did, or when a
         trial is due; a wait for another gateway that lives when a start would be.
     """
-    if decision.kind == "end":
+    if decision.kind is DecisionKind.END:
         return decision
     if decision.waiting is Waiting.OTHER_INSTANCE:
         if world.other_alive:
             return decision
         return _start_now("the other gateway is gone", world)
-    if decision.kind == "start":
+    if decision.kind is DecisionKind.START:
         wanted = _start_now(decision.reason, world) if _is_time(decision, world) else None
-    elif _has_changed(breaker, decision.waiting, world):
+    elif has_changed(breaker, decision.waiting, world):
         wanted = _start_now(f"{WAITS[decision.waiting].noun} changed", world)
     elif _is_time(decision, world):
         wanted = _start_now(f"trial {breaker.trials + 1}: {decision.reason}", world)
@@ -210,7 +173,7 @@ def reconsider(breaker: Breaker, decision: Decision, world: World) -> Decision:
         return decision
     if world.other_alive:
         return Decision(
-            kind="wait",
+            kind=DecisionKind.WAIT,
             reason="another gateway lives on the state directory, or its port is taken",
             waiting=Waiting.OTHER_INSTANCE,
             made=world.moment,
@@ -219,14 +182,18 @@ def reconsider(breaker: Breaker, decision: Decision, world: World) -> Decision:
 
 
 def _follow(breaker: Breaker, death: Death, told: str, world: World) -> tuple[Breaker, Decision]:
-    """Do what the end was meant for. It is no failure, so that it costs no more than the row."""
+    """Start, wait or end as the gateway wanted; delays grow with the row alone."""
     if _wish(death) is Wish.STOP:
-        return breaker, Decision(kind="end", reason=told, exit_code=0, made=world.moment)
+        return breaker, Decision(kind=DecisionKind.END, reason=told, exit_code=0, made=world.moment)
     if _wish(death) is Wish.PARK:
         at_ms = world.now_ms + int(1000 * world.limits.trial_cap_s)
         parked = wait_for(breaker, CAUSES[death.cause].waiting, world)
         return parked.model_copy(update={"until_ms": at_ms}), Decision(
-            kind="wait", reason=told, waiting=parked.waiting, at_ms=at_ms, made=world.moment
+            kind=DecisionKind.WAIT,
+            reason=told,
+            waiting=parked.waiting,
+            at_ms=at_ms,
+            made=world.moment,
         )
     if _wish(death) is Wish.UPDATE:
         wait_s = world.limits.cap_s
@@ -239,7 +206,7 @@ def _follow(breaker: Breaker, death: Death, told: str, world: World) -> tuple[Br
     at_ms = world.now_ms + int(1000 * wait_s)
     waiting = breaker.model_copy(update={"waiting": Waiting.TIME, "until_ms": at_ms, "marks": None})
     return waiting, Decision(
-        kind="start", reason=told, waiting=Waiting.TIME, at_ms=at_ms, made=world.moment
+        kind=DecisionKind.START, reason=told, waiting=Waiting.TIME, at_ms=at_ms, made=world.moment
     )
 
 
@@ -254,7 +221,7 @@ def _describe_wish(death: Death) -> str:
 
 
 def _tell(counted: Breaker, death: Death, limits: RestartSettings) -> str:
-    """Say what happened, and for the how manieth time."""
+    """Say what happened, and how often in a row."""
     many = _count_words(counted.row)
     if not _is_wish(death):
         return f"{death.signature}, {many}"
@@ -264,7 +231,7 @@ def _tell(counted: Breaker, death: Death, limits: RestartSettings) -> str:
 
 
 def _tell_pace(counted: Breaker) -> str:
-    """Say how far its last starts lie apart, as far as the row goes."""
+    """Say the median time between the starts of this row."""
     starts = counted.starts[-counted.row :]
     apart = [each for pair in pairwise(starts) if (each := passed_ms(*pair)) is not None]
     return f", once every {format_span(median(apart))}" if apart else ""
@@ -287,13 +254,13 @@ def _is_mixed(deaths: int, limits: RestartSettings) -> bool:
 
 
 def _stand_aside(counted: Breaker, told: str, world: World) -> tuple[Breaker, Decision]:
-    """Wait until the other one is gone; no trial, for it would only be refused again."""
+    """Wait until the other gateway is gone. There is no trial: it would be refused again."""
     opens = counted.row >= world.limits.loop_deaths
     newly = opens and counted.state is BreakerState.CLOSED
     state = BreakerState.OPEN if opens else BreakerState.CLOSED
     waiting = wait_for(counted, Waiting.OTHER_INSTANCE, world)
     return waiting.model_copy(update={"state": state}), Decision(
-        kind="wait",
+        kind=DecisionKind.WAIT,
         reason=told,
         waiting=Waiting.OTHER_INSTANCE,
         alert=newly,
@@ -308,7 +275,7 @@ def _start_after(counted: Breaker, told: str, step: int, world: World) -> tuple[
     reason = f"{told}; next start in {format_span(1000 * wait_s)}" if wait_s else told
     waiting = counted.model_copy(update={"waiting": Waiting.TIME, "until_ms": at_ms, "marks": None})
     return waiting, Decision(
-        kind="start", reason=reason, waiting=Waiting.TIME, at_ms=at_ms, made=world.moment
+        kind=DecisionKind.START, reason=reason, waiting=Waiting.TIME, at_ms=at_ms, made=world.moment
     )
 
 
@@ -321,7 +288,7 @@ def _open(counted: Breaker, death: Death, told: str, world: World) -> tuple[Brea
         update={"state": BreakerState.OPEN, "until_ms": at_ms}
     )
     return opened, Decision(
-        kind="wait",
+        kind=DecisionKind.WAIT,
         reason=f"{told}; {_tell_wait(waiting)}",
         waiting=waiting,
         at_ms=at_ms,
@@ -335,7 +302,7 @@ def _wish(death: Death) -> Wish | None:
 
 
 def _is_proven_stop(death: Death) -> bool:
-    """Say whether it is known who asked for a stop; what only looks like one is none."""
+    """Say whether it is known who asked for a stop; an end that looks like one is none."""
     return _wish(death) is Wish.STOP and death.confidence is Confidence.PROVEN
 
 
@@ -345,7 +312,7 @@ def _is_wish(death: Death) -> bool:
 
 
 def _opens_at_once(death: Death) -> bool:
-    """Say whether a start changes nothing about a death: it opens the breaker at the first."""
+    """Say whether the first death of this cause opens the breaker: a start changes nothing."""
     opens = CAUSES[death.cause].opens
     return opens is Opens.ALWAYS or (opens is Opens.UNREADY and death.unready)
 
@@ -369,57 +336,18 @@ def _choose_trial_s(counted: Breaker, death: Death, world: World) -> float:
     return max(wait_s, limits.cap_s) if _wish(death) is Wish.UPDATE else wait_s
 
 
-def _mark(waiting: Waiting, world: World) -> str | None:
-    """Fingerprint what would end the wait. A new configuration is worth a start for any cause."""
-    if waiting is Waiting.CURE:
-        return f"{world.config_mark}\n{world.stores_mark}"
-    if waiting is Waiting.STATE_CHANGE:
-        return f"{world.config_mark}\n{world.state_mark}"
-    if waiting is Waiting.PROGRAM_CHANGE:
-        return f"{world.config_mark}\n{world.program_mark}"
-    if waiting is Waiting.ROOM:
-        return f"{world.config_mark}\n{' '.join(str(number) for number in world.room)}"
-    if waiting in (Waiting.CONFIG_CHANGE, Waiting.TIME):
-        return world.config_mark
-    return None
-
-
-def _has_changed(breaker: Breaker, waiting: Waiting, world: World) -> bool:
-    """Say whether what is waited for is another than when the wait began.
-
-    While files still change, a doctor or an installer is at work: a start now would meet
-    half of it.
-    """
-    now = _mark(waiting, world)
-    if breaker.marks in (None, now):
-        return False
-    if waiting is Waiting.ROOM:
-        config, _, room = str(breaker.marks).rpartition("\n")
-        return config != world.config_mark or _has_grown(room, world.room)
-    return world.settled or waiting not in (Waiting.STATE_CHANGE, Waiting.PROGRAM_CHANGE)
-
-
-def _has_grown(before: str, room: tuple[int, ...]) -> bool:
-    """Say whether a disk has more room; bytes and inodes of each disk take turns."""
-    old = [int(number) for number in before.split() if number.isdecimal()]
-    steps = (_ROOM_BYTES, _ROOM_INODES)
-    return any(
-        new >= was + steps[n % 2] for n, (was, new) in enumerate(zip(old, room, strict=False))
-    )
-
-
 def _is_time(decision: Decision, world: World) -> bool:
     return find_left_ms(decision, world.moment, _longest_ms(world)) == 0
 
 
 def _longest_ms(world: World) -> int:
-    """No decision waits for longer."""
+    """Return the longest wait that a decision may have."""
     return int(1000 * max(world.limits.cap_s, world.limits.trial_cap_s))
 
 
 def _start_now(reason: str, world: World) -> Decision:
-    return Decision(kind="start", reason=reason, at_ms=world.now_ms, made=world.moment)
+    return Decision(kind=DecisionKind.START, reason=reason, at_ms=world.now_ms, made=world.moment)
 
 
 def _count_words(row: int) -> str:
-    return "for the first time" if row == 1 else f"{row} times in a row"
+    return "for the first time" if row == 1 else f"{format_counted(row, 'time')} in a row"

@@ -1,4 +1,4 @@
-"""How much time has passed, whatever the wall clock did meanwhile.
+"""Time that passed between two moments, whatever the wall clock did meanwhile.
 
 A clock is set back and forward by people, by NTP and by a power cut on a machine that has
 none of its own (1970). Within one boot the kernel's own count decides, across processes
@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, platform_calls
-from tailflip.flow.lives import Moment
+from tailflip.flow.lives import DecisionKind, Moment
 
 if TYPE_CHECKING:
     from tailflip.flow.lives import Decision
@@ -44,7 +44,7 @@ def find_left_ms(decision: Decision, now: Moment, longest_ms: int) -> int | None
         longest_ms: of a decision that does not say when it was made (an older ledger).
     """
     if decision.at_ms is None:
-        return 0 if decision.kind == "start" else None
+        return 0 if decision.kind is DecisionKind.START else None
     if decision.made is None:
         left_ms = decision.at_ms - now.at_ms
         return left_ms if 0 < left_ms <= longest_ms else 0

@@ -46,6 +46,13 @@ class Loop:
         """Have something called once after a delay, instead of what this timer had before."""
         self._timers[name] = (clock.monotonic_s() + delay_s, call)
 
+    def bring_forward(self, name: str, delay_s: float) -> None:
+        """Have a timer that is set ring after a delay, unless it rings sooner as it is."""
+        timer = self._timers.get(name)
+        if timer is not None:
+            due_s, call = timer
+            self._timers[name] = (min(due_s, clock.monotonic_s() + delay_s), call)
+
     def cancel(self, *names: str) -> None:
         """Take timers back."""
         for name in names:

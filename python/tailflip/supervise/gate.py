@@ -1,8 +1,8 @@
-"""`gate` and `preflight`: look, heal, and say whether the gateway may start; nobody stays.
+"""`gate` and `preflight`: look, heal, and say whether the gateway may start.
 
-They see no end of a gateway, so they infer the last one at the next start, and put it on
-record then. Backoff belongs to the service manager; what is held back here is only a
-start that cannot succeed: memory that did not suffice with the same stores, a
+Nothing of tailflip stays behind that could see the gateway end. The end is inferred at the
+next start, and put on record then. Backoff belongs to the service manager; what is held back
+here is a start that cannot succeed: memory that did not suffice with the same stores, a
 configuration that was refused and is still the same, or another gateway that lives.
 """
 
@@ -16,18 +16,19 @@ from tailflip.base import clock, log
 from tailflip.base.errors import ConfigInvalid, TailflipError, TryLater
 from tailflip.base.life_variable import LIFE_VARIABLE
 from tailflip.diagnose.causes import CAUSES, WAITS, WANTED, choose_step
-from tailflip.flow.lives import Breaker, Moment, Waiting
+from tailflip.flow.lives import Breaker, DecisionKind, LifeMode, Moment, Waiting
 from tailflip.ledger.starts import JudgedStart
 from tailflip.observe.gateway.process import is_alive, start_ticks
-from tailflip.observe.suspects import MEMORY_ELSEWHERE
 from tailflip.supervise.admission import Admission
 from tailflip.supervise.breaker import is_due, note_good_life, reconsider
 from tailflip.supervise.elapsed import passed_ms, read_moment
-from tailflip.supervise.inferred_end import find_unseen_end
+from tailflip.supervise.preparation import prepare_start
+from tailflip.supervise.unseen_end import find_unseen_end
 
 if TYPE_CHECKING:
     from tailflip.flow.lives import Death, Decision, Life
-    from tailflip.supervise.context import Guard
+    from tailflip.supervise.context import GuardedGateway
+    from tailflip.supervise.fingerprints import Fingerprints
 
 _HELD = {
     Waiting.CURE: TryLater,
@@ -67,14 +68,14 @@ class Verdict:
         return self.refusal is None
 
 
-def judge_start(guard: Guard, *, patience_s: float = HAND_OFF_S) -> Verdict:
+def judge_start(gateway: GuardedGateway, *, patience_s: float = HAND_OFF_S) -> Verdict:
     """Do everything that comes before a start.
 
     Args:
-        guard: whose start it is.
+        gateway: whose start it is.
         patience_s: how long another gateway may take to go, which it does when it hands over.
     """
-    other = _await_end(guard, patience_s)
+    other = _await_end(gateway, patience_s)
     if other is not None:
         hint = (
             "one of the two is too many: stop the other, or take this start away; "
@@ -82,25 +83,26 @@ def judge_start(guard: Guard, *, patience_s: float = HAND_OFF_S) -> Verdict:
         )
         refusal = TryLater(f"{other.what}; nothing was touched", hint=hint)
         return Verdict(Admission(go=False), refusal, other=other)
-    guard.home.create(guard.disk)
-    breaker, found = _find_death(guard)
+    gateway.home.create(gateway.disk)
+    breaker, found = _find_death(gateway)
     if found is None:
-        admission = guard.admit()
-        standing = guard.history.decisions.read_standing()
-        return Verdict(admission, _find_refusal(guard, admission, breaker, standing))
+        admission = prepare_start(gateway)
+        standing = gateway.history.decisions.read_standing()
+        return Verdict(admission, _find_refusal(gateway, admission, breaker, standing))
     # A start after a clean end, and that is most of them, does without the coroner.
     from tailflip.supervise.post_mortem import choose_next, heal, is_cured  # noqa: PLC0415
 
     death, life = found
-    admission = heal(guard, breaker, death, life)
-    cured = is_cured(guard, life, admission)
-    breaker, decision = choose_next(guard, breaker, death, life, cured=cured, is_paced=False)
+    admission = heal(gateway, breaker, death, life)
+    cured = is_cured(gateway, life, admission)
+    world = _begin_fingerprints(gateway).read_world(cured=cured, is_paced=False)
+    breaker, decision = choose_next(gateway, breaker, death, life, world)
     # Whoever starts it again after an end that was wanted knows that its update is done.
     held = None if death.cause in WANTED else decision
-    return Verdict(admission, _find_refusal(guard, admission, breaker, held), death)
+    return Verdict(admission, _find_refusal(gateway, admission, breaker, held), death)
 
 
-def describe_start(verdict: Verdict | None, mode: str, pid: int | None) -> JudgedStart:
+def describe_start(verdict: Verdict | None, mode: LifeMode, pid: int | None) -> JudgedStart:
     """Describe what was decided about a start, for the record.
 
     Args:
@@ -124,36 +126,40 @@ def describe_start(verdict: Verdict | None, mode: str, pid: int | None) -> Judge
     )
 
 
-def find_owner(guard: Guard) -> Other | None:
+def find_owner(gateway: GuardedGateway) -> Other | None:
     """Find who else has the state directory, and is proven to live.
 
     A lock of a dead process, or a port of whom nobody knows, holds no start up. Neither does
     what the gateway itself would take for a "yes": `--force` ends the other one first.
     """
-    supervisor = guard.home.read_supervisor(guard.name)
-    if supervisor is not None and supervisor.mode == "run" and not _is_ours(guard, supervisor.pid):
+    supervisor = gateway.home.read_supervisor(gateway.name)
+    if (
+        supervisor is not None
+        and supervisor.mode == LifeMode.RUN
+        and not _is_ours(gateway, supervisor.pid)
+    ):
         what = f"another gateway is guarded here, by `tailflip run`, pid {supervisor.pid}"
         return Other(supervisor.pid, what)
-    if "--force" in guard.release.words or guard.release.env.get(_ALLOWED) == "1":
+    if "--force" in gateway.release.words or gateway.release.env.get(_ALLOWED) == "1":
         return None
-    found = guard.find_other()
+    found = gateway.find_other()
     if found is None or found.alive is not True or found.pid == os.getpid():
         return None
-    return Other(found.pid, f"another gateway, pid {found.pid}, works on {guard.state_dir}")
+    return Other(found.pid, f"another gateway, pid {found.pid}, works on {gateway.state_dir}")
 
 
-def wait_for_end(guard: Guard) -> None:
+def wait_for_end(gateway: GuardedGateway) -> None:
     """Wait as long as another one has the state directory; a few stats every two seconds."""
     log.warning("parked until the other gateway is gone")
-    while find_owner(guard) is not None:
+    while find_owner(gateway) is not None:
         clock.sleep_s(_LOOK_S)
 
 
-def _await_end(guard: Guard, patience_s: float) -> Other | None:
+def _await_end(gateway: GuardedGateway, patience_s: float) -> Other | None:
     """Give another gateway the time to end: one that restarts starts its successor first."""
     until_s = clock.monotonic_s() + patience_s
     told = False
-    while (other := find_owner(guard)) is not None and clock.monotonic_s() < until_s:
+    while (other := find_owner(gateway)) is not None and clock.monotonic_s() < until_s:
         if not told:
             log.warning("waiting for another one to end", other=other.what, at_most_s=patience_s)
             told = True
@@ -161,88 +167,98 @@ def _await_end(guard: Guard, patience_s: float) -> Other | None:
     return other
 
 
-def _is_ours(guard: Guard, pid: int) -> bool:
+def _is_ours(gateway: GuardedGateway, pid: int) -> bool:
     """Say whether a supervisor is the one that started us, through whatever wrapper."""
-    if LIFE_VARIABLE in guard.env:
+    if LIFE_VARIABLE in gateway.env:
         return True
     import psutil  # noqa: PLC0415 - asked beside a living supervisor only
 
     return pid in [each.pid for each in psutil.Process().parents()]
 
 
-def look_for_change(guard: Guard) -> tuple[str, ...]:
+def look_for_change(gateway: GuardedGateway) -> tuple[str, ...]:
     """Say in a few words what a refused start waits for to change."""
-    at = guard.locate()
-    marks = (guard.mark_config, guard.mark_stores, guard.mark_state)
-    return (*(mark(at) for mark in marks), guard.mark_program())
+    at, prints = gateway.locate(), _begin_fingerprints(gateway)
+    marks = (prints.mark_config, prints.mark_stores, prints.mark_state)
+    return (*(mark(at) for mark in marks), prints.mark_program())
 
 
-def wait_for_change(guard: Guard, seen: tuple[str, ...]) -> None:
+def wait_for_change(gateway: GuardedGateway, seen: tuple[str, ...]) -> None:
     """Wait until a refused start may be judged otherwise: something changed, or it is time.
 
     Args:
-        guard: whose start was refused.
+        gateway: whose start was refused.
         seen: how it looked before it was judged; what changed meanwhile counts.
 
     Costs a few stats every two seconds. For a service manager that heeds no exit code.
     """
     until_s = clock.monotonic_s() + _PATIENCE_S
     log.warning("parked until something changes", look_again_s=_PATIENCE_S)
-    while clock.monotonic_s() < until_s and look_for_change(guard) == seen:
+    while clock.monotonic_s() < until_s and look_for_change(gateway) == seen:
         clock.sleep_s(_LOOK_S)
     # A doctor or an installer at work is not disturbed, and not judged half-way.
-    while clock.monotonic_s() < until_s and not guard.is_settled():
+    prints = _begin_fingerprints(gateway)
+    while clock.monotonic_s() < until_s and not prints.is_settled():
         clock.sleep_s(_LOOK_S)
+
+
+def _begin_fingerprints(gateway: GuardedGateway) -> Fingerprints:
+    # A start after a clean end is compared with nothing.
+    from tailflip.supervise.fingerprints import Fingerprints  # noqa: PLC0415
+
+    return Fingerprints(gateway)
 
 
 def _find_refusal(
-    guard: Guard, admission: Admission, breaker: Breaker, decision: Decision | None
+    gateway: GuardedGateway, admission: Admission, breaker: Breaker, decision: Decision | None
 ) -> TailflipError | None:
     if not admission.go:
         error = TailflipError(admission.reason, hint=admission.hint)
         error.exit_code = admission.exit_code
         return error
-    if decision is None or decision.kind != "wait" or decision.waiting not in _HELD:
+    if decision is None or decision.kind is not DecisionKind.WAIT or decision.waiting not in _HELD:
         return None
-    world = guard.look_at_world()
+    world = _begin_fingerprints(gateway).read_world()
     if is_due(reconsider(breaker, decision, world), world):
         return None
-    hint = _choose_hint(guard, decision)
+    hint = _choose_hint(gateway, decision)
     return _HELD[decision.waiting](f"not started: {decision.reason}", hint=hint)
 
 
-def _choose_hint(guard: Guard, decision: Decision) -> str:
+def _choose_hint(gateway: GuardedGateway, decision: Decision) -> str:
     """Say what cures what a start is held back for: of the last death, else of the wait."""
-    last = next(iter(guard.history.lives.read(1)), None)
+    last = next(iter(gateway.history.lives.read(1)), None)
     death = last.death if last is not None else None
     if last is not None and death is not None and CAUSES[death.cause].waiting is decision.waiting:
         return choose_step(death.cause, death.hint, last.version)
     return WAITS[decision.waiting].next_step or "`tailflip incidents` tells what happened"
 
 
-def _find_death(guard: Guard) -> tuple[Breaker, tuple[Death, Life] | None]:
+def _find_death(gateway: GuardedGateway) -> tuple[Breaker, tuple[Death, Life] | None]:
     """Find out how the last life ended, if that is not on record and decided on yet."""
-    breaker = guard.history.decisions.read_breaker()
-    last = next(iter(guard.history.lives.read(1)), None)
+    breaker = gateway.history.decisions.read_breaker()
+    last = next(iter(gateway.history.lives.read(1)), None)
     undecided = None
     if last is not None and last.ended_ms is not None:
-        if last.death is None or not guard.history.decisions.is_undecided(last):
+        if last.death is None or not gateway.history.decisions.is_undecided(last):
             return breaker, None
         undecided = (last.death, last)
-    if (last is not None and _lives(last)) or guard.find_other() is not None:
+    if (last is not None and _lives(last)) or gateway.find_other() is not None:
         return breaker, None
     if undecided is not None:
         log.warning("the last death has a verdict and no decision: that is made up for now")
         return breaker, undecided
     # When it died is not known: it counts as good if it may have lived many times as long
     # as a good life must.
-    surely_good_ms = _SURELY_GOOD * 1000 * guard.config.restart.good_life_s
+    surely_good_ms = _SURELY_GOOD * 1000 * gateway.config.restart.good_life_s
     if last is not None and (_find_age_ms(last) or 0) > surely_good_ms:
+        from tailflip.supervise import noted  # noqa: PLC0415 - few starts come so late
+
         breaker = note_good_life(breaker)
-        guard.history.decisions.record_breaker(breaker)
-        guard.history.incidents.close_all(last.started_ms)
-        guard.history.findings.note([], clock.now_ms(), {"crash-loop", MEMORY_ELSEWHERE})
-    return breaker, find_unseen_end(guard, last)
+        gateway.history.decisions.record_breaker(breaker)
+        gateway.history.incidents.close_all(last.started_ms)
+        noted.note_good_life(gateway)
+    return breaker, find_unseen_end(gateway, last)
 
 
 def _find_age_ms(life: Life) -> int | None:

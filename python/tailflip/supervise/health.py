@@ -1,10 +1,11 @@
-"""Does the gateway answer? Asked with patience: silence is normal at its start and in a sweep."""
+"""Health questions to a living gateway; silence is normal at its start and in a sweep."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tailflip.base.units import format_counted
 from tailflip.observe.gateway.health import HEALTH, STARTUP, Prober
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _STARTING_S = 0.5
 _SILENT = frozenset({"timeout", "refused"})
 
 
-class Pulse:
+class HealthCheck:
     """Asks one life's health; `on_ready` is called for each good answer until it returns True.
 
     `find_host` tells where the gateway listens, for one that refuses on `where`.
@@ -85,7 +86,8 @@ class Pulse:
             self._misses += 1
             if self._misses >= self._settings.misses:
                 self._misses = 0
-                self._on_hang(f"{self._settings.misses} questions in a row without an answer")
+                asked = format_counted(self._settings.misses, "question")
+                self._on_hang(f"{asked} in a row without an answer")
 
     def _look_elsewhere(self) -> None:
         """Ask where the gateway really listens, which need not be loopback."""

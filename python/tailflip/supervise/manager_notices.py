@@ -1,4 +1,4 @@
-"""What the service manager is told: that we live, how we are, when to wait longer."""
+"""Messages to the service manager: that we live, how we are, when to wait longer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _EXTEND_EVERY_S, _EXTEND_BY_S = 10.0, 30.0
 
 
-class Herald:
+class ManagerNotices:
     """Speaks to the service manager from the loop itself: if the loop hangs, it is silent.
 
     It asks for more time as long as the gateway has not answered yet, and while it ends.

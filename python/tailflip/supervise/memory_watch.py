@@ -1,4 +1,4 @@
-"""Watching a living gateway's memory and stores, as often as it deserves.
+"""Measurements of a living gateway's memory and stores.
 
 A gateway that sits still is looked at rarely, and nothing is written down while nothing
 changes; one that starts, or fills its heap, is looked at every second or two.
@@ -7,24 +7,22 @@ changes; one that starts, or fills its heap, is looked at every second or two.
 from __future__ import annotations
 
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
-from tailflip.base.errors import TailflipError
 from tailflip.base.units import format_bytes, format_span
 from tailflip.diagnose.trend import find_trend
+from tailflip.flow.conditions import MemoryTrend
 from tailflip.flow.observed import Sample
-from tailflip.flow.outcomes import Finding
 from tailflip.ledger.runs import SeenRun
+from tailflip.observe.installation import measure_stores
 from tailflip.observe.records.cron import read_cron_store
-from tailflip.supervise.admission import measure_stores
 
 if TYPE_CHECKING:
     from tailflip.flow.lives import Life
     from tailflip.flow.outcomes import Trend
     from tailflip.observe.installation import Installation
-    from tailflip.supervise.context import Guard
+    from tailflip.supervise.context import GuardedGateway
     from tailflip.supervise.process.guarded import Service
 
 _KEPT = 720
@@ -33,22 +31,22 @@ _FULL_SHARE = 0.7
 _GROWTH_SHARE = 0.05
 
 
-class Vigil:
+class MemoryWatch:
     """The measurements of one life."""
 
-    def __init__(self, guard: Guard) -> None:
-        """Watch this gateway; `begin` says which life."""
-        self._guard = guard
+    def __init__(self, gateway: GuardedGateway) -> None:
+        """Prepare to measure; `begin` says which life."""
+        self._gateway = gateway
         self._samples: deque[Sample] = deque(maxlen=_KEPT)
         self._limit_bytes: int | None = None
         self._trend: Trend | None = None
         self._stores_bytes = 0
 
     def begin(self, life: Life) -> None:
-        """Start anew with a new life: its memory has nothing to do with the last one's."""
+        """Forget the last life's measurements, and begin with this one's."""
         self._samples.clear()
         self._trend = None
-        self._limit_bytes = self._guard.find_heap_limit()[0]
+        self._limit_bytes = self._gateway.find_heap_limit()[0]
         self._life_id = life.id
         self._began_ms = life.started_ms
         self._in_flight: set[tuple[str, int]] = set()
@@ -56,18 +54,17 @@ class Vigil:
     def measure(self, service: Service, at: Installation | None = None) -> float:
         """Measure once, and say in how many seconds to measure again.
 
-        `at` here and below is what `Guard.locate` just gave, to spare looking again.
+        `at` here and below is what `GuardedGateway.locate` just gave, to spare looking again.
         """
         vitals = service.measure()
-        installation = at or self._guard.locate()
+        installation = at or self._gateway.locate()
         self._stores_bytes = measure_stores(installation) if installation else 0
         rss_bytes = vitals.rss_bytes if vitals.processes else None
         sample = Sample(clock.now_ms(), rss_bytes, self._stores_bytes)
         last = self._samples[-1] if self._samples else None
         self._samples.append(sample)
-        with suppress(TailflipError, OSError):  # a gap in the record; the next sample tries again
-            self._guard.history.samples.record(sample, self._life_id)
-        interval_s = self._guard.config.memory.interval_s
+        self._gateway.record.record_sample(sample, self._life_id)
+        interval_s = self._gateway.config.memory.interval_s
         if service.life.ready_ms is None:
             return min(_STARTING_S, interval_s)
         if self._is_tense(sample, last):
@@ -82,8 +79,8 @@ class Vigil:
         before = last.rss_bytes if last is not None and last.rss_bytes is not None else rss
         return rss > limit or rss - before > limit * _GROWTH_SHARE
 
-    def find_trend(self, now_ms: int) -> Finding | None:
-        """Warn if memory will reach its limit soon, at the pace it grows."""
+    def find_trend(self, now_ms: int) -> MemoryTrend | None:
+        """Say if memory will reach its limit soon, at the pace it grows."""
         if self._limit_bytes is None:
             return None
         self._trend = find_trend(list(self._samples), self._limit_bytes, now_ms=now_ms)
@@ -91,24 +88,16 @@ class Vigil:
         if trend is None:
             return None
         ahead_ms = max(0, trend.hits_ms - now_ms)
-        if ahead_ms > self._guard.config.memory.warn_ahead_s * 1000:
+        if ahead_ms > self._gateway.config.memory.warn_ahead_s * 1000:
             return None
-        return Finding(
-            "memory-trend",
-            "warning",
-            self._guard.name,
-            f"memory grows by {format_bytes(int(trend.bytes_per_s * 3600))} an hour and reaches "
-            f"{format_bytes(trend.limit_bytes)} in about {format_span(ahead_ms)}",
-            "restart the gateway at a quiet moment, or set memory.restart_ahead = true",
-            (f"measured over {format_span(int(trend.span_s * 1000))}",),
-        )
+        return MemoryTrend(self._gateway.name, trend, ahead_ms)
 
     def note_runs(self, at: Installation | None = None) -> None:
         """Put on record which jobs are in flight now, where that has changed.
 
         The gateway knows it only in its memory, and calls a run lost when that is gone.
         """
-        installation = at or self._guard.locate()
+        installation = at or self._gateway.locate()
         if installation is None:
             return
         jobs = read_cron_store(installation.cron_store).jobs
@@ -122,12 +111,11 @@ class Vigil:
         }
         if runs.keys() != self._in_flight:
             self._in_flight = set(runs)
-            guard = self._guard
-            guard.write(lambda: guard.history.runs.put(tuple(runs.values())))
+            self._gateway.record.record_runs(tuple(runs.values()))
 
     def is_quiet(self, at: Installation | None = None) -> bool:
         """Say whether no job is marked as running: a restart now interrupts nobody's work."""
-        installation = at or self._guard.locate()
+        installation = at or self._gateway.locate()
         if installation is None:
             return False
         cron = read_cron_store(installation.cron_store)

@@ -6,30 +6,34 @@ take the gateway's own lock for the moment of a rename. Some of the gateway's wr
 what they had read before that moment and so bring entries back: a minute after every
 change the stores are looked at again.
 
-One thread owns all state; the watcher of files and the signals only ring its bell.
+One thread owns all state, in the event loop that `run` has too.
 """
 
 from __future__ import annotations
 
-import queue
-from contextlib import suppress
+import signal
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
 from tailflip.base.durable import naming, open_regular
 from tailflip.base.errors import TailflipError
-from tailflip.base.units import format_count, format_span
+from tailflip.base.units import format_counted, format_span
+from tailflip.diagnose.findings.inputs import Inputs
+from tailflip.diagnose.findings.registry import find_all
+from tailflip.flow.conditions import ReturnedEntries
 from tailflip.flow.observed import OverRun
-from tailflip.flow.outcomes import Finding
 from tailflip.observe.host.changes import ChangeWatcher
 from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
 from tailflip.stores.json import native
 from tailflip.stores.recovery import recover
+from tailflip.supervise.event_loop import Loop
+from tailflip.supervise.quick_findings import find_quickly, tell_new
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tailflip.base.durable import Disk
@@ -39,16 +43,13 @@ if TYPE_CHECKING:
     from tailflip.flow.observed import Store
     from tailflip.reconcile.context import Step, Work
 
-RESURRECTED = "entries-resurrected"
 THROTTLE_S = 300.0
 RECHECK_S = 60.0
-STOP, RELOAD = "stop", "reload"
 _SWEEPS = ("zombies", "retention")
 # Without `markers`: while the gateway is down it may be started at any moment; `gate` and
 # `run` clear them, who know when.
 _ROUND = ("tasks", *_SWEEPS, "storms", "stuck", "growth")
 _GONE, _ENDED = "killed", "done"  # what became of an entry, in the words that the table knows
-_TICK_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -64,55 +65,70 @@ class Where:
 
 @dataclass
 class Watch:
-    """The loop and its state. `bell` is rung with STOP, RELOAD, or what has changed."""
+    """The rounds and their state. `stop` and `reload` may be called from any thread."""
 
     where: Where
     home: Home
     disk: Disk
     notifier: Notifier
-    bell: queue.SimpleQueue[str | frozenset[Path]] = field(default_factory=queue.SimpleQueue)
     rounds: int = 0
+    _loop: Loop = field(default_factory=Loop)
+    _is_over: bool = False
     _swept_s: float | None = None
-    _recheck_s: float | None = None
     _changed: dict[Store, list[str]] = field(default_factory=dict)
     _watcher: ChangeWatcher | None = None
     _watched: frozenset[Path] = frozenset()
 
     def run(self, most_rounds: int | None = None) -> None:
-        """Watch until STOP is rung, or for a number of rounds."""
+        """Watch until `stop` is called, or for a number of rounds."""
+        self._is_over = False
+        self._loop.at("round", 0, lambda: self._do_round(most_rounds))
+        self._ping()
         try:
-            next_s = clock.monotonic_s()
-            while True:
-                interval_s = self._round() if clock.monotonic_s() >= next_s else None
-                if interval_s is not None:
-                    next_s = clock.monotonic_s() + interval_s
-                    self.rounds += 1
-                    if most_rounds is not None and self.rounds >= most_rounds:
-                        return
-                if self._recheck_s is not None and clock.monotonic_s() >= self._recheck_s:
-                    next_s = min(next_s, self._recheck())
-                rung = self._wait(min(next_s, self._recheck_s or next_s))
-                if rung == STOP:
-                    return
-                if rung == RELOAD:
-                    next_s = clock.monotonic_s()
-                elif isinstance(rung, frozenset):
-                    next_s = min(next_s, self._answer(rung))
+            while not self._is_over:
+                self._loop.step()
         finally:
             self.notifier.stopping("stopping")
             if self._watcher is not None:
                 self._watcher.stop()
 
-    def _wait(self, until_s: float) -> str | frozenset[Path] | None:
-        """Wait for the bell; the service manager hears from us meanwhile."""
-        while (left_s := until_s - clock.monotonic_s()) > 0:
-            self.notifier.watchdog()
-            with suppress(queue.Empty):
-                tick_s = min(left_s, self.notifier.watchdog_s or _TICK_S, _TICK_S)
-                return self.bell.get(timeout=tick_s)
-        with suppress(queue.Empty):
-            return self.bell.get_nowait()
-        return None
+    @contextmanager
+    def catching_signals(self) -> Iterator[None]:
+        """Stop at SIGTERM and SIGINT, and look at once at SIGHUP, while the block runs."""
+        with self._loop.catching(
+            (signal.SIGTERM, signal.SIGINT, signal.SIGHUP),
+            lambda number: self._look_soon() if number is signal.SIGHUP else self._end(),
+        ):
+            yield
+
+    def stop(self) -> None:
+        """End after what is being done."""
+        self._loop.post(self._end)
+
+    def _end(self) -> None:
+        self._is_over = True
+
+    def _look_soon(self) -> None:
+        self._loop.bring_forward("round", 0)
+
+    def _ping(self) -> None:
+        """Have the service manager hear from the loop itself."""
+        if self.notifier.watchdog_s is not None:
+            self._beat()
+            self._loop.at("watchdog", self.notifier.watchdog_s, self._ping)
+
+    def _do_round(self, most_rounds: int | None) -> None:
+        interval_s = self._round()
+        self.rounds += 1
+        if most_rounds is not None and self.rounds >= most_rounds:
+            self._end()
+        self._loop.at("round", interval_s, lambda: self._do_round(most_rounds))
+
+    def _on_changed(self, changed: frozenset[Path]) -> None:
+        self._loop.bring_forward("round", self._answer(changed) - clock.monotonic_s())
+
+    def _on_recheck(self) -> None:
+        self._loop.bring_forward("round", self._recheck() - clock.monotonic_s())
 
     def _look(self, *, apply: bool) -> Work:
         where = self.where
@@ -136,17 +152,27 @@ class Watch:
         interval_s = self.where.interval_s or 60.0
         try:
             for note in recover(self.home, self.disk):
-                log.write("warning", note)
+                log.warning(note)
             work = self._look(apply=True)
             interval_s = self.where.interval_s or work.terms.settings.interval_s
             if not work.terms.settings.enabled:
                 work = self._look(apply=False)
             self._watch_files(work)
             self._do(work, _ROUND)
+            if work.terms.apply:
+                self._look_around(work)
         except TailflipError as e:
-            log.write("error", e.message, hint=e.hint or "")
+            log.error(e.message, hint=e.hint or "")
             self.notifier.status(f"cannot look: {e.message}")
         return interval_s
+
+    def _look_around(self, work: Work) -> None:
+        """Find what is wrong beside the jobs; each thing is told once, and is on record since."""
+        scene, history = work.scene, work.history
+        root = self.home.root
+        looked = find_quickly(scene.installation, scene.gateway, root, scene.now_ms)
+        tell_new(looked.findings, history.findings.read())
+        history.findings.note(looked.findings, scene.now_ms, looked.codes)
 
     def _do(self, work: Work, kinds: tuple[str, ...]) -> None:
         result = reconcile_all(work, kinds)
@@ -154,13 +180,13 @@ class Watch:
         for step in result.steps:
             self._note(work, step)
         for error in result.errors:
-            log.write("warning", error.message)
+            log.warning(error.message)
         for note in result.notes:
-            log.write("debug", note)
+            log.debug(note)
         for finding in result.findings:
-            log.write("warning", finding.message, code=finding.code, subject=finding.subject)
+            log.warning(finding.message, code=finding.code, subject=finding.subject)
         state = {True: "gateway runs", False: "no gateway", None: "gateway cannot be told"}
-        told = f"{len(result.findings)} findings" if result.findings else "all is well"
+        told = format_counted(len(result.findings), "finding") if result.findings else "all is well"
         self.notifier.ready(f"{state[work.scene.gateway.alive]}, {told}")
 
     def _note(self, work: Work, step: Step) -> None:
@@ -168,11 +194,11 @@ class Watch:
         if not step.counts or step.action_id is None:
             return
         counts = {name.replace(" ", "-"): count for name, count in step.counts.items()}
-        log.write("info", f"reconciled {step.kind}", undo=step.action_id, **counts)
+        log.info(f"reconciled {step.kind}", undo=step.action_id, **counts)
         for store in work.scene.stores:
             if str(store.path) == step.subject:
                 self._changed.setdefault(store, []).append(step.action_id)
-                self._recheck_s = clock.monotonic_s() + RECHECK_S
+                self._loop.at("recheck", RECHECK_S, self._on_recheck)
 
     def _answer(self, changed: frozenset[Path]) -> float:
         """Say when the next round is due after files changed; what is in flight goes on record."""
@@ -182,7 +208,7 @@ class Watch:
             if work.scene.installation.cron_store in changed and work.terms.settings.enabled:
                 reconcile_all(work, ("tasks",))
         except TailflipError as e:
-            log.write("warning", e.message)
+            log.warning(e.message)
             return now_s + THROTTLE_S
         if not changed & {store.path for store in work.scene.stores}:
             return now_s + (self.where.interval_s or work.terms.settings.interval_s)
@@ -191,19 +217,21 @@ class Watch:
 
     def _recheck(self) -> float:
         """Look for entries that came back since we changed them; they are swept again."""
-        changed, self._changed, self._recheck_s = self._changed, {}, None
-        told: list[Finding] = []
+        changed, self._changed = self._changed, {}
+        self._loop.cancel("recheck")
+        returned: list[ReturnedEntries] = []
         for store, actions in changed.items():
             with suppress(TailflipError, OSError):
                 found = find_resurrected(self.home, store, actions)
-                told += [tell_resurrection(store, found)] if found else []
-        for finding in told:
-            log.write("warning", finding.message, code=finding.code, subject=finding.subject)
+                returned += [ReturnedEntries(str(store.path), found)] if found else []
+        looked = find_all(Inputs(returned=tuple(returned)))
+        for finding in looked.findings:
+            log.warning(finding.message, code=finding.code, subject=finding.subject)
         with suppress(TailflipError):
             history = self._look(apply=True).history
-            history.findings.note(told, clock.now_ms(), {RESURRECTED})
+            history.findings.note(looked.findings, clock.now_ms(), looked.codes)
         now_s = clock.monotonic_s()
-        return now_s if told else now_s + THROTTLE_S
+        return now_s if returned else now_s + THROTTLE_S
 
     def _watch_files(self, work: Work) -> None:
         """Be told of changes of the stores and of the cron store, wherever they are by now."""
@@ -215,13 +243,13 @@ class Watch:
             return
         if self._watcher is not None:
             self._watcher.stop()
-        self._watcher = ChangeWatcher(paths, self.bell.put)
+        self._watcher = ChangeWatcher(
+            paths, lambda changed: self._loop.post(lambda: self._on_changed(changed))
+        )
         self._watcher.start()
         self._watched = paths
         interval_s = self.where.interval_s or work.terms.settings.interval_s
-        log.write(
-            "info", "watching", stores=len(work.scene.stores), every=format_span(interval_s * 1000)
-        )
+        log.info("watching", stores=len(work.scene.stores), every=format_span(interval_s * 1000))
 
 
 def find_resurrected(home: Home, store: Store, actions: list[str]) -> int:
@@ -240,15 +268,3 @@ def find_resurrected(home: Home, store: Store, actions: list[str]) -> int:
 def _is_back(changed: native.Ends, entry: ListedEntry) -> bool:
     found = changed.find(entry.key)
     return found is not None and (found[0] == _GONE or entry.status == "running")
-
-
-def tell_resurrection(store: Store, count: int) -> Finding:
-    """Make a finding of entries that came back."""
-    return Finding(
-        RESURRECTED,
-        "warning",
-        str(store.path),
-        f"{format_count(count)} entries came back after they were changed: a writer saved what "
-        "it had read before",
-        "they are swept again; a heartbeat with isolatedSession does this at every turn",
-    )

@@ -1,4 +1,9 @@
-//! Descriptors that Python owns, seen as `ReadAt`, `Read` and `Write`. All `unsafe` here but one call in `memory`.
+//! Descriptors that Python owns, seen as `ReadAt`, `Read` and `Write`.
+//!
+//! All `unsafe` of the extension is here and in `memory`: that a descriptor on loan stays open is a
+//! promise of its lender, which no type can hold, and `sync_file_range` has no safe face.
+
+#![allow(unsafe_code)]
 
 use std::fs::File;
 use std::io;

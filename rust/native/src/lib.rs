@@ -4,12 +4,15 @@
 
 mod fd;
 mod memory;
+mod names;
+mod rows;
 mod tables;
 
 use fd::Fd;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
+use rows::RowJudge;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::io::Write;
@@ -17,9 +20,9 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use tables::{Ends, Joined, Ledgers, Scratch, Sessions, Starts};
 use tailflip_store::bytes::simd;
-use tailflip_store::entry::key;
-use tailflip_store::input::error::{Error, ErrorKind};
-use tailflip_store::input::io;
+use tailflip_store::entry::key::KeyKind;
+use tailflip_store::input::error::Error;
+use tailflip_store::input::{io, limits};
 use tailflip_store::judge::{evidence, policy};
 use tailflip_store::pass::{list_entries, restore, rewrite, salvage, survey, verify};
 use tailflip_store::write::archive;
@@ -54,6 +57,15 @@ fn raise(error: Error) -> PyErr {
 
 fn json<T: serde::Serialize>(value: &T) -> PyResult<String> {
     serde_json::to_string(value).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+fn check_cap(name: &str, cap: Option<usize>, most: usize) -> PyResult<()> {
+    match cap {
+        Some(cap) if !(1..=most).contains(&cap) => Err(PyValueError::new_err(format!(
+            "{name} must be from 1 to {most}"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn random() -> u64 {
@@ -138,15 +150,10 @@ impl Policy {
         owner_died_before_ms: Option<i64>,
         knows_ends: bool,
     ) -> PyResult<Self> {
-        for cap in [cap_per_job, cap_total].into_iter().flatten() {
-            if !(1..=65_536).contains(&cap) {
-                return Err(PyValueError::new_err("a cap must be from 1 to 65,536"));
-            }
-        }
+        check_cap("cap_per_job", cap_per_job, limits::CAP_PER_JOB)?;
+        check_cap("cap_total", cap_total, limits::CAP_TOTAL)?;
         let named = drop_kinds.into_iter().map(|(name, limit)| {
-            let kind = [key::KeyKind::Subagent, key::KeyKind::Dream]
-                .into_iter()
-                .find(|kind| kind.name() == name)
+            let kind = KeyKind::droppable(&name)
                 .ok_or_else(|| PyValueError::new_err(format!("not a kind to drop: {name}")))?;
             Ok((kind, limit))
         });
@@ -177,11 +184,6 @@ impl Survey {
     fn json(&self) -> PyResult<String> {
         json(&self.0.numbers)
     }
-}
-
-#[pyfunction]
-fn error_kinds() -> Vec<&'static str> {
-    ErrorKind::ALL.iter().map(|kind| kind.name()).collect()
 }
 
 #[pyfunction]
@@ -341,8 +343,13 @@ fn restore_store(
 mod _native {
     #[pymodule_export]
     use super::{
-        archive_verify, error_kinds, features, list_store, restore_store, rewrite_store,
-        salvage_store, survey_store, verify_store, ArchiveReader, Cancelled, Control, Ends,
-        Evidence, Joined, Ledgers, Policy, Scratch, Sessions, Starts, StoreInvalid, Survey,
+        archive_verify, features, list_store, restore_store, rewrite_store, salvage_store,
+        survey_store, verify_store, ArchiveReader, Cancelled, Control, Ends, Evidence, Joined,
+        Ledgers, Policy, RowJudge, Scratch, Sessions, Starts, StoreInvalid, Survey,
     };
+
+    #[pymodule_init]
+    fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+        super::names::add_to(module)
+    }
 }

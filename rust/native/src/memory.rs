@@ -1,5 +1,7 @@
 //! Memory that goes back when it is free.
 
+#![allow(unsafe_code)] // `mallopt` has no safe face
+
 /// From this size on a block is the system's to give and to take back.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const OWN_MAP_BYTES: libc::c_int = 128 * 1024;

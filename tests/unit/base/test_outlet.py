@@ -39,7 +39,8 @@ def read_until(fd: int, is_enough) -> bytes:
 
 
 def count_lost(data: bytes) -> int:
-    return sum(map(int, re.findall(rb"warning: (\d+) bytes were dropped here", data)))
+    found = re.findall(rb"warning: ([\d,]+) bytes? (?:was|were) dropped here", data)
+    return sum(int(number.replace(b",", b"")) for number in found)
 
 
 def test_what_is_put_arrives_in_order(pipe):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tailflip.diagnose.deaths import ASKED_BY_US, ASKED_HANG, classify
-from tailflip.flow.lives import Cause, Clues, Confidence
+from tailflip.diagnose.deaths import classify
+from tailflip.flow.lives import Asked, Cause, Clues, Confidence
 
 PROVEN, LIKELY, GUESS = Confidence.PROVEN, Confidence.LIKELY, Confidence.GUESS
 ABRT, KILL, SEGV, TERM = 6, 9, 11, 15
@@ -264,20 +264,20 @@ TABLE = {
         LIKELY,
     ),
     # asked
-    "hang": (Clues(signal=KILL, asked=ASKED_HANG), Cause.HANG, PROVEN),
+    "hang": (Clues(signal=KILL, asked=Asked.HANG), Cause.HANG, PROVEN),
     "hang of the heap": (
-        Clues(signal=KILL, asked=ASKED_HANG, stderr_tail=HEAP),
+        Clues(signal=KILL, asked=Asked.HANG, stderr_tail=HEAP),
         Cause.V8_HEAP,
         PROVEN,
     ),
     "restart by us": (
-        Clues(exit_code=0, asked=ASKED_BY_US + "memory"),
+        Clues(exit_code=0, asked=Asked.MEMORY),
         Cause.PLANNED_RESTART,
         PROVEN,
     ),
-    "operator": (Clues(exit_code=0, asked="operator"), Cause.ASKED_STOP, PROVEN),
+    "operator": (Clues(exit_code=0, asked=Asked.OPERATOR), Cause.ASKED_STOP, PROVEN),
     "operator, while it dies": (
-        Clues(signal=ABRT, asked="operator", stderr_tail=HEAP),
+        Clues(signal=ABRT, asked=Asked.OPERATOR, stderr_tail=HEAP),
         Cause.ASKED_STOP,
         PROVEN,
     ),

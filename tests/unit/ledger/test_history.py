@@ -14,9 +14,9 @@ from support.stores import FULL, HOUR_MS, NOW_MS, FaultyDisk
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import CannotCreate, IoFailed, Usage
 from tailflip.base.workspace import Workspace
+from tailflip.flow.findings import Finding
 from tailflip.flow.lives import Breaker, BreakerState, Cause, Confidence, Death, Decision, Life
 from tailflip.flow.observed import Sample
-from tailflip.flow.outcomes import Finding
 from tailflip.ledger.history import History, read_guards
 from tailflip.ledger.retention import MOST_DECISIONS, MOST_LIVES, MOST_SAMPLES, MOST_TAILS
 

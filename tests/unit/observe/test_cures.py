@@ -19,7 +19,8 @@ from tailflip.observe.cures import (
     measure_room,
 )
 from tailflip.observe.gateway.release import read_release
-from tailflip.supervise.context import Guard
+from tailflip.supervise.context import GuardedGateway
+from tailflip.supervise.fingerprints import Fingerprints
 
 NOW_MS = 1_800_000_000_000
 
@@ -138,11 +139,11 @@ def test_files_that_never_rest_hold_no_start_up_for_ever(tmp_path, monkeypatch):
     path = write(tmp_path / "home/.openclaw/state/openclaw.sqlite")
     monkeypatch.setattr(clock, "now_ms", lambda: path.stat().st_ctime_ns // 1_000_000 + 1)
     env = {"HOME": str(tmp_path / "home"), "PATH": os.defpath}
-    guard = Guard.prepare(["openclaw", "gateway"], env, load(env, {}).config)
-    seen = []
+    gateway = GuardedGateway.prepare(["openclaw", "gateway"], env, load(env, {}).config)
+    seen, prints = [], Fingerprints(gateway)
     for _ in range(62):
-        seen.append(guard.is_settled())
+        seen.append(prints.is_settled())
         now_s[0] += 4.0
     assert seen.count(True) == 2, "once in two minutes"
     assert not any(seen[:30])
-    assert Path(guard.state_dir) == tmp_path / "home/.openclaw"
+    assert Path(gateway.state_dir) == tmp_path / "home/.openclaw"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from support.incident_history import (
     ACTION,
@@ -19,9 +20,9 @@ from support.incident_history import (
 from support.stores import HOUR_MS, NOW_MS
 from tailflip.base.durable import RealDisk
 from tailflip.base.workspace import Workspace
-from tailflip.flow.lives import Cause, Confidence, Decision, Waiting
+from tailflip.flow.findings import Finding
+from tailflip.flow.lives import Cause, Confidence, Decision, Life, LifeMode, Waiting
 from tailflip.flow.numbers import Tally
-from tailflip.flow.outcomes import Finding
 from tailflip.ledger.decisions import MadeDecision
 from tailflip.ledger.findings import NotedFinding
 from tailflip.ledger.history import History
@@ -145,9 +146,11 @@ def test_what_a_person_did_is_told():
     assert tell_texts(make_deaths(1), incident=seen)[-1] == "a person took note of the incident"
 
 
-def test_a_life_that_was_found_running_is_not_called_started():
-    life = make_life("a", FIRST_MS, mode="adopted")
-    assert "found running" in tell_texts([life])[0]
+def test_a_life_begins_with_one_of_four_verbs_and_every_story_with_its_start():
+    for mode in LifeMode:
+        assert "was started" in tell_texts([make_life("a", FIRST_MS, mode=mode)])[0]
+    with pytest.raises(ValidationError):
+        Life(id="a", guard="/g", mode="adopted", started_ms=FIRST_MS)
 
 
 DECISIONS = [

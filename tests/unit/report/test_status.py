@@ -10,9 +10,10 @@ import pytest
 from support.incident_history import GUARD, MB, make_archived, make_death, make_incident, make_life
 from support.stores import HOUR_MS, NOW_MS
 from tailflip.base.state_dir import Supervisor
+from tailflip.flow.findings import Finding
 from tailflip.flow.lives import Breaker, BreakerState, Cause, Decision, Waiting
 from tailflip.flow.observed import Gateway, Sample
-from tailflip.flow.outcomes import Finding, Trend
+from tailflip.flow.outcomes import Trend
 from tailflip.ledger.decisions import MadeDecision
 from tailflip.ledger.findings import NotedFinding
 from tailflip.ledger.starts import JudgedStart

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tailflip.base import clock
 from tailflip.supervise.event_loop import Loop
 
 
@@ -17,3 +18,18 @@ def test_a_flood_of_calls_keeps_no_timer_from_its_turn():
     for _ in range(10):
         loop.step()
     assert rang == [True]
+
+
+def test_a_timer_is_brought_forward_and_never_put_off(monkeypatch):
+    now_s, rang = [0.0], []
+    monkeypatch.setattr(clock, "monotonic_s", lambda: now_s[0])
+    loop = Loop()
+    loop.bring_forward("round", 0)  # not set: there is nothing to bring forward
+    assert not loop.has("round")
+    loop.at("round", 900, lambda: rang.append(now_s[0]))
+    loop.bring_forward("round", 5)
+    loop.bring_forward("round", 300)
+    for now_s[0] in (4.0, 6.0):
+        loop.post(lambda: None)
+        loop.step()
+    assert rang == [6.0]

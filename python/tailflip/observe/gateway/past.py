@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base import platform_calls
-from tailflip.flow.lives import Clues
+from tailflip.flow.lives import Asked, Clues, LifeMode
 from tailflip.observe.gateway.liveness import DeadOwner, read_dead_lock
 from tailflip.observe.gateway.process import is_alive
 from tailflip.observe.host.nodereport import NodeReport, find_report, find_report_dirs
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tailflip.observe.installation import Installation
 
 # Of these lives we were the parent: what systemd saw end was tailflip, not the gateway.
-_AS_PARENT = frozenset({"run", "adopted"})
 _DAY_MS = 86_400_000
 
 
@@ -80,7 +79,7 @@ def find_past_clues(
         signal=end.signal,
         uptime_s=uptime_s,
         was_ready=last is not None and is_open and last.ready_ms is not None,
-        asked="service manager" if end.asked else None,
+        asked=Asked.SERVICE_MANAGER if end.asked else None,
         stderr_tail=end.tail,
         oom_kills=end.oom_kills if seen.service is not None else None,
         oomd=end.oomd,
@@ -113,7 +112,7 @@ def _ask(
         report = find_report(dirs, began_ms, known)
     unit = find_unit(env, service)
     end = read_service_end(unit, env, since_ms) if unit is not None else None
-    if end is not None and last is not None and last.mode in _AS_PARENT:
+    if end is not None and last is not None and last.mode is LifeMode.RUN:
         end = ServiceEnd(oom_kills=end.oom_kills, oomd=end.oomd, result=end.result, tail=end.tail)
     return _Witnesses(lock, report, end, unit.name if unit is not None else "")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 from pydantic_core import from_json
 
 from tailflip.base.regular import open_to_read
+from tailflip.base.units import format_counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +63,8 @@ def read_run_logs(folder: Path, notes: list[str]) -> Iterator[RunLine]:
         except OSError as error:
             notes.append(f"run log cannot be read: {path}: {error.strerror}")
     if broken:
-        notes.append(f"{broken} broken lines in run logs were skipped")
+        were = "was" if broken == 1 else "were"
+        notes.append(f"{format_counted(broken, 'broken line')} in run logs {were} skipped")
 
 
 def list_folder(folder: Path, suffix: str, notes: list[str]) -> Iterator[Path]:

@@ -11,22 +11,19 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from tailflip.base.units import format_bytes, format_count, format_span, format_time
-from tailflip.flow.outcomes import Finding
+from tailflip.flow.conditions import StoreGrowth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tailflip.flow.numbers import SurveyNumbers
 
-CODE = "store-growing"
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 MOST_POINTS = 96
 _LEAST_POINTS = 3
 _LEAST_SPAN_MS = 3 * HOUR_MS
 _MOST_JOBS = 20
-_TOLD_JOBS = 3
 _AHEAD_MS = 30 * DAY_MS
 _SHRUNK = 0.9
 
@@ -95,8 +92,8 @@ def judge_growth(
     hurts_at_bytes: int | None,
     now_ms: int,
     names: Mapping[str, str],
-) -> Finding | None:
-    """Warn of a store that will be too big within 30 days at the pace it grows.
+) -> StoreGrowth | None:
+    """Foretell of a store that it will be too big within 30 days at the pace it grows.
 
     Args:
         store: Its path.
@@ -111,22 +108,14 @@ def judge_growth(
     left_ms = (hurts_at_bytes - size_bytes) / growth.bytes_a_day * DAY_MS
     if left_ms > _AHEAD_MS:
         return None
-    day = format_time(now_ms + int(left_ms))[:10]
-    evidence = [
-        f"{names.get(job) or job}: {format_count(round(runs))} runs and "
-        f"{format_bytes(int(size))} a day"
-        for job, runs, size in growth.jobs[:_TOLD_JOBS]
-    ]
-    return Finding(
-        CODE,
-        "warning",
-        store,
-        f"grows by {format_count(round(growth.entries_a_day))} entries and "
-        f"{format_bytes(int(growth.bytes_a_day))} a day; on {day} the gateway's heap cannot "
-        f"load it any more (at {format_bytes(hurts_at_bytes)})",
-        "see `tailflip inspect` for what fills it; a shorter cron.sessionRetention, or "
-        "`tailflip compact --apply`, keeps it small",
-        (f"measured over {format_span(growth.span_ms)}", *evidence),
+    return StoreGrowth(
+        store=store,
+        entries_a_day=growth.entries_a_day,
+        bytes_a_day=growth.bytes_a_day,
+        span_ms=growth.span_ms,
+        jobs=tuple((names.get(job) or job, runs, size) for job, runs, size in growth.jobs),
+        hurts_at_bytes=hurts_at_bytes,
+        hurts_ms=now_ms + int(left_ms),
     )
 
 

@@ -10,17 +10,15 @@ import re
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from tailflip.base.units import format_count, format_span, format_time
-from tailflip.flow.outcomes import Finding
+from tailflip.flow.conditions import JobStorm, Storm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tailflip.flow.observed import Job, Schedule
 
-CODE = "job-storm"
 LEAST_RUNS = 10
 MOST_TOLD = 1_000
 NAMELESS = "a job that is no longer in the cron store"
@@ -31,19 +29,6 @@ RECENT_MS = 86_400_000  # older runs are not looked at
 _MINUTE_MS = 60_000
 _FIELD = re.compile(r"(\*|[0-9]+(?:-[0-9]+)?)(?:/([0-9]+))?")
 _UNITS = ((1_000, 60), (60_000, 60), (3_600_000, 24))  # seconds, minutes, hours of an expression
-
-
-class Storm(NamedTuple):  # one is made for each run
-    """A row of runs each soon after the one before; `interval_ms` is their mean distance."""
-
-    runs: int
-    first_ms: int
-    last_ms: int
-
-    @property
-    def interval_ms(self) -> float:
-        """How far apart they began."""
-        return (self.last_ms - self.first_ms) / (self.runs - 1)
 
 
 def find_storm(starts_ms: Iterable[int], allowed_ms: int | None) -> tuple[Storm | None, int]:
@@ -98,24 +83,10 @@ def _find_each(
         yield job_hash, count, storm
 
 
-def tell_storm(title: str, job: Job | None, storm: Storm) -> Finding:
-    """Make a finding of a storm."""
+def describe(title: str, job: Job | None, storm: Storm) -> JobStorm:
+    """Put a storm together with what the job's schedule allows."""
     allowed_ms = None if job is None else find_least_gap_ms(job.schedule)
-    allows = (
-        "it has no schedule any more"
-        if allowed_ms is None
-        else f"its schedule allows one every {format_span(allowed_ms)}"
-    )
-    return Finding(
-        CODE,
-        "warning",
-        title,
-        f"{format_count(storm.runs)} runs in {format_span(storm.last_ms - storm.first_ms)}, one "
-        f"every {format_span(storm.interval_ms)}; {allows}",
-        "look at its errors with `openclaw cron runs`; `openclaw cron disable` stops it, or "
-        "reconcile.hold_jobs before a start",
-        (f"from {format_time(storm.first_ms)} to {format_time(storm.last_ms)}",),
-    )
+    return JobStorm(title, storm, allowed_ms)
 
 
 def find_least_gap_ms(schedule: Schedule) -> int | None:

@@ -12,12 +12,11 @@ applied after the last of them; time-outs from `timeout-policy.ts`.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from tailflip.base.units import format_span, format_time
-from tailflip.flow.outcomes import Finding
+from tailflip.flow.conditions import OverdueJob, StuckJob
 from tailflip.reconcile.judge.markers import find_line
 
 if TYPE_CHECKING:
@@ -26,19 +25,16 @@ if TYPE_CHECKING:
     from tailflip.flow.observed import Gateway, Job
     from tailflip.observe.records.runlog import RunLine
 
-STUCK, OVERDUE = "job-stuck", "job-overdue"
 GRACE_MS = 5 * 60_000
 _OVERDUE_MS = 15 * 60_000
 _SAME_BATCH_MS = 1_000
 
 
-@dataclass(frozen=True)
-class StuckJob:
-    """A job that will not run by itself, and why; `may_release` where its mark is the reason."""
+class Stuck(NamedTuple):
+    """What keeps jobs from running: marks of the first, an idle scheduler of the second."""
 
-    job: Job
-    finding: Finding
-    may_release: bool
+    marked: tuple[tuple[Job, StuckJob], ...] = ()
+    overdue: tuple[OverdueJob, ...] = ()
 
 
 def find_stuck(
@@ -47,7 +43,7 @@ def find_stuck(
     gateway: Gateway,
     now_ms: int,
     at_work: Collection[str],
-) -> tuple[StuckJob, ...]:
+) -> Stuck:
     """Find jobs that are stuck beside a living gateway.
 
     Args:
@@ -58,23 +54,24 @@ def find_stuck(
         at_work: Jobs whose run holds its transcript's lock.
     """
     if gateway.alive is not True:
-        return ()
+        return Stuck()
     marked = [job for job in jobs if job.running_at_ms is not None]
     batches = _Batches(marked, at_work)
-    found: list[StuckJob] = []
+    found: list[tuple[Job, StuckJob]] = []
     for job in marked:
         batch = batches.find(job)
         if not batch.at_work:
             own = ends.get(job.job_id, ())
             stuck = _judge_mark(job, batch, own, gateway, now_ms)
-            found += [stuck] if stuck is not None else []
+            found += [(job, stuck)] if stuck is not None else []
+    overdue: list[OverdueJob] = []
     if not marked and gateway.started_ms is not None and now_ms - gateway.started_ms > _OVERDUE_MS:
-        found += [
-            _tell_overdue(job, ends.get(job.job_id, ()), now_ms)
+        overdue = [
+            _describe_overdue(job, ends.get(job.job_id, ()))
             for job in jobs
             if _is_overdue(job, now_ms)
         ]
-    return tuple(found)
+    return Stuck(tuple(found), tuple(overdue))
 
 
 def pick_ends(jobs: Sequence[Job], lines: Iterable[RunLine]) -> dict[str, tuple[RunLine, ...]]:
@@ -145,19 +142,7 @@ def _judge_mark(
         why = f"no run may take longer than {limit}, and nobody is at work on it"
     else:
         return None
-    evidence = [why]
-    if not ends:
-        evidence.append("its run history is empty")
-    finding = Finding(
-        STUCK,
-        "warning",
-        job.title,
-        f"job is marked as running for {format_span(age)} and will not start again: {why}",
-        f"`openclaw cron disable {job.job_id}`, then `openclaw cron enable {job.job_id}`, "
-        "releases it; reconcile.release_stuck_jobs = true lets `tailflip watch` do that",
-        tuple(evidence),
-    )
-    return StuckJob(job, finding, may_release=job.enabled)
+    return StuckJob(job.job_id, job.title, began, why, has_history=bool(ends))
 
 
 def _is_overdue(job: Job, now_ms: int) -> bool:
@@ -165,16 +150,6 @@ def _is_overdue(job: Job, now_ms: int) -> bool:
     return job.enabled and due is not None and now_ms - due > _OVERDUE_MS
 
 
-def _tell_overdue(job: Job, ends: Sequence[RunLine], now_ms: int) -> StuckJob:
-    due = job.next_run_at_ms or now_ms
-    ended = max((line.ended_ms for line in ends), default=None)
-    last = f"its last run ended {format_time(ended)}" if ended is not None else ""
-    finding = Finding(
-        OVERDUE,
-        "warning",
-        job.title,
-        f"job was due {format_span(now_ms - due)} ago, and the scheduler is idle",
-        "see `openclaw cron status`; restarting the gateway runs what it missed",
-        (f"due since {format_time(due)}", last or "its run history is empty"),
-    )
-    return StuckJob(job, finding, may_release=False)
+def _describe_overdue(job: Job, ends: Sequence[RunLine]) -> OverdueJob:
+    ended_ms = max((line.ended_ms for line in ends), default=None)
+    return OverdueJob(job.title, job.next_run_at_ms or 0, ended_ms)

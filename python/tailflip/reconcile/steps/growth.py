@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.flow.observed import Evidence
@@ -12,6 +13,7 @@ from tailflip.plan.policy import Policy
 from tailflip.reconcile.judge import growth
 
 if TYPE_CHECKING:
+    from tailflip.flow.conditions import StoreGrowth
     from tailflip.reconcile.context import Work
 
 _TOUCH_NOTHING = Policy(
@@ -23,6 +25,7 @@ def look_at_growth(work: Work) -> None:
     """Measure each store, and tell of the day on which its size will hurt."""
     scene, history = work.scene, work.history
     names = {job.job_id: job.title for job in read_cron_store(scene.installation.cron_store).jobs}
+    growing: list[StoreGrowth] = []
     for store in scene.stores:
         with work.result.keeping_error():
             surveyed = scene.survey(
@@ -36,7 +39,7 @@ def look_at_growth(work: Work) -> None:
                 history.facts.put(fact, growth.to_fact(points))
             found = growth.find_growth(points)
             if found is not None:
-                finding = growth.judge_growth(
+                told = growth.judge_growth(
                     str(store.path),
                     found,
                     point.bytes,
@@ -44,7 +47,8 @@ def look_at_growth(work: Work) -> None:
                     now_ms=scene.now_ms,
                     names=names,
                 )
-                work.result.findings += [finding] if finding is not None else []
+                growing += [told] if told is not None else []
+    work.result.inputs = replace(work.result.inputs, growth=tuple(growing))
 
 
 def _find_size_that_hurts(work: Work, own_bytes: int, wide: bool) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tailflip.base.units import format_counted
 from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.forms import read_forms
 from tailflip.reconcile.context import Step
@@ -33,7 +34,10 @@ def clear_markers(work: Work) -> None:
         return  # beside a living gateway a marker is its own business; `stuck` judges it
     if scene.gateway.alive is None:
         why = f"whether a gateway runs could not be told: {scene.gateway.evidence}"
-        work.result.notes.append(f"{len(marked)} markers of running jobs were left alone; {why}")
+        count, were = len(marked), "was" if len(marked) == 1 else "were"
+        work.result.notes.append(
+            f"{format_counted(count, 'marker')} of running jobs {were} left alone; {why}"
+        )
         return
     if not read_forms(scene.installation).may_clear_markers:
         return
@@ -54,7 +58,9 @@ def clear_markers(work: Work) -> None:
     for job in marked.values():
         count = count_deaths(job.job_id, on_record.get(job.job_id, ()), work.lives)
         if job.enabled and count >= work.terms.settings.hold_deaths:
-            reason = f"it was in flight at the last {count} deaths by memory in a row"
+            reason = (
+                f"it was in flight at the last {format_counted(count, 'death')} by memory in a row"
+            )
             holds.append(
                 plan_hold(job, reason, scene.now_ms, may_disable=work.terms.settings.hold_jobs)
             )

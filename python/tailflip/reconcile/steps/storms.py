@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import heapq
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import naming, open_regular
-from tailflip.base.units import format_count
+from tailflip.base.units import format_count, format_counted
+from tailflip.diagnose.findings.jobs import describe_storm
 from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.forms import read_forms
 from tailflip.plan.policy import HOUR_MS
 from tailflip.reconcile.judge import storms
 from tailflip.reconcile.judge.markers import plan_hold
-from tailflip.reconcile.judge.storms import find_storms, tell_storm
+from tailflip.reconcile.judge.storms import describe, find_storms
 from tailflip.reconcile.steps.markers import change_jobs
 from tailflip.stores.json import native
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tailflip.flow.conditions import JobStorm, Storm
     from tailflip.reconcile.context import Work
-    from tailflip.reconcile.judge.storms import Storm
 
 
 def look_for_storms(work: Work) -> None:
@@ -52,19 +54,21 @@ def look_for_storms(work: Work) -> None:
         found = heapq.nlargest(storms.MOST_TOLD, count(), key=lambda each: each[1].runs)
     if total > len(found):
         work.result.notes.append(
-            f"{format_count(total)} jobs run again and again; the worst "
+            f"{format_counted(total, 'job', 'runs', 'run')} again and again; the worst "
             f"{format_count(len(found))} are told"
         )
     may_hold = work.terms.settings.hold_jobs and scene.gateway.alive is False
     may_hold = may_hold and read_forms(scene.installation).may_hold
     holds = []
+    storms_found: list[JobStorm] = []
     for job_hash, storm in found:
         job = jobs.get(job_hash)
         title = by_log.name(job_hash) or by_store.name(job_hash) or storms.NAMELESS
-        finding = tell_storm(title if job is None else job.title, job, storm)
-        work.result.findings.append(finding)
+        told = describe(title if job is None else job.title, job, storm)
+        storms_found.append(told)
         is_on = scene.now_ms - storm.last_ms < HOUR_MS
         if may_hold and job is not None and job.enabled and is_on:
-            reason = f"retry storm: {finding.message}"
+            reason = f"retry storm: {describe_storm(told)}"
             holds.append(plan_hold(job, reason, scene.now_ms, may_disable=True))
+    work.result.inputs = replace(work.result.inputs, storms=tuple(storms_found))
     change_jobs(work, "hold", "jobs held", holds)

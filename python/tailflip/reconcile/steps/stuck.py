@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tailflip.diagnose.findings.jobs import describe_stuck
 from tailflip.observe.records.cron import read_cron_store
 from tailflip.reconcile.context import Step
 from tailflip.reconcile.judge.stuck import find_stuck, pick_ends
@@ -17,22 +19,25 @@ def look_for_stuck(work: Work) -> None:
     """Tell of jobs that will not run by themselves, and release them where that is allowed."""
     scene = work.scene
     if scene.gateway.alive is not True:
+        work.result.inputs = replace(work.result.inputs, stuck=(), overdue=())
         return
     jobs = read_cron_store(scene.installation.cron_store).jobs
     at_work = {job for judged in work.judge_all() for job in judged.at_work}
     ends = pick_ends(jobs, work.read_lines())
     found = find_stuck(jobs, ends, scene.gateway, scene.now_ms, at_work)
-    work.result.findings += [each.finding for each in found]
-    stuck = [each for each in found if each.may_release]
+    work.result.inputs = replace(
+        work.result.inputs, stuck=tuple(mark for _, mark in found.marked), overdue=found.overdue
+    )
+    stuck = [(job, mark) for job, mark in found.marked if job.enabled]
     if not (stuck and work.terms.settings.release_stuck_jobs):
         return
     step = Step(
         kind="release",
         subject=str(scene.installation.cron_store),
         counts={"stuck jobs released through openclaw": len(stuck)},
-        words=tuple(each.finding.message for each in stuck),
+        words=tuple(describe_stuck(mark, scene.now_ms) for _, mark in stuck),
     )
     with work.result.keeping_error():
         if work.terms.apply:
-            release_jobs([each.job for each in stuck], work.hands, work.lives, work.next_moment())
+            release_jobs([job for job, _ in stuck], work.hands, work.lives, work.next_moment())
         work.result.steps.append(step)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tailflip.base.units import format_counted
+from tailflip.ledger.runs import Runs
 from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.forms import Form, read_forms
 from tailflip.observe.records.runlog import read_run_logs
@@ -51,8 +53,8 @@ def repair_tasks(work: Work) -> None:
     )
     if not is_allowed:
         notes.append(
-            f"the task ledger is wrong about {len(corrections)} tasks; it is corrected only "
-            "while the gateway is stopped, `tailflip tasks` shows the truth"
+            f"the task ledger is wrong about {format_counted(len(corrections), 'task')}; it is "
+            "corrected only while the gateway is stopped, `tailflip tasks` shows the truth"
         )
     with work.result.keeping_error():
         if work.terms.apply and is_allowed:

@@ -25,20 +25,23 @@ _MAX_LISTED = 100
 
 def observe_all(
     stores: Iterable[Store],
-    measure: Callable[[Store], SurveyNumbers],
+    measure: Callable[[Store], SurveyNumbers | None],
     now_ms: int,
 ) -> tuple[ObservedStore, ...]:
     """Look at stores, present or missing.
 
     Args:
         stores: usually an installation's `stores` and `missing`.
-        measure: surveys one store; what it raises becomes that store's `error`.
+        measure: surveys one store, or leaves that out; what it raises becomes that store's
+            `error`.
         now_ms: wall clock.
     """
     return tuple(_observe(store, measure, now_ms) for store in stores)
 
 
-def _observe(store: Store, measure: Callable[[Store], SurveyNumbers], now_ms: int) -> ObservedStore:
+def _observe(
+    store: Store, measure: Callable[[Store], SurveyNumbers | None], now_ms: int
+) -> ObservedStore:
     litter, backups = _look_beside(store.path, now_ms)
 
     def found(

@@ -18,6 +18,7 @@ from pydantic_core import from_json
 from tailflip import _native
 from tailflip.base import errors
 from tailflip.base.durable import open_scratch
+from tailflip.base.units import format_counted
 from tailflip.flow.numbers import (
     ArchiveNumbers,
     ListedEntry,
@@ -45,9 +46,6 @@ _POLL_S = 0.1
 _HEADERS_A_CALL = 1_000
 _STARTS_A_CALL = 4_096
 _PIPE_BYTES = 64 << 10
-
-# What the extension calls the kinds that a person may drop.
-_KINDS = {"subagent": "sub-agent", "dream": "dream narrative"}
 
 # One for every kind but those that `_explain` tells in words of their own.
 _SENTENCES = {
@@ -206,7 +204,7 @@ def compile_policy(
         single_flight=policy.single_flight,
         cap_per_job=policy.cap_per_job,
         cap_total=policy.cap_total,
-        drop_kinds=[(_KINDS[kind], limit_ms) for kind, limit_ms in policy.drop_kinds],
+        drop_kinds=[(kind.value, limit_ms) for kind, limit_ms in policy.drop_kinds],
         # A gateway that is gone took all its runs with it; a living one, those before its start.
         owner_died_before_ms=now_ms if gateway.alive is False else gateway.started_ms,
         knows_ends=evidence.knows_ends,
@@ -216,8 +214,9 @@ def compile_policy(
     fits = fits and all(known.add_protected_key(k) for k in evidence.protected_keys)
     if not fits:
         raise errors.Unavailable(
-            f"too many live sessions to protect: {len(evidence.live_sessions)} sessions and "
-            f"{len(evidence.protected_keys)} keys; nothing was changed",
+            "too many live sessions to protect: "
+            f"{format_counted(len(evidence.live_sessions), 'session')} and "
+            f"{format_counted(len(evidence.protected_keys), 'key')}; nothing was changed",
             hint="stop the gateway first",
         )
     if not all(known.add_dropped_key(k) for k in evidence.dropped_keys):

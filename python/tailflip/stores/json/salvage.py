@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock
 from tailflip.base.durable import naming, open_regular, resolve
 from tailflip.base.errors import StoreInvalid, TryLater, Usage
-from tailflip.base.units import format_count
+from tailflip.base.units import format_count, format_counted
 from tailflip.flow.numbers import SalvageNumbers, VerifyNumbers
 from tailflip.flow.outcomes import Report
 from tailflip.stores import recovery
@@ -73,14 +73,15 @@ class Candidate:
         """Say how much stays behind, and where; empty if nothing does."""
         if not self.gap_count:
             return ""
-        entries = "an entry" if self.left == 1 else f"{format_count(self.left)} entries"
+        entries = "an entry" if self.left == 1 else format_counted(self.left, "entry")
         what = f"at least {entries}, " if self.left else "no entry, "
         if not (self.entries or self.left or self.blank):
             what = "all of it, and how many entries that were cannot be told: "
         places = ", ".join(f"{start}-{end}" for start, end in self.gaps)
         more = self.gap_count - len(self.gaps)
-        and_more = f" and {more} more places" if more else ""
-        return f"left behind: {what}{self.lost_bytes} bytes (at byte {places}{and_more})"
+        and_more = f" and {format_counted(more, 'more place')}" if more else ""
+        lost = format_counted(self.lost_bytes, "byte")
+        return f"left behind: {what}{lost} (at byte {places}{and_more})"
 
 
 @dataclass(frozen=True)
@@ -130,13 +131,13 @@ class SalvagePlan:
             return "nothing in it is proven to be an entry"
         if best.unsure is not None:
             return (
-                f"{format_count(best.entries)} entries can be had of {best.path.name}, but more "
+                f"{format_counted(best.entries, 'entry')} can be had of {best.path.name}, but more "
                 f"than the damaged places would be lost: what lies at byte {best.unsure} may be "
                 f"a whole entry; {best.describe_loss() or 'nothing else is'}"
             )
         if own is not None and own is not best and own.entries + own.left > best.entries:
             return (
-                f"{best.path.name} holds {format_count(best.entries)} entries, the store itself "
+                f"{best.path.name} holds {format_counted(best.entries, 'entry')}, the store itself "
                 f"{format_count(own.entries)} and parts of at least {format_count(own.left)}"
             )
         return None
@@ -148,7 +149,7 @@ class SalvagePlan:
         best = self.best
         loss = best.describe_loss() or "nothing left behind"
         end = "; its end is gone, with what was there" if best.cut else ""
-        return f"{format_count(best.entries)} entries of {best.path.name} kept; {loss}{end}"
+        return f"{format_counted(best.entries, 'entry')} of {best.path.name} kept; {loss}{end}"
 
 
 def plan_salvage(

@@ -29,6 +29,7 @@ from tailflip.base.errors import (
     TailflipError,
     TryLater,
 )
+from tailflip.base.units import format_counted
 from tailflip.ledger.actions import Action, Details, Ledger, State
 from tailflip.stores import recovery
 from tailflip.stores.json import native
@@ -286,8 +287,13 @@ def finish(home: Home, disk: Disk, draft: Draft) -> tuple[int, tuple[str, ...]]:
     if moves.failed:
         warnings.append("some transcripts could not be renamed; they are where they were")
     if moves.alive:
+        stay = (
+            "lives again under its name, and stays as it is"
+            if moves.alive == 1
+            else "live again under their names, and stay as they are"
+        )
         warnings.append(
-            f"{moves.alive} transcripts live again under their names, and stay as they are; "
+            f"{format_counted(moves.alive, 'transcript')} {stay}; "
             "those from before stay where they are kept, see `tailflip archive show`"
         )
     return moves.moved, tuple(warnings)

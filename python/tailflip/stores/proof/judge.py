@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import naming, open_regular
+from tailflip.flow.numbers import KeyKind
 from tailflip.flow.observed import Evidence, OverRun
 from tailflip.observe.gateway.processes import read_run_keys
 from tailflip.observe.records.cron import read_cron_store
@@ -36,9 +37,8 @@ if TYPE_CHECKING:
     from tailflip.observe.records.subagents import SubagentRun
 
 MAX_TOLD = 1_000  # verdicts that are kept for people; all are counted
-RUN, BASE, SUBAGENT = "cron run", "cron base", "sub-agent"
 _ENDED = frozenset({"done", "failed", "killed", "timeout"})
-_MAY_END = frozenset({RUN, BASE, SUBAGENT, "other"})
+_MAY_END = frozenset({KeyKind.CRON_RUN, KeyKind.CRON_BASE, KeyKind.SUBAGENT, KeyKind.OTHER})
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ def _judge_all(entries: Iterable[ListedEntry], ledgers: _Ledgers, notes: list[st
         is_running = entry.status == "running"
         if entry.job and entry.session in locked:
             found.at_work.add(entry.job)
-        if not is_running and entry.kind != RUN:
+        if not is_running and entry.kind != KeyKind.CRON_RUN:
             continue
         proof = prove(ledgers.collect(entry))
         may_live = proof.may_live and entry.status not in _ENDED
@@ -245,11 +245,11 @@ def _choose_end(ledgers: _Ledgers, entry: ListedEntry, proof: Proof) -> OverRun 
         return None
     if entry.kind not in _MAY_END:
         return None
-    if proof.fate is Fate.DEAD and entry.kind not in (RUN, BASE):
+    if proof.fate is Fate.DEAD and entry.kind not in (KeyKind.CRON_RUN, KeyKind.CRON_BASE):
         is_forgotten = ledgers.registry_read and entry.key not in ledgers.registry
-        if entry.kind != SUBAGENT or not is_forgotten:
+        if entry.kind != KeyKind.SUBAGENT or not is_forgotten:
             return None
-    session = None if entry.kind == RUN else entry.session
+    session = None if entry.kind == KeyKind.CRON_RUN else entry.session
     return OverRun(entry.key, proof.status, proof.ended_ms, proof.runtime_ms or 0, session)
 
 

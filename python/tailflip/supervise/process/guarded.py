@@ -1,13 +1,12 @@
 """The guarded gateway: start it, take it over, stop it, and say how it ended.
 
-The only hands on the process. Whether and when is decided elsewhere.
+Whether and when is decided elsewhere.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -25,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tailflip.flow.lives import Life
+    from tailflip.flow.lives import Asked, Life
     from tailflip.observe.gateway.vitals import Vitals
     from tailflip.observe.installation import Installation
-    from tailflip.supervise.context import Guard
+    from tailflip.supervise.context import GuardedGateway
 
 
 @dataclass
@@ -38,42 +37,42 @@ class Service:
     `asked` says who asked for its end, and `handed_off` that a successor was asked for.
     """
 
-    guard: Guard
+    gateway: GuardedGateway
     life: Life
     child: Child
     pump: Pump
     oom_kills: int | None
     peak_rss_bytes: int = 0
-    asked: str | None = None
+    asked: Asked | None = None
     handed_off: bool = False
     ended: Exit | None = None
     held_ms: int = field(default_factory=clock.boot_ms)  # since when, by the machine's own clock
 
     @classmethod
-    def start(cls, guard: Guard, life: Life) -> Service:
+    def start(cls, gateway: GuardedGateway, life: Life) -> Service:
         """Start the gateway; `life` is on record already.
 
         Raises:
             ConfigInvalid: there is no such program.
             NoPermission: it may not be executed.
         """
-        pump = Pump(_fifo(guard, life), log.outlet)
+        pump = Pump(_fifo(gateway, life), log.outlet)
         writer = pump.open_writer()
         try:
             env = build_environment(
-                guard.env,
+                gateway.env,
                 life.id,
-                external_mode=guard.release.capabilities.takes_supervisor_mode,
+                external_mode=gateway.release.capabilities.takes_supervisor_mode,
             )
-            child = start(guard.command, env, writer)
+            child = start(gateway.command, env, writer)
         finally:
             os.close(writer)
             pump.start()
         life = life.model_copy(update={"pid": child.pid, "pid_ticks": child.ticks})
-        return cls(guard, life, child, pump, _count_oom_kills(child.pid))
+        return cls(gateway, life, child, pump, _count_oom_kills(child.pid))
 
     @classmethod
-    def adopt(cls, guard: Guard, life: Life) -> Service | None:
+    def adopt(cls, gateway: GuardedGateway, life: Life) -> Service | None:
         """Take over a gateway whose supervisor is gone; None if it is gone too.
 
         Its wrapper may be dead: what counts is the process that holds the gateway's lock.
@@ -82,7 +81,7 @@ class Service:
         if life.pid is not None and is_alive(life.pid, life.pid_ticks):
             alive.append((life.pid, life.pid_ticks))
         pids = [pid for pid, _ in alive]
-        worker = _find_worker(guard)
+        worker = _find_worker(gateway)
         if worker is None or worker not in pids:
             # It may be starting still: then its first process is there, and nothing else is.
             worker = life.pid if life.pid in pids else None
@@ -90,9 +89,9 @@ class Service:
         if leader is None:
             kill_tree(alive)  # tools of a dead gateway, which would hold its port or its files
             return None
-        pump = Pump(_fifo(guard, life), log.outlet)
+        pump = Pump(_fifo(gateway, life), log.outlet)
         pump.start()
-        return cls(guard, life, take_over(leader), pump, None)
+        return cls(gateway, life, take_over(leader), pump, None)
 
     @property
     def uptime_s(self) -> float:
@@ -116,7 +115,7 @@ class Service:
 
     def take_over_heir(self) -> bool:
         """Take over a living gateway of this life, if the process we held has left one."""
-        worker = _find_worker(self.guard)
+        worker = _find_worker(self.gateway)
         if worker is None or worker == self.child.pid:
             return False
         if worker != self.life.worker_pid and worker not in [p for p, _ in find_life(self.life.id)]:
@@ -134,9 +133,9 @@ class Service:
     def find_worker(self, at: Installation | None = None) -> bool:
         """Look for the gateway's own process behind a wrapper; True when it is news.
 
-        `at` is what `Guard.locate` just gave, to spare looking again.
+        `at` is what `GuardedGateway.locate` just gave, to spare looking again.
         """
-        worker = _find_worker(self.guard, at)
+        worker = _find_worker(self.gateway, at)
         if worker is None or worker == self.life.worker_pid or not self._is_ours(worker):
             return False
         self.life = self.life.model_copy(
@@ -146,7 +145,7 @@ class Service:
 
     def find_foreign(self) -> int | None:
         """Find a living gateway on our state directory that is not of this life."""
-        worker = _find_worker(self.guard)
+        worker = _find_worker(self.gateway)
         return None if worker is None or self._is_ours(worker) else worker
 
     def _is_ours(self, pid: int) -> bool:
@@ -174,8 +173,7 @@ class Service:
         """Send a signal to the gateway itself: a wrapper would not hand on this one."""
         pid, ticks = self.life.worker_pid, self.life.worker_ticks
         if pid is not None and is_alive(pid, ticks):
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
+            Child(pid, ticks, None).send(number)
         else:
             self.child.send(number)
 
@@ -230,13 +228,13 @@ def _list_tree(pid: int) -> list[tuple[int, int | None]]:
         return []
 
 
-def _fifo(guard: Guard, life: Life) -> Path:
-    return guard.home.guards / f"{life.id}.stderr"
+def _fifo(gateway: GuardedGateway, life: Life) -> Path:
+    return gateway.home.guards / f"{life.id}.stderr"
 
 
-def _find_worker(guard: Guard, at: Installation | None = None) -> int | None:
+def _find_worker(gateway: GuardedGateway, at: Installation | None = None) -> int | None:
     """Find the living owner of the gateway's lock, whoever started it."""
-    found = guard.find_other(at)
+    found = gateway.find_other(at)
     return None if found is None else found.pid
 
 

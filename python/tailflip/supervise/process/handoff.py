@@ -1,4 +1,4 @@
-"""Did a gateway that ended well ask for its successor? Its own command tells, once.
+"""The hand-off that a gateway leaves when it asks for its successor; its own command tells, once.
 
 From 2026.8.1 on, with `OPENCLAW_SUPERVISOR_MODE=external`, a gateway that restarts leaves
 a hand-off that is valid for 60 s and ends with 0; whoever consumes it owes the restart.

@@ -51,7 +51,8 @@ pub(crate) const TOKEN: [u8; 256] = {
     table
 };
 
-/// The state after a token; after a closing bracket the stack decides, so any good one is there.
+/// Returns the state after a token. After a closing bracket the stack decides, so any good state
+/// stands there.
 const fn next(state: u8, token: u8) -> u8 {
     match (state, token) {
         (ROOT | OBJECT_VALUE | ARRAY_FIRST | ARRAY_VALUE, T_OPEN_OBJECT) => OBJECT_FIRST,

@@ -119,9 +119,9 @@ impl Lexer {
         }
     }
 
-    /// Makes it one for bytes that were validated before, which finds the same parts in them and
-    /// passes over what is inside these. Of other bytes it tells anything or refuses them: its
-    /// caller has to find out, by a digest, and to forget what it was told.
+    /// Makes a lexer for bytes that were validated before: it finds the same parts and passes over
+    /// what is inside them. Of other bytes it reports anything, or refuses them. Its caller has to
+    /// compare a digest, and to forget all reports if the bytes are others.
     #[must_use]
     pub fn of_validated(self) -> Self {
         Self {
@@ -476,7 +476,7 @@ impl Lexer {
         self.state = self.after_value();
     }
 
-    /// The state after a value, where the innermost bracket is that of `top`.
+    /// Returns the state after a value inside the bracket that `top` has lowest.
     #[inline(always)]
     fn after_value(&self) -> u8 {
         if self.top & 1 != 0 {
@@ -512,7 +512,7 @@ impl<V: Visitor> Work for Feed<'_, '_, V> {
     }
 }
 
-/// Ones below bit `len`, which may be 64.
+/// Returns ones below bit `len`, which may be 64.
 #[inline(always)]
 fn below(len: usize) -> u64 {
     if len >= 64 {

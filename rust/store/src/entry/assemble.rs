@@ -13,17 +13,17 @@ use twox_hash::XxHash3_128;
 
 /// Hears of whole entries, in file order.
 pub trait EntryVisitor {
-    /// An entry has ended. `chunk` is the piece of input that holds its last byte.
+    /// Hears of an entry that has ended. `chunk` is the piece of input that holds its last byte.
     ///
     /// # Errors
     ///
     /// Ends the pass.
     fn entry(&mut self, entry: &Entry, chunk: &Chunk<'_>) -> Result<()>;
-    /// A top-level field of the current entry has ended; `name` is raw and perhaps cut short.
+    /// Hears of a top-level field of the current entry. `name` is raw and perhaps cut short.
     fn field(&mut self, name: &[u8], bytes: u64) {
         let _ = (name, bytes);
     }
-    /// The root object closes at `at`.
+    /// Hears that the root object closes at `at`.
     ///
     /// # Errors
     ///
@@ -275,7 +275,7 @@ impl<T: EntryVisitor> Entries<T> {
         Ok(())
     }
 
-    /// A part is cut by the end of the piece.
+    /// Notes a part that the end of the piece cuts.
     fn begin(&mut self, part: Part, at: u64) {
         match part {
             Part::Key => {
@@ -296,7 +296,7 @@ impl<T: EntryVisitor> Entries<T> {
         self.open = Some((part, at));
     }
 
-    /// What was cut ends.
+    /// Notes the end of a part that was cut.
     fn end(&mut self, part: Part, span: Span, chunk: &Chunk<'_>) -> Result<()> {
         let mut capture = std::mem::take(&mut self.capture);
         match part {

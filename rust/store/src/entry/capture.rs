@@ -23,7 +23,7 @@ impl Capture {
         self.from = Some(at);
     }
 
-    /// The chunk is used up: keeps what there is of it, and returns that.
+    /// Keeps what there is in a chunk that is used up, and returns that.
     pub(super) fn carry<'c>(&mut self, chunk: &Chunk<'c>) -> &'c [u8] {
         let end = chunk.end();
         let piece = self.from.map_or(&[][..], |from| chunk.slice(from, end));
@@ -51,7 +51,7 @@ impl Capture {
     }
 }
 
-/// The inside of a string; `None` if it is none, or was not captured whole.
+/// Returns a string without its quotes; `None` if it is none, or was not captured whole.
 #[inline]
 fn inside(captured: Option<&[u8]>) -> Option<&[u8]> {
     match captured {

@@ -79,7 +79,7 @@ impl Unescape {
         }
     }
 
-    /// Hands out what a lone high surrogate at the end left behind.
+    /// Writes what a lone high surrogate at the end left behind.
     pub fn finish(&mut self, mut out: impl FnMut(&[u8])) {
         self.flush(&mut out);
     }

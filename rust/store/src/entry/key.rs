@@ -89,6 +89,17 @@ impl KeyKind {
         Self::Other,
     ];
 
+    /// Kinds that no rule removes by itself, and that a person may name as a whole: by this name.
+    pub const DROPPABLE: [(&'static str, Self); 2] =
+        [("subagent", Self::Subagent), ("dream", Self::Dream)];
+
+    /// Finds a kind that a person may name.
+    #[must_use]
+    pub fn droppable(name: &str) -> Option<Self> {
+        let mut all = Self::DROPPABLE.into_iter();
+        all.find(|(known, _)| *known == name).map(|(_, kind)| kind)
+    }
+
     /// Returns the name shown to people.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -28,7 +28,7 @@ impl Known {
         (b"systemPromptReport", Self::Report),
     ];
 
-    /// Its bit among those of the fields that an entry has.
+    /// Returns the field's bit among those of the fields that an entry has.
     pub(super) const fn bit(self) -> u16 {
         1 << self as u16
     }

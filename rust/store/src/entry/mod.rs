@@ -69,8 +69,8 @@ impl Entry {
         }
     }
 
-    /// Returns the XXH3-128 of the whole member. `chunk` is the piece that it ends in: only who
-    /// asks pays.
+    /// Returns the XXH3-128 of the whole member, which each call computes. `chunk` is the piece that
+    /// the entry ends in.
     #[must_use]
     pub fn member_hash(&self, chunk: &Chunk<'_>) -> u128 {
         let Span { start, end } = self.places.span;
@@ -78,7 +78,7 @@ impl Entry {
             .unwrap_or_else(|| XxHash3_128::oneshot(chunk.slice(start, end)))
     }
 
-    /// Returns the key. `chunk` is the piece that the entry ends in: only who asks pays.
+    /// Takes the key apart, on each call. `chunk` is the piece that the entry ends in.
     #[must_use]
     pub fn key<'a>(&'a self, chunk: &Chunk<'a>) -> Key<'a> {
         if let Some(kept) = &self.kept_key {

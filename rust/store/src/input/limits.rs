@@ -31,6 +31,10 @@ pub const FIELDS: usize = 128;
 pub const FINGERPRINTS: usize = 2 * 1024 * 1024;
 /// Keys that may occur twice, to be looked at once more (16 bytes each).
 pub const SUSPECTS: usize = 32 * 1024;
+/// Largest cap on the runs of a job: few enough that many jobs fit into [`RANKS`].
+pub const CAP_PER_JOB: usize = 4096;
+/// Largest cap on the runs of all jobs.
+pub const CAP_TOTAL: usize = 64 * 1024;
 /// Ranks held for all caps together (16 bytes each).
 pub const RANKS: usize = 128 * 1024;
 /// Records sorted in memory at a time (32 bytes each); further ones go to a scratch file.
@@ -45,3 +49,5 @@ pub const BATCH_PIECES: usize = if cfg!(fuzzing) { 2 } else { 1024 };
 pub const BATCH_TEXT: usize = 64 * 1024;
 /// Bytes of the input among them, at which a batch is full.
 pub const BATCH_BYTES: u64 = 256 * 1024;
+/// Rows of a database that Python hands over at once.
+pub const ROWS: usize = 16 * 1024;

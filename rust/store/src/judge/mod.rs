@@ -4,6 +4,7 @@ pub mod census;
 pub mod evidence;
 pub mod job_table;
 pub mod policy;
+pub mod rows;
 pub mod run_ends;
 pub mod tally;
 pub mod verdict;

@@ -30,6 +30,25 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Returns the name of what is done, as the archive has it; `None` if the entry is kept as it is.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Keep => None,
+            Self::Drop(rule) => Some(rule.name()),
+            Self::Edit {
+                slim: true,
+                retire: Some(_),
+            } => Some("retire+slim"),
+            Self::Edit {
+                retire: Some(_), ..
+            } => Some(Rule::Retire.name()),
+            Self::Edit { .. } => Some(Rule::Slim.name()),
+        }
+    }
+}
+
 /// Age order of entries: the later one is newer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {

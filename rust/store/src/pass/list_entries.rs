@@ -33,8 +33,8 @@ struct Line<'a>(
     [Option<End>; LEDGERS],
 );
 
-/// Says whether evidence from outside may judge an entry: it is a cron run, a base entry, a
-/// sub-agent or says "running", and its looked-at fields are what they should be.
+/// Says whether evidence from outside may judge an entry. It is a cron run, a base entry, a
+/// sub-agent, or says "running"; and its fields are readable.
 pub(crate) fn is_listed(entry: &Entry, key: &Key<'_>) -> bool {
     let wanted = matches!(
         key.parsed.kind,

@@ -180,16 +180,7 @@ impl<W: Write, A: Write> Rewriter<'_, W, A> {
             take(text);
             at = span.end;
         }
-        let rule = match verdict {
-            Verdict::Edit {
-                slim: true,
-                retire: Some(_),
-            } => "retire+slim",
-            Verdict::Edit {
-                retire: Some(_), ..
-            } => "retire",
-            _ => Rule::Slim.name(),
-        };
+        let rule = verdict.name().unwrap_or_default();
         let mut header = header(self.policy, entry, key, rule);
         header.at = entry.places.span.start;
         header.bytes = entry.places.span.len();

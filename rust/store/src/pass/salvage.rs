@@ -1,6 +1,9 @@
 //! Takes every entry that is proven out of a damaged store.
 
+mod indentation;
+mod line;
 mod line_finder;
+mod single;
 
 use crate::bytes::lex::{Chunk, Event, Visitor};
 use crate::entry::{Entries, Entry, EntryVisitor, Span};
@@ -9,7 +12,8 @@ use crate::input::io::{read_full, Control, ReadAt};
 use crate::input::limits::{BUFFER_BYTES, GAPS};
 use crate::pass::scan::scan;
 use crate::write::output::Output;
-use line_finder::{Layout, LineFinder, Proven};
+use indentation::Indentation;
+use line_finder::{LineFinder, Proven};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -73,7 +77,7 @@ pub fn salvage<W: Write>(
     let keep = Keep {
         input,
         output: Output::new(input, control, out),
-        layout: Layout::find(&[]),
+        indentation: Indentation::find(&[]),
         last_end: 0,
         left: 0,
         lost_bytes: 0,
@@ -118,14 +122,14 @@ fn damaged<W: Write>(
     };
     let (mut unsure, mut cut) = (Some(0), false);
     if !is_other && !blank {
-        keep.layout = Layout::find(&head);
-        let mut finder = LineFinder::new(input, control, keep.layout, keep);
+        keep.indentation = Indentation::find(&head);
+        let mut finder = LineFinder::new(input, control, keep.indentation, keep);
         finder.run()?;
         let torn = finder.torn;
         (unsure, cut) = (finder.unsure, !finder.has_end);
         keep = finder.inner;
-        if keep.output.entries == 0 && !(cut && keep.layout.is_seen) {
-            unsure = Some(0); // who knows what its layout was
+        if keep.output.entries == 0 && !(cut && keep.indentation.is_seen) {
+            unsure = Some(0); // who knows what its indentation was
         }
         keep.gap(input_bytes, torn, Some(b'}'))?;
     }
@@ -195,7 +199,7 @@ impl Visitor for Deaf {
 struct Keep<'a, W: Write> {
     input: &'a dyn ReadAt,
     output: Output<'a, W>,
-    layout: Layout,
+    indentation: Indentation,
     last_end: u64,
     left: u64,
     lost_bytes: u64,
@@ -228,7 +232,7 @@ impl<W: Write> Keep<'_, W> {
             return self.output.text(b"{}");
         }
         self.output.copy_to(self.last_end)?;
-        self.output.text(self.layout.line_break())?;
+        self.output.text(self.indentation.line_break())?;
         self.output.text(b"}")
     }
 
@@ -262,7 +266,7 @@ impl<W: Write> Proven for Keep<'_, W> {
             end: start,
         };
         let mut text = if is_first { b"{" } else { b"," }.to_vec();
-        text.extend(self.layout.before_entry());
+        text.extend(self.indentation.before_entry());
         self.output.replace(between, &text)?;
         self.last_end = end;
         self.output.note_entry(hash);

@@ -34,7 +34,7 @@ pub fn scan<V: Visitor>(input: &dyn ReadAt, control: &Control, visitor: &mut V) 
     scan_with(Lexer::new(), BUFFER_BYTES, input, control, visitor)
 }
 
-/// [`scan`] with a given lexer and buffer size.
+/// Runs [`scan`] with a given lexer and buffer size.
 ///
 /// # Errors
 ///
@@ -49,8 +49,8 @@ pub fn scan_with<V: Visitor>(
     digest(lexer, buffer_bytes, Reading::Ahead, input, control, visitor)
 }
 
-/// [`scan`] by one thread, for a visitor that keeps others busy, of bytes that were validated
-/// before. The caller compares the digest, and forgets all if they are others now.
+/// Runs [`scan`] on one thread, for a visitor that keeps others busy, over bytes that were validated
+/// before. The caller compares the digest, and forgets all if the bytes are others now.
 pub(crate) fn scan_again<V: Visitor>(
     input: &dyn ReadAt,
     control: &Control,
@@ -67,7 +67,7 @@ pub(crate) fn scan_again<V: Visitor>(
     )
 }
 
-/// [`scan`] without a digest.
+/// Runs [`scan`] without a digest.
 ///
 /// # Errors
 ///

@@ -125,8 +125,8 @@ pub fn edits(input: &dyn ReadAt, entry: &Entry, verdict: Verdict) -> Result<Vec<
     Ok(edits)
 }
 
-/// The white space before a member's name (its last 64 bytes at most), so that an added member
-/// looks like its neighbours.
+/// Returns the white space before a member's name, so that an added member looks like its
+/// neighbours: 64 bytes of it at most.
 pub fn space_before(input: &dyn ReadAt, start: u64) -> Result<String> {
     let from = start.saturating_sub(64);
     let mut buffer = [0u8; 64];
@@ -141,7 +141,7 @@ pub fn space_before(input: &dyn ReadAt, start: u64) -> Result<String> {
         .unwrap_or_default())
 }
 
-/// Bytes that edits take away, less what they add; negative when they add more.
+/// Returns the bytes that edits take away, less what they add; negative when they add more.
 pub fn shrinkage(edits: &[Edit]) -> i64 {
     edits
         .iter()

@@ -57,7 +57,7 @@ impl<'scope, W: Write> Output<'scope, W> {
         Ok(())
     }
 
-    /// Says which piece of the input is looked at now.
+    /// Holds the piece of the input that the pass looks at.
     pub(crate) fn hold(&mut self, chunk: &Chunk<'_>) {
         self.out.hold(chunk);
     }

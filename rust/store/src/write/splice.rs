@@ -151,7 +151,7 @@ pub(crate) struct Splicer<'scope, W> {
 }
 
 impl<'scope, W: Write> Splicer<'scope, W> {
-    /// Makes one that works in the caller's thread.
+    /// Makes one that writes on the caller's thread.
     pub(crate) fn inline(input: &'scope dyn ReadAt, control: &'scope Control, out: W) -> Self {
         let window = Window {
             input,
@@ -170,7 +170,7 @@ impl<'scope, W: Write> Splicer<'scope, W> {
         }
     }
 
-    /// Lets a thread of `scope` do the work from now on, if one is to be had.
+    /// Moves the work to a thread of `scope`, if one is to be had.
     pub(crate) fn threaded(self, scope: &'scope Scope<'scope, '_>, name: &str) -> Self
     where
         W: Send + 'scope,
@@ -218,7 +218,7 @@ impl<'scope, W: Write> Splicer<'scope, W> {
         }
     }
 
-    /// Says which piece of the input is looked at now, so that it need not be read again.
+    /// Holds the piece of the input that the pass looks at, so that it need not be read again.
     pub(crate) fn hold(&mut self, chunk: &Chunk<'_>) {
         let Some(buffer) = chunk.buffer else { return };
         if self.recent[0].as_ref().map(|newest| newest.base()) != Some(buffer.base()) {

@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tailflip.diagnose.findings.inputs import Inputs
+from tailflip.diagnose.findings.registry import find_all
+from tailflip.flow.conditions import Storm
 from tailflip.flow.observed import Gateway, Job, Schedule
 from tailflip.observe.records.runlog import RunLine
 from tailflip.reconcile.judge.growth import (
@@ -23,11 +26,10 @@ from tailflip.reconcile.judge.growth import (
     to_fact,
 )
 from tailflip.reconcile.judge.storms import (
-    Storm,
+    describe,
     find_least_gap_ms,
     find_storm,
     find_storms,
-    tell_storm,
 )
 from tailflip.reconcile.judge.stuck import find_stuck, pick_ends
 
@@ -54,7 +56,7 @@ def job(name="j", *, running=None, due=None, enabled=True, timeout=60 * MIN, sch
 def test_the_incident_is_a_storm_with_its_measured_interval():
     starts = [NOW - 25 * MIN + int(n * 25 * MIN / 2074) for n in range(2075)]
     ((_, storm),) = find_storms([[(7, at) for at in starts], [(7, starts[0])]], {7: job()})
-    finding = tell_storm(job().title, job(), storm)
+    (finding,) = find_all(Inputs(storms=(describe(job().title, job(), storm),))).findings
     assert storm.runs == 2075
     assert finding.message == (
         "2,075 runs in 25 min, one every 0.7 s; its schedule allows one every 15 min"
@@ -148,7 +150,8 @@ LIVING = Gateway(True, 7, NOW - 10 * HOUR_MS, "x")
 
 def stuck(jobs, ends=(), gateway=LIVING, at_work=()):
     found = find_stuck(jobs, pick_ends(jobs, ends), gateway, NOW, at_work)
-    return [(s.finding.code, s.may_release) for s in found]
+    marks = [("job-stuck", job.enabled) for job, _ in found.marked]
+    return [*marks, *(("job-overdue", False) for _ in found.overdue)]
 
 
 def test_a_mark_older_than_the_run_may_take_is_stuck_long_before_two_hours():
@@ -181,9 +184,11 @@ def test_a_mark_whose_run_has_its_line_is_stuck():
 
 
 def test_a_mark_of_an_earlier_gateway_is_stuck_and_says_so():
-    (found,) = find_stuck([job(running=NOW - 11 * HOUR_MS, timeout=0)], {}, LIVING, NOW, ())
-    assert "older than the gateway" in found.finding.message
-    assert "its run history is empty" in found.finding.evidence
+    found = find_stuck([job(running=NOW - 11 * HOUR_MS, timeout=0)], {}, LIVING, NOW, ())
+    ((_, mark),) = found.marked
+    (finding,) = find_all(Inputs(now_ms=NOW, stuck=(mark,))).findings
+    assert "older than the gateway" in finding.message
+    assert "its run history is empty" in finding.evidence
 
 
 @pytest.mark.parametrize("alive", [False, None])
@@ -223,10 +228,11 @@ def test_growth_is_measured_and_the_day_it_hurts_foretold():
     assert growth.bytes_a_day == pytest.approx(24_000_000, rel=0.01)
     assert growth.entries_a_day == pytest.approx(240)
     assert [name for name, _, _ in growth.jobs] == ["big"]
-    finding = judge_growth(
+    told = judge_growth(
         "s", growth, 10_000_000, hurts_at_bytes=250_000_000, now_ms=NOW, names={"big": "the big"}
     )
-    assert finding is not None
+    assert told is not None
+    (finding,) = find_all(Inputs(growth=(told,))).findings
     assert "24.0 MB a day; on 2027-01-25 the gateway's heap cannot load it" in finding.message
     assert "the big: 192 runs and 21.6 MB a day" in finding.evidence
 

@@ -7,15 +7,18 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import ValidationError
 
 from support.stores import GONE, NOW_MS, format_store, make_entries, make_entry
 from tailflip import _native
 from tailflip.base import errors
+from tailflip.flow.numbers import KeyKind, Rule
 from tailflip.flow.observed import Evidence, Gateway
-from tailflip.plan.policy import Policy
+from tailflip.plan.policy import DropKind, Policy
 from tailflip.stores.json import native
 
 if TYPE_CHECKING:
+    from enum import StrEnum
     from pathlib import Path
 
 
@@ -120,4 +123,34 @@ def test_too_much_life_to_protect_is_a_refusal_not_a_guess() -> None:
 def test_every_kind_of_error_has_its_sentence():
     """A store with `"updatedAt":01` was told as "scalar at byte 50": two tables had drifted."""
     told_otherwise = {"changed", "archive"}
-    assert set(native._SENTENCES) | told_otherwise == set(_native.error_kinds())
+    assert set(native._SENTENCES) | told_otherwise == set(_native.ERROR_KINDS)
+
+
+@pytest.mark.parametrize(
+    ("named", "exported"),
+    [
+        (Rule, _native.RULES),
+        (KeyKind, _native.KEY_KINDS),
+        (DropKind, _native.DROP_KINDS),
+    ],
+)
+def test_names_are_those_of_the_extension(named: type[StrEnum], exported: tuple[str, ...]) -> None:
+    """Members are needed by name; a member too many or too few would be a second truth."""
+    assert [member.value for member in named] == list(exported)
+
+
+@pytest.mark.parametrize(
+    ("field", "most"),
+    [("cap_per_job", _native.MAX_CAP_PER_JOB), ("cap_total", _native.MAX_CAP_TOTAL)],
+)
+def test_a_cap_that_a_policy_accepts_the_extension_accepts(field: str, most: int) -> None:
+    native.compile_policy(Policy.model_validate({field: most}), GONE, NOW_MS)
+    with pytest.raises(ValidationError, match=f"less than or equal to {most}"):
+        Policy.model_validate({field: most + 1})
+    with pytest.raises(ValueError, match=f"{field} must be from 1 to {most}"):
+        native.compile_policy(Policy.model_construct(**{field: most + 1}), GONE, NOW_MS)
+
+
+@pytest.mark.parametrize("kind", DropKind)
+def test_a_kind_that_a_person_names_is_the_engines(kind: DropKind) -> None:
+    native.compile_policy(Policy(drop_kinds=((kind, 0),)), GONE, NOW_MS)

@@ -106,7 +106,7 @@ def test_a_transcript_that_lives_again_stays_and_the_kept_one_too(store_path, ho
     before = kept.read_bytes()
     store_path.with_name(kept.name).write_text("written since")
     (warning,) = put_back(home, RealDisk(), report.action_id).report.warnings
-    assert warning.startswith("1 transcripts live again")
+    assert warning.startswith("1 transcript lives again under its name")
     assert store_path.with_name(kept.name).read_text() == "written since"
     assert kept.read_bytes() == before
 

@@ -126,7 +126,7 @@ def test_a_line_without_end_is_skipped_in_bounded_memory(state, monkeypatch):
     state.log("j", b"x" * 5_000, line("a"), line("b"))
     got = state.read()
     assert all(got.over.find(key(run)) for run in "ab")
-    assert got.notes == ("1 broken lines in run logs were skipped",)
+    assert got.notes == ("1 broken line in run logs was skipped",)
 
 
 def test_a_text_cut_in_the_middle_of_an_emoji_takes_no_proof_away(state):

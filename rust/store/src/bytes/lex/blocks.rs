@@ -264,7 +264,8 @@ fn scalars_are_right(block: &[u8; 64], scalars: u64, mut starts: u64, now: &mut 
     true
 }
 
-/// Feeds one, up to its end or that of the block.
+/// Feeds a number or literal to its automaton, up to its end or that of the block. Says whether
+/// it is right so far.
 #[inline(always)]
 fn scalar_is_right(block: &[u8; 64], scalars: u64, at: u32, state: &mut u8) -> bool {
     let end = (!(scalars >> at)).trailing_zeros() + at;
@@ -310,8 +311,8 @@ fn find_leaves(open: u64, close: u64) -> u64 {
     open & before | close & successors(open, all)
 }
 
-/// Follows brackets one by one. Returns where an object gives way to an array, or an array to an
-/// object; `None` as above: level 0 is a multiple of 64 as well, and so is the deepest.
+/// Follows brackets one by one. Returns a bit for each place where an object gives way to an array,
+/// or an array to an object; `None` as [`nest`]. Level 0 is a multiple of 64, and so is the deepest.
 #[inline(always)]
 fn follow(
     block: &[u8; 64],

@@ -134,17 +134,17 @@ pub enum Event<'c> {
 
 /// Hears of the outer two levels.
 pub trait Visitor {
-    /// Something becomes of a part.
+    /// Hears what becomes of a part.
     ///
     /// # Errors
     ///
     /// Ends the pass.
     fn event(&mut self, event: Event<'_>, chunk: &Chunk<'_>) -> Result<()>;
-    /// The piece is used up: what lies in it must be taken now.
+    /// Hears that the piece is used up. What lies in it must be taken now.
     fn chunk_end(&mut self, chunk: &Chunk<'_>);
 }
 
-/// The inside of a key or a name.
+/// Returns a key or a name without its quotes.
 #[inline(always)]
 pub(crate) fn unquoted(raw: &[u8]) -> &[u8] {
     &raw[1..raw.len() - 1]

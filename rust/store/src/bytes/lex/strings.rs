@@ -16,7 +16,7 @@ const ESCAPE: [bool; 256] = {
 };
 
 impl Lexer {
-    /// Bits of bytes that a backslash escapes; `backslashes` is masked to `len` bytes.
+    /// Returns a mask of the bytes that a backslash escapes. `backslashes` is masked to `len` bytes.
     #[inline(always)]
     pub(super) fn escaped_mask(&mut self, backslashes: u64, len: usize) -> u64 {
         if backslashes == 0 {

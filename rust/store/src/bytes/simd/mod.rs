@@ -6,6 +6,8 @@
 //!
 //! The masks come in groups, because most blocks need only the first ([`Kernel::strings`]).
 
+#![allow(unsafe_code)] // vector instructions; nothing else of the crate may, see tests/rooms.rs
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -214,7 +216,7 @@ impl Level {
 pub trait Work {
     /// What the work returns.
     type Output;
-    /// Does it.
+    /// Does the work with a kernel.
     fn run<K: Kernel>(self) -> Self::Output;
 }
 

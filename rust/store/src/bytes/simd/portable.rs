@@ -45,7 +45,8 @@ const CLASS: [u8; 256] = {
 
 pub struct Portable;
 
-/// The bits of bytes whose class has `flag`, eight bytes at a time: a product gathers their bits.
+/// Returns a mask of the bytes whose class has `flag`. Eight bytes at a time: a product gathers
+/// their bits.
 #[inline(always)]
 fn ask(classes: &[u8; 64], flag: u8) -> u64 {
     const LOWEST: u64 = 0x0101_0101_0101_0101;

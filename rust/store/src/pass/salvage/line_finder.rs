@@ -14,154 +14,23 @@
 //! and does not touch it is one of the store's, and each of the store's is found.
 //!
 //! Two kinds are found and not taken, but told as unsure. One is where a beginning could be read
-//! in two ways: a key after damaged bytes may be the rest of a longer one. The other are entries of one line that nothing proves: a field further in looks
-//! the same once its indentation is damaged. Such an entry is taken in a row after proven ones.
+//! in two ways: a key after damaged bytes may be the rest of a longer one. The other are entries of
+//! one line that nothing proves: a field further in looks the same once its indentation is damaged.
+//! Such an entry is taken in a row after proven ones.
 
 use crate::bytes::lex::{Chunk, Lexer};
 use crate::entry::{Entries, Entry, EntryVisitor};
 use crate::input::error::{Error, Result};
 use crate::input::io::{read_full, read_range, Control, ReadAt};
 use crate::input::limits::{BUFFER_BYTES, LINE_BYTES};
-
-/// What separates lines and what indents them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Layout {
-    byte: u8,
-    width: u64,
-    crlf: bool,
-    /// The beginning of an entry was seen in it.
-    pub is_seen: bool,
-}
-
-impl Layout {
-    /// The gateway's own: `JSON.stringify(store, null, 2)`.
-    const GATEWAY: Self = Self {
-        byte: b' ',
-        width: 2,
-        crlf: false,
-        is_seen: false,
-    };
-
-    /// Asks the first lines. From one line to the next, indentation doubles only where an entry
-    /// begins; the gateway's own is taken where nothing says another.
-    pub(crate) fn find(head: &[u8]) -> Self {
-        let lines: Vec<&[u8]> = head.split(|byte| *byte == b'\n').collect();
-        let crlf = lines.len() > 1 && lines[0].ends_with(b"\r");
-        let mut votes: Vec<((u8, u64), usize)> = vec![((b' ', 2), 0)];
-        for pair in lines.windows(2) {
-            let (Some(outer), Some(inner)) = (indentation(pair[0]), indentation(pair[1])) else {
-                continue;
-            };
-            if pair[0].trim_ascii_end().ends_with(b"{") && inner == (outer.0, 2 * outer.1) {
-                match votes.iter().position(|(layout, _)| *layout == outer) {
-                    Some(at) => votes[at].1 += 1,
-                    None if votes.len() < 64 => votes.push((outer, 1)),
-                    None => {}
-                }
-            }
-        }
-        let most = votes.iter().rev().max_by_key(|(_, count)| *count);
-        most.map_or(Self::GATEWAY, |((byte, width), count)| Self {
-            byte: *byte,
-            width: *width,
-            crlf,
-            is_seen: *count > 0,
-        })
-    }
-
-    /// Returns the line break.
-    pub(crate) fn line_break(self) -> &'static [u8] {
-        if self.crlf {
-            b"\r\n"
-        } else {
-            b"\n"
-        }
-    }
-
-    /// Returns what stands before an entry: a line break and the indentation.
-    pub(crate) fn before_entry(self) -> Vec<u8> {
-        let mut text = self.line_break().to_vec();
-        text.extend((0..self.width).map(|_| self.byte));
-        text
-    }
-}
-
-/// What indents a line that begins with a name.
-fn indentation(line: &[u8]) -> Option<(u8, u64)> {
-    let (&byte, _) = line
-        .split_first()
-        .filter(|(byte, _)| matches!(byte, b' ' | b'\t'))?;
-    let count = line.iter().take_while(|other| **other == byte).count();
-    (line.get(count) == Some(&b'"')).then_some((byte, count as u64))
-}
+use crate::pass::salvage::indentation::Indentation;
+use crate::pass::salvage::line::Line;
+use crate::pass::salvage::single::{is_escaped, is_single};
 
 /// Hears of what is proven, in file order.
 pub(crate) trait Proven {
-    /// An entry lies at `[start, end)`; `torn` entries were left behind since the one before.
+    /// Hears of an entry at `[start, end)`. `torn` entries were left behind since the one before.
     fn entry(&mut self, start: u64, end: u64, hash: u128, torn: u64) -> Result<()>;
-}
-
-/// A line as far as it was read; the bytes themselves are looked at again where they matter.
-#[derive(Debug, Default, Clone, Copy)]
-struct Line {
-    start: u64,
-    /// Bytes of indentation.
-    lead: u64,
-    /// The first byte after it; 0 before it is known, and at the end of the file.
-    first: u8,
-    is_headed: bool,
-    /// After its last byte, without the line break.
-    end: u64,
-    /// Its last bytes.
-    tail: [u8; 5],
-    /// An entry that was taken ends on it.
-    ends_proven: bool,
-}
-
-impl Line {
-    fn push(&mut self, bytes: &[u8]) {
-        let kept = bytes.len().min(self.tail.len());
-        self.tail.rotate_left(kept);
-        let from = self.tail.len() - kept;
-        self.tail[from..].copy_from_slice(&bytes[bytes.len() - kept..]);
-    }
-
-    /// Its last bytes, without a carriage return.
-    fn ending(&self) -> &[u8] {
-        let all: &[u8] = &self.tail;
-        all.strip_suffix(b"\r").unwrap_or(all)
-    }
-
-    /// After its last byte, without a carriage return.
-    fn text_end(&self) -> u64 {
-        self.end - u64::from(self.tail.ends_with(b"\r") && self.end > self.start)
-    }
-
-    fn has_comma(&self) -> bool {
-        self.ending().ends_with(b",")
-    }
-
-    /// Says how many bytes at its end are what a name and an opening bracket leave: `": {`.
-    fn opening(&self) -> Option<u64> {
-        [&b"\": {"[..], b"\": [", b"\":{", b"\":["]
-            .into_iter()
-            .find(|text| self.ending().ends_with(text))
-            .map(|text| text.len() as u64)
-    }
-
-    fn closes(&self) -> bool {
-        matches!(self.first, b'}' | b']')
-    }
-
-    /// Nothing is on it, or the file has ended.
-    fn is_blank(&self) -> bool {
-        matches!(self.first, 0 | b'\r' | b'\n')
-    }
-
-    /// After the bracket that it begins with.
-    fn after_bracket(&self) -> u64 {
-        self.start + self.lead + 1
-    }
 }
 
 /// An entry that has begun.
@@ -177,7 +46,7 @@ struct Open {
 pub(crate) struct LineFinder<'a, P> {
     input: &'a dyn ReadAt,
     control: &'a Control,
-    layout: Layout,
+    indentation: Indentation,
     pub inner: P,
     /// Entries of which a beginning or an end was met since the last one that is proven.
     pub torn: u64,
@@ -206,13 +75,13 @@ impl<'a, P: Proven> LineFinder<'a, P> {
     pub(crate) fn new(
         input: &'a dyn ReadAt,
         control: &'a Control,
-        layout: Layout,
+        indentation: Indentation,
         inner: P,
     ) -> Self {
         Self {
             input,
             control,
-            layout,
+            indentation,
             inner,
             torn: 0,
             unsure: None,
@@ -261,7 +130,7 @@ impl<'a, P: Proven> LineFinder<'a, P> {
         let (mut at, mut bytes) = (chunk.base, chunk.bytes);
         while !bytes.is_empty() {
             if !self.line.is_headed {
-                let byte = self.layout.byte;
+                let byte = self.indentation.byte;
                 let run = bytes.iter().take_while(|other| **other == byte).count();
                 self.line.lead += run as u64;
                 (at, bytes) = (at + run as u64, &bytes[run..]);
@@ -290,9 +159,9 @@ impl<'a, P: Proven> LineFinder<'a, P> {
         };
     }
 
-    /// The indentation of a line is known, and so what the line before it was.
+    /// Takes a line whose indentation is known, which tells what the line before it was.
     fn head(&mut self, chunk: &Chunk<'_>) -> Result<()> {
-        let width = self.layout.width;
+        let width = self.indentation.width;
         let line = self.line;
         let closes = line.lead == width && line.closes();
         if let Some(previous) = self.previous.take() {
@@ -321,7 +190,7 @@ impl<'a, P: Proven> LineFinder<'a, P> {
 
     /// Says whether the line is the end of an entry after which none need follow.
     fn look_back(&mut self, line: &Line, chunk: &Chunk<'_>) -> Result<bool> {
-        let width = self.layout.width;
+        let width = self.indentation.width;
         let was_in_row = std::mem::take(&mut self.in_row);
         let is_exact = line.lead == width && line.first == b'"';
         let (next, is_outer) = (self.line, self.line.lead <= width);
@@ -358,9 +227,9 @@ impl<'a, P: Proven> LineFinder<'a, P> {
         Ok(false)
     }
 
-    /// A line ends as the first line of an entry does, and the next one is further in.
+    /// Takes a line that ends as the first line of an entry does, where the next one is further in.
     fn begin(&mut self, line: &Line, opening: u64, chunk: &Chunk<'_>) -> Result<()> {
-        let width = self.layout.width;
+        let width = self.indentation.width;
         let found = self.find_key(line.start, line.text_end() - opening, chunk)?;
         let is_exact = line.lead == width && found == Some(line.start + width);
         if !is_exact && self.hides_entry(line, line.text_end(), line.lead <= width, true, chunk)? {
@@ -406,7 +275,7 @@ impl<'a, P: Proven> LineFinder<'a, P> {
         Ok(found)
     }
 
-    /// The line at which the entry has to end: does it, and is it one?
+    /// Takes the line at which the open entry has to end: keeps the entry if it is one.
     fn close(&mut self, end: u64, chunk: &Chunk<'_>) -> Result<()> {
         if let Some(open) = self.open.take() {
             if let Some(hash) = self.check(open.start, end, chunk)? {
@@ -444,7 +313,7 @@ impl<'a, P: Proven> LineFinder<'a, P> {
     fn is_single_followed(&self, line: &Line) -> bool {
         let next = self.line;
         if line.has_comma() {
-            next.lead == self.layout.width && next.first == b'"'
+            next.lead == self.indentation.width && next.first == b'"'
         } else {
             next.lead == 0 && next.first == b'}'
         }
@@ -488,7 +357,8 @@ impl<'a, P: Proven> LineFinder<'a, P> {
         }))
     }
 
-    /// Says it of a long line: it has a name that is not the first thing on it, or is whole.
+    /// Says whether a long line may hide an entry: it has a name that is not the first thing on it,
+    /// or is whole.
     fn hides_long(&mut self, line: &Line, end: u64, chunk: &Chunk<'_>) -> Result<bool> {
         let (mut was_quote, mut names) = (false, 0);
         read_range(self.input, line.start, end, &mut self.scratch, |bytes| {
@@ -546,46 +416,6 @@ impl<'a, P: Proven> LineFinder<'a, P> {
         let one = entries.inner;
         Ok((one.count == 1 && (one.start, one.end) == (start, end)).then_some(one.hash))
     }
-}
-
-/// Says whether a backslash makes the quote at `at` a part of its string.
-fn is_escaped(text: &[u8], at: usize) -> bool {
-    let before = text[..at].iter().rev();
-    before.take_while(|byte| **byte == b'\\').count() % 2 == 1
-}
-
-/// Says whether a text begins with a name and a value that is complete: a scalar, or nothing in
-/// brackets.
-fn is_single(text: &[u8]) -> bool {
-    let Some(rest) = after_string(text) else {
-        return false;
-    };
-    let Some(rest) = rest.trim_ascii_start().strip_prefix(b":") else {
-        return false;
-    };
-    let value = rest.trim_ascii_start();
-    match value.first() {
-        Some(b'"') => after_string(value).is_some(),
-        Some(open @ (b'{' | b'[')) => value[1..].trim_ascii_start().first() == Some(&(open + 2)),
-        // Whatever follows may be a damaged comma.
-        Some(b'-' | b'0'..=b'9') => true,
-        _ => [&b"true"[..], b"false", b"null"]
-            .iter()
-            .any(|word| value.starts_with(word)),
-    }
-}
-
-/// What follows a string that a text begins with, if it is one.
-fn after_string(text: &[u8]) -> Option<&[u8]> {
-    let inside = text.get(1..)?;
-    let len = (0..inside.len()).find(|at| inside[*at] == b'"' && !is_escaped(inside, *at))?;
-    let (string, rest) = text.split_at(len + 2);
-    is_json(string).then_some(rest)
-}
-
-fn is_json(text: &[u8]) -> bool {
-    std::str::from_utf8(text)
-        .is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
 }
 
 /// The one entry of what is checked.

@@ -1,4 +1,4 @@
-"""The name of a life, given before it begins."""
+"""A life as it is put on record before it begins."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from tailflip.base import clock, platform_calls
 from tailflip.flow.lives import Life
 
 if TYPE_CHECKING:
-    from tailflip.supervise.context import Guard
+    from tailflip.flow.lives import LifeMode
+    from tailflip.supervise.context import GuardedGateway
 
 _SECRETS, _MASK = ("--token", "--password"), "***"
 
 
-def new_life(guard: Guard, mode: str, now_ms: int) -> Life:
+def new_life(gateway: GuardedGateway, mode: LifeMode, now_ms: int) -> Life:
     """Name a life that is about to begin."""
     moment = datetime.fromtimestamp(now_ms / 1000, UTC)
     return Life(
         id=f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
-        guard=guard.name,
+        guard=gateway.name,
         mode=mode,
         started_ms=now_ms,
-        command=hide_secrets(guard.command),
-        version=guard.release.text,
+        command=hide_secrets(gateway.command),
+        version=gateway.release.text,
         boot_id=platform_calls.here.boot_id(),
         started_mono_ms=clock.boot_ms(),
     )

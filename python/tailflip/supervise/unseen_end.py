@@ -1,4 +1,4 @@
-"""How did a life end that nobody was there to see end?"""
+"""The verdict on an end that nobody saw."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 from tailflip.base import clock
 from tailflip.diagnose.causes import WANTED
+from tailflip.flow.lives import LifeMode
 from tailflip.observe.gateway.past import find_past_clues
 
 if TYPE_CHECKING:
     from tailflip.flow.lives import Death, Life
-    from tailflip.supervise.context import Guard
+    from tailflip.supervise.context import GuardedGateway
 
 
-def find_unseen_end(guard: Guard, last: Life | None) -> tuple[Death, Life] | None:
+def find_unseen_end(gateway: GuardedGateway, last: Life | None) -> tuple[Death, Life] | None:
     """Judge an end that nobody saw, and put it on record.
 
     Args:
-        guard: whose gateway it was.
+        gateway: whose gateway it was.
         last: the life on record that has no end; None when none was ever recorded: what a
             gateway from before our time left behind is looked at all the same.
 
@@ -25,26 +26,26 @@ def find_unseen_end(guard: Guard, last: Life | None) -> tuple[Death, Life] | Non
         None if it ended well, or nothing is known of its end.
     """
     now_ms = clock.now_ms()
-    installation = guard.locate()
+    installation = gateway.locate()
     found = None
     if installation is not None:
-        unit = guard.config.gateway.service
-        found = find_past_clues(installation, guard.env, last, now_ms, unit)
+        unit = gateway.config.gateway.service
+        found = find_past_clues(installation, gateway.env, last, now_ms, unit)
     if found is None:
         if last is not None:
             ended = last.model_copy(update={"end_known": False, "ended_ms": now_ms})
-            guard.write(lambda: guard.history.lives.end(ended, b""))
+            gateway.record.end_life(ended)
         return None
     # Most ends are clean: then none of these is needed.
     from tailflip.diagnose.deaths import classify  # noqa: PLC0415
+    from tailflip.supervise.new_life import new_life  # noqa: PLC0415
     from tailflip.supervise.post_mortem import record_death  # noqa: PLC0415
-    from tailflip.supervise.process.life_id import new_life  # noqa: PLC0415
 
     clues, notes = found
     if last is None:
-        last = new_life(guard, "unseen", now_ms - int(1000 * (clues.uptime_s or 0)))
+        last = new_life(gateway, LifeMode.UNSEEN, now_ms - int(1000 * (clues.uptime_s or 0)))
     death = classify(clues)
     death = death.model_copy(update={"evidence": (*death.evidence, *notes)})
     ended = last.model_copy(update={"end_known": False})
-    ended = record_death(guard, death, clues, ended, clues.stderr_tail.encode())
+    ended = record_death(gateway, death, clues, ended, clues.stderr_tail.encode())
     return None if death.cause in WANTED else (death, ended)

@@ -1,0 +1,119 @@
+"""Findings that a guard makes of a gateway's lives: loops, memory, refused starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailflip.base.units import format_bytes, format_counted, format_span
+from tailflip.diagnose.findings.entry import Entry, Found, Stands
+from tailflip.flow.findings import Code, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tailflip.flow.conditions import GatewayLoop, MemoryDeath, MemoryTrend, RefusedStart
+
+
+def _find_crash_loop(crash_loops: tuple[GatewayLoop, ...]) -> Iterator[Found]:
+    for guard, loop, evidence in crash_loops:
+        pace = format_span(1000 * loop.period_s)
+        message = (
+            f"{format_counted(loop.deaths, 'death')} in a row by {loop.cause}, one every {pace}"
+        )
+        yield Found(guard, message, evidence)
+
+
+def _find_restart_loop(restart_loops: tuple[GatewayLoop, ...]) -> Iterator[Found]:
+    for guard, loop, evidence in restart_loops:
+        pace = format_span(1000 * loop.period_s)
+        times = format_counted(loop.deaths, "time")
+        yield Found(
+            guard,
+            f"the gateway restarts itself again and again: {times} in a row, once every {pace}",
+            evidence,
+        )
+
+
+def _find_memory_elsewhere(memory_deaths: tuple[MemoryDeath, ...]) -> Iterator[Found]:
+    for death in memory_deaths:
+        limit_bytes = death.limit_bytes
+        have = "an unknown limit" if limit_bytes is None else format_bytes(limit_bytes)
+        share = f"{format_bytes(death.heap_bytes)} of {have}"
+        what = (
+            f"the stores alone are not expected to fill it ({share})"
+            if death.stores_may_kill
+            else f"the stores are not the cause ({share})"
+        )
+        rest = "; ".join(death.suspects) or "nothing else was found that is large"
+        yield Found(
+            death.guard,
+            f"the gateway died of memory, and {what}; {rest}",
+            hint=_LOOK_ELSEWHERE if death.suspects else _MORE_HEAP,
+        )
+
+
+def _find_refused_start(refused_starts: tuple[RefusedStart, ...]) -> Iterator[Found]:
+    for refused in refused_starts:
+        yield Found(refused.guard, refused.reason, hint=refused.hint)
+
+
+def _find_memory_trend(memory_trends: tuple[MemoryTrend, ...]) -> Iterator[Found]:
+    for guard, trend, ahead_ms in memory_trends:
+        yield Found(
+            guard,
+            f"memory grows by {format_bytes(int(trend.bytes_per_s * 3600))} an hour and reaches "
+            f"{format_bytes(trend.limit_bytes)} in about {format_span(ahead_ms)}",
+            (f"measured over {format_span(int(trend.span_s * 1000))}",),
+        )
+
+
+_MORE_HEAP = "give the gateway more heap (NODE_OPTIONS=--max-old-space-size=MB)"
+_LOOK_ELSEWHERE = (
+    "look at what is named first: move a large file away, end or reset a large session; "
+    f"or {_MORE_HEAP}"
+)
+ENTRIES = (
+    Entry(
+        Code.CRASH_LOOP,
+        Severity.ERROR,
+        _find_crash_loop,
+        doc="The gateway died of the same cause again and again.",
+        hint="`tailflip incidents why` tells the story",
+        ends_with_good_life=True,
+    ),
+    Entry(
+        Code.RESTART_LOOP,
+        Severity.ERROR,
+        _find_restart_loop,
+        doc="The gateway restarts itself by its own wish, without a rest in between.",
+        hint=(
+            "its own log says why: a plugin or job that changes the configuration, an update that "
+            "does not end; `tailflip incidents` tells the story"
+        ),
+    ),
+    Entry(
+        Code.MEMORY_ELSEWHERE,
+        Severity.ERROR,
+        _find_memory_elsewhere,
+        doc="The gateway died of memory, and its session stores are not what filled it.",
+        hint=_LOOK_ELSEWHERE,
+        stands=Stands.MEMORY_INCIDENT,
+        ends_with_good_life=True,
+    ),
+    Entry(
+        Code.START_REFUSED,
+        Severity.ERROR,
+        _find_refused_start,
+        doc="A guard did not let the gateway start: it was expected to die, or to lose data.",
+        hint="see what is wrong with `tailflip check`",
+        stands=Stands.GUARDED,
+    ),
+    Entry(
+        Code.MEMORY_TREND,
+        Severity.WARNING,
+        _find_memory_trend,
+        doc="The memory of the living gateway grows, and reaches its limit soon.",
+        hint="restart the gateway at a quiet moment, or set memory.restart_ahead = true",
+        stands=Stands.GUARDED,
+    ),
+)

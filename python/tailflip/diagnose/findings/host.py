@@ -1,0 +1,72 @@
+"""Findings about what surrounds a gateway: disk, port, configuration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailflip.base.units import format_bytes, format_counted
+from tailflip.diagnose.findings.entry import Entry, Found
+from tailflip.flow.findings import Code, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tailflip.observe.gateway.listener import Listener
+    from tailflip.observe.host.space import Space
+    from tailflip.observe.installation import Installation
+
+
+def _find_scarce_disk(spaces: tuple[Space, ...]) -> Iterator[Found]:
+    for space in spaces:
+        if space.is_scarce:
+            left = (
+                f"its file system has room for {format_counted(space.free_files or 0, 'more file')}"
+                if space.lacks_files
+                else f"{format_bytes(space.free_bytes)} of {format_bytes(space.total_bytes)} "
+                "are free on its file system"
+            )
+            yield Found(str(space.path), f"{left}: nothing can be saved there")
+
+
+def _find_stranger(listeners: tuple[Listener, ...], installation: Installation) -> Iterator[Found]:
+    port = installation.port
+    for listener in listeners:
+        if listener.is_gateway is False:
+            yield Found(
+                f"port {port}",
+                f"port {port} is held by {listener}, which is no gateway: "
+                "no gateway can start on it",
+                hint=f"stop pid {listener.pid}, or give the gateway another port (gateway.port)",
+            )
+
+
+def _find_bad_retention(installation: Installation) -> Iterator[Found]:
+    problem = installation.retention_problem
+    if problem is not None:
+        message = f"{problem}; the gateway silently takes 24h"
+        yield Found(str(installation.config_path), message)
+
+
+ENTRIES = (
+    Entry(
+        Code.DISK_FULL,
+        Severity.ERROR,
+        _find_scarce_disk,
+        doc="The next save fails for want of room, and the gateway dies of it.",
+        hint="free some room; `tailflip inspect` shows what lies beside the stores",
+    ),
+    Entry(
+        Code.PORT_TAKEN,
+        Severity.ERROR,
+        _find_stranger,
+        doc="A program that is no gateway holds the gateway's port.",
+        hint="stop that program, or give the gateway another port (gateway.port)",
+    ),
+    Entry(
+        Code.RETENTION_INVALID,
+        Severity.WARNING,
+        _find_bad_retention,
+        doc="The configured retention of finished runs is no length of time.",
+        hint='write a duration such as "24h", or false to keep finished runs',
+    ),
+)

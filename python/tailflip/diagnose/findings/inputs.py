@@ -1,0 +1,79 @@
+"""What findings are made of: all that one look at a gateway has seen, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tailflip.flow.conditions import (
+        GatewayLoop,
+        JobStorm,
+        MemoryDeath,
+        MemoryTrend,
+        OverdueJob,
+        RefusedStart,
+        ReturnedEntries,
+        StoreGrowth,
+        StuckJob,
+    )
+    from tailflip.flow.observed import (
+        Gateway,
+        Job,
+        KeptFile,
+        Leftover,
+        ObservedStore,
+        TranscriptFolder,
+    )
+    from tailflip.flow.outcomes import Forecast
+    from tailflip.observe.gateway.listener import Listener
+    from tailflip.observe.host.space import Space
+    from tailflip.observe.installation import Installation
+
+
+class JobList(NamedTuple):
+    """The jobs of a cron store; `problem` says why it could not be read."""
+
+    jobs: tuple[Job, ...]
+    problem: str | None = None
+
+    def name(self, job_id: str) -> str:
+        """Call a job by the name people gave it, with its id where it has one."""
+        name = next((job.name for job in self.jobs if job.job_id == job_id), "")
+        return f"{name} ({job_id})" if name else job_id
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that a look has seen; None is what it did not look at, empty that nothing was there.
+
+    A finding needs inputs by these names. `stores` tell what lies on the disk, `surveyed` also
+    what the stores hold. `listeners` hold the gateway's port, where no gateway was found;
+    `spaces` are the file systems of the state directory and of our own; `folders` are where the
+    stores lie. `kept` are stores that are not ours to write; they are in none of the others.
+    `knows_ends` False: ends of runs may stand in records that tailflip does not read.
+    """
+
+    now_ms: int | None = None
+    installation: Installation | None = None
+    gateway: Gateway | None = None
+    stores: tuple[ObservedStore, ...] | None = None
+    surveyed: tuple[ObservedStore, ...] | None = None
+    kept: tuple[KeptFile, ...] | None = None
+    forecast: Forecast | None = None
+    jobs: JobList | None = None
+    knows_ends: bool | None = None
+    cron_temporaries: tuple[Leftover, ...] | None = None
+    folders: tuple[TranscriptFolder, ...] | None = None
+    spaces: tuple[Space, ...] | None = None
+    listeners: tuple[Listener, ...] | None = None
+    storms: tuple[JobStorm, ...] | None = None
+    stuck: tuple[StuckJob, ...] | None = None
+    overdue: tuple[OverdueJob, ...] | None = None
+    growth: tuple[StoreGrowth, ...] | None = None
+    returned: tuple[ReturnedEntries, ...] | None = None
+    crash_loops: tuple[GatewayLoop, ...] | None = None
+    restart_loops: tuple[GatewayLoop, ...] | None = None
+    memory_deaths: tuple[MemoryDeath, ...] | None = None
+    memory_trends: tuple[MemoryTrend, ...] | None = None
+    refused_starts: tuple[RefusedStart, ...] | None = None

@@ -1,0 +1,101 @@
+"""The registry of findings: whoever looks at a gateway runs it, as far as the look went.
+
+`check`, `status`, `watch`, `run` and `gate` each fill in `Inputs` with what they have seen. An
+entry whose inputs are all there is looked for; the others are "not looked for", and what is on
+record of them stands.
+
+A new finding is a member of `flow.findings.Code` and, in one module of this folder, a rule with
+its entry in `ENTRIES`; its test is a case in tests/unit/diagnose/findings/test_registry.py.
+`tests/tools/write_docs.py` then writes docs/findings.md. The parameters of a rule name the
+inputs that it needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailflip.diagnose.findings import guard, heap, host, jobs, stores
+from tailflip.diagnose.findings.entry import Stands
+from tailflip.flow.findings import Code, Finding, Looked, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tailflip.diagnose.findings.entry import Entry
+    from tailflip.diagnose.findings.inputs import Inputs
+
+ENTRIES: dict[Code, Entry] = {
+    entry.code: entry for module in (guard, stores, heap, jobs, host) for entry in module.ENTRIES
+}
+ENDED_BY_GOOD_LIFE = frozenset(code for code, entry in ENTRIES.items() if entry.ends_with_good_life)
+_ORDER = {code.value: place for place, code in enumerate(ENTRIES)}
+
+
+def find_all(inputs: Inputs) -> Looked:
+    """Look for every finding whose inputs are there."""
+    codes: set[str] = set()
+    found: list[Finding] = []
+    for entry in ENTRIES.values():
+        values = [getattr(inputs, name) for name in entry.needs]
+        if any(value is None for value in values):
+            continue
+        codes.add(entry.code)
+        found += [
+            Finding(
+                entry.code, entry.severity, one.subject, one.message, one.hint or entry.hint,
+                one.evidence,
+            )
+            for one in entry.find(*values)
+        ]  # fmt: skip
+    return Looked(_arrange(found), frozenset(codes))
+
+
+def merge(*looks: Looked) -> Looked:
+    """Put looks together that were made one after the other."""
+    findings = dict.fromkeys(finding for look in looks for finding in look.findings)
+    return Looked(_arrange(findings), frozenset[str]().union(*(look.codes for look in looks)))
+
+
+def recall(
+    look: Looked, noted: Iterable[Finding], *, is_guarded: bool, died_of_memory: bool
+) -> Looked:
+    """Add what is on record of findings that the look did not look for.
+
+    Args:
+        look: what was found just now.
+        noted: what stands on record.
+        is_guarded: a guard lives, which ends a finding on record as soon as it is over.
+        died_of_memory: an incident of memory is open.
+    """
+    counts = {
+        Stands.RECORD: True, Stands.GUARDED: is_guarded, Stands.MEMORY_INCIDENT: died_of_memory
+    }  # fmt: skip
+    recalled = [
+        finding
+        for finding in noted
+        if finding.code not in look.codes and counts[_stands(finding.code)]
+    ]
+    return Looked(_arrange([*look.findings, *recalled]), look.codes)
+
+
+def _stands(code: str) -> Stands:
+    entry = ENTRIES.get(Code(code)) if code in _ORDER else None
+    return entry.stands if entry is not None else Stands.RECORD
+
+
+def _arrange(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Put errors first, else in the order of the registry; leave out what another says better."""
+    findings = list(found)
+    told = {(finding.code, finding.subject) for finding in findings}
+    kept = [
+        finding
+        for finding in findings
+        if finding.code not in _ORDER
+        or (ENTRIES[Code(finding.code)].rather, finding.subject) not in told
+    ]
+    return tuple(
+        sorted(
+            kept,
+            key=lambda one: (one.severity != Severity.ERROR, _ORDER.get(one.code, len(_ORDER))),
+        )
+    )

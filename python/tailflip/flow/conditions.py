@@ -1,0 +1,108 @@
+"""What was concluded about a gateway and its jobs, and what findings are made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tailflip.flow.lives import Loop
+    from tailflip.flow.outcomes import Trend
+
+
+class Storm(NamedTuple):  # one is made for each run
+    """A row of runs each soon after the one before; `interval_ms` is their mean distance."""
+
+    runs: int
+    first_ms: int
+    last_ms: int
+
+    @property
+    def interval_ms(self) -> float:
+        """How far apart they began."""
+        return (self.last_ms - self.first_ms) / (self.runs - 1)
+
+
+class JobStorm(NamedTuple):
+    """A storm of one job; `allowed_ms` is the least distance that its schedule allows."""
+
+    title: str
+    storm: Storm
+    allowed_ms: int | None
+
+
+class StuckJob(NamedTuple):
+    """A job that its mark keeps from starting; `why` says how that is known."""
+
+    job_id: str
+    title: str
+    marked_ms: int
+    why: str
+    has_history: bool
+
+
+class OverdueJob(NamedTuple):
+    """A job that was due while the scheduler is idle; `ended_ms` is the end of its last run."""
+
+    title: str
+    due_ms: int
+    ended_ms: int | None
+
+
+class StoreGrowth(NamedTuple):
+    """A store that will be too big at the pace it grows.
+
+    `jobs` are (title, runs a day, bytes a day), biggest first. `hurts_ms` is when it reaches
+    `hurts_at_bytes`, which the gateway's heap cannot load.
+    """
+
+    store: str
+    entries_a_day: float
+    bytes_a_day: float
+    span_ms: int
+    jobs: tuple[tuple[str, float, float], ...]
+    hurts_at_bytes: int
+    hurts_ms: int
+
+
+class ReturnedEntries(NamedTuple):
+    """How many entries of a store came back after they were changed."""
+
+    store: str
+    entries: int
+
+
+class MemoryTrend(NamedTuple):
+    """Memory of a gateway that reaches its limit in `ahead_ms`."""
+
+    guard: str
+    trend: Trend
+    ahead_ms: int
+
+
+class GatewayLoop(NamedTuple):
+    """A loop that the newest lives of a gateway make; `evidence` is of its last death."""
+
+    guard: str
+    loop: Loop
+    evidence: tuple[str, ...]
+
+
+class MemoryDeath(NamedTuple):
+    """A death of memory that the stores are not expected to have caused.
+
+    `stores_may_kill` says that the forecast comes near. `suspects` are told to people.
+    """
+
+    guard: str
+    heap_bytes: int
+    limit_bytes: int | None
+    stores_may_kill: bool
+    suspects: tuple[str, ...]
+
+
+class RefusedStart(NamedTuple):
+    """A start that was refused, why, and what to do."""
+
+    guard: str
+    reason: str
+    hint: str

@@ -1,0 +1,80 @@
+"""A finding: one thing that is wrong, under a code that stays the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """An error loses data or keeps the gateway down; a warning is on the way there."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Code(StrEnum):
+    """The codes of all findings; `diagnose.findings.registry` has one entry for each."""
+
+    CRASH_LOOP = "crash-loop"
+    RESTART_LOOP = "restart-loop"
+    MEMORY_ELSEWHERE = "memory-elsewhere"
+    START_REFUSED = "start-refused"
+    MEMORY_TREND = "memory-trend"
+    STORE_TOO_BIG = "store-too-big"
+    STORE_INVALID = "store-invalid"
+    STORE_MISSING = "store-missing"
+    STORE_UNREADABLE = "store-unreadable"
+    RETAINED_SOURCE_CHANGED = "retained-source-changed"
+    IMPORT_WAITS = "import-waits"
+    OWNER_UNKNOWN = "owner-unknown"
+    STORE_ON_RECORD = "store-on-record"
+    ROTATION_TRAP = "rotation-trap"
+    LEFTOVERS = "leftovers"
+    FOLDER_LITTER = "folder-litter"
+    KIND_FILLS_STORE = "kind-fills-store"
+    ENTRIES_RESURRECTED = "entries-resurrected"
+    HEAP_FORECAST = "heap-forecast"
+    HEAP_CLOSE = "heap-close"
+    STORE_GROWING = "store-growing"
+    CRON_STORE_INVALID = "cron-store-invalid"
+    RUNS_STUCK = "runs-stuck"
+    CHATS_RUNNING = "chats-running"
+    JOB_RAPID = "job-rapid"
+    JOB_STORM = "job-storm"
+    JOB_STUCK = "job-stuck"
+    JOB_OVERDUE = "job-overdue"
+    MARKER_ORPHANED = "marker-orphaned"
+    JOBS_TWIN = "jobs-twin"
+    DISK_FULL = "disk-full"
+    PORT_TAKEN = "port-taken"
+    RETENTION_INVALID = "retention-invalid"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, as `check` reports it; `hint` is a next step.
+
+    `code` is a `Code`, or, on record from another release of tailflip, the text of one that
+    this release does not know.
+    """
+
+    code: str
+    severity: str
+    subject: str
+    message: str
+    hint: str
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a look found, and the codes that it looked for."""
+
+    findings: tuple[Finding, ...] = ()
+    codes: frozenset[str] = frozenset()
+
+    @property
+    def not_looked_for(self) -> tuple[Code, ...]:
+        """The codes for which this look had not what they need."""
+        return tuple(code for code in Code if code not in self.codes)

@@ -1,0 +1,110 @@
+"""The thorough observation, which `check` takes: every store is read, every job judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tailflip.base.errors import TailflipError
+from tailflip.base.progress import be_quiet
+from tailflip.diagnose.findings.registry import find_all, merge
+from tailflip.flow.findings import Looked
+from tailflip.ledger.actions import Ledger
+from tailflip.observe.records.forms import read_forms
+from tailflip.reconcile.context import begin
+from tailflip.reconcile.kinds import TOLD, reconcile_all
+from tailflip.report.observation import Observation, recall_from
+from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
+from tailflip.stores.json.litter import observe_folders
+from tailflip.stores.json.look import observe_all
+from tailflip.stores.ownership import describe_kept
+from tailflip.stores.quick_look import look_quickly
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tailflip.base.progress import Progress
+    from tailflip.config.load import Config
+    from tailflip.ledger.history import History
+    from tailflip.stores.target import Scene
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which gateway was asked about, as the reconciliation takes it."""
+
+    state_dir: Path | None = None
+    profile: str | None = None
+    agent: str | None = None
+    heap_limit: str | None = None
+
+
+def observe_thoroughly(
+    scene: Scene, history: History, asked: Asked, config: Config, on_progress: Progress
+) -> Observation:
+    """Observe everything there is to see; changes nothing.
+
+    Args:
+        scene: which installation and which of its stores.
+        history: the gateway's record.
+        asked: what the user said of it.
+        config: the user's settings, by which stores are judged.
+        on_progress: told while stores are read.
+
+    Raises:
+        Usage: the heap limit that was given is no size.
+    """
+    limit = scene.find_heap_limit(asked.heap_limit, config)
+    installation, workspace = scene.installation, history.workspace
+    policy = choose_policy(config.heal, installation.retention_ms)
+    aim = choose_aim(config.heal, policy, scene.capabilities, salvages=False)
+    job = Compaction(scene, aim, workspace.home, workspace.disk, on_progress)
+    stores = (*scene.stores, *scene.missing)
+    surveyed = observe_all(stores, lambda store: job.measure(store).numbers, scene.now_ms)
+    job.look_at_kept()
+    ledger = Ledger(workspace.home, workspace.disk)
+    actions = ledger.read_all() if scene.kept else ()
+    forms = read_forms(installation)
+    quick = look_quickly(
+        installation,
+        scene.gateway,
+        forms,
+        root=workspace.home.root,
+        now_ms=scene.now_ms,
+        stores=surveyed,
+    )
+    inputs = replace(
+        quick,
+        surveyed=surveyed,
+        forecast=job.forecast(limit),
+        kept=tuple(describe_kept(claim, actions) for claim in scene.kept.values()),
+        folders=observe_folders(stores, scene.now_ms),
+    )
+    judged, judged_notes = _judge_jobs(scene, history, asked)
+    notes = (*installation.notes, *forms.describe(), *judged_notes)
+    observation = Observation(
+        inputs,
+        merge(find_all(inputs), judged),
+        ledger.read_half_done(),
+        tuple(dict.fromkeys(notes)),
+    )
+    return recall_from(history, observation)
+
+
+def _judge_jobs(scene: Scene, history: History, asked: Asked) -> tuple[Looked, tuple[str, ...]]:
+    """Find what `reconcile` only tells of: storms, stuck jobs, growth. Our failure is a note."""
+    try:
+        work = begin(
+            scene.env,
+            home=history.workspace.home,
+            disk=history.workspace.disk,
+            apply=False,
+            on_progress=be_quiet,
+            state_dir=asked.state_dir,
+            profile=asked.profile,
+            agent=asked.agent,
+        )
+        result = reconcile_all(work, TOLD)
+    except TailflipError as e:
+        return Looked(), (f"storms, stuck jobs and growth were not looked for: {e.message}",)
+    return result.looked, (*result.notes, *(e.message for e in result.errors))

@@ -1,0 +1,69 @@
+"""A look at an installation as far as sizes, names and small files go: no store is read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tailflip.diagnose.findings.inputs import Inputs, JobList
+from tailflip.observe.gateway.listener import find_listener
+from tailflip.observe.host.space import read_space
+from tailflip.observe.records.cron import read_cron_store
+from tailflip.stores.json.litter import find_cron_temporaries
+from tailflip.stores.json.look import observe_all
+from tailflip.stores.ownership import find_claim, find_claims
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tailflip.flow.observed import Gateway, ObservedStore
+    from tailflip.observe.installation import Installation
+    from tailflip.observe.records.forms import Forms
+
+
+def look_quickly(
+    installation: Installation,
+    gateway: Gateway,
+    forms: Forms,
+    *,
+    root: Path,
+    now_ms: int,
+    stores: tuple[ObservedStore, ...] | None = None,
+) -> Inputs:
+    """Look at what findings are made of without reading a store.
+
+    Args:
+        installation: where to look.
+        gateway: whether one lives there.
+        forms: in which form its records are.
+        root: our own directory, whose disk counts too.
+        now_ms: wall clock.
+        stores: those that are meant, where they were looked at already; None for all that are
+            ours to write.
+    """
+    if stores is None:
+        listed = (*installation.stores, *installation.missing)
+        claims = find_claims(listed, installation.state_dir)
+        own = (store for store in listed if store not in claims)
+        stores = observe_all(own, lambda _store: None, now_ms)
+    holder = find_listener(installation.port) if gateway.alive is None else None
+    return Inputs(
+        now_ms=now_ms,
+        installation=installation,
+        gateway=gateway,
+        stores=stores,
+        jobs=_read_jobs(installation, forms),
+        knows_ends=forms.knows_ends,
+        cron_temporaries=find_cron_temporaries(installation.cron_store, now_ms),
+        spaces=read_space(installation.state_dir, root),
+        listeners=() if holder is None else (holder,),
+    )
+
+
+def _read_jobs(installation: Installation, forms: Forms) -> JobList:
+    """Read the jobs; of a cron store on record only the names count."""
+    found = read_cron_store(installation.cron_store)
+    jobs, problem = found.jobs, found.problem
+    if find_claim(installation.cron_store, installation.state_dir) is not None:
+        jobs, problem = tuple(replace(job, running_at_ms=None) for job in jobs), None
+    return JobList(jobs if forms.cron.is_read else (), problem)

@@ -1,0 +1,160 @@
+"""A gateway's history for whoever must go on without it: a ledger that fails keeps nothing down.
+
+`ledger.history.History` raises. `BestEffortHistory` has the methods that a start, an end and
+the time between them need, logs why the ledger failed, and returns what an empty ledger would.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from tailflip.base import clock, log
+from tailflip.base.errors import TailflipError
+from tailflip.flow.lives import Breaker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from tailflip.flow.findings import Finding
+    from tailflip.flow.lives import Death, Decision, Incident, Life
+    from tailflip.flow.observed import Sample
+    from tailflip.ledger.actions import Action
+    from tailflip.ledger.findings import NotedFinding
+    from tailflip.ledger.history import History
+    from tailflip.ledger.runs import SeenRun
+    from tailflip.ledger.starts import JudgedStart
+
+_T = TypeVar("_T")
+_D = TypeVar("_D")
+
+
+class BestEffortHistory:
+    """What is on record about one gateway, as far as the ledger can be used.
+
+    No method raises because of the ledger. Why it failed is logged once, and again when the
+    reason changes or after a write that went well.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._last_error: str | None = None
+
+    # --- lives ---------------------------------------------------------------------------
+
+    def begin_life(self, life: Life) -> None:
+        """Put a life on record before its process starts."""
+        self._write(lambda: self._history.lives.begin(life))
+
+    def update_life(self, life: Life) -> None:
+        """Put on record what is known of a life by now."""
+        self._write(lambda: self._history.lives.update(life))
+
+    def end_life(self, life: Life, stderr_tail: bytes = b"") -> None:
+        """Put the end of a life on record, with its last words."""
+        self._write(lambda: self._history.lives.end(life, stderr_tail))
+
+    def find_life(self, life_id: str) -> Life | None:
+        """Find a life by its name."""
+        return self._read(lambda: self._history.lives.find(life_id), None)
+
+    def read_lives(self) -> tuple[Life, ...]:
+        """Read the last lives, the newest first."""
+        return self._read(self._history.lives.read, ())
+
+    def read_last_life(self) -> Life | None:
+        """Read the newest life."""
+        return next(iter(self._read(lambda: self._history.lives.read(1), ())), None)
+
+    # --- decisions -----------------------------------------------------------------------
+
+    def read_breaker(self) -> Breaker:
+        """Read the breaker; a closed one where nothing is on record."""
+        return self._read(self._history.decisions.read_breaker, Breaker())
+
+    def record_breaker(self, breaker: Breaker) -> None:
+        """Put the breaker on record."""
+        self._write(lambda: self._history.decisions.record_breaker(breaker))
+
+    def record_decision(self, decision: Decision, breaker: Breaker, life_id: str | None) -> None:
+        """Put a decision and the breaker on record, in one commit."""
+        now_ms = clock.now_ms()
+        self._write(lambda: self._history.decisions.record(decision, breaker, life_id, now_ms))
+
+    def read_standing_decision(self) -> Decision | None:
+        """Read the decision that no start has followed yet."""
+        return self._read(self._history.decisions.read_standing, None)
+
+    def is_undecided(self, life: Life) -> bool:
+        """Say whether a dead life has a verdict that no decision followed."""
+        return self._read(lambda: self._history.decisions.is_undecided(life), default=False)
+
+    def record_start(self, start: JudgedStart) -> None:
+        """Put on record how a start was judged."""
+        self._write(lambda: self._history.starts.record(start))
+
+    # --- incidents and findings ----------------------------------------------------------
+
+    def open_incident(self, death: Death, now_ms: int) -> Incident | None:
+        """Open the incident that a death belongs to, or find it open."""
+        return self._read(lambda: self._history.incidents.open(death, now_ms), None)
+
+    def close_incidents(self) -> tuple[Incident, ...]:
+        """Close the open incidents, and return them."""
+        return self._read(lambda: self._history.incidents.close_all(clock.now_ms()), ())
+
+    def read_findings(self) -> tuple[NotedFinding, ...]:
+        """Read the findings that stand."""
+        return self._read(self._history.findings.read, ())
+
+    def note(self, findings: Sequence[Finding], codes: Collection[str]) -> None:
+        """Have these findings open, and end those of the same codes that are not among them."""
+        self._write(lambda: self._history.findings.note(findings, clock.now_ms(), codes))
+
+    # --- what was seen and done ----------------------------------------------------------
+
+    def record_sample(self, sample: Sample, life_id: str) -> None:
+        """Put a measurement on record, if it is news; the next one tries again, in silence."""
+        with suppress(TailflipError, OSError):
+            self._history.samples.record(sample, life_id)
+
+    def read_samples(self, life_id: str) -> tuple[Sample, ...]:
+        """Read a life's measurements."""
+        return self._read(lambda: self._history.samples.read(0, life_id=life_id), ())
+
+    def record_runs(self, runs: Sequence[SeenRun]) -> None:
+        """Put on record which runs are in flight."""
+        self._write(lambda: self._history.runs.put(tuple(runs)))
+
+    def read_actions(self) -> tuple[Action, ...]:
+        """Read what was done to the stores of any gateway."""
+        from tailflip.ledger.actions import Ledger  # noqa: PLC0415 - a start does without
+
+        workspace = self._history.workspace
+        return tuple(self._read(Ledger(workspace.home, workspace.disk).read_all, ()))
+
+    def expire(self, keep_days: float) -> None:
+        """Forget what is older than the settings keep."""
+        self._write(lambda: self._history.expire(clock.now_ms(), keep_days))
+
+    # -------------------------------------------------------------------------------------
+
+    def _write(self, effect: Callable[[], object]) -> None:
+        try:
+            effect()
+        except (TailflipError, OSError) as e:
+            self._tell(e)
+        else:
+            self._last_error = None
+
+    def _read(self, look: Callable[[], _T], default: _D) -> _T | _D:
+        try:
+            return look()
+        except (TailflipError, OSError) as e:
+            self._tell(e)
+            return default
+
+    def _tell(self, error: Exception) -> None:
+        if str(error) != self._last_error:
+            log.error("the ledger could not be used: nothing is remembered", error=error)
+        self._last_error = str(error)

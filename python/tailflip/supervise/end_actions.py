@@ -1,0 +1,105 @@
+"""What the supervisor does once a gateway has ended: find out why, cure, decide."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from tailflip.base import log
+from tailflip.diagnose.causes import CAUSES
+from tailflip.diagnose.deaths import classify
+from tailflip.flow.lives import Asked, DecisionKind
+from tailflip.supervise import post_mortem
+from tailflip.supervise.event_loop import Outcome
+from tailflip.supervise.life_actions import ask_to_end, begin_watch, follow
+from tailflip.supervise.states import Action, Event, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tailflip.flow.lives import Death, Life
+    from tailflip.supervise.supervisor import Supervisor
+
+
+def examine(run: Supervisor) -> None:
+    """Find out in the worker thread why the gateway ended."""
+    service, is_stopping = run.service, run.asked_to_stop.is_set
+    run.watch.end()
+    run.phase = Phase.JUDGING
+    post_mortem.log_end(service)
+    run.manager.status("finding out why the gateway ended")
+    run.loop.work(
+        lambda: post_mortem.examine(run.gateway, service, is_stopping),
+        lambda outcome: run.handle(Event.EXAMINED, outcome),
+    )
+
+
+def judge(run: Supervisor, outcome: Outcome) -> None:
+    """Put the verdict on record; a gateway that goes on in its successor is followed."""
+    service = run.service
+    if outcome.error is not None:
+        # Whatever could not be found out: a gateway that is dead is to be started again.
+        log.error("could not find out why the gateway ended", error=outcome.error)
+        outcome = Outcome((service.describe_end(), b""))
+    if outcome.value is None:
+        follow(run)
+        begin_watch(run)
+        if run.asked_to_stop.is_set():
+            ask_to_end(run, Asked.OPERATOR, run.watch.drain_s)
+        return
+    clues, tail = outcome.value
+    death = classify(clues)
+    life = post_mortem.record_death(run.gateway, death, clues, service.life, tail)
+    if service.sweep(signal.SIGKILL):
+        log.warning("ended what the gateway left in its process group")
+    run.held = None
+    if run.asked_to_stop.is_set():
+        run.finish(post_mortem.choose_exit_code(life), "asked to stop")
+    else:
+        cure(run, death, life)
+
+
+def cure(run: Supervisor, death: Death, life: Life) -> None:
+    """Compact the stores after a death of memory, then decide; after others, decide."""
+    gateway, breaker = run.gateway, run.breaker
+    if not (post_mortem.count_memory_deaths(breaker, death) and gateway.config.heal.after_oom):
+        choose(run, death, life, cured=False)
+        return
+    run.phase = Phase.CURING
+    run.manager.status("out of memory: compacting the session stores")
+    run.loop.work(
+        lambda: post_mortem.heal(gateway, breaker, death, life, run.on_progress),
+        lambda outcome: run.handle(Event.CURED, death, life, outcome),
+    )
+
+
+def decide(run: Supervisor, death: Death, life: Life, outcome: Outcome) -> None:
+    """Decide what follows a death after which the stores were compacted."""
+    if run.asked_to_stop.is_set():
+        run.finish(0, "asked to stop while the stores were compacted")
+        return
+    admission = run.take(outcome)
+    choose(run, death, life, cured=post_mortem.is_cured(run.gateway, life, admission))
+
+
+def choose(run: Supervisor, death: Death, life: Life, *, cured: bool) -> None:
+    """Decide what follows a death, and do it."""
+    if CAUSES[death.cause].is_unasked:
+        log.info(
+            "whoever wants it to stay down stops its guard, by its service or by its pid",
+            guard_pid=os.getpid(),
+        )
+    world = run.fingerprints.read_world(cured=cured)
+    run.breaker, decision = post_mortem.choose_next(run.gateway, run.breaker, death, life, world)
+    if decision.kind is DecisionKind.END:
+        run.finish(post_mortem.choose_exit_code(life), decision.reason)
+    else:
+        run.enter_waiting(decision)
+
+
+ACTIONS: Mapping[Action, Callable[..., None]] = {
+    Action.EXAMINE: examine,
+    Action.JUDGE: judge,
+    Action.DECIDE: decide,
+}

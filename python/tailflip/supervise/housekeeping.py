@@ -1,0 +1,53 @@
+"""What comes round whatever the gateway does: old records and files, settings, a good life."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tailflip.base import log
+from tailflip.base.errors import TailflipError
+from tailflip.config.load import load
+from tailflip.supervise import noted
+from tailflip.supervise.breaker import note_good_life
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tailflip.flow.lives import Breaker
+    from tailflip.supervise.context import GuardedGateway
+    from tailflip.supervise.event_loop import Loop
+
+_EVERY_S = 6 * 3600.0
+
+
+def keep_house(gateway: GuardedGateway, loop: Loop) -> None:
+    """Forget what is too old, remove what earlier lives left, and again every six hours."""
+    gateway.record.expire(gateway.config.ledger.keep_days)
+    for fifo in gateway.home.list_fifos():
+        life = gateway.record.find_life(fifo.stem)
+        if life is not None and life.ended_ms is not None:
+            with suppress(OSError):
+                fifo.unlink()
+    loop.at("house", _EVERY_S, lambda: keep_house(gateway, loop))
+
+
+def reload_settings(gateway: GuardedGateway, flags: Mapping[str, str]) -> None:
+    """Read the settings again; those that are not valid change nothing."""
+    try:
+        gateway.config = load(gateway.env, flags).config
+        log.set_level(gateway.config.log.level)
+        log.info("settings were read again")
+    except TailflipError as e:
+        log.error("settings are not valid, the old ones stay", error=e)
+
+
+def close_breaker(gateway: GuardedGateway, breaker: Breaker) -> Breaker:
+    """Note a good life: the row of deaths, its incidents and their findings are over."""
+    closed = note_good_life(breaker)
+    if closed != breaker:
+        gateway.record.record_breaker(closed)
+    for incident in gateway.record.close_incidents():
+        log.info("incident is over", id=incident.id, cause=incident.cause)
+    noted.note_good_life(gateway)
+    return closed

@@ -1,0 +1,102 @@
+"""Everything that is done to a gateway's files before a start: look, heal, reconcile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailflip.base import log
+from tailflip.base.errors import TailflipError
+from tailflip.observe.records.cron import read_cron_store
+from tailflip.supervise.admission import Start, admit
+
+if TYPE_CHECKING:
+    from tailflip.base.progress import Progress
+    from tailflip.flow.outcomes import Report
+    from tailflip.supervise.admission import Admission
+    from tailflip.supervise.context import GuardedGateway
+
+
+def prepare_start(
+    gateway: GuardedGateway,
+    *,
+    died_of_memory: int = 0,
+    on_progress: Progress | None = None,
+) -> Admission:
+    """Look, heal and answer whether the gateway may start.
+
+    Args:
+        gateway: whose start it is.
+        died_of_memory: how often in a row it just died of memory.
+        on_progress: may raise, to stop.
+    """
+    limit_bytes, source = gateway.find_heap_limit()
+    start = Start(
+        env=gateway.release.env,
+        capabilities=gateway.release.capabilities,
+        limit_bytes=limit_bytes,
+        limit_source=source,
+        heal=gateway.config.heal,
+        state_dir=gateway.config.gateway.state_dir,
+        profile=gateway.profile,
+        died_of_memory=died_of_memory,
+    )
+    found = admit(start, home=gateway.home, disk=gateway.disk, on_progress=on_progress)
+    if found.go and (found.claim_running or _has_markers(gateway)):
+        _reconcile(gateway, found, on_progress)
+    return found
+
+
+def log_admission(admission: Admission) -> None:
+    """Log what was found before a start, and what was done."""
+    for note in admission.notes:
+        log.info("note", text=note)
+    for report in admission.reports:
+        log.warning(
+            f"store {report.kind} done",
+            path=report.store,
+            before_bytes=report.bytes_before,
+            after_bytes=report.bytes_after,
+            **_count_entries(report),
+            took_s=report.took_s,
+            undo=report.undo,
+        )
+
+
+def _has_markers(gateway: GuardedGateway) -> bool:
+    installation = gateway.locate()
+    if installation is None:
+        return False
+    jobs = read_cron_store(installation.cron_store).jobs
+    return any(job.running_at_ms is not None for job in jobs)
+
+
+def _reconcile(gateway: GuardedGateway, found: Admission, on_progress: Progress | None) -> None:
+    """Make the ledgers agree about runs of a dead gateway, while it is the moment for it."""
+    # A gateway that ended well left nothing to mend, and its start should not wait for this.
+    from tailflip.reconcile.before_start import mend  # noqa: PLC0415
+
+    try:
+        mended = mend(
+            gateway.release.env,
+            gateway.config,
+            home=gateway.home,
+            disk=gateway.disk,
+            capabilities=gateway.release.capabilities,
+            state_dir=gateway.config.gateway.state_dir,
+            profile=gateway.profile,
+            on_progress=on_progress,
+        )
+        found.notes += mended.notes
+        found.held_jobs = mended.held_jobs
+        found.mended = mended.actions
+    except (TailflipError, OSError) as e:
+        found.notes.append(f"ledgers were not reconciled: {e}")
+
+
+def _count_entries(report: Report) -> dict[str, int | str]:
+    if report.kind == "salvage":
+        # What lies in damage, or behind a cut, can only be counted as far as it can be read.
+        left = report.entries_left
+        told = f"at least {left}" if left or report.warnings else 0
+        return {"entries_kept": report.entries_after, "entries_left_behind": told}
+    return {"entries_removed": report.entries_before - report.entries_after}

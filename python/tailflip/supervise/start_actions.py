@@ -1,0 +1,110 @@
+"""What the supervisor does while no gateway lives: prepare a start, or wait for one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailflip.base import clock, log
+from tailflip.flow.lives import Decision
+from tailflip.supervise.breaker import hold_back, note_start
+from tailflip.supervise.elapsed import read_moment
+from tailflip.supervise.housekeeping import reload_settings
+from tailflip.supervise.life_actions import begin_watch
+from tailflip.supervise.preparation import prepare_start
+from tailflip.supervise.refusal import explain_refusal
+from tailflip.supervise.states import Action, Event, Phase
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable, Mapping
+
+    from tailflip.supervise.event_loop import Outcome
+    from tailflip.supervise.supervisor import Supervisor
+
+
+def prepare(run: Supervisor) -> None:
+    """Look at the stores, and heal them, in the worker thread."""
+    run.phase = Phase.PREPARING
+    run.gateway.look_at_release()
+    run.manager.status("looking at the session stores")
+    run.loop.work(
+        lambda: prepare_start(run.gateway, on_progress=run.on_progress),
+        lambda outcome: run.handle(Event.PREPARED, outcome),
+    )
+
+
+def start_or_wait(run: Supervisor, outcome: Outcome) -> None:
+    """Start the gateway, or wait where its stores, another gateway or its pace forbid it."""
+    if run.asked_to_stop.is_set():
+        run.finish(0, "asked to stop before the gateway was started")
+        return
+    refusal = explain_refusal(run.gateway, run.take(outcome))
+    if refusal is not None:
+        log.error("not started", reason=refusal.reason, hint=refusal.hint)
+        run.breaker, hold = run.wait.hold(
+            run.breaker, refusal.waiting, refusal.reason, alert=refusal.alert
+        )
+        run.wait_for(hold)
+        return
+    held = hold_back(run.breaker, run.fingerprints.read_world())
+    if held is not None:  # there were too many starts of late, whoever wants this one
+        run.wait_for(held)
+        return
+    run.breaker = note_start(run.breaker, read_moment())
+    begun = run.starter.start(run.breaker)
+    if isinstance(begun, Decision):
+        run.wait_for(begun)
+        return
+    run.held, life, pid = begun, begun.life, begun.child.pid
+    run.gateway.record.update_life(life)
+    log.info("gateway started", pid=pid, life=life.id, version=life.version)
+    begin_watch(run)
+    run.manager.status(f"gateway starting, pid {pid}")
+
+
+def reconsider(run: Supervisor) -> None:
+    """Prepare a start if the wait is over."""
+    if run.wait.is_over(run.breaker):
+        prepare(run)
+
+
+def try_now(run: Supervisor, number: signal.Signals) -> None:
+    """End the wait, because a person wants a start now."""
+    log.info("asked to try now", signal=number.name)
+    run.wait.stop()
+    prepare(run)
+
+
+def end(run: Supervisor, number: signal.Signals) -> None:
+    """End, because no gateway lives."""
+    run.note_stop(number)
+    run.finish(0, "asked to stop while waiting")
+
+
+def stop_after_work(run: Supervisor, number: signal.Signals) -> None:
+    """Remember that we are to end; what the thread does is ended first."""
+    run.note_stop(number)
+
+
+def reload(run: Supervisor) -> None:
+    """Read the settings again."""
+    run.manager.reloading(int(clock.monotonic_s() * 1_000_000))
+    reload_settings(run.gateway, run.flags)
+    run.manager.reloaded()
+
+
+def reload_and_reconsider(run: Supervisor) -> None:
+    """Read the settings again: they may end the wait."""
+    reload(run)
+    reconsider(run)
+
+
+ACTIONS: Mapping[Action, Callable[..., None]] = {
+    Action.START_OR_WAIT: start_or_wait,
+    Action.RECONSIDER: reconsider,
+    Action.TRY_NOW: try_now,
+    Action.END: end,
+    Action.STOP_AFTER_WORK: stop_after_work,
+    Action.RELOAD: reload,
+    Action.RELOAD_AND_RECONSIDER: reload_and_reconsider,
+}

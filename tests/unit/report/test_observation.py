@@ -1,0 +1,113 @@
+"""What `status` finds within moments is what `check` finds, as far as it has what that needs."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
+from tailflip.flow.findings import Code, Finding
+from tailflip.flow.lives import Cause, Confidence, Death
+from tailflip.flow.observed import Gateway
+from tailflip.ledger.history import History
+from tailflip.observe.installation import locate
+from tailflip.report.observation import observe_quickly
+
+NOBODY = Gateway(False, None, None, "test")
+# What only a survey of the stores, the run log or a guard tells.
+SLOW = {
+    "crash-loop", "restart-loop", "memory-elsewhere", "memory-trend", "start-refused",
+    "store-invalid", "store-unreadable", "retained-source-changed", "import-waits",
+    "owner-unknown", "store-on-record", "folder-litter", "kind-fills-store",
+    "entries-resurrected", "heap-forecast", "heap-close", "store-growing", "runs-stuck",
+    "chats-running", "job-rapid", "job-storm", "job-stuck", "job-overdue",
+}  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path):
+    state = tmp_path / "state"
+    sessions = state / "agents" / "main" / "sessions"
+    sessions.mkdir(parents=True)
+    (sessions / "sessions.json").write_text("{}")
+    (state / "openclaw.json").write_text("{}")
+    home = Home.locate({"TAILFLIP_STATE_DIR": str(tmp_path / "ours"), "HOME": str(tmp_path)})
+    home.create(RealDisk())
+    return state, History(Workspace(home, RealDisk()), os.path.realpath(state))
+
+
+def observe(place):
+    state, history = place
+    return observe_quickly(
+        locate({"HOME": "/nowhere"}, state_dir=state), NOBODY, history, clock.now_ms()
+    )
+
+
+def codes(observation):
+    return [each.code for each in observation.looked.findings]
+
+
+def note(history, *found, at_ms=1):
+    history.findings.note(found, at_ms, {each.code for each in found})
+
+
+def test_a_quick_look_looks_for_all_that_needs_no_survey(place):
+    seen = observe(place)
+    assert codes(seen) == []
+    assert set(seen.looked.not_looked_for) == SLOW
+
+
+def test_what_lies_there_is_found_without_reading_a_store(place):
+    state, _ = place
+    store = state / "agents" / "main" / "sessions" / "sessions.json"
+    left = store.with_name("sessions.json.0a1b2c3d-0000-4000-8000-000000000000.tmp")
+    left.write_text("12345")
+    os.utime(left, (1, 1))
+    (state / "cron").mkdir()
+    (state / "cron" / "jobs.json").write_text("no JSON")
+    os.truncate(store, 600_000_000)  # a survey of it would find that it is no store
+    assert codes(observe(place)) == ["store-too-big", "cron-store-invalid", "leftovers"]
+
+
+def test_what_was_looked_for_and_not_found_is_over_whatever_is_on_record(place):
+    note(place[1], Finding(Code.LEFTOVERS, "warning", "/gone", "m", "h"))
+    note(place[1], Finding(Code.RUNS_STUCK, "warning", "/s", "m", "h"))
+    assert codes(observe(place)) == ["runs-stuck"]
+
+
+def test_a_finding_has_the_time_since_which_it_stands(place):
+    state, history = place
+    recalled = Finding(Code.RUNS_STUCK, "warning", "/s", "m", "h")
+    (state / "openclaw.json").write_text(json.dumps({"cron": {"sessionRetention": "soon"}}))
+    seen = observe(place)
+    (found,) = seen.looked.findings
+    note(history, found, recalled, at_ms=5)
+    dated = observe(place).date_findings(9)
+    assert {(each.finding.code, each.first_ms, each.last_ms) for each in dated} == {
+        ("retention-invalid", 5, 9),  # seen again just now
+        ("runs-stuck", 5, 5),  # on record only
+    }
+
+
+def test_what_filled_the_heap_is_told_while_its_incident_is_open(place):
+    history = place[1]
+    note(history, Finding(Code.MEMORY_ELSEWHERE, "error", "/g", "m", "h"))
+    assert codes(observe(place)) == []
+    death = Death(
+        cause=Cause.V8_HEAP, signature="v8", confidence=Confidence.PROVEN, evidence=("x",)
+    )
+    history.incidents.open(death, 1)
+    assert codes(observe(place)) == ["memory-elsewhere"]
+
+
+def test_without_an_installation_only_the_record_speaks(place):
+    history = place[1]
+    note(history, Finding(Code.STORE_TOO_BIG, "error", "/s", "m", "h"))
+    seen = observe_quickly(None, None, history, 1)
+    assert codes(seen) == ["store-too-big"]
+    assert set(seen.looked.not_looked_for) == set(Code)

@@ -1,0 +1,120 @@
+"""A ledger that fails is told, and done without; a bug of ours is not hidden."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from support.incident_history import make_life
+from tailflip.base import log
+from tailflip.base.durable import RealDisk
+from tailflip.base.errors import IoFailed
+from tailflip.base.workspace import Workspace
+from tailflip.flow.lives import Breaker
+from tailflip.ledger.history import History
+from tailflip.supervise.best_effort import BestEffortHistory
+
+LIFE = make_life("a", 0)
+# Each method with what it is asked, and what an empty ledger would answer.
+METHODS = {
+    "begin_life": ((LIFE,), None),
+    "update_life": ((LIFE,), None),
+    "end_life": ((LIFE, b"tail"), None),
+    "find_life": (("a",), None),
+    "read_lives": ((), ()),
+    "read_last_life": ((), None),
+    "read_breaker": ((), Breaker()),
+    "record_breaker": ((Breaker(),), None),
+    "record_decision": ((None, Breaker(), None), None),
+    "read_standing_decision": ((), None),
+    "is_undecided": ((LIFE,), False),
+    "record_start": ((None,), None),
+    "open_incident": ((None, 0), None),
+    "close_incidents": ((), ()),
+    "read_findings": ((), ()),
+    "note": (((), {"code"}), None),
+    "record_sample": ((None, "a"), None),
+    "read_samples": (("a",), ()),
+    "record_runs": (((),), None),
+    "read_actions": ((), ()),
+    "expire": ((30.0,), None),
+}
+
+
+class Failing:
+    """A ledger every method of which fails, and of its tables too, for the reason `why`."""
+
+    def __init__(self, home, why="disk on fire"):
+        self.workspace, self.why, self.error = Workspace(home, RealDisk()), why, None
+
+    def __getattr__(self, _name):
+        return self
+
+    def __call__(self, *_args, **_kwargs):
+        if self.why is not None:
+            raise self.error or IoFailed(self.why)
+        return True
+
+
+@pytest.fixture
+def failing(home, monkeypatch):
+    ledger = Failing(home)
+    monkeypatch.setattr("tailflip.ledger.actions.Ledger.read_all", lambda *_: ledger())
+    return ledger
+
+
+def test_every_method_is_among_these():
+    public = {
+        name
+        for name, _ in inspect.getmembers(BestEffortHistory, inspect.isfunction)
+        if not name.startswith("_")
+    }
+    assert set(METHODS) == public
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_ledger_that_fails_is_done_without(failing, name):
+    args, answer = METHODS[name]
+    assert getattr(BestEffortHistory(failing), name)(*args) == answer
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_bug_of_ours_is_not_hidden(failing, name):
+    failing.error = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        getattr(BestEffortHistory(failing), name)(*METHODS[name][0])
+
+
+def test_what_was_put_on_record_is_read_again(home):
+    history = History(Workspace(home, RealDisk()), "/state")
+    record = BestEffortHistory(history)
+    record.begin_life(LIFE)
+    record.record_breaker(Breaker(row=2))
+    assert record.read_last_life() == LIFE
+    assert record.read_breaker() == Breaker(row=2)
+
+
+def test_a_ledger_that_fails_is_told_once_until_that_changes(failing, monkeypatch):
+    """A full disk: 27 lines about the ledger in six seconds, and the cause was among them."""
+    told = []
+    monkeypatch.setattr(log, "error", lambda text, **fields: told.append(str(fields["error"])))
+    record = BestEffortHistory(failing)
+    for why in ("full", "full", "gone", "full"):
+        failing.why = why
+        record.update_life(LIFE)
+        record.read_lives()
+    assert told == ["full", "gone", "full"]
+    failing.why = None
+    record.update_life(LIFE)
+    failing.why = "full"
+    record.update_life(LIFE)
+    assert told[3:] == ["full"]
+
+
+def test_a_sample_that_is_not_recorded_is_no_news(failing, monkeypatch):
+    """One comes every few seconds: the next tries again."""
+    told = []
+    monkeypatch.setattr(log, "error", lambda *_, **__: told.append(True))
+    BestEffortHistory(failing).record_sample(None, "a")
+    assert told == []
