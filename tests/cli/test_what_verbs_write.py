@@ -307,9 +307,10 @@ def test_the_task_ledger_is_written_before_a_start_where_the_setting_says_so(the
 
 
 def test_no_start_changes_anything_where_the_settings_say_so(there, monkeypatch):
-    assert '`heal.policy = "off"`' in PAGE.read_text()
+    assert "`heal.enabled` and\n`reconcile.enabled` off" in PAGE.read_text()
+    (there.state / "agents/broken/sessions/sessions.json").write_text("{}")
     before = look(there.state)
     monkeypatch.setenv("TAILFLIP_RECONCILE_ENABLED", "false")
-    monkeypatch.setenv("TAILFLIP_HEAL_POLICY", "off")
+    monkeypatch.setenv("TAILFLIP_HEAL_ENABLED", "false")
     there.start("preflight", "--", "true")
     assert list_changed(there.state, before) == set()

@@ -1,7 +1,8 @@
-"""Every effect on a disk, behind one seam, so that tests can count them and die at each.
+"""The effects on a disk that are to outlive us, behind one seam: tests count them and die at each.
 
-Nothing else in tailflip creates, renames, deletes or syncs a file. The bytes of large
-files are written by the extension into descriptors that `Disk.open_new` made.
+The bytes of large files are written by the extension into descriptors that `Disk.open_new` made.
+What else writes (a FIFO, a scratch folder, the note in a lock) is listed, each with its reason, in
+`tests/unit/test_effects.py`; nothing there needs to be durable.
 """
 
 from __future__ import annotations
