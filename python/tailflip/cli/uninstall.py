@@ -1,4 +1,4 @@
-"""`tailflip uninstall`: take away what `install` wrote, without a trace."""
+"""`tailflip uninstall`: take away the files that `install` wrote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tailflip watch`: beside a gateway that somebody else starts and stops."""
+"""`tailflip watch`: stand beside a gateway that others start and stop."""
 
 from __future__ import annotations
 
