@@ -35,18 +35,18 @@ it out with --apply; `tailflip restore` puts it back.
 # module of its name; a group of verbs is the `app` of such a module.
 _VERBS = {
     "status": "How the guarded gateway fares, and what comes next.",
-    "check": "What is wrong with stores, jobs and leftovers.",
+    "check": "What is wrong with stores, jobs and leftover files.",
     "inspect": "What fills the session stores.",
     "compact": "Make session stores small.",
     "reconcile": "Make OpenClaw's ledgers agree about runs.",
     "tasks": "How cron runs really ended.",
     "watch": "Stand beside a living gateway that others start and stop.",
     "restore": "Put archived entries back, byte for byte.",
-    "archive": "List, show, check or let go what was removed.",
-    "incidents": "What happened while nobody looked; why, and how it was cured.",
+    "archive": "List, show, check or delete archives of what was removed.",
+    "incidents": "What happened to the gateway, why, and how it was cured.",
     "config": "Show and check the settings.",
     "install": "Put tailflip in front of the gateway's service.",
-    "uninstall": "Take away all that `install` wrote.",
+    "uninstall": "Take away the files that `install` wrote.",
     "demo": "Rebuild the incident in a scratch directory, and cure it.",
 }
 _LIGHT = {

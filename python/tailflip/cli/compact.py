@@ -122,7 +122,7 @@ def compact(
         typer.Option(
             "--accept-loss",
             help="Salvage a damaged store also when whole entries may be left behind; begin with "
-            "an empty one when nothing can be had. The damaged file is kept whole.",
+            "an empty one when nothing can be read. The damaged file is kept whole.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -130,8 +130,8 @@ def compact(
     """Make session stores small. Prints the plan; with --apply, does it and says how to undo it.
 
     Chats, groups, threads, base cron entries, sub-agents and everything unknown are never
-    removed unless you name them, live runs are not touched at all. What goes is archived
-    first. A damaged store is salvaged: what can be read of it stays, and the damaged file is
+    removed unless you name them. Live runs are not touched at all. Removed entries are archived
+    first. A damaged store is salvaged: its readable entries stay, and the damaged file is
     kept whole.
     """
     config = load(os.environ).config

@@ -75,9 +75,9 @@ def install(
 ) -> None:
     """Put tailflip in front of the gateway's service. Prints every file; --apply writes them.
 
-    Finds the services of all profiles, the user's and the system's, checks what it would write
-    by the platform's own checker, and writes nothing that `tailflip uninstall` does not take
-    away again. The gateway is not restarted: it takes effect at its next start.
+    Finds the services of all profiles, the user's and the system's. Checks each text with the
+    platform's own checker. `tailflip uninstall` takes every file away again. It takes effect at
+    the gateway's next start; OpenClaw from 2026.8.1 on restarts its gateway for it.
     """
     home = Home.locate(os.environ)
     errors: list[TailflipError] = []

@@ -33,9 +33,9 @@ def status(
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say how the guarded gateway fares and what comes next; changes nothing.
+    """Show how the guarded gateway fares and what comes next; changes nothing.
 
-    Exit code 1 if it may not start, or if an incident is open that nobody took note of.
+    Exit code 1 if the gateway may not start, or if an incident is open without your `ack`.
     """
     if watch and as_json:
         raise Usage("give either --watch or --json", hint="ask with --json as often as you like")

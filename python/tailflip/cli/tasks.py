@@ -37,8 +37,8 @@ def tasks(
 ) -> None:
     """Show how cron runs really ended, beside what OpenClaw's task ledger says of them.
 
-    Judged by run logs, by markers, and by when gateways died; runs that tailflip saw in
-    flight are there even where OpenClaw kept nothing. Changes nothing.
+    Runs are judged by run logs, by markers, and by the deaths of gateways. Runs that tailflip saw
+    in flight are listed even where OpenClaw has no record of them. Changes nothing.
     """
     scene = look(os.environ, state_dir=state_dir, profile=profile)
     home, disk = Home.locate(os.environ), RealDisk()

@@ -156,5 +156,5 @@ class BestEffortHistory:
 
     def _tell(self, error: Exception) -> None:
         if str(error) != self._last_error:
-            log.error("the ledger could not be used: nothing is remembered", error=error)
+            log.error("the ledger could not be used: nothing was recorded", error=error)
         self._last_error = str(error)

@@ -52,7 +52,7 @@ def judge(run: Supervisor, outcome: Outcome) -> None:
     death = classify(clues)
     life = post_mortem.record_death(run.gateway, death, clues, service.life, tail)
     if service.sweep(signal.SIGKILL):
-        log.warning("ended what the gateway left in its process group")
+        log.warning("ended processes that the gateway left in its process group")
     run.held = None
     if run.asked_to_stop.is_set():
         run.finish(post_mortem.choose_exit_code(life), "asked to stop")
@@ -87,7 +87,7 @@ def choose(run: Supervisor, death: Death, life: Life, *, cured: bool) -> None:
     """Decide after a death, and carry the decision out."""
     if CAUSES[death.cause].is_unasked:
         log.info(
-            "whoever wants it to stay down stops its guard, by its service or by its pid",
+            "to keep the gateway down, stop its guard, by its service or by its pid",
             guard_pid=os.getpid(),
         )
     world = run.fingerprints.read_world(cured=cured)

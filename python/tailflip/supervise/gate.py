@@ -247,7 +247,7 @@ def _find_death(gateway: GuardedGateway) -> tuple[Breaker, tuple[Death, Life] | 
     if (last is not None and _lives(last)) or gateway.find_other() is not None:
         return breaker, None
     if undecided is not None:
-        log.warning("the last death has a verdict and no decision: that is made up for now")
+        log.warning("the last death has a verdict and no decision: deciding now")
         return breaker, undecided
     # The time of death is unknown: the life counts as good if it may have lasted many times as long
     # as a good life must last.

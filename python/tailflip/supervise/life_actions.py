@@ -102,7 +102,7 @@ def measure_and_foresee(run: Supervisor) -> None:
     run.files.check()
     finding = run.watch.find_trend()
     if finding is not None and run.watch.may_restart_ahead(service, at):
-        log.warning("restarting ahead of the heap's end", why=finding.message)
+        log.warning("restarting before the heap is full", why=finding.message)
         ask_to_restart(run, Asked.MEMORY)
     else:
         run.manager.status(run.watch.describe(service))

@@ -165,7 +165,7 @@ def heal(
         death_elsewhere = None if cured else _suspect(gateway, life, admission)
         seen = () if death_elsewhere is None else (death_elsewhere,)
         for finding in note(gateway, Inputs(memory_deaths=seen)):
-            log.error("look elsewhere", why=finding.message, hint=finding.hint)
+            log.error("the stores are not the cause", why=finding.message, hint=finding.hint)
     return admission
 
 

@@ -1,10 +1,9 @@
 """Stands beside a gateway that others start, and in rounds ends runs that are over and reports.
 
 A round comes at its time, and sooner when a store or the cron store changed. Stores are swept at
-most every five minutes, unless the user asks for shorter rounds. Writes take the gateway's own
-lock for the moment of a rename. Some of the gateway's writers save a snapshot that they read
-before that moment, and so bring entries back: a minute after every change the stores are looked
-at again.
+most every five minutes, unless the user asks for shorter rounds. Some of the gateway's writers
+save a snapshot that they read before a rename of ours, and so bring entries back: a minute after
+every change the stores are looked at again.
 
 One thread owns all state, in the event loop that `run` has too.
 """
@@ -181,7 +180,7 @@ class Watch:
             log.debug(note)
         for finding in result.findings:
             log.warning(finding.message, code=finding.code, subject=finding.subject)
-        state = {True: "gateway runs", False: "no gateway", None: "gateway cannot be told"}
+        state = {True: "gateway runs", False: "no gateway", None: "gateway unknown"}
         told = format_counted(len(result.findings), "finding") if result.findings else "all is well"
         self.notifier.ready(f"{state[work.scene.gateway.alive]}, {told}")
 
