@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import grimp
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "python" / "tailflip"
+UNIT = ROOT / "tests" / "unit"
 MOST_LINES = {"python/tailflip": (".py", 400), "rust": (".rs", 600)}
 
 
@@ -37,3 +40,23 @@ def test_a_file_is_short_enough_to_have_one_subject(folder):
         if (lines := len(path.read_text().splitlines())) > most
     }
     assert not long
+
+
+def test_every_module_has_a_test_of_its_name_or_says_which_covers_it():
+    """`covered_elsewhere.toml` holds the reasons; a row that is not needed fails as well."""
+    rows = tomllib.loads((UNIT / "covered_elsewhere.toml").read_text())
+    modules = {
+        str(path.relative_to(PACKAGE).with_suffix(""))
+        for path in PACKAGE.rglob("*.py")
+        if not path.name.startswith("__")
+    }
+    named = {
+        module
+        for module in modules
+        if (UNIT / module).with_name(f"test_{Path(module).name}.py").exists()
+    }
+    assert set(rows) == modules - named
+    for module, row in rows.items():
+        assert set(row) == {"test", "why"}, module
+        assert (ROOT / "tests" / row["test"]).is_file(), module
+        assert row["why"], module
