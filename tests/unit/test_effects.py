@@ -43,7 +43,7 @@ EFFECTS = {
     "stores/restore.py": "empties a new file of its own that the seam made",
     "observe/gateway/processes.py": "names the way in which others have opened a file",
     "supervise/process/stderr.py": "a FIFO: nothing of it is to outlive a power cut",
-    "supervise/supervisor.py": "the FIFOs of supervisors that are gone",
+    "supervise/housekeeping.py": "the FIFOs of supervisors that are gone",
     "install/record.py": "the mode of a new file of its own that the seam made",
 }
 
