@@ -1,9 +1,9 @@
-"""Every setting: its name, default, bounds and meaning. `config.load` fills them.
+"""The settings: name, default, bounds and meaning of each. `config.load` fills them.
 
-A section is a class here and a field of `Config`; a setting is a field of a section. Nothing
-else is needed to add one: file, environment, flags, `config show`, the documentation and the
-example file follow. Names end in their unit (`_s`, `_days`). `None` means that tailflip finds
-the value out by itself; a file and the environment write that as "auto".
+A section is a class here and a field of `Config`; a setting is a field of a section. To add a
+setting, add a field: file, environment, flags, `config show`, the documentation and the example
+file are made from it. Names end in their unit (`_s`, `_days`). `None` means that tailflip finds the
+value by itself; a file and the environment write "auto" for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OFF = "false"
 _MINUTE_MS = 60_000
-_LEAST_HEAP_BYTES = 16 << 20  # less is a number that was meant in another unit
+_LEAST_HEAP_BYTES = 16 << 20  # a smaller number was meant in another unit
 
 
 def _name_false(value: object) -> object:
@@ -66,9 +66,9 @@ def _setting(default: Any, meaning: str, *, form: str | None = None, **bounds: A
     """Declare a setting.
 
     Args:
-        default: what holds if nobody says anything.
+        default: the value when no source sets it.
         meaning: one line for people, without a full stop.
-        form: what a text must be, such as "a size"; other types say it by themselves.
+        form: what a text must be, such as "a size"; other types need none.
         bounds: `ge`, `le` and `pattern`, as pydantic takes them.
     """
     extra: dict[str, Any] = {} if form is None else {"form": form}
@@ -121,7 +121,7 @@ class GatewaySettings(Section):
         "systemd unit that starts the gateway, for `gate` and `preflight` to learn how it ended; "
         "auto: only if systemd says that it started tailflip",
         form="the name of a unit",
-        # It becomes an argument of systemctl and journalctl, so it may not look like an option.
+        # The name becomes an argument of systemctl and journalctl: it must not look like an option.
         pattern=r"^[a-zA-Z0-9_:.\\@][a-zA-Z0-9_:.\\@-]{0,254}$",
     )
 
@@ -202,7 +202,7 @@ class RestartSettings(Section):
     @classmethod
     def _check_order(cls, cap_s: float, info: ValidationInfo) -> float:
         first = "first_delay_s" if info.field_name == "cap_s" else "trial_first_s"
-        # Absent if it is itself refused: one problem is then told, not two.
+        # `first` is absent if it was refused itself: then one problem is reported, not two.
         first_s = info.data.get(first, cap_s)
         if cap_s < first_s:
             raise ValueError(f"must be at least restart.{first} ({first_s:g})")
