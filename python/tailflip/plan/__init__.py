@@ -1,1 +1,1 @@
-"""Head: pure functions that choose what is to be done."""
+"""Planning: pure functions that choose what is to be done."""
