@@ -38,7 +38,7 @@ class Disk(Protocol):
         """Create a file that must not exist, and return a read-write descriptor."""
 
     def open_lock(self, path: Path) -> int:
-        """Open a file of ours to lock it, made if it is missing; never follows a link."""
+        """Open a file of ours to lock it, made if it is missing; refuses a link."""
 
     def write(self, fd: int, data: bytes) -> None:
         """Write all of `data`."""
@@ -72,12 +72,12 @@ class RealDisk:
     """The operating system's disk."""
 
     def open_new(self, path: Path, mode: int) -> int:
-        """Create a file that must not exist; never follows a link."""
+        """Create a file that must not exist; refuses a link."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         return os.open(path, flags, mode)
 
     def open_lock(self, path: Path) -> int:
-        """Open a file of ours to lock it, made if it is missing; never follows a link."""
+        """Open a file of ours to lock it, made if it is missing; refuses a link."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def write(self, fd: int, data: bytes) -> None:
@@ -168,7 +168,7 @@ def open_scratch() -> int:
 
     /var/tmp comes first: /tmp is often in memory, and the file is there to save memory.
     """
-    for folder in ("/var/tmp", None):  # noqa: S108 - without a name nobody can get at it
+    for folder in ("/var/tmp", None):  # noqa: S108 - a file without a name cannot be attacked
         try:
             with tempfile.TemporaryFile(dir=folder) as file:
                 return os.dup(file.fileno())

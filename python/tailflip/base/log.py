@@ -20,7 +20,7 @@ _log = logging.getLogger("tailflip")
 
 
 class Level(StrEnum):
-    """How much a line matters: error, a person must act; warning, degraded; debug, the rest."""
+    """The level of a line: error, a person must act; warning, degraded; debug, the rest."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -80,7 +80,7 @@ def write(level: Level, message: str, **fields: object) -> None:
 
 
 def debug(message: str, **fields: object) -> None:
-    """Log a detail, for whoever looks for a fault."""
+    """Log a detail, for a search for faults."""
     write(Level.DEBUG, message, **fields)
 
 

@@ -147,7 +147,7 @@ class Linux:
         return _ALL if os.geteuid() == 0 else 0
 
     def is_immutable(self, path: Path) -> bool:
-        """Say whether a file or directory is marked so that nobody may change or replace it."""
+        """Say whether a file or directory is marked immutable or append-only."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
@@ -273,7 +273,7 @@ class MacOS:
         return _ALL if os.geteuid() == 0 else 0
 
     def is_immutable(self, path: Path) -> bool:
-        """Say whether a file or directory is marked so that nobody may change or replace it."""
+        """Say whether a file or directory is marked immutable or append-only."""
         try:
             flags: int = getattr(path.lstat(), "st_flags", 0)
         except OSError:

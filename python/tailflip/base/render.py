@@ -115,7 +115,7 @@ def format_store(store: Store) -> str:
 def format_table(
     head: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "  ", left: int = 1
 ) -> str:
-    """Align columns: the first `left` to the left, all others to the right; never wraps."""
+    """Align columns: the first `left` to the left, all others to the right; does not wrap."""
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     lines = []
     for row in (head, *rows):

@@ -88,7 +88,7 @@ class Section(Value):
 
 
 class GatewaySettings(Section):
-    """Which gateway is guarded, where tailflip does not find that out by itself."""
+    """The guarded gateway, where tailflip does not find a value by itself."""
 
     state_dir: Path | None = _setting(
         None,
@@ -132,7 +132,7 @@ class GatewaySettings(Section):
 
 
 class HealSettings(Section):
-    """What tailflip may do to session stores by itself. All of it can be undone."""
+    """The changes that tailflip may make to session stores by itself. All can be undone."""
 
     enabled: bool = _setting(True, "change stores at all; false: observe, restart and report only")
     admission: bool = _setting(
@@ -171,7 +171,7 @@ class HealSettings(Section):
 
 
 class RestartSettings(Section):
-    """When a gateway that died is started again."""
+    """The restarts of a gateway that died."""
 
     first_delay_s: float = _setting(1.0, "delay before the first restart", ge=0, le=3600)
     factor: float = _setting(2.0, "by how much each further delay in a row grows", ge=1, le=10)
@@ -210,7 +210,7 @@ class RestartSettings(Section):
 
 
 class HealthSettings(Section):
-    """How the gateway is asked whether it is well."""
+    """The health checks: how the gateway is asked whether it is well."""
 
     interval_s: float = _setting(15.0, "time between two questions", ge=0.1, le=3600)
     timeout_s: float = _setting(
@@ -225,7 +225,7 @@ class HealthSettings(Section):
 
 
 class MemorySettings(Section):
-    """How memory is watched, and what is done before it runs out."""
+    """The watch on memory, and the actions before it runs out."""
 
     interval_s: float = _setting(15.0, "time between two measurements", ge=0.1, le=3600)
     warn_ahead_s: float = _setting(
@@ -240,7 +240,7 @@ class MemorySettings(Section):
 
 
 class ReconcileSettings(Section):
-    """What is done about runs that never end, beside a living gateway and before a start."""
+    """The actions on runs that never end, beside a living gateway and before a start."""
 
     enabled: bool = _setting(
         True, "end runs that are proven over, and clear what a dead gateway left in its ledgers"
@@ -270,7 +270,7 @@ class ReconcileSettings(Section):
 
 
 class LedgerSettings(Section):
-    """What is remembered."""
+    """The history that tailflip keeps."""
 
     keep_days: int = _setting(
         30, "how long lives, deaths, incidents and samples are kept", ge=1, le=3650
@@ -278,7 +278,7 @@ class LedgerSettings(Section):
 
 
 class LogSettings(Section):
-    """What is written to standard error."""
+    """The lines on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = _setting(
         "info", "the least important message that is written"

@@ -1,1 +1,1 @@
-"""Diagnosis: pure functions that find what is wrong."""
+"""Diagnosis: functions that find what is wrong in given observations."""

@@ -40,7 +40,7 @@ class Cause(StrEnum):
 
 
 class Confidence(StrEnum):
-    """How sure a verdict is: the cause was seen, follows from what was seen, or is a guess."""
+    """The confidence of a verdict: its cause was seen, follows from clues, or is a guess."""
 
     PROVEN = "proven"
     LIKELY = "likely"
@@ -48,7 +48,7 @@ class Confidence(StrEnum):
 
 
 class Asked(StrEnum):
-    """Who asked a gateway to end; a value that begins with `tailflip` is a wish of its guard."""
+    """The sender of a request to end; a value that begins with `tailflip` is the guard's wish."""
 
     OPERATOR = "operator"
     SERVICE_MANAGER = "service manager"
@@ -221,7 +221,7 @@ class Breaker(Value):
 
 
 class DecisionKind(StrEnum):
-    """What to do after a death.
+    """The kind of a decision after a death.
 
     start: at `at_ms`, with `waiting` TIME or NOTHING. wait: for a change; if `at_ms` is not None,
     try then anyway. end: tailflip itself ends, with `exit_code`.
@@ -233,7 +233,7 @@ class DecisionKind(StrEnum):
 
 
 class Decision(Value):
-    """What to do after a death, and why.
+    """The decision after a death, and its reason.
 
     `made` is the moment of the decision; the wait is at most the time from there to `at_ms`.
     """

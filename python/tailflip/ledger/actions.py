@@ -89,7 +89,7 @@ def format_stamp(now_ms: int) -> str:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The record of all actions. A write returns only when it is on the medium."""
+    """The record of all actions. A write returns when it is on the medium."""
 
     home: Home
     disk: Disk

@@ -1,1 +1,1 @@
-"""Planning: pure functions that choose what is to be done."""
+"""Planning: functions that choose what is to be done; effects are in `stores`."""

@@ -22,7 +22,7 @@ class Found(NamedTuple):
 
 
 class Stands(StrEnum):
-    """How long a finding on record counts, where a look cannot look for it again.
+    """The end of a finding on record, where a look cannot look for it again.
 
     `RECORD`: until the record says that it ended. `GUARDED`: while a guard lives that would end
     it. `MEMORY_INCIDENT`: while an incident of memory is open.
@@ -40,7 +40,7 @@ class Entry:
     Args:
         code: its name.
         severity: error or warning.
-        find: the rule, a pure function of the inputs that its parameters name.
+        find: the rule, a function of the inputs that its parameters name.
         doc: one sentence for people: what is wrong, and why that matters.
         hint: what to do; a more exact hint of the rule is in `Found`.
         rather: a finding that says more about the same subject, and replaces this one.
