@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -12,18 +11,10 @@ from hypothesis import strategies as st
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.findings.registry import find_all
 from tailflip.flow.conditions import Storm
-from tailflip.flow.observed import Gateway, Job, Schedule
-from tailflip.observe.records.runlog import RunLine
+from tailflip.flow.observed import Job, Schedule
 from tailflip.reconcile.judge.growth import (
     DAY_MS,
     HOUR_MS,
-    MOST_POINTS,
-    Point,
-    add_point,
-    find_growth,
-    from_fact,
-    judge_growth,
-    to_fact,
 )
 from tailflip.reconcile.judge.storms import (
     describe,
@@ -31,7 +22,6 @@ from tailflip.reconcile.judge.storms import (
     find_storm,
     find_storms,
 )
-from tailflip.reconcile.judge.stuck import find_stuck, pick_ends
 
 NOW = 1_800_000_000_000
 MIN = 60_000
@@ -145,135 +135,5 @@ def test_no_two_slots_are_closer_than_the_least_distance(minutes, hours):
 
 # --- stuck
 
-LIVING = Gateway(True, 7, NOW - 10 * HOUR_MS, "x")
-
-
-def stuck(jobs, ends=(), gateway=LIVING, at_work=()):
-    found = find_stuck(jobs, pick_ends(jobs, ends), gateway, NOW, at_work)
-    marks = [("job-stuck", job.enabled) for job, _ in found.marked]
-    return [*marks, *(("job-overdue", False) for _ in found.overdue)]
-
-
-def test_a_mark_older_than_the_run_may_take_is_stuck_long_before_two_hours():
-    assert stuck([job(running=NOW - 64 * MIN)]) == []
-    assert stuck([job(running=NOW - 66 * MIN)]) == [("job-stuck", True)]
-    assert stuck([job(running=NOW - 16 * MIN, timeout=10 * MIN)]) == [("job-stuck", True)]
-    assert stuck([job(running=NOW - 9 * HOUR_MS, timeout=0)]) == [], "may run for ever"
-    assert stuck([job(running=NOW - 66 * MIN, enabled=False)]) == [("job-stuck", False)]
-
-
-def test_a_batch_waits_for_all_its_runs():
-    batch = [job("a", running=NOW - 66 * MIN), job("b", running=NOW - 66 * MIN)]
-    assert stuck(batch) == []
-    assert stuck([replace(each, running_at_ms=NOW - 126 * MIN) for each in batch]) == [
-        ("job-stuck", True),
-        ("job-stuck", True),
-    ]
-    late = [replace(each, running_at_ms=NOW - 126 * MIN) for each in batch]
-    assert stuck(late, at_work={"b"}) == [], "somebody of the batch is at work"
-
-
-def test_a_mark_whose_run_has_its_line_is_stuck():
-    began = NOW - 20 * MIN
-    line = RunLine("j", None, None, "done", began + 5, NOW - 6 * MIN)
-    assert stuck([job(running=began)], [line]) == [("job-stuck", True)]
-    fresh = line._replace(ended_ms=NOW - MIN)
-    assert stuck([job(running=began)], [fresh]) == []
-    earlier = line._replace(started_ms=began - 5)
-    assert stuck([job(running=began)], [earlier]) == []
-
-
-def test_a_mark_of_an_earlier_gateway_is_stuck_and_says_so():
-    found = find_stuck([job(running=NOW - 11 * HOUR_MS, timeout=0)], {}, LIVING, NOW, ())
-    ((_, mark),) = found.marked
-    (finding,) = find_all(Inputs(now_ms=NOW, stuck=(mark,))).findings
-    assert "older than the gateway" in finding.message
-    assert "its run history is empty" in finding.evidence
-
-
-@pytest.mark.parametrize("alive", [False, None])
-def test_only_a_living_gateway_has_stuck_jobs(alive):
-    gateway = Gateway(alive, None, None, "x")
-    assert stuck([job(running=NOW - 9 * HOUR_MS)], gateway=gateway) == []
-
-
-def test_a_job_that_was_due_while_the_scheduler_idles_is_overdue():
-    late = job(due=NOW - 16 * MIN)
-    assert stuck([late]) == [("job-overdue", False)]
-    assert stuck([late, job("busy", running=NOW - MIN)]) == [], "a batch is running"
-    assert stuck([replace(late, enabled=False)]) == []
-    assert stuck([job(due=NOW - MIN)]) == []
-    assert stuck([late], gateway=replace(LIVING, started_ms=NOW - MIN)) == [], "just started"
-
 
 # --- growth
-
-
-def points(count, *, a_day=24_000_000, start=1_000_000, jobs=True):
-    step = a_day / 24
-    return [
-        Point(
-            NOW - (count - 1 - n) * HOUR_MS,
-            int(n * 10),
-            int(start + n * step),
-            {"big": (n * 8, int(n * step * 0.9)), "small": (n, 10)} if jobs else {},
-        )
-        for n in range(count)
-    ]
-
-
-def test_growth_is_measured_and_the_day_it_hurts_foretold():
-    growth = find_growth(points(10))
-    assert growth is not None
-    assert growth.bytes_a_day == pytest.approx(24_000_000, rel=0.01)
-    assert growth.entries_a_day == pytest.approx(240)
-    assert [name for name, _, _ in growth.jobs] == ["big"]
-    told = judge_growth(
-        "s", growth, 10_000_000, hurts_at_bytes=250_000_000, now_ms=NOW, names={"big": "the big"}
-    )
-    assert told is not None
-    (finding,) = find_all(Inputs(growth=(told,))).findings
-    assert "24.0 MB a day; on 2027-01-25 the gateway's heap cannot load it" in finding.message
-    assert "the big: 192 runs and 21.6 MB a day" in finding.evidence
-
-
-@pytest.mark.parametrize(
-    ("size", "hurts_at"), [(10_000_000, None), (10_000_000, 750_000_000), (300, 200)]
-)
-def test_what_is_far_off_or_past_is_not_foretold(size, hurts_at):
-    growth = find_growth(points(10))
-    assert growth is not None
-    assert judge_growth("s", growth, size, hurts_at_bytes=hurts_at, now_ms=NOW, names={}) is None
-
-
-def test_too_little_is_no_measurement():
-    assert find_growth([]) is None
-    assert find_growth(points(3)[:2]) is None
-    assert find_growth(points(3)) is None, "2 h are no span"
-    assert find_growth(points(4)) is not None
-
-
-def test_one_odd_measurement_says_nothing():
-    odd = points(12)
-    odd[6] = replace(odd[6], bytes=900_000_000)
-    growth = find_growth(odd)
-    assert growth is not None
-    assert growth.bytes_a_day == pytest.approx(24_000_000, rel=0.05)
-
-
-def test_points_are_one_an_hour_bounded_and_begin_anew_after_a_compaction():
-    kept = ()
-    for point in points(200):
-        kept = add_point(kept, point)
-    assert len(kept) == MOST_POINTS
-    again = replace(kept[-1], at_ms=kept[-1].at_ms + MIN)
-    assert add_point(kept, again) == kept
-    small = replace(kept[-1], at_ms=kept[-1].at_ms + MIN, bytes=5)
-    assert add_point(kept, small) == (small,)
-
-
-def test_points_survive_the_ledger_and_nonsense_is_none():
-    kept = tuple(points(5))
-    assert from_fact(to_fact(kept)) == kept
-    for nonsense in (None, 7, [[1]], [["a", 1, 1, {}]], [[1, 1, 1, {"j": []}]]):
-        assert from_fact(nonsense) == ()

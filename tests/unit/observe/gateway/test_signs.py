@@ -19,7 +19,7 @@ from tailflip.observe.gateway import liveness as module
 from tailflip.observe.gateway import signs
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.gateway.process import start_ticks
-from tailflip.observe.gateway.processes import Process, Table, is_serving, read_run_keys
+from tailflip.observe.gateway.processes import Process, Table, read_run_keys
 from tailflip.observe.installation import locate
 
 pytestmark = pytest.mark.skipif(
@@ -262,26 +262,6 @@ def test_a_state_directory_of_the_containers_own_is_nobody_elses(place, monkeypa
     monkeypatch.setattr(platform_calls, "here", Inside())
     same = place.state.stat().st_dev == Path("/").stat().st_dev
     assert (signs.may_be_shared(place.state) is None) is same
-
-
-@pytest.mark.parametrize(
-    ("argv", "serves"),
-    [
-        ("openclaw-gateway", True),
-        ("node /opt/openclaw/openclaw.mjs gateway", True),
-        ("node /opt/openclaw/dist/index.js gateway --port 18789", True),
-        ("/usr/bin/openclaw --profile x gateway run --verbose", True),
-        ("bun /srv/clawdbot/dist/entry.js gateway", True),
-        ("openclaw gateway status", False),
-        ("node /opt/openclaw/openclaw.mjs gateway call health", False),
-        ("openclaw", False),
-        ("openclaw cron list", False),
-        ("docker mcp gateway run", False),
-        ("node worker.js", False),
-    ],
-)
-def test_command_lines_of_gateways(argv, serves):
-    assert is_serving(argv.split()) is serves
 
 
 def test_a_command_line_agent_names_the_run_that_it_works_for(place):
