@@ -112,7 +112,7 @@ def test_an_end_that_nobody_is_known_to_have_asked_for_is_followed_by_a_start(pl
     dead = place.lives()[1].death
     if not (wrapped and how != "0"):  # of a signal, a wrapper makes exit 1
         assert dead.cause is Cause.ENDED
-        assert "stops its guard" in guarded.said()
+        assert "stop its guard" in guarded.said()
     assert guarded.process.poll() is None
     assert guarded.stop() == 0
 

@@ -1,1 +1,1 @@
-"""What every room stands on: time, disk, errors, words. Knows nothing above itself."""
+"""The base of all rooms: clocks, disk, errors, text. Imports no room above it."""

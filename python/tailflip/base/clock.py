@@ -1,13 +1,13 @@
-"""Time, read in one place, so that everything else can be given it as a value.
+"""The clocks. Other modules read time and sleep through these functions, so a test can set them.
 
-A rule of the linter holds it: `time` and `datetime.now` are banned elsewhere.
+The linter bans `time` and `datetime.now` elsewhere.
 """
 
 from __future__ import annotations
 
 import time
 
-# macOS has none of that name; its CLOCK_MONOTONIC goes on while the machine sleeps.
+# macOS has no CLOCK_BOOTTIME; its CLOCK_MONOTONIC goes on while the machine sleeps.
 _SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -17,15 +17,15 @@ def now_ms() -> int:
 
 
 def boot_ms() -> int:
-    """Read the milliseconds since the machine's boot, its sleep included; nobody can set it."""
+    """Read the milliseconds since the machine's boot, its sleep included; no user can set them."""
     return time.clock_gettime_ns(_SINCE_BOOT) // 1_000_000
 
 
 def monotonic_s() -> float:
-    """Read a clock that never goes back, in seconds; only differences mean anything."""
+    """Read the system's monotonic clock in seconds; use differences, not values."""
     return time.monotonic()
 
 
 def sleep_s(seconds: float) -> None:
-    """Wait where no event loop turns, such as in `gate --park` or between two tries."""
+    """Sleep where no event loop runs, such as in `gate --park` or between two tries."""
     time.sleep(seconds)

@@ -1,8 +1,8 @@
-"""The effects on a disk that are to outlive us, behind one seam: tests count them and die at each.
+"""The durable effects on a disk, behind one protocol: tests count them and die at each.
 
-The bytes of large files are written by the extension into descriptors that `Disk.open_new` made.
-What else writes (a FIFO, a scratch folder, the note in a lock) is listed, each with its reason, in
-`tests/unit/test_effects.py`; nothing there needs to be durable.
+The extension writes the bytes of large files into descriptors that `Disk.open_new` made.
+`tests/unit/test_effects.py` lists each other writer (a FIFO, a scratch folder, the note in a lock)
+with its reason.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 
 
 class Disk(Protocol):
-    """The effects. Each either happens, or raises OSError; none retries."""
+    """The effects. A method that returns has had its effect; one that fails raises OSError."""
 
     def open_new(self, path: Path, mode: int) -> int:
         """Create a file that must not exist, and return a read-write descriptor."""
 
     def open_lock(self, path: Path) -> int:
-        """Open a file of ours to lock it, made if it is missing; never follows a link."""
+        """Open a file of ours to lock it, made if it is missing; refuses a link."""
 
     def write(self, fd: int, data: bytes) -> None:
         """Write all of `data`."""
 
     def fsync(self, fd: int) -> None:
-        """Return when the file's bytes are on the medium."""
+        """Sync a file: return when its bytes are on the medium."""
 
     def set_owner(self, fd: int, mode: int, uid: int, gid: int) -> None:
         """Give a new file the owner, group and mode of the one it will replace."""
@@ -56,7 +56,7 @@ class Disk(Protocol):
         """Delete a file."""
 
     def fsync_dir(self, path: Path) -> None:
-        """Return when the directory's names are on the medium."""
+        """Sync a directory: return when its names are on the medium."""
 
     def mkdir(self, path: Path, mode: int) -> None:
         """Create a directory that must not exist."""
@@ -72,12 +72,12 @@ class RealDisk:
     """The operating system's disk."""
 
     def open_new(self, path: Path, mode: int) -> int:
-        """Create a file that must not exist; never follows a link."""
+        """Create a file that must not exist; refuses a link."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         return os.open(path, flags, mode)
 
     def open_lock(self, path: Path) -> int:
-        """Open a file of ours to lock it, made if it is missing; never follows a link."""
+        """Open a file of ours to lock it, made if it is missing; refuses a link."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def write(self, fd: int, data: bytes) -> None:
@@ -87,11 +87,11 @@ class RealDisk:
             view = view[os.write(fd, view) :]
 
     def fsync(self, fd: int) -> None:
-        """Get bytes onto the medium, past the drive's cache too."""
+        """Sync bytes onto the medium, past the drive's cache too."""
         platform_calls.here.fsync(fd)
 
     def set_owner(self, fd: int, mode: int, uid: int, gid: int) -> None:
-        """Set the owner first: chown clears the set-id bits of a mode."""
+        """Set the owner, then the mode: chown clears the set-id bits of a mode."""
         info = os.fstat(fd)
         if (info.st_uid, info.st_gid) != (uid, gid):
             os.fchown(fd, uid, gid)
@@ -131,12 +131,12 @@ class RealDisk:
 
 
 def resolve(path: Path) -> Path:
-    """Follow symbolic links as far as they lead; a loop is found by whoever opens the result."""
+    """Follow symbolic links; in a loop, opening the result fails."""
     return Path(os.path.realpath(path))
 
 
 def identify(info: os.stat_result) -> FileIdentity:
-    """Take from a stat what must stay the same while we work."""
+    """Take from a stat the fields that must stay the same while tailflip works."""
     return FileIdentity(
         device=info.st_dev,
         inode=info.st_ino,
@@ -148,10 +148,10 @@ def identify(info: os.stat_result) -> FileIdentity:
 
 @contextmanager
 def open_regular(path: Path) -> Iterator[int]:
-    """Open a regular file for reading, without ever waiting on a FIFO or device.
+    """Open a regular file for reading; does not wait on a FIFO or device.
 
     Raises:
-        StoreInvalid: It is something else.
+        StoreInvalid: the path is not a regular file.
     """
     try:
         fd = open_to_read(path)
@@ -164,11 +164,11 @@ def open_regular(path: Path) -> Iterator[int]:
 
 
 def open_scratch() -> int:
-    """Open a file without a name, gone once it is closed; -1 where none can be made.
+    """Open a file without a name, which is deleted when it is closed; -1 where none can be made.
 
-    /var/tmp first: /tmp is often in memory, which it is there to save.
+    /var/tmp comes first: /tmp is often in memory, and the file is there to save memory.
     """
-    for folder in ("/var/tmp", None):  # noqa: S108 - without a name nobody can get at it
+    for folder in ("/var/tmp", None):  # noqa: S108 - a file without a name cannot be attacked
         try:
             with tempfile.TemporaryFile(dir=folder) as file:
                 return os.dup(file.fileno())
@@ -179,7 +179,7 @@ def open_scratch() -> int:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Add the path to errors raised below that do not know it, and give OSError its leaf."""
+    """Add the path to errors that do not name it, and turn OSError into a `TailflipError`."""
     try:
         yield
     except OSError as e:
@@ -188,13 +188,13 @@ def naming(path: Path) -> Iterator[None]:
         raise IoFailed(f"cannot use {path}: {e}") from e
     except TailflipError as e:
         if str(path) in e.message or (isinstance(e, ArchiveDamaged) and e.hint is not None):
-            raise  # it names the file that it is about
+            raise  # the error names its file already
         what, colon, why = e.message.partition(": ")
         raise type(e)(f"{what}: {path}{colon}{why}", hint=e.hint) from e
 
 
 def explain_os_error(path: Path, error: OSError) -> TailflipError:
-    """Choose the leaf, and so the exit code, that an errno belongs to."""
+    """Choose the error class, and so the exit code, of an errno."""
     reason = error.strerror or str(error)
     named = error.filename if isinstance(error.filename, str | bytes) else path
     named = Path(os.fsdecode(named))

@@ -1,4 +1,4 @@
-"""Every way tailflip says no, and the exit code it says it with.
+"""The errors of tailflip, each class with its exit code.
 
     TailflipError
     ├── Usage            64  bad arguments
@@ -13,7 +13,7 @@
     ├── NoPermission     77  permission
     └── ConfigInvalid    78  configuration: key path, rule, value found
 
-Only `TryLater` can be cured by trying again.
+`TryLater` alone sets `retry`: trying again may help.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class StoreInvalid(TailflipError):
 
 
 class OnRecord(StoreInvalid):
-    """Another program has the file on record, or may have: it is not ours to write."""
+    """A gateway has the file on record, or may have: tailflip does not write it."""
 
 
 class ArchiveDamaged(StoreInvalid):
-    """An archive is not what was written; whatever it was wanted for was not touched."""
+    """An archive is not what was written; the store was not touched."""
 
 
 class Unavailable(TailflipError):

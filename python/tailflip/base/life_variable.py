@@ -1,6 +1,6 @@
-"""The mark of a life in the environment of its processes; light, for `gate` needs it too."""
+"""The environment variable that marks the processes of a life; imports nothing, for `gate`."""
 
 from __future__ import annotations
 
-# In the environment of every process of one life: its id.
+# Every process of one life has the life's id in this variable.
 LIFE_VARIABLE = "TAILFLIP_LIFE"

@@ -1,7 +1,7 @@
-"""What a supervisor says of itself, on standard error: one line an event, key=value.
+"""The log of a supervisor on standard error: one line an event, key=value.
 
-The gateway's own lines pass by on the same stream, so ours begin with our name. Values
-are made safe for a terminal; no session's content ever is one.
+The gateway's lines pass through the same stream, so the log's lines begin with `tailflip:`.
+Values are made safe for a terminal. Callers must not pass a session's content.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from tailflip.base.outlet import Outlet
 from tailflip.base.render import escape
 
 _STDERR, _FLUSH_S = 2, 1.0
-# One for all who write there, so that their lines stay in order.
+# All writers share one outlet, so their lines stay in order.
 outlet = Outlet(_STDERR)
 _log = logging.getLogger("tailflip")
 
 
 class Level(StrEnum):
-    """How much a line matters: error, a person must act; warning, degraded; debug, the rest."""
+    """The level of a line: error, a person must act; warning, degraded; debug, the rest."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -37,7 +37,7 @@ _LEVELS = {
 
 
 class _Stream(logging.Handler):
-    """Standard error, whoever reads it or does not."""
+    """The handler that writes log lines to `outlet`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class _Stream(logging.Handler):
 
 
 def start(level: str) -> None:
-    """Begin to write; call it once a process."""
+    """Start the log; call it once a process."""
     if not any(isinstance(handler, _Stream) for handler in _log.handlers):
         _log.addHandler(_Stream())
         _log.propagate = False
@@ -60,12 +60,12 @@ def start(level: str) -> None:
 
 
 def say(text: str) -> None:
-    """Write a text for people on a line of its own, in order with what is logged."""
+    """Write a text for people on a line of its own, in order with log lines."""
     outlet.put(text.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def flush() -> None:
-    """Give a reader that is there the time to take the rest: before we end, or become another."""
+    """Wait a moment for a reader to take the rest; call it before an exit or an exec."""
     outlet.flush(_FLUSH_S)
 
 
@@ -80,22 +80,22 @@ def write(level: Level, message: str, **fields: object) -> None:
 
 
 def debug(message: str, **fields: object) -> None:
-    """The rest."""
+    """Log a detail, for a search for faults."""
     write(Level.DEBUG, message, **fields)
 
 
 def info(message: str, **fields: object) -> None:
-    """The world changed."""
+    """Log a change in the world."""
     write(Level.INFO, message, **fields)
 
 
 def warning(message: str, **fields: object) -> None:
-    """Degraded, acting by itself."""
+    """Log a fault that tailflip handles by itself."""
     write(Level.WARNING, message, **fields)
 
 
 def error(message: str, **fields: object) -> None:
-    """A person must act."""
+    """Log a fault that a person must handle."""
     write(Level.ERROR, message, **fields)
 
 

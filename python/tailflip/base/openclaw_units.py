@@ -1,4 +1,4 @@
-"""The gateway's grammars for durations and sizes, exactly: no sign, no weeks, powers of 1024.
+"""The gateway's grammars for durations and sizes: no sign, no weeks, powers of 1024.
 
 Source: OpenClaw's `parse-duration` and `parse-bytes`, the same in 2026.3.28 and 2026.4.14.
 """
@@ -21,7 +21,7 @@ _SIZE_BYTES = {
 _ONE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?")
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)([a-z]+)?")
-_MAX_CHARS = 100  # beyond any sense; keeps a hostile value from costing time
+_MAX_CHARS = 100  # no real value is longer; a hostile one then costs no time
 
 
 def parse_duration_ms(raw: str | float, default_unit: str) -> int:
@@ -41,13 +41,13 @@ def parse_duration_ms(raw: str | float, default_unit: str) -> int:
 
 
 def parse_time_option(option: str, text: str) -> int | None:
-    """Read what a person says instead of the gateway's setting; a bare number is hours.
+    """Read a duration that overrides the gateway's setting; a bare number is hours.
 
     Returns:
         Milliseconds, or None for `false`, which turns a rule off.
 
     Raises:
-        Usage: it is neither.
+        Usage: the text is neither a length of time nor `false`.
     """
     if text == "false":
         return None

@@ -1,9 +1,8 @@
-"""Our standard error, in front of a reader that may be slow, asleep, or gone.
+"""A buffer in front of standard error, whose reader may be slow, asleep or gone.
 
-A pipe that nobody reads is full after 64 KiB, and whoever writes to it then waits for ever:
-the gateway dies meanwhile, and nobody starts it again. So nobody here writes to it but one
-thread, from a buffer that has an end. What does not fit any more is dropped and counted,
-and the count is told as soon as somebody reads again.
+A pipe without a reader is full after 64 KiB, and its writer then waits for ever: the gateway
+dies meanwhile, and nothing starts it again. So one thread writes, from a buffer of limited size.
+Chunks that do not fit are dropped and counted. The count is written once the reader reads again.
 """
 
 from __future__ import annotations
@@ -23,33 +22,33 @@ if TYPE_CHECKING:
 
 _LIMIT_BYTES = 1 << 20
 _AT_ONCE_BYTES = 64 << 10
-_PATIENCE_S = 5.0  # a reader that took nothing for so long is asleep
+_PATIENCE_S = 5.0  # a reader that took no byte for so long is asleep
 _LOOK_S = 0.1
 _GONE = frozenset({errno.EPIPE, errno.EBADF, errno.ECONNRESET, errno.ENOTCONN})
 
 
 class Outlet:
-    """Writes to one descriptor, from any thread and in order, and keeps nobody waiting."""
+    """Writes chunks from any thread to one descriptor, in order; callers do not wait."""
 
     def __init__(self, fd: int, limit_bytes: int = _LIMIT_BYTES) -> None:
-        """Nothing is started before the first write."""
+        """Keep the descriptor; the thread starts at the first write."""
         self._fd = fd
         self._limit_bytes = limit_bytes
         self._changed = threading.Condition()
         self._chunks: deque[bytes] = deque()
-        self._held = 0  # bytes that wait, those in the thread's hands included
+        self._held = 0  # bytes that wait, including those that the thread is writing
         self._dropped = 0
         self._moved_s = clock.monotonic_s()
         self._is_gone = self._fails = False
         self._thread: threading.Thread | None = None
 
     def put(self, chunk: bytes, may_wait: Callable[[], bool] | None = None) -> None:
-        """Have bytes written; they are dropped where the buffer is full.
+        """Add a chunk to the buffer; a full buffer drops it.
 
         Args:
-            chunk: at most a buffer full.
-            may_wait: for whoever may be slowed down by a slow reader, as without us: waits as
-                long as this says yes, and the reader has taken something of late.
+            chunk: at most as long as the buffer.
+            may_wait: waits for room instead, while this returns True and the reader has taken
+                a byte in the last 5 s.
         """
         with self._changed:
             while may_wait is not None and self._is_full(chunk) and self._moves() and may_wait():
@@ -64,7 +63,7 @@ class Outlet:
             self._append(chunk)
 
     def flush(self, within_s: float) -> bool:
-        """Wait until all is written, at most so long; say whether it is."""
+        """Wait at most `within_s` until all is written; say whether it is."""
         until_s = clock.monotonic_s() + within_s
         with self._changed:
             while self._held and not self._is_gone and clock.monotonic_s() < until_s:
@@ -89,7 +88,7 @@ class Outlet:
 
     def _take_note(self) -> bytes:
         dropped, self._dropped = self._dropped, 0
-        # On a line of its own: what stands before it may have been cut anywhere.
+        # The note has a line of its own: the text before it may be cut anywhere.
         lost = format_counted(dropped, "byte", "was", "were")
         note = f"\ntailflip: warning: {lost} dropped here: nobody read them\n"
         return note.encode()
@@ -113,7 +112,7 @@ class Outlet:
                 self._changed.notify_all()
 
     def _write(self, chunk: bytes) -> int:
-        """Write all of it, however long that takes; return less where it cannot be."""
+        """Write a chunk, however long that takes; return fewer bytes if a write fails."""
         view = memoryview(chunk)
         while view:
             try:

@@ -1,11 +1,11 @@
-"""Every call that Linux and macOS answer in different ways; nothing else asks which one this is.
+"""The calls that Linux and macOS answer in different ways; no other module reads `sys.platform`.
 
-macOS has no /proc, no cgroups, no systemd and no subreaper, and its fsync leaves bytes in the
-drive's cache. What psutil asks both of them alike (environments, ports, memory) stays where it
-is needed. Nothing is imported that a start can do without: `tailflip gate` stands in each.
+macOS has no /proc, no cgroups, no systemd and no subreaper. Its fsync leaves bytes in the drive's
+cache. Calls of psutil that work alike on both (environments, ports, memory) stay where they are
+needed. Large modules are imported inside functions: `tailflip gate` runs before each start.
 
-`here` is the one that runs; tests put the other one in its place. The macOS half never ran on a
-Mac, only on Linux, with a stand-in for macOS's C library.
+`here` is the system that runs; tests put the other one in its place. The macOS half was tested on
+Linux with a stand-in for macOS's C library, and not on a Mac.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Linux:
     service_manager: Literal["systemd", "launchd"] = "systemd"
 
     def look_at(self, pid: int) -> Seen | None:
-        """Look at a process; None if it is gone, or hidden from us."""
+        """Look at a process; None if it is gone, or hidden from this user."""
         # The name may itself hold spaces and brackets.
         fields = self._read(f"{pid}/stat").rpartition(")")[2].split()
         if len(fields) <= _START_TIME or not fields[_START_TIME].isdigit():
@@ -75,30 +75,30 @@ class Linux:
         return Seen(fields[_STATE] in "ZX", int(fields[_START_TIME]))
 
     def boot_id(self) -> str | None:
-        """Read what is another one after each boot; None where it cannot be read.
+        """Read the id of this boot, which changes at each boot; None where it cannot be read.
 
-        A container that is started again keeps it, and so do start times in ticks.
+        A container that is started again keeps the id, and so do start times in ticks.
         """
         return self._read("sys/kernel/random/boot_id").strip() or None
 
     def is_in_container(self) -> bool:
-        """Say whether processes may live on this machine that have no pid here."""
+        """Say whether the machine may have processes that have no pid here."""
         try:
             return str((self.proc / "self/ns/pid").readlink()) != _FIRST_PIDS
         except OSError:
             return False
 
     def cgroup_lines(self, pid: int | None) -> list[str]:
-        """Read which cgroups a process is in, None is ours; none where there are none."""
+        """Read the cgroups of a process, with None those of our own; empty where there are none."""
         return self._read(f"{'self' if pid is None else pid}/cgroup").splitlines()
 
     def fsync(self, fd: int) -> None:
-        """Return when a file's bytes, or a directory's names, are on the medium."""
+        """Sync a file's bytes, or a directory's names, onto the medium."""
         os.fsync(fd)
 
     def become_subreaper(self) -> bool:
-        """Have orphaned descendants come to us; False where the system knows no such thing."""
-        import ctypes  # noqa: PLC0415 - the gate does without
+        """Become the parent of orphaned descendants; False where the system cannot do that."""
+        import ctypes  # noqa: PLC0415 - the gate does not need it
 
         libc = ctypes.CDLL(None)
         return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
@@ -121,25 +121,25 @@ class Linux:
         return wait
 
     def widen_pipe(self, fd: int, size_bytes: int) -> None:
-        """Have a pipe hold more; where that is not allowed it is as large as it is."""
+        """Widen a pipe's buffer; where that is not allowed, the pipe keeps its size."""
         with suppress(OSError):
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size_bytes)
 
     def find_lock_owner(self, fd: int) -> int | None:
-        """Find another process that holds a POSIX lock on a file; takes none itself.
+        """Find another process that holds a POSIX lock on a file; takes no lock itself.
 
         Returns:
-            Its pid, 0 if it cannot be seen from here, or None if nobody holds one.
+            Its pid, 0 if it cannot be seen from here, or None if no process holds a lock.
 
         Raises:
-            OSError: The file system knows no locks.
+            OSError: the file system has no locks.
         """
         wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, wanted))
         return None if kind == fcntl.F_UNLCK else max(0, pid)
 
     def capabilities(self) -> int:
-        """Read the mask of what this process may do beyond its user's rights."""
+        """Read the mask of capabilities that this process has beyond its user's rights."""
         for line in self._read("self/status").splitlines():
             name, _, mask = line.partition(":")
             if name == "CapEff":
@@ -147,7 +147,7 @@ class Linux:
         return _ALL if os.geteuid() == 0 else 0
 
     def is_immutable(self, path: Path) -> bool:
-        """Say whether a file or directory is marked so that nobody may change or replace it."""
+        """Say whether a file or directory is marked immutable or append-only."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
@@ -155,7 +155,7 @@ class Linux:
         try:
             answer = fcntl.ioctl(fd, _GET_FLAGS, bytes(struct.calcsize("l")))
         except OSError:
-            return False  # its file system knows no marks
+            return False  # the file system has no marks
         finally:
             os.close(fd)
         return bool(int.from_bytes(answer[:4], sys.byteorder) & _IMMUTABLE)
@@ -168,11 +168,11 @@ class Linux:
             return None
 
     def write_acl(self, fd: int, acl: bytes) -> None:
-        """Give a file an access control list; it brings the group's bits of the mode."""
+        """Set a file's access control list, and with it the group's bits of the mode."""
         os.setxattr(fd, _ACL, acl)
 
     def read_own_ports(self) -> tuple[range, frozenset[int]]:
-        """Read from which ports the kernel takes a connection's own, and which it leaves out."""
+        """Read the range of source ports that the kernel uses, and the ports that it leaves out."""
         low, _, high = self._read("sys/net/ipv4/ip_local_port_range").partition("\t")
         reserved: set[int] = set()
         for part in self._read("sys/net/ipv4/ip_local_reserved_ports").split(","):
@@ -185,7 +185,7 @@ class Linux:
             return _USUAL_PORTS, frozenset(reserved)
 
     def _read(self, name: str) -> str:
-        """Read a file of the kernel's; one that is not there says nothing."""
+        """Read a file of the kernel; empty if it is missing."""
         try:
             return (self.proc / name).read_text("utf-8", "replace")
         except OSError:
@@ -194,7 +194,7 @@ class Linux:
 
 @dataclass(frozen=True)
 class MacOS:
-    """macOS, asked through `libc`: the C library of this process, or another file."""
+    """macOS, called through `libc`: the C library of this process, or another file."""
 
     libc: str | None = None
     service_manager: Literal["systemd", "launchd"] = "launchd"
@@ -213,30 +213,30 @@ class MacOS:
         return data.rstrip(b"\0").decode("ascii", "replace") or None
 
     def is_in_container(self) -> bool:
-        """Say no: a Mac has none of its own."""
+        """Say no: containers on a Mac run in a virtual machine."""
         return False
 
     def cgroup_lines(self, pid: int | None) -> list[str]:  # noqa: ARG002
-        """There are none."""
+        """Return no lines: macOS has no cgroups."""
         return []
 
     def fsync(self, fd: int) -> None:
-        """Get bytes past the drive's cache too: only F_FULLFSYNC does."""
+        """Sync bytes past the drive's cache with F_FULLFSYNC; fsync leaves them there."""
         try:
             fcntl.fcntl(fd, _F_FULLFSYNC)
         except OSError as e:
-            # Shares and foreign file systems may not know it; what fsync does is then all there is.
+            # Shares and foreign file systems may not have F_FULLFSYNC; then fsync has to do.
             if e.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY):
                 raise
             os.fsync(fd)
 
     def become_subreaper(self) -> bool:
-        """Orphans go to launchd."""
+        """Say no: orphans go to launchd."""
         return False
 
     def watch_end(self, pid: int) -> Callable[[], None] | None:
         """Return what waits for a process's end; None if it has ended, or cannot be watched."""
-        bsd: Any = select  # this half of it is not there on Linux
+        bsd: Any = select  # its kqueue is missing on Linux
         end = bsd.kevent(
             pid,
             filter=bsd.KQ_FILTER_PROC,
@@ -262,18 +262,18 @@ class MacOS:
         return wait
 
     def widen_pipe(self, fd: int, size_bytes: int) -> None:
-        """A pipe grows by itself, up to 64 KiB."""
+        """Leave the pipe: on macOS it grows by itself, up to 64 KiB."""
 
     def find_lock_owner(self, fd: int) -> int | None:  # noqa: ARG002
-        """Find nobody: containers on a Mac run on another machine, whose locks are not seen."""
+        """Find none: containers on a Mac run in a virtual machine, whose locks are not seen."""
         return None
 
     def capabilities(self) -> int:
-        """There are none: root may do all, others nothing."""
+        """Return the mask for macOS, which has no capabilities: all for root, else none."""
         return _ALL if os.geteuid() == 0 else 0
 
     def is_immutable(self, path: Path) -> bool:
-        """Say whether a file or directory is marked so that nobody may change or replace it."""
+        """Say whether a file or directory is marked immutable or append-only."""
         try:
             flags: int = getattr(path.lstat(), "st_flags", 0)
         except OSError:
@@ -281,19 +281,19 @@ class MacOS:
         return bool(flags & _IMMUTABLE_MACOS)
 
     def read_acl(self, fd: int) -> bytes | None:  # noqa: ARG002
-        """Its lists cannot be read with what Python has; the gateway's own writes drop them."""
+        """Return None: Python cannot read these lists, and the gateway's own writes drop them."""
         return None
 
     def write_acl(self, fd: int, acl: bytes) -> None:
-        """None was read."""
+        """Leave the file: `read_acl` reads no list on macOS."""
 
     def read_own_ports(self) -> tuple[range, frozenset[int]]:
-        """Give the range of macOS; nobody changes it."""
+        """Return the default range of macOS."""
         return _USUAL_PORTS, frozenset()
 
     def _sysctl(self, name: bytes | tuple[int, ...], room_bytes: int) -> bytes:
-        """Ask the kernel; empty when it has no answer."""
-        import ctypes  # noqa: PLC0415 - Linux asks files
+        """Read a value from the kernel; empty when it has none."""
+        import ctypes  # noqa: PLC0415 - Linux reads /proc instead
 
         libc = ctypes.CDLL(self.libc)
         data, size = ctypes.create_string_buffer(room_bytes), ctypes.c_size_t(room_bytes)

@@ -1,4 +1,4 @@
-"""What slow work reports to: the name of a stage, how much of it is done, and of how much."""
+"""The callback that slow work reports to: name of the stage, amount done, amount in all."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ Progress = Callable[[str, int, int], None]
 
 
 def be_quiet(_stage: str, _done: int, _total: int) -> None:
-    """Report to nobody."""
+    """Ignore a report."""

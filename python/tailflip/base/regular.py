@@ -1,4 +1,4 @@
-"""Opening regular files: a FIFO or a device in a file's place makes nobody wait."""
+"""Opens regular files; a FIFO or a device in a file's place is refused without waiting."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class NotRegular(OSError):
-    """Something else than a regular file is there; `kind` says what."""
+    """The path is not a regular file; `kind` names what it is."""
 
     def __init__(self, path: Path, mode: int) -> None:
         super().__init__(errno.EINVAL, "not a regular file", str(path))
@@ -23,8 +23,8 @@ def open_to_read(path: Path) -> int:
     """Open a regular file for reading; the caller closes the descriptor.
 
     Raises:
-        NotRegular: it is something else.
-        OSError: it is missing, or not ours to read.
+        NotRegular: the path is not a regular file.
+        OSError: the file is missing, or may not be read.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     mode = os.fstat(fd).st_mode

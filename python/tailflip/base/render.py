@@ -1,7 +1,7 @@
-"""Values become text for people and JSON for programs. Nothing here prints or decides.
+"""Formats values as text for people and as JSON for programs. Prints nothing.
 
-What comes out of a store (keys, job names, paths) is hostile: it passes through
-`escape` before it reaches a terminal.
+Text out of a store (keys, job names, paths) is hostile: pass it through `escape` before it
+reaches a terminal.
 """
 
 from __future__ import annotations
@@ -52,8 +52,7 @@ _WHAT_RULES_DO = {
     Rule.DROP_KIND: "remove finished entries of the kinds that you named",
     Rule.NAMED: "remove what was named",
 }
-# The next step where whoever raised an error knew no better one; that of the class or the
-# nearest above it.
+# The next step for an error that brings no hint: by its class, else by the nearest class above.
 _HINTS: dict[type[TailflipError], str] = {
     Usage: "see `tailflip --help`",
     StoreInvalid: "its bytes are intact; see what stands there before going on",
@@ -109,14 +108,14 @@ def format_error(error: TailflipError) -> str:
 
 
 def format_store(store: Store) -> str:
-    """Name a store: its path, and whose it is."""
+    """Name a store: its path and its agent."""
     return escape(f"{store.path} (agent {store.agent_id})" if store.agent_id else store.path)
 
 
 def format_table(
     head: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "  ", left: int = 1
 ) -> str:
-    """Align columns: the first `left` to the left, all others to the right; never wraps."""
+    """Align columns: the first `left` to the left, all others to the right; does not wrap."""
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     lines = []
     for row in (head, *rows):
@@ -130,7 +129,7 @@ def format_table(
 
 @dataclass(frozen=True)
 class JobView:
-    """What a job's row says beyond its numbers; `interval_ms` None for too few runs."""
+    """The cells of a job's row beside its numbers; `interval_ms` is None for too few runs."""
 
     numbers: JobNumbers
     name: str
@@ -139,7 +138,7 @@ class JobView:
 
 
 def format_survey(numbers: SurveyNumbers, jobs: Sequence[JobView], now_ms: int) -> str:
-    """Show what fills a store: by job, by kind of entry, by field."""
+    """Show the bytes of a store by job, by kind of entry and by field."""
     parts = []
     if jobs:
         parts.append(_format_jobs(jobs, now_ms))
@@ -203,7 +202,7 @@ def _format_tallies(title: str, tallies: Sequence[Tally], whole_bytes: int) -> s
 
 
 def format_forecast(forecast: Forecast) -> str:
-    """Say what loading takes, what there is, and what follows from it."""
+    """Show the predicted heap, the limit, and what follows from them."""
     need = f"about {format_bytes(forecast.heap_bytes)} of heap to load"
     if forecast.doubt is not None:
         need += f", {forecast.doubt}"
@@ -220,7 +219,7 @@ def format_forecast(forecast: Forecast) -> str:
 
 
 def format_gateway(gateway: Gateway) -> str:
-    """Say whether a gateway runs, and how we know."""
+    """Say whether a gateway runs, with the evidence."""
     state = {True: "running", False: "not running", None: "perhaps running"}[gateway.alive]
     return f"{state} ({escape(gateway.evidence)})"
 
@@ -231,7 +230,7 @@ def format_kinds(numbers: SurveyNumbers) -> str:
 
 
 def format_rules(rules: Sequence[Tally]) -> str:
-    """Show what each rule takes, and why, in the order from least to most lossy."""
+    """Show what each rule removes, and why, from least to most lossy."""
     order = {rule.value: index for index, rule in enumerate(Rule)}
     done = sorted((r for r in rules if r.entries), key=lambda r: order.get(r.name, len(order)))
     width = max((len(rule.name) for rule in done), default=0)
@@ -247,7 +246,7 @@ def format_rules(rules: Sequence[Tally]) -> str:
 def format_change(
     entries_before: int, entries_after: int, bytes_before: int, bytes_after: int
 ) -> str:
-    """Write before and after in one line."""
+    """Write entries and bytes before and after in one line."""
     return (
         f"{format_counted(entries_before, 'entry')} -> {format_count(entries_after)}, "
         f"{format_bytes(bytes_before)} -> {format_bytes(bytes_after)}"
@@ -255,7 +254,7 @@ def format_change(
 
 
 def format_report(report: Report) -> str:
-    """Say what was done, where the rest is, and how to undo it."""
+    """Say what was done, where the removed bytes are, and how to undo it."""
     if not report.action_id:
         return f"{escape(report.store)}: nothing to do"
     change = format_change(

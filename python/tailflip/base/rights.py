@@ -1,7 +1,7 @@
-"""What we may do to a file, and why not: told from what the system says, never guessed.
+"""Rights on files: what the system lets tailflip do, and why it denies something.
 
-A file is replaced as the gateway itself replaces it: whoever may write to the folder may.
-Beyond that the new file has to be somebody's whom the gateway's own user can read.
+The gateway replaces a file by a rename, so a right to write to the folder is enough. tailflip does
+the same. The new file's owner has to be one whose files the gateway's user can read.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ CAP_CHOWN, CAP_FOWNER = 0, 3
 
 
 def has_right(capability: int) -> bool:
-    """Say whether the system lets us pass by ownership; root in a container may not."""
+    """Say whether this process has a capability; root in a container may lack it."""
     return bool(platform_calls.here.capabilities() >> capability & 1)
 
 
 def choose_owner(owner: int) -> int:
-    """Choose whose a file will be that replaces one of `owner`: the same, if we may give it."""
+    """Choose the owner of a file that replaces one of `owner`: the same, if chown is allowed."""
     me = os.geteuid()
     return owner if owner == me or has_right(CAP_CHOWN) else me
 
 
 def choose_newcomer(folder: Path) -> tuple[int, int]:
-    """Choose user and group of a file that was not there before: the folder's, if we may."""
+    """Choose user and group of a new file: the folder's, if chown is allowed."""
     try:
         info = folder.stat()
     except OSError:
@@ -42,10 +42,10 @@ def choose_newcomer(folder: Path) -> tuple[int, int]:
 
 
 def explain_denial(path: Path) -> tuple[str, str]:
-    """Say why something there is denied to us, and what to do.
+    """Explain why access to a path is denied, and what to do.
 
     Args:
-        path: Of the nearest thing that is there, where it is missing itself.
+        path: if it is missing, the nearest folder above it counts.
 
     Returns:
         A reason and a hint.

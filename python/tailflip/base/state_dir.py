@@ -1,11 +1,11 @@
-"""Where tailflip keeps what it removed, and its record of what it did.
+"""The state directory of tailflip: what it removed, and its record of what it did.
 
 $TAILFLIP_STATE_DIR, else $XDG_STATE_HOME/tailflip, else ~/.local/state/tailflip
   ledger.sqlite                  intents and outcomes
-  claim                          locked by the one tailflip that may act
+  claim                          locked by the tailflip process that may act
   archive/<action>/              records.zst, manifest.json
   quarantine/<action>.json       damaged stores, byte for byte
-  guards/<hash>.lock             locked by the one supervisor of a gateway
+  guards/<hash>.lock             locked by the supervisor of a gateway
   guards/<life>.stderr           a FIFO: the standard error of a guarded gateway
 """
 
@@ -36,9 +36,9 @@ _LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.05
 
 @dataclass(frozen=True)
 class Home:
-    """The state directory of tailflip itself; outside the gateway's folders.
+    """The state directory of tailflip itself; by default outside the gateway's folders.
 
-    `is_given` says that somebody named it, and did not only have a home directory.
+    `is_given`: the directory was named, and is not the default by XDG or home directory.
     """
 
     root: Path
@@ -46,18 +46,18 @@ class Home:
 
     @classmethod
     def locate(cls, env: Mapping[str, str]) -> Home:
-        """Find the directory; XDG wants relative paths ignored. Never raises, and looks nowhere."""
+        """Find the directory without reading a disk; XDG wants relative paths ignored."""
         if own := env.get("TAILFLIP_STATE_DIR"):
             path = Path(os.path.expanduser(own))  # noqa: PTH111 - Path.expanduser may raise
             try:
                 return cls(path.absolute())
             except OSError:
-                return cls(path)  # the directory that we stand in is gone: so is this one
+                return cls(path)  # the current directory is gone, and so is this one below it
         shared = env.get("XDG_STATE_HOME", "")
         if shared and Path(shared).is_absolute():
             return cls(Path(shared) / "tailflip", is_given=False)
         user = env.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - Path.home may raise
-        # A user id without an entry, as in some containers, has no home directory.
+        # A user id without a passwd entry, as in some containers, has no home directory.
         base = Path(user if Path(user).is_absolute() else "/")
         return cls(base / ".local" / "state" / "tailflip", is_given=False)
 
@@ -68,12 +68,12 @@ class Home:
 
     @property
     def archives(self) -> Path:
-        """The directory that holds one directory for each action."""
+        """The directory of archives, with one directory for each action."""
         return self.root / "archive"
 
     @property
     def guards(self) -> Path:
-        """The directory of who guards which gateway."""
+        """The directory of supervisors' locks, one for each gateway."""
         return self.root / "guards"
 
     @property
@@ -94,7 +94,7 @@ class Home:
         return self.quarantine / f"{action_id}.json"
 
     def create(self, disk: Disk) -> None:
-        """Make the directories that are missing, readable by nobody else."""
+        """Make the missing directories, readable by their owner alone."""
         for path in (
             *reversed(self.root.parents),
             self.root,
@@ -119,7 +119,7 @@ class Home:
                 ) from e
 
     def _refuse_trap(self, path: Path) -> None:
-        """Refuse to make, as root, a directory in somebody's home that would shut him out of it."""
+        """Refuse to make, as root, a directory in another user's home, which locks the user out."""
         owner = path.parent.stat().st_uid
         if not self.is_given and os.geteuid() == 0 and owner != 0:
             raise NoPermission(
@@ -130,9 +130,9 @@ class Home:
 
     @contextmanager
     def claim(self, disk: Disk) -> Iterator[None]:
-        """Be the only tailflip that acts: what looks half done is then nobody's work in hand.
+        """Hold the lock of the tailflip that acts; no other process then works on an action.
 
-        The kernel gives the claim back however the process ends.
+        The kernel frees the lock however the process ends.
         """
         self.create(disk)
         path = self.root / "claim"
@@ -152,7 +152,7 @@ class Home:
             os.close(fd)
 
     def list_fifos(self) -> list[Path]:
-        """List what guarded gateways write their standard error to; none if nobody may look."""
+        """List the FIFOs for guarded gateways' standard error; none if they may not be read."""
         try:
             return sorted(self.guards.glob("*.stderr"))
         except OSError:
@@ -160,16 +160,16 @@ class Home:
 
     @contextmanager
     def supervise(self, guard: str, mode: str, started_ms: int, disk: Disk) -> Iterator[None]:
-        """Be the only supervisor of a gateway; given back however the process ends.
+        """Hold the lock of a gateway's supervisor; the kernel frees it however the process ends.
 
         Args:
             guard: the real path of the gateway's state directory.
             mode: run or watch; for people.
-            started_ms: when we began; for people.
+            started_ms: when the supervisor began; for people.
             disk: makes the directories.
 
         Raises:
-            TryLater: it has a supervisor.
+            TryLater: the gateway has a supervisor.
         """
         self.create(disk)
         path = self._supervisor(guard)
@@ -192,7 +192,7 @@ class Home:
             os.close(fd)
 
     def read_supervisor(self, guard: str) -> Supervisor | None:
-        """Tell who guards a gateway now; None if nobody does."""
+        """Read which supervisor guards a gateway now; None if there is none."""
         try:
             fd = os.open(self._supervisor(guard), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
@@ -211,9 +211,9 @@ class Home:
 
 
 def _require_own(path: Path, *, may_be_link: bool) -> None:
-    """Refuse a directory that another user prepared: it would hold what people said.
+    """Refuse a directory that another user prepared: archives hold what people said.
 
-    Root may have made it for us: volumes of containers are often root's.
+    Root may have made the directory: volumes of containers are often root's.
     """
     if path.is_symlink() and not may_be_link:
         raise NoPermission(f"not a directory but a link: {path}; nothing was changed")
@@ -227,7 +227,7 @@ def _require_own(path: Path, *, may_be_link: bool) -> None:
 
 
 def _lock_soon(fd: int) -> bool:
-    """Take a lock that somebody may hold for a moment, only to see whether it is held."""
+    """Take a lock, with a few tries: `read_supervisor` holds it for a moment to test it."""
     for _ in range(_LOCK_TRIES):
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -239,7 +239,7 @@ def _lock_soon(fd: int) -> bool:
 
 
 def _read_supervisor(note: bytes) -> Supervisor:
-    """Read who holds the lock; a note that is being written says nothing yet."""
+    """Parse the note of a lock's holder; a note that is being written gives pid 0."""
     try:
         about = json.loads(note)
         return Supervisor(int(about["pid"]), str(about["mode"]), int(about["started_ms"]))

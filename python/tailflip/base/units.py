@@ -1,11 +1,11 @@
-"""Numbers as people read them: bytes in powers of ten, lengths of time, counts, ages."""
+"""Formats numbers for people: bytes in powers of ten, lengths of time, counts, moments."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 _BYTE_STEPS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "KB"))
-# From which length on a unit is used: "33 h" tells more than "1.4 d".
+# The length from which on a unit is used: "33 h" tells more than "1.4 d".
 _TIME_STEPS = (
     (172_800_000, 86_400_000, "d"),
     (3_600_000, 3_600_000, "h"),
@@ -52,7 +52,7 @@ def format_span(length_ms: float) -> str:
 
 
 def format_time(at_ms: int) -> str:
-    """Write a moment in UTC, to the second; one that no calendar has, as its number."""
+    """Write a moment in UTC, to the second; one outside the calendar as its number."""
     try:
         return datetime.fromtimestamp(at_ms / 1_000, tz=UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     except (OverflowError, ValueError, OSError):

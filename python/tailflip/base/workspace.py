@@ -1,4 +1,4 @@
-"""Where tailflip works: its own state directory, and the disk that everything changes through."""
+"""The workspace of tailflip: its state directory, and the disk for its effects."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Workspace:
-    """What whoever acts needs: the state directory of tailflip, and the effects on the disk."""
+    """The state directory of tailflip, and the `Disk` for effects."""
 
     home: Home
     disk: Disk
 
     def create(self) -> None:
-        """Make the directories of the state directory that are missing.
+        """Make the missing directories of the state directory.
 
         Raises:
             CannotCreate: one of them cannot be made.
@@ -29,9 +29,9 @@ class Workspace:
         self.home.create(self.disk)
 
     def claim(self) -> AbstractContextManager[None]:
-        """Be the only tailflip that acts, while the block runs.
+        """Hold the lock of the tailflip that acts, while the block runs.
 
         Raises:
-            TryLater: another one is at work.
+            TryLater: another tailflip is at work.
         """
         return self.home.claim(self.disk)

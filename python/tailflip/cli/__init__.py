@@ -1,4 +1,4 @@
-"""The command line: one file per verb, exit codes, and the only place that prints."""
+"""The command line: verbs and exit codes. `print` is banned outside of this room."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 INTERRUPTED = 128 + 2
 _BROKEN_PIPE = 128 + 13
 _TERMINATED = 128 + 15
-# Set by SIGTERM: by the time it reaches us, typer has made one thing of every interrupt.
+# Set by SIGTERM: typer turns it and Ctrl-C into the same exception.
 _terminated = threading.Event()
-# These stand in front of every start of a gateway, or beside it for weeks: they do
+# These verbs run before every start of a gateway, or beside it for weeks: they do
 # without Typer, whose import costs as much time and memory as all the rest.
 LIGHT = frozenset({"gate", "preflight", "run"})
 _GUARDS = LIGHT | {"watch"}
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
-    """Take SIGTERM for Ctrl-C: whatever cleans up after one does so after the other."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut the cleaning short
+    """Handle SIGTERM as Ctrl-C, so that both clean up alike."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not stop the clean-up
     _terminated.set()
     raise KeyboardInterrupt
 
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    if sys.argv[1:2] != ["run"]:  # which is stopped by signals as a matter of course
+    if sys.argv[1:2] != ["run"]:  # `run` handles signals in its loop
         signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))
 
@@ -52,8 +52,8 @@ def run(argv: list[str]) -> int:
         pass
     except (BrokenPipeError, SystemExit) as e:  # typer turns the former into the latter
         if isinstance(e, SystemExit) and not e.code:
-            return 0  # help and completion end so
-        # The reader went away. Python would complain once more while it closes stdout.
+            return 0  # after help and completion
+        # The reader of stdout is gone. Python would raise again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
     except Exception as e:
@@ -71,7 +71,7 @@ def run(argv: list[str]) -> int:
 
 
 def _tell(argv: list[str], text: str) -> None:
-    """Tell a person; what guards a gateway may not wait for a reader that is asleep."""
+    """Print an error for a person; a verb that guards does not wait for a slow reader."""
     if argv and argv[0] in _GUARDS:
         log.say(text)
         log.flush()
@@ -90,7 +90,7 @@ def _run_verb(argv: list[str]) -> int:
 
 
 def _explain(error: Exception) -> TailflipError:
-    """Turn whatever reaches the top into an error with a code of its own."""
+    """Convert any exception to an error with its own exit code."""
     if isinstance(error, TailflipError):
         return error
     if isinstance(error, OSError):
@@ -99,7 +99,7 @@ def _explain(error: Exception) -> TailflipError:
 
 
 def _explain_bug(error: Exception) -> TailflipError:
-    """Say where, never what: the message of a stray exception may quote a session."""
+    """Name the place of a bug without the exception's message, which may quote a session."""
     where, trace = "unknown", error.__traceback__
     while trace is not None:
         where = f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}"

@@ -1,7 +1,7 @@
 """All verbs, for Typer: help, completion, options.
 
-A run imports only its own verb: all of them together cost more time than compacting a
-store of a hundred megabytes.
+`build` imports the verb that is run: all verbs together cost more time than compacting a store of
+a hundred megabytes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ directory. 74 read or write failed, the original in place. 75 try later. 77 perm
 78 configuration. 128+n stopped by signal n.
 """
 
-# Every refusal of typer's parser is one of these; newer releases keep them to themselves.
+# The base of all refusals of typer's parser; newer releases do not export it.
 _REFUSED: type[Exception] = typer.BadParameter.__mro__[2]
 
 _BEGIN = """
@@ -31,22 +31,22 @@ check` what is wrong; neither changes anything. `tailflip compact` shows what ca
 it out with --apply; `tailflip restore` puts it back.
 """
 
-# In the order of the help, each in a line that fits a terminal. A verb is a function of its
-# name in a module of its name, a group of verbs the module's `app`.
+# In the order of the help; each line fits a terminal. A verb is a function of its name in a
+# module of its name; a group of verbs is the `app` of such a module.
 _VERBS = {
     "status": "How the guarded gateway fares, and what comes next.",
-    "check": "What is wrong with stores, jobs and leftovers.",
+    "check": "What is wrong with stores, jobs and leftover files.",
     "inspect": "What fills the session stores.",
     "compact": "Make session stores small.",
     "reconcile": "Make OpenClaw's ledgers agree about runs.",
     "tasks": "How cron runs really ended.",
     "watch": "Stand beside a living gateway that others start and stop.",
     "restore": "Put archived entries back, byte for byte.",
-    "archive": "List, show, check or let go what was removed.",
-    "incidents": "What happened while nobody looked; why, and how it was cured.",
+    "archive": "List, show, check or delete archives of what was removed.",
+    "incidents": "What happened to the gateway, why, and how it was cured.",
     "config": "Show and check the settings.",
     "install": "Put tailflip in front of the gateway's service.",
-    "uninstall": "Take away all that `install` wrote.",
+    "uninstall": "Take away the files that `install` wrote.",
     "demo": "Rebuild the incident in a scratch directory, and cure it.",
 }
 _LIGHT = {
@@ -78,7 +78,7 @@ def _root(
 
 
 def build(only: str | None = None) -> typer.Typer:
-    """Make the command line: of all verbs, or of `only` that one, if it is one."""
+    """Make the command line of all verbs, or of the verb `only`, if there is such a verb."""
     app = typer.Typer(
         help="Brings an OpenClaw gateway back that dies of its session store: makes the store "
         "small in constant memory, keeps what it takes out, and puts it back when asked.",
@@ -126,7 +126,7 @@ def run_verb(argv: list[str]) -> int:
 
     Raises:
         Usage: bad arguments, in our own words.
-        KeyboardInterrupt: we were interrupted.
+        KeyboardInterrupt: the verb was interrupted.
     """
     app = build(argv[0] if argv else None)
     try:

@@ -1,4 +1,4 @@
-"""`tailflip archive`: what was removed, and is still there."""
+"""`tailflip archive`: list, show, check and delete archives of what was removed."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def show(action: Action, as_json: AsJson = False) -> None:
 
 
 def _describe(shown: Shown) -> object:
-    """Put the manifest and what there is of transcripts into one object."""
+    """Describe the manifest and the kept transcripts in one object."""
     manifest, files = shown.manifest, shown.kept
     about: dict[str, object] = {"action": shown.action.id}
     if manifest is not None:
@@ -170,7 +170,7 @@ def expire(
     apply: Apply = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete archives for ever, with the transcripts they keep. Nothing of them can be restored."""
+    """Delete archives for ever, with the transcripts they keep; they cannot be restored then."""
     if (older_than is None) == (not actions):
         raise Usage("give the ids of actions, or --older-than", hint="see `tailflip archive list`")
     gone = kept.expire(

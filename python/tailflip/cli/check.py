@@ -1,4 +1,4 @@
-"""`tailflip check`: what is wrong; reads only, exit code 1 if anything is."""
+"""`tailflip check`: report findings; reads only, exit code 1 if there is one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def check(
 
 
 def _describe(seen: Observation) -> dict[str, object]:
-    """Choose what programs are told; the inputs hold what is nobody else's business."""
+    """Choose the fields for programs; the inputs hold private configuration."""
     inputs = seen.inputs
     return {
         "findings": seen.looked.findings,

@@ -1,4 +1,4 @@
-"""`tailflip compact`: say what would go and why, or with --apply do it."""
+"""`tailflip compact`: show what would go and why; with --apply, do it."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def compact(
         typer.Option(
             "--accept-loss",
             help="Salvage a damaged store also when whole entries may be left behind; begin with "
-            "an empty one when nothing can be had. The damaged file is kept whole.",
+            "an empty one when nothing can be read. The damaged file is kept whole.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -130,8 +130,8 @@ def compact(
     """Make session stores small. Prints the plan; with --apply, does it and says how to undo it.
 
     Chats, groups, threads, base cron entries, sub-agents and everything unknown are never
-    removed unless you name them, live runs are not touched at all. What goes is archived
-    first. A damaged store is salvaged: what can be read of it stays, and the damaged file is
+    removed unless you name them. Live runs are not touched at all. Removed entries are archived
+    first. A damaged store is salvaged: its readable entries stay, and the damaged file is
     kept whole.
     """
     config = load(os.environ).config
@@ -186,7 +186,7 @@ def compact(
 def _choose_kinds(
     kinds: list[DropKind], older_than: str | None
 ) -> tuple[tuple[DropKind, int], ...]:
-    """Read which kinds go as a whole, and from which age on.
+    """Read the kinds to drop, and the age from which they go.
 
     Raises:
         Usage: one option without the other, or no length of time.
@@ -203,7 +203,7 @@ def _choose_kinds(
 
 
 def _salvage_all(job: Compaction) -> None:
-    """Salvage what can be; a store that is whole again is compacted with the others."""
+    """Salvage damaged stores; one that is whole again is compacted with the others."""
     for store, damage in job.damaged.items():
         if damage.plan is None:
             continue
@@ -214,7 +214,7 @@ def _salvage_all(job: Compaction) -> None:
 
 
 def _list_errors(job: Compaction) -> list[TailflipError]:
-    """List what went wrong, by store: a store that is left alone is told as well."""
+    """List the errors by store; a store that is left alone has one too."""
     errors: dict[Store, TailflipError] = {}
     for store, error in job.errors.items():
         damage = job.damaged.get(store)
@@ -226,7 +226,7 @@ def _list_errors(job: Compaction) -> list[TailflipError]:
 
 
 def _hint(error: TailflipError, damage: Damage, job: Compaction) -> TailflipError:
-    """Say of a broken store what can be done about it."""
+    """Choose the hint for a broken store."""
     plan = damage.plan
     if plan is None:
         hint = damage.problem.hint if damage.problem is not None else None
@@ -293,7 +293,7 @@ def _print_forecast(job: Compaction, plan: Plan[Measured]) -> None:
 
 
 def _explain_nothing(numbers: SurveyNumbers, evidence: Evidence, policy: Policy) -> str:
-    """Say why nothing goes where there are runs: they show life, or are not old enough."""
+    """Explain why no run goes: each shows life, or is not old enough."""
     runs = sum(job.runs for job in numbers.jobs) + numbers.jobs_untracked
     parts = []
     if evidence.spared:

@@ -1,4 +1,4 @@
-"""`tailflip config`: which settings hold and where each is from; whether a file is valid."""
+"""`tailflip config`: show the settings and the source of each; check a file."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The settings as text: a file to start from, and the page of documentation. Nothing here prints.
+"""Writes the settings as text: a file to start from, and the page of documentation.
 
-Both are made from the declarations, so they cannot tell anything else than what holds;
-`tests/tools/write_config_text.py` writes them, and a test compares.
+Both are made from the declarations. `tests/tools/write_config_text.py` writes them, and a test
+compares.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ tailflip keeps archives and its ledger (see [what it touches](what-it-touches.md
 
 
 def format_value(setting: Setting, value: object, *, toml: bool = False) -> str:
-    """Write a value as a person reads it, with its unit; or as TOML does."""
+    """Format a value with its unit for people, or as TOML."""
     if value is None:
         text = AUTO
     elif isinstance(value, bool):
@@ -68,7 +68,7 @@ def format_value(setting: Setting, value: object, *, toml: bool = False) -> str:
 
 
 def format_bounds(setting: Setting) -> str:
-    """Say what a value must be: `a number, 1 to 3600`."""
+    """Describe the valid values: `a number, 1 to 3600`."""
     words = setting.form
     if setting.least is not None and setting.most is not None:
         words += f", {setting.least:.12g} to {setting.most:.12g}"

@@ -60,7 +60,7 @@ def _play(scratch: Path, size_bytes: int) -> None:
 
 
 def _tell(scratch: Path, *argv: str) -> None:
-    """Run a verb as a person would, against the scratch directory alone."""
+    """Run a verb as a person would, with the scratch directory as its home."""
     _say(f"$ tailflip {' '.join(argv)}")
     env = {
         **{name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ},
@@ -78,7 +78,7 @@ def _tell(scratch: Path, *argv: str) -> None:
 
 
 def _show_node(store: Path) -> None:
-    """Let Node read the store with a small heap, if there is a Node."""
+    """Let Node read the store with a small heap, if Node is installed."""
     node = shutil.which("node")
     if node is None:
         return
@@ -98,9 +98,9 @@ def _show_node(store: Path) -> None:
 
 
 def _digest_members(store: Path) -> dict[str, bytes]:
-    """Take the store apart by nothing but its indentation: key -> digest of the member's bytes.
+    """Split the store by its indentation: key -> digest of the member's bytes.
 
-    Knows nothing of JSON, so that it can not share a mistake with what it checks.
+    No JSON parser is used, so that it shares no mistake with the code that it checks.
     """
     members: dict[str, bytes] = {}
     key, digest = b"", hashlib.blake2b()
@@ -115,7 +115,7 @@ def _digest_members(store: Path) -> dict[str, bytes]:
 
 
 def _compare_kept(before: dict[str, bytes], after: dict[str, bytes]) -> None:
-    """Say what became of the entries; one that was not there before is a bug."""
+    """Compare the kept entries with the first store; a new entry is a bug."""
     same = sum(before.get(key) == digest for key, digest in after.items())
     if after.keys() - before.keys():
         raise InternalError("the demonstration failed: the store has entries it never had")

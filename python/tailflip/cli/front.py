@@ -1,6 +1,6 @@
-"""`gate`, `preflight` and `run`: the three front doors that a gateway starts behind.
+"""`gate`, `preflight` and `run`: the three verbs that a gateway starts behind.
 
-Their options are read by argparse: they stand in every start, and `run` stays for weeks.
+argparse reads their options: they run at every start, and `run` stays for weeks.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def run_light(verb: str, argv: list[str]) -> int:
 
 
 def _split(argv: list[str]) -> tuple[list[str], bool, list[str]]:
-    """Part our own options from the command; it may also do without the dashes."""
+    """Split our own options from the command; the dashes between them may be left out."""
     if "--" in argv:
         at = argv.index("--")
         return argv[:at], True, argv[at + 1 :]
@@ -147,17 +147,17 @@ def _read_flags(options: argparse.Namespace) -> dict[str, str]:
 
 
 def _load_ahead() -> None:
-    """Load what only a death will need: our files may be replaced by an update while we live."""
+    """Import modules that a death will need: an update may replace our files while we live."""
     for name in ("stores.salvage", "stores.transaction", "reconcile.before_start"):
         import_module(f"tailflip.{name}")
     import_module("json5")
 
 
 def _refuse_misuse(verb: str, gateway: GuardedGateway) -> None:
-    """Say that a command starts no gateway, before it is started again and again.
+    """Refuse a command that starts no gateway, before it is started again and again.
 
     Raises:
-        Usage: that is certain, and it was to be started.
+        Usage: it certainly starts none, and was to be started.
     """
     found = find_misuse(gateway.command, gateway.release)
     if found is None:
@@ -177,9 +177,9 @@ def _supervise(gateway: GuardedGateway, flags: dict[str, str]) -> int:
 
 
 def _judge(gateway: GuardedGateway, *, is_parking: bool = False) -> Verdict | None:
-    """Judge a start; None if we ourselves failed, which must keep no gateway down.
+    """Judge a start; None if the judgement failed, so that the gateway starts all the same.
 
-    Who parks waits for another gateway's end all the same, and says so at once.
+    With `--park`, say at once that the start waits for another gateway's end.
     """
     from tailflip.supervise.gate import HAND_OFF_S, judge_start  # noqa: PLC0415
 
@@ -196,7 +196,7 @@ def _judge(gateway: GuardedGateway, *, is_parking: bool = False) -> Verdict | No
 
 
 def _follow_unit(path: Path, command: list[str]) -> list[str]:
-    """Take the command from a unit as it is today, for OpenClaw writes it anew at updates."""
+    """Read the command from the present unit, because OpenClaw writes it anew at updates."""
     from tailflip.observe.host.unitfile import UnitUnreadable, read_command  # noqa: PLC0415
 
     try:
@@ -237,7 +237,7 @@ def _gate(gateway: GuardedGateway, *, park: bool) -> int:
         verdict = _judge(gateway, is_parking=True)
     env = dict(gateway.env)
     env[LIFE_VARIABLE] = _begin_life(gateway, verdict, LifeMode.GATE, os.getpid())
-    # Python ignores these two; a program that is started expects them as they are.
+    # Python ignores these two signals; a started program expects their defaults.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     program = gateway.command[0]
@@ -274,7 +274,7 @@ def _preflight(gateway: GuardedGateway, *, as_json: bool) -> int:
 def _begin_life(
     gateway: GuardedGateway, verdict: Verdict | None, mode: LifeMode, pid: int | None
 ) -> str:
-    """Put the start on record: it is what the next one infers this life's end from."""
+    """Record the start: the next start infers the end of this life from it."""
     from tailflip.supervise.gate import describe_start  # noqa: PLC0415
 
     start = describe_start(verdict, mode, pid)

@@ -1,4 +1,4 @@
-"""`tailflip incidents`: what happened while nobody looked, told in plain words."""
+"""`tailflip incidents`: list incidents, and tell their stories in plain words."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def ack(incident_id: IncidentId, *, as_json: AsJson = False) -> None:
 
 
 def _open() -> History:
-    """Open the record by an incident's id alone, whosoever gateway it is of."""
+    """Open the record by an incident's id, for any gateway."""
     return History(Workspace(Home.locate(os.environ), RealDisk()), "")
 
 
@@ -197,13 +197,13 @@ def _list_own_actions(history: History) -> tuple[Archived, ...]:
 
 
 def _gather_evidence(lives: Sequence[Life]) -> tuple[str, ...]:
-    """List what the verdicts rest on, each thing once, newest first."""
+    """List the evidence of the verdicts, each item once, newest first."""
     items = (item for life in lives if life.death is not None for item in life.death.evidence)
     return tuple(dict.fromkeys(items))[:_MOST_EVIDENCE]
 
 
 def _choose_step(lives: Sequence[Life]) -> str | None:
-    """Say what a person does about the newest death of an incident."""
+    """Choose the next step for the newest death of an incident."""
     for life in lives:
         if life.death is not None:
             return choose_step(life.death.cause, life.death.hint, life.version)
@@ -211,7 +211,7 @@ def _choose_step(lives: Sequence[Life]) -> str | None:
 
 
 def _print_stderr(history: History, lives: Sequence[Life]) -> None:
-    """Print the newest tail there is, made safe for a terminal, line by line."""
+    """Print the newest tail of standard error line by line, safe for a terminal."""
     for life in lives:
         tail = history.lives.read_stderr(life.id)
         if tail:

@@ -1,4 +1,4 @@
-"""`tailflip inspect`: what fills the stores; reads only."""
+"""`tailflip inspect`: show what fills the stores; reads only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tailflip install`: stand before, around or beside a gateway's service."""
+"""`tailflip install`: put tailflip before, around or beside a gateway's service."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def install(
 ) -> None:
     """Put tailflip in front of the gateway's service. Prints every file; --apply writes them.
 
-    Finds the services of all profiles, the user's and the system's, checks what it would write
-    by the platform's own checker, and writes nothing that `tailflip uninstall` does not take
-    away again. The gateway is not restarted: it takes effect at its next start.
+    Finds the services of all profiles, the user's and the system's. Checks each text with the
+    platform's own checker. `tailflip uninstall` takes every file away again. It takes effect at
+    the gateway's next start; OpenClaw from 2026.8.1 on restarts its gateway for it.
     """
     home = Home.locate(os.environ)
     errors: list[TailflipError] = []
@@ -199,12 +199,12 @@ def _gather_facts(places: Places, service: Service | None) -> Facts:
 
 
 def _own_path() -> str:
-    """Say which file was started, links kept."""
+    """Find the path of the started program, links kept."""
     return os.path.abspath(sys.argv[0])  # noqa: PTH100
 
 
 def _choose_settings(service: Service | None) -> dict[str, str]:
-    """Choose the variables without which a service would look in other places than we do."""
+    """Choose the variables that make a service look in the same places as we do."""
     env = os.environ
     settings = {name: env[name] for name in ("TAILFLIP_CONFIG",) if env.get(name)}
     theirs = service.env if service is not None else {"HOME": env.get("HOME", "")}
@@ -216,7 +216,7 @@ def _choose_settings(service: Service | None) -> dict[str, str]:
 
 
 def is_named(name: str, names: Sequence[str]) -> bool:
-    """Say whether a service was asked for; without names, all are."""
+    """Say whether a service was named; without names, all are."""
     return not names or name in names or name.removesuffix(".service") in names
 
 

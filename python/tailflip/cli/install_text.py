@@ -1,4 +1,4 @@
-"""What `install` and `uninstall` say."""
+"""Formats and prints the output of `install` and `uninstall`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Item:
-    """One service with all that may be said about it."""
+    """One service, with its plan and its notes."""
 
     service: Service | None
     plan: Plan
@@ -29,7 +29,7 @@ class Item:
 
 
 def format_items(items: Sequence[Item], *, applied: bool) -> Iterator[str]:
-    """Say what is written for each service, or would be."""
+    """Format the files that are written for each service, or would be."""
     for item in items:
         yield from _format_item(item, applied=applied)
     if items and not any(item.changes or item.plan.commands for item in items):
@@ -62,7 +62,7 @@ def _format_file(file: PlannedFile, *, is_new: bool, applied: bool) -> Iterator[
 
 
 def format_record(record: Record, *, applied: bool) -> Iterator[str]:
-    """Say what is taken away, or would be."""
+    """Format the files that are taken away, or would be."""
     yield f"{escape(record.subject)} ({record.scope} {record.manager}): {record.mode}"
     for each in record.files:
         what = "removed" if each.before is None else "as it was before"
@@ -76,7 +76,7 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def print_notes(outcomes: Sequence[Outcome]) -> None:
-    """Print what the service manager did not do."""
+    """Print the failures of the service manager."""
     for outcome in outcomes:
         for note in outcome.notes:
             print(f"note: {escape(outcome.subject)}: {escape(note)}", file=sys.stderr)

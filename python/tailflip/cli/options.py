@@ -1,4 +1,4 @@
-"""The options that several verbs share, and how a verb ends that met errors on the way."""
+"""The options that several verbs share, and the end of a verb that met errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Apply = Annotated[bool, typer.Option("--apply", help="Do it; without this, only 
 
 
 def end_with(errors: list[TailflipError]) -> None:
-    """Print what went wrong with single stores, and exit with the first one's code."""
+    """Print the errors of single stores, and exit with the code of the first."""
     for error in errors:
         print(format_error(error), file=sys.stderr)
     if errors:

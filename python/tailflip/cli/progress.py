@@ -1,4 +1,4 @@
-"""A progress bar for whatever takes more than a second, on standard error, for people only."""
+"""Shows a progress bar on standard error, if that is a terminal, after one second."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _PATIENCE_S = 1.0
 
 @contextmanager
 def show_progress() -> Iterator[Progress]:
-    """Yield what long calls report to; nothing is shown before a second has passed."""
+    """Yield a progress callback for long calls; the bar appears after a second."""
     if not sys.stderr.isatty():
         yield be_quiet
         return
-    # Costs a tenth of a whole start, which only people at a terminal are to pay.
+    # This import costs a tenth of a whole start: pay it at a terminal.
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import (  # noqa: PLC0415
         BarColumn,

@@ -58,14 +58,14 @@ def reconcile(
 ) -> None:
     """Make OpenClaw's ledgers agree about runs. Prints what would change; --apply does it.
 
-    markers: "already running" marks of a dead gateway go, and a job that was in flight at
-    several deaths by memory in a row is held; only while the gateway is stopped. tasks: what
-    OpenClaw's task ledger calls lost or running gets its true end; the same. zombies:
-    entries that say "running" get the end that the run log or their owner's death
-    proves. retention: finished runs past cron.sessionRetention go. storms, stuck, growth:
-    jobs that run too often, that never start again beside a living gateway, and stores
-    that will be too big, are told. Live runs and chats stay as they are. Each change is
-    an action that `tailflip restore` undoes.
+    markers: "already running" marks of a dead gateway are cleared, and a job that was in flight
+    at several deaths by memory in a row is held; only while the gateway is stopped. tasks: tasks
+    that OpenClaw's ledger calls lost or running get their true end; only while it is stopped.
+    zombies: entries that say "running" get the end that the run log or their owner's death
+    proves; those older than heal.max_lifetime without a sign of life go. retention: finished
+    runs past cron.sessionRetention go. storms, stuck, growth: jobs that run too often, jobs that
+    do not start again beside a living gateway, and stores that will be too big, are reported.
+    Live runs and chats stay as they are. `tailflip restore` undoes each change of a file.
     """
     home, disk = Home.locate(os.environ), RealDisk()
     if apply:

@@ -1,4 +1,4 @@
-"""`tailflip restore`: put back what was taken out."""
+"""`tailflip restore`: put archived entries back, and undo actions."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _explain(damaged: Damaged) -> ArchiveDamaged:
 
 
 def _find_gateway(state_dir: Path | None) -> Gateway | None:
-    """Look for a living gateway; None where no installation is left."""
+    """Find the gateway of the store; None where no installation is left."""
     try:
         return read_gateway(locate(os.environ, state_dir=state_dir), os.environ)
     except (TailflipError, OSError):
@@ -126,7 +126,7 @@ def _find_gateway(state_dir: Path | None) -> Gateway | None:
 
 
 def _find_job_ids(named: list[str], state_dir: Path | None) -> list[str]:
-    """Take jobs by the names that `inspect` shows, too; what is no name is an id."""
+    """Find job ids by the names that `inspect` shows; a text that is no name is an id."""
     if not named:
         return []
     try:

@@ -1,4 +1,4 @@
-"""`tailflip status`: how the guarded gateway fares, on one screen; exit code 1 if it is grave."""
+"""`tailflip status`: the state of the guarded gateway on one screen; exit code 1 if it is grave."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def status(
     profile: Profile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say how the guarded gateway fares and what comes next; changes nothing.
+    """Show how the guarded gateway fares and what comes next; changes nothing.
 
-    Exit code 1 if it may not start, or if an incident is open that nobody took note of.
+    Exit code 1 if the gateway may not start, or if an incident is open without your `ack`.
     """
     if watch and as_json:
         raise Usage("give either --watch or --json", hint="ask with --json as often as you like")
@@ -47,14 +47,14 @@ def status(
 
 
 def _watch(situation: Situation, state_dir: Path | None, profile: str | None) -> Situation:
-    """Look until somebody says stop, which is no failure; return what was seen last."""
+    """Look until Ctrl-C, which is no failure; return the last situation."""
     try:
         while True:
             clock.sleep_s(_EVERY_S)
             try:
                 situation = _look(state_dir, profile, clear=sys.stdout.isatty())
             except TailflipError as e:
-                # The next look may find the ledger free, or the configuration whole again.
+                # At the next look the ledger may be free, or the configuration whole again.
                 print(format_error(e), file=sys.stderr)
     except KeyboardInterrupt:
         return situation
@@ -68,7 +68,7 @@ def _look(
     if as_json:
         print(to_json(situation))
         return situation
-    # In one write: a screen that is cleared first flickers.
+    # Write it at once: a screen that is cleared first flickers.
     screen = "\n".join(format_screen(situation))
     print((_CLEAR if clear else "") + screen, flush=True)
     for note in subject.notes:

@@ -1,4 +1,4 @@
-"""`tailflip tasks`: what became of cron runs, whatever OpenClaw's own ledger says."""
+"""`tailflip tasks`: show how cron runs ended, beside OpenClaw's own task ledger."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def tasks(
 ) -> None:
     """Show how cron runs really ended, beside what OpenClaw's task ledger says of them.
 
-    Judged by run logs, by markers, and by when gateways died; runs that tailflip saw in
-    flight are there even where OpenClaw kept nothing. Changes nothing.
+    Runs are judged by run logs, by markers, and by the deaths of gateways. Runs that tailflip saw
+    in flight are listed even where OpenClaw has no record of them. Changes nothing.
     """
     scene = look(os.environ, state_dir=state_dir, profile=profile)
     home, disk = Home.locate(os.environ), RealDisk()
@@ -87,7 +87,7 @@ def _rows_of_tasks(verdicts: Sequence[TaskVerdict]) -> list[list[str]]:
 
 
 def _leave_out_known(runs: Sequence[SeenRun], verdicts: Sequence[TaskVerdict]) -> list[SeenRun]:
-    """Leave out runs that OpenClaw's ledger has, too: begun together, or after their marker."""
+    """Leave out runs that OpenClaw's ledger has too: begun together, or after their marker."""
     known = [(each.task.source_id, each.task.started_ms or 0) for each in verdicts]
     return [
         run
@@ -99,7 +99,7 @@ def _leave_out_known(runs: Sequence[SeenRun], verdicts: Sequence[TaskVerdict]) -
 
 
 def _rows_of_runs(runs: Sequence[SeenRun]) -> list[list[str]]:
-    """Show what we saw in flight and OpenClaw's ledger may not have: up to 2026.3.30 nothing."""
+    """List runs that we saw in flight; OpenClaw's ledger may lack them (up to 2026.3.30, all)."""
     rows = []
     for run in runs:
         took = "" if run.ended_ms is None else format_span(max(0, run.ended_ms - run.began_ms))

@@ -1,4 +1,4 @@
-"""`tailflip uninstall`: take away what `install` wrote, without a trace."""
+"""`tailflip uninstall`: take away the files that `install` wrote."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def uninstall(
     apply: Apply = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take away all that `install` wrote, and put back what stood there. --apply does it.
+    """Take away the files that `install` wrote, and put the old ones back. --apply does it.
 
-    Archives and the ledger stay: they are what `tailflip restore` needs. The gateway is not
-    restarted; at its next start it is alone again.
+    Archives and the ledger stay, because `tailflip restore` needs them. The gateway starts
+    without tailflip from its next start on; OpenClaw from 2026.8.1 on restarts it for that.
     """
     home = Home.locate(os.environ)
     records = [each for each in read_records(home) if is_named(each.subject, service or [])]

@@ -1,4 +1,4 @@
-"""`tailflip watch`: beside a gateway that somebody else starts and stops."""
+"""`tailflip watch`: stand beside a gateway that others start and stop."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def watch(
         int | None, typer.Option(metavar="N", min=1, help="End after so many rounds.")
     ] = None,
 ) -> None:
-    """Stand beside a living gateway: end runs that are over, tell of what is wrong.
+    """Stand beside a living gateway: end runs that are over, and report what is wrong.
 
     Looks every 15 minutes, and soon after a store or the cron store changed. Takes the
-    gateway's own lock only for the moment of a rename; never touches a run in flight, and
-    never writes what the gateway holds in its memory. SIGTERM ends it, SIGHUP makes it look
-    at once.
+    gateway's own lock for the rename; where a store keeps changing, for the whole rewrite. A run
+    in flight is never touched. The cron store and the task ledger are not written. SIGTERM ends
+    the watch, SIGHUP makes it look at once.
     """
     env = os.environ
     config = load(env).config

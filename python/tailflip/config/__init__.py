@@ -1,1 +1,1 @@
-"""Settings: declared once in `schema`, read by `load` from a file, the environment and flags."""
+"""The settings: `schema` declares them, `load` reads them from a file, environment and flags."""

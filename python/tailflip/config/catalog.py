@@ -1,4 +1,4 @@
-"""The settings as a list, read off the classes in `config.schema`: for messages and documents."""
+"""The list of settings, made from the classes in `config.schema`; for messages and documents."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting, as people are told about it.
+    """One setting, as people see it.
 
-    `type` is bool, int, float, str or Path; `form` says what a value must be, `unit` is "s",
+    `type` is bool, int, float, str or Path. `form` says what a value must be. `unit` is "s",
     "days" or "". `least` and `most` are None where there is no bound. `optional` settings may
     be "auto".
     """
@@ -34,12 +34,12 @@ class Setting:
 
     @property
     def key(self) -> str:
-        """Its name in messages and for flags, such as `restart.cap_s`."""
+        """The setting's name in messages and for flags, such as `restart.cap_s`."""
         return f"{self.section}.{self.name}"
 
     @property
     def variable(self) -> str:
-        """Its environment variable, such as `TAILFLIP_RESTART_CAP_S`."""
+        """The setting's environment variable, such as `TAILFLIP_RESTART_CAP_S`."""
         return f"TAILFLIP_{self.section}_{self.name}".upper()
 
 

@@ -1,4 +1,4 @@
-"""The one configuration file: where it is, its bytes, and whether they changed."""
+"""The configuration file: its path, its bytes, and whether they changed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _LIMIT_BYTES = 1 << 20
 
 
 def find_path(env: Mapping[str, str]) -> Path | None:
-    """Find where the file is or would be; XDG wants relative paths ignored."""
+    """Find the file's path, whether it exists or not; XDG wants relative paths ignored."""
     if own := env.get("TAILFLIP_CONFIG"):
         path = Path(expand(own, env))
         try:
             return path.absolute()
-        except OSError:  # the directory that we stand in is gone: so is this file
+        except OSError:  # the current directory is gone, and so is this file
             return path
     shared = env.get("XDG_CONFIG_HOME", "")
     if shared and Path(shared).is_absolute():
@@ -40,8 +40,8 @@ def find_path(env: Mapping[str, str]) -> Path | None:
 def fingerprint(path: Path) -> str:
     """Digest a file's bytes, so that a later look tells whether they changed.
 
-    Touching or rewriting the same bytes changes nothing. A missing or unreadable file has a
-    fingerprint as well, for its return is a change too.
+    A touch, or a rewrite of the same bytes, keeps the fingerprint. A missing or unreadable file
+    has a fingerprint too, so that its return is a change.
     """
     try:
         with _open(path) as file:
@@ -53,7 +53,7 @@ def fingerprint(path: Path) -> str:
 
 
 def _open(path: Path) -> BufferedReader:
-    """Open a regular file, or /dev/null; a pipe would make us wait for ever."""
+    """Open a regular file, or /dev/null; opening a pipe would wait for ever."""
     if _is_null(path):
         return path.open("rb")
     try:
@@ -74,8 +74,8 @@ def read_config(path: Path) -> bytes | None:
     """Read the file; None if there is none.
 
     Raises:
-        NoPermission: it may not be read.
-        ConfigInvalid: it is no file, or larger than 1 MiB.
+        NoPermission: the file may not be read.
+        ConfigInvalid: the path is not a file, or the file is larger than 1 MiB.
     """
     try:
         with _open(path) as file:
@@ -93,10 +93,10 @@ def read_config(path: Path) -> bytes | None:
 
 
 def parse_config(path: Path, data: bytes) -> dict[str, Any]:
-    """Parse the file's bytes; a byte order mark is no matter.
+    """Parse the file's bytes; a byte order mark is ignored.
 
     Raises:
-        ConfigInvalid: it is not UTF-8 or not TOML; says where.
+        ConfigInvalid: the bytes are not UTF-8 or not TOML; the message says where.
     """
     try:
         return tomllib.loads(data.decode("utf-8-sig"))
@@ -108,7 +108,7 @@ def parse_config(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def expand(path: str, env: Mapping[str, str]) -> str:
-    """Put the user's home in the place of a leading `~`."""
+    """Replace a leading `~` by the user's home."""
     if path == "~" or path.startswith("~/"):
         return (env.get("HOME") or os.path.expanduser("~")) + path[1:]  # noqa: PTH111
     return path

@@ -1,8 +1,8 @@
-"""Settings from one TOML file, the environment and flags; each remembers where it is from.
+"""Loads settings from a TOML file, the environment and flags, and records where each is from.
 
 The file is $TAILFLIP_CONFIG, else $XDG_CONFIG_HOME/tailflip/config.toml, else
-~/.config/tailflip/config.toml. Defaults < file < TAILFLIP_<SECTION>_<KEY> < flags. Loading again
-is how SIGHUP works: either the whole new state is valid, or `ConfigInvalid` and nothing changed.
+~/.config/tailflip/config.toml. Defaults < file < TAILFLIP_<SECTION>_<KEY> < flags. SIGHUP loads
+again: the new settings are valid as a whole, or `ConfigInvalid` is raised and nothing changed.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _NUMBERS = {
     int: re.compile(r"[+-]?[0-9]{1,18}"),
     float: re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?(e[+-]?[0-9]{1,3})?", re.IGNORECASE),
 }
-# pydantic's kinds of error in our words; {…} are its own particulars.
+# Sentences for pydantic's kinds of error; {…} are filled in by pydantic's context.
 _RULES = {
     "greater_than_equal": "must be at least {ge:.12g}",
     "less_than_equal": "must be at most {le:.12g}",
@@ -84,8 +84,8 @@ class Loaded:
     """A valid configuration and where it is from.
 
     `origins` names the source of every setting, by its key such as "restart.cap_s": "default",
-    the file's path, "TAILFLIP_RESTART_CAP_S" or "--cap-s". `path` is the file that counts and
-    `found` whether it is there; without a home directory there is no `path`. `problem` is why
+    the file's path, "TAILFLIP_RESTART_CAP_S" or "--cap-s". `path` is the configuration file and
+    `found` says whether it exists; without a home directory `path` is None. `problem` says why
     the file could not be read, where the caller goes on without it.
     """
 
@@ -98,7 +98,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class _Given:
-    """One value as it was given, before it is judged; `shown` is how to quote it."""
+    """One value as it was given, before validation; `shown` is the value for messages."""
 
     value: object
     origin: str
@@ -116,12 +116,12 @@ def load(
     Args:
         env: the environment; an empty variable counts as unset.
         flags: text by key, such as {"gateway.heap_limit": "2gb", "heal.admission": "false"}.
-        may_be_unreadable: go on without a file that cannot be read, which keeps no gateway
-            down. What it allows is not known then: nothing is healed or reconciled, unless
-            the environment or a flag says so.
+        may_be_unreadable: go on without a file that cannot be read, so that the gateway can
+            start. Healing and reconciling are then off, unless the environment or a flag
+            turns them on.
 
     Raises:
-        ConfigInvalid: with every problem in one line: origin, key, rule, value found.
+        ConfigInvalid: lists every problem in one line: origin, key, rule, value found.
         NoPermission: the file may not be read.
     """
     path = find_path(env)
@@ -152,7 +152,7 @@ def load(
 
 
 def _take_document(document: Mapping[str, Any], origin: str) -> Iterator[tuple[str, _Given]]:
-    """Yield a document's settings by key; what stands outside all sections, by its own name."""
+    """Yield a document's settings by key; a value outside all sections, by its own name."""
     for section, content in document.items():
         if isinstance(content, dict) and section in Config.model_fields:
             for name, value in content.items():
@@ -162,7 +162,7 @@ def _take_document(document: Mapping[str, Any], origin: str) -> Iterator[tuple[s
 
 
 def _take_environment(env: Mapping[str, str]) -> Iterator[tuple[str, _Given]]:
-    """Yield what is set for our sections; a name that we do not know, as it is."""
+    """Yield the variables of tailflip's sections by key; an unknown name as it is."""
     known = {setting.variable: setting for setting in list_settings()}
     prefixes = tuple(f"{_PREFIX}{section.upper()}_" for section in Config.model_fields)
     for name in sorted(env):
@@ -183,7 +183,7 @@ def _take_flags(flags: Mapping[str, str]) -> Iterator[tuple[str, _Given]]:
 
 
 def _parse_text(setting: Setting, text: str) -> object:
-    """Turn text into the setting's type; what cannot be turned stays text, and is refused."""
+    """Turn text into the setting's type; other text stays text, and validation refuses it."""
     if setting.type is bool:
         return _WORDS.get(text.lower(), text)
     pattern = _NUMBERS.get(setting.type)
@@ -191,7 +191,7 @@ def _parse_text(setting: Setting, text: str) -> object:
 
 
 def _judge(given: Mapping[str, _Given], env: Mapping[str, str]) -> Config:
-    """Make a valid configuration of what was given, or tell all that is wrong with it."""
+    """Make a valid configuration of the given values, or raise with all that is wrong."""
     settings = {setting.key: setting for setting in list_settings()}
     problems: list[str] = []
     sections: dict[str, dict[str, object]] = {name: {} for name in Config.model_fields}
@@ -217,11 +217,11 @@ def _judge(given: Mapping[str, _Given], env: Mapping[str, str]) -> Config:
 
 
 def _to_path(one: _Given, env: Mapping[str, str]) -> object:
-    """Make a path of text; only a flag's may be relative, for only it was typed in a directory."""
+    """Make a path of text; a flag's path may be relative: it was typed in a directory."""
     text = expand(str(one.value), env)
     if not text or "\0" in text or not (os.path.isabs(text) or one.origin.startswith("--")):  # noqa: PTH117
-        return text  # no Path: it is refused
-    return Path(os.path.abspath(text))  # noqa: PTH100 - symlinks stay as they were named
+        return text  # not a Path, so validation refuses it
+    return Path(os.path.abspath(text))  # noqa: PTH100 - keeps symlinks
 
 
 def _explain(
@@ -236,8 +236,8 @@ def _explain(
 
 
 def _explain_unknown(key: str, one: _Given) -> str:
-    """Say that there is no such setting, and which one may have been meant."""
-    from difflib import get_close_matches  # noqa: PLC0415 - only a mistake costs its import
+    """Name an unknown setting, and the known one that may have been meant."""
+    from difflib import get_close_matches  # noqa: PLC0415 - a mistake alone pays for the import
 
     if key in Config.model_fields:
         return f"{one.origin}: {key}: must be a section, found {_show(one.shown)}"

@@ -1,9 +1,9 @@
-"""Every setting: its name, default, bounds and meaning. `config.load` fills them.
+"""The settings: name, default, bounds and meaning of each. `config.load` fills them.
 
-A section is a class here and a field of `Config`; a setting is a field of a section. Nothing
-else is needed to add one: file, environment, flags, `config show`, the documentation and the
-example file follow. Names end in their unit (`_s`, `_days`). `None` means that tailflip finds
-the value out by itself; a file and the environment write that as "auto".
+A section is a class here and a field of `Config`; a setting is a field of a section. To add a
+setting, add a field: file, environment, flags, `config show`, the documentation and the example
+file are made from it. Names end in their unit (`_s`, `_days`). `None` means that tailflip finds the
+value by itself; a file and the environment write "auto" for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OFF = "false"
 _MINUTE_MS = 60_000
-_LEAST_HEAP_BYTES = 16 << 20  # less is a number that was meant in another unit
+_LEAST_HEAP_BYTES = 16 << 20  # a smaller number was meant in another unit
 
 
 def _name_false(value: object) -> object:
@@ -66,9 +66,9 @@ def _setting(default: Any, meaning: str, *, form: str | None = None, **bounds: A
     """Declare a setting.
 
     Args:
-        default: what holds if nobody says anything.
+        default: the value when no source sets it.
         meaning: one line for people, without a full stop.
-        form: what a text must be, such as "a size"; other types say it by themselves.
+        form: what a text must be, such as "a size"; other types need none.
         bounds: `ge`, `le` and `pattern`, as pydantic takes them.
     """
     extra: dict[str, Any] = {} if form is None else {"form": form}
@@ -88,7 +88,7 @@ class Section(Value):
 
 
 class GatewaySettings(Section):
-    """Which gateway is guarded, where tailflip does not find that out by itself."""
+    """The guarded gateway, where tailflip does not find a value by itself."""
 
     state_dir: Path | None = _setting(
         None,
@@ -121,7 +121,7 @@ class GatewaySettings(Section):
         "systemd unit that starts the gateway, for `gate` and `preflight` to learn how it ended; "
         "auto: only if systemd says that it started tailflip",
         form="the name of a unit",
-        # It becomes an argument of systemctl and journalctl, so it may not look like an option.
+        # The name becomes an argument of systemctl and journalctl: it must not look like an option.
         pattern=r"^[a-zA-Z0-9_:.\\@][a-zA-Z0-9_:.\\@-]{0,254}$",
     )
 
@@ -132,7 +132,7 @@ class GatewaySettings(Section):
 
 
 class HealSettings(Section):
-    """What tailflip may do to session stores by itself. All of it can be undone."""
+    """The changes that tailflip may make to session stores by itself. All can be undone."""
 
     enabled: bool = _setting(True, "change stores at all; false: observe, restart and report only")
     admission: bool = _setting(
@@ -171,7 +171,7 @@ class HealSettings(Section):
 
 
 class RestartSettings(Section):
-    """When a gateway that died is started again."""
+    """The restarts of a gateway that died."""
 
     first_delay_s: float = _setting(1.0, "delay before the first restart", ge=0, le=3600)
     factor: float = _setting(2.0, "by how much each further delay in a row grows", ge=1, le=10)
@@ -202,7 +202,7 @@ class RestartSettings(Section):
     @classmethod
     def _check_order(cls, cap_s: float, info: ValidationInfo) -> float:
         first = "first_delay_s" if info.field_name == "cap_s" else "trial_first_s"
-        # Absent if it is itself refused: one problem is then told, not two.
+        # `first` is absent if it was refused itself: then one problem is reported, not two.
         first_s = info.data.get(first, cap_s)
         if cap_s < first_s:
             raise ValueError(f"must be at least restart.{first} ({first_s:g})")
@@ -210,7 +210,7 @@ class RestartSettings(Section):
 
 
 class HealthSettings(Section):
-    """How the gateway is asked whether it is well."""
+    """The health checks: how the gateway is asked whether it is well."""
 
     interval_s: float = _setting(15.0, "time between two questions", ge=0.1, le=3600)
     timeout_s: float = _setting(
@@ -225,7 +225,7 @@ class HealthSettings(Section):
 
 
 class MemorySettings(Section):
-    """How memory is watched, and what is done before it runs out."""
+    """The watch on memory, and the actions before it runs out."""
 
     interval_s: float = _setting(15.0, "time between two measurements", ge=0.1, le=3600)
     warn_ahead_s: float = _setting(
@@ -240,7 +240,7 @@ class MemorySettings(Section):
 
 
 class ReconcileSettings(Section):
-    """What is done about runs that never end, beside a living gateway and before a start."""
+    """The actions on runs that never end, beside a living gateway and before a start."""
 
     enabled: bool = _setting(
         True, "end runs that are proven over, and clear what a dead gateway left in its ledgers"
@@ -270,7 +270,7 @@ class ReconcileSettings(Section):
 
 
 class LedgerSettings(Section):
-    """What is remembered."""
+    """The history that tailflip keeps."""
 
     keep_days: int = _setting(
         30, "how long lives, deaths, incidents and samples are kept", ge=1, le=3650
@@ -278,7 +278,7 @@ class LedgerSettings(Section):
 
 
 class LogSettings(Section):
-    """What is written to standard error."""
+    """The lines on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = _setting(
         "info", "the least important message that is written"

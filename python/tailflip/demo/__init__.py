@@ -1,1 +1,1 @@
-"""The incident, rebuilt: what `tailflip demo`, the tests and the benchmarks run on."""
+"""The rebuilt incident, on which `tailflip demo`, tests and benchmarks run."""

@@ -1,12 +1,11 @@
-"""Write a state directory like the one that started this project.
+"""Writes a state directory like the one that started this project.
 
-A gateway (2026.3.28) whose three cron jobs left 6,522 run entries, most of them
-"running" for ever, in a session store of 185 MB: every run copies the whole skills
-prompt into its own entry. Chats and base entries are few, and idle since before the
-noise began. Nothing here comes from a real conversation.
+Three cron jobs of a gateway (2026.3.28) left 6,522 run entries, most of them "running" for
+ever, in a session store of 185 MB: every run copies the whole skills prompt into its own entry.
+Chats and base entries are few, and idle since before the runs began. All texts are invented.
 
-The store is streamed out, so memory does not grow with its size, and its bytes are
-those of `JSON.stringify(store, null, 2)`. Same arguments, same bytes.
+The store is streamed, so memory does not grow with its size. Its bytes are those of
+`JSON.stringify(store, null, 2)`. The same arguments give the same bytes.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 
 INCIDENT_BYTES = 185_000_000
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
-RUN_LOG_LINES = 2_000  # what the gateway keeps of a run log
-PORT = 38_789  # a port that a gateway of the reader's own is unlikely to have
+RUN_LOG_LINES = 2_000  # the gateway keeps so many lines of a run log
+PORT = 38_789  # unlikely to be the port of the reader's own gateway
 
 _NAMESPACE = UUID("5f1d6c1e-7a11-4f11-9000-000000000185")
 _SKILLS = 15
@@ -37,15 +36,15 @@ _SENTENCE = (
     "a short note about each change so that nothing has to be looked up twice; "
 )
 
-# Stand-ins inside a template. Each is as long as what takes its place, so that the size
-# of a store is known before it is written.
+# Placeholders in a template. Each is as long as the value in its place, so that the size of a
+# store is known before it is written.
 _SESSION = "00000000-0000-5000-8000-000000000000"
 _AT, _STARTED = 1_111_111_111_111, 2_222_222_222_222
 _HOLES = re.compile(f"({_SESSION}|{_AT}|{_STARTED}|@key@)")
 
 
 class Incident(TypedDict):
-    """What was written: `jobs` maps names to ids, `runs` to how many there are."""
+    """The written incident: `jobs` maps names to ids, `runs` maps names to counts."""
 
     store: Path
     bytes: int
@@ -56,10 +55,10 @@ class Incident(TypedDict):
 
 @dataclass(frozen=True)
 class _Job:
-    """A cron job: how many runs, over how long, ending how long ago.
+    """A cron job: the number of its runs, their span, and the age of the last one.
 
-    `stuck` of the runs say "running" although nothing runs, `failed` say "failed";
-    the others have no status, which is what a healthy run looks like.
+    `stuck` of the runs say "running" although none runs, `failed` say "failed". The others have no
+    status, like a healthy run.
     """
 
     name: str
@@ -82,7 +81,7 @@ class _Job:
         return _Job(self.name, runs, self.span_ms, self.ended_ms_ago, stuck, failed)
 
     def status(self, index: int) -> str | None:
-        """Spread the failed evenly over all runs, and the stuck over the rest."""
+        """Choose a run's status: failed ones are spread over all runs, stuck ones over the rest."""
         failed_before = index * self.failed // self.runs
         if (index + 1) * self.failed // self.runs > failed_before:
             return "failed"
@@ -102,7 +101,7 @@ _JOBS = (
 
 @dataclass(frozen=True)
 class _Run:
-    """One run entry to come."""
+    """One run entry to write."""
 
     at_ms: int
     job: _Job
@@ -111,14 +110,14 @@ class _Run:
 
 
 class _Template:
-    """An entry serialised once; per entry only ids and times are filled in."""
+    """An entry serialised once; `fill` puts in ids and times."""
 
     def __init__(self, entry: dict[str, Any]) -> None:
         text = json.dumps(entry, indent=2, ensure_ascii=False).replace("\n", "\n  ")
         self._parts = _HOLES.split(text)
 
     def fill(self, key: str, session: str, at_ms: int) -> bytes:
-        """Return `,` + newline + the member; the caller drops the first comma."""
+        """Fill in a member, after `,` and a newline; the caller drops the first comma."""
         values = {
             _SESSION: session,
             str(_AT): str(at_ms),
@@ -136,7 +135,7 @@ def write_incident(
 
     Args:
         state_dir: is created; an existing store in it is overwritten.
-        size_bytes: of the store, met to a few KB; the number of runs scales with it and
+        size_bytes: of the store, exact to a few KB; the number of runs scales with it and
             an entry stays as large as the incident's (28 KB).
         now_ms: the moment at which the gateway's owner looks; all ages count from it.
         wide: put a character outside Latin-1 into every prompt, so that V8 needs two
@@ -170,7 +169,7 @@ def write_incident(
 
 
 def _choose_description_chars(jobs: tuple[_Job, ...], size_bytes: int, *, wide: bool) -> int:
-    """Solve for the characters of all skill descriptions together; the size is linear in it."""
+    """Compute the characters of all skill descriptions together; the size is linear in them."""
 
     def measure(chars: int) -> int:
         templates = _templates(chars, wide=wide)
@@ -249,7 +248,7 @@ def _templates(description_chars: int, *, wide: bool) -> dict[Any, _Template]:
 
 
 def _skills_snapshot(description_chars: int, *, wide: bool) -> dict[str, Any]:
-    """Make what the gateway copies into each entry: the prompt, and where it came from."""
+    """Make the snapshot that the gateway copies into each entry: the prompt and its sources."""
     each, rest = divmod(description_chars, _SKILLS)
     prompt, resolved = ["\n\n<available_skills>\n"], []
     for index in range(_SKILLS):
@@ -314,7 +313,7 @@ def _prompt_report(snapshot: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cron_entry(snapshot: dict[str, Any], label: str, status: str | None) -> dict[str, Any]:
-    """Make a run's entry; one that was cut off never got its report and counters."""
+    """Make a run's entry; the entry of an interrupted run has no report and counters."""
     entry: dict[str, Any] = {
         "sessionId": _SESSION,
         "updatedAt": _AT,

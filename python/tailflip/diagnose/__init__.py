@@ -1,1 +1,1 @@
-"""Head: pure functions that say what is wrong."""
+"""Diagnosis: functions that find what is wrong in given observations."""

@@ -1,7 +1,6 @@
 """The table of causes: one row for each cause of an end, with all that follows from it.
 
-Breaker, gate, status, incidents and logs read their sets of causes from these rows. No module
-lists causes but this table and those that tell a cause from an exit and from texts. A new
+Breaker, gate, status, incidents and logs read their sets of causes from these rows. A new
 cause is a member of `flow.lives.Cause` and a row here; `tests/tools/write_docs.py` then
 writes docs/causes.md. Source of the cures: OpenClaw's own hints in the releases 2026.3.28
 to 2026.9.6, and its issue tracker.
@@ -18,8 +17,8 @@ from tailflip.flow.lives import Cause, Waiting
 class Opens(StrEnum):
     """When a cause opens the breaker at its first death, because a start changes nothing.
 
-    `UNREADY`: only where the gateway never answered. One that ran while its package was
-    replaced misses a module too, and the next start finds it whole.
+    `UNREADY`: where the gateway had not answered in its life. A gateway whose package was replaced
+    while it ran misses a module too, and the next start finds the package whole.
     """
 
     LATER = "later"
@@ -28,7 +27,7 @@ class Opens(StrEnum):
 
 
 class Wish(StrEnum):
-    """What a gateway, or a person, wanted by an end that is nobody's failure."""
+    """The wish of a gateway, or of a person, behind an end that is no failure."""
 
     STOP = "stop"
     RESTART = "restart"
@@ -45,12 +44,12 @@ class CauseRow:
         next_step: what a person does about it; VERSION stands for the release.
         waiting: what an open breaker waits for.
         opens: when the first death opens the breaker.
-        wish: what was wanted by it; such an end counts for no loop and opens no incident.
-        of_memory: compacting the stores may cure it.
+        wish: the wish behind the end; such an end counts for no loop and opens no incident.
+        of_memory: compacting the stores may cure the cause.
         of_other: another process was there first; no start helps while that one lives.
-        by_text: two texts of it are two matters: the text belongs to the signature.
+        by_text: the text belongs to the signature: two texts are two kinds of death.
         is_explained: False where the row's words say nothing about this one death.
-        is_unasked: whoever wants the gateway to stay down has to stop its guard.
+        is_unasked: to keep the gateway down, a person has to stop its guard.
     """
 
     words: str
@@ -66,13 +65,13 @@ class CauseRow:
 
     @property
     def is_curable(self) -> bool:
-        """Say whether a change since the death may have cured it, whoever made the change."""
+        """Say whether a change since the death may have cured the cause."""
         return self.of_memory or self.opens is not Opens.LATER
 
 
 @dataclass(frozen=True)
 class Wait:
-    """What is waited for: `until` is a clause, `noun` names it, `next_step` is for no cause."""
+    """The words for a wait: `until` is a clause, `noun` a name, `next_step` is for no cause."""
 
     until: str
     noun: str
@@ -250,11 +249,11 @@ WAITS: dict[Waiting, Wait] = {
     ),
 }
 
-# Ends of these kinds are nobody's failure: they count for no loop and open no incident.
+# Ends of these causes are no failures: they count for no loop and open no incident.
 WANTED = frozenset(cause for cause, row in CAUSES.items() if row.wish is not None)
 OUT_OF_MEMORY = frozenset(cause for cause, row in CAUSES.items() if row.of_memory)
 
 
 def choose_step(cause: Cause, hint: str = "", version: str | None = None) -> str:
-    """Say what a person does about a death: its own hint if it has one, else its cause's."""
+    """Choose the next step for a death: its own hint if it has one, else its cause's."""
     return (hint or CAUSES[cause].next_step).replace("VERSION", version or "latest")

@@ -1,10 +1,10 @@
-r"""The lines of a stderr tail, freed from what consoles, journals and kernels put in front.
+r"""Reads the lines of a stderr tail, without the prefixes of consoles, journals and kernels.
 
-A gateway writes one text in many dresses: with an ISO stamp or `HH:MM:SS`, with and without
+A gateway writes one text in many forms: with an ISO stamp or `HH:MM:SS`, with and without
 colour, `[subsystem]` and emoji, or as a JSON object with the text in `message` (2026.3.28
-and later) or `msg`. journald, syslog, dmesg and Docker Compose put their own before it, and
-a terminal ends lines with `\r\n`. Here all become the bare text, so that one table of texts
-serves them all.
+and later) or `msg`. journald, syslog, dmesg and Docker Compose add their own prefixes, and
+a terminal ends lines with `\r\n`. `read_lines` returns the bare text, so that one table of texts
+serves all forms.
 
 Source: `formatConsoleLine` and the console patches of 2026.3.28, 2026.4.14, 2026.5.28,
 2026.7.35, 2026.8.1, 2026.9.5 and 2026.9.6; `journalctl -o short*`, `dmesg -T`.
@@ -26,8 +26,8 @@ _MAX_LAYERS = 6
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.,]{0,10}(?: ?(?:Z|[+-]\d\d:?\d\d))?"
-# One space belongs to each: what is indented further belongs to an error above it.
-# What stands before a line that journald, syslog, the kernel or Docker Compose passed on.
+# One space belongs to each prefix: a line with more belongs to an error above it.
+# The prefixes of journald, syslog, the kernel and Docker Compose.
 _SYSTEM = re.compile(
     r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] "
     r"|\[ {0,8}\d{1,10}\.\d{1,9}\] "
@@ -40,19 +40,19 @@ _SYSTEM = re.compile(
 _STAMP = re.compile(rf"(?:{_ISO}|\d\d:\d\d:\d\d(?:[.,]\d{{1,9}})?)(?: |$)")
 _SUBSYSTEM = re.compile(r"\[(?P<name>[A-Za-z][\w./:@-]{0,60})\](?: |$)")
 _EMOJI = re.compile("[\u2190-\u2bff\u3030\ufe0f\u200d\U0001f000-\U0001faff]+ ?")
-# The names of the gateway itself, of all its days; what others say is not of node or V8.
+# The gateway's own names, of all releases; text under other names is not of node or V8.
 _OWN = frozenset({"gateway", "openclaw", "clawdbot", "moltbot"})
-# The one text of a JSON line: `message` of the console, `msg` and `0` of log files.
+# The text of a JSON line: `message` of the console, `msg` and `0` of log files.
 _JSON_TEXTS = ("message", "msg", "0")
 _HEAP_HEAD = re.compile(r"FATAL ERROR: [^\n]{1,200}$")
 _HEAP_TAIL = "Allocation failed - "
 
 
 class Line(NamedTuple):
-    """One line without its dress.
+    """One line without its prefixes.
 
-    `own` says that it stands alone or under the gateway's own name: only such lines may be
-    of node, V8, a shell or the kernel. Of a channel's line the text may be what somebody chats.
+    `own`: the line stands alone or under the gateway's own name, and may be of node, V8, a shell
+    or the kernel. The text of a channel's line may be a chat message.
     """
 
     text: str
@@ -60,7 +60,7 @@ class Line(NamedTuple):
 
 
 def read_lines(tail: str) -> list[Line]:
-    """Read the last 400 lines of a tail, oldest first. Linear in its end."""
+    """Read the last 400 lines of a tail, oldest first, in linear time."""
     lines: list[Line] = []
     for raw in tail.rsplit("\n", MAX_LINES)[-MAX_LINES:]:
         for line in _undress(raw):
@@ -75,7 +75,7 @@ def read_lines(tail: str) -> list[Line]:
 
 
 def _undress(raw: str) -> Iterator[Line]:
-    """Take off colours and all that stands in front; a JSON line may hold several."""
+    """Remove colours and prefixes of a line; a JSON line may hold several lines."""
     bare = raw[:_MAX_JSON_CHARS].rstrip("\r")
     at = bare.find("{", 0, _MAX_CHARS) if bare.endswith("}") else -1
     if at >= 0 and not _strip(bare[:at]).text:
@@ -91,7 +91,7 @@ def _undress(raw: str) -> Iterator[Line]:
 
 
 def _strip(text: str) -> Line:
-    """Take off what stands in front, in any order that it was put there."""
+    """Remove the prefixes, in any order."""
     own = True
     for _ in range(_MAX_LAYERS):
         found = _SYSTEM.match(text) or _STAMP.match(text) or _EMOJI.match(text)
@@ -105,7 +105,7 @@ def _strip(text: str) -> Line:
 
 
 def _read_json(text: str) -> tuple[str, str] | None:
-    """Read subsystem and text of a JSON line; None if it has no text of ours."""
+    """Read subsystem and text of a JSON line; None if it has no known text field."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,9 +1,9 @@
-"""Why did the gateway end? One verdict, with its proof in words and how sure it is.
+"""Judges why a gateway ended: one verdict, with its evidence and confidence.
 
-The rules stand in the order of their proof; the first that speaks decides. What nobody
-saw stays unknown, and the evidence then says what is missing. The exit status alone
-proves little: behind its wrapper the gateway's every violent end is exit 1, and exit 78
-is a refused configuration, a missing migration or a healthy twin.
+The rules are in the order of their proof; the first that gives a verdict decides. An end without
+clues is unknown, and the evidence then says what is missing. The exit status alone proves
+little: behind its wrapper the gateway's every violent end is exit 1, and exit 78 is a refused
+configuration, a missing migration or a healthy twin.
 
 Source: measured on 2026.3.28, 2026.4.14 and 2026.9.6; exit codes from the releases' code.
 """
@@ -37,18 +37,18 @@ if TYPE_CHECKING:
     from tailflip.flow.lives import Clues
 
 _STOP_WORDS = frozenset({"SIGTERM", "SIGINT"})
-# Lines that other processes may still have written to the same pipe after V8's last ones.
+# Number of lines that other processes may write to the same pipe after V8's last ones.
 _OTHERS_LINES = 20
 _MAX_SIGNATURE = 80
-# Lines with which a refusal explains itself: hints, who holds the port.
+# Number of lines with which a refusal explains itself: hints, the holder of the port.
 _CLOSING_LINES = 12
 
 
 def classify(clues: Clues) -> Death:
     """Judge one end of the gateway's process.
 
-    Total: any clues give a verdict. The strings in it are safe for logs and the ledger:
-    of stderr, only known texts, error classes and configuration keys are repeated.
+    Any clues give a verdict. Its strings are safe for logs and the ledger: of stderr, they repeat
+    known texts, error classes and configuration keys.
     """
     seen = see(clues)
     judged = (death for rule in _RULES if (death := rule(seen)) is not None)
@@ -56,7 +56,7 @@ def classify(clues: Clues) -> Death:
 
 
 def _judge_asked(seen: Seen) -> Death | None:
-    """We know best what we asked for, but a heap that ran out explains a hang."""
+    """Judge an end that the guard asked for; a full heap explains a hang."""
     asked = seen.clues.asked
     if asked is None:
         return None
@@ -78,12 +78,12 @@ def _judge_handed_off(seen: Seen) -> Death | None:
 
 
 def _judge_heap_text(seen: Seen) -> Death | None:
-    """V8 says so itself, on stderr and nowhere else, in its last lines."""
+    """Judge V8's own text about its heap in the last lines of stderr."""
     words = seen.words
     if words.heap is None or seen.code in ORDERLY:
         return None
     crashed = seen.signal in CRASHES
-    # Far from the end it was a child of the gateway, a build of some agent's for instance.
+    # A text far from the end is of a child of the gateway, such as a build of an agent.
     if not crashed and words.after_heap > _OTHERS_LINES:
         return None
     proven = crashed or (words.after_heap == 0 and not seen.unseen)
@@ -101,7 +101,7 @@ def _judge_heap_report(seen: Seen) -> Death | None:
 
 
 def _judge_killed(seen: Seen) -> Death | None:
-    """SIGKILL, and the kernel or systemd-oomd says that it was the one."""
+    """Judge a SIGKILL that the kernel or systemd-oomd reports as its own."""
     kills = seen.clues.oom_kills
     if seen.signal == KILL and kills:
         return _death(
@@ -122,21 +122,21 @@ def _judge_killed(seen: Seen) -> Death | None:
 
 
 def _judge_refusal(seen: Seen) -> Death | None:
-    """The gateway refused to start, and said why."""
+    """Judge a start that the gateway refused with a reason."""
     failure = seen.words.failure
     if failure is None or seen.code in (UPDATE_EXIT, PARKED_EXIT):
         return None
-    # The loader of macOS says what is missing, and aborts.
+    # The loader of macOS names a missing library, and aborts.
     if seen.signal not in (None, ABORT if failure.cause is Cause.INSTALLATION else None):
         return None
-    # A running gateway says the same of a file it is told to reload, and lives on.
+    # A running gateway writes the same about a file that it reloads, and lives on.
     lived_on = failure.after > _CLOSING_LINES or seen.clues.oom_kills or seen.code == 0
     is_twin = CAUSES[failure.cause].of_other
     if seen.clues.was_ready and seen.code != CONFIG_EXIT and lived_on and not is_twin:
         return None
     cause, evidence = failure.cause, [seen.end, f"stderr: {failure.said}"]
     if cause is Cause.PORT_IN_USE and seen.clues.other_pid is not None:
-        # It calls whoever holds its port a gateway; this time it is one.
+        # The gateway calls any holder of its port a gateway; this one is a gateway.
         cause = Cause.OTHER_INSTANCE
     if CAUSES[cause].of_other:
         other = seen.clues.other_pid
@@ -150,7 +150,7 @@ def _judge_refusal(seen: Seen) -> Death | None:
 
 
 def _judge_error(seen: Seen) -> Death | None:
-    """An error whose code or text tells the cause was the last that it spoke of."""
+    """Judge the last error on stderr, if its code or text tells the cause."""
     error = seen.words.error
     if error is None or error.cause is None or seen.signal is not None:
         return None
@@ -172,7 +172,7 @@ def _judge_error(seen: Seen) -> Death | None:
 
 
 def _judge_exit_code(seen: Seen) -> Death | None:
-    """Exit codes that mean one thing."""
+    """Judge an exit code that has one meaning."""
     likely, code, end = Confidence.LIKELY, seen.code, seen.end
     if code == UPDATE_EXIT:
         return _death(Cause.UPDATE, likely, "exit 75: an update goes on")
@@ -188,7 +188,7 @@ def _judge_exit_code(seen: Seen) -> Death | None:
 
 
 def _judge_config_exit(seen: Seen) -> Death:
-    """78 means a configuration, a state or a healthy twin; without a text, that is a guess."""
+    """Guess at exit 78 without a text: a configuration, a state or a healthy twin."""
     other = seen.clues.other_pid
     if other is not None:
         how = f"pid {other} lives there"
@@ -198,7 +198,7 @@ def _judge_config_exit(seen: Seen) -> Death:
 
 
 def _judge_crash(seen: Seen) -> Death | None:
-    """Died of itself, and V8 did not speak of its heap."""
+    """Judge a crash of the gateway itself without V8's text about its heap."""
     if seen.signal not in CRASHES:
         if seen.words.fatal is not None and seen.code not in (0, None):
             said = f"stderr: {seen.words.fatal}"
@@ -220,11 +220,11 @@ def _judge_crash(seen: Seen) -> Death | None:
 
 
 def _judge_wrapped_kill(seen: Seen) -> Death | None:
-    """Exit 1, nothing said, and the kernel counted a kill: the wrapper's child was taken."""
+    """Judge an exit 1 without a text, with a kill on the kernel's count: the wrapper's child."""
     kills = seen.clues.oom_kills
     if not kills or seen.code not in (None, WRAPPER_EXIT) or seen.signal is not None:
         return None
-    # A gateway that says what went wrong was not killed; the kernel took another process.
+    # A gateway that names an error was not killed; the kernel killed another process.
     if seen.words.error is not None:
         return None
     counted = _count_kills(kills)
@@ -238,13 +238,13 @@ def _judge_worker_heap(seen: Seen) -> Death | None:
     return None
 
 
-def _judge_stop(seen: Seen) -> Death | None:  # noqa: PLR0911 - one a way to end
-    """Tell a stop from an end that nobody is known to have asked for.
+def _judge_stop(seen: Seen) -> Death | None:  # noqa: PLR0911 - one for each end
+    """Judge whether an end is a stop, or one that nobody is known to have asked for.
 
     Exit 0 and SIGTERM prove no stop: gateways end with 0 of themselves (openclaw/openclaw
-    #55410, #119882), and whoever fights for memory sends SIGTERM too. Where the gateway
-    itself says which signal it got, somebody asked, but nobody knows who: likely a service
-    manager, not proven; and none where its guard would know.
+    #55410, #119882), and tools against a lack of memory send SIGTERM too. If the gateway names the
+    signal it got, the sender is unknown: likely a service manager, not proven; and not one where
+    its guard would know.
     """
     words = seen.words
     if seen.code == 0 and words.restarts:
@@ -268,20 +268,20 @@ def _judge_stop(seen: Seen) -> Death | None:  # noqa: PLR0911 - one a way to end
 
 
 def _end_by_signal(seen: Seen, name: str, *said: str) -> Death:
-    """Tell of an end by a signal that people send; here, nobody knows who did."""
+    """Judge an end by a signal that people send, whose sender is unknown."""
     how = "not sent by tailflip, and nothing says who sent it"
     signature = f"{Cause.ENDED} {name}"
     return _death(Cause.ENDED, Confidence.LIKELY, seen.end, *said, how, signature=signature)
 
 
 def _failed_to_start(seen: Seen) -> bool:
-    """Say whether it said that it failed to start, whatever its exit code is."""
+    """Say whether the gateway wrote that it failed to start, whatever its exit code is."""
     error = seen.words.error
     return error is not None and error.at_start and not seen.clues.was_ready
 
 
 def _give_up(seen: Seen) -> Death:
-    """Say that it is unknown, and what would have told."""
+    """Return an unknown cause, with the clues that are missing."""
     evidence, words = [seen.end], seen.words
     error = words.error.said if words.error is not None else ""
     if error:
@@ -305,13 +305,13 @@ def _give_up(seen: Seen) -> Death:
 
 
 def _trust(seen: Seen) -> Confidence:
-    """Say how sure a verdict is that rests on the gateway's own words."""
+    """Choose the confidence of a verdict by the gateway's own words."""
     seen_well = not seen.unseen and not seen.clues.was_ready
     return Confidence.PROVEN if seen_well else Confidence.LIKELY
 
 
 def _count_kills(kills: int) -> str:
-    # It counts every process of the cgroup, and kills for want of the machine's memory too.
+    # The counter has every process of the cgroup, and kills for lack of the machine's memory too.
     return f"the cgroup's counter of OOM kills grew by {kills}"
 
 

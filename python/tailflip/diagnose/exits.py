@@ -1,4 +1,4 @@
-"""The exit of a gateway's process: codes, signals, and how evidence tells of them.
+"""The exit of a gateway's process: codes, signals, and their words in evidence.
 
 Source: exit codes from the code of the releases 2026.3.28 to 2026.9.6.
 """
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 CONFIG_EXIT, UPDATE_EXIT, PARKED_EXIT = 78, 75, 79
 WRAPPER_EXIT = 1
-# Of node for a flag that it refuses; of a shell or `env` that finds no program, or may not
-# run it; of systemd for the same.
+# Codes of node for a flag that it refuses, of a shell or `env` without a program that it may run,
+# and of systemd for the same.
 FLAG_EXIT, NO_PROGRAM_EXITS = 9, frozenset({126, 127, 203})
-# The gateway chose these codes itself: whatever ran out of memory was a child of it.
+# The gateway chose these codes itself: if memory ran out, it did so in a child.
 ORDERLY = frozenset({0, CONFIG_EXIT, UPDATE_EXIT, PARKED_EXIT})
-_SHELL_BASE = 128  # a shell or container runtime tells signal n as exit 128 + n
+_SHELL_BASE = 128  # a shell or container runtime reports signal n as exit 128 + n
 KILL = int(signals.SIGKILL)
 ABORT = int(signals.SIGABRT)
 CRASHES = frozenset(
@@ -44,7 +44,7 @@ STOPS = frozenset(
 
 @dataclass(frozen=True)
 class Seen:
-    """Clues with the exit understood: a shell's 128 + n is `signal` n; and stderr in `words`."""
+    """The clues with the exit parsed: a shell's 128 + n is `signal` n; and stderr in `words`."""
 
     clues: Clues
     code: int | None
@@ -53,12 +53,12 @@ class Seen:
 
     @property
     def unseen(self) -> bool:
-        """Say whether nobody saw the exit."""
+        """Say whether the exit was not seen."""
         return self.code is None and self.signal is None
 
     @property
     def end(self) -> str:
-        """Tell the exit in words, as evidence begins."""
+        """Describe the exit in words, as the start of the evidence."""
         if self.signal is not None:
             name = name_signal(self.signal)
             return (
@@ -68,7 +68,7 @@ class Seen:
 
     @property
     def memory(self) -> tuple[str, ...]:
-        """Tell its peak of memory and its limit, as far as they are known."""
+        """Describe the peak of memory and its limit, as far as they are known."""
         peak, limit = self.clues.peak_rss_bytes, self.clues.heap_limit_bytes
         told = []
         if peak is not None:
@@ -79,7 +79,7 @@ class Seen:
 
 
 def see(clues: Clues) -> Seen:
-    """Read the exit and the last words off the clues."""
+    """Parse the exit and the last words of the clues."""
     code, signal = clues.exit_code, clues.signal
     if code is not None and signal is None and _is_signal(code - _SHELL_BASE):
         signal = code - _SHELL_BASE

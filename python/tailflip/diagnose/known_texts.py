@@ -1,8 +1,8 @@
 """The texts with which gateways, node, V8 and shells explain an end, and their causes.
 
-One row a text. `said` is the part of it that is repeated, so it never spans what a user can
-write. `within` rows are looked for anywhere in what is said after an introduction such as
-`Gateway failed to start:`; the others must begin it, with or without an introduction.
+One row a text. `said` is the part that tailflip repeats: keep parts that a user can write out of
+it. `within` rows may match anywhere after an introduction such as `Gateway failed to start:`; the
+others must match at the start, with or without an introduction.
 
 Source: `throw` and `exit` on the way from `gateway run` to listening in 2026.3.28,
 2026.4.14, 2026.5.28, 2026.7.35, 2026.8.1, 2026.9.5 and 2026.9.6 (each row is tested with
@@ -20,7 +20,7 @@ from tailflip.flow.lives import Cause
 
 
 class Text(NamedTuple):
-    """One known text; `hint` is its next step where the cause's own is too coarse."""
+    """One known text; `hint` is a next step that is more exact than the cause's own."""
 
     cause: Cause
     pattern: re.Pattern[str]
@@ -33,7 +33,7 @@ def _begins(cause: Cause, text: str, hint: str = "") -> Text:
 
 
 def _ends(cause: Cause, before: str, text: str, hint: str = "") -> Text:
-    """Look for a text after something that is not repeated, a path for instance."""
+    """Make a row for a text after a part that is not repeated, such as a path."""
     return Text(cause, re.compile(rf"{before}(?P<said>{text})"), hint=hint)
 
 
@@ -42,12 +42,12 @@ def _within(cause: Cause, text: str, hint: str = "") -> Text:
 
 
 _SUPERVISORS = r"systemd|launchd|schtasks|external|a supervisor"
-_GATEWAY = r"(?:gateway )?"  # a console of subsystem `gateway` leaves the word out
+_GATEWAY = r"(?:gateway )?"  # the console of subsystem `gateway` omits the word
 
-# Refused starts. The first row that is found decides: "port in use" is said of both kinds of
-# other instance, and what asks for `doctor --fix` in general comes last.
+# Refused starts. The first row that matches decides: "port in use" is said of both kinds of
+# other instance, and general rows that ask for `doctor --fix` come last.
 REFUSALS: tuple[Text, ...] = (
-    # "already running under systemd; waiting" is no end: it tries again.
+    # "already running under systemd; waiting" is no end: the gateway tries again.
     _begins(
         Cause.OTHER_INSTANCE,
         rf"{_GATEWAY}already running under (?:{_SUPERVISORS}); existing gateway",
@@ -210,12 +210,12 @@ REFUSALS: tuple[Text, ...] = (
         r"|Agent identity migration requires stopped-writer maintenance",
     ),
 )
-# Asked for by a start that failed for what no row above knows.
+# A start that failed for an unknown reason asks for this.
 ASKS_DOCTOR = re.compile(r"openclaw doctor --fix")
-# Of a start: a legacy store too large for a string is a matter of its import.
+# In a start, a legacy store that is too large for a string fails in its import.
 TOO_LONG_AT_START = re.compile(r"Cannot create a string longer than")
 
-# What an error says of itself, wherever it is thrown.
+# Texts of errors, wherever they are thrown.
 ERRORS: tuple[Text, ...] = (
     _begins(
         Cause.WATCH_LIMIT,
@@ -254,7 +254,7 @@ ERRORS: tuple[Text, ...] = (
         ),
     ),
 )
-# An error's code, at the head of its message or beside it, where it tells the cause.
+# Codes of errors, at the head of the message or beside it, that tell the cause.
 CODES: dict[str, Cause] = {
     "ENOSPC": Cause.DISK_FULL,
     "EDQUOT": Cause.DISK_FULL,
@@ -292,7 +292,7 @@ CODES: dict[str, Cause] = {
     "MISSING_API_KEY": Cause.CONFIG,
     "MISSING_CREDENTIALS": Cause.CONFIG,
 }
-# Classes of errors that OpenClaw throws for one cause only.
+# Classes of errors that OpenClaw throws for one cause.
 NAMES: dict[str, Cause] = {
     "SecretRefResolutionError": Cause.CONFIG,
     "SecretProviderResolutionError": Cause.CONFIG,
@@ -307,7 +307,7 @@ NAMES: dict[str, Cause] = {
     "OpenClawAgentDatabaseMediaMigrationRequiredError": Cause.MIGRATION,
     "OpenClawDatabaseSchemaPreflightError": Cause.MIGRATION,
 }
-# SQLite's result codes as `node:sqlite` tells them in `errcode`; the low byte counts.
+# SQLite's result codes in `errcode` of `node:sqlite`; the low byte counts.
 SQLITE_CODES: dict[int, str] = {
     3: "SQLITE_PERM",
     5: "SQLITE_BUSY",
@@ -327,7 +327,7 @@ MORE_CODES = (
     )
     | CODES.keys()
 )
-# Texts of errors that have no code; they tell two errors of one class apart.
+# Texts of errors without a code; they tell two errors of one class apart.
 MESSAGES = re.compile(
     r"Maximum call stack size exceeded|Invalid string length|Invalid array length"
     r"|Invalid typed array length|Array buffer allocation failed|Invalid count value"
@@ -341,7 +341,7 @@ MESSAGES = re.compile(
     r"|Missing gateway HTTP server|tailscale DNS name missing"
     r"|Gateway shell environment fallback settings changed repeatedly during startup"
 )
-# `NAME` where a text names a variable that is not set; a name is no secret.
+# `NAME` of a variable that is not set; a name is no secret.
 VARIABLE = re.compile(
     r"(?:Environment variable|Missing env var|missing env var|variable) "
     r"\"(?P<name>[A-Z_][A-Z0-9_]{0,63})\""

@@ -1,7 +1,7 @@
-"""A line taken apart, and the last error that a gateway told of.
+"""Parses lines into their parts, and finds the last error on a gateway's stderr.
 
-A line is an introduction of the gateway's own, classes of errors with their codes, and the
-rest. Of an error, class, code and known texts are repeated, nothing else.
+A line has an introduction of the gateway's own, classes of errors with their codes, and the
+rest. Of an error, tailflip repeats the class, the code and known texts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tailflip.diagnose.console_lines import Line
 
 _MAX_CHARS = 300
-# What follows an error and belongs to it: its stack, its fields, node's own last line.
+# Lines after an error that belong to it: its stack, its fields, node's own last line.
 _OF_ERROR = re.compile(
     r"\s*$|\s+at |\s+\w+: |\s*[\]}\^]|\s+\.\.\. |Node\.js v\d|Debug: |Try: |Help: "
 )
@@ -32,7 +32,7 @@ _FRAME = re.compile(r"\s+at ")
 _BAD_SOURCE = "SyntaxError"
 
 
-# With these the gateway introduces what it dies of; each is repeated as it stands.
+# The gateway's introductions of an error that ends it; each is repeated as it is.
 _INTRO = re.compile(
     r"(?P<intro>Gateway failed to start|Uncaught exception|Unhandled promise rejection"
     r"|FATAL unhandled rejection|CONFIGURATION ERROR - requires fix|Failed to start CLI"
@@ -49,9 +49,9 @@ _NAMED = re.compile(
     r"(?: \[(?P<code>[A-Za-z][A-Za-z0-9_]{1,60})\])?(?:: ?|\s*$)"
 )
 START = "Gateway failed to start"
-# Say nothing by themselves: what follows them does.
+# Introductions that say nothing without the text after them.
 _EMPTY_INTROS = frozenset({"Reason", "openclaw"})
-# `Fetch failed: EAI_AGAIN …`, `write EPIPE`: a token that is a code, of a closed set.
+# `Fetch failed: EAI_AGAIN …`, `write EPIPE`: a token that is a code of a closed set.
 _TOKEN = re.compile(r"\b[A-Z][A-Z0-9_]{2,40}\b")
 _ERROR_CODE = re.compile(r"\s+code: '(?P<code>[A-Z][A-Z0-9_]{2,60})'")
 _SQLITE_CODE = re.compile(r"\s+errcode: (?P<number>\d{1,6})\b")
@@ -61,11 +61,11 @@ _ERRNO = frozenset(errno.errorcode.values()) | MORE_CODES
 
 @dataclass(frozen=True)
 class Spoken:
-    """The last error that the gateway told of.
+    """The last error that the gateway wrote.
 
-    `said` is its class with its code or known text, `cause` None where those tell none,
-    `at_start` that the gateway introduced it as what kept it from starting, `after` how many
-    lines follow that do not belong to it.
+    `said` is its class with its code or known text. `cause` is None where those tell none.
+    `at_start`: the gateway introduced the error as the reason of a failed start. `after` is the
+    number of later lines that do not belong to it.
     """
 
     said: str
@@ -77,7 +77,7 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Said:
-    """A line taken apart: introduction, class and code of an error, and the rest."""
+    """The parts of a line: introduction, class and code of an error, and the rest."""
 
     text: str
     intro: str
@@ -87,14 +87,14 @@ class Said:
 
     @property
     def introduced(self) -> bool:
-        """Say whether it tells of an error, or of an end, in the gateway's own way."""
+        """Say whether the line introduces an error, or an end, in the gateway's own way."""
         return bool(self.intro or self.name)
 
 
 def take_apart(line: Line) -> Said:
-    """Take introductions and error classes off a line.
+    """Split introductions and error classes off a line.
 
-    Of a channel's line, an error class counts only after an introduction.
+    In a channel's line, an error class counts after an introduction.
     """
     rest, intro, name, code = line.text, "", "", ""
     while found := _INTRO.match(rest):
@@ -112,12 +112,12 @@ def take_apart(line: Line) -> Said:
 
 
 def find_error(lines: Sequence[Said]) -> Spoken | None:
-    """Find the last error, with the code that its fields tell below it."""
+    """Find the last error, with the code in the fields below it."""
     last: Spoken | None = None
     name, in_error, is_source = "", False, False
     for line in lines:
         if line.introduced:
-            # `Reason:` and its like explain a title that stands in the line above.
+            # `Reason:` and similar words explain a title in the line above.
             title = last if line.intro in _EMPTY_INTROS else None
             spoken = judge(line)
             if spoken.said or title is None:
@@ -127,7 +127,7 @@ def find_error(lines: Sequence[Said]) -> Spoken | None:
         elif last is not None and _OF_ERROR.match(line.text):
             last = _add_field(last, line.text, name) if in_error else last
             if is_source and _FRAME.match(line.text):
-                # Thrown by the loader itself, a source file is cut off; by others, some JSON.
+                # If the loader throws it, a source file is cut off; else some JSON.
                 is_source = False
                 if _IN_LOADER.match(line.text):
                     last = replace(last, cause=Cause.INSTALLATION)
@@ -137,7 +137,7 @@ def find_error(lines: Sequence[Said]) -> Spoken | None:
 
 
 def judge(line: Said) -> Spoken:
-    """Name an error and its cause by what its first line tells."""
+    """Judge an error and its cause by its first line."""
     at_start = line.intro == START
     for known in ERRORS:
         found = (known.pattern.search if known.within else known.pattern.match)(line.message)
@@ -154,7 +154,7 @@ def judge(line: Said) -> Spoken:
 
 
 def _add_field(error: Spoken, field: str, name: str) -> Spoken:
-    """Add what a field below an error tells: its code, or SQLite's number."""
+    """Add the value of a field below an error: its code, or SQLite's number."""
     code = ""
     if (found := _ERROR_CODE.match(field)) and _is_safe(found["code"]):
         code = found["code"]
@@ -163,7 +163,7 @@ def _add_field(error: Spoken, field: str, name: str) -> Spoken:
     if not code or error.cause is not None:
         return error
     if code == "ERR_SQLITE_ERROR" and error.said not in ("", name):
-        return error  # the text told more
+        return error  # the text was more exact
     if code in error.said:
         return error
     return replace(error, said=_join(name, code), cause=CODES.get(code))
@@ -174,5 +174,5 @@ def _join(name: str, told: str) -> str:
 
 
 def _is_safe(code: str) -> bool:
-    """Say whether it is an error's code: a code to pair a device looks much like one."""
+    """Say whether a code is an error's: a code to pair a device looks much like one."""
     return code in _ERRNO or _SAFE_CODE.match(code) is not None

@@ -1,10 +1,10 @@
-"""What a dying gateway said on stderr, reduced to what is known and safe to repeat.
+"""Finds known texts in a dying gateway's stderr, and repeats the parts that are safe.
 
-stderr holds tokens, file names and what people wrote to each other. So nothing is quoted
-but texts that stand in the tables of `known_texts`, the names of error classes and codes, names of
-variables, and the paths of configuration keys. A text counts only where what is said begins
-with it, or after an introduction of the gateway's own: a chat message that speaks of an
-error is not one. What V8, a shell or the kernel says counts under no channel's name.
+stderr holds tokens, file names and what people wrote to each other. The parts that are repeated
+are texts of `known_texts`, names of error classes and codes, names of variables, and paths of
+configuration keys. A text counts at the start of a line, or after an introduction of the gateway's
+own: a chat message about an error is not one. Texts of V8, a shell or the kernel do not count under
+a channel's name.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ _NATIVE_MEMORY = re.compile(
     r"terminate called after throwing an instance of '(?P<said>std::bad_alloc)'"
     r"|[^\n]{0,100}?(?P<more>Cannot allocate memory)"
 )
-# `sh: line 12: 23 Killed node …`: a shell tells of SIGKILL, and not of who sent it.
+# `sh: line 12: 23 Killed node …`: a shell reports SIGKILL, and not its sender.
 _SHELL_KILLED = re.compile(r"(?:[^\n]{0,100}: +)?(?:\d+ +)?Killed(?: |:|$)")
-# What node and V8 print after it, and what a shell adds.
+# The lines that node and V8 print after it, and a shell's.
 _STACK = re.compile(
     r"\s*$|-----|<---|\s*\d+: |\s+at |Aborted|Trace/breakpoint|\[\d+:|#|==== |\s*(?:0x)?[0-9a-f]+:"
 )
-# Who killed, what is looked for, and how it is told.
+# The killer, the pattern to look for, and the words for evidence.
 _KILLED: tuple[tuple[Cause, re.Pattern[str], str], ...] = (
     (
         Cause.CGROUP_OOM,
@@ -111,8 +111,9 @@ _MASKED = re.compile(r"\d+")
 class Failure:
     """A start that the gateway itself refused.
 
-    `said` is a known text, `after` how many lines follow it, `keys` the configuration's
-    keys that it blamed, with their digits masked, `names` variables that are not set.
+    `said` is a known text. `after` is the number of lines after it. `keys` are the
+    configuration's keys that it blamed, with their digits masked. `names` are variables that are
+    not set.
     """
 
     cause: Cause
@@ -125,12 +126,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class LastWords:
-    """The known texts in the end of a life's stderr; every string in it is safe to repeat.
+    """The known texts at the end of a life's stderr; its strings are safe to repeat.
 
-    `heap` is V8's fatal text, `after_heap` how many lines that are not its stack trace
-    follow: a child's death is followed by many. `killed` is what kernel or service
-    manager said, `shell_killed` that a shell told of a SIGKILL. `stop_signal` is the signal
-    that the gateway said it received, `stop_said` in which words.
+    `heap` is V8's fatal text. `after_heap` is the number of later lines outside its stack trace:
+    many follow a child's death. `killed` is the text of kernel or service manager.
+    `shell_killed`: a shell reported a SIGKILL. `stop_signal` is the signal that the gateway wrote
+    it received, and `stop_said` its words.
     """
 
     lines: int
@@ -150,9 +151,9 @@ class LastWords:
 
 
 def read_last_words(tail: str) -> LastWords:
-    """Find the known texts in a stderr tail of any size and content. Linear in its end."""
+    """Find the known texts in a stderr tail of any size and content, in linear time."""
     lines = read_lines(tail)
-    # Of a channel's line neither V8 nor a shell speaks.
+    # A channel's line is not of V8 or a shell.
     native = [line.text if line.own else "" for line in lines]
     recent = lines[-_RECENT_LINES:]
     said = [take_apart(line) for line in recent]
@@ -165,7 +166,7 @@ def read_last_words(tail: str) -> LastWords:
     after = sum(1 for line in native[heap_at + 1 :] if not _STACK.match(line))
     after += sum(1 for line in lines[heap_at + 1 :] if not line.own)
     if failure is not None and len(lines) - len(recent) + failure_at > heap_at:
-        heap = None  # it lived on, and then refused to start
+        heap = None  # the gateway lived on, and then refused to start
     return LastWords(
         lines=sum(1 for line in lines if line.text.strip()),
         heap=_tell_heap(heap) if heap else None,
@@ -192,7 +193,7 @@ def _find_last(lines: Sequence[str], pattern: re.Pattern[str]) -> tuple[int, re.
 
 
 def _tell_heap(found: re.Match[str]) -> str:
-    """Repeat V8's text; of what it says for a reason, only what V8 is known to say."""
+    """Repeat V8's text; of its reason, the part that is known to be V8's."""
     if found["fatal"]:
         place = f" {found['place']}" if found["place"] else ""
         return f"{found['fatal'] if place else found['fatal'].rstrip(':')}{place}"
@@ -227,7 +228,7 @@ def _find_failure(lines: Sequence[Said]) -> tuple[int, Failure | None]:
 
 
 def _find_start_failure(lines: Sequence[Said]) -> tuple[int, Failure | None]:
-    """Find a start that failed for what only its advice tells, or its import's size."""
+    """Find a failed start whose advice, or whose import's size, tells the reason."""
     for at, line in enumerate(lines):
         if line.intro != START:
             continue
@@ -246,12 +247,12 @@ def _names(line: Said) -> Iterator[re.Match[str]]:
 def _read_problems(failure: Failure, lines: Sequence[Said], head: str) -> Failure:
     """Read the list of problems under a refused configuration.
 
-    A module that cannot be found while it is read is no fault of the configuration.
+    A module that is missing while the configuration is read is no fault of the configuration.
     """
     keys: list[str] = []
     for line in (head, *(each.text for each in lines)):
         if not line:
-            break  # the list ends; what follows is not the gateway's list
+            break  # the gateway's list ends here
         if _NO_MODULE.match(line):
             said = "Cannot find module"
             return replace(failure, cause=Cause.INSTALLATION, said=said, keys=(), hint="")
@@ -263,7 +264,7 @@ def _read_problems(failure: Failure, lines: Sequence[Said], head: str) -> Failur
 
 
 def _is_key(line: str, key: str) -> bool:
-    """Say whether a line lists a problem: it is marked as one, or its key looks like a path."""
+    """Say whether a line lists a problem: by its mark, or a key that looks like a path."""
     return _LISTED.match(line) is not None or key == "<root>" or key[0].islower()
 
 

@@ -1,11 +1,11 @@
-"""Does the gateway die of the same thing again and again?
+"""Finds loops: deaths of the same signature in a row, or restarts without a rest.
 
-No window of time is fixed: reported loops turn every 45 s, 90 s, 6 minutes, 3 hours and
-3 days, and whoever counts deaths per five minutes sees only the first. What makes a loop
-is the same signature without anything else between.
+The time window is not fixed: reported loops have a period of 45 s, 90 s, 6 minutes, 3 hours and
+3 days, and a count of deaths per five minutes finds the first two alone. A loop is the same
+signature without another one between.
 
-A gateway that restarts itself by its own wish is in a loop too, when it never rests in
-between: every 10 s, or every 3 to 6 minutes for hours (both were reported).
+A gateway that restarts itself by its own wish is in a loop too, if it has no rest in between:
+every 10 s, or every 3 to 6 minutes for hours (both were reported).
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
     from tailflip.flow.lives import Death, Life
 
-# A life so much longer than the others, and longer than this, was no part of their loop.
+# A life so many times longer than the others, and longer than this, is not part of their loop.
 _ODD_FACTOR = 8
 _ODD_LEAST_S = 3600.0
-_PACE_DEATHS = 6  # the period told is the one at which it turns now
-# Restarts of good lives are a loop when so many follow each other without such a rest.
+_PACE_DEATHS = 6  # the period is of the newest deaths
+# So many restarts of good lives are a loop, if none of the lives is as long as this rest.
 _GOOD_RESTARTS = 6
 RESTFUL_S = 3600.0
 
 
 def find_loop(lives: Sequence[Life], *, deaths: int, good_life_s: float) -> Loop | None:
-    """Find the crash loop that the newest deaths make, if they do.
+    """Find the crash loop of the newest deaths, if there is one.
 
-    Ends that were wanted neither count nor break a row. A life much longer than its
-    neighbours, more than 8 times their median and more than an hour, does break it, with
-    its own death: three lives of three days are a loop, one of three days before two of a
-    minute is not. A life whose end nobody saw has no known length and breaks nothing.
+    Wanted ends neither count nor break a row. A life that is longer than 8 times its neighbours'
+    median, and than an hour, breaks the row with its own death: three lives of three days are a
+    loop; one of three days before two of a minute is not. A life whose end was not seen has no
+    known length and breaks no row.
 
     Args:
-        lives: of one gateway, in any order; those that last are left out.
+        lives: of one gateway, in any order; a life without an end is left out.
         deaths: how many in a row make a loop.
         good_life_s: no shorter life breaks a row.
     """
@@ -48,7 +48,7 @@ def find_loop(lives: Sequence[Life], *, deaths: int, good_life_s: float) -> Loop
     if not row or len(row) < deaths:
         return None
     least_s = max(good_life_s, _ODD_LEAST_S)
-    # Newest first; a window of neighbours decides, so that an old loop does not judge a new one.
+    # Newest first. Neighbours decide, so that an old loop does not affect a new one.
     kept = 0
     while kept < len(row):
         start = max(0, kept + 1 - deaths)
@@ -74,13 +74,13 @@ def find_loop(lives: Sequence[Life], *, deaths: int, good_life_s: float) -> Loop
 
 
 def find_restarts(lives: Sequence[Life], *, deaths: int, good_life_s: float) -> Loop | None:
-    """Find the loop that a gateway makes which asks to be restarted again and again.
+    """Find the loop of a gateway that asks for a restart again and again.
 
-    So many restarts in a row as make a crash loop, of lives that were not good ones, or six of
-    any that lasted less than an hour. Other ends break the row; so does a longer life.
+    A loop is `deaths` restarts in a row after lives that were not good, or six after any lives of
+    less than an hour. Other ends break the row; so does a longer life.
 
     Args:
-        lives: of one gateway, in any order; one that lasts is left out.
+        lives: of one gateway, in any order; a life without an end is left out.
         deaths: how many of not good lives in a row make a loop.
         good_life_s: the length of a good life that has answered.
     """

@@ -1,10 +1,10 @@
-"""Is memory growing towards its limit, and when will it get there?
+"""Finds growth of memory towards its limit, and when it will reach the limit.
 
-The memory of a garbage-collected process is a saw: it climbs for seconds or minutes, then
-falls back. What leaks is the floor of the saw, what hits the limit are its teeth. So time
-is cut into slices, the least sample of each makes the floor, and its slope is the median
-of the slopes between all pairs of slices (Theil-Sen), which a third of outliers cannot
-turn. A floor that does not clearly rise, or that has stopped rising, is no trend.
+The memory of a garbage-collected process is like a saw: it climbs for seconds or minutes, then
+falls back. A leak raises the floor of the saw; the teeth reach the limit. So time is cut into
+slices, and the least sample of each slice makes the floor. The slope of the floor is the median
+of the slopes between all pairs of slices (Theil-Sen), which a third of outliers cannot turn. A
+floor that does not clearly rise, or that has stopped rising, is no trend.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 _SLICES = 48  # 1,128 pairs: under a millisecond
 _LEAST_SLICES = 6
-# What the floor must gain over the span: a share of its level, and of how far it scatters.
+# The floor must gain these over the span: a share of its level, and of its scatter.
 _LEAST_GAIN = 0.03
 _LEAST_SIGNAL = 3.0
 _STEADY = 0.7  # share of pairs of slices that must rise
-_STILL = 0.3  # slope of the younger half, of that of the whole: below, it levels off
+_STILL = 0.3  # share of the whole slope that the younger half's must reach
 
 _Point = tuple[float, float]
 
@@ -37,14 +37,14 @@ def find_trend(
     """Find the growth of a life's memory.
 
     Args:
-        samples: of one life, in any order and at any distance; without memory, or younger
-            than `now_ms`, they are left out.
-        limit_bytes: what memory must not reach.
-        now_ms: the moment from which `hits_ms` is told; never before it.
-        min_span_s: samples over less time than this prove nothing.
+        samples: of one life, in any order and at any distance; those without memory, or later
+            than `now_ms`, are left out.
+        limit_bytes: the limit of memory.
+        now_ms: the present; `hits_ms` is not before it.
+        min_span_s: samples over less time than this are too few.
 
     Returns:
-        None when memory does not clearly grow, or too little was seen.
+        None when memory does not clearly grow, or the samples are too few.
     """
     seen = sorted(
         (sample.at_ms / 1000, float(sample.rss_bytes))
@@ -62,7 +62,7 @@ def find_trend(
         return None
     now_s = now_ms / 1000
     ground = median(level - slope * at_s for at_s, level in floor)
-    # From the floor up to the teeth, for those reach the limit first.
+    # From the floor up to the teeth, which reach the limit first.
     teeth = median(max(level - (ground + slope * at_s) for at_s, level in part) for part in slices)
     left_bytes = limit_bytes - (ground + slope * now_s + max(0.0, teeth))
     return Trend(
@@ -74,7 +74,7 @@ def find_trend(
 
 
 def _cut(seen: list[_Point]) -> Iterable[list[_Point]]:
-    """Cut into slices of equal time; empty ones are left out."""
+    """Cut samples into slices of equal time; empty slices are left out."""
     first_s, last_s = seen[0][0], seen[-1][0]
     width_s = (last_s - first_s) / _SLICES or 1.0
     parts: dict[int, list[_Point]] = {}
@@ -91,7 +91,7 @@ def _measure_slope(points: Sequence[_Point]) -> float:
 
 
 def _is_rising(floor: Sequence[_Point], slope: float) -> bool:
-    """Say whether the floor rises clearly, steadily, and still."""
+    """Say whether the floor rises clearly, steadily, and up to the end."""
     if slope <= 0:
         return False
     gain = slope * (floor[-1][0] - floor[0][0])

@@ -2,11 +2,11 @@
 
     observed  what was seen of an installation
     numbers   what the engine tells of a store
-    outcomes  what is concluded and done
-    conditions  what was concluded about jobs and lives, before it is told
-    findings  what is told to be wrong, and the codes of all that can be
+    outcomes  forecasts, reports of what was done, trends
+    conditions  conclusions about jobs and lives, from which findings are made
+    findings  findings as `check` reports them, and the codes of all findings
     lives     a gateway's lives and deaths, and what is decided about them
-    values    what all of them have in common
+    values    the base class of these values
 
 Sizes are bytes, `_ms` is milliseconds since the epoch or a length in milliseconds, `_s` seconds.
 Models whose docstring says *native* are parsed from what the Rust extension returns.

@@ -1,4 +1,4 @@
-"""What one release of OpenClaw can do, and what its stores take: told once, by name."""
+"""The capabilities of a release of OpenClaw, and the heap that its stores take."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Version = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class HeapUse:
-    """What stores take in the gateway's heap: bytes for a byte of store, and bytes without any."""
+    """The heap that stores take: bytes for each byte of store, and bytes without any store."""
 
     factor: float
     base_bytes: int
@@ -21,11 +21,11 @@ class HeapUse:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a release can do. Of a release that is not known, `is_known` is False: no promise.
+    """The capabilities of one release; `is_known` is False for a release that is not known.
 
-    `store_heap` is what session stores take that it loads or imports, `database_heap` what its
-    own databases take; `is_measured` says that both were measured on this very release.
-    `restart_signal` is None where no signal is known that restarts and does nothing else.
+    `store_heap` is the heap for session stores that the release loads or imports, `database_heap`
+    that for its own databases. `is_measured`: `store_heap` was measured on this very release.
+    `restart_signal` restarts the gateway without another effect; None where none is known.
     `drain_s` is how long the gateway may take to stop before it may be killed.
     """
 

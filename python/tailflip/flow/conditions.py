@@ -1,4 +1,4 @@
-"""What was concluded about a gateway and its jobs, and what findings are made of."""
+"""Conclusions about a gateway and its jobs, from which findings are made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Storm(NamedTuple):  # one is made for each run
-    """A row of runs each soon after the one before; `interval_ms` is their mean distance."""
+    """A row of runs, each soon after the one before; `interval_ms` is their mean distance."""
 
     runs: int
     first_ms: int
@@ -18,7 +18,7 @@ class Storm(NamedTuple):  # one is made for each run
 
     @property
     def interval_ms(self) -> float:
-        """How far apart they began."""
+        """The mean time between the starts of two runs."""
         return (self.last_ms - self.first_ms) / (self.runs - 1)
 
 
@@ -31,7 +31,7 @@ class JobStorm(NamedTuple):
 
 
 class StuckJob(NamedTuple):
-    """A job that its mark keeps from starting; `why` says how that is known."""
+    """A job that its running mark keeps from starting; `why` says how that is known."""
 
     job_id: str
     title: str
@@ -51,8 +51,8 @@ class OverdueJob(NamedTuple):
 class StoreGrowth(NamedTuple):
     """A store that will be too big at the pace it grows.
 
-    `jobs` are (title, runs a day, bytes a day), biggest first. `hurts_ms` is when it reaches
-    `hurts_at_bytes`, which the gateway's heap cannot load.
+    `jobs` are (title, runs a day, bytes a day), biggest first. `hurts_ms` is when the store
+    reaches `hurts_at_bytes`, which the gateway's heap cannot load.
     """
 
     store: str
@@ -65,14 +65,14 @@ class StoreGrowth(NamedTuple):
 
 
 class ReturnedEntries(NamedTuple):
-    """How many entries of a store came back after they were changed."""
+    """The number of entries of a store that came back after tailflip changed them."""
 
     store: str
     entries: int
 
 
 class MemoryTrend(NamedTuple):
-    """Memory of a gateway that reaches its limit in `ahead_ms`."""
+    """A gateway's memory that grows and reaches its limit in `ahead_ms`."""
 
     guard: str
     trend: Trend
@@ -80,7 +80,7 @@ class MemoryTrend(NamedTuple):
 
 
 class GatewayLoop(NamedTuple):
-    """A loop that the newest lives of a gateway make; `evidence` is of its last death."""
+    """A loop of a gateway's newest lives; `evidence` is of the last death."""
 
     guard: str
     loop: Loop
@@ -88,9 +88,9 @@ class GatewayLoop(NamedTuple):
 
 
 class MemoryDeath(NamedTuple):
-    """A death of memory that the stores are not expected to have caused.
+    """A death by memory that the stores are not expected to have caused.
 
-    `stores_may_kill` says that the forecast comes near. `suspects` are told to people.
+    `stores_may_kill` says that the forecast comes near the limit. `suspects` are for people.
     """
 
     guard: str
@@ -101,7 +101,7 @@ class MemoryDeath(NamedTuple):
 
 
 class RefusedStart(NamedTuple):
-    """A start that was refused, why, and what to do."""
+    """A refused start, with the reason and what to do."""
 
     guard: str
     reason: str

@@ -1,4 +1,4 @@
-"""A finding: one thing that is wrong, under a code that stays the same."""
+"""The findings: each is one thing that is wrong, under a code that stays the same."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """An error loses data or keeps the gateway down; a warning is on the way there."""
+    """The severity: an error loses data or keeps the gateway down; a warning may become one."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -55,8 +55,8 @@ class Code(StrEnum):
 class Finding:
     """One thing that is wrong, as `check` reports it; `hint` is a next step.
 
-    `code` is a `Code`, or, on record from another release of tailflip, the text of one that
-    this release does not know.
+    `code` is a `Code`, or a text on record from another release of tailflip whose code this
+    release does not know.
     """
 
     code: str
@@ -69,12 +69,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Looked:
-    """What a look found, and the codes that it looked for."""
+    """The findings of one look, and the codes that it looked for."""
 
     findings: tuple[Finding, ...] = ()
     codes: frozenset[str] = frozenset()
 
     @property
     def not_looked_for(self) -> tuple[Code, ...]:
-        """The codes for which this look had not what they need."""
+        """The codes whose inputs this look did not have."""
         return tuple(code for code in Code if code not in self.codes)

@@ -1,4 +1,4 @@
-"""What the engine can do at most: its own constants, for rooms that may not call it."""
+"""The engine's upper limits, for rooms that may not call the engine."""
 
 from tailflip._native import MAX_CAP_PER_JOB, MAX_CAP_TOTAL
 

@@ -1,4 +1,4 @@
-"""A gateway's lives and deaths: clues, verdicts, the breaker, what is decided."""
+"""A gateway's lives and deaths: clues, verdicts, the breaker, decisions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tailflip.flow.values import Value
 
 
 class Cause(StrEnum):
-    """Why a gateway's process ended; `diagnose.causes.CAUSES` says what is known of each."""
+    """Why a gateway's process ended; `diagnose.causes.CAUSES` has a row for each cause."""
 
     V8_HEAP = "v8-heap-oom"
     CGROUP_OOM = "cgroup-oom-kill"
@@ -40,7 +40,7 @@ class Cause(StrEnum):
 
 
 class Confidence(StrEnum):
-    """How sure a verdict is: the cause was seen, follows from what was seen, or is a guess."""
+    """The confidence of a verdict: its cause was seen, follows from clues, or is a guess."""
 
     PROVEN = "proven"
     LIKELY = "likely"
@@ -48,7 +48,7 @@ class Confidence(StrEnum):
 
 
 class Asked(StrEnum):
-    """Who asked a gateway to end; what begins with tailflip is a wish of its guard's own."""
+    """The sender of a request to end; a value that begins with `tailflip` is the guard's wish."""
 
     OPERATOR = "operator"
     SERVICE_MANAGER = "service manager"
@@ -58,22 +58,21 @@ class Asked(StrEnum):
 
     @property
     def is_restart(self) -> bool:
-        """Say whether the guard means to start the gateway again, and it did not hang."""
+        """Say whether the guard asked for a restart, for another reason than a hang."""
         return self in (Asked.MEMORY, Asked.RESTART_SIGNAL)
 
 
 @dataclass(frozen=True)
 class Clues:
-    """All that is known of one end of a gateway's process; what `classify` judges by.
+    """The clues to one end of a gateway's process; `classify` judges by them.
 
-    `exit_code` and `signal` are of the process that we or a service manager started: a
-    wrapper in front of the gateway makes exit 1 of every signal. Both None: nobody saw it.
-    `stderr_tail` is text, its last part at most. `asked` says who asked for the end.
-    `guarded`: its guard saw the end, and knows of
-    everybody who asked for one. `oom_kills` is how much the cgroup's counter grew
-    during this life, None where there is none; `oomd` that systemd-oomd took the cgroup.
-    `heap_report` is the trigger of a Node report of this life, such as "OOMError".
-    `other_pid` is a living gateway on the same state directory that is not this one.
+    `exit_code` and `signal` are of the process that tailflip or a service manager started: a
+    wrapper in front of the gateway makes exit 1 of every signal. Both None: the exit was not seen.
+    `stderr_tail` is the last part of standard error, as text. `asked` says who asked for the end.
+    `guarded`: the guard saw the end, and knows everybody who asked for one. `oom_kills` is the
+    growth of the cgroup's counter during this life, None without a counter. `oomd`: systemd-oomd
+    killed the cgroup. `heap_report` is the trigger of a Node report of this life, such as
+    "OOMError". `other_pid` is another living gateway on the same state directory.
     """
 
     exit_code: int | None = None
@@ -93,10 +92,10 @@ class Clues:
 
 
 class Death(Value):
-    """The verdict on one end: deaths with the same `signature` are the same thing again.
+    """The verdict on one end; deaths with the same `signature` have the same reason.
 
-    `hint` is a next step more exact than the cause's own, empty where there is none.
-    `unready` says that the gateway had never answered.
+    `hint` is a next step that is more exact than the cause's own, or empty. `unready`: the gateway
+    had not answered in this life.
     """
 
     cause: Cause
@@ -108,7 +107,7 @@ class Death(Value):
 
 
 class Moment(Value):
-    """A moment by two clocks: the wall's, which anybody may set, and one that nobody can.
+    """A moment by two clocks: the wall clock, which a user may set, and the boot clock.
 
     `mono_ms` counts from `boot` on and says nothing about another boot; None: not known.
     """
@@ -119,7 +118,7 @@ class Moment(Value):
 
 
 class LifeMode(StrEnum):
-    """Which verb started a life; unseen: it began before our time."""
+    """The verb that started a life; unseen: the life began before tailflip looked."""
 
     RUN = "run"
     GATE = "gate"
@@ -134,8 +133,8 @@ class Life(Value):
     process that was started and `worker_pid` of the gateway itself, each with its start in
     clock ticks since boot (None where the system has none). `ready_ms` is the first answer.
     `exit_code` and `signal` as in `Clues`. `started_mono_ms` is `started_ms` by the clock of
-    that boot. `end_known` False: it was found dead later, `ended_ms` is when. `cured` says that
-    something was changed after this death that may help.
+    that boot. `end_known` False: the gateway was found dead later, at `ended_ms`. `cured`: a change
+    after this death may help.
     """
 
     id: str
@@ -162,7 +161,7 @@ class Life(Value):
 
     @property
     def uptime_s(self) -> float | None:
-        """Length of the life, None while it lasts."""
+        """The length of the life; None while it lasts."""
         return None if self.ended_ms is None else (self.ended_ms - self.started_ms) / 1000
 
 
@@ -179,7 +178,7 @@ class Loop:
 
 
 class Waiting(StrEnum):
-    """What a breaker waits for before it lets the gateway start."""
+    """The event that a breaker waits for before it lets the gateway start."""
 
     NOTHING = "nothing"
     TIME = "time"
@@ -200,13 +199,13 @@ class BreakerState(StrEnum):
 
 
 class Breaker(Value):
-    """What is remembered from death to start; stored before every decision is acted on.
+    """The breaker's state from death to start; stored before a decision is carried out.
 
-    `row` counts deaths of `signature` in a row, without a good life between them, and
-    `deaths` those of any signature: two kinds that take turns are a loop as well.
-    `trials` counts half-open trials since it opened. `marks` is what was seen of the
-    thing that must change (fingerprint of the configuration, of the stores). `is_good`: the
-    present life has lasted long enough to be a good one. `starts` are the last ones.
+    `row` counts deaths of `signature` in a row, without a good life between them. `deaths` counts
+    those of any signature: two kinds that take turns are a loop as well. `trials` counts
+    half-open trials since the breaker opened. `marks` are fingerprints of what must change
+    (configuration, stores). `is_good`: the present life has lasted long enough to be a good one.
+    `starts` are the last starts.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -222,10 +221,10 @@ class Breaker(Value):
 
 
 class DecisionKind(StrEnum):
-    """What to do after a death.
+    """The kind of a decision after a death.
 
-    start: at `at_ms`, `waiting` being TIME or NOTHING. wait: for a change, and try anyway
-    at `at_ms` if that is not None. end: ourselves, with `exit_code`.
+    start: at `at_ms`, with `waiting` TIME or NOTHING. wait: for a change; if `at_ms` is not None,
+    try then anyway. end: tailflip itself ends, with `exit_code`.
     """
 
     START = "start"
@@ -234,10 +233,9 @@ class DecisionKind(StrEnum):
 
 
 class Decision(Value):
-    """What to do after a death, and why.
+    """The decision after a death, and its reason.
 
-    `made` is when this was
-    decided; the time from there to `at_ms` is the longest that it may be waited.
+    `made` is the moment of the decision; the wait is at most the time from there to `at_ms`.
     """
 
     kind: DecisionKind
@@ -250,7 +248,7 @@ class Decision(Value):
 
 
 class Incident(Value):
-    """Deaths of one signature in a row: opened by the first, closed by a good life."""
+    """Deaths of one signature in a row; the first opens the incident, a good life closes it."""
 
     id: str
     guard: str

@@ -1,4 +1,4 @@
-"""What the engine tells of a store: counts, bytes and digests of one survey, rewrite or read."""
+"""The engine's numbers of a store: counts, bytes and digests of a survey, rewrite or read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tailflip.flow.values import Value
 
 
 class Rule(StrEnum):
-    """Why an entry may be changed or removed, from the least lossy to the most."""
+    """The rules that may change or remove an entry, from the least lossy to the most."""
 
     SLIM = "slim"
     RETIRE = "retire"
@@ -23,7 +23,7 @@ class Rule(StrEnum):
 
 
 class KeyKind(StrEnum):
-    """What a session key is for, as the engine tells it from the key."""
+    """The kinds of session keys, which the engine reads from the key."""
 
     CRON_RUN = "cron run"
     CRON_BASE = "cron base"
@@ -41,7 +41,7 @@ class KeyKind(StrEnum):
 
 
 class Tally(Value):
-    """A name with how many entries and bytes fall under it (native)."""
+    """A name with its counts of entries and bytes (native)."""
 
     name: str
     entries: int
@@ -49,7 +49,7 @@ class Tally(Value):
 
 
 class JobNumbers(Value):
-    """What one cron job has in the store (native). `status` counts by value, `-` for none."""
+    """The entries of one cron job in the store (native). `status` counts by value, `-` for none."""
 
     agent: str
     job: str
@@ -69,11 +69,10 @@ class Duplicate(Value):
 class SurveyNumbers(Value):
     """One full read of a store (native). `rules` says what the policy would do.
 
-    `kinds` and `fields` are sorted by bytes, `running` counts of each kind what says
-    "running". `fields` sums the top-level fields of all entries, `wide` says that text
-    outside Latin-1 was seen (V8 then needs two bytes a character). `entries_after` and
-    `bytes_after` forecast the rewrite; for
-    `rules`, `bytes` is what leaves the store.
+    `kinds` and `fields` are sorted by bytes. `running` counts by kind the entries that say
+    "running". `fields` sums the top-level fields of all entries. `wide`: the store has text
+    outside Latin-1 (V8 then needs two bytes a character). `entries_after` and `bytes_after`
+    forecast the rewrite; in `rules`, `bytes` is what leaves the store.
     """
 
     bytes: int
@@ -92,7 +91,7 @@ class SurveyNumbers(Value):
 
 
 class RowNumbers(Value):
-    """What the rows of a database hold, and what a policy leaves of them (native)."""
+    """The numbers of a database's rows, and of those that a policy leaves (native)."""
 
     bytes: int
     entries: int
@@ -106,18 +105,18 @@ class RowNumbers(Value):
 
 
 class Measured(Protocol):
-    """A store that an engine has surveyed; what else it keeps for the rewrite is its own."""
+    """A store that an engine has surveyed; the engine may keep more for the rewrite."""
 
     @property
     def numbers(self) -> SurveyNumbers:
-        """What the survey found."""
+        """The numbers of the survey."""
 
 
 class RewriteNumbers(Value):
-    """What a rewrite wrote (native). Digests are in hex.
+    """The numbers of a rewrite (native). Digests are in hex.
 
     `digest` is the XXH3-128 of the whole new store, `kept_digest` the BLAKE3 over those of
-    its entries, without what separates them; `archive_digest` is BLAKE3.
+    its entries, without separators; `archive_digest` is BLAKE3.
     """
 
     bytes: int
@@ -131,7 +130,7 @@ class RewriteNumbers(Value):
 
 
 class VerifyNumbers(Value):
-    """What a full validating read found (native); digests as in `RewriteNumbers`."""
+    """The numbers of a full validating read (native); digests as in `RewriteNumbers`."""
 
     bytes: int
     entries: int
@@ -140,7 +139,7 @@ class VerifyNumbers(Value):
 
     @classmethod
     def of(cls, written: RewriteNumbers | SalvageNumbers | RestoreNumbers) -> VerifyNumbers:
-        """Say what a full read of a store that was just written must find."""
+        """Compute the numbers that a full read of the written store must find."""
         return cls(
             bytes=written.bytes,
             entries=written.entries,
@@ -152,13 +151,13 @@ class VerifyNumbers(Value):
 ToldEnd = tuple[str, int, int, bool]  # status, end, length, whether its line names the session
 
 
-class ListedEntry(NamedTuple):  # there may be millions of them: made in no time
-    """One entry that evidence may judge (native); texts are empty where there is nothing.
+class ListedEntry(NamedTuple):  # fast to make: there may be millions
+    """One entry that evidence may judge (native); missing texts are empty.
 
-    `kind` is a `Tally` name of `SurveyNumbers.kinds`, `status` `-` for none. `is_current` says
-    that the job's base entry still names this session, None where there is no base entry.
-    `ends` are from the run logs and the task ledger, in this order: status, end, length, and
-    whether the line names the session; if not, it was found by job and time.
+    `kind` is a `Tally` name of `SurveyNumbers.kinds`, `status` `-` for none. `is_current`: the
+    job's base entry still names this session; None without a base entry. `ends` are from the run
+    logs and the task ledger, in this order: status, end, length, and whether the line names the
+    session; if not, the line was found by job and time.
     """
 
     key: str
@@ -177,13 +176,13 @@ class ListedEntry(NamedTuple):  # there may be millions of them: made in no time
 
 
 class SalvageNumbers(Value):
-    """What can be had of a damaged store (native).
+    """The numbers of a salvage from a damaged store (native).
 
-    `damage` is the error kind at byte `offset`; `bytes` and `digest` are of the
-    salvaged store. `left` entries at least were left behind, in `gap_count` places, of which
-    `gaps` has the first; `lost_bytes` is what lies there. `unsure` is the byte of what may be a
-    whole entry and is not proven; where it is None, only damaged places were left behind. `cut`:
-    the store has no end. `blank`: it has no byte but NUL and white space.
+    `damage` is the error kind at byte `offset`; `bytes` and `digest` are of the salvaged store.
+    At least `left` entries were left behind, in `gap_count` places with `lost_bytes` in all;
+    `gaps` has the first places. `unsure` is the offset of what may be a whole entry and is not
+    proven; None: all that was left behind is damaged. `cut`: the store has no end. `blank`: the
+    store has NUL and white space alone.
     """
 
     entries: int
@@ -224,7 +223,7 @@ class RecordHeader(Value):
 
 
 class ArchiveNumbers(Value):
-    """A whole archive, read and checked (native)."""
+    """The numbers of a whole archive, read and checked (native)."""
 
     records: int
     raw_bytes: int
@@ -233,7 +232,7 @@ class ArchiveNumbers(Value):
 
 
 class Selection(Value):
-    """Which archived entries to put back: all, or these keys, or these jobs' (native)."""
+    """The archived entries to put back: all, or these keys, or these jobs' (native)."""
 
     all: bool = False
     keys: tuple[str, ...] = ()
@@ -241,9 +240,9 @@ class Selection(Value):
 
 
 class RestoreNumbers(Value):
-    """What a restore wrote (native). `conflicts` counts keys that live again, changed.
+    """The numbers of a restore (native). `conflicts` counts keys that live again, changed.
 
-    `unchanged` were already there as archived.
+    `unchanged` entries were already in the store as archived.
     """
 
     added: int

@@ -1,4 +1,4 @@
-"""What was observed of an installation: its stores, its gateway, proof of life and death."""
+"""Observations of an installation: its stores, its gateway, proof of life and death."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Store:
     """One session store of one agent; `agent_id` is None when a path was given by hand.
 
-    `state_dir` is that of its installation, which need not hold the file.
+    `state_dir` is that of its installation; the file may lie elsewhere.
     """
 
     path: Path
@@ -25,11 +25,11 @@ class Store:
 
 @dataclass(frozen=True)
 class Gateway:
-    """Is a gateway alive on this state directory?
+    """The state of a state directory's gateway: alive, dead or unknown.
 
-    `alive` is None when it could not be told; False is a proof. `evidence` says how we know.
-    `started_ms` is the living process's start. `in_the_way`: who starts one now meets
-    somebody, be it a gateway, who holds its lock or its port.
+    `alive` is None when it is unknown; False is a proof. `evidence` says how it is known.
+    `started_ms` is the living process's start. `in_the_way`: a process, gateway or not, holds the
+    lock or the port that a new gateway needs.
     """
 
     alive: bool | None
@@ -42,8 +42,8 @@ class Gateway:
 class OverRun(NamedTuple):
     """A run that is proven to have ended; `status` done, failed, timeout or killed.
 
-    With `session_id`, `key` is one that other sessions use afterwards (a base entry's, a
-    sub-agent's): only an entry that still has this session is meant.
+    With `session_id`, later sessions use the same `key` (a base entry's, a sub-agent's): the run
+    is the entry that still has this session.
     """
 
     key: str
@@ -55,14 +55,14 @@ class OverRun(NamedTuple):
 
 @dataclass(frozen=True)
 class TranscriptLock:
-    """The lock beside a run's transcript; `alive` None: its owner cannot be judged."""
+    """The lock beside a run's transcript; `alive` None: it is unknown whether its owner lives."""
 
     pid: int | None
     alive: bool | None
 
 
 class Ends(Protocol):
-    """How runs ended and which sessions live, looked up by the engine that judges."""
+    """The ends of runs, and the sessions that live, for the engine to look up."""
 
     def find(self, key: str, session_id: str | None = None) -> tuple[str, int, int] | None:
         """Find status, end and length of a run."""
@@ -73,11 +73,11 @@ class Ends(Protocol):
 
 @dataclass(frozen=True)
 class Evidence:
-    """Proof of life and of death about entries of one store, gathered before judging.
+    """Proof of life and of death for entries of one store, gathered before judging.
 
     `knows_ends` False: ends of runs may stand in records that are not read.
     `over` holds the ends of runs, and sessions that live; None for none. `spared` counts the
-    finished runs that show life all the same, `spared_because` says it of the first.
+    finished runs that show life all the same; `spared_because` has the reason of the first.
     """
 
     gateway: Gateway
@@ -93,7 +93,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Schedule:
-    """When a job is to run; `kind` every, cron, at, or empty for one that we do not know."""
+    """The schedule of a job; `kind` is every, cron, at, or empty for an unknown one."""
 
     kind: str = ""
     every_ms: int | None = None
@@ -105,8 +105,8 @@ class Schedule:
 class Job:
     """One cron job; `running_at_ms` is the marker that the scheduler sets while it runs.
 
-    `target` as written; `timeout_ms` 0 is for ever; times as in its `state`. `does` tells what
-    it does and when, as text to compare: twins have the same.
+    `target` as written; `timeout_ms` 0 is for ever; times as in its `state`. `does` is the job's
+    work and schedule as text to compare: twins have the same text.
     """
 
     job_id: str
@@ -124,13 +124,13 @@ class Job:
 
     @property
     def title(self) -> str:
-        """The name people gave it, with its id."""
+        """The job's name, with its id."""
         return f"{self.name} ({self.job_id})" if self.name else self.job_id
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """A file beside a store: a backup of the gateway's, or what a killed process left."""
+    """A file beside a store: a backup of the gateway's, or the rest of a killed process."""
 
     path: Path
     size_bytes: int
@@ -145,7 +145,7 @@ LITTER = (ORPHANS, REPAIR_COPIES)
 
 @dataclass(frozen=True)
 class FileKind:
-    """How many files of one kind there are, and their bytes."""
+    """The number of files of one kind, and their bytes."""
 
     name: str
     files: int
@@ -161,18 +161,18 @@ class TranscriptFolder:
 
     @property
     def litter(self) -> tuple[FileKind, ...]:
-        """The kinds that are of no use to the gateway."""
+        """The kinds of files that the gateway does not use."""
         return tuple(kind for kind in self.kinds if kind.name in LITTER)
 
 
 @dataclass(frozen=True)
 class ObservedStore:
-    """One store as it lies there, for `check`.
+    """One store on the disk, for `check`.
 
-    `size_bytes` is None when the file is missing, `numbers` when it could not be
-    surveyed; `error` then says why, and `damaged` that its bytes are no valid store.
-    `litter` are locks of the dead and old temporary
-    files, `backups` the gateway's `sessions.json.bak.<ms>`, newest first.
+    `size_bytes` is None when the file is missing, `numbers` when it could not be surveyed.
+    `error` then says why; `damaged` says that its bytes are no valid store. `litter` are locks of
+    dead processes and old temporary files. `backups` are the gateway's `sessions.json.bak.<ms>`,
+    newest first.
     """
 
     store: Store
@@ -186,10 +186,10 @@ class ObservedStore:
 
 @dataclass(frozen=True)
 class KeptFile:
-    """A store that is not ours to write: a gateway has it on record, or may have.
+    """A store that tailflip does not write: a gateway has it on record, or may have.
 
-    `waits` says that its import waits for `plugins`, `is_changed` that it is no longer what is
-    on record; `undo` is the action of ours by whose undoing it is again.
+    `waits`: its import waits for `plugins`. `is_changed`: its bytes differ from those on record.
+    `undo` is the action of tailflip whose undoing brings the recorded bytes back.
     """
 
     path: Path
@@ -205,7 +205,7 @@ class KeptFile:
 
 @dataclass(frozen=True)
 class FileIdentity:
-    """What must not have changed between survey and rename."""
+    """The fields of a stat that must be the same at survey and rename."""
 
     device: int
     inode: int
@@ -216,7 +216,7 @@ class FileIdentity:
 
 @dataclass(frozen=True)
 class Sample:
-    """What was measured at one moment; sizes in bytes, None where it could not be."""
+    """One measurement; sizes in bytes, None where a size could not be measured."""
 
     at_ms: int
     rss_bytes: int | None

@@ -1,4 +1,4 @@
-"""What is concluded and done: a forecast, a report, a trend."""
+"""Outcomes: a forecast of heap, a report of an action, a trend of memory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tailflip.flow.values import Value
 
 @dataclass(frozen=True)
 class HeapLimit:
-    """The heap that a gateway may use; `bytes` is None where nobody can tell.
+    """The heap that a gateway may use; `bytes` is None where it is unknown.
 
-    `source` says where it is from, `margin` which share of it a prediction may use.
+    `source` says where the limit is from. `margin` is the share that a prediction may use.
     """
 
     bytes: int | None
@@ -22,11 +22,11 @@ class HeapLimit:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Predicted V8 heap of loading stores, against the limit the gateway has.
+    """The predicted V8 heap for loading stores, against the gateway's limit.
 
     `limit_bytes` is None when no limit could be found; `source` says where it is from.
-    `measured` says that the factor was measured on this very release, `release_known` that there
-    is a release at all. `base_bytes` of the heap are there without any store.
+    `measured`: the factor was measured on this very release. `release_known`: the release is
+    known at all. `base_bytes` is the heap without any store.
     """
 
     heap_bytes: int
@@ -45,28 +45,27 @@ class Forecast:
 
     @property
     def close(self) -> bool:
-        """Say whether it is predicted to live, with less to spare than the margin."""
+        """Say whether the gateway is predicted to live, with less to spare than the margin."""
         limit = self.limit_bytes
         return limit is not None and not self.over and self.heap_bytes > int(limit * self.margin)
 
     @property
     def fits(self) -> bool:
-        """Say whether the margin stays free; what cannot be told counts as fitting."""
+        """Say whether the margin stays free; an unknown limit counts as fitting."""
         return not (self.over or self.close)
 
     @property
     def doubt(self) -> str | None:
-        """Say why the figures may be wrong for this gateway; None where they were measured."""
+        """Say why the numbers may be wrong for this gateway; None where they were measured."""
         if not self.release_known:
             return "the release is not known"
         return None if self.measured else "not measured for this release"
 
 
 class Report(Value):
-    """What was done to one store, and how to undo it.
+    """The report of what was done to one store, and how to undo it.
 
-    Entries are counted where the file is a session store; a salvage left `entries_left` behind
-    at least.
+    Entries are counted in session stores. A salvage left at least `entries_left` behind.
     """
 
     action_id: str
@@ -89,7 +88,7 @@ class Report(Value):
 
 @dataclass(frozen=True)
 class Trend:
-    """Growth of memory towards its limit; `hits_ms` is when it gets there at this pace."""
+    """The growth of memory towards its limit; `hits_ms` is when it reaches it at this pace."""
 
     bytes_per_s: float
     span_s: float

@@ -1,4 +1,4 @@
-"""What all values have in common: frozen, and written as JSON whatever bytes a path has."""
+"""The base class of values: frozen, and written as JSON even with paths that are not UTF-8."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError
 
-# V8 cannot make a longer string: a store above it silently counts as empty, and the
-# gateway's next write replaces it. A byte is never more than one character.
+# The longest string of V8. A longer store silently counts as empty, and the gateway's next write
+# replaces it. A byte is at most one character.
 STRING_LIMIT_CHARS = 536_870_888
 
 
 class Value(BaseModel):
-    """Base of everything that is read from or written to disk: frozen, no extras.
+    """The base of values that are read from or written to disk: frozen, without unknown fields.
 
     A path need not be UTF-8: Python carries its other bytes as lone surrogates, which pydantic
     neither writes nor reads. JSON can hold them, as escapes.
     """
 
-    # A validator is built when it is first used: most verbs use few of these.
+    # A validator is built at its first use: most verbs use few of these classes.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     def model_dump_json(self, **options: Any) -> str:
-        """Write as JSON, whatever bytes a path has."""
+        """Write as JSON, also with paths that are not UTF-8."""
         try:
             return super().model_dump_json(**options)
         except PydanticSerializationError:
@@ -36,7 +36,7 @@ class Value(BaseModel):
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
-        """Read what `model_dump_json` wrote."""
+        """Read JSON that `model_dump_json` wrote."""
         try:
             return super().model_validate_json(json_data, **options)
         except ValidationError:
@@ -54,7 +54,7 @@ def _has_surrogate(json_data: str | bytes | bytearray) -> bool:
 
 
 def to_plain(value: object) -> object:
-    """Do what pydantic does to make JSON, for the types that we have, and leave text as it is."""
+    """Convert a value to JSON's types as pydantic does, for these types, and keep text as it is."""
     if isinstance(value, BaseModel):
         return {name: to_plain(getattr(value, name)) for name in type(value).model_fields}
     if is_dataclass(value) and not isinstance(value, type):

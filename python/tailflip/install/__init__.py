@@ -1,1 +1,1 @@
-"""Put tailflip in front of, around or beside a gateway's service; and take it away again."""
+"""Installation: puts tailflip in front of, around or beside a gateway's service, and removes it."""

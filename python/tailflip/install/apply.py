@@ -1,7 +1,7 @@
-"""Write a plan's files, and take them away again.
+"""Writes a plan's files, and removes them.
 
-The record comes first, then files, then the service manager is told. A file that somebody
-changed since is not taken away silently.
+The record is written first, then the files, then the service manager reads them. Removing refuses
+if a file was changed since.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Outcome:
-    """What became of a plan, or of its end; `notes` say what the service manager did not do."""
+    """The outcome of a plan, or of its removal; `notes` say what the service manager did not do."""
 
     subject: str
     changed: list[Path] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Outcome:
 
 
 def read_now(path: Path) -> bytes | None:
-    """Read a file as it is; None if there is none."""
+    """Read a file's present bytes; None if there is none."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -53,16 +53,16 @@ def read_now(path: Path) -> bytes | None:
 
 
 def list_changes(plan: Plan) -> list[PlannedFile]:
-    """List the files that are not yet what they are to be."""
+    """List the planned files whose bytes differ on disk."""
     return [each for each in plan.files if read_now(each.path) != each.data]
 
 
 def install(plan: Plan, *, home: Home, disk: Disk, manager: ServiceManager, now_ms: int) -> Outcome:
-    """Write what is missing, and start what is ours. Doing it again changes nothing.
+    """Write missing files, and start tailflip's units. A second call changes nothing.
 
     Raises:
         NoPermission: one of the folders may not be written to; nothing was changed.
-        StoreInvalid: a file of that name is there that is not ours.
+        StoreInvalid: a file of that name exists that is not tailflip's.
     """
     outcome = Outcome(plan.subject)
     earlier = _find_earlier(home, plan)
@@ -94,10 +94,10 @@ def install(plan: Plan, *, home: Home, disk: Disk, manager: ServiceManager, now_
 
 
 def uninstall(record: Record, *, home: Home, disk: Disk, manager: ServiceManager) -> Outcome:
-    """Take an installation away: every file as it was before, every folder of ours gone.
+    """Remove an installation: restore every file as it was, and delete the folders made for it.
 
     Raises:
-        StoreInvalid: a file was changed since by somebody else; nothing was changed.
+        StoreInvalid: a file was changed by another program or person; nothing was changed.
     """
     outcome = Outcome(record.subject)
     needed = _list_needed(home, record)
@@ -128,7 +128,7 @@ def uninstall(record: Record, *, home: Home, disk: Disk, manager: ServiceManager
 
 
 def _undo(record: Record, disk: Disk, manager: ServiceManager, outcome: Outcome) -> None:
-    """Have OpenClaw forget us; where it cannot, put its files back ourselves."""
+    """Run OpenClaw's commands that forget tailflip; if they fail, put its files back."""
     failed = [note for command in record.undo for note in manager.run(command)]
     outcome.notes += failed
     for each in record.kept if failed else ():
@@ -140,7 +140,7 @@ def _undo(record: Record, disk: Disk, manager: ServiceManager, outcome: Outcome)
 
 
 def _keep(plan: Plan, earlier: Record | None) -> tuple[Written, ...]:
-    """Take what OpenClaw's command will rewrite; what is on record already came first."""
+    """Copy the files that OpenClaw's command will rewrite; copies on record stay."""
     if earlier is not None and earlier.kept:
         return earlier.kept
     found = []
@@ -160,7 +160,7 @@ def _find_earlier(home: Home, plan: Plan) -> Record | None:
 
 
 def _list_stale(plan: Plan, earlier: Record | None) -> list[Written]:
-    """List what an earlier installation wrote and this one does without."""
+    """List the files that an earlier installation wrote and this one does not need."""
     paths = {str(each.path) for each in plan.files}
     return [each for each in earlier.files if each.path not in paths] if earlier else []
 
@@ -172,7 +172,7 @@ def _make_record(plan: Plan, earlier: Record | None, now_ms: int) -> Record:
         old = known.get(str(each.path))
         now = read_now(each.path)
         if old is not None and now is not None and digest(now) == old.digest:
-            before, mode = old.before, old.mode_before  # what stands there now is ours
+            before, mode = old.before, old.mode_before  # the present file is tailflip's
         elif now is not None and now != each.data and not _is_ours(now):
             before, mode = encode(now), each.path.stat().st_mode & 0o7777
         elif old is not None:
@@ -198,7 +198,7 @@ def _make_record(plan: Plan, earlier: Record | None, now_ms: int) -> Record:
 
 
 def _is_what_we_wrote(written: Written, now: bytes) -> bool:
-    """Compare with what is on record; the one file that installations share may be a newer one."""
+    """Compare a file with the record; the file that installations share may be newer."""
     is_shared = Path(written.path).name == ALERT
     return digest(now) == written.digest or (is_shared and _is_ours(now))
 
@@ -208,7 +208,7 @@ def _is_ours(data: bytes) -> bool:
 
 
 def _list_needed(home: Home, record: Record) -> set[str]:
-    """List the paths that another installation needs too, such as the alert's template."""
+    """List the paths that another installation also needs, such as the alert's template."""
     others = [each for each in read_records(home) if each.name != record.name]
     return {written.path for other in others for written in other.files}
 
@@ -231,14 +231,14 @@ def _take_away(written: Written, disk: Disk, outcome: Outcome) -> None:
 
 
 def _remove_empty_home(home: Home, disk: Disk) -> None:
-    """Take our own folder away too if nothing ever happened that is worth keeping."""
+    """Remove tailflip's state directory too if it has nothing to keep."""
     for each in (home.archives, home.quarantine, home.guards, home.root):
         if each.is_dir() and not os.listdir(each):  # noqa: PTH208
             disk.rmdir(each)
 
 
 def _list_missing(folder: Path) -> list[Path]:
-    """List the folders that would have to be made, the outermost first."""
+    """List the folders to make, the outermost first."""
     return [each for each in (*reversed(folder.parents), folder) if not each.is_dir()]
 
 

@@ -1,10 +1,9 @@
-"""Agents for launchd.
+"""Plans agents for launchd.
 
-launchd has no drop-ins. Up to 2026.7 the gate is put into the agent's own ProgramArguments,
-which an update of OpenClaw takes out again: run `tailflip install --apply` after one. From
-2026.8.1 on, OpenClaw keeps a wrapper that it was told of. KeepAlive knows no exit codes: a start
-that is refused would be tried for ever, so the gate parks instead, and looks again when something
-has changed.
+launchd has no drop-ins. Up to 2026.7 the gate is put into the agent's own ProgramArguments. An
+update of OpenClaw removes it: run `tailflip install --apply` after one. From 2026.8.1 on, OpenClaw
+keeps a wrapper that it was told of. KeepAlive ignores exit codes: launchd would try a refused
+start for ever. So the gate parks instead, and looks again after a change.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _WATCH = "io.tailflip.watch"
 
 
 def plan(service: Service, mode: Mode, facts: Facts) -> Plan:
-    """Plan the gate of an agent, or an agent of our own beside it."""
+    """Plan the gate of an agent, or an agent of tailflip beside it."""
     if mode is Mode.WATCH:
         return _plan_watch(service, facts)
     if service.release.capabilities.keeps_wrapper:
@@ -89,7 +88,7 @@ def _plan_watch(service: Service, facts: Facts) -> Plan:
 
 
 def dump(content: dict[str, Any], path: Path) -> bytes:
-    """Write a property list that will lie at `path`; keys stay in their order."""
+    """Write a property list for `path`; keys keep their order."""
     for text in _list_texts(content):
         encode(text, path)
     return plistlib.dumps(content, sort_keys=False)

@@ -1,6 +1,6 @@
-"""Ask systemd or launchd to take note, to start what is ours, and to check a text.
+"""Calls systemd or launchd to reload, to start tailflip's units, and to check a text.
 
-A manager that cannot be reached costs a note with the command to run by hand: the files count.
+If a manager cannot be reached, a note has the command to run by hand; the files are in place.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _UNITS = frozenset({".conf", ".service", ".timer"})
 
 
 class ServiceManager(Protocol):
-    """What an installation needs of it. Every method returns notes about what did not work."""
+    """The calls that an installation needs. Every method returns notes about what failed."""
 
     def reload(self, scope: Scope) -> list[str]:
-        """Have definitions read again."""
+        """Reload the definitions."""
 
     def enable(self, scope: Scope, names: Sequence[str], files: Sequence[Path]) -> list[str]:
-        """Start units or agents of ours, now and at each boot or login."""
+        """Start units or agents of tailflip, now and at each boot or login."""
 
     def disable(self, scope: Scope, names: Sequence[str], files: Sequence[Path]) -> list[str]:
-        """Stop them, and start them no more."""
+        """Stop units or agents, and start them no more."""
 
     def run(self, command: Sequence[str]) -> list[str]:
         """Run one command of OpenClaw's own."""
@@ -46,19 +46,19 @@ class ServiceManager(Protocol):
 
 @dataclass(frozen=True)
 class RealManager:
-    """The one of this system."""
+    """The service manager of this system."""
 
     env: Mapping[str, str]
     kind: str
 
     def reload(self, scope: Scope) -> list[str]:
-        """Have systemd read its units again; launchd reads a file when it loads it."""
+        """Reload systemd's units; launchd reads a file when it loads it."""
         if self.kind != "systemd":
             return []
         return self._call([*_systemctl(scope), "daemon-reload"])
 
     def enable(self, scope: Scope, names: Sequence[str], files: Sequence[Path]) -> list[str]:
-        """Enable and start; a unit that runs already is restarted, to have its new text."""
+        """Enable and start units; a running unit is restarted, to get its new text."""
         if self.kind == "systemd":
             notes = self._call([*_systemctl(scope), "enable", *names])
             return notes or self._call([*_systemctl(scope), "restart", *names])
@@ -69,7 +69,7 @@ class RealManager:
         return notes
 
     def disable(self, scope: Scope, names: Sequence[str], files: Sequence[Path]) -> list[str]:
-        """Disable and stop."""
+        """Disable and stop units or agents."""
         if self.kind == "systemd":
             return self._call([*_systemctl(scope), "disable", "--now", *names])
         return [
@@ -101,7 +101,7 @@ class RealManager:
 
 
 def read_systemd_version(env: Mapping[str, str]) -> int:
-    """Read which systemd this is; an old one is assumed where there is none, or no answer."""
+    """Read the version of systemd; without systemd, or an answer, an old one is assumed."""
     if platform_calls.here.service_manager != "systemd":
         return _OLDEST
     try:
@@ -115,10 +115,10 @@ def read_systemd_version(env: Mapping[str, str]) -> int:
 
 
 def verify(plan: Plan, service: Service | None, env: Mapping[str, str]) -> list[str]:
-    """Have the platform's own checker read the planned texts, before they are where they go.
+    """Check the planned texts with the platform's own checker, before they are installed.
 
     Returns:
-        What it said of our files; empty when all is well, or where there is no checker.
+        The checker's messages on these files; empty when all is well, or without a checker.
     """
     with tempfile.TemporaryDirectory(prefix="tailflip-verify-") as name:
         folder = Path(name)
@@ -151,7 +151,7 @@ def _verify_units(
     if not units:
         return []
     scope = ["--user"] if plan.scope == "user" else []
-    # Without one, as under cron or sudo, the user's checker does not even begin.
+    # Without XDG_RUNTIME_DIR, as under cron or sudo, the user's checker does not start.
     env = {"XDG_RUNTIME_DIR": str(folder), **env}
     said = _ask(["systemd-analyze", *scope, "verify", *map(str, units)], env, folder)
     ours = {path.name for path in folder.rglob("*") if path.is_file()}
@@ -159,7 +159,7 @@ def _verify_units(
 
 
 def _instance(folder: Path, name: str, data: bytes) -> Path:
-    """Give a template a name that can be checked."""
+    """Name a template like an instance, so that it can be checked."""
     path = folder / name.replace("@", "@verify")
     path.write_bytes(data)
     return path

@@ -1,4 +1,4 @@
-"""What will be written for a service, as values: nothing here reads or writes a disk."""
+"""Plans the files for a service, as values, and finds reasons against it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def find_conflicts(
     *,
     is_ours: bool,
 ) -> list[TailflipError]:
-    """List every reason why tailflip may not stand there: one gateway, one who restarts it.
+    """List every reason not to install: a gateway may have one program that restarts it.
 
     Args:
-        service: where it is to stand.
+        service: the service to install for.
         others: all services that were found.
-        mode: how.
+        mode: the mode to install.
         supervisor: the tailflip that guards this gateway now, as `run` or `watch`.
         is_ours: tailflip was installed for this service before.
     """
@@ -100,7 +100,7 @@ def plan_own_service(
     scope: Scope,
     env: Mapping[str, str],
 ) -> Plan:
-    """Plan a service of our own for a gateway that has none."""
+    """Plan a service of tailflip for a gateway that has none."""
     suffix = f"-{release.profile}" if release.profile else ""
     if suffix and not re.fullmatch(r"-[A-Za-z0-9_-]+", suffix):
         raise Usage(f"profile name is not valid: {release.profile!r}")
@@ -108,9 +108,9 @@ def plan_own_service(
 
 
 def choose_program(argv0: str, executable: str, which: str | None) -> tuple[str, ...]:
-    """Choose how a service starts us: as we were started, if that is a program of our name.
+    """Choose how a service starts tailflip: by the present program, if its name is tailflip.
 
-    Links are not resolved: pipx and uv keep theirs when they put a new version behind it.
+    Links are kept: pipx and uv keep a link when they put a new version behind it.
     """
     for candidate in (argv0, which or ""):
         path = Path(candidate)

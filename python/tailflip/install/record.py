@@ -1,7 +1,7 @@
-"""What was installed, so that it can be taken away without a trace.
+"""The records of installations, from which they are removed again.
 
-One JSON file for each service in `<home>/installed/`, written before the first effect: killed
-in between, `uninstall` undoes what was done and passes over what was not.
+Each service has one JSON file in `<home>/installed/`, written before the first effect. After a kill
+in between, `uninstall` undoes what was done and skips the rest.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MAX_BYTES = 8 << 20
 
 
 class Written(Value):
-    """One file of ours: its digest, and the bytes that stood there before, None for none."""
+    """One file of tailflip: its digest, and the bytes of the file before it, None for none."""
 
     path: str
     digest: str
@@ -39,14 +39,14 @@ class Written(Value):
     mode_before: int | None
 
     def read_before(self) -> bytes | None:
-        """Return what stood there."""
+        """Return the bytes of the file before it."""
         return None if self.before is None else base64.b64decode(self.before)
 
 
 class Record(Value):
-    """One installation. `folders` were made by us, the outermost first.
+    """One installation. `folders` were made for it, the outermost first.
 
-    `kept` is what the commands of `undo` are to bring back, should they fail.
+    `kept` are copies of files, to put back if the commands of `undo` fail.
     """
 
     subject: str
@@ -62,28 +62,28 @@ class Record(Value):
 
     @property
     def name(self) -> str:
-        """Name the record's file."""
+        """The name of the record's file."""
         text = "\0".join((self.manager, self.scope, self.subject, str(self.mode is Mode.WATCH)))
         return f"{hashlib.sha256(os.fsencode(text)).hexdigest()[:12]}.json"
 
 
 def digest(data: bytes) -> str:
-    """Name the bytes of a small file."""
+    """Digest the bytes of a small file."""
     return hashlib.sha256(data).hexdigest()
 
 
 def encode(data: bytes | None) -> str | None:
-    """Make text of bytes, for a record."""
+    """Encode bytes as text, for a record."""
     return None if data is None else base64.b64encode(data).decode()
 
 
 def folder(home: Home) -> Path:
-    """Say where records lie."""
+    """Return the folder of records."""
     return home.root / _FOLDER
 
 
 def read_records(home: Home) -> list[Record]:
-    """Read what is installed, oldest first.
+    """Read all records, oldest first.
 
     Raises:
         StoreInvalid: a record is not readable.
@@ -93,7 +93,7 @@ def read_records(home: Home) -> list[Record]:
 
 
 def write_record(home: Home, disk: Disk, record: Record) -> None:
-    """Put a record on disk, in place of an older one for the same service."""
+    """Write a record, in place of an older one for the same service."""
     home.create(disk)
     place = folder(home)
     if not place.is_dir():
@@ -103,7 +103,7 @@ def write_record(home: Home, disk: Disk, record: Record) -> None:
 
 
 def remove_record(home: Home, disk: Disk, record: Record) -> None:
-    """Forget an installation, and the folder once it is empty."""
+    """Remove an installation's record, and the folder once it is empty."""
     place = folder(home)
     disk.unlink(place / record.name)
     if not os.listdir(place):  # noqa: PTH208
@@ -112,10 +112,10 @@ def remove_record(home: Home, disk: Disk, record: Record) -> None:
 
 
 def replace_file(disk: Disk, path: Path, data: bytes, mode: int) -> None:
-    """Write a small file whole: beside, synced, renamed."""
+    """Replace a small file: write a new one beside it, sync, rename."""
     fresh = path.with_name(f".{path.name}.tailflip")
     if os.path.lexists(fresh):
-        disk.unlink(fresh)  # of one of us that was killed here
+        disk.unlink(fresh)  # left by a tailflip that was killed here
     fd = disk.open_new(fresh, mode)
     try:
         disk.write(fd, data)

@@ -1,10 +1,10 @@
-"""Drop-ins and units for systemd.
+"""Plans drop-ins and units for systemd.
 
-OpenClaw reads and writes only its unit's own file, so a drop-in outlives its updates and
-reinstalls. Up to 2026.7 the gate stands in front of the command. From 2026.8.1 on, OpenClaw
-calls a drop-in that replaces ExecStart operator-owned and refuses to repair its service; there it
-is told of a wrapper (see wrapper.py). For a unit that is not its own, a preflight stands before
-the command, which is left as it is, or, with `run`, the command is replaced as before.
+OpenClaw reads and writes its unit's own file alone, so a drop-in outlives its updates and
+reinstalls. Up to 2026.7 the gate is put in front of the command. From 2026.8.1 on, OpenClaw calls
+a drop-in that replaces ExecStart operator-owned and refuses to repair its service; there OpenClaw
+is told of a wrapper (see wrapper.py). For a unit that is not OpenClaw's, a preflight runs before
+the unchanged command; with `run`, a drop-in replaces the command as before.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 DROP_IN = "10-tailflip.conf"
 ALERT = "tailflip-alert@.service"
-# What decides which installation a gateway works on; a service of our own must keep it.
+# Variables that choose a gateway's installation; a service of tailflip must keep them.
 _KEPT = (
     "OPENCLAW_STATE_DIR",
     "OPENCLAW_CONFIG_PATH",
@@ -41,7 +41,7 @@ _KEPT = (
 
 
 def plan(service: Service, mode: Mode, facts: Facts, *, timer: bool) -> Plan:
-    """Plan what stands before, around or beside a unit."""
+    """Plan the files before, around or beside a unit."""
     if mode is not Mode.WATCH and _knows_wrappers(service):
         next_step = f"{_systemctl(service.scope)} restart {service.name}"
         made = wrapper.plan(service, mode, facts, next_step)
@@ -111,7 +111,7 @@ def plan_gateway(
     suffix: str,
     env: Mapping[str, str],
 ) -> Plan:
-    """Plan a unit of our own that wraps a gateway which has none."""
+    """Plan a unit of tailflip for a gateway that has no unit."""
     folder = facts.unit_dirs[scope]
     kept = {name: env[name] for name in _KEPT if env.get(name)}
     values = _values(facts, state_dir, scope, kept)
@@ -144,7 +144,7 @@ def escape_path(path: Path | str) -> str:
 
 
 def _knows_wrappers(service: Service) -> bool:
-    """Say whether OpenClaw manages this unit, and can be told of a wrapper: its user's own only."""
+    """Say whether OpenClaw manages this unit, and takes a wrapper for it: a user's unit."""
     is_managed = service.scope == "user" and service.name.startswith("openclaw-gateway")
     return is_managed and service.release.capabilities.keeps_wrapper
 
@@ -175,7 +175,7 @@ def _values(
 
 
 def quote_program(path: str) -> str:
-    """Write the program of a command: in it, systemd expands no `$`."""
+    """Quote the program of a command: systemd expands no `$` in a program."""
     return quote_word(path).replace("$$", "$")
 
 
@@ -184,7 +184,7 @@ def _quote_assignment(name: str, value: str) -> str:
 
 
 def _protect_program(command: str) -> str:
-    """Keep a `$` of the program's name, which is expanded once it is an argument of ours."""
+    """Escape a `$` in the program's name: as an argument of tailflip, systemd would expand it."""
     program, space, rest = command.partition(" ")
     return program.replace("$", "$$") + space + rest
 

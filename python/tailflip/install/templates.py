@@ -1,7 +1,7 @@
 """The texts of units and drop-ins, from the templates in `units/`.
 
-`@NAME@` is replaced, `@254@` at the start of a line keeps it only for a systemd that new.
-Whoever changes a template changes what `tailflip install` writes: there is no second copy.
+`@NAME@` is replaced. `@254@` at the start of a line drops the line for an older systemd.
+A template is the text that `tailflip install` writes.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def read_template(name: str) -> str:
 
 
 def fill(name: str, values: Mapping[str, str], systemd_version: int) -> str:
-    """Fill a template in; a line that is left empty by an empty value is left out.
+    """Fill a template; a line that an empty value leaves empty is left out.
 
     Raises:
-        KeyError: the template wants a value that is not there.
+        KeyError: the template wants a missing value.
     """
     values = {
         **values,
@@ -60,10 +60,10 @@ def _choose_lines(text: str, systemd_version: int) -> str:
 
 
 def encode(text: str, path: Path) -> bytes:
-    """Encode the text of a service file that will lie at `path`.
+    """Encode the text of a service file for `path`.
 
     Raises:
-        CannotCreate: It holds a path that is no UTF-8, which service managers do not take.
+        CannotCreate: the text has a path that is not UTF-8, which service managers do not take.
     """
     try:
         return text.encode()

@@ -1,4 +1,4 @@
-"""What passes through this room: a service that was found, what would be written, what was."""
+"""The values of this room: modes, planned files, plans, and the facts that texts depend on."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class Mode(StrEnum):
-    """How tailflip stands to the gateway."""
+    """The modes of tailflip beside a gateway."""
 
-    GATE = "gate"  # in front of each start; nothing stays
+    GATE = "gate"  # runs before each start and leaves no process of its own
     RUN = "run"  # its parent
     WATCH = "watch"  # beside it
 
 
 @dataclass(frozen=True)
 class PlannedFile:
-    """A file that is to have these bytes; `why` is for people."""
+    """A file to write, with its bytes; `why` is for people."""
 
     path: Path
     data: bytes = field(repr=False)
@@ -33,10 +33,10 @@ class PlannedFile:
 
 @dataclass(frozen=True)
 class Plan:
-    """What installation means for one service. Executed at most once, and undone as a whole.
+    """The plan of an installation for one service.
 
-    `enable` are units or agents of ours to start and keep. `commands` are run after the files
-    were written, `undo` when they are taken away; `kept` are the files that both rewrite.
+    `enable` are units or agents of tailflip to start and keep. `commands` are run after the files
+    were written, `undo` when they are removed; `kept` are the files that both rewrite.
     `next_step` is what a person does then.
     """
 
@@ -55,12 +55,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Facts:
-    """What texts depend on besides the service.
+    """The facts besides the service on which texts depend.
 
-    `tailflip` is how we are started: absolute, for a service has another PATH. `settings` are
-    variables that the service must have to find what the shell finds. `unit_dirs` is where
-    units go by scope, `agents_dir` where launchd looks, `data_dir` where a script of ours may
-    lie, `logs_dir` where logs of agents do.
+    `tailflip` is the command of tailflip: absolute, for a service has another PATH. `settings` are
+    variables that the service needs to find what the shell finds. `unit_dirs` are the folders of
+    units by scope, `agents_dir` that of launchd's agents, `data_dir` that of the wrapper script,
+    `logs_dir` that of agents' logs.
     """
 
     tailflip: tuple[str, ...]

@@ -1,15 +1,16 @@
-"""The script that OpenClaw from 2026.8.1 on starts its gateway through, when it is told of one.
+"""Plans the wrapper script through which OpenClaw from 2026.8.1 on can start its gateway.
 
-`openclaw gateway install --wrapper FILE` is its own way to stand before the gateway: the path
-outlives reinstalls and updates, and its doctor takes no offence. (A drop-in of systemd that
-replaces the command makes it refuse to repair its service, and its doctor names every other line
-of a drop-in; measured on 2026.9.6.) The gate parks where a start is refused: OpenClaw's unit gives
-up after ten starts in five minutes, and launchd never does.
+`openclaw gateway install --wrapper FILE` is OpenClaw's own way to run a program before the gateway:
+the path outlives reinstalls and updates, and its doctor accepts it. (A drop-in of systemd that
+replaces the command makes OpenClaw refuse to repair its service, and its doctor names every other
+line of a drop-in; measured on 2026.9.6.) The gate parks where a start is refused: OpenClaw's unit
+gives up after ten starts in five minutes, and launchd never does.
 
 `run` is started the same way: OpenClaw's unit sends SIGTERM to its main process alone, waits for
-330 s, and does not stop it when the kernel takes the gateway. It has no watchdog over us, though.
-And `openclaw gateway restart` refuses, signalling nobody: the gateway tells it that another than
-systemd is in charge, as it must (its OPENCLAW_SUPERVISOR_MODE is `external`; measured on 2026.9.6).
+330 s, and does not stop that process when the kernel kills the gateway. The unit has no watchdog
+over tailflip. `openclaw gateway restart` refuses and sends no signal: the gateway reports another
+supervisor than systemd, as it must (its OPENCLAW_SUPERVISOR_MODE is `external`; measured on
+2026.9.6).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _OF_RUN = (
 
 
 def plan(service: Service, mode: Mode, facts: Facts, next_step: str) -> Plan:
-    """Plan the script, and the word to OpenClaw if it does not know of it yet."""
+    """Plan the script, and the command that tells OpenClaw of it, if that is still to do."""
     stem = service.name.removesuffix(".service")
     path = facts.data_dir / f"{stem}{ENDING}"
     program = service.command[: service.command.index("gateway")]
@@ -56,7 +57,7 @@ def plan(service: Service, mode: Mode, facts: Facts, next_step: str) -> Plan:
             ),
         ),
         commands=() if service.wrapper == path else (("env", *env, *tell, "--wrapper", str(path)),),
-        # An empty variable is how OpenClaw is told to forget it.
+        # An empty variable tells OpenClaw to forget the wrapper.
         undo=(("env", *env, "OPENCLAW_WRAPPER=", *tell),),
         kept=(service.path,),
         next_step=next_step,
@@ -69,7 +70,7 @@ def plan(service: Service, mode: Mode, facts: Facts, next_step: str) -> Plan:
 
 
 def write(mode: Mode, facts: Facts, program: Sequence[str]) -> bytes:
-    """Write the script; OpenClaw adds its arguments, which begin with `gateway`."""
+    """Format the script; OpenClaw adds its arguments, which begin with `gateway`."""
     settings = "".join(f"export {k}={shlex.quote(v)}\n" for k, v in sorted(facts.settings.items()))
     words = shlex.join([*facts.tailflip, *_WORDS[mode], "--", *program])
     return os.fsencode(f"#!/bin/sh\n# {MARK}\n{settings}exec {words} {_REST}\n")

@@ -1,1 +1,1 @@
-"""What we know and did, on disk before it is acted on: one SQLite file in our own directory."""
+"""The ledger: what tailflip knows and did, in one SQLite file in its state directory."""

@@ -1,10 +1,10 @@
-"""What was intended and what was done, written before the act.
+"""The record of actions, written before the act.
 
     intended ──▶ archived ──▶ committed ──▶ done ──▶ expired
         └────────────┴──▶ undone
 
-`intended`: files of ours may lie about. `archived`: archive and new store are whole and
-synced, the rename may or may not have happened. `committed`: the new store is the
+`intended`: unfinished files of tailflip may exist. `archived`: archive and new store are whole
+and synced, the rename may or may not have happened. `committed`: the new store is the
 store; transcripts may still have to follow. `expired`: the archive was deleted.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """How far an action got; see the module's drawing."""
+    """The state of an action; see the module's drawing."""
 
     INTENDED = "intended"
     ARCHIVED = "archived"
@@ -44,10 +44,10 @@ HALF_DONE = (State.INTENDED, State.ARCHIVED, State.COMMITTED)
 
 
 class Details(Value):
-    """What finishing or undoing an action needs to know.
+    """The facts that finishing or undoing an action needs.
 
-    `temps` are the files beside the store that only this action writes. `digest` is
-    that of the new store. `sources` are the actions a restore takes entries from.
+    `temps` are this action's own files beside the store. `digest` is that of the new store.
+    `sources` are the actions a restore takes entries from.
     """
 
     temps: tuple[str, ...]
@@ -56,7 +56,7 @@ class Details(Value):
 
 
 class Action(Value):
-    """One row; `kind` is compact, salvage or restore, or what a reconciliation changed."""
+    """One row; `kind` is compact, salvage or restore, or names what a reconciliation changed."""
 
     id: str
     kind: str
@@ -72,12 +72,12 @@ class Action(Value):
 
     @property
     def took_nothing(self) -> bool:
-        """Say whether nothing was kept of it that could be put back."""
+        """Say whether the action kept nothing that could be put back."""
         return self.kind in ("restore", "release")
 
     @property
     def transcript_suffix(self) -> str:
-        """What this action appends to a transcript that it archives; names the action."""
+        """The suffix of a transcript that this action archives; it names the action."""
         return f".deleted.{format_stamp(self.created_ms)}"
 
 
@@ -89,7 +89,7 @@ def format_stamp(now_ms: int) -> str:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The record of all actions. A write returns only when it is on the medium."""
+    """The record of all actions. A write returns when it is on the medium."""
 
     home: Home
     disk: Disk
@@ -104,7 +104,7 @@ class Ledger:
             )
 
     def advance(self, action: Action, state: State, details: Details | None = None) -> Action:
-        """Record that an action got further, and return it as it now stands."""
+        """Record an action's next state, and return the action with that state."""
         now = action.model_copy(update={"state": state, "details": details or action.details})
         with Database(Workspace(self.home, self.disk)).writing() as db:
             db.execute(
@@ -114,14 +114,14 @@ class Ledger:
         return now
 
     def read_all(self) -> tuple[Action, ...]:
-        """Read every action, newest first; none when there never was one."""
+        """Read every action, newest first."""
         database = Database(Workspace(self.home, self.disk))
         if not database.exists:
             return ()
         with database.connected() as db:
             rows = db.execute(
                 "SELECT id, kind, store, state, created_ms, details FROM actions "
-                "ORDER BY rowid DESC"  # as they happened, for the clock may have been set back
+                "ORDER BY rowid DESC"  # in the order of writing: the clock may be set back
             ).fetchall()
         with naming(self.home.ledger):
             return tuple(_parse(row) for row in rows)
@@ -131,7 +131,7 @@ class Ledger:
         return next((a for a in self.read_all() if a.id == action_id), None)
 
     def read_half_done(self) -> tuple[Action, ...]:
-        """Read the actions that somebody began and did not end."""
+        """Read the actions that were begun and not ended."""
         return tuple(a for a in self.read_all() if a.state in HALF_DONE)
 
 

@@ -1,7 +1,7 @@
-"""The ledger's file: one SQLite database, its schema, and the way in.
+"""The ledger's file: one SQLite database, its schema, and its connections.
 
-Every table of every part is made here, so that one number tells what the file holds. A
-write returns only when it is on the medium.
+Make every table here, so that one version number names the file's schema. A write returns when it
+is on the medium.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _BUSY_S = 5.0
 _UNSTORABLE, _STORED = re.compile("[\0\ud800-\udfff]"), re.compile("\0([0-9a-f]{4})")
 
-# Each step takes the file from version n to n + 1; steps are never edited, only added.
+# Each step takes the file from version n to n + 1. Add steps; do not edit old ones.
 _STEPS = (
     """
 CREATE TABLE actions (
@@ -111,10 +111,10 @@ CREATE TABLE runs (
 
 
 class _Connection(sqlite3.Connection):
-    """A connection whose texts may hold paths that are no UTF-8, which SQLite does not take.
+    """A connection that stores paths that are not UTF-8, which SQLite does not take.
 
-    Python carries such a byte as a lone surrogate. It is written as NUL and four digits; no path
-    holds a NUL.
+    Python carries such a byte as a lone surrogate. The connection writes it as NUL and four
+    digits; no path holds a NUL.
     """
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
@@ -143,23 +143,23 @@ def _read_cell(data: bytes) -> str:
 
 @dataclass(frozen=True)
 class Database:
-    """The file, opened anew for every use: nobody holds it between two looks."""
+    """The file, opened for each use and closed after it."""
 
     workspace: Workspace
 
     @property
     def exists(self) -> bool:
-        """Say whether anything was ever recorded.
+        """Say whether the file exists.
 
         Raises:
-            TailflipError: it cannot be told; `Path.exists` is silent only about some errors.
+            TailflipError: that is unknown; `Path.exists` hides some errors and raises others.
         """
         with naming(self.workspace.home.ledger):
             return self.workspace.home.ledger.exists()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Run one transaction; it is on the medium when the block has ended."""
+        """Run one transaction; it is on the medium after the block."""
         with self.connected() as db:
             with naming(self.workspace.home.ledger):
                 db.execute("BEGIN IMMEDIATE")
@@ -169,15 +169,15 @@ class Database:
 
     @contextmanager
     def connected(self) -> Iterator[sqlite3.Connection]:
-        """Open the file, made and brought to today's schema if need be.
+        """Open the file; make it, or bring it to the present schema, where needed.
 
         Raises:
-            IoFailed: it cannot be used, or a newer tailflip wrote it.
+            IoFailed: the file cannot be used, or a newer tailflip wrote it.
         """
         path = self.workspace.home.ledger
         with naming(path):
             if not path.exists():
-                # SQLite would create it with the umask's mode.
+                # SQLite would create the file with the umask's mode.
                 os.close(self.workspace.disk.open_new(path, 0o600))
                 self.workspace.disk.fsync_dir(path.parent)
             db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, factory=_Connection)
@@ -198,7 +198,7 @@ def _bring_up_to_date(db: sqlite3.Connection, disk: Disk) -> None:
         )
     if version < len(_STEPS):
         db.execute("BEGIN IMMEDIATE")
-        # Another process may have been faster.
+        # Another process may have migrated the file meanwhile.
         version = db.execute("PRAGMA user_version").fetchone()[0]
         for statement in (s for step in _STEPS[version:] for s in step.split(";")):
             db.execute(statement)

@@ -1,4 +1,4 @@
-"""What was decided after each death, and the breaker that the last decision left."""
+"""The decision after each death, and the breaker that the last decision left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BREAKER = "breaker"
 
 @dataclass(frozen=True)
 class MadeDecision:
-    """A decision with when it was made, and after which life."""
+    """A decision, with its moment and the life before it."""
 
     at_ms: int
     life_id: str | None
@@ -32,7 +32,7 @@ class Decisions(Table):
     def record(
         self, decision: Decision, breaker: Breaker, life_id: str | None, now_ms: int
     ) -> None:
-        """Record a decision together with the breaker it left: both or neither."""
+        """Record a decision and the breaker it left, in one transaction."""
         with self._writing() as db:
             db.execute(
                 "INSERT INTO decisions (guard, made_ms, life, details) VALUES (?, ?, ?, ?)",
@@ -47,24 +47,24 @@ class Decisions(Table):
                 put_fact(db, self._guard, _BREAKER, breaker.model_dump_json())
 
     def read_breaker(self) -> Breaker:
-        """Read the breaker; a closed one when there never was a decision."""
+        """Read the breaker; a closed one when there is no decision on record."""
         text = Facts(self._workspace, self._guard).read_text(_BREAKER)
         return Breaker() if text is None else self._parse(Breaker, text)
 
     def read_last(self) -> MadeDecision | None:
-        """Read the last decision, with when it was made and after which life."""
+        """Read the last decision, with its moment and the life before it."""
         made = self._read_where("ORDER BY seq DESC LIMIT 1", ())
         return made[0] if made else None
 
     def read_standing(self) -> Decision | None:
-        """Read the last decision if it still stands: no life has begun or ended since."""
+        """Read the last decision if it still holds: no life has begun or ended since."""
         made = self.read_last()
         last = next(iter(Lives(self._workspace, self._guard).read(1)), None)
         if made is None or last is None:
             return made.decision if made else None
         if last.ended_ms is None:
             return None
-        # A decision after this life is of it, whatever the clock said then.
+        # A decision that names this life is of it, whatever its time.
         is_later = made.life_id is None and made.at_ms >= last.ended_ms
         return made.decision if made.life_id == last.id or is_later else None
 
@@ -73,7 +73,7 @@ class Decisions(Table):
         return self._read_where("AND made_ms >= ? ORDER BY seq", (since_ms,))
 
     def is_undecided(self, life: Life) -> bool:
-        """Say whether a verdict stands without a decision: we were ended in between."""
+        """Say whether a verdict has no decision: tailflip ended between the two."""
         if life.death is None or life.death.cause in WANTED:
             return False
         made = self.read_last()

@@ -1,4 +1,4 @@
-"""What is remembered under a name: any JSON value, one for each gateway and name."""
+"""Facts under a name: any JSON value, one for each gateway and name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tailflip.ledger.table import Table
 if TYPE_CHECKING:
     import sqlite3
 
-# The heap that a gateway may use, put there by whoever guards: to ask node again costs its start.
+# The heap that a gateway may use, put by its guard: asking node again costs a start of node.
 HEAP_LIMIT_FACT = "heap-limit"
 
 
@@ -18,19 +18,19 @@ class Facts(Table):
     """The facts of one gateway."""
 
     def put(self, name: str, value: object) -> None:
-        """Remember a value; no write when it is the one we have."""
+        """Store a value; an equal value on record costs no write."""
         text = json.dumps(value, sort_keys=True)
         if text != self.read_text(name):
             with self._writing() as db:
                 put_fact(db, self._guard, name, text)
 
     def get(self, name: str) -> Any:
-        """Recall a value; None when there is none."""
+        """Read a value; None when there is none."""
         text = self.read_text(name)
         return None if text is None else json.loads(text)
 
     def read_text(self, name: str) -> str | None:
-        """Recall a value as the JSON text that is on record."""
+        """Read a value as the JSON text on record."""
         rows = self._read(
             "SELECT value FROM facts WHERE guard = ? AND name = ?", (self._guard, name)
         )

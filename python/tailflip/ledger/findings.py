@@ -1,7 +1,7 @@
-"""Which findings stand, since when: a row opens, is refreshed now and then, and ends.
+"""The findings on record: a row opens, is refreshed now and then, and ends.
 
-A finding is the same one as long as its code and subject are; its message may change
-with every look (a size grows), and is then brought up to date at most once an hour.
+Findings with the same code and subject are the same finding. Its message may change with every
+look (a size grows), and is updated at most once an hour.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    # What makes one change inside a transaction.
+    # A change to make inside a transaction.
     Change = Callable[[sqlite3.Connection], object]
 
 REFRESH_MS = 3_600_000
@@ -27,7 +27,7 @@ _COLUMNS = "code, severity, subject, message, hint, evidence, first_ms, last_ms,
 
 @dataclass(frozen=True)
 class NotedFinding:
-    """A finding with when it was first and last seen; `ended_ms` None while it stands."""
+    """A finding with its first and last sight; `ended_ms` None while it stands."""
 
     finding: Finding
     first_ms: int
@@ -39,12 +39,12 @@ class Findings(Table):
     """The findings about one gateway."""
 
     def note(self, found: Sequence[Finding], now_ms: int, codes: Collection[str]) -> bool:
-        """Bring what stands up to date with what a look found; says whether it wrote.
+        """Update the standing findings to those of a look; says whether it wrote.
 
         Args:
-            found: what was found.
-            now_ms: when.
-            codes: every code that this look judged; only of these may findings end.
+            found: the findings of the look.
+            now_ms: when the look was.
+            codes: every code that this look judged; findings of other codes stay.
         """
         changes = plan_changes(self._guard, self.read(), found, codes, now_ms)
         if changes:
@@ -70,14 +70,14 @@ def plan_changes(
     codes: Collection[str],
     now_ms: int,
 ) -> list[Change]:
-    """Compare what stands with what was found; no changes when both say the same.
+    """Compare the standing findings with those of a look; no changes when they are equal.
 
     Args:
-        guard: whose findings they are.
+        guard: the gateway of the findings.
         noted: all that stand.
-        found: what this look found; of two with the same code and subject the first counts.
-        codes: what this look judged; what stands under another code is left alone.
-        now_ms: when it looked.
+        found: those of this look; of two with the same code and subject the first counts.
+        codes: those that this look judged; findings under other codes stay.
+        now_ms: when the look was.
     """
     standing = {(each.finding.code, each.finding.subject): each for each in noted}
     now: dict[tuple[str, str], Finding] = {}

@@ -1,4 +1,4 @@
-"""One gateway's record: the tables that tell of it, and what leaves them with age."""
+"""One gateway's history: its tables, and the deletion of old rows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class History(Table):
         self.facts = Facts(workspace, guard)
 
     def expire(self, now_ms: int, keep_days: float) -> bool:
-        """Delete what is too old or too much, at most once a day; says whether it looked."""
+        """Delete rows beyond age or number, at most once a day; says whether it looked."""
         last_ms = self.facts.get(_EXPIRED)
         if last_ms is not None and 0 <= now_ms - last_ms < DAY_MS:
             return False

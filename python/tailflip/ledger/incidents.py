@@ -1,4 +1,4 @@
-"""Incidents: deaths of one signature, from the first until a life was good."""
+"""The incidents: deaths of one signature, from the first until a good life."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class Incidents(Table):
         return tuple(each.model_copy(update={"closed_ms": now_ms}) for each in found)
 
     def ack(self, incident_id: str, now_ms: int) -> Incident:
-        """Note that a person has seen an incident; the first time counts.
+        """Record that a person has seen an incident; the first time counts.
 
         Raises:
-            Usage: there is none of that id.
+            Usage: no incident has that id.
         """
         incident = self.find(incident_id)
         if incident.acked_ms is not None:
@@ -59,7 +59,7 @@ class Incidents(Table):
         """Read one incident, of this or another gateway.
 
         Raises:
-            Usage: there is none of that id.
+            Usage: no incident has that id.
         """
         rows = self._read(f"{_SELECT} WHERE CAST(seq AS TEXT) = ?", (incident_id,))
         if not rows:

@@ -1,6 +1,6 @@
-"""Lives of one gateway, each with its death, and the last that it wrote to stderr.
+"""The lives of one gateway, each with its death, and the last that it wrote to stderr.
 
-A life is written before it is acted on: whoever starts after a kill reads what was going on.
+A life is written before its process starts: after a kill, the next start reads it.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ class Lives(Table):
     """The lives of one gateway."""
 
     def begin(self, life: Life, start: JudgedStart | None = None) -> None:
-        """Record a life before the process is started, and how its start was judged."""
+        """Record a life before its process is started, with the judgement of its start."""
         with self._writing() as db:
             db.execute(_NEW_LIFE, self._cells(life))
             if start is not None:
                 put_start(db, self._guard, start)
 
     def update(self, life: Life) -> None:
-        """Record what is now known of a life, all of it."""
+        """Record all that is now known of a life."""
         with self._writing() as db:
             self._put(db, life)
 
     def end(self, life: Life, stderr_tail: bytes) -> None:
-        """Record the end of a life, and the last it wrote; the newest tails are kept."""
+        """Record the end of a life, and its stderr tail; the newest tails are kept."""
         with self._writing() as db:
             self._put(db, life)
             if stderr_tail:
@@ -52,7 +52,7 @@ class Lives(Table):
                 drop_old_tails(db, self._guard)
 
     def read(self, limit: int = 50, *, incident: str | None = None) -> tuple[Life, ...]:
-        """Read the last lives, newest first; of one incident, if that is asked for."""
+        """Read the last lives, newest first; with `incident`, those of one incident."""
         rows = self._read(
             "SELECT details FROM lives WHERE guard = ?1 AND (?2 IS NULL OR incident = ?2) "
             "ORDER BY seq DESC LIMIT ?3",
@@ -66,9 +66,9 @@ class Lives(Table):
         return self._parse(Life, rows[0][0]) if rows else None
 
     def read_stderr(self, life_id: str) -> bytes:
-        """Read the last a life wrote to stderr; empty when nothing was kept.
+        """Read a life's stderr tail; empty when none was kept.
 
-        It may hold secrets and what people said: for the eyes of whoever asked for it only.
+        It may hold secrets and what people said: show it to the person who asked for it alone.
         """
         rows = self._read("SELECT stderr FROM lives WHERE id = ?", (life_id,))
         if not rows or rows[0][0] is None:
@@ -88,7 +88,7 @@ class Lives(Table):
         return dict(rows)
 
     def _put(self, db: sqlite3.Connection, life: Life) -> None:
-        # A life that is not there (somebody deleted the ledger meanwhile) is recorded anew.
+        # A missing life (the ledger was deleted meanwhile) is recorded anew.
         db.execute(
             f"{_NEW_LIFE} ON CONFLICT (id) DO UPDATE SET started_ms = excluded.started_ms, "
             "ended_ms = excluded.ended_ms, incident = excluded.incident, "

@@ -1,9 +1,8 @@
-"""What leaves the history, so that its file stays small for ever.
+"""Deletes old rows of the history, so that its file stays small.
 
-By age: whatever is older than the days to keep. By number: a crash loop may write a
-life a minute, so lives, decisions, samples and stderr tails have a most, too. What is
-needed to go on (the newest life, the last decision, open incidents, standing findings)
-never leaves. SQLite uses freed room again, so the file grows to its most and stays there.
+By age: rows older than the days to keep. By number: a crash loop may write a life a minute, so
+lives, decisions, samples and stderr tails have a maximum too. The newest life, the last decision,
+open incidents and standing findings stay: the next start needs them. SQLite uses freed room again.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ MOST_TAILS = 20
 
 
 def drop_old_tails(db: sqlite3.Connection, guard: str) -> None:
-    """Keep the stderr of the newest lives only: one tail can be a quarter of a megabyte."""
+    """Delete the stderr of all but the newest lives: a tail can be a quarter of a megabyte."""
     db.execute(
         "UPDATE lives SET stderr = NULL WHERE guard = ?1 AND stderr IS NOT NULL AND seq NOT IN "
         "(SELECT seq FROM lives WHERE guard = ?1 AND stderr IS NOT NULL "
@@ -31,7 +30,7 @@ def drop_old_tails(db: sqlite3.Connection, guard: str) -> None:
 
 
 def drop_expired(db: sqlite3.Connection, guard: str, now_ms: int, keep_days: float) -> None:
-    """Delete what is too old or too much of one guard's rows."""
+    """Delete one guard's rows beyond age or number."""
     before_ms = now_ms - int(keep_days * DAY_MS)
     for table, at, most in (
         ("lives", "coalesce(ended_ms, started_ms)", MOST_LIVES),
@@ -52,7 +51,7 @@ def drop_expired(db: sqlite3.Connection, guard: str, now_ms: int, keep_days: flo
 
 
 def _thin_samples(db: sqlite3.Connection, guard: str) -> None:
-    """Keep the newest half of the most as they are, and of the older ones every n-th."""
+    """Keep the newest `MOST_SAMPLES` / 2 samples, and of the older ones every n-th."""
     count = db.execute("SELECT count(*) FROM samples WHERE guard = ?", (guard,)).fetchone()[0]
     if count <= MOST_SAMPLES:
         return

@@ -1,8 +1,7 @@
-"""Runs of cron jobs that we saw in flight, and what became of them.
+"""The runs of cron jobs that tailflip saw in flight, and their ends.
 
-The gateway keeps which jobs are in flight in its memory, and calls a run lost when that is
-gone. Here it is on disk at every change: whoever looks after a restart knows what was
-going on.
+The gateway keeps its jobs in flight in memory, and calls a run lost when that is gone. The ledger
+has them on disk at every change, so that a look after a restart knows which runs were in flight.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ INTERRUPTED = "interrupted"
 class SeenRun:
     """One run. `ended_ms` and `verdict` (done, failed, timeout, interrupted) None: in flight.
 
-    `seen_ms` is when it was last seen in flight.
+    `seen_ms` is when the run was last seen in flight.
     """
 
     job_id: str
@@ -38,10 +37,10 @@ class SeenRun:
 
 
 class Runs(Table):
-    """What is on record about the runs of one gateway."""
+    """The runs of one gateway on record."""
 
     def read(self, limit: int = 200) -> tuple[SeenRun, ...]:
-        """Read the last runs, newest first; none where nothing was ever recorded."""
+        """Read the last runs, newest first."""
         with naming(self._workspace.home.ledger):
             rows = self._read(
                 "SELECT job, began_ms, title, seen_ms, ended_ms, verdict, evidence FROM runs "
@@ -54,13 +53,13 @@ class Runs(Table):
         )
 
     def read_open(self) -> tuple[SeenRun, ...]:
-        """Read the runs that are in flight as far as we know."""
+        """Read the runs without an end on record."""
         return tuple(run for run in self.read(MOST_RUNS) if run.verdict is None)
 
     def put(self, runs: Sequence[SeenRun]) -> bool:
-        """Record runs, new or known; say whether anything was written.
+        """Record runs, new or known; says whether it wrote.
 
-        A run that only goes on being in flight is no news, and costs no write.
+        A run that is still in flight as before is no news, and costs no write.
         """
         known = {(run.job_id, run.began_ms): run for run in self.read(MOST_RUNS)}
         news = [run for run in runs if _is_news(run, known.get((run.job_id, run.began_ms)))]

@@ -1,4 +1,4 @@
-"""Measurements of memory and stores, written when they are news."""
+"""The measurements of memory and stores, written when they are news."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SAMPLE_MS = 3_600_000
 
 
 class Samples(Table):
-    """The measurements of one gateway; keeps the last one, to tell what is news."""
+    """The measurements of one gateway; keeps the last one in memory to find news."""
 
     def __init__(self, workspace: Workspace, guard: str) -> None:
         super().__init__(workspace, guard)
@@ -26,8 +26,8 @@ class Samples(Table):
     def record(self, sample: Sample, life_id: str | None) -> bool:
         """Record a measurement if it is news; says whether it wrote.
 
-        It is none when memory is within 5 % and the stores within 1 % of the last one
-        recorded, which is of the same life and less than an hour old.
+        A measurement is no news when memory is within 5 % and the stores within 1 % of the last
+        one on record, which is of the same life and less than an hour old.
         """
         if self._last is None:
             self._last = self._read_last()
@@ -43,7 +43,7 @@ class Samples(Table):
         return True
 
     def read(self, since_ms: int, *, life_id: str | None = None) -> tuple[Sample, ...]:
-        """Read the measurements since a moment, oldest first; of one life, if asked for."""
+        """Read the measurements since a moment, oldest first; with `life_id`, of one life."""
         rows = self._read(
             "SELECT at_ms, rss_bytes, stores_bytes FROM samples WHERE guard = ?1 "
             "AND at_ms >= ?2 AND (?3 IS NULL OR life = ?3) ORDER BY at_ms, rowid",

@@ -1,4 +1,4 @@
-"""The last start that `gate` or `preflight` judged: they are gone when a person asks."""
+"""The last start that `gate` or `preflight` judged, kept for `status` after they end."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _FACT = "last-start"
 
 
 class JudgedStart(Value):
-    """What became of one start by `gate` or `preflight`.
+    """The judgement of one start by `gate` or `preflight`.
 
-    `go` says that the gateway was let start, `looked` False that we could not do our work
-    and let it start all the same. `reason` is that of a refusal. `actions` are the ids of what
-    was done to stores and ledgers before, None if that is not known. `life` began with it.
-    `pid` is of the process that judged, with its start in clock ticks since boot; it became
-    the gateway, or waits (is parked) after a refusal. `other_pid` is of the living gateway, or
-    its supervisor, for whose sake it was refused.
+    `go`: the gateway was allowed to start. `looked` False: tailflip could not do its work, and
+    allowed the start. `reason` is that of a refusal. `actions` are the ids of actions on stores
+    and ledgers before the start, None if unknown. `life` began with this start. `pid` is of the
+    process that judged, with its start in clock ticks since boot; it became the gateway, or
+    waits (is parked) after a refusal. `other_pid` is of the living gateway, or its supervisor,
+    because of which the start was refused.
     """
 
     at_ms: int
@@ -45,12 +45,12 @@ class Starts(Facts):
     """The last judged start of one gateway: a fact of a known form."""
 
     def record(self, start: JudgedStart) -> None:
-        """Record a start that was refused: no life begins with it."""
+        """Record a refused start, with which no life begins."""
         with self._writing() as db:
             put_start(db, self._guard, start)
 
     def read_last(self) -> JudgedStart | None:
-        """Read the last start that was judged; None as well if a newer tailflip wrote it."""
+        """Read the last judged start; None also if a newer tailflip wrote it."""
         text = self.read_text(_FACT)
         with suppress(ValidationError):
             return None if text is None else JudgedStart.model_validate_json(text)

@@ -1,4 +1,4 @@
-"""What the tables have in common: rows of one gateway, read and written one transaction a time."""
+"""The base class of tables: rows of one gateway, with one transaction for each call."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ _V = TypeVar("_V", bound=Value)
 class Table:
     """The rows of one gateway; `guard` is the real path of its state directory.
 
-    A write returns only when it is on the medium. A ledger that is not there reads as empty;
-    a write makes it.
+    A write returns when it is on the medium. A missing ledger reads as empty; a write makes it.
 
     Raises (every method):
-        IoFailed: the file cannot be used, or holds what we did not write.
-        CannotCreate: no room, or no directory to make it in.
+        IoFailed: the file cannot be used, or has rows that tailflip did not write.
+        CannotCreate: no room, or no directory for the file.
     """
 
     def __init__(self, workspace: Workspace, guard: str) -> None:
@@ -46,23 +45,23 @@ class Table:
             yield db
 
     def _read(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        """Read rows; none where nothing was ever recorded."""
+        """Read rows; none where there is no ledger."""
         if not self._database.exists:
             return []
         with self._database.connected() as db:
             return db.execute(query, values).fetchall()
 
     def _parse(self, kind: type[_V], text: str) -> _V:
-        """Read a value that a cell holds as JSON."""
+        """Parse a value from a cell's JSON."""
         with self._expecting_own_rows():
             return kind.model_validate_json(text)
 
     @contextmanager
     def _expecting_own_rows(self) -> Iterator[None]:
-        """Make values of rows.
+        """Turn errors of parsing rows into `IoFailed`.
 
         Raises:
-            IoFailed: a row is not one that we wrote.
+            IoFailed: tailflip did not write the row.
         """
         with naming(self._workspace.home.ledger):
             try:

@@ -1,1 +1,1 @@
-"""Eyes: they look and never touch."""
+"""Observation: reads an installation and its host, and changes no file of theirs."""

@@ -1,7 +1,7 @@
-"""What cures a gateway that does not start: the files that a cure changes, and room on a disk.
+"""Signs of a cure for a gateway that does not start: changed files, and room on a disk.
 
 A doctor or an installer may write the same version and the same size again, so identity and
-both times of a file count. Nothing here is read or written, only looked at.
+both times of a file count. Files are listed and their stats are read, not their contents.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from tailflip.observe.installation import Installation
 
 _MAX_FILES = 2000
-_DATABASE = re.compile(r".+\.sqlite(?:-wal|-journal)?")  # -shm changes when somebody only reads
+_DATABASE = re.compile(r".+\.sqlite(?:-wal|-journal)?")  # -shm changes at reads too
 _SERVICE = re.compile(r"[\w.@-]*(?:openclaw|clawdbot|moltbot)[\w.@-]*\.(?:service|plist)(?:\.d)?")
 _SERVICE_FOLDERS = (".config/systemd/user", "Library/LaunchAgents")
 _SYSTEM_FOLDERS = ("/etc/systemd/system", "/Library/LaunchDaemons")
-_PACKAGE_DEPTH = 3  # .../openclaw/dist/x.js: the package is at most so far above its entry
+_PACKAGE_DEPTH = 3  # .../openclaw/dist/x.js: the package is at most 3 folders above its entry
 _OF_PACKAGE = ("package.json", "dist", "dist/extensions", "node_modules")
 _SETTLED_MS = 3000
 
 
 def list_state_files(state_dir: Path, installation: Installation | None) -> list[Path]:
-    """List what a migration or a repair of the state changes (2026.3.28 to 2026.9.6)."""
+    """List the files that a migration or a repair of the state changes (2026.3.28 to 2026.9.6)."""
     paths = [*_list(state_dir, r".+\.json"), *_list(state_dir / "credentials", r".+\.json")]
     for folder in ("state", "tasks", "flows", "memory"):
         paths += _list(state_dir / folder, _DATABASE.pattern)
@@ -44,7 +44,7 @@ def list_state_files(state_dir: Path, installation: Installation | None) -> list
 
 
 def list_program_files(release: Release, state_dir: Path) -> list[Path]:
-    """List what an installer changes: package, plugins, node, and the gateway's service."""
+    """List the files that an installer changes: package, plugins, node, the gateway's service."""
     paths = [state_dir / "extensions", state_dir / "npm", *list_service_files(release.env)]
     for program in (release.entry, Path(release.node) if release.node else None):
         if program is not None:
@@ -52,14 +52,14 @@ def list_program_files(release: Release, state_dir: Path) -> list[Path]:
     if release.entry is not None:
         for folder in Path(os.path.realpath(release.entry)).parents[:_PACKAGE_DEPTH]:
             paths += [folder / name for name in _OF_PACKAGE]
-            # npm writes this list last, with every install beside or below.
+            # npm writes this list at the end of each install beside or below.
             paths.append(folder / "node_modules" / ".package-lock.json")
             paths.append(folder.parent / ".package-lock.json")
     return list(dict.fromkeys(paths))
 
 
 def list_service_files(env: Mapping[str, str]) -> list[Path]:
-    """List the definitions of the gateway's services, and what overrides them."""
+    """List the definitions of the gateway's services, and their drop-ins."""
     home = env.get("HOME", "")
     folders = [Path(home) / name for name in _SERVICE_FOLDERS] if home else []
     found: list[Path] = []
@@ -70,12 +70,12 @@ def list_service_files(env: Mapping[str, str]) -> list[Path]:
 
 
 def mark(paths: Iterable[Path]) -> str:
-    """Fingerprint files by identity, size and times; one that is not there has a mark too."""
+    """Fingerprint files by identity, size and times; a missing file has a mark too."""
     return " ".join(_mark(path) for path in paths)
 
 
 def is_settled(paths: Iterable[Path], now_ms: int) -> bool:
-    """Say whether nothing was changed in the last seconds; what lies in the future is no change."""
+    """Say whether no file changed in the last 3 s; a time in the future is no change."""
     for path in paths:
         with suppress(OSError):
             info = path.stat()
@@ -86,7 +86,7 @@ def is_settled(paths: Iterable[Path], now_ms: int) -> bool:
 
 
 def measure_room(folders: Iterable[Path]) -> tuple[int, ...]:
-    """Measure free bytes and free inodes of each folder's disk; 0 where that cannot be told."""
+    """Measure free bytes and free inodes of each folder's disk; 0 where they are unknown."""
     room: list[int] = []
     for folder in folders:
         try:
@@ -106,8 +106,8 @@ def _mark(path: Path) -> str:
 
 
 def _list(folder: Path, pattern: str) -> Iterator[Path]:
-    """List a folder's entries of these names in order; nothing if it cannot be read."""
+    """List a folder's entries of these names in order; empty if the folder cannot be read."""
     with suppress(OSError):
-        for name in sorted(os.listdir(folder)):  # noqa: PTH208 - it must not raise in a generator
+        for name in sorted(os.listdir(folder)):  # noqa: PTH208 - Path.iterdir would raise later
             if re.fullmatch(pattern, name):
                 yield folder / name

@@ -1,4 +1,4 @@
-"""Small files in directories where anything may lie under any name, and names out of them."""
+"""Reads small files in directories where anything may lie under any name; checks names."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def read_regular(path: Path, max_bytes: int) -> bytes:
-    """Read a whole regular file; a FIFO or device in its place can not make us wait.
+    """Read a whole regular file; a FIFO or device in its place is refused without waiting.
 
     Raises:
-        OSError: it is missing, unreadable, not a regular file (EINVAL), or longer
+        OSError: the file is missing, unreadable, not a regular file (EINVAL), or longer
             than `max_bytes` (EFBIG).
     """
     with os.fdopen(open_to_read(path), "rb") as file:
@@ -27,7 +27,7 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 
 
 def can_be_path(text: str) -> bool:
-    """Say whether a file can have that name: none has a NUL, or half of a surrogate pair."""
+    """Say whether a file can have that name: without a NUL and half of a surrogate pair."""
     try:
         return b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:

@@ -1,7 +1,7 @@
-"""Where an OpenClaw installation keeps its things: state, configuration, agents, stores.
+"""Finds the files of an OpenClaw installation: state, configuration, agents, stores.
 
-The gateway takes its directories from the environment of its service, so the same
-variables must be given here when they are not the defaults.
+The gateway takes its directories from the environment of its service, so give the same
+variables here when they are not the defaults.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _MAX_PORT = 65_535
 
 @dataclass(frozen=True)
 class Installation:
-    """What one gateway works on.
+    """The directories, stores and settings of one gateway.
 
-    `stores` exist; `missing` are stores that should, by configuration or by an agent's
+    `stores` exist; `missing` are stores that should exist, by configuration or by an agent's
     folder. `retention_ms` None means that the user keeps finished runs for ever.
     `retention_problem` says why a configured retention could not be read; the gateway
     then silently takes 24 h. `notes` are for people.
@@ -61,7 +61,7 @@ class Installation:
 
 
 def measure_stores(installation: Installation) -> int:
-    """Sum the sizes of all stores, by a stat each."""
+    """Sum the sizes of all stores, with one stat each."""
     total = 0
     for store in installation.stores:
         with suppress(OSError):
@@ -70,12 +70,12 @@ def measure_stores(installation: Installation) -> int:
 
 
 def owns(path: str, name: str, installation: Installation | None) -> bool:
-    """Say whether a path on record is of a gateway; its configuration may name some elsewhere.
+    """Say whether a path on record belongs to a gateway; its configuration may name others.
 
     Args:
         path: real path of a store or ledger.
-        name: the gateway's, the real path of its state directory.
-        installation: its own, None if that cannot be read.
+        name: the gateway's name, the real path of its state directory.
+        installation: the gateway's, None if that cannot be read.
     """
     if path.startswith(name + os.sep):
         return True
@@ -97,9 +97,9 @@ def locate(
         profile: as OpenClaw's own `--profile`; weaker than `OPENCLAW_STATE_DIR`.
 
     Raises:
-        Usage: a profile name that OpenClaw would refuse.
+        Usage: OpenClaw would refuse the profile's name.
         CannotCreate: there is no state directory.
-        ConfigInvalid: the configuration can not be read.
+        ConfigInvalid: the configuration cannot be read.
     """
     if profile is not None and not _PROFILE.fullmatch(profile):
         raise Usage(f"profile name is not valid: {profile!r}")
@@ -137,7 +137,7 @@ def locate(
 
 
 def read_job_names(cron_store: Path) -> dict[str, str]:
-    """Read the names that people gave their cron jobs, by id; empty if it can not be read."""
+    """Read the names of cron jobs by id; empty if the cron store cannot be read."""
     return {job.job_id: job.name for job in read_cron_store(cron_store).jobs if job.name}
 
 
@@ -150,9 +150,9 @@ def normalise_agent_id(value: str) -> str:
 
 
 def find_state_dir(env: Mapping[str, str], given: Path | None, profile: str | None) -> Path:
-    """Find where the state directory is, or would be made; arguments as for `locate`."""
+    """Find the path of the state directory, whether it exists or not; arguments as for `locate`."""
     if given is not None:
-        return Path(os.path.abspath(given))  # noqa: PTH100 - the string counts, not the target
+        return Path(os.path.abspath(given))  # noqa: PTH100 - keeps the string
     override = env.get("OPENCLAW_STATE_DIR", "").strip()
     if override:
         return _expand(override, env)
@@ -165,9 +165,9 @@ def find_state_dir(env: Mapping[str, str], given: Path | None, profile: str | No
 
 
 def _find_config(env: Mapping[str, str], state: Path, profile: str | None) -> Path:
-    """Find the configuration; its path's very string names the gateway's lock."""
+    """Find the path of the configuration; the string as it is names the gateway's lock."""
     override = env.get("OPENCLAW_CONFIG_PATH", "").strip()
-    # A variable that belongs to another state directory than the one asked for is not ours.
+    # A variable for another state directory than the given one does not count.
     if override and state == find_state_dir(env, None, profile):
         return _expand(override, env)
     names = (state / name for name in ("openclaw.json", *_LEGACY_CONFIG))
@@ -175,12 +175,12 @@ def _find_config(env: Mapping[str, str], state: Path, profile: str | None) -> Pa
 
 
 def _is_there(path: Path) -> bool:
-    """Say whether a path leads anywhere; where we may not look, it does not."""
+    """Say whether a path exists; one that may not be looked at does not."""
     return os.path.exists(path)  # noqa: PTH110 - Path.exists raises there
 
 
 def _is_folder(path: Path) -> bool:
-    """Say whether a path leads to a directory; where we may not look, it does not."""
+    """Say whether a path is a directory; one that may not be looked at is not."""
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises there
 
 
@@ -196,7 +196,7 @@ def _find_home(env: Mapping[str, str]) -> Path:
 
 
 def _set(value: str | None) -> str | None:
-    """Take what JavaScript writes for a missing value as missing."""
+    """Treat JavaScript's words for a missing value as missing."""
     text = (value or "").strip()
     return text if text not in ("", "undefined", "null") else None
 
@@ -214,7 +214,7 @@ def _section(config: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _string(config: dict[str, Any], section: str, key: str, *, at: Path) -> str | None:
-    """Read a path from the configuration; one that is still `${NAME}` leads nowhere."""
+    """Read a path from the configuration; an unresolved `${NAME}` is refused."""
     value = _section(config, section).get(key)
     if value is None:
         return None
@@ -231,7 +231,7 @@ def _string(config: dict[str, Any], section: str, key: str, *, at: Path) -> str 
 def _find_stores(
     config: dict[str, Any], state: Path, template: str | None, env: Mapping[str, str]
 ) -> tuple[tuple[str, ...], list[Store]]:
-    """List every agent's store once: the configured, then those only found on disk."""
+    """List every agent's store once: the configured ones, then others found on disk."""
     configured = _configured_agents(config)
     on_disk = dict(_agents_below(state / "agents"))
     agents = list(dict.fromkeys([*configured, *on_disk]))
@@ -274,11 +274,11 @@ def _configured_agents(config: dict[str, Any]) -> list[str]:
 
 
 def _agents_below(root: Path) -> Iterator[tuple[str, Path]]:
-    """Find agents' folders; one that only *normalises* to `main` is not main's, and skipped."""
+    """Find agents' folders; one with another name that *normalises* to `main` is skipped."""
     try:
         names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
     except OSError:
-        return  # no agents there, or none for us to see: the stores' own errors will say so
+        return  # ignored: no agents, or no right to look; the stores' own errors say so
     for name in names:
         agent = normalise_agent_id(name)
         if agent != MAIN_AGENT or name.strip().lower() == MAIN_AGENT:
@@ -286,7 +286,7 @@ def _agents_below(root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _once(stores: list[Store]) -> Iterator[Store]:
-    """Drop further names of the same file, be it through a symlink or a case-blind disk."""
+    """Drop further names of the same file, by a symlink or a disk that ignores case."""
     seen: set[object] = set()
     for store in stores:
         try:

@@ -1,8 +1,8 @@
-"""OpenClaw's configuration file as the gateway reads it: JSON5, then `$include`, then `${ENV}`.
+"""Reads OpenClaw's configuration file as the gateway does: JSON5, `$include`, then `${ENV}`.
 
-One difference on purpose: a variable that is not set stops the gateway, but here it
-only becomes a note. Secrets live in the service's environment and not in the shell of
-the person who runs us, and the few keys that we need rarely hold one.
+One difference on purpose: a variable that is not set stops the gateway, and here becomes a note.
+Secrets are in the service's environment and not in the shell of the person who runs tailflip, and
+the few keys that tailflip needs rarely hold one.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _VARIABLE = re.compile(r"(\$)?\$\{([A-Z_][A-Z0-9_]*)\}")
 
 
 def load_config(path: Path, env: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Load the configuration, whole; a missing file is an empty one.
+    """Load the whole configuration; a missing file counts as empty.
 
     Returns:
         The configuration, and notes such as a variable that is not set (its `${NAME}`
         is then left in place).
 
     Raises:
-        ConfigInvalid: naming the file, and the key path where there is one.
+        ConfigInvalid: names the file, and the key path where there is one.
     """
     try:
         raw = read_regular(path, MAX_FILE_BYTES)
@@ -62,13 +62,13 @@ def parse_json5(raw: bytes) -> Any:
     """Parse JSON, or else JSON5, which is far slower.
 
     Raises:
-        ValueError: it is neither, or not UTF-8.
+        ValueError: the bytes are neither, or not UTF-8.
     """
     text = raw.decode("utf-8")
     try:
         return json.loads(text)
     except ValueError:
-        import json5  # noqa: PLC0415 - most configurations are JSON; the parser is large
+        import json5  # noqa: PLC0415 - a large parser, and most configurations are JSON
 
         return json5.loads(text)
 
@@ -86,7 +86,7 @@ def _parse(raw: bytes, path: Path) -> Any:
 
 
 def _propose_backup(path: Path) -> str | None:
-    """Name the newest whole backup beside a broken configuration, and how to put it back.
+    """Propose the newest valid backup beside a broken configuration, and how to put it back.
 
     Source: OpenClaw keeps `openclaw.json.bak` and `.bak.1` to `.bak.4` from before its own writes,
     `.last-good` (2026.5.28, 2026.7.35), and `.<pid>.<uuid>.tmp` of a writer that was killed.
@@ -116,7 +116,7 @@ class _Includes:
         self._root = Path(os.path.normpath(root_file.parent))
 
     def resolve(self, value: Any, base: Path, chain: tuple[Path, ...], at: str) -> Any:
-        """Return `value` of the file `base`, merged; `chain` is the files being read."""
+        """Merge the includes of `value` in the file `base`; `chain` is the files being read."""
         if isinstance(value, list):
             return [
                 self.resolve(item, base, chain, f"{at}[{index}]")
@@ -186,7 +186,7 @@ def _merge(base: Any, over: Any) -> Any:
 
 
 def _substitute(value: Any, env: Mapping[str, str], at: str, notes: list[str]) -> Any:
-    """Put variables in; `$${NAME}` is the escape for a literal `${NAME}`."""
+    """Replace variables; `$${NAME}` is the escape for a literal `${NAME}`."""
     if isinstance(value, list):
         return [_substitute(item, env, f"{at}[{index}]", notes) for index, item in enumerate(value)]
     if isinstance(value, dict):

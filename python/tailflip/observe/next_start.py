@@ -1,8 +1,8 @@
-"""What will start next on an installation, where no command was given to say it.
+"""Finds the command that will start an installation's gateway, where none was given.
 
-A service definition of this state directory is what starts its gateway, at boot and after a
-death; the `openclaw` on a person's PATH may be another one. So the definition counts where there
-is one, and the PATH where there is none.
+A service definition of this state directory starts its gateway at boot and after a death; the
+`openclaw` on a person's PATH may be another one. So the definition counts where there is one, and
+the PATH where there is none.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class NextStart:
     release: Release
 
     def find_heap_limit(self, pid: int | None) -> tuple[int | None, str]:
-        """Ask the node that it starts how much heap it gives; `pid` is of a living gateway."""
+        """Find the heap limit of the command's node; `pid` is of a living gateway."""
         release = self.release
         return read_heap_limit(release.env, release.node, pid=pid, flags=self.command)
 
 
 def find_next_start(installation: Installation, env: Mapping[str, str]) -> NextStart:
-    """Find what starts the gateway of an installation; reads small files, starts nothing.
+    """Find the command that starts an installation's gateway; reads small files.
 
-    Of services that start different releases nobody can tell which is next.
+    If services start different releases, it is unknown which is next.
     """
     starts = [
         NextStart(service.command, service.release)

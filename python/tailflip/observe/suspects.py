@@ -1,8 +1,8 @@
-"""What may have filled the heap when it was not the session stores; looked at by a stat only.
+"""Lists what may have filled the heap besides the session stores; reads stats, not contents.
 
-Large files that the gateway reads whole (a trace of 33 GB killed one eight times in six days:
-openclaw/openclaw #82401), large transcripts, the session that was at work when it died, and
-memory that grew all the time.
+Suspects are large files that the gateway reads whole (a trace of 33 GB killed one eight times in
+six days: openclaw/openclaw #82401), large transcripts, the session that was at work at the death,
+and memory that grew all the time.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def find_suspects(
     died_ms: int,
     trend: Trend | None,
 ) -> tuple[str, ...]:
-    """Name what may have filled a gateway's heap, the likeliest first; for people.
+    """List what may have filled a gateway's heap, the likeliest first; for people.
 
     Args:
         state_dir: of the gateway; walked for at most two seconds.
-        stores: session stores, which are judged by the forecast.
-        died_ms: when it died.
-        trend: how its memory grew until then, if it did.
+        stores: session stores, which the forecast judges.
+        died_ms: when the gateway died.
+        trend: the growth of its memory until then, if it grew.
     """
     known = {os.path.realpath(path) for path in stores}
     files = [each for each in _walk(state_dir) if os.path.realpath(each.path) not in known]
@@ -74,7 +74,7 @@ def _describe_large(state_dir: Path, files: Sequence[_File]) -> Iterator[str]:
 
 
 def _describe_at_work(state_dir: Path, files: Sequence[_File], died_ms: int) -> Iterator[str]:
-    """Name the sessions whose transcripts were written last before the death, or are locked."""
+    """List the sessions whose transcripts were written last before the death, or are locked."""
     locked = {each.path.removesuffix(".lock") for each in files if each.path.endswith(_LOCK)}
     at_work = [
         each
@@ -102,7 +102,7 @@ def _describe_growth(trend: Trend | None) -> Iterator[str]:
 
 
 def _walk(root: Path) -> Iterator[_File]:
-    """Go through a tree, the upper folders first, as far as time and number allow."""
+    """Walk a tree, the upper folders first, until time or number run out."""
     folders, seen = [str(root)], 0
     until_s = clock.monotonic_s() + _LONGEST_S
     while folders and clock.monotonic_s() < until_s:

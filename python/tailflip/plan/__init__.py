@@ -1,1 +1,1 @@
-"""Head: pure functions that choose what is to be done."""
+"""Planning: functions that choose what is to be done; effects are in `stores`."""

@@ -1,8 +1,8 @@
-"""Will the gateway survive its stores? Predicted heap against the limit it has.
+"""Predicts the heap that stores take, against the gateway's limit.
 
-How much heap a byte of store takes depends on the release; its `Capabilities` tell. A release
-that was not measured counts as the hungrier of its neighbours, which is enough for a warning and
-for what loses next to nothing; a start is refused only with what was measured on the release.
+The heap for a byte of store depends on the release; its `Capabilities` have it. A release that was
+not measured counts as the hungrier of its neighbours: enough for a warning, and for changes that
+lose next to nothing. Refusing a start takes a measurement on the release.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 WIDE_FACTOR = 2  # V8 keeps text outside Latin-1 in two bytes a character
 
-# No store in the tables takes more than it is predicted to, and no other that was tried more than
-# 2 %. Entries of other shapes, and work that nobody measured, may: what stays below the limit
-# by this factor did not fill the heap.
+# No store in the tables takes more heap than predicted, and no other one that was tried more than
+# 2 % more. Entries of other shapes, and work that was not measured, may take more: stores below
+# the limit by this factor did not fill the heap.
 ERROR_FACTOR = 2.0
-# Where nobody knows the limit: the smallest heap that a gateway with a small store was seen
-# to live with, on 2026.3.28.
+# Where the limit is unknown: the smallest heap with which a gateway with a small store was seen
+# to live, on 2026.3.28.
 LEAST_LIMIT_BYTES = 448 << 20
 
 
 def may_fill_heap(told: Forecast, limit_bytes: int | None) -> bool:
-    """Say whether stores can have filled the heap, the error of the prediction counted in.
+    """Say whether stores can have filled the heap, allowing for the prediction's error.
 
     Args:
-        told: what was predicted for them.
-        limit_bytes: the heap that was full, None where it is not known.
+        told: the prediction for the stores.
+        limit_bytes: the heap that was full, None where it is unknown.
     """
     limit_bytes = LEAST_LIMIT_BYTES if limit_bytes is None else limit_bytes
     return told.base_bytes + ERROR_FACTOR * (told.heap_bytes - told.base_bytes) > limit_bytes
@@ -54,7 +54,7 @@ def forecast(
         capabilities: of the release that will load them.
         limit: the heap the gateway may use.
         wide: one of them holds text outside Latin-1.
-        use: what they take, where they are not session stores but databases.
+        use: the heap that they take, where they are databases and not session stores.
     """
     use = capabilities.store_heap if use is None else use
     factor = _choose_factor(use, wide=wide)
@@ -71,7 +71,7 @@ def forecast(
 
 
 def find_largest_size(capabilities: Capabilities, limit_bytes: int, *, wide: bool) -> int:
-    """Say how many bytes of store a heap can hold; not below none."""
+    """Compute how many bytes of store a heap can hold; at least 0."""
     use = capabilities.store_heap
     return max(0, int((limit_bytes - use.base_bytes) / _choose_factor(use, wide=wide)))
 

@@ -1,4 +1,4 @@
-"""How far must a compaction go? Hygiene first, and pressure only as far as the forecast demands."""
+"""Chooses how far a compaction goes: hygiene first, then pressure until the forecast fits."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _Surveyed = TypeVar("_Surveyed", bound=Measured)
 
 @dataclass(frozen=True)
 class Plan(Generic[_Surveyed]):
-    """What one compaction will do to these stores, as `surveyed` under `policy`.
+    """The plan of one compaction of these stores, as `surveyed` under `policy`.
 
     `pressure` names the steps beyond hygiene that the forecast asked for. `fits` is
-    False when even all of them leave too much: protected entries alone exceed the limit.
+    False when all steps together leave too much: protected entries alone exceed the limit.
     """
 
     policy: Policy
@@ -61,9 +61,9 @@ def plan_stores(
         others_bytes: size of stores that the gateway loads but that are left alone.
         others_wide: one of those holds text outside Latin-1.
         ladder: what may be done beyond hygiene.
-        at_least: steps of it to take although the forecast says that it fits, as long as it
-            may be wrong about that, for it was wrong before.
-        heeds_forecast: False asks only that node can read the stores.
+        at_least: number of steps to take although the forecast fits, as long as the forecast may
+            be wrong: it was wrong before.
+        heeds_forecast: False: it is enough that node can read the stores.
     """
     surveyed = {store: measure(store, policy) for store in stores}
     wide = others_wide or any(each.numbers.wide for each in surveyed.values())

@@ -1,7 +1,7 @@
-"""What may happen to an entry, as data: each rule with its number, `None` or False turns it off.
+"""The rules for entries as data: each rule with its number; `None` or False turns it off.
 
-The defaults are hygiene and lose next to nothing. The pressure ladder tightens them,
-one step at a time and from the least lossy on, only as far as a forecast demands.
+The defaults are hygiene and lose next to nothing. The pressure ladder tightens them, one step at a
+time and from the least lossy on, until the forecast fits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DAY_MS = 24 * HOUR_MS
 
 
 class DropKind(StrEnum):
-    """A kind of entry that no rule removes by itself, and that a person may name as a whole."""
+    """The kinds of entries that no rule removes by itself, and that a person may name."""
 
     SUBAGENT = "subagent"
     DREAM = "dream"
@@ -33,9 +33,9 @@ class Policy(Value):
     """The rules of one compaction, least lossy first. `native.compile_policy` gives it to Rust.
 
     `slim_idle_ms` also slims main, direct, group and other protected entries idle for
-    that long; they are never dropped. `retention_ms` 0 expires every finished run.
+    that long, and drops none of them. `retention_ms` 0 expires every finished run.
     `drop_kinds` are finished entries of a kind that a person named, each with the age in
-    milliseconds above which they go; nothing else than a person sets it.
+    milliseconds above which they go; the ladder does not set it.
     """
 
     slim: bool = True
@@ -51,7 +51,7 @@ class Policy(Value):
 
 @dataclass(frozen=True)
 class Pressure:
-    """One step of the ladder; `apply` only ever tightens, and returns its input if it can not."""
+    """One step of the ladder; `apply` tightens a policy, and returns its input if it cannot."""
 
     name: str
     apply: Callable[[Policy], Policy]
@@ -67,7 +67,7 @@ def _slim_idle(limit_ms: int) -> Callable[[Policy], Policy]:
 
 
 def _retain(divisor: int | None) -> Callable[[Policy], Policy]:
-    """Shorten the retention, never below an hour; `None` goes there at once.
+    """Shorten the retention, to an hour at least; a `divisor` of None goes there at once.
 
     A retention that the user turned off stays off.
     """
@@ -100,7 +100,7 @@ def _tighter(now: int | None, limit: int) -> int:
     return limit if now is None else min(now, limit)
 
 
-# Taken in this order, each on top of those before it.
+# The steps are taken in this order, each on top of those before it.
 PRESSURE_LADDER: tuple[Pressure, ...] = (
     Pressure("slim chats idle for 24 h", _slim_idle(DAY_MS)),
     Pressure("slim chats idle for 1 h", _slim_idle(HOUR_MS)),

@@ -1,7 +1,7 @@
-"""What is mended before a gateway starts: the only moment when all its ledgers may be written.
+"""Mends the ledgers before a gateway starts, while none is alive that could overwrite them.
 
-Called after the last death is on record (a job that was in flight at it may have to be
-held) and after the stores were looked at. A failure here keeps no gateway down.
+`mend` is called after the last death is on record, because a job that was in flight may have to be
+held, and after the stores were looked at. The gateway starts also if `mend` fails.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _LEFT_ONE, _LEFT_MANY = "was left as it is", "were left as they are"
 
 @dataclass(frozen=True)
 class Mended:
-    """What was done or went wrong, in words; `held_jobs` counts jobs that will not run again.
+    """Texts of what was done or went wrong; `held_jobs` counts jobs that will not run again.
 
-    `actions` are the ids of what was done.
+    `actions` are the ids of the actions done.
     """
 
     notes: tuple[str, ...] = ()
@@ -54,20 +54,20 @@ def mend(
     profile: str | None = None,
     on_progress: Progress | None = None,
 ) -> Mended:
-    """Clear markers, hold killers, end zombies; say what was done or went wrong.
+    """Clear markers, hold killers, end zombies; report what was done or went wrong.
 
     Args:
         env: The gateway's environment.
-        config: What may be done is in `reconcile`; `enabled` false does nothing.
+        config: Its section `reconcile` says what is allowed; `enabled` false does nothing.
         home: Where actions are recorded.
         disk: The effects.
-        capabilities: Of the gateway that is about to start.
+        capabilities: Those of the gateway that is about to start.
         state_dir: As for `begin`.
-        profile: The same.
+        profile: As for `begin`.
         on_progress: As for a compaction; may raise, to stop.
 
     Raises:
-        TailflipError: It could not even be looked at; start the gateway all the same.
+        TailflipError: The installation could not be looked at; start the gateway all the same.
     """
     if not config.reconcile.enabled:
         return Mended()
@@ -86,7 +86,7 @@ def mend(
     if work.scene.gateway.alive is not False:
         gateway = work.scene.gateway
         return Mended((f"ledgers left alone: a gateway may be running ({gateway.evidence})",))
-    # The next boot must not feed a storm, where the user agreed that jobs may be disabled.
+    # Where the user agreed that jobs may be disabled, hold those in a storm before the boot.
     kinds = (*_KINDS, "storms") if config.reconcile.hold_jobs else _KINDS
     result = reconcile_all(work, kinds)
     done = [

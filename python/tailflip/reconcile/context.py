@@ -1,7 +1,4 @@
-"""One look at an installation, what may be done about it, and what was.
-
-`steps` holds what is done; here are the values that they take and give.
-"""
+"""The values that `steps` take and give: a look at an installation, terms, and results."""
 
 from __future__ import annotations
 
@@ -43,11 +40,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Terms:
-    """What may be done. `max_lifetime_ms` and `retention_ms` None turn their rules off.
+    """The permissions and limits. `max_lifetime_ms` and `retention_ms` None turn their rules off.
 
-    `capabilities` are of the gateway that will start next. `write_tasks`
-    lets the gateway's task ledger be written, if it is stopped. `heap_limit_bytes` None:
-    node is asked where it matters.
+    `capabilities` are those of the gateway that will start next. `write_tasks` allows writes
+    of the task ledger of a stopped gateway. `heap_limit_bytes` None: node is asked where the
+    limit matters.
     """
 
     max_lifetime_ms: int | None
@@ -61,10 +58,10 @@ class Terms:
 
 @dataclass(frozen=True)
 class Step:
-    """One kind on one subject. `counts` says what is, or would be, changed; empty is nothing.
+    """One kind on one subject. `counts` has the changes, done or planned; empty for none.
 
-    `words` are the reasons, of what is changed first. `left` counts the entries that are
-    over and left to the gateway. `action_id` and `undo` are there once it was done.
+    `words` are the reasons, those of changes first. `left` counts the entries that are
+    over and left to the gateway. `action_id` and `undo` are set once the changes are done.
     """
 
     kind: str
@@ -81,9 +78,9 @@ class Step:
 
 @dataclass
 class Result:
-    """What was found and done, in the order it was; `errors` by subject.
+    """The steps in the order they were done; `errors` by subject.
 
-    `inputs` are what findings are made of, `looked` what was found in them.
+    `inputs` are the inputs of findings, `looked` the findings made of them.
     """
 
     steps: list[Step] = field(default_factory=list)
@@ -94,17 +91,17 @@ class Result:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What was found to be wrong."""
+        """The findings."""
         return self.looked.findings
 
     @property
     def changes(self) -> int:
-        """How many things are, or would be, changed."""
+        """The number of changes, done or planned."""
         return sum(sum(step.counts.values()) for step in self.steps)
 
     @contextmanager
     def keeping_error(self) -> Iterator[None]:
-        """Go on with the others when one fails."""
+        """Record the error of one subject, and go on with the others."""
         try:
             yield
         except TailflipError as e:
@@ -113,7 +110,7 @@ class Result:
 
 @dataclass
 class Work:
-    """What all kinds work with. `lives` are those of gateways that our ledger saw die."""
+    """The values that all kinds share. `lives` are those whose death is in our ledger."""
 
     scene: Scene
     terms: Terms
@@ -128,16 +125,16 @@ class Work:
 
     @property
     def hands(self) -> Hands:
-        """What writing to the gateway's own ledgers takes."""
+        """The hands that write to the gateway's own ledgers."""
         return Hands(self.scene.installation, self.scene.env, self.home, self.disk)
 
     @property
     def deaths(self) -> tuple[tuple[int, int], ...]:
-        """Start and end of the gateways whose death was seen."""
+        """Start and end of the gateways whose death is in our ledger."""
         return find_deaths(self.lives)
 
     def next_moment(self) -> int:
-        """Name the next action: no two of one call have the same time."""
+        """Return a timestamp unique to the next action of this call."""
         self._moment += 1
         return self.scene.now_ms + self._moment - 1
 
@@ -147,7 +144,7 @@ class Work:
         return read_run_logs(folder, self.result.notes)
 
     def judge(self, store: Store) -> Judgement:
-        """Judge a store once: an end that we write into it changes nothing of what is known."""
+        """Judge a store once; an end that we write into it changes no verdict."""
         scene = self.scene
         if store not in self.judged:
             self.judged[store] = judge_store(
@@ -163,7 +160,7 @@ class Work:
         return list(self.judged.values())
 
     def is_kept(self, path: Path) -> bool:
-        """Say whether a ledger is not ours to write, and tell why."""
+        """Say whether a ledger is not ours to write, and note why."""
         if not path.exists():
             return False
         claim = find_claim(path, self.scene.installation.state_dir)
@@ -188,25 +185,25 @@ def begin(
     config: Config | None = None,
     capabilities: Capabilities | None = None,
 ) -> Work:
-    """Look at the installation, and find what the user's settings allow.
+    """Look at the installation, and read what the user's settings allow.
 
     Args:
         env: The gateway's environment, and ours.
         home: Where actions are recorded.
         disk: The effects.
-        apply: Whether to change anything.
+        apply: Whether to write changes.
         on_progress: As for a compaction.
-        state_dir: As everywhere; else `gateway.state_dir`.
-        profile: The same.
-        agent: Only this agent's store.
+        state_dir: The gateway's state directory; else `gateway.state_dir`.
+        profile: OpenClaw's profile; else `gateway.profile`.
+        agent: Choose this agent's store.
         max_lifetime: Instead of `heal.max_lifetime`, in OpenClaw's grammar, or "false".
-        retention: Instead of `heal.retention`, and of the gateway's own; the same.
+        retention: Instead of `heal.retention` and the gateway's own; likewise.
         write_tasks: Whether the gateway's task ledger may be written.
         config: Settings, where the caller has them already.
-        capabilities: Of the gateway that starts next, where the caller knows its command.
+        capabilities: Those of the gateway that starts next, where the caller knows its command.
 
     Raises:
-        Usage: A length of time that is none.
+        Usage: A text is no length of time.
     """
     config = load(env).config if config is None else config
     scene = look(
@@ -237,7 +234,7 @@ def begin(
 
 
 def find_deaths(lives: Sequence[Life]) -> tuple[tuple[int, int], ...]:
-    """List start and end of the lives whose end was seen."""
+    """List start and end of the lives whose end is on record."""
     return tuple(
         (life.started_ms, life.ended_ms)
         for life in lives

@@ -1,7 +1,7 @@
-"""All kinds of reconciliation: what is wrong is told, and with leave mended.
+"""The table of all kinds of reconciliation; each reports problems, and with `apply` mends them.
 
-Always in the order of locks: cron store, task ledger, session stores; then what is only
-told. Each kind stands alone, and a failure of one keeps no other from being done.
+The order is: cron store, task ledger, session stores; then the kinds in `TOLD`. A failure of one
+kind does not stop the others.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ KINDS: dict[str, Callable[[Work], None]] = {
     "stuck": look_for_stuck,
     "growth": look_at_growth,
 }
-TOLD = ("storms", "stuck", "growth")  # they change nothing without consent
+TOLD = ("storms", "stuck", "growth")  # reported; changes need consent in the settings
 
 
 def reconcile_all(work: Work, kinds: Sequence[str] = ()) -> Result:
-    """Do the kinds that are named, or all, in the order of locks.
+    """Do the named kinds, or all, in the order of the table.
 
     Raises:
         Usage: there is no such kind.

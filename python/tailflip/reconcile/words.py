@@ -1,4 +1,4 @@
-"""What reconciliation found and did, as text for people."""
+"""Formats the steps of a reconciliation as text for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tailflip.reconcile.context import Step
 
 _SHOWN = 3
-# The names of counts in `Step.counts` stay as they are, for programs; people read of one as one.
+# The keys of `Step.counts` are for programs and stay as they are; people read a singular for one.
 _ONE = {
     "jobs held": "job held",
     "markers of a dead gateway cleared": "marker of a dead gateway cleared",
@@ -23,7 +23,7 @@ _RULES = frozenset(rule.value for rule in Rule)
 
 
 def format_step(step: Step, *, applied: bool) -> str:
-    """Say what one kind would change on one subject, or has changed, and why."""
+    """Format what one kind would change on one subject, or has changed, and why."""
     lines = [f"{step.kind}: {escape(step.subject)}"]
     if step.running:
         fates = ", ".join(f"{format_count(n)} {fate}" for fate, n in sorted(step.running.items()))
@@ -51,7 +51,7 @@ def format_step(step: Step, *, applied: bool) -> str:
 
 
 def format_done(what: str, number: int) -> str:
-    """Write what was changed, by its name in `Step.counts`, with how often."""
+    """Format a change by its key in `Step.counts`, with the count."""
     if number == 1:
         what = _ONE.get(what, what)
     return f"{format_count(number)} {what}"

@@ -1,1 +1,1 @@
-"""What people and programs are told: reads and sums up; never decides."""
+"""Reports for people and programs: reads the record and the present state, and sums up."""

@@ -1,4 +1,4 @@
-"""The thorough observation, which `check` takes: every store is read, every job judged."""
+"""The thorough observation, for `check`: every store is read, every job judged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """Which gateway was asked about, as the reconciliation takes it."""
+    """The options that name a gateway, as reconciliation takes them."""
 
     state_dir: Path | None = None
     profile: str | None = None
@@ -42,14 +42,14 @@ class Asked:
 def observe_thoroughly(
     scene: Scene, history: History, asked: Asked, config: Config, on_progress: Progress
 ) -> Observation:
-    """Observe everything there is to see; changes nothing.
+    """Observe stores, jobs, records and processes; changes nothing.
 
     Args:
-        scene: which installation and which of its stores.
+        scene: the installation and the chosen stores.
         history: the gateway's record.
-        asked: what the user said of it.
+        asked: the user's options that name the gateway.
         config: the user's settings, by which stores are judged.
-        on_progress: told while stores are read.
+        on_progress: called while stores are read.
 
     Raises:
         Usage: the heap limit that was given is no size.
@@ -92,7 +92,7 @@ def observe_thoroughly(
 
 
 def _judge_jobs(scene: Scene, history: History, asked: Asked) -> tuple[Looked, tuple[str, ...]]:
-    """Find what `reconcile` only tells of: storms, stuck jobs, growth. Our failure is a note."""
+    """Find storms, stuck jobs and growth, as `reconcile` does; a failure of ours becomes a note."""
     try:
         work = begin(
             scene.env,

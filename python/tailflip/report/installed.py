@@ -1,4 +1,4 @@
-"""Does a service start this gateway through us? Read from its definition as it is on disk now."""
+"""Finds the service that starts a gateway through us, from its present definition on disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def find_installed(env: Mapping[str, str], home: Home, guard: str) -> Installed | None:
-    """Find the service of a gateway that starts through us, or that was meant to.
+    """Find the gateway's service that starts through us, or was installed to.
 
     Args:
         env: a person's; it tells where service definitions lie.
@@ -31,7 +31,7 @@ def find_installed(env: Mapping[str, str], home: Home, guard: str) -> Installed 
         guard: the gateway's name: the real path of its state directory.
 
     Returns:
-        None if no service of this gateway is ours, or nothing of it can be read.
+        None if no service of this gateway is ours, or its definition cannot be read.
     """
     try:
         services = find_services(env, Places.locate(env))
@@ -58,13 +58,13 @@ def _describe(service: Service, records: list[Record]) -> Installed | None:
 
 
 def _is_of(record: Record, service: Service) -> bool:
-    """Match what stands before a service; `watch` stands beside it, and has a process."""
+    """Say whether a record is of a service's front; `watch` stands beside it, and has a process."""
     names = (record.manager, record.scope, record.subject)
     return names == (service.manager, service.scope, service.name) and record.mode is not Mode.WATCH
 
 
 def _find_front(service: Service) -> Path | None:
-    """Find the file by which the service starts through us."""
+    """Find the file that makes the service start through us."""
     if service.wrapper is not None:
         return service.wrapper
     for drop_in in service.drop_ins:
@@ -74,7 +74,7 @@ def _find_front(service: Service) -> Path | None:
 
 
 def _is_agent_of_ours(service: Service) -> bool:
-    """Look into the words of an agent of launchd: its command is told without ours in front."""
+    """Look into the arguments of a launchd agent: `Service.command` leaves our part out."""
     if service.manager != "launchd":
         return False
     words = plistlib.loads(service.data)["ProgramArguments"]

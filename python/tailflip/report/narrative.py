@@ -1,8 +1,8 @@
-"""The story of a night, in plain words, from what was recorded. Pure; nothing is escaped here.
+"""Tells the story of an incident in plain words, from the record; callers escape the text.
 
 A life that died is one chapter: when it answered, how it died, what was decided then. A
-row of chapters that tell the same is told by its first two and its last; an action or a
-finding in between is news, and ends the row.
+row of equal chapters is told by its first two and its last. An action or a finding in between
+ends the row.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True)
 class _Chapter:
-    """One life: its lines in order, and what makes two chapters tell the same."""
+    """One life: its lines in order, and the key by which two chapters are equal."""
 
     lines: tuple[Line, ...]
     key: tuple[object, ...]
@@ -65,15 +65,15 @@ def tell(
     *,
     undecided: Life | None = None,
 ) -> tuple[Line, ...]:
-    """Tell what happened between the first death of an incident and its end.
+    """Tell the story from the first death of an incident to its end.
 
     Args:
-        incident: opened by the first of the deaths.
-        lives: that ended in the incident, and the one that ended it or still lasts; any order.
+        incident: the one that the first of the deaths opened.
+        lives: those that ended in the incident, and the one that ended it or lasts; any order.
         decisions: of the same guard; those outside the incident are left out.
-        actions: of the same guard, likewise.
-        findings: of the same guard; those that stood during the incident count.
-        undecided: the one of the lives whose verdict no decision followed.
+        actions: those of the same guard, likewise.
+        findings: those of the same guard that were open during the incident.
+        undecided: the life that has a verdict and no decision yet.
 
     Returns:
         Sentences, oldest first.
@@ -112,12 +112,12 @@ def tell(
 
 
 def describe_cause(cause: Cause) -> str:
-    """Say in a clause why a gateway ended: `its JavaScript heap was full and V8 gave up`."""
+    """Describe the cause in a clause: `its JavaScript heap was full and V8 gave up`."""
     return CAUSES[cause].words
 
 
 def tell_death(life: Life) -> str:
-    """Say how a life ended."""
+    """Tell how a life ended."""
     uptime_s = life.uptime_s or 0.0
     lived = f"after {format_span(uptime_s * 1000)}"
     if not life.end_known:
@@ -131,14 +131,14 @@ def tell_death(life: Life) -> str:
 
 
 def describe_verdict(death: Death) -> str:
-    """Say why a gateway ended and how sure that is; an unknown death with all that is known."""
+    """Describe the cause and how sure it is; for an unknown death, its evidence."""
     if not CAUSES[death.cause].is_explained:
         return f"{CAUSES[death.cause].words} ({death.signature})"
     return f"{CAUSES[death.cause].words} ({_SURE[death.confidence]})"
 
 
 def tell_decision(decision: Decision, made_ms: int | None = None) -> str:
-    """Say what was decided, until when, and why; a start that was due by `made_ms` is at once."""
+    """Tell a decision, its time and its reason; a start that was due by `made_ms` is at once."""
     why = f": {decision.reason}" if decision.reason else ""
     at = f" at {format_time(decision.at_ms)}" if decision.at_ms is not None else ""
     if made_ms is not None and decision.at_ms is not None and decision.at_ms <= made_ms:
@@ -155,7 +155,7 @@ def tell_decision(decision: Decision, made_ms: int | None = None) -> str:
 
 
 def tell_action(archived: Archived) -> str:
-    """Say what was done to a store, and how to undo it."""
+    """Tell an action on a store, and the command that undoes it."""
     action, manifest = archived.action, archived.manifest
     verb = {"compact": "compacted", "salvage": "salvaged", "restore": "restored entries to"}
     if action.kind not in verb or (manifest is not None and _describe_ends(manifest)):
@@ -169,7 +169,7 @@ def tell_action(archived: Archived) -> str:
 
 
 def describe_action(archived: Archived) -> str:
-    """Say in a few words what an action was: `compact 60.1 MB -> 1.3 MB`, `reconcile: 2 …`."""
+    """Describe an action in a few words: `compact 60.1 MB -> 1.3 MB`, `reconcile: 2 …`."""
     action, manifest = archived.action, archived.manifest
     if action.kind in _RECONCILED:
         noun, done = _RECONCILED[action.kind]
@@ -185,7 +185,7 @@ def describe_action(archived: Archived) -> str:
 
 
 def describe_rewrite(manifest: Manifest) -> str:
-    """Say what a rewrite did to a store."""
+    """Describe a rewrite of a store."""
     after = manifest.rewrite
     return _describe_ends(manifest) or format_change(
         manifest.entries_before, after.entries, manifest.bytes_before, after.bytes
@@ -193,7 +193,7 @@ def describe_rewrite(manifest: Manifest) -> str:
 
 
 def _describe_ends(manifest: Manifest) -> str:
-    """Name the runs whose end was written, if that is all, or made the store larger."""
+    """Describe the ended runs, if the rewrite did no more, or made the store larger."""
     rules, after = manifest.rewrite.rules, manifest.rewrite.bytes
     ended = sum(each.entries for each in rules if each.name == Rule.RETIRE)
     others = sum(each.entries for each in rules) - ended
@@ -204,7 +204,7 @@ def _describe_ends(manifest: Manifest) -> str:
 
 
 def describe_undo(archived: Archived) -> str | None:
-    """Give the command that puts back what an action took; some take nothing."""
+    """Give the command that undoes an action; empty for an action that took nothing."""
     if archived.action.took_nothing:
         return None
     return f"tailflip restore {archived.action.id} --apply"
@@ -235,7 +235,7 @@ def _tell_life(life: Life, decisions: Sequence[MadeDecision]) -> _Chapter:
 
 
 def _fold(chapters: Sequence[_Chapter], news_ms: Sequence[int]) -> Iterator[Line]:
-    """Tell rows of equal chapters, with no news in between, by their first two and their last."""
+    """Fold rows of equal chapters, with no news in between, to their first two and their last."""
     for row in _split_into_rows(chapters, news_ms):
         folds = len(row) >= _FOLD_FROM
         for chapter in row[:_TOLD_FIRST] if folds else row:
@@ -283,7 +283,7 @@ def _tell_findings(
             each.ended_ms is not None and each.ended_ms < begin_ms
         ):
             continue
-        # What stood before the first death is part of the story from its start on.
+        # A finding that was open before the first death is told from the start of the story.
         at_ms = max(each.first_ms, begin_ms)
         yield Line(at_ms, f"found, {finding.severity}: {finding.message}: {finding.subject}")
         if each.ended_ms is not None and (end_ms is None or each.ended_ms <= end_ms):

@@ -1,7 +1,7 @@
-"""What is observed of a gateway at one moment, and what is found to be wrong.
+"""The observation of a gateway at one moment, with its findings.
 
 `check` and `status` both take this value: `check` after it has read the stores, `status`
-within moments. What a look could not look for is taken from the record.
+within moments. Findings that a look cannot make are taken from the record.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen, and what was found; `half_done` are actions of ours that were interrupted.
+    """The inputs and the findings; `half_done` are interrupted actions of ours.
 
-    The inputs hold the user's configuration, so they are printed in parts only.
+    The inputs hold the user's configuration: print chosen parts of them.
     """
 
     inputs: Inputs
@@ -39,7 +39,7 @@ class Observation:
     noted: tuple[NotedFinding, ...] = field(default=(), repr=False)
 
     def date_findings(self, now_ms: int) -> tuple[NotedFinding, ...]:
-        """Give each finding the time since which it is known to stand."""
+        """Give each finding the time since which it is known to be open."""
         known = {(each.finding.code, each.finding.subject): each for each in self.noted}
         dated = []
         for finding in self.looked.findings:
@@ -57,11 +57,11 @@ def observe_quickly(
     history: History,
     now_ms: int,
 ) -> Observation:
-    """Observe what a stat and small files tell, and take the rest from the record.
+    """Observe sizes, times and small files, and take the other findings from the record.
 
     Args:
-        installation: None where it cannot be read; then only the record speaks.
-        gateway: None with it.
+        installation: None where it cannot be read; then all findings are from the record.
+        gateway: None without an installation.
         history: the gateway's record.
         now_ms: wall clock.
     """
@@ -78,9 +78,9 @@ def observe_quickly(
 
 
 def recall_from(history: History, observation: Observation) -> Observation:
-    """Add what is on record of findings that were not looked for.
+    """Add the findings on record that were not looked for.
 
-    A record that fails says nothing.
+    A record that cannot be read adds none.
     """
     try:
         incidents = history.incidents.read()

@@ -1,4 +1,4 @@
-"""Reads how a gateway fares: the record, its processes and stores, its service; no decision."""
+"""Reads the state of a gateway: its record, its processes and stores, its service."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ _GROWTH_MS = 7 * DAY_MS
 
 
 def read_situation(subject: Subject, now_ms: int) -> Situation:
-    """Read the record, look at processes and stores, and put it together.
+    """Read the record, look at processes and stores, and sum up.
 
-    No store is read: what only a survey tells is taken from the record.
+    No store is read: findings that need a survey are taken from the record.
     """
     history, installation = subject.history, subject.installation
     gateway = read_gateway(installation, os.environ) if installation is not None else None
@@ -132,7 +132,7 @@ def _measure_stores(subject: Subject, now_ms: int) -> Stores | None:
 
 
 def _list_own_actions(subject: Subject) -> tuple[Archived, ...]:
-    """List what was done to this gateway's stores, newest first."""
+    """List the actions on this gateway's stores, newest first."""
     history, installation = subject.history, subject.installation
     return tuple(
         each

@@ -1,4 +1,4 @@
-"""The screen of `status`: at most 30 lines of 100 columns, and nothing else. Prints nothing."""
+"""Formats the screen of `status`: up to 30 lines of 100 columns."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _SHOWN_FINDINGS = 3
 _SHOWN_INCIDENTS = 3
 _MORE_NEXT = 2
 _LABEL = 10
-_UNASKED = (LifeMode.GATE, LifeMode.PREFLIGHT)  # nobody stays who could ask whether it answers
+_UNASKED = (LifeMode.GATE, LifeMode.PREFLIGHT)  # no process of ours asks whether it answers
 _HOUR_S = 3_600.0
 
 
 def format_screen(situation: Situation) -> list[str]:
-    """Lay out all of it; a line that is too long is cut, but for what a person will copy."""
+    """Format the lines; cut a line that is too long, except a command that a person will copy."""
     lines = [_label(name, text) for name, text in _describe(situation)]
     lines += _format_incidents(situation)
     lines += _format_deaths(situation)
@@ -71,7 +71,7 @@ def _describe(situation: Situation) -> Iterator[tuple[str, str]]:
         when = format_time(situation.decided_ms)
         told = tell_decision(situation.decision, situation.decided_ms)
         yield "last", f"{when} {escape(told)}"
-    # A person acts on this line, so it is never cut.
+    # A person acts on this line, so it is wrapped and not cut.
     first, *more = _wrap(escape(situation.next_step), WIDTH - _LABEL)
     yield "next", first
     for line in more[:_MORE_NEXT]:
@@ -116,7 +116,7 @@ def _describe_guard(situation: Situation) -> str:
 
 
 def _describe_start(situation: Situation, start: JudgedStart) -> str:
-    """Say what a gate decided about the last start, what it touched, and where its undo is."""
+    """Describe a gate's verdict on the last start, its actions, and where their undo is."""
     text = f"{format_time(start.at_ms)} "
     touched = _describe_touched(situation, start.actions)
     if not start.go:
@@ -137,7 +137,7 @@ def _describe_life(situation: Situation, life: Life) -> str:
     pid = life.worker_pid or life.pid
     text = f"since {format_time(life.started_ms)} ({format_span(look.now_ms - life.started_ms)})"
     text += f", pid {pid}" if pid is not None else ""
-    # While somebody guards, a gateway without lock and port may just be starting.
+    # Under a guard, a gateway without lock and port may be starting.
     is_gone = look.gateway is not None and look.gateway.alive is False
     if is_gone and look.supervisor is None:
         return f"{text}: it is gone, and its end not judged yet"

@@ -1,8 +1,8 @@
-"""How a gateway fares at one moment, and what comes next: what `status` shows. Pure.
+"""Sums up the state of a gateway at one moment, and the next step, for `status`.
 
-A gateway may have a guard beside it (`run`, `watch`), or one that stands only before its
-starts (`gate`, `preflight`) and is gone by the time a person asks. Of that one the record
-tells, and the service's own definition.
+A gateway may have a guard beside it (`run`, `watch`), or one before its starts (`gate`,
+`preflight`) that is gone by the time a person asks. Such a guard is known from the record and
+from the service's own definition.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from tailflip.stores.archive import Archived
 
 DAY_MS = 86_400_000
-_MIN_GROWTH_MS = 600_000  # what happens in less says nothing about a day
-_DROP = 0.95  # below this share of the last size, something was taken out
+_MIN_GROWTH_MS = 600_000  # a shorter time says nothing about a day
+_DROP = 0.95  # below this share of the last size, entries were taken out
 _AT_STARTS = (LifeMode.GATE, LifeMode.PREFLIGHT)
 
 
@@ -38,7 +38,7 @@ _AT_STARTS = (LifeMode.GATE, LifeMode.PREFLIGHT)
 class Memory:
     """Memory of the gateway's processes; `rss_bytes` was measured at `at_ms`.
 
-    `limit_bytes` is the heap that V8 may use, `limit_source` where that is from.
+    `limit_bytes` is the heap that V8 may use, `limit_source` the source of that number.
     """
 
     rss_bytes: int | None
@@ -50,7 +50,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Stores:
-    """All stores together; `bytes_per_day` is their growth since something was taken out."""
+    """All stores together; `bytes_per_day` is their growth since entries were taken out."""
 
     count: int
     size_bytes: int
@@ -67,9 +67,9 @@ class OpenIncident:
 
 @dataclass(frozen=True)
 class Installed:
-    """The gateway's service, which starts through us, or was meant to.
+    """The gateway's service, which starts through us, or was installed to.
 
-    `mode` is gate or run, None where it was not `tailflip install` that wrote it. `path` is
+    `mode` is gate or run, None where `tailflip install` did not write it. `path` is
     the file by which it starts through us, None if it no longer does.
     """
 
@@ -87,7 +87,7 @@ class Installed:
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen at this moment; `port` is None when no installation was found.
+    """The look at this moment; `port` is None when no installation was found.
 
     `parked_pid` is of a living gate that refused a start and waits for a change. `full` are
     the directories, the gateway's and ours, whose disk has no room.
@@ -107,11 +107,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Record:
-    """What was recorded, newest first except for the findings.
+    """The record, newest first except for the findings.
 
-    `start` is the last that a gate judged. `undecided` says that the last death has its
-    verdict, and that nothing was decided about it. `findings` are those of this moment, and of
-    what was `not_looked_for` those on record.
+    `start` is the last that a gate judged. `undecided` says that the last death has a verdict
+    and no decision. `findings` are those of this moment, and for the codes in `not_looked_for`
+    those on record.
     """
 
     lives: Sequence[Life]
@@ -127,13 +127,13 @@ class Record:
 
 @dataclass(frozen=True)
 class Situation:
-    """All of it, and what follows.
+    """The look and the record together, with their conclusions.
 
     `life` is the one that lasts, else the last. `deaths` are unwanted ends, newest first.
     `start` is the last one if it went through a gate, and `refused` says that it was refused
-    and no gateway lives. `undecided` as in `Record`. `held`: it waits for another one's end.
-    `is_grave`: starts are not allowed, the last one was refused, or an incident is open that
-    nobody took note of.
+    and no gateway lives. `undecided` is as in `Record`. `held` says that a start waits for the
+    end of another gateway. `is_grave` says that starts are not allowed, the last one was refused,
+    or an incident without `ack` is open.
     """
 
     look: Look
@@ -157,7 +157,7 @@ class Situation:
 
 
 def sum_up(look: Look, record: Record) -> Situation:
-    """Put together what was seen and what was recorded, and say what comes next."""
+    """Sum up the look and the record, and choose the next step."""
     lives = tuple(record.lives)
     deaths = tuple(life for life in lives if _is_unwanted(life))
     day_ago_ms = look.now_ms - DAY_MS
@@ -189,7 +189,7 @@ def sum_up(look: Look, record: Record) -> Situation:
 def find_start(record: Record) -> JudgedStart | None:
     """Find the last start, if it went through a gate; None if `run` started it since.
 
-    A life that an older tailflip let begin is the only trace of that start.
+    A start by an older tailflip left a life on record, and no verdict of a gate.
     """
     life, start = record.lives[0] if record.lives else None, record.start
     if life is None or (start is not None and life.started_ms <= start.at_ms):
@@ -209,7 +209,7 @@ def is_held_by_other(look: Look, record: Record) -> bool:
 
 
 def measure_growth(samples: Sequence[Sample]) -> float | None:
-    """Measure how the stores grow, in bytes a day, since something was last taken out.
+    """Measure the growth of the stores, in bytes a day, since entries were last taken out.
 
     Args:
         samples: oldest first.
@@ -229,7 +229,7 @@ def measure_growth(samples: Sequence[Sample]) -> float | None:
 
 
 def choose_next_step(look: Look, record: Record) -> str:
-    """Say what happens next, or what a person has to do."""
+    """Choose the next step, tailflip's or a person's."""
     if is_held_by_other(look, record):
         return _choose_beside(look, record)
     if look.supervisor is None:
@@ -259,7 +259,7 @@ def _choose_beside(look: Look, record: Record) -> str:
 
 
 def _choose_cure(record: Record) -> str:
-    """Say what cures the death that opened the breaker; a refused start has only its wait."""
+    """Choose the cure of the death that opened the breaker, else the change that is waited for."""
     made = record.made
     life = next((each for each in record.lives if made and each.id == made.life_id), None)
     if life is None or life.death is None or record.breaker.waiting is Waiting.OTHER_INSTANCE:
@@ -313,7 +313,7 @@ def _choose_at_start(look: Look, record: Record, start: JudgedStart) -> str:
 
 
 def _is_refused(look: Look, start: JudgedStart | None) -> bool:
-    """Say whether the gateway is down because a gate would not let it start."""
+    """Say whether the gateway is down because a gate refused its start."""
     alive = look.gateway is not None and look.gateway.alive is True
     return start is not None and not start.go and not alive
 
@@ -326,10 +326,10 @@ def _format_trial(breaker: Breaker, decision: Decision | None) -> str:
 
 
 def _is_unwanted(life: Life) -> bool:
-    """Say whether a life ended as it should not have.
+    """Say whether the end of a life was unwanted.
 
-    Whose end nobody saw, and who left no sign of a death, ended well: a gateway that was
-    stopped, or restarts as planned. Without a verdict is otherwise what could not be started.
+    A life whose end no supervisor saw, and that left no sign of a death, ended well: the gateway
+    was stopped, or restarted as planned. Any other life without a verdict could not be started.
     """
     if life.ended_ms is None:
         return False

@@ -1,4 +1,4 @@
-"""Which gateway a question is about: the one that was named, or the one that is on record."""
+"""Chooses the gateway that a question is about: the named one, or the one on record."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """A gateway's record, and its installation as it is now; None where that cannot be read."""
+    """A gateway's record, and its present installation, None where that cannot be read."""
 
     history: History
     installation: Installation | None
@@ -31,10 +31,10 @@ class Subject:
 
 
 def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
-    """Find the gateway: by flags, else settings, else the environment, else what is on record.
+    """Find the gateway by flags, else settings, else the environment, else the record.
 
-    A service has its own environment. A person who asks without it means the gateway that
-    was guarded last, so that one is taken when the place where we look has no record.
+    A service has its own environment. A person who asks without it means the gateway that was
+    guarded last. So that gateway is taken when the state directory that we find has no record.
 
     Raises:
         Usage: a profile name that OpenClaw would refuse.
@@ -61,7 +61,7 @@ def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
     except Usage:
         raise
     except TailflipError as e:
-        # A gateway that died may have taken its configuration with it: the record stays readable.
+        # The configuration may be broken: the record is read all the same.
         notes.append(f"{e.message}; {e.hint}" if e.hint else e.message)
         return Subject(history, None, config, tuple(notes))
     return Subject(history, installation, config, tuple(notes))

@@ -1,1 +1,1 @@
-"""The gateway's session stores: find, judge, compact and restore them. Nothing above opens one."""
+"""The gateway's session stores: find, judge, compact and restore them. No room above opens one."""

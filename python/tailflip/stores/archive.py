@@ -1,4 +1,4 @@
-"""What was removed, kept whole: list it, show it, check it, and at last let it go."""
+"""Archives of what was removed: list, show, check and delete them."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class Manifest(Value):
 class Archived:
     """One action in the list.
 
-    `manifest` is None for a salvage or a restore, or when it is damaged. `changed` counts
-    the jobs or tasks that a reconciliation changed, None for all others and if it is not known.
-    `damage` says what is wrong at a first look, and `kept` what there is of transcripts.
+    `manifest` is None for a salvage or a restore, and when it is damaged. `changed` counts
+    the jobs or tasks that a reconciliation changed; None for all others, and if it is not known.
+    `damage` says what names and sizes show to be wrong. `kept` counts the transcripts kept.
     """
 
     action: Action
@@ -66,7 +66,7 @@ class Archived:
 
 @dataclass(frozen=True)
 class Damaged:
-    """An archive that does not read as it was written, and how many entries can be had of it."""
+    """An archive that does not read as it was written, and how many of its entries can be read."""
 
     action: str
     message: str
@@ -75,7 +75,7 @@ class Damaged:
 
 @dataclass(frozen=True)
 class Shown:
-    """What one archive holds; `manifest` is None where it is damaged, and `damage` says how.
+    """The contents of one archive; `manifest` is None where it is damaged, and `damage` says how.
 
     `headers` are read as they are asked for, and may raise `ArchiveDamaged` on the way.
     """
@@ -89,14 +89,14 @@ class Shown:
 
 @dataclass(frozen=True)
 class Expiry:
-    """The archives that go, or went, and what could not be deleted; that is tried again."""
+    """The archives to delete, or deleted, and those that could not be; they are tried again."""
 
     actions: tuple[Action, ...]
     errors: tuple[TailflipError, ...] = ()
 
 
 class _Told(BaseModel):
-    """Of a record of changes the part that counts them: one sentence for each job or task."""
+    """The countable part of a record of changes: one sentence for each job or task."""
 
     words: tuple[str, ...]
 
@@ -134,7 +134,7 @@ def list_actions(home: Home, disk: Disk) -> tuple[Archived, ...]:
 
 
 def survey_archives(home: Home, disk: Disk) -> tuple[Archived, ...]:
-    """List every action that was done, newest first, with what its archive takes and lacks."""
+    """List every action that was done, newest first, with its archive's size and damage."""
     found = []
     for each in list_actions(home, disk):
         if each.action.kind != "compact":
@@ -260,7 +260,7 @@ def _count_readable(home: Home, action_id: str) -> int:
 
 @contextmanager
 def reading_records(home: Home, action_id: str) -> Iterator[int]:
-    """Open an archive. Its damage is told with its path, other errors below are others' to tell.
+    """Open an archive. Damage is raised with the archive's path; other errors pass unchanged.
 
     Raises:
         ArchiveDamaged: It does not read as it was written.
@@ -284,9 +284,9 @@ def expire(
     now_ms: int,
     apply: bool,
 ) -> Expiry:
-    """Choose the actions that are named, or older than an age; with `apply`, delete what they kept.
+    """Choose actions by name or age; with `apply`, delete their archives.
 
-    An archive that cannot be deleted keeps no other from it.
+    An archive that cannot be deleted does not stop the others.
     """
     known = {a.id: a for a in Ledger(home, disk).read_all() if a.state is State.DONE}
     if action_ids:

@@ -1,4 +1,4 @@
-"""What a broken store can be had from, and which of it is taken."""
+"""The files that a broken store can be rebuilt from, and the choice of the best."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _ACCEPT = "`tailflip compact {path} --accept-loss --apply`"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file that a store can be had from.
+    """A file that a store can be rebuilt from.
 
     `damage` says what is wrong and is None for a whole store. `written` is what the salvaged
-    store will be; the rest as in `SalvageNumbers`.
+    store will be. The other fields are as in `SalvageNumbers`.
     """
 
     path: Path
@@ -43,7 +43,7 @@ class Candidate:
         return self.written.entries
 
     def describe_loss(self) -> str:
-        """Say how much stays behind, and where; empty if nothing does."""
+        """Describe how much stays behind, and where; empty if nothing does."""
         if not self.gap_count:
             return ""
         entries = "an entry" if self.left == 1 else format_counted(self.left, "entry")
@@ -59,7 +59,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class SalvagePlan:
-    """Everything a store can be had from: itself first, then backups and temporary files."""
+    """All candidates of a store: itself first, then backups and temporary files."""
 
     store: Path
     candidates: tuple[Candidate, ...]
@@ -73,10 +73,10 @@ class SalvagePlan:
 
     @property
     def best(self) -> Candidate:
-        """The one that holds most entries; among equals the first.
+        """The candidate with most entries; among equals the first.
 
-        A store that lost only damaged places is newer than its backups, and so better than one
-        that holds more; not than a whole file that was written after it.
+        A store that lost only damaged places is newer than its backups, and so better than a backup
+        that holds more. It is not better than a whole file that was written after it.
         """
         own, others = self.own, self.candidates
         if own is not None and own.entries and own.unsure is None and not own.cut:
@@ -89,7 +89,7 @@ class SalvagePlan:
 
     @property
     def is_nothing(self) -> bool:
-        """Say whether nothing can be saved and nothing be lost."""
+        """Say whether no entry can be saved and none be lost."""
         return self.own is not None and all(
             c.blank or not (c.entries or c.left or c.unsure is not None) for c in self.candidates
         )

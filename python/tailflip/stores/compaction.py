@@ -1,7 +1,7 @@
 """One compaction, whoever asks for it: survey, salvage, plan, show, execute.
 
 The gate before a start, `compact` by hand, `check`, `inspect` and `reconcile` look at the same
-stores in the same way and plan from the same figures. What differs is only what they may do.
+stores in the same way and plan from the same figures. They differ in what they may do.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _CLAIM_PAUSE_S = 0.2
 
 @dataclass(frozen=True)
 class Aim:
-    """What a compaction is to reach, and how far it may go.
+    """The aim of a compaction, and how far it may go.
 
-    `ladder` is what may be done beyond hygiene, `at_least` so many steps of it although the
-    forecast fits. `heeds_forecast` False: only what node cannot read at all is pressed.
-    `dropped_keys` go, whatever they are. `accept_loss` is a person's word.
+    `ladder` lists the steps beyond hygiene. `at_least` so many of them are taken even if the
+    forecast fits. `heeds_forecast` False presses only stores that node cannot read at all.
+    `dropped_keys` are removed, whatever they are. `accept_loss` is a person's word.
     """
 
     policy: Policy
@@ -58,7 +58,7 @@ class Aim:
 
 
 def choose_policy(heal: HealSettings, own_retention_ms: int | None) -> Policy:
-    """Choose what is hygiene here: the settings' limits, else OpenClaw's own retention."""
+    """Choose the policy of hygiene: the settings' limits, else OpenClaw's own retention."""
     return Policy(
         retention_ms=heal.choose_retention_ms(own_retention_ms),
         max_lifetime_ms=heal.max_lifetime_ms,
@@ -75,15 +75,15 @@ def choose_aim(
     salvages: bool = True,
     accept_loss: bool = False,
 ) -> Aim:
-    """Choose how far to go: what loses something needs figures of this very release, or a death.
+    """Choose how far to go: lossy steps need figures of this very release, or a death.
 
     Args:
         heal: the user's settings.
         policy: hygiene, with what the user asked for.
-        capabilities: of the release that will load the stores.
+        capabilities: those of the release that will load the stores.
         died_of_memory: deaths of memory in a row; each further one asks for a step more.
         dropped_keys: entries that a person named.
-        salvages: look for what can be had of a damaged store.
+        salvages: look for what can be read of a damaged store.
         accept_loss: a person knows that more than the damaged places may be lost.
     """
     may_press = heal.pressure and (capabilities.is_measured or died_of_memory > 0)
@@ -101,10 +101,10 @@ def choose_aim(
 
 @dataclass(frozen=True)
 class Damage:
-    """A store that is no store, or is gone beside backups, and what can be had instead.
+    """A broken store, or one that is gone beside backups, and the plan to salvage it.
 
-    `broken` is None where the file is missing. `plan` is None where nothing can be had, `problem`
-    then says why.
+    `broken` is None where the file is missing. `plan` is None where nothing can be salvaged;
+    `problem` then says why.
     """
 
     broken: StoreInvalid | None
@@ -114,7 +114,7 @@ class Damage:
 
 @dataclass
 class Compaction:
-    """One look at the stores of an installation, and what is done to them.
+    """One look at the stores of an installation, and their compaction.
 
     `measured` are all stores that the gateway will load and that could be read; of these `fixed`
     are left as they are, for the reason that is told. `damaged` are to be salvaged first.
@@ -126,7 +126,7 @@ class Compaction:
     home: Home
     disk: Disk
     on_progress: Progress = be_quiet
-    patience_s: float = 0.0  # how long another tailflip at work is waited for
+    patience_s: float = 0.0  # how long to wait for another tailflip at work
     measured: dict[Store, Measured] = field(default_factory=dict)
     fixed: dict[Store, TailflipError] = field(default_factory=dict)
     damaged: dict[Store, Damage] = field(default_factory=dict)
@@ -135,7 +135,7 @@ class Compaction:
     reports: list[Report] = field(default_factory=list)
 
     def look(self) -> None:
-        """Survey every store of the scene; look beside those that are broken or gone."""
+        """Survey every store of the scene; look for candidates of those that are broken or gone."""
         for store in self.scene.stores:
             try:
                 self.measure(store)
@@ -153,7 +153,7 @@ class Compaction:
                     self.damaged[store] = found
 
     def look_at_kept(self) -> None:
-        """Count what is not ours to write where this release loads it all the same.
+        """Count stores that are not ours to write but that this release loads all the same.
 
         One of the JSON era does, after a downgrade or beside a state database that cannot be read.
         """
@@ -175,13 +175,13 @@ class Compaction:
         """
         found = self.survey(store, self.aim.policy)
         self.measured[store] = found
-        # The gateway reads it, and the last of two entries wins; only we cannot rewrite it.
+        # The gateway reads it, and takes the last of two entries; we cannot rewrite it.
         for refusal in find_engine(store.path).refuse(store.path, found):
             self.fixed[store] = refusal
         return found
 
     def survey(self, store: Store, policy: Policy) -> Measured:
-        """Measure a store under a policy; its evidence is gathered once."""
+        """Measure a store under a policy; evidence is gathered once for each store."""
         if store not in self.evidence:
             self.evidence[store] = self.scene.read_evidence(store, self.aim.dropped_keys)
         return self.scene.survey(store, policy, self.evidence[store], self.on_progress)
@@ -196,7 +196,7 @@ class Compaction:
         )
 
     def plan(self, limit: HeapLimit) -> Plan[Measured]:
-        """Choose the mildest policy under which the stores fit; what is fixed only counts."""
+        """Choose the mildest policy under which the stores fit; fixed stores count, and stay."""
         fixed = [self.measured[store].numbers for store in self.fixed if store in self.measured]
         aim = self.aim
         return plan_stores(
@@ -215,10 +215,10 @@ class Compaction:
         )
 
     def salvage(self, store: Store) -> Report:
-        """Put what can be had of a damaged store in its place, and measure it again.
+        """Replace a damaged store by what can be read of it, and measure the store again.
 
         Raises:
-            StoreInvalid: nothing can be had, or a person has to decide.
+            StoreInvalid: nothing can be salvaged, or a person has to decide.
             TryLater: the files are no longer those that were measured.
         """
         from tailflip.stores.salvage import apply_salvage  # noqa: PLC0415 - healthy: none
@@ -243,7 +243,7 @@ class Compaction:
         return report
 
     def execute(self, plan: Plan[Measured]) -> None:
-        """Compact each store as it was planned; an error of one keeps no other from it."""
+        """Compact each store as it was planned; an error of one does not stop the others."""
         for store, surveyed in plan.surveyed.items():
             try:
                 self.compact(store, plan.policy, surveyed)
@@ -254,7 +254,7 @@ class Compaction:
         self, store: Store, policy: Policy, surveyed: Measured, *, now_ms: int | None = None
     ) -> Report:
         """Compact one store as it was surveyed; `now_ms` names the action."""
-        # Where nothing is done, nothing of it is needed: a healthy start does without.
+        # A healthy start compacts nothing and needs no such import.
         from tailflip.stores.transaction import compact_store  # noqa: PLC0415
 
         return self._act(
@@ -271,7 +271,7 @@ class Compaction:
         )
 
     def list_sizes_now(self) -> Mapping[Store, int]:
-        """Say how large each store that the gateway loads is by now."""
+        """List the present size of each store that the gateway loads."""
         done = {report.store: report.bytes_after for report in self.reports}
         return {
             store: done.get(str(store.path.absolute()), each.numbers.bytes)
@@ -279,7 +279,7 @@ class Compaction:
         }
 
     def forecast_now(self, plan: Plan[Measured]) -> Forecast:
-        """Predict the heap again: not every store need have become as small as was planned."""
+        """Predict the heap again: a store may have stayed larger than planned."""
         sizes = self.list_sizes_now()
         if all(each.numbers.bytes_after == sizes[s] for s, each in plan.surveyed.items()):
             return plan.after
@@ -288,7 +288,7 @@ class Compaction:
         return replace(before, heap_bytes=before.heap_bytes - int(saved * before.factor))
 
     def _act(self, effect: Callable[[], Report]) -> Report:
-        """Do something to a store; wait for another tailflip that is at it."""
+        """Call an action on a store; wait for another tailflip that is at work."""
         until = clock.monotonic_s() + self.patience_s
         while True:
             try:
@@ -303,7 +303,7 @@ class Compaction:
                 return report
 
     def _next_moment(self) -> int:
-        """Return a time that no other action of this compaction has; ids are made from it."""
+        """Return a timestamp unique to the next action of this compaction; ids are made from it."""
         return self.scene.now_ms + len(self.reports)
 
     def _look_for_salvage(self, store: Store, broken: StoreInvalid | None) -> Damage:

@@ -1,4 +1,4 @@
-"""How a draft becomes the store: the states of an action, in the one order that recovery knows.
+"""Turns a draft into the store: the states of an action, in the order that `recovery` expects.
 
 intent in the ledger → drafts opened → written by the caller → read back and synced → archived in
 the ledger → committed by whatever the store is kept in → committed in the ledger → transcripts
@@ -35,7 +35,7 @@ _PRIVATE = 0o600
 
 
 class Medium(Protocol):
-    """What a store is kept in, opened: it names drafts, completes them, and commits one."""
+    """An opened store: it names drafts, completes them, and commits one."""
 
     @property
     def store(self) -> Path:
@@ -85,10 +85,10 @@ def begin(
 ) -> Iterator[Draft]:
     """Record the intent and open new files beside the store; on any error, undo.
 
-    Every writer comes by here: what is on record is refused (`undoing` as for
+    A store on record is refused here (`undoing` as for
     `require_leave`).
 
-    An interrupted commit is ended by the same code as after a crash.
+    An interrupted commit is ended by `recovery`, as after a crash.
     """
     require_leave(source.store, source.state_dir, undoing=undoing)
     names = source.name_drafts(temps)
@@ -125,7 +125,7 @@ def commit(
     digest: str,
     is_as_written: Callable[[int], bool],
 ) -> None:
-    """Sync, read back, and make the draft the store.
+    """Sync the draft, read it back, and make it the store.
 
     Args:
         home: Where the ledger is.
@@ -148,7 +148,7 @@ def commit(
 
 
 def finish(home: Home, disk: Disk, draft: Draft) -> tuple[int, tuple[str, ...]]:
-    """Let transcripts follow, and end the action: transcripts moved, and warnings."""
+    """Move transcripts and end the action; return how many moved, and warnings."""
     moves = recovery.move_transcripts(home, disk, draft.action)
     draft.action = Ledger(home, disk).advance(draft.action, State.DONE)
     warnings = []
@@ -168,7 +168,7 @@ def finish(home: Home, disk: Disk, draft: Draft) -> tuple[int, tuple[str, ...]]:
 
 
 def _end(home: Home, disk: Disk, action: Action) -> State | None:
-    """End an action that failed, as the next start would; None if that fails too."""
+    """Settle an action that failed, as the next start would; None if that fails too."""
     with suppress(OSError, sqlite3.Error, TailflipError):
         known = Ledger(home, disk).find(action.id)
         if known is None:

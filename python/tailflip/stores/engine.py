@@ -1,8 +1,8 @@
-"""What a kind of session store must be able to do; everything else is written once, above it.
+"""The protocol of a store engine: what each kind of session store must be able to do.
 
-An engine reads and writes the entries of one store and proves what it wrote. It knows neither the
-ledger nor archives: `draft` has the states of an action, `transaction` and `restore` the order of
-steps, `recovery` what follows a kill. `formats` says which engine a store has.
+An engine reads and writes the entries of one store and proves what it wrote. What stands above is
+written once, for all engines: `draft` has the states of an action, `transaction` and `restore` the
+order of steps, `recovery` what follows a kill. `formats` says which engine a store has.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _T = TypeVar("_T")
 
 
 class Opened(Protocol):
-    """A store that was opened, and that a draft of it will replace.
+    """An opened store, which a draft will replace.
 
-    `is_missing`: nothing is there. `size_bytes` is what it takes now.
+    `is_missing` says that no file is there. `size_bytes` is the present size.
     """
 
     @property
@@ -69,38 +69,38 @@ class Opened(Protocol):
         """Make the first draft durable, and prove that it reads back as it was written."""
 
     def replacing(self, disk: Disk, temp: Path) -> AbstractContextManager[Callable[[], float]]:
-        """Commit a draft, and keep others out while the block runs; yields for how long."""
+        """Commit a draft, and keep others out while the block runs; yields the seconds held."""
 
     def copy_to(self, disk: Disk, path: Path) -> None:
-        """Copy it byte for byte to a new file, and sync that."""
+        """Copy the store byte for byte to a new file, and sync that."""
 
 
 class Sessions(Protocol):
-    """Which sessions' transcripts the entries of a store still need."""
+    """The sessions whose transcripts the entries of a store still need."""
 
     def has(self, session: str) -> bool:
-        """Say whether an entry needs it."""
+        """Say whether an entry needs a session's transcript."""
 
 
 class Engine(Protocol):
-    """One kind of session store. Reading functions change nothing, and take no lock.
+    """One kind of session store. Reading methods change nothing, and take no lock.
 
-    Whatever reads raises `StoreInvalid` for a store that is none, without its path.
+    They raise `StoreInvalid`, without a path, for a file that is no store.
     """
 
     @property
     def name(self) -> str:
-        """Name the kind; an archive's manifest has it."""
+        """Name the kind of store, as an archive's manifest has it."""
 
     def recognises(self, store: Path) -> bool:
-        """Say whether what lies there is of this kind, from a look at the file."""
+        """Say whether a file is of this kind, from a look at it."""
 
     @property
     def salvager(self) -> Salvager | None:
-        """What can save entries of a damaged store, where there is such a thing."""
+        """The salvager for damaged stores of this kind; None where there is none."""
 
     def refuse(self, store: Path, surveyed: Measured) -> tuple[TailflipError, ...]:
-        """Give every reason of this kind not to rewrite what was surveyed."""
+        """List every reason of this kind not to rewrite the surveyed store."""
 
     def survey(
         self,
@@ -120,10 +120,10 @@ class Engine(Protocol):
         now_ms: int,
         on_progress: Progress | None = None,
     ) -> Measured:
-        """Do the same to what is about to be replaced."""
+        """Survey a store that was opened to be replaced."""
 
     def entries(self, store: Path, ledgers: Ledgers | None = None) -> Iterator[ListedEntry]:
-        """Stream the entries that evidence may judge, with what the ledgers know of each."""
+        """Stream the entries that evidence may judge, each with its lines in the ledgers."""
 
     def gather_sessions(self, store: Path) -> Sessions:
         """Read once which sessions the entries still need."""
@@ -134,7 +134,7 @@ class Engine(Protocol):
     def look_beside(
         self, store: Path, now_ms: int
     ) -> tuple[tuple[Leftover, ...], tuple[Leftover, ...]]:
-        """List what lies beside a store: litter of the dead, and backups, newest first."""
+        """List the files beside a store: litter of dead writers, and backups, newest first."""
 
     def opening(self, store: Path) -> AbstractContextManager[Opened]:
         """Open a store as it is now."""
@@ -156,16 +156,16 @@ class Engine(Protocol):
         archive_fd: int,
         on_progress: Progress | None = None,
     ) -> RewriteNumbers:
-        """Write what the policy leaves as a draft, and archive what it takes.
+        """Write the kept entries as a draft, and archive those that the policy removes.
 
         Raises:
-            StoreChanged: it is no longer what was surveyed.
+            StoreChanged: the store is no longer the one that was surveyed.
         """
 
     def put_back(
         self, reading: Opened | int, fd: int | None, records: int, selection: Selection
     ) -> RestoreNumbers:
-        """Write what is read with an archive's entries put back; without `fd` only measure.
+        """Write a draft with an archive's entries put back; without `fd`, measure alone.
 
         Args:
             reading: the store, or a draft of it to which an archive was added before.
@@ -181,21 +181,21 @@ class Engine(Protocol):
         """Read the store whole and validate it."""
 
     def settle(self, action: Action, disk: Disk) -> State:
-        """Say what the disk proves of an archived action: undo it, or it is committed.
+        """Tell from the disk whether an archived action was committed, or is to be undone.
 
         Raises:
-            OSError: the disk is away, and proves nothing now.
+            OSError: the disk is away and proves nothing now.
         """
 
 
 class Salvager(Protocol):
-    """What can save entries of a damaged store of its kind."""
+    """Saves entries of a damaged store of its kind."""
 
     def list_files(self, store: Path) -> list[Path]:
-        """List what a store can be had from: itself, then backups, temporary files, copies."""
+        """List what a store can be rebuilt from: itself, backups, temporary files, copies."""
 
     def measure(self, path: Path, on_progress: Progress | None = None) -> Candidate:
-        """Measure what can be had of one file."""
+        """Measure how many entries of one file can be saved."""
 
     def write(self, path: Path, fd: int, on_progress: Progress | None = None) -> None:
         """Write every entry of a damaged file that is proven."""

@@ -1,8 +1,8 @@
-"""How a call of the extension runs: on a thread of its own, cancelled with us, errors in our words.
+"""Runs calls of the extension on a worker thread, cancels them, and translates their errors.
 
-Each call runs on a worker thread with the GIL released, so the main thread keeps
-Ctrl-C and the progress bar. What the extension raises comes out as `tailflip.base.errors`,
-without a path: callers add it with `durable.naming`.
+The GIL is released meanwhile, so that the main thread can handle Ctrl-C and draw the progress
+bar. Errors of the extension come out as `tailflip.base.errors`, without a path: callers add it
+with `durable.naming`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 
 _POLL_S = 0.1
 
-# One for every kind but those that `_explain` tells in words of their own.
+# One sentence for every kind, except those that `_explain` has a sentence for.
 _SENTENCES = {
     "empty": "the file is empty",
     "bom": "it starts with a byte order mark",
@@ -47,7 +47,7 @@ _SENTENCES = {
 def report_to(
     progress: Progress | None, phase: str, total_bytes: int
 ) -> Callable[[int], None] | None:
-    """Make of a progress callback one for a single call of the extension."""
+    """Adapt a progress callback to a single call of the extension."""
     if progress is None:
         return None
     return lambda done_bytes: progress(phase, done_bytes, total_bytes)
@@ -69,7 +69,7 @@ def open_scratch() -> _native.Scratch:
 
 
 def explain_scratch(error: OSError) -> BaseException:
-    """Tell of a full disk by what it was needed for; the store is only read here."""
+    """Explain a full disk by the scratch file that needed the room."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return error
     return errors.CannotCreate(
@@ -79,7 +79,7 @@ def explain_scratch(error: OSError) -> BaseException:
 
 
 def run_native(call: Callable[[_native.Control], _T], on_progress: OnProgress | None) -> _T:
-    """Run a call on a worker thread; cancel it, and wait for it, when we are interrupted."""
+    """Run a call on a worker thread; on an interrupt, cancel the call and wait for its end."""
     control = _native.Control()
     done = threading.Event()
     results: list[_T] = []
@@ -102,7 +102,7 @@ def run_native(call: Callable[[_native.Control], _T], on_progress: OnProgress | 
                 on_progress(control.done_bytes)
     except BaseException:
         control.cancel()
-        worker.join()  # it writes to our descriptors; they may be closed only after it
+        worker.join()  # it writes to our descriptors: close them after it has ended
         raise
     worker.join()
     if failures:

@@ -1,7 +1,7 @@
-"""Which engine a store has: told from what lies on the disk.
+"""Chooses the engine of a store from the file on the disk.
 
-Every store that is read or written today is JSON, whatever is in the file: what is no JSON is a
-broken store, and the engine says so. The first engine that knows a file as its own comes before it.
+Every store that is read or written today is JSON. A file that is not JSON is a broken store, and
+the JSON engine says so. An engine that recognises its own files comes before the JSON engine.
 """
 
 from __future__ import annotations
@@ -19,5 +19,5 @@ ENGINES: tuple[Engine, ...] = (JSON,)
 
 
 def find_engine(store: Path) -> Engine:
-    """Find the engine of a store, be it there or not."""
+    """Find the engine of a store, whether its file is there or missing."""
     return next((engine for engine in ENGINES if engine.recognises(store)), JSON)

@@ -1,4 +1,4 @@
-"""What lies in a folder of transcripts, by kind of file, and what of it nobody names any more.
+"""Counts the files in transcript folders by kind, and those that no entry names any more.
 
 Source: file names of 2026.3.28 to 2026.9.6. Transcripts whose entry is gone, copies from before
 a repair and from before a compaction, and traces of runs stay for ever in most releases.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _OLD_MS = 3_600_000  # the entry of a younger transcript may not be written yet
 _ID = "[0-9A-Za-z][0-9A-Za-z._-]*?"
-# The first that fits names a file's kind; `id` is the session's that it belongs to.
+# The first pattern that matches gives a file's kind; `id` is its session's id.
 _KINDS = tuple(
     (kind, re.compile(pattern))
     for kind, pattern in (
@@ -42,7 +42,7 @@ _CRON_TEMPORARY = re.compile(r"\.(?:[0-9]+\.)?[0-9a-f-]{8,36}\.tmp")
 
 
 def observe_folders(stores: tuple[Store, ...], now_ms: int) -> tuple[TranscriptFolder, ...]:
-    """Look through the folder of each store once; a folder that cannot be read has no kinds."""
+    """List the folder of each store once; a folder that cannot be read has no kinds."""
     by_folder: dict[Path, list[Path]] = {}
     for store in stores:
         real = Path(os.path.realpath(store.path))
@@ -51,7 +51,7 @@ def observe_folders(stores: tuple[Store, ...], now_ms: int) -> tuple[TranscriptF
 
 
 def find_cron_temporaries(cron_store: Path, now_ms: int) -> tuple[Leftover, ...]:
-    """Find what killed writers of the cron store left beside it, older than five minutes."""
+    """Find temporary files of killed writers of the cron store, older than five minutes."""
     found = [
         Leftover(Path(entry.path), size, modified_ms)
         for entry, size, modified_ms in _scan(cron_store.parent)
@@ -82,7 +82,7 @@ def _observe(folder: Path, stores: list[Path], now_ms: int) -> TranscriptFolder:
 
 
 def _gather_needed(stores: list[Path]) -> list[Sessions] | None:
-    """Gather which sessions the entries name; None where a store cannot tell."""
+    """Gather the sessions that the entries name; None where a store cannot be read."""
     needed = []
     for path in stores:
         try:
@@ -103,7 +103,7 @@ def _name_kind(name: str) -> tuple[str, str | None]:
 
 
 def _scan(folder: Path) -> Iterator[tuple[os.DirEntry[str], int, int]]:
-    """Yield regular files with size and time of change; one may vanish while we look."""
+    """Yield regular files with size and time of change; skip one that vanishes meanwhile."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:

@@ -3,10 +3,10 @@
 Source: OpenClaw `src/agents/session-write-lock.ts`: O_EXCL creation, then one JSON
 object with `pid`, ISO `createdAt` and, on Linux, `starttime` (clock ticks since boot).
 The gateway steals a lock from a living owner after 30 s; so we never rename under a
-lock of ours that has grown old (`MAX_HELD_S`). Stricter than the gateway in one point:
-we never steal from a process that lives, for a gateway busy parsing a huge store goes
-on writing afterwards as if the lock were still its own. A lock that we may not read (root's,
-mode 0600) names nobody: it goes by its age, as with the gateway.
+lock of ours that is older than `MAX_HELD_S`. We are stricter than the gateway in one point:
+we never steal from a process that lives. A gateway that parses a huge store for long goes
+on writing afterwards as if it still held the lock. A lock that we may not read (root's,
+mode 0600) names no owner: it becomes stale by its age, as for the gateway.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MAX_HELD_S = 20.0
 _STALE_MS = 30_000
-TRANSCRIPT_STALE_MS = 30 * 60_000  # the gateway's own, for a run may be as long
+TRANSCRIPT_STALE_MS = 30 * 60_000  # the gateway's own limit: a run may take so long
 _STEP_S = 0.05
 _LONGEST_WAIT_S = 1.0
 _READABLE = 0o644
@@ -43,7 +43,7 @@ _left: set[LockOwner] = set()  # locks of this process that it does not hold, an
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock file that we made, and what must still be true of it."""
+    """A lock file that we made, and the facts by which we recognise it."""
 
     path: Path
     device: int
@@ -52,11 +52,11 @@ class Lock:
     taken_mono: float
 
     def held_s(self) -> float:
-        """Return for how long we have held it."""
+        """Return the seconds since we took the lock."""
         return clock.monotonic_s() - self.taken_mono
 
     def still_ours(self) -> bool:
-        """Say whether nobody stole the lock, and nobody may before we are done."""
+        """Say whether the lock is in place, and too young for others to steal."""
         return self.held_s() < MAX_HELD_S and self.is_in_place()
 
     def is_in_place(self) -> bool:
@@ -76,7 +76,7 @@ def hold(store_path: Path, disk: Disk, timeout_s: float = 10.0) -> Iterator[Lock
     Of the path only the directory is resolved, as the gateway does it.
 
     Raises:
-        TryLater: Somebody else held it all the time; names pid and age.
+        TryLater: Another process held it all the time; the message has pid and age.
     """
     path = resolve(store_path.parent) / f"{store_path.name}.lock"
     with naming(path):
@@ -90,13 +90,13 @@ def hold(store_path: Path, disk: Disk, timeout_s: float = 10.0) -> Iterator[Lock
 
 @contextmanager
 def hold_all(store_paths: tuple[Path, ...], disk: Disk) -> Iterator[tuple[Lock, ...]]:
-    """Hold the locks of every name that a store is known by, always in the same order."""
+    """Hold the locks of every name of a store, taken in sorted order."""
     with ExitStack() as stack:
         yield tuple(stack.enter_context(hold(path, disk)) for path in sorted(set(store_paths)))
 
 
 def is_stale(owner: LockOwner, now_ms: int, nameless_ms: int = _STALE_MS) -> bool:
-    """Say whether a lock's owner is gone, or is this process, which let go of it.
+    """Say whether a lock's owner is gone, or is this process after it released the lock.
 
     Args:
         owner: Who holds it.
@@ -107,13 +107,13 @@ def is_stale(owner: LockOwner, now_ms: int, nameless_ms: int = _STALE_MS) -> boo
 
 
 def remove_stale(path: Path, disk: Disk, now_ms: int) -> bool:
-    """Delete a lock whose owner is gone; say whether the way is now free."""
+    """Delete a lock whose owner is gone; say whether the lock can now be taken."""
     owner = read_owner(path)
     if owner is None:
         return True
     if not is_stale(owner, now_ms):
         return False
-    # Others reclaim too: look again, so that a fresh lock in its place is left alone.
+    # Others delete stale locks too: read it again, or we could delete a fresh lock.
     if read_owner(path) == owner:
         with suppress(FileNotFoundError):
             disk.unlink(path)
@@ -161,18 +161,18 @@ def _try_create(path: Path, disk: Disk) -> Lock | None:
 
 
 def _give_to_folder(fd: int, path: Path, disk: Disk) -> None:
-    """Give a lock to whose folder it is in: should we die, the gateway must be able to read it."""
+    """Give a lock to the owner of its folder: if we die, the gateway must be able to read it."""
     owner, group = rights.choose_newcomer(path.parent)
     if owner != os.geteuid():
-        with suppress(OSError):  # it is readable for all in any case
+        with suppress(OSError):  # every user can read it in any case
             disk.set_owner(fd, _READABLE, owner, group)
 
 
 def _let_go(path: Path, disk: Disk) -> None:
-    """Delete a lock of ours. A failure must not hide what went wrong, or right, before.
+    """Delete a lock of ours; a failure must not hide the result of the block before.
 
-    What is left is removed by the next taker: by another process once this one has ended, by
-    this one at any time, for `run` and `watch` live for weeks.
+    A lock that stays is removed by the next taker: by another process once this one has ended,
+    by this one at any time, because `run` and `watch` live for weeks.
     """
     try:
         disk.unlink(path)

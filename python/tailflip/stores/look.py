@@ -1,4 +1,4 @@
-"""One look at each store and at what lies beside it, for `check`; reads only."""
+"""One look at each store and at the files beside it, for `check`; reads only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def observe_all(
 
     Args:
         stores: usually an installation's `stores` and `missing`.
-        measure: surveys one store, or leaves that out; what it raises becomes that store's
+        measure: surveys one store, or returns None; an error that it raises becomes that store's
             `error`.
         now_ms: wall clock.
     """

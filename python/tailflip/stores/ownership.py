@@ -1,9 +1,9 @@
-"""Whose a file is: asked before every write, and once more before the rename.
+"""Decides whether a file is ours to write: before every write, and again before the rename.
 
-What a gateway has on record (`observe.records.receipts` says where) is never written and its
-transcripts are never moved, with one exception: giving it back the very bytes that are on
-record, which ends the exit 78 that an older tailflip, or anybody, caused by a change.
-Where it cannot be told, a file counts as on record.
+A file that a gateway has on record (`observe.records.receipts` says where) is not written and its
+transcripts are not moved. One exception: the very bytes on record may be given back. That ends
+the exit 78 that an older tailflip, or somebody else, caused by a change.
+A file whose record cannot be read counts as on record.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _LIVE_ACTIONS = (State.COMMITTED, State.DONE)
 
 @dataclass(frozen=True)
 class Claim:
-    """Why a file is not ours to write: the record that names it, or why none could be ruled out."""
+    """The reason why a file is not ours to write: a record names it, or none can be ruled out."""
 
     path: Path
     state_dir: Path
@@ -70,7 +70,7 @@ class Claim:
 
     @property
     def hint(self) -> str:
-        """Say what ends it."""
+        """Name the step that ends the claim."""
         if self.receipt is None:
             return (
                 "repair that first (`openclaw doctor`), or run as the user the gateway runs as; "
@@ -89,7 +89,7 @@ class Claim:
 
 
 class Owners:
-    """What the state directories round some files have on record, read once."""
+    """The records of the state directories of some files, read once."""
 
     def __init__(self, *paths: Path, state_dir: Path | None = None) -> None:
         folders = dict.fromkeys(each for path in paths for each in find_state_dirs(path, state_dir))
@@ -107,10 +107,10 @@ class Owners:
         return None
 
     def may_move(self, kept: Claim | None, old: Path, new: Path) -> bool:
-        """Say whether a transcript may be renamed; `kept` is what was found of its store.
+        """Say whether a transcript may be renamed; `kept` is the claim on its store.
 
         Beside a store on record no transcript may go or come: 2026.9.6 misses the one and
-        refuses the other. Only what is on record may come back, with the same bytes.
+        refuses the other. A transcript on record may come back, with the same bytes.
         """
         claim = self.find(new)
         if kept is None and claim is None and self.find(old) is None:
@@ -120,7 +120,7 @@ class Owners:
 
 
 def find_claim(path: Path, state_dir: Path | None = None) -> Claim | None:
-    """Find who has a file on record, so that nobody else may write it."""
+    """Find the claim on a file that a gateway has on record."""
     return Owners(path, state_dir=state_dir).find(path)
 
 
@@ -141,10 +141,10 @@ def require_leave(
         path: the file.
         state_dir: of the installation it belongs to, where that is known.
         new: what is about to be renamed over it; the bytes on record may be.
-        undoing: the bytes are not there yet, and will be looked at as `new`.
+        undoing: the bytes are not there yet; they are compared later, as `new`.
 
     Raises:
-        OnRecord: it is not ours.
+        OnRecord: the file is not ours to write.
     """
     claim = find_claim(path, state_dir)
     if claim is None:
@@ -159,9 +159,9 @@ def require_leave(
 
 
 def choose_undone(actions: Iterable[Action], claim: Claim) -> tuple[Action, ...]:
-    """Choose what must be undone for a store to have the bytes on record again, newest first.
+    """Choose the actions to undo, newest first, so that a store has the bytes on record again.
 
-    Empty where we did not change it since it is on record.
+    Empty where we did not change the store since it is on record.
     """
     at_ms = claim.receipt.recorded_ms if claim.receipt is not None else None
     store = resolve(claim.path)
@@ -179,7 +179,7 @@ def choose_undone(actions: Iterable[Action], claim: Claim) -> tuple[Action, ...]
 
 
 def describe_kept(claim: Claim, actions: Iterable[Action]) -> KeptFile:
-    """Say what `check` tells of a file that is not ours to write."""
+    """Describe for `check` a file that is not ours to write."""
     undone = choose_undone(actions, claim) if claim.is_waiting else ()
     return KeptFile(
         path=claim.path,

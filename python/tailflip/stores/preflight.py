@@ -1,4 +1,4 @@
-"""Every reason to refuse, found before any effect and told all at once."""
+"""Finds every reason to refuse before any effect, and reports all of them at once."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from tailflip.base.state_dir import Home
     from tailflip.flow.observed import Gateway
 
-# What the exit code of several refusals is: the gravest, that is the one which trying
-# again cures least.
+# Several refusals end with the exit code of the gravest: the one that trying again
+# cures least.
 _GRAVEST_FIRST = (NoPermission, OnRecord, StoreInvalid, CannotCreate, IoFailed, TryLater)
 
 _SLACK_BYTES = 1 << 20
 _HELD_LONG_MS = 10_000
 _MAX_LINKS = 40  # as many as the kernel follows
 _AS_THE_GATEWAY = "run as the user the gateway runs as"
-# Removed entries are JSON text full of repetition: less than a quarter of it is left by
-# zstd on every store we saw. An estimate only; a full disk is found again while writing.
+# Removed entries are JSON text full of repetition: zstd left less than a quarter of it on
+# every store we saw. This is an estimate; a full disk is found again while writing.
 _ARCHIVE_SHARE = 4
 
 
@@ -51,13 +51,13 @@ def find_refusals(
     undoing: bool = False,
     gateway: Gateway | None = None,
 ) -> tuple[TailflipError, ...]:
-    """Look at a store without opening it, and give every reason not to replace it.
+    """Look at a store without opening it, and list every reason not to replace it.
 
     Args:
         store_path: the store; a cron store or task ledger too.
-        state_dir: of the installation it belongs to; what it lies in is looked at anyway.
-        undoing: only what was there before is put back, as in `require_leave`.
-        gateway: the one whose store it is, where that is known.
+        state_dir: that of the store's installation; the store's own folder is looked at anyway.
+        undoing: the bytes before the change are put back, as in `require_leave`.
+        gateway: the store's gateway, where it is known.
     """
     try:
         real = store_path.resolve(strict=True)
@@ -65,7 +65,7 @@ def find_refusals(
     except RuntimeError:  # how Python before 3.13 reports a loop
         return (StoreInvalid(f"symbolic links of the store form a loop: {store_path}"),)
     except OSError as e:
-        # Named by the path that was given: a dangling link's target tells nobody which store.
+        # Name the given path: the target of a dangling link does not say which store.
         return (explain_os_error(store_path, OSError(e.errno, e.strerror)),)
     found: list[TailflipError] = []
     if not stat.S_ISREG(info.st_mode):
@@ -96,7 +96,7 @@ def find_refusals(
 
 
 def _find_denials(store_path: Path, real: Path, info: os.stat_result) -> Iterator[TailflipError]:
-    """Find what the system would not let us do, or would let us do with harm."""
+    """Find what the system forbids, or allows with harm."""
     me, folder = os.geteuid(), real.parent.stat()
     for directory in sorted({real.parent, resolve(store_path.parent)}):
         is_marked = platform_calls.here.is_immutable(directory)  # append-only: nothing is renamed
@@ -115,7 +115,7 @@ def _find_denials(store_path: Path, real: Path, info: os.stat_result) -> Iterato
             f"replace it, we are {me}: {store_path}",
             hint=_AS_THE_GATEWAY,
         )
-    # In a folder of our own the gateway is ours, and writes files of ours itself.
+    # In our own folder the gateway runs as us, and can write our files itself.
     if rights.choose_owner(info.st_uid) != info.st_uid and folder.st_uid != me:
         yield NoPermission(
             f"store belongs to user id {info.st_uid}, its directory to user id {folder.st_uid}, "
@@ -126,7 +126,7 @@ def _find_denials(store_path: Path, real: Path, info: os.stat_result) -> Iterato
 
 
 def _find_foreign_links(store_path: Path, owner: int) -> Iterator[TailflipError]:
-    """Find links by which another user leads us to a file that is not his own."""
+    """Find links of another user that lead to a file which is not his own."""
     for link, user in _follow(store_path):
         if user not in (os.geteuid(), 0, owner):
             yield NoPermission(
@@ -137,7 +137,7 @@ def _find_foreign_links(store_path: Path, owner: int) -> Iterator[TailflipError]
 
 
 def _follow(path: Path) -> Iterator[tuple[Path, int]]:
-    """Yield every symbolic link that a path leads over, and whose it is."""
+    """Yield every symbolic link of a path, and its owner."""
     rest = list(reversed(path.absolute().parts))
     at = Path(rest.pop())
     for _ in range(_MAX_LINKS):
@@ -157,7 +157,7 @@ def _follow(path: Path) -> Iterator[tuple[Path, int]]:
 def _find_deaf_gateway(gateway: Gateway, store_path: Path) -> Iterator[TailflipError]:
     """Find a living gateway that would not honour our lock.
 
-    It takes a lock whose owner it may not signal for a dead one's. Source: OpenClaw
+    It takes a lock for a dead process's if it may not signal the owner. Source: OpenClaw
     `isPidAlive`: any error of kill(pid, 0) means dead.
     """
     if not gateway.alive or gateway.pid is None:
@@ -174,7 +174,7 @@ def _find_deaf_gateway(gateway: Gateway, store_path: Path) -> Iterator[TailflipE
 def find_missing_room(
     real_path: Path, home: Home, *, new_bytes: int, removed_bytes: int
 ) -> tuple[TailflipError, ...]:
-    """Say whether new store and archive fit; on one file system they must fit together."""
+    """Find out whether new store and archive fit; on one file system they must fit together."""
     needs = {real_path.parent: new_bytes, home.root: removed_bytes // _ARCHIVE_SHARE}
     by_device: dict[int, tuple[Path, int]] = {}
     for directory, needed in needs.items():
@@ -197,7 +197,7 @@ def find_missing_room(
 
 
 def refuse(refusals: Sequence[TailflipError]) -> None:
-    """Raise all refusals as one error with the exit code of the gravest; none, do nothing."""
+    """Raise all refusals as one error with the exit code of the gravest; without any, return."""
     if not refusals:
         return
     order = {leaf: rank for rank, leaf in enumerate(_GRAVEST_FIRST)}
@@ -208,7 +208,7 @@ def refuse(refusals: Sequence[TailflipError]) -> None:
 
 
 def _find_lock(store_path: Path) -> TailflipError | None:
-    """Refuse only a lock held for long: brief ones are waited for when we take it."""
+    """Refuse for a lock that is held for long; a brief one is waited for when we take it."""
     path = resolve(store_path.parent) / f"{store_path.name}.lock"
     try:
         owner = read_owner(path)

@@ -1,4 +1,4 @@
-"""A look at an installation as far as sizes, names and small files go: no store is read."""
+"""A quick look at an installation: sizes, names and small files; stores are not read."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def look_quickly(
     now_ms: int,
     stores: tuple[ObservedStore, ...] | None = None,
 ) -> Inputs:
-    """Look at what findings are made of without reading a store.
+    """Gather the inputs of findings without reading a store.
 
     Args:
         installation: where to look.
         gateway: whether one lives there.
-        forms: in which form its records are.
+        forms: the form of its records.
         root: our own directory, whose disk counts too.
         now_ms: wall clock.
-        stores: those that are meant, where they were looked at already; None for all that are
+        stores: observed ones, where they were looked at already; None for all that are
             ours to write.
     """
     if stores is None:
@@ -61,7 +61,7 @@ def look_quickly(
 
 
 def _read_jobs(installation: Installation, forms: Forms) -> JobList:
-    """Read the jobs; of a cron store on record only the names count."""
+    """Read the jobs; from a cron store on record, take the names."""
     found = read_cron_store(installation.cron_store)
     jobs, problem = found.jobs, found.problem
     if find_claim(installation.cron_store, installation.state_dir) is not None:

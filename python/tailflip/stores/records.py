@@ -1,4 +1,4 @@
-"""The records of an archive, read back: one form, whichever engine the entries are from."""
+"""Reads the records of an archive, which have one form for all engines."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Starting up is recovery: what was begun and not ended is finished or undone.
+"""Recovery, at each start: finish or undo the actions that were begun and not ended.
 
-Which of the two, the disk says. Before the ledger says `archived`, nothing but our own
-files exists: they go. After it, the store's engine says what the disk proves: where the commit
-did not happen, the action is undone. Where it did, or nobody can know, the archive stays and the
-action is ended.
+The disk decides which. Before the ledger says `archived`, an action has made files of our own:
+they are deleted. After it, the store's engine says what the disk proves: if the commit did not
+happen, the action is undone. If it did, or nobody can know, the archive stays and the action is
+ended.
 The same code runs after a kill, a full disk and a power cut, and may itself be killed.
 """
 
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 
 def recover(home: Home, disk: Disk) -> tuple[str, ...]:
-    """End every half-done action, and say what was done; run it before acting.
+    """Settle every half-done action, and report each; run it before acting.
 
-    An action that cannot be ended now (its disk is away) is left for the next time.
+    An action that cannot be settled now (its disk is away) is left for the next time.
 
     Raises:
         TryLater: Another tailflip is at work.
@@ -80,7 +80,7 @@ def settle(home: Home, disk: Disk, action: Action) -> Action:
     """Finish or undo one action; `action` is as the ledger has it."""
     ledger = Ledger(home, disk)
     if action.state is State.ARCHIVED:
-        # If it did not happen, first back to "nothing but our own files": were we killed between
+        # If it did not happen, go back to the state before `archived` first: were we killed between
         # deleting the new store and deleting its archive, the next look would misread the disk.
         proven = find_engine(action.store_path).settle(action, disk)
         action = ledger.advance(action, proven)
@@ -96,8 +96,8 @@ def settle(home: Home, disk: Disk, action: Action) -> Action:
 def move_transcripts(home: Home, disk: Disk, action: Action) -> Moves:
     """Let the transcripts follow a committed action, one way or the other.
 
-    Never fails: the store is right already, and a transcript that stays under its name
-    loses nothing; `failed` counts what did not work.
+    A failed rename is counted in `failed` and raises nothing: the store is right already, and a
+    transcript that stays under its name is not lost.
     """
     if action.kind == "compact":
         try:
@@ -123,7 +123,7 @@ def move_transcripts(home: Home, disk: Disk, action: Action) -> Moves:
 
 
 def _return_missing(home: Home, disk: Disk) -> list[str]:
-    """Try again what a restore could not do: rename transcripts back; say what came of it."""
+    """Rename back the transcripts that a restore could not; report the result."""
     notes = []
     missing = find_missing(home)
     for action in (each for each in Ledger(home, disk).read_all() if each.id in missing):
@@ -142,12 +142,12 @@ def _return_missing(home: Home, disk: Disk) -> list[str]:
 
 
 def remove_archive(home: Home, disk: Disk, action: Action) -> None:
-    """Delete all that one action keeps: in our own directory, and transcripts beside the store."""
+    """Delete the archive of one action: our own files, and transcripts beside the store."""
     if action.kind == "compact":
         delete_kept(disk, action)
     directory = home.archive(action.id)
     if directory.is_dir():
-        # The manifest goes first: without it nobody takes the directory for whole.
+        # Delete the manifest first: without it no reader takes the directory for whole.
         for name in ("manifest.json", "records.zst", CHANGES, BEFORE, PENDING):
             _remove(disk, directory / name)
             _remove(disk, directory / f"{name}.partial")
@@ -158,7 +158,7 @@ def remove_archive(home: Home, disk: Disk, action: Action) -> None:
 
 
 PARTIAL = "records.zst.partial"
-# What an action on the gateway's own ledgers keeps: what was changed, and the file before.
+# An action on the gateway's own ledgers keeps the record of changes and the file before.
 CHANGES, BEFORE = "changes.json", "before"
 
 
@@ -173,14 +173,14 @@ def _find_expired(home: Home, disk: Disk) -> tuple[Action, ...]:
 
 
 def _remove_our_lock(disk: Disk, action: Action) -> None:
-    """Delete the lock a killed tailflip left; a living owner's is never touched."""
+    """Delete the lock that a killed tailflip left, unless its owner lives."""
     path = action.store_path
-    with suppress(OSError):  # litter at most: whoever takes the lock next removes it
+    with suppress(OSError):  # it is litter: the next taker of the lock removes it
         remove_stale(resolve(path.parent) / f"{path.name}.lock", disk, clock.now_ms())
 
 
 def _remove(disk: Disk, path: Path) -> None:
-    """Delete a file; where damage left a folder in its place, that and what is in it."""
+    """Delete a file, or a folder with its contents where damage left one in its place."""
     with suppress(FileNotFoundError):
         if path.is_dir() and not path.is_symlink():
             for each in path.iterdir():

@@ -1,4 +1,4 @@
-"""Replacing a file of the gateway's: a session store, a cron store, the task ledger.
+"""Replaces a file of the gateway's: a session store, a cron store, the task ledger.
 
 Read and write without the lock, however long it takes; then take the lock, make sure
 that the file is still the very one that was read, and rename. A file that changed
@@ -39,10 +39,10 @@ _COPY_BYTES = 1 << 18
 
 @dataclass(frozen=True)
 class Source:
-    """The store as it was opened; `fd` and `identity` are None when there is no file.
+    """An opened store; `fd` and `identity` are None when there is no file.
 
-    `locks` are held already in the last attempt. `state_dir` is that of its installation,
-    where a caller knows it.
+    In the last attempt the caller already holds `locks`. `state_dir` is that of the store's
+    installation, where the caller knows it.
     """
 
     store: Path
@@ -62,16 +62,16 @@ class Source:
 
     @property
     def size_bytes(self) -> int:
-        """What the file takes now."""
+        """The present size of the file."""
         return 0 if self.fd is None else os.fstat(self.fd).st_size
 
     def copy_to(self, disk: Disk, path: Path) -> None:
-        """Copy the file byte for byte to a new one, and sync that."""
+        """Copy the store byte for byte to a new file, and sync that."""
         if self.fd is not None:
             copy_file(disk, self.fd, path)
 
     def name_drafts(self, count: int) -> list[Path]:
-        """Name new files beside this one."""
+        """Name draft files beside the store."""
         import uuid  # noqa: PLC0415 - most starts replace nothing
 
         stem = f"{self.real.name}.{uuid.uuid4()}"
@@ -80,10 +80,10 @@ class Source:
     def complete(
         self, disk: Disk, temps: list[Path], fds: list[int], is_as_written: Callable[[int], bool]
     ) -> None:
-        """Sync the first draft and read it back; the others go.
+        """Sync the first draft and read it back; delete the others.
 
         Raises:
-            InternalError: What is read back is not what was written.
+            InternalError: The bytes read back are not those that were written.
         """
         _match_owner(disk, fds[0], self)
         with syncing(disk, fds[0]):
@@ -111,7 +111,7 @@ class Source:
                 yield self._rename(disk, temp, locks)
 
     def _rename(self, disk: Disk, temp: Path, locks: tuple[Lock, ...]) -> Callable[[], float]:
-        """Look once more, and commit; the caller holds the locks."""
+        """Check the store once more, and rename; the caller holds the locks."""
         if _identify_path(self.store, self.real) != self.identity:
             raise StoreChanged(f"store changed while it was read: {self.store}")
         if not all(lock.still_ours() for lock in locks):
@@ -119,7 +119,7 @@ class Source:
                 f"lost the lock of the store: {self.store}; nothing was changed",
                 hint="stop the gateway and try again",
             )
-        # A gateway may have put it on record since we looked: an import takes no lock of ours.
+        # A gateway may have put it on record meanwhile: an import does not take the lock.
         require_leave(self.store, self.state_dir, new=temp)
         disk.rename(temp, self.real)
         disk.fsync_dir(self.real.parent)
@@ -172,8 +172,8 @@ def open_source(
                 store, real, fd, identify(info), mode, owner, info.st_gid, locks, state_dir
             )
     finally:
-        # A file that was replaced is freed when the last who has it open closes it, which for
-        # some hundred MB can take as long as copying a quarter of them.
+        # A replaced file is freed when its last descriptor is closed. For some hundred MB that
+        # can take as long as copying a quarter of them.
         if keep is not None:
             threading.Thread(target=os.close, args=(keep,), name="tailflip-close").start()
 
@@ -191,8 +191,8 @@ def _match_owner(disk: Disk, fd: int, source: Source) -> None:
                 f"we are {os.geteuid()}: {source.store}: {e.strerror}",
                 hint="run as the user the gateway runs as",
             ) from e
-        # We are in none of its groups. The gateway would not keep the group either; whoever is
-        # in ours must not read what he could not read before.
+        # We are not in the file's group. The gateway would not keep the group either. Members of
+        # our group must not read a file that they could not read before.
         own = os.fstat(fd).st_gid
         disk.set_owner(fd, source.mode & ~stat.S_IRWXG, source.uid, own)
         return
@@ -203,10 +203,10 @@ def _match_owner(disk: Disk, fd: int, source: Source) -> None:
 
 @contextmanager
 def syncing(disk: Disk, fd: int) -> Iterator[None]:
-    """Sync a file while the caller reads it back.
+    """Sync a file on a thread while the caller reads the file back.
 
-    The one waits for the medium, the other computes. No effect on a disk may happen
-    inside. Both are done at the end, and an error of either is raised.
+    The sync waits for the medium while the caller computes. The block must not change the disk.
+    Both have ended when the block ends, and an error of either is raised.
     """
     failures: list[BaseException] = []
 
@@ -221,13 +221,13 @@ def syncing(disk: Disk, fd: int) -> Iterator[None]:
     try:
         yield
     finally:
-        thread.join()  # the descriptor may be closed only after it
+        thread.join()  # it syncs the descriptor: close that after it has ended
     if failures:
         raise failures[0]
 
 
 def write_file(disk: Disk, path: Path, data: bytes) -> None:
-    """Write a small file of ours so that it is there whole or not at all."""
+    """Write a small file of ours, so that the file is there whole or not at all."""
     partial = path.with_name(f"{path.name}.partial")
     fd = disk.open_new(partial, PRIVATE)
     try:
@@ -250,7 +250,7 @@ def copy_file(disk: Disk, source_fd: int, path: Path) -> None:
 
 
 def copy_bytes(disk: Disk, source_fd: int, fd: int) -> None:
-    """Append all of one file to another."""
+    """Append one file to another."""
     offset = 0
     while chunk := os.pread(source_fd, _COPY_BYTES, offset):
         disk.write(fd, chunk)
@@ -270,9 +270,9 @@ def is_same(fd: int, other_fd: int) -> bool:
 
 
 def prove(action: Action, disk: Disk) -> State:
-    """Say what became of an archived action that replaces a file.
+    """Tell whether an archived action replaced its file.
 
-    The draft's name still there proves that the rename did not happen. Without it the rename
+    A draft that still has its name proves that the rename did not happen. Without it the rename
     happened, or we cannot know: then the action is committed, and its archive stays.
 
     Raises:
@@ -288,7 +288,7 @@ def prove(action: Action, disk: Disk) -> State:
 
 
 def _identify_path(store: Path, real: Path) -> FileIdentity | None:
-    """Identify what the store's path leads to now; a link that leads elsewhere is a change."""
+    """Identify the file that the store's path leads to now; a changed link is a change."""
     try:
         if resolve(store) != real:
             raise StoreChanged(f"store changed while it was read: {store}")
@@ -298,8 +298,8 @@ def _identify_path(store: Path, real: Path) -> FileIdentity | None:
 
 
 def _name_locks(store: Path) -> tuple[Path, ...]:
-    """Name every path by which a gateway may lock this store.
+    """List every path by which a gateway may lock this store.
 
-    The gateway locks beside the name it was configured with, link or not.
+    The gateway locks beside its configured path, be that a link or not.
     """
     return (resolve(store.parent) / store.name, resolve(store))

@@ -1,8 +1,8 @@
-"""Putting entries back, under the same lock and the same verification as taking them out.
+"""Puts archived entries back, with the lock and the verification of a compaction.
 
 Actions are undone newest first, so that an entry which was slimmed and later removed
 comes back whole. A key that lives again with other bytes is a conflict: the living
-entry stays, the archived one stays in the archive, and both are told.
+entry stays, the archived one stays in the archive, and the conflict is reported.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RestoreOutcome:
-    """What a restore would do, or with a `report` has done.
+    """The outcome of a restore: planned, or done if there is a `report`.
 
     `actions` are those that entries come from, newest first. An entry that several of
-    them hold counts once for each. `conflict_keys` names some of the `conflicts`, `damaged` the
-    archives that were passed over: what they hold of it is not in the other numbers.
+    them hold counts once for each. `conflict_keys` names some of the `conflicts`. `damaged` names
+    the archives that were passed over; their entries are in none of the other numbers.
     """
 
     store: Path
@@ -59,7 +59,7 @@ class RestoreOutcome:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What is to be put back, from which actions, into which store."""
+    """The entries to put back, the actions they come from, and their store."""
 
     store: Path
     actions: tuple[Action, ...]
@@ -83,30 +83,30 @@ def restore(
     gateway: Gateway | None = None,
     on_progress: Progress | None = None,
 ) -> RestoreOutcome:
-    """Plan to put entries back, and with `apply` do it.
+    """Plan to put entries back; with `apply`, put them back.
 
-    A store that a gateway has on record gets exactly the bytes on record, or nothing: with
-    an action, all that we did to the store since is undone.
+    A store that a gateway has on record gets exactly the bytes on record, or none: with an
+    action, all our later actions on the store are undone too.
 
     Args:
         home: Where the archives are.
         disk: The effects.
-        action_id: Only from this action; alone it means all of it. Of a salvage it puts
+        action_id: Take entries of this action; given alone, all of them. Of a salvage it puts
             the damaged bytes back, as they were.
         keys: Session keys, from whatever actions hold them.
-        jobs: Cron job ids, the same.
+        jobs: Cron job ids, from whatever actions hold their runs.
         everything: All entries of all actions of the store.
-        store: Needed only where the actions are of several stores.
-        apply: Do it.
+        store: Needed where the actions are of several stores.
+        apply: Put the entries back.
         now_ms: Names the action.
         state_dir: Of the installation, where it is known.
-        gateway: Whose store it is, where that is known: it must honour our lock.
+        gateway: The store's gateway, where it is known: it must honour our lock.
         on_progress: As for a compaction.
 
     Raises:
-        Usage: Nothing selected, no such action, or several stores could be meant.
-        OnRecord: A gateway has the store on record, and these would not be the bytes.
-        ArchiveDamaged: The action that was named, or all that could hold it.
+        Usage: Nothing is selected, there is no such action, or several stores could be meant.
+        OnRecord: A gateway has the store on record, and the bytes would be others.
+        ArchiveDamaged: That of the named action, or all that could hold the entries.
         TryLater: Locked, or changing all the time.
     """
     wanted = _choose(
@@ -145,10 +145,10 @@ def restore(
 
 
 def _widen(home: Home, disk: Disk, wanted: _Wanted, *, everything: bool) -> _Wanted:
-    """Add to an action what was done later to a store on record: only all of it gives its bytes.
+    """Add the later actions on a store on record: undoing all of them gives its bytes.
 
     Raises:
-        OnRecord: The store has the bytes on record, or nobody can tell.
+        OnRecord: The store has the bytes on record already, or the record cannot be read.
     """
     require_leave(wanted.store, wanted.state_dir, undoing=True)
     claim = find_claim(wanted.store, wanted.state_dir)
@@ -160,7 +160,7 @@ def _widen(home: Home, disk: Disk, wanted: _Wanted, *, everything: bool) -> _Wan
         for a in choose_undone(Ledger(home, disk).read_all(), claim)
         if a.created_ms >= since and a.kind == "compact"
     ]
-    # What went before it was on record is not part of the bytes on record.
+    # Entries removed before the store went on record are not part of its bytes on record.
     named = () if everything and later else wanted.actions
     known = {action.id: action for action in (*named, *later)}
     newest_first = sorted(known.values(), key=lambda a: (a.created_ms, a.id), reverse=True)
@@ -177,7 +177,7 @@ def _choose(
     everything: bool,
     store: Path | None,
 ) -> _Wanted:
-    """Find the actions that hold what is wanted; all of one store."""
+    """Find the actions that hold the wanted entries; all of one store."""
     narrow = Selection(keys=tuple(keys), jobs=tuple(jobs))
     if action_id is not None:
         action = archive.find_action(home, disk, action_id)
@@ -218,7 +218,7 @@ def _choose(
 def _sort_out(
     home: Home, actions: Sequence[Action], selection: Selection
 ) -> tuple[tuple[Action, ...], tuple[archive.Damaged, ...]]:
-    """Tell the actions that hold what is wanted from those whose archive is damaged."""
+    """Separate the actions that hold the wanted entries from those whose archive is damaged."""
     held: list[Action] = []
     damaged: list[archive.Damaged] = []
     for action in actions:
@@ -239,7 +239,7 @@ def _holds(home: Home, action: Action, selection: Selection) -> bool:
 def _measure(
     home: Home, engine: Engine, wanted: _Wanted, source: Opened
 ) -> tuple[RestoreOutcome, list[RestoreNumbers]]:
-    """Compare each action with the store as it is: what it would do, and every conflict."""
+    """Compare each action with the present store: entries to put back, and every conflict."""
     if source.is_missing:
         raise StoreInvalid(
             f"store is missing: {wanted.store}", hint="`tailflip compact` looks for a backup"
@@ -319,9 +319,9 @@ def _restore_once(
 def _write(
     home: Home, engine: Engine, draft: Draft, wanted: _Wanted, source: Opened
 ) -> list[RestoreNumbers]:
-    """Add the archives to the store one after the other, between two files in turn.
+    """Add one archive after the other to the store, writing to two drafts in turn.
 
-    Leaves the finished file first in the draft.
+    The finished file ends up first in the draft.
     """
     passes: list[RestoreNumbers] = []
     reading: Opened | int = source

@@ -1,4 +1,4 @@
-"""Entries that came back after an action: a writer saved what it had read before."""
+"""Counts entries that came back after an action, because a writer saved an older snapshot."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from tailflip.flow.numbers import ListedEntry
     from tailflip.flow.observed import Store
 
-_GONE, _ENDED = "killed", "done"  # what became of an entry, in the words that the table knows
+_GONE, _ENDED = "killed", "done"  # the fate of an entry, in the words of the table
 
 
 def count_returned(home: Home, store: Store, actions: Sequence[str]) -> int:
-    """Count entries that are there again, or "running" again, after actions that changed that."""
+    """Count entries that are back, or "running" again, after actions removed or ended them."""
     changed = Ends()
     for action in actions:
         with reading_records(home, action) as fd:

@@ -1,9 +1,9 @@
-"""A store that is broken or gone: what can be had of it, of a backup, or of a temporary file.
+"""Salvages a store that is broken or gone: from itself, a backup, or a temporary file.
 
 The gateway takes a broken store for an empty one and overwrites it at its next write.
-So the damaged file is set aside whole, byte for byte, before anything else happens; its
-entries that are proven, or a file beside it that holds more, become the store. What may lose
-more than the damaged places is done only for a person who says so.
+So the damaged file is first set aside whole, byte for byte. Then its proven entries, or a file
+beside it that holds more, become the store. A salvage that may lose more than the damaged
+places needs `accept_loss`.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
 def plan_salvage(
     store: Store, on_progress: Progress | None = None, *, accept_loss: bool = False
 ) -> SalvagePlan:
-    """Measure what can be had of a broken or missing store; changes nothing.
+    """Measure how much of a broken or missing store can be salvaged; changes nothing.
 
     Args:
-        store: Which.
+        store: The path of the store.
         on_progress: As for a compaction.
-        accept_loss: Begin anew where there is nothing to have it from.
+        accept_loss: Plan an empty store where there is nothing to rebuild it from.
 
     Raises:
-        StoreInvalid: There is nothing to have it from.
+        StoreInvalid: There is nothing to rebuild it from.
     """
     path = store.path.absolute()
     salvager = _find_salvager(path)
@@ -56,7 +56,7 @@ def plan_salvage(
     if not found:
         raise StoreInvalid(f"nothing can be salvaged: {path}; no file of it is there")
     plan = SalvagePlan(path, found, store.state_dir)
-    # Bytes that we only cannot read may not become an empty store by themselves.
+    # Bytes that we cannot read may be a store: a person decides whether to begin an empty one.
     if not (plan.best.entries or plan.is_nothing or (accept_loss and plan.own is not None)):
         raise StoreInvalid(
             f"nothing can be salvaged: {path}; bytes intact", hint=hint_to_begin_anew(path)
@@ -75,16 +75,16 @@ def apply_salvage(
     gateway: Gateway | None = None,
     on_progress: Progress | None = None,
 ) -> Report:
-    """Set the broken store aside and put a whole one in its place.
+    """Set a broken store aside and put a whole one in its place.
 
     Args:
-        plan: What was shown; executed as shown or not at all.
-        home: Where the broken store goes.
+        plan: The plan that was shown; executed as shown or not at all.
+        home: Where the broken store is set aside.
         disk: The effects.
         now_ms: Names the action.
-        source: Which candidate; the best if not said.
-        accept_loss: A person knows that more than the damaged places may be lost.
-        gateway: whose store it is, where that is known: it must honour our lock.
+        source: The candidate to use; None for the best.
+        accept_loss: A person accepts that more than the damaged places may be lost.
+        gateway: the store's gateway, where it is known: it must honour our lock.
         on_progress: As for a compaction.
 
     Raises:
@@ -134,7 +134,7 @@ def undo(
     """Put the damaged bytes back as they were; the salvaged store is set aside in turn.
 
     Raises:
-        TryLater: The store was written to since; that would be lost.
+        TryLater: The store was written to since, and the new entries would be lost.
         Usage: There were no damaged bytes: the store was missing.
     """
     quarantined, path = home.quarantined(action.id), action.store_path
@@ -231,7 +231,7 @@ def _salvage_once(
                 copy_bytes(disk, fd, draft.fds[0])
         else:
             _find_salvager(plan.store).write(chosen.path, draft.fds[0], on_progress)
-        # Also the proof that the candidate is still what was measured and shown.
+        # This also proves that the candidate is still the file that was measured and shown.
         drafts.commit(
             home,
             disk,
@@ -286,10 +286,10 @@ def _report(
 
 
 def _find_salvager(store: Path) -> Salvager:
-    """Find what can save entries of a store.
+    """Find the salvager of a store's engine.
 
     Raises:
-        StoreInvalid: There is nothing that can, of its kind.
+        StoreInvalid: Its engine has none.
     """
     salvager = find_engine(store).salvager
     if salvager is None:

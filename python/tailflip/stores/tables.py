@@ -1,6 +1,6 @@
-"""Tables in constant memory, however much is put into them: ends of runs, ledgers, starts.
+"""Tables of ends, ledger lines and starts, in constant memory whatever their size.
 
-What does not fit goes to a file without a name.
+Lines that do not fit into memory go to a file without a name.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ _STARTS_A_CALL = 4_096
 
 
 class Ends:
-    """How runs ended and which sessions live: as many as there are, in constant memory.
+    """Ends of runs, and sessions that live, in constant memory.
 
-    What does not fit goes to a file without a name. Takes no more once it was looked into.
+    Ends that do not fit into memory go to a file without a name. The table takes no more after
+    its first lookup.
     """
 
     def __init__(self) -> None:
@@ -30,7 +31,7 @@ class Ends:
 
     @classmethod
     def of(cls, runs: Iterable[OverRun]) -> Ends:
-        """Gather ends; of several of one run the latest counts.
+        """Make a table of ends; of several ends of one run the latest counts.
 
         Raises:
             CannotCreate: There are more than fit into memory, and no room for the others.
@@ -48,7 +49,7 @@ class Ends:
             raise explain_scratch(e) from e
 
     def keep(self, session_id: str) -> None:
-        """Note a session that lives: no entry that has it is touched."""
+        """Note a session that lives, so that its entries stay as they are."""
         try:
             self.raw.keep(session_id)
         except OSError as e:
@@ -59,12 +60,12 @@ class Ends:
         return self.raw.is_kept(session_id)
 
     def find(self, key: str, session_id: str | None = None) -> tuple[str, int, int] | None:
-        """Find status, end and length of a run."""
+        """Find the status, end and length of a run."""
         return self.raw.find(key, session_id)
 
 
 class Ledgers:
-    """Lines of several ledgers, by which the entries of one store are to be judged."""
+    """Lines of several ledgers, by which the entries of one store are judged."""
 
     def __init__(self) -> None:
         self._raw = _native.Ledgers(open_scratch())
@@ -84,7 +85,7 @@ class Ledgers:
             raise explain_scratch(e) from e
 
     def look_ahead(self, fd: int) -> _native.Joined:
-        """Read a store once, and find out whom lines without a session key are about."""
+        """Read a store once, and match lines without a session key to its runs."""
         try:
             return run_native(lambda c: self._raw.look_ahead(fd, c), None)
         except OSError as e:
@@ -92,13 +93,13 @@ class Ledgers:
 
 
 class Starts:
-    """When the runs of each job began; jobs are known by hashes that depend on a seed."""
+    """The starts of each job's runs; a job is known by a hash that depends on a seed."""
 
     def __init__(self, seed: int) -> None:
         self._raw = _native.Starts(seed, open_scratch())
 
     def add(self, job_id: str, at_ms: int) -> None:
-        """Note one start."""
+        """Note one start of a run."""
         try:
             self._raw.add(job_id, at_ms)
         except OSError as e:
@@ -112,7 +113,7 @@ class Starts:
             raise explain_scratch(e) from e
 
     def hash(self, job_id: str) -> int:
-        """Return what a job is known by here."""
+        """Return the hash that stands for a job in this table."""
         return self._raw.hash(job_id)
 
     def name(self, job_hash: int) -> str | None:
@@ -120,6 +121,6 @@ class Starts:
         return self._raw.name(job_hash)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """Stream all starts by job, the oldest first; once, and then nothing may be added."""
+        """Stream all starts by job, the oldest first; can be done once, after the last `add`."""
         while found := self._raw.next(_STARTS_A_CALL):
             yield from found

@@ -1,4 +1,4 @@
-"""What we work on: one installation at one moment, and which of its stores are meant."""
+"""Chooses the target of a verb: one installation at one moment, and which of its stores."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Scene:
     """An installation at one moment; `stores` are those that the user chose.
 
     `env` is the gateway's environment. `missing` are stores that should be there; empty when the
-    user named what to look at. `kept` are not ours to write, and in neither of the two.
+    user named stores. `kept` are not ours to write, and in neither of the two.
     """
 
     env: Mapping[str, str]
@@ -55,7 +55,7 @@ class Scene:
 
     @property
     def others_bytes(self) -> int:
-        """Size of the installation's stores that were not chosen, but are loaded with them."""
+        """Size of the installation's other stores, which the gateway loads with the chosen ones."""
         chosen = {os.path.realpath(store.path) for store in (*self.stores, *self.kept)}
         others = [
             store
@@ -67,12 +67,12 @@ class Scene:
 
     @cached_property
     def next_start(self) -> NextStart:
-        """What will start next here, as far as no command says it."""
+        """The release that will start next here, where no command names it."""
         return find_next_start(self.installation, self.env)
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the release can do that will start next here."""
+        """The abilities of the release that will start next here."""
         return self.next_start.release.capabilities
 
     def read_evidence(self, store: Store, dropped_keys: frozenset[str]) -> Evidence:
@@ -88,20 +88,20 @@ class Scene:
         return engine.survey(store.path, policy, evidence, self.now_ms, on_progress)
 
     def find_heap_limit(self, given: str | None, config: Config) -> HeapLimit:
-        """Take the limit that was given or is set, else ask the node that starts next.
+        """Find the heap limit: given, else set, else from the node that starts next.
 
         Raises:
-            Usage: what was given is no size.
+            Usage: the given limit is no size.
         """
         return self.begin_heap_limit(given, config)()
 
     def begin_heap_limit(self, given: str | None, config: Config) -> Callable[[], HeapLimit]:
-        """Begin to find the limit, and return what waits for it.
+        """Begin to find the heap limit, and return a function that waits for it.
 
         Node takes as long to answer as we take to survey a store of a hundred megabytes.
 
         Raises:
-            Usage: what was given is no size.
+            Usage: the given limit is no size.
         """
         told = _read_given(given, config)
         if told is not None:
@@ -123,7 +123,7 @@ class Scene:
 
 
 def _read_given(given: str | None, config: Config) -> HeapLimit | None:
-    """Read the limit that a person gave, now or in the settings."""
+    """Read the heap limit that a person gave, now or in the settings."""
     margin = config.heal.margin
     if given is None:
         set_bytes = config.gateway.heap_limit_bytes
@@ -147,11 +147,11 @@ def look(
 
     Args:
         env: The gateway's environment, or a person's.
-        paths: Of stores; the installation that they lie in is meant.
-        state_dir: As everywhere.
-        profile: The same.
-        agent: Only this agent's store.
-        config: Its `gateway.state_dir` and `gateway.profile` count where nothing was given.
+        paths: Paths of stores; the installation that they lie in is looked at.
+        state_dir: The gateway's state directory.
+        profile: OpenClaw's profile.
+        agent: Choose this agent's store.
+        config: Its `gateway.state_dir` and `gateway.profile` count where neither was given.
 
     Raises:
         Usage: options contradict each other, or an agent has no store.
@@ -197,7 +197,7 @@ def look(
 def _locate(
     env: Mapping[str, str], given: list[Path], state_dir: Path | None, profile: str | None
 ) -> Installation:
-    """Find the installation; a path given by hand says where it is, if it lies as they do."""
+    """Find the installation; a given store's path tells where, if it lies in a state directory."""
     guesses = {guess for path in given if (guess := _guess_state_dir(path)) is not None}
     if state_dir is None and profile is None and len(guesses) == 1:
         return locate(env, state_dir=guesses.pop())
@@ -206,7 +206,7 @@ def _locate(
     except CannotCreate:
         if not given or state_dir is not None or not given[0].parent.is_dir():
             raise
-        # A store far from any installation: there is no other evidence than itself.
+        # A store outside of any installation has no evidence beside itself.
         return locate(env, state_dir=given[0].parent)
 
 

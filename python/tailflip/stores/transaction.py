@@ -1,4 +1,4 @@
-"""One compaction: archive, rewrite, verify, commit. Nothing leaves that was not kept first.
+"""One compaction: archive, rewrite, verify, commit. Removed entries are archived first.
 
 refuse early → survey → room → intent in the ledger → archive and new store written
 → both read back and synced → archived in the ledger → lock → still the same file?
@@ -48,17 +48,17 @@ def compact_store(
 
     Args:
         store: Its path may be a symbolic link; the file behind it is replaced.
-        policy: Compiled with `now_ms`.
+        policy: The rules; ages count from `now_ms`.
         evidence: Gathered just now.
         home: Where the archive goes.
         disk: The effects.
-        now_ms: Also the name under which transcripts are archived.
+        now_ms: Wall clock; also names the folder of archived transcripts.
         on_progress: Called from this thread, at most ten times a second.
-        expected: A survey that was shown to the user. It saves the first one here; if
+        expected: A survey that was shown to the user. It saves the first survey here; if
             the store is no longer the same, it is surveyed again.
 
     Returns:
-        What was done; `action_id` is empty when there was nothing to do.
+        A report; its `action_id` is empty when there was nothing to do.
 
     Raises:
         StoreInvalid: Not JSON, duplicate keys, or not a regular file.
@@ -163,7 +163,7 @@ def _write(
     surveyed: Measured,
     on_progress: Progress | None,
 ) -> RewriteNumbers:
-    """Write new store and archive; return when the archive is whole, read back and synced."""
+    """Write the new store and the archive; return when the archive is read back and synced."""
     action, numbers = draft.action, surveyed.numbers
     partial = home.archive(action.id) / recovery.PARTIAL
     disk.mkdir(home.archive(action.id), 0o700)

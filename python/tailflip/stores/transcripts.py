@@ -1,15 +1,15 @@
-"""Transcripts follow their entries: out into a folder of ours beside the store, and back.
+"""Moves transcripts with their entries: into a folder of ours beside the store, and back.
 
-`<folder of the store>/.tailflip/<action>/<transcript>`. There a rename is all it takes, whatever
-the size, and no release looks: OpenClaw deletes `.deleted.<time>` for good once it is older than
+The folder is `<folder of the store>/.tailflip/<action>/<transcript>`. Moving a file there is one
+rename, whatever its size. OpenClaw deletes `.deleted.<time>` for good once it is older than
 its retention, and counts every file beside the store against its disk budget, but it reads no
 folders there. Source: `cleanupArchivedSessionTranscripts`, `enforceSessionDiskBudget`,
 `pruneUnreferencedSessionArtifacts`, 2026.3.28 to 2026.7.35.
 
-The folder's name says which action moved a file, so nothing else needs to be recorded, and doing
-it again does nothing. But for one thing: where a file could not be renamed back, the action's
-archive says so, and it is tried again. What older versions of tailflip moved, to
-`<file>.deleted.<time of the action>`, is found as well.
+The folder's name says which action moved a file, and a second move finds no file to move. A file
+that could not be renamed back is noted in the action's archive, and the rename is tried again.
+Files that older versions of tailflip renamed to `<file>.deleted.<time of the action>` are found
+as well.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ FOLDER = ".tailflip"
 
 @dataclass(frozen=True)
 class Moves:
-    """How many transcripts were renamed, how many could not be, how many live again meanwhile."""
+    """Counts of transcripts that were renamed, could not be renamed, or live again meanwhile."""
 
     moved: int
     failed: int
@@ -56,9 +56,9 @@ class Moves:
 
 @dataclass(frozen=True)
 class Kept:
-    """The transcripts that one action took and that are still there.
+    """The transcripts of one action that are still kept.
 
-    `folder` is None where none are. `exposed` counts those that an older version left under
+    `folder` is None where there are none. `exposed` counts those that an older version left under
     OpenClaw's own names for deleted ones, where its clean-up takes them.
     """
 
@@ -69,9 +69,9 @@ class Kept:
 
 
 def archive_transcripts(home: Home, disk: Disk, action: Action) -> Moves:
-    """Set aside the transcripts of removed entries that no entry refers to any more.
+    """Set aside transcripts of removed entries that no entry refers to any more.
 
-    Never one whose own lock has a living owner.
+    A transcript whose own lock has a living owner stays.
     """
     directory = resolve(action.store_path.parent)
     folder = directory / FOLDER / action.id
@@ -93,7 +93,7 @@ def archive_transcripts(home: Home, disk: Disk, action: Action) -> Moves:
 
 
 def return_transcripts(home: Home, disk: Disk, action: Action, store_path: Path) -> Moves:
-    """Rename back what `action` set aside, where an entry needs it again and it is missing."""
+    """Rename back the transcripts of `action` that an entry needs again and that are missing."""
     directory = resolve(store_path.parent)
     folder, suffix = directory / FOLDER / action.id, action.transcript_suffix
     if not folder.is_dir() and not _has(directory, lambda name: name.endswith(suffix)):
@@ -121,7 +121,7 @@ def return_transcripts(home: Home, disk: Disk, action: Action, store_path: Path)
 
 
 def measure_kept(action: Action) -> Kept:
-    """Count what is still there of the transcripts that an action took."""
+    """Count the transcripts of an action that are still there."""
     directory = resolve(action.store_path.parent)
     folder, suffix = directory / FOLDER / action.id, action.transcript_suffix
     sizes = [size for _, size in _list_files(folder)]
@@ -131,7 +131,7 @@ def measure_kept(action: Action) -> Kept:
 
 
 def delete_kept(disk: Disk, action: Action) -> None:
-    """Delete for good what an action took of transcripts, with its folder."""
+    """Delete for good the transcripts of an action, with their folder."""
     folder = find_folder(action)
     if not folder.is_dir() or folder.is_symlink() or folder.parent.is_symlink():
         return
@@ -144,12 +144,12 @@ def delete_kept(disk: Disk, action: Action) -> None:
 
 
 def find_folder(action: Action) -> Path:
-    """Return where an action's transcripts are kept, for as long as its archive lives."""
+    """Return the folder that keeps an action's transcripts for as long as its archive lives."""
     return resolve(action.store_path.parent) / FOLDER / action.id
 
 
 def note_missing(home: Home, disk: Disk, action: Action) -> None:
-    """Note that transcripts which `action` archived could not all be renamed back."""
+    """Note that some transcripts of `action` could not be renamed back."""
     path = _pending(home, action)
     if os.path.lexists(path):
         return
@@ -158,14 +158,14 @@ def note_missing(home: Home, disk: Disk, action: Action) -> None:
 
 
 def forget_missing(home: Home, disk: Disk, action: Action) -> None:
-    """Take the note back: every transcript is where an entry looks for it, or not needed."""
+    """Delete the note: every transcript is where an entry looks for it, or not needed."""
     path = _pending(home, action)
     if os.path.lexists(path):
         disk.unlink(path)
 
 
 def find_missing(home: Home) -> set[str]:
-    """Find the actions whose transcripts could not all be renamed back."""
+    """Find the actions of which some transcripts could not be renamed back."""
     return {path.parent.name for path in home.archives.glob(f"*/{PENDING}")}
 
 
@@ -182,9 +182,9 @@ def _move(
     present: Callable[[Path], Path],
     plan: Callable[..., tuple[Path, Path] | None],
 ) -> Moves:
-    """Ask the store about every candidate, one after the other, and rename what `plan` says.
+    """Ask the store about every candidate, one after the other, and rename those that `plan` names.
 
-    Nothing beside a store that a gateway has on record, as `Owners.may_move` says.
+    Beside a store that a gateway has on record, `Owners.may_move` decides.
     """
     directory = resolve(store_path.parent)
     moved = failed = 0
@@ -207,10 +207,10 @@ def _move(
 
 
 def _make_folder(disk: Disk, folder: Path) -> None:
-    """Make the folder that transcripts are set aside in; it belongs to whose the store's is.
+    """Make the folder that transcripts are set aside in, owned by the owner of the store's folder.
 
     Raises:
-        OSError: It cannot be made, or something else is there: a link would lead us elsewhere.
+        OSError: It cannot be made, or a file or link is in its place: a link would lead elsewhere.
     """
     owner, group = rights.choose_newcomer(folder.parent.parent)
     for path in (folder.parent, folder):
@@ -226,15 +226,15 @@ def _make_folder(disk: Disk, folder: Path) -> None:
 
 
 def _drop_folder(disk: Disk, folder: Path) -> None:
-    """Delete the folders that hold nothing any more."""
+    """Delete the folders that are empty now."""
     for path in (folder, folder.parent):
         if path.is_dir() and not path.is_symlink():
-            with suppress(OSError):  # what is left in it stays
+            with suppress(OSError):  # a folder with files in it stays
                 disk.rmdir(path)
 
 
 def _has(directory: Path, wanted: Callable[[str], bool]) -> bool:
-    """Say whether a file of such a name is there: else millions of headers need not be read."""
+    """Say whether a file of such a name is there; without one, headers need not be read."""
     with os.scandir(directory) as names:
         return any(wanted(name.name) for name in names)
 
@@ -265,7 +265,7 @@ def _candidates(
 
 
 def _name_transcripts(header: RecordHeader, directory: Path) -> set[Path]:
-    """Name an entry's own transcripts inside the store's directory; nothing outside is ours."""
+    """Name an entry's own transcripts inside the store's directory."""
     found = set()
     if header.session is not None and _SESSION_ID.fullmatch(header.session):
         found.add(directory / f"{header.session}{_ENDING}")
@@ -284,7 +284,7 @@ def _is_regular(path: Path) -> bool:
 
 
 def _is_in_use(path: Path) -> bool:
-    """Say whether a process holds the transcript; one we cannot judge counts as held."""
+    """Say whether a process holds the transcript; a lock that we cannot judge counts as held."""
     try:
         owner = read_owner(path.with_name(path.name + ".lock"))
     except OSError:

@@ -1,1 +1,1 @@
-"""The gateway's process: may it start, how does it fare, why did it end, what follows."""
+"""Supervises the gateway's process: judges its start, watches its life, explains its end."""

@@ -1,8 +1,8 @@
-"""May the gateway start? Looked at before every start, and healed where it can be.
+"""Judges whether the gateway may start, and heals its stores before the start where it can.
 
-A start is refused only on proof or forecast of harm: a store that the gateway would take
-for empty and overwrite, or one that its heap cannot hold. A failure of our own (a ledger
-that cannot be written, another tailflip at work) never keeps a healthy gateway down.
+A start is refused on proof or forecast of harm: a store that the gateway would take
+for empty and overwrite, or one that its heap cannot hold. After a failure of our own (a ledger
+that cannot be written, another tailflip at work) a healthy gateway starts all the same.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _SHOWN_KINDS = 3
 
 @dataclass
 class Admission:
-    """The answer: `go`, or why not and what must change. `reports` are what was done.
+    """The answer: `go`, or a reason and what must change. `reports` are of actions done.
 
     `stores_may_kill` is False where the stores are too small to have filled the heap.
-    `claim_running` counts runs that say so in stores that were not compacted, `held_jobs`
-    jobs that were in flight at every death and will not run again. `mended` are the
+    `claim_running` counts the "running" entries of stores that were not compacted. `held_jobs`
+    counts jobs that were in flight at every death and will not run again. `mended` are the
     actions that made ledgers agree.
     """
 
@@ -66,16 +66,16 @@ class Admission:
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """Name what was done to stores and ledgers; each can be undone."""
+        """List the actions on stores and ledgers; each can be undone."""
         return (*(each.action_id for each in self.reports if each.action_id), *self.mended)
 
     @property
     def cured(self) -> bool:
-        """Say whether any store was made smaller or whole, or a job that kills is held."""
+        """Say whether a store was made smaller or whole, or a job that kills is held."""
         return self.held_jobs > 0 or any(report.action_id for report in self.reports)
 
     def refuse(self, error: TailflipError) -> None:
-        """Turn into a refusal; the first reason stays."""
+        """Turn the answer into a refusal; the first reason stays."""
         if self.go:
             self.go, self.reason, self.hint = False, error.message, error.hint
             self.exit_code, self.waiting = error.exit_code, Waiting.CURE
@@ -83,9 +83,9 @@ class Admission:
 
 @dataclass(frozen=True)
 class Start:
-    """The start that is asked about: whose, of what, with which memory, healed how far.
+    """The start to judge: installation, release, memory, and the limits of healing.
 
-    `died_of_memory` counts deaths in a row: the forecast said "fits" and was wrong, so stores
+    `died_of_memory` counts deaths in a row. The forecast said "fits" and was wrong, so stores
     that may have filled the heap are compacted all the same, and further each time.
     """
 
@@ -111,7 +111,7 @@ def admit(
     disk: Disk,
     on_progress: Progress | None = None,
 ) -> Admission:
-    """Look at all that the gateway will load, heal what must be, and say whether it may start.
+    """Look at the stores that the gateway will load, heal them, and say whether it may start.
 
     Raises:
         ConfigInvalid: OpenClaw's own configuration cannot be read; the gateway says that better.
@@ -129,14 +129,14 @@ def admit(
     try:
         _heal(_Work(start, found, _begin(scene, start, home, disk, on_progress or be_quiet)))
     except (TailflipError, OSError) as e:
-        # Ours, and not the gateway's: what is wrong with a store was dealt with below.
+        # An error of ours, not of the gateway's: faults of a store were dealt with below.
         found.notes.append(f"not looked at in full: {e}")
     return found
 
 
 @dataclass
 class _Work:
-    """One admission at work; `failed` are the reasons why a store could not be made smaller."""
+    """One admission in progress; `failed` are the reasons why a store could not be made smaller."""
 
     start: Start
     found: Admission
@@ -186,7 +186,7 @@ def _heal(work: _Work) -> None:
 
 
 def _make_whole(work: _Work) -> None:
-    """Salvage what is broken or was rotated away, or forbid the start; tell what is left alone."""
+    """Salvage broken or rotated stores, or forbid the start; note the stores left alone."""
     found, compaction = work.found, work.compaction
     kept = compaction.scene.kept
     found.notes += [claim.to_error().message for claim in kept.values()]
@@ -196,7 +196,7 @@ def _make_whole(work: _Work) -> None:
         elif store in compaction.damaged and work.may_salvage:
             _salvage(work, store, compaction.damaged[store])
         else:
-            # What we cannot read, the gateway takes for empty and overwrites.
+            # The gateway takes a store that we cannot read for empty, and overwrites it.
             found.refuse(error)
     for store, damage in compaction.damaged.items():
         if damage.broken is None:
@@ -208,7 +208,7 @@ def _make_whole(work: _Work) -> None:
 
 
 def _salvage(work: _Work, store: Store, damage: Damage) -> None:
-    """Put the proven part of a broken store in its place, or refuse the start."""
+    """Replace a broken store by its proven part, or refuse the start."""
     broken = work.compaction.errors[store].message
     try:
         if damage.plan is None:
@@ -221,7 +221,7 @@ def _salvage(work: _Work, store: Store, damage: Damage) -> None:
 
 
 def _bring_back(work: _Work, store: Store, damage: Damage) -> None:
-    """Bring back a store that is gone beside backups of it: rotated away, never written again."""
+    """Bring back a store that is gone beside its backups: rotated, and not written again."""
     plan, notes = damage.plan, work.found.notes
     if plan is None or not plan.best.entries:
         return
@@ -254,7 +254,7 @@ def _judge(work: _Work, forecast: Forecast) -> None:
         return
     needs = format_bytes(forecast.heap_bytes)
     if not forecast.measured:
-        # The gateway may take far less: 2026.7.35 does, of what kills 2026.4.14.
+        # The gateway may need far less heap: 2026.7.35 loads a store that kills 2026.4.14.
         work.found.notes.append(
             f"loading the stores may need {needs} of heap, the gateway has "
             f"{format_bytes(limit)}; {forecast.doubt}, so it is started"
@@ -276,7 +276,7 @@ def _judge(work: _Work, forecast: Forecast) -> None:
 
 
 def _blame(work: _Work, what: str, otherwise: str, hint: str) -> TailflipError:
-    """Say why a start is refused: what keeps us from compacting, or else that nothing may go."""
+    """Explain a refusal: the error that stopped a compaction, else that no entry may go."""
     if not work.start.heal.enabled:
         return StoreInvalid(f"{what}, and heal.enabled = false leaves them as they are", hint=hint)
     if not work.failed:

@@ -1,4 +1,4 @@
-"""How long to wait before the next start: grows with the row of deaths, up to a cap."""
+"""Delays before the next start: they grow with the row of deaths, up to a cap."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from tailflip.config.schema import RestartSettings
 
 _TRIAL_FACTOR = 2.0
-_NO_CHANCE = 0.5  # neither adds nor takes away
-_LEAST_S = 0.001  # less is no delay
+_NO_CHANCE = 0.5  # no jitter: the middle of its range
+_LEAST_S = 0.001  # a shorter delay counts as none
 
 
 def start_delay_s(limits: RestartSettings, row: int, random: float = _NO_CHANCE) -> float:
@@ -48,12 +48,12 @@ def delay_s(
         factor: growth from one delay to the next, at least 1.
         cap_s: no delay is longer, jitter included.
         jitter: share of the delay that chance adds or takes away, 0 to 1.
-        random: the chance, in [0, 1).
+        random: a number in [0, 1), for jitter.
     """
     steps = max(row, 1) - 1
     if first_s < _LEAST_S:
         return 0.0
-    # In logarithms, for a row can be long and a power of it no float any more.
+    # Use logarithms: for a long row the power would overflow a float.
     if first_s >= cap_s or steps * math.log(factor) >= math.log(cap_s / first_s):
         grown_s = cap_s
     else:

@@ -1,4 +1,4 @@
-"""A gateway's history for whoever must go on without it: a ledger that fails keeps nothing down.
+"""A gateway's history for callers that must go on when the ledger fails.
 
 `ledger.history.History` raises. `BestEffortHistory` has the methods that a start, an end and
 the time between them need, logs why the ledger failed, and returns what an empty ledger would.
@@ -30,10 +30,10 @@ _D = TypeVar("_D")
 
 
 class BestEffortHistory:
-    """What is on record about one gateway, as far as the ledger can be used.
+    """The record of one gateway, as far as the ledger can be used.
 
-    No method raises because of the ledger. Why it failed is logged once, and again when the
-    reason changes or after a write that went well.
+    No method raises because of the ledger. The reason is logged once, and again when the
+    reason changes or after a successful write.
     """
 
     def __init__(self, history: History) -> None:
@@ -47,7 +47,7 @@ class BestEffortHistory:
         self._write(lambda: self._history.lives.begin(life))
 
     def update_life(self, life: Life) -> None:
-        """Put on record what is known of a life by now."""
+        """Put the present state of a life on record."""
         self._write(lambda: self._history.lives.update(life))
 
     def end_life(self, life: Life, stderr_tail: bytes = b"") -> None:
@@ -86,17 +86,17 @@ class BestEffortHistory:
         return self._read(self._history.decisions.read_standing, None)
 
     def is_undecided(self, life: Life) -> bool:
-        """Say whether a dead life has a verdict that no decision followed."""
+        """Say whether a life that ended has a verdict and no decision yet."""
         return self._read(lambda: self._history.decisions.is_undecided(life), default=False)
 
     def record_start(self, start: JudgedStart) -> None:
-        """Put on record how a start was judged."""
+        """Put the verdict on a start on record."""
         self._write(lambda: self._history.starts.record(start))
 
     # --- incidents and findings ----------------------------------------------------------
 
     def open_incident(self, death: Death, now_ms: int) -> Incident | None:
-        """Open the incident that a death belongs to, or find it open."""
+        """Open the incident of a death, or return the open one."""
         return self._read(lambda: self._history.incidents.open(death, now_ms), None)
 
     def close_incidents(self) -> tuple[Incident, ...]:
@@ -108,13 +108,13 @@ class BestEffortHistory:
         return self._read(self._history.findings.read, ())
 
     def note(self, findings: Sequence[Finding], codes: Collection[str]) -> None:
-        """Have these findings open, and end those of the same codes that are not among them."""
+        """Open these findings, and end the others of the same codes."""
         self._write(lambda: self._history.findings.note(findings, clock.now_ms(), codes))
 
     # --- what was seen and done ----------------------------------------------------------
 
     def record_sample(self, sample: Sample, life_id: str) -> None:
-        """Put a measurement on record, if it is news; the next one tries again, in silence."""
+        """Put a measurement on record if it has changed; a failure is not logged."""
         with suppress(TailflipError, OSError):
             self._history.samples.record(sample, life_id)
 
@@ -123,18 +123,18 @@ class BestEffortHistory:
         return self._read(lambda: self._history.samples.read(0, life_id=life_id), ())
 
     def record_runs(self, runs: Sequence[SeenRun]) -> None:
-        """Put on record which runs are in flight."""
+        """Put the runs in flight on record."""
         self._write(lambda: self._history.runs.put(tuple(runs)))
 
     def read_actions(self) -> tuple[Action, ...]:
-        """Read what was done to the stores of any gateway."""
+        """Read the actions on the stores of all gateways."""
         from tailflip.ledger.actions import Ledger  # noqa: PLC0415 - a start does without
 
         workspace = self._history.workspace
         return tuple(self._read(Ledger(workspace.home, workspace.disk).read_all, ()))
 
     def expire(self, keep_days: float) -> None:
-        """Forget what is older than the settings keep."""
+        """Delete records that are older than the settings keep."""
         self._write(lambda: self._history.expire(clock.now_ms(), keep_days))
 
     # -------------------------------------------------------------------------------------
@@ -156,5 +156,5 @@ class BestEffortHistory:
 
     def _tell(self, error: Exception) -> None:
         if str(error) != self._last_error:
-            log.error("the ledger could not be used: nothing is remembered", error=error)
+            log.error("the ledger could not be used: nothing was recorded", error=error)
         self._last_error = str(error)

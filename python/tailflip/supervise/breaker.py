@@ -1,7 +1,7 @@
-"""The breaker: whether the gateway may start again, when, and what has to happen first.
+"""The breaker: decides whether the gateway may start again, when, and after which change.
 
 A state machine over values, without effects. Its caller stores breaker and decision
-before acting on them, and so can go on after its own death:
+before acting on them, so that it can go on after its own death:
 
     death -> decide -> (breaker, decision) -> stored -> reconsider, until a start is due
           -> hold_back -> note_start -> stored -> the gateway starts
@@ -9,12 +9,12 @@ before acting on them, and so can go on after its own death:
 
 Deaths are counted per signature and without a window of time: a loop of three days is a
 loop. An end that the gateway itself wanted (a planned restart, an update) counts as well
-where its life was no good one: whoever restarts itself every ten seconds is in a loop too.
-What cures a death decides what is waited for: a refused configuration for the file
-to change, lack of memory for a cure, another gateway for its end, and the rest for time.
-An open breaker alerts once and lets a trial start through now and then; only a stop that
-somebody is proven to have asked for ends the guard. Whatever happens, there are never more
-than 12 starts in 10 minutes. Source of the causes and their cures: `diagnose.causes`,
+if its life was not a good one: a gateway that restarts itself every ten seconds is in a loop.
+The cause decides what is waited for: a changed file after a refused configuration, a cure after
+lack of memory, the end of another gateway, and time after all other causes.
+An open breaker alerts once and lets a trial start through now and then. Only a stop that
+somebody is proven to have asked for ends the guard. There are never more than 12 starts in
+10 minutes. Source of the causes and their cures: `diagnose.causes`,
 measured on 2026.3.28, 2026.4.14 and 2026.9.6.
 """
 
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
     from tailflip.flow.lives import Death, Moment
     from tailflip.supervise.world import World
 
-# Cures that did not help so often in a row are none; deaths of any kind so often are a loop.
+# So many cures in a row without help count as none; so many deaths of any kind are a loop.
 _CURED_ROWS = 2
 _MIXED_ROWS = 3
 MOST_STARTS, WITHIN_MS = 12, 600_000
 
 
 def decide(breaker: Breaker, death: Death, world: World) -> tuple[Breaker, Decision]:
-    """Choose what to do after a death. Both results are to be stored before acting."""
+    """Choose the decision after a death; store breaker and decision before acting."""
     if _is_proven_stop(death) or (_is_wish(death) and breaker.is_good):
         return _follow(breaker, death, _describe_wish(death), world)
     limits = world.limits
@@ -72,19 +72,19 @@ def decide(breaker: Breaker, death: Death, world: World) -> tuple[Breaker, Decis
 
 
 def is_loop(breaker: Breaker, limits: RestartSettings) -> bool:
-    """Say whether what was counted makes a loop: of one kind, or of kinds that take turns."""
+    """Say whether the counted deaths are a loop: of one kind, or of kinds that take turns."""
     return breaker.row >= limits.loop_deaths or _is_mixed(breaker.deaths, limits)
 
 
 def wait_for(breaker: Breaker, waiting: Waiting, world: World) -> Breaker:
-    """Remember what is waited for and its fingerprint, so that a change shows."""
+    """Remember the awaited change and its present fingerprint, so that a change shows."""
     return breaker.model_copy(
         update={"waiting": waiting, "marks": mark_awaited(waiting, world), "until_ms": None}
     )
 
 
 def hold_back(breaker: Breaker, world: World) -> Decision | None:
-    """Delay a start that would be one too many, whoever wants it; None if it may be now."""
+    """Delay a start that would exceed the limit of starts; None if it may happen now."""
     if len(breaker.starts) < MOST_STARTS:
         return None
     passed = passed_ms(breaker.starts[-MOST_STARTS], world.moment)
@@ -124,12 +124,12 @@ def note_start(breaker: Breaker, now: Moment) -> Breaker:
 
 
 def note_good_life(breaker: Breaker) -> Breaker:
-    """Close the breaker and forget the row: this life was long enough."""
+    """Close the breaker and forget the row of deaths after a life that was long enough."""
     return Breaker(is_good=True, starts=breaker.starts)
 
 
 def anchor(decision: Decision, world: World) -> Decision:
-    """Re-base a stored decision on this boot's clock: what is left of its wait begins now."""
+    """Re-base a stored decision on this boot's clock: the rest of its wait begins now."""
     is_counted = decision.made is not None and decision.made.boot == world.boot
     if decision.at_ms is None or is_counted:
         return decision
@@ -141,7 +141,7 @@ def anchor(decision: Decision, world: World) -> Decision:
 def is_due(decision: Decision, world: World) -> bool:
     """Say whether the time of a decision has come: to end, to start, or for a trial.
 
-    Never while another gateway lives: two on one state directory destroy its stores.
+    False while another gateway lives: two on one state directory destroy its stores.
     """
     if decision.kind is DecisionKind.END:
         return True
@@ -149,11 +149,11 @@ def is_due(decision: Decision, world: World) -> bool:
 
 
 def reconsider(breaker: Breaker, decision: Decision, world: World) -> Decision:
-    """Look at a stored decision again, and turn it into a start if what it waits for happened.
+    """Reconsider a stored decision, and turn it into a start if the awaited change happened.
 
     Returns:
-        the same decision while nothing happened; a start for now when it did, or when a
-        trial is due; a wait for another gateway that lives when a start would be.
+        the same decision while nothing changed; a start for now after the change, or when a
+        trial is due; where another gateway lives then, a wait for its end.
     """
     if decision.kind is DecisionKind.END:
         return decision
@@ -182,7 +182,7 @@ def reconsider(breaker: Breaker, decision: Decision, world: World) -> Decision:
 
 
 def _follow(breaker: Breaker, death: Death, told: str, world: World) -> tuple[Breaker, Decision]:
-    """Start, wait or end as the gateway wanted; delays grow with the row alone."""
+    """Decide to start, wait or end, as the gateway wanted; delays grow with the row."""
     if _wish(death) is Wish.STOP:
         return breaker, Decision(kind=DecisionKind.END, reason=told, exit_code=0, made=world.moment)
     if _wish(death) is Wish.PARK:
@@ -198,7 +198,7 @@ def _follow(breaker: Breaker, death: Death, told: str, world: World) -> tuple[Br
     if _wish(death) is Wish.UPDATE:
         wait_s = world.limits.cap_s
     else:
-        # The first restart is at once; those that follow pay for what went before.
+        # The first restart is at once; the following ones are delayed by the length of the row.
         step = max(breaker.row, breaker.deaths) - 1
         wait_s = start_delay_s(world.limits, step, world.random) if step > 0 else 0.0
     if not wait_s:
@@ -221,7 +221,7 @@ def _describe_wish(death: Death) -> str:
 
 
 def _tell(counted: Breaker, death: Death, limits: RestartSettings) -> str:
-    """Say what happened, and how often in a row."""
+    """Describe the death, and how often it happened in a row."""
     many = _count_words(counted.row)
     if not _is_wish(death):
         return f"{death.signature}, {many}"
@@ -231,14 +231,14 @@ def _tell(counted: Breaker, death: Death, limits: RestartSettings) -> str:
 
 
 def _tell_pace(counted: Breaker) -> str:
-    """Say the median time between the starts of this row."""
+    """Describe the median time between the starts of this row."""
     starts = counted.starts[-counted.row :]
     apart = [each for pair in pairwise(starts) if (each := passed_ms(*pair)) is not None]
     return f", once every {format_span(median(apart))}" if apart else ""
 
 
 def _count(breaker: Breaker, death: Death, limits: RestartSettings) -> Breaker:
-    """Count a death. Another kind of it is another matter, unless kinds take turns."""
+    """Count a death; one of another kind begins a new row, unless kinds take turns."""
     deaths = breaker.deaths + 1
     if breaker.signature == death.signature:
         return breaker.model_copy(update={"row": breaker.row + 1, "deaths": deaths})
@@ -249,12 +249,12 @@ def _count(breaker: Breaker, death: Death, limits: RestartSettings) -> Breaker:
 
 
 def _is_mixed(deaths: int, limits: RestartSettings) -> bool:
-    """Say whether so many died of whatever that there is a loop in any case."""
+    """Say whether the deaths of all kinds together are enough for a loop."""
     return deaths >= _MIXED_ROWS * limits.loop_deaths
 
 
 def _stand_aside(counted: Breaker, told: str, world: World) -> tuple[Breaker, Decision]:
-    """Wait until the other gateway is gone. There is no trial: it would be refused again."""
+    """Wait until the other gateway is gone, without trials: they would be refused again."""
     opens = counted.row >= world.limits.loop_deaths
     newly = opens and counted.state is BreakerState.CLOSED
     state = BreakerState.OPEN if opens else BreakerState.CLOSED
@@ -280,7 +280,7 @@ def _start_after(counted: Breaker, told: str, step: int, world: World) -> tuple[
 
 
 def _open(counted: Breaker, death: Death, told: str, world: World) -> tuple[Breaker, Decision]:
-    """Stop starting, except for trials; alert if it was not open before."""
+    """Open the breaker: allow trials; alert if it was not open before."""
     wait_s = _choose_trial_s(counted, death, world)
     at_ms = world.now_ms + int(1000 * wait_s)
     waiting = CAUSES[death.cause].waiting
@@ -302,17 +302,17 @@ def _wish(death: Death) -> Wish | None:
 
 
 def _is_proven_stop(death: Death) -> bool:
-    """Say whether it is known who asked for a stop; an end that looks like one is none."""
+    """Say whether it is known who asked for a stop; an end that looks like a stop is not enough."""
     return _wish(death) is Wish.STOP and death.confidence is Confidence.PROVEN
 
 
 def _is_wish(death: Death) -> bool:
-    """Say whether the gateway itself wanted to end as it did: to restart, update or be parked."""
+    """Say whether the gateway itself wanted its end: to restart, update or be parked."""
     return _wish(death) not in (None, Wish.STOP)
 
 
 def _opens_at_once(death: Death) -> bool:
-    """Say whether the first death of this cause opens the breaker: a start changes nothing."""
+    """Say whether the first death of this cause opens the breaker, as a start cannot help."""
     opens = CAUSES[death.cause].opens
     return opens is Opens.ALWAYS or (opens is Opens.UNREADY and death.unready)
 
@@ -323,13 +323,13 @@ def _tell_wait(waiting: Waiting) -> str:
 
 
 def _choose_trial_s(counted: Breaker, death: Death, world: World) -> float:
-    """Choose how long an open breaker stays shut."""
+    """Choose how long an open breaker waits before its next trial."""
     limits = world.limits
     if _opens_at_once(death) or _wish(death) is Wish.PARK:
         return limits.trial_cap_s
     spared = limits.loop_deaths if _wish(death) is Wish.RESTART else 0
     if counted.trials < spared:
-        # It works in between, and it may be a person who changes the configuration again
+        # The gateway works in between, and a person may be changing the configuration again
         # and again: the first trials come as soon as after a death that is no loop yet.
         return start_delay_s(limits, max(counted.row, counted.deaths) - 1, world.random)
     wait_s = trial_delay_s(limits, counted.trials + 1 - spared, world.random)

@@ -1,4 +1,4 @@
-"""Being told by the kernel that a store or the configuration was written."""
+"""Watches for writes to the stores and the configuration, as the kernel reports them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ChangedFiles:
-    """Watches the folders of a gateway's stores; not being told costs only freshness."""
+    """Watches the folders of a gateway's stores; a missed change is found at the next look."""
 
     def __init__(self, gateway: GuardedGateway, loop: Loop, on_changed: Callable[[], None]) -> None:
         self._gateway = gateway
@@ -24,7 +24,7 @@ class ChangedFiles:
         self._watcher: ChangeWatcher | None = None
 
     def watch(self) -> None:
-        """Begin, if it has not begun and the gateway has its files by now."""
+        """Begin to watch, unless it has begun or the gateway has no files yet."""
         installation = self._gateway.locate()
         if installation is None or self._watcher is not None:
             return
@@ -44,6 +44,6 @@ class ChangedFiles:
             self._watcher.check()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         if self._watcher is not None:
             self._watcher.stop()

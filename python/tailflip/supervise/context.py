@@ -1,6 +1,6 @@
-"""One gateway as we guard it: its command, where its things are, what is on record about it.
+"""The guarded gateway: its command, its installation, and its record.
 
-`gate`, `preflight` and `run` begin with a `GuardedGateway` and differ in what they do afterwards.
+`gate`, `preflight` and `run` begin with a `GuardedGateway`.
 In the ledger and on disk a gateway is named by the real path of its state directory; the
 columns and files that hold this name are called `guard`.
 """
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 class GuardedGateway:
     """A command and its installation.
 
-    `env` is ours; the gateway's is `release.env`. `history` raises when the ledger fails, and
+    `env` is ours; the gateway's is `release.env`. `history` raises when the ledger fails;
     `record` goes on without it.
     """
 
@@ -64,7 +64,7 @@ class GuardedGateway:
         config: Config,
         disk: Disk | None = None,
     ) -> GuardedGateway:
-        """Find out what a command starts, without touching anything."""
+        """Find out which gateway a command starts; reads only."""
         release = read_release(command, env)
         profile = config.gateway.profile or release.profile
         state_dir = find_state_dir(release.env, config.gateway.state_dir, profile)
@@ -84,13 +84,13 @@ class GuardedGateway:
         return self.config.gateway.profile or self.release.profile
 
     def look_at_release(self) -> None:
-        """Look again at what the command starts: it may have been updated."""
+        """Look again at the release that the command starts: it may have been updated."""
         self.release = read_release(self.command, self.env)
 
     def locate(self) -> Installation | None:
-        """Look where its things are now, with the port it will have; None before its first start.
+        """Locate the installation, with the gateway's next port; None before its first start.
 
-        The port is that of our settings, else of the command, else of its configuration.
+        The port is taken from our settings, else from the command, else from its configuration.
         """
         given = self.config.gateway
         try:
@@ -104,9 +104,9 @@ class GuardedGateway:
         return owns(path, self.name, self.locate())
 
     def find_other(self, at: Installation | None = None) -> Gateway | None:
-        """Find a living gateway on the state directory, or whoever holds its port.
+        """Find a living gateway on the state directory, or the process that holds its port.
 
-        `at` is what `locate` just gave, to spare looking again.
+        `at` is a fresh result of `locate`, to spare looking again.
         """
         installation = at or self.locate()
         if installation is None:
@@ -114,14 +114,14 @@ class GuardedGateway:
         try:
             found = read_gateway(installation, self.release.env)
         except OSError as e:
-            # The gateway's own lock keeps two apart; that we may not look keeps none down.
+            # The gateway's own lock keeps two apart: start it also where we may not look.
             log.error("cannot look for another gateway", error=e)
             return None
-        # That nobody lives need not be proven to start one: only who is there is waited for.
+        # A start needs no proof that no gateway lives: wait for one that is found.
         return found if found.alive or found.in_the_way else None
 
     def find_heap_limit(self) -> tuple[int | None, str]:
-        """Find the heap it may use, in bytes, and where that is from; node is asked once."""
+        """Find the heap limit in bytes, and its source; node is asked once."""
         given = self.config.gateway.heap_limit_bytes
         if given is not None:
             return given, "gateway.heap_limit"
@@ -135,7 +135,7 @@ class _HeapCache:
     history: History
 
     def get(self, key: str) -> tuple[int, str] | None:
-        """Return the answer on record, if it is to this question."""
+        """Return the recorded answer to this question, if there is one."""
         with suppress(TailflipError):
             fact = self.history.facts.get(HEAP_LIMIT_FACT)
             if isinstance(fact, dict) and fact.get("key") == key:
@@ -143,7 +143,7 @@ class _HeapCache:
         return None
 
     def put(self, key: str, limit_bytes: int, source: str) -> None:
-        """Put the answer on record; that it cannot be written costs only time."""
+        """Put the answer on record; if that fails, node is asked again next time."""
         with suppress(TailflipError):
             self.history.workspace.create()
             fact = {"key": key, "limit_bytes": limit_bytes, "source": source}

@@ -1,9 +1,9 @@
-"""Time that passed between two moments, whatever the wall clock did meanwhile.
+"""Measures the time between two moments, however the wall clock was set meanwhile.
 
-A clock is set back and forward by people, by NTP and by a power cut on a machine that has
-none of its own (1970). Within one boot the kernel's own count decides, across processes
-too; from one boot to the next only the wall clock is left, and what it says is believed
-where it can be true.
+A clock is set back and forward by people, by NTP and by a power cut on a machine without a
+hardware clock (1970). Within one boot the kernel's own count decides, across processes
+too. From one boot to the next the wall clock decides, and its time is believed where it can be
+true.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def read_moment() -> Moment:
 
 
 def passed_ms(since: Moment, now: Moment) -> int | None:
-    """Measure the time between two moments; None if the clocks say that it ran backwards."""
+    """Measure the time between two moments; None if the clocks ran backwards."""
     if since.mono_ms is None or now.mono_ms is None or since.boot != now.boot:
         passed = now.at_ms - since.at_ms
     else:
@@ -34,14 +34,14 @@ def passed_ms(since: Moment, now: Moment) -> int | None:
 
 
 def find_left_ms(decision: Decision, now: Moment, longest_ms: int) -> int | None:
-    """Find how long a decision still has to wait; None if no time is set for it.
+    """Find the rest of a decision's wait; None if it has no time.
 
-    Never longer than it was decided: a time that cannot be true is over.
+    A rest that is longer than the decided wait cannot be true and counts as over.
 
     Args:
-        decision: any; a start without a time is for now.
+        decision: any decision; a start without a time is for now.
         now: this moment.
-        longest_ms: of a decision that does not say when it was made (an older ledger).
+        longest_ms: the longest wait of a decision without its own time (an older ledger).
     """
     if decision.at_ms is None:
         return 0 if decision.kind is DecisionKind.START else None

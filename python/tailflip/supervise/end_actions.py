@@ -1,4 +1,4 @@
-"""What the supervisor does once a gateway has ended: find out why, cure, decide."""
+"""Actions of the supervisor after the end of a gateway: find out why, cure, decide."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def examine(run: Supervisor) -> None:
 
 
 def judge(run: Supervisor, outcome: Outcome) -> None:
-    """Put the verdict on record; a gateway that goes on in its successor is followed."""
+    """Put the verdict on record; follow a gateway that goes on in its successor."""
     service = run.service
     if outcome.error is not None:
-        # Whatever could not be found out: a gateway that is dead is to be started again.
+        # The examination failed: a dead gateway is to be started again all the same.
         log.error("could not find out why the gateway ended", error=outcome.error)
         outcome = Outcome((service.describe_end(), b""))
     if outcome.value is None:
@@ -52,7 +52,7 @@ def judge(run: Supervisor, outcome: Outcome) -> None:
     death = classify(clues)
     life = post_mortem.record_death(run.gateway, death, clues, service.life, tail)
     if service.sweep(signal.SIGKILL):
-        log.warning("ended what the gateway left in its process group")
+        log.warning("ended processes that the gateway left in its process group")
     run.held = None
     if run.asked_to_stop.is_set():
         run.finish(post_mortem.choose_exit_code(life), "asked to stop")
@@ -61,7 +61,7 @@ def judge(run: Supervisor, outcome: Outcome) -> None:
 
 
 def cure(run: Supervisor, death: Death, life: Life) -> None:
-    """Compact the stores after a death of memory, then decide; after others, decide."""
+    """Compact the stores after a death of memory, then decide; after other deaths, decide."""
     gateway, breaker = run.gateway, run.breaker
     if not (post_mortem.count_memory_deaths(breaker, death) and gateway.config.heal.after_oom):
         choose(run, death, life, cured=False)
@@ -75,7 +75,7 @@ def cure(run: Supervisor, death: Death, life: Life) -> None:
 
 
 def decide(run: Supervisor, death: Death, life: Life, outcome: Outcome) -> None:
-    """Decide what follows a death after which the stores were compacted."""
+    """Decide after a death for which the stores were compacted."""
     if run.asked_to_stop.is_set():
         run.finish(0, "asked to stop while the stores were compacted")
         return
@@ -84,10 +84,10 @@ def decide(run: Supervisor, death: Death, life: Life, outcome: Outcome) -> None:
 
 
 def choose(run: Supervisor, death: Death, life: Life, *, cured: bool) -> None:
-    """Decide what follows a death, and do it."""
+    """Decide after a death, and carry the decision out."""
     if CAUSES[death.cause].is_unasked:
         log.info(
-            "whoever wants it to stay down stops its guard, by its service or by its pid",
+            "to keep the gateway down, stop its guard, by its service or by its pid",
             guard_pid=os.getpid(),
         )
     world = run.fingerprints.read_world(cured=cured)

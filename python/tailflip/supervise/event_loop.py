@@ -1,4 +1,4 @@
-"""One queue, one thread: whatever happens becomes a call in the loop, one after the other."""
+"""The event loop: one queue and one thread, which calls one handler after the other."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ _MAX_SLEEP_S = 3600.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What slow work gave, or what it raised."""
+    """The result of slow work, or the error that it raised."""
 
     value: Any = None
     error: BaseException | None = None
 
 
 class Loop:
-    """Calls handlers: for what was posted, for signals, for timers, for work that is done.
+    """Calls handlers for posted calls, signals, timers, and finished work.
 
-    `post` may be called from any thread and from a signal handler; everything else is
-    for the loop's own thread.
+    `post` may be called from any thread and from a signal handler; call the other methods in the
+    loop's own thread.
     """
 
     def __init__(self) -> None:
-        # SimpleQueue.put is the one that may interrupt itself: signals come at any moment.
+        # SimpleQueue.put is reentrant: a signal handler may interrupt a `put`, and put as well.
         self._posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._timers: dict[str, tuple[float, Callable[[], None]]] = {}
         self.is_working = False
 
     def post(self, call: Callable[[], None]) -> None:
-        """Have something called in the loop."""
+        """Queue a call for the loop."""
         self._posted.put(call)
 
     def at(self, name: str, delay_s: float, call: Callable[[], None]) -> None:
-        """Have something called once after a delay, instead of what this timer had before."""
+        """Set a timer to one call after a delay; a call that it had before is dropped."""
         self._timers[name] = (clock.monotonic_s() + delay_s, call)
 
     def bring_forward(self, name: str, delay_s: float) -> None:
-        """Have a timer that is set ring after a delay, unless it rings sooner as it is."""
+        """Bring a set timer forward to a delay, unless it is due sooner already."""
         timer = self._timers.get(name)
         if timer is not None:
             due_s, call = timer
             self._timers[name] = (min(due_s, clock.monotonic_s() + delay_s), call)
 
     def cancel(self, *names: str) -> None:
-        """Take timers back."""
+        """Cancel timers."""
         for name in names:
             self._timers.pop(name, None)
 
@@ -63,9 +63,9 @@ class Loop:
         return name in self._timers
 
     def step(self) -> None:
-        """Do what is due, else wait for the next thing and do it.
+        """Run the due timers, else wait for the next call or timer and run it.
 
-        Timers come first, or a flood of calls would keep them from their turn.
+        Timers come first, so that a flood of calls cannot delay them.
         """
         if self._run_due():
             return
@@ -78,7 +78,7 @@ class Loop:
         call()
 
     def _run_due(self) -> bool:
-        """Run the timers whose time has come; say whether any did."""
+        """Run the timers that are due; say whether any was."""
         now_s = clock.monotonic_s()
         due = [name for name, (due_s, _) in self._timers.items() if due_s <= now_s]
         for name in due:
@@ -88,7 +88,7 @@ class Loop:
         return bool(due)
 
     def work(self, job: Callable[[], Any], on_done: Callable[[Outcome], None]) -> None:
-        """Do something slow in a thread of its own, one thing at a time."""
+        """Do slow work in a thread of its own, one piece at a time."""
         self.is_working = True
 
         def done(outcome: Outcome) -> None:
@@ -98,7 +98,7 @@ class Loop:
         def run() -> None:
             try:
                 outcome = Outcome(job())
-            except BaseException as e:  # noqa: BLE001 - the loop looks at it
+            except BaseException as e:  # noqa: BLE001 - the loop handles it
                 outcome = Outcome(error=e)
             self.post(lambda: done(outcome))
 
@@ -108,7 +108,7 @@ class Loop:
     def catching(
         self, numbers: Iterable[signal.Signals], handler: Callable[[signal.Signals], None]
     ) -> Iterator[None]:
-        """Have signals handled in the loop while the block runs."""
+        """Handle signals in the loop while the block runs."""
 
         def post(number: int, _frame: object) -> None:
             self.post(lambda: handler(signal.Signals(number)))

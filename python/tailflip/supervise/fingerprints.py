@@ -1,4 +1,4 @@
-"""Fingerprints of what a refused or held back start waits for to change."""
+"""Fingerprints of the files whose change a refused or delayed start waits for."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _RESTLESS_S = 120.0
 
 @dataclass
 class Fingerprints:
-    """Reads the world of one gateway; `at` is what `GuardedGateway.locate` just gave, if it did."""
+    """Reads the world of one gateway; `at` is a fresh result of `locate`, or None."""
 
     gateway: GuardedGateway
     _restless_since_s: float | None = field(default=None, init=False)
 
     def read_world(self, *, cured: bool = False, is_paced: bool = True) -> World:
-        """Gather what the breaker must know.
+        """Gather the world that the breaker decides by.
 
         Args:
             cured: as in `World`.
-            is_paced: False if another one, a service manager, paces the starts.
+            is_paced: False if a service manager paces the starts.
         """
         gateway, now = self.gateway, read_moment()
         limits, at = gateway.config.restart, gateway.locate()
@@ -72,7 +72,7 @@ class Fingerprints:
         paths = [gateway.state_dir / ".env"]
         if installation is not None:
             paths.append(installation.config_path)
-            with suppress(OSError):  # what `$include` may name lies beside it
+            with suppress(OSError):  # files that `$include` may name lie beside it
                 paths += sorted(installation.config_path.parent.glob("*.json*"))
         paths += list_service_files(gateway.env)  # a service's environment may name a secret
         return f"{read_release(gateway.command, gateway.env).text} {_mark_known(paths)}"
@@ -96,10 +96,10 @@ class Fingerprints:
         return mark(list_program_files(self.gateway.release, self.gateway.state_dir))
 
     def is_settled(self, at: Installation | None = None) -> bool:
-        """Say whether nobody changes state or program right now.
+        """Say whether state and program have stopped changing.
 
-        Where somebody never stops, that is no reason to wait for ever: after two minutes it
-        counts as settled once.
+        Files that go on changing do not hold a start up for ever: after two minutes they count as
+        settled once.
         """
         gateway = self.gateway
         state = list_state_files(gateway.state_dir, at or gateway.locate())
@@ -116,13 +116,13 @@ class Fingerprints:
         return True
 
     def measure_room(self) -> tuple[int, ...]:
-        """Measure the room on the disks that the gateway writes to."""
+        """Measure the free room on the disks that the gateway writes to."""
         temporary = self.gateway.release.env.get("TMPDIR") or "/tmp"  # noqa: S108 - only looked at
         return measure_room((self.gateway.state_dir, Path(temporary)))
 
 
 def _mark_known(paths: Sequence[Path]) -> str:
-    """Fingerprint files by name, size and time of the last write, without those that are gone."""
+    """Fingerprint existing files by name, size and time of the last write."""
     parts = []
     for path in dict.fromkeys(paths):
         with suppress(OSError):

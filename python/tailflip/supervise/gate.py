@@ -1,9 +1,9 @@
-"""`gate` and `preflight`: look, heal, and say whether the gateway may start.
+"""Judges a start for `gate` and `preflight`: look, heal, and say whether the gateway may start.
 
-Nothing of tailflip stays behind that could see the gateway end. The end is inferred at the
-next start, and put on record then. Backoff belongs to the service manager; what is held back
-here is a start that cannot succeed: memory that did not suffice with the same stores, a
-configuration that was refused and is still the same, or another gateway that lives.
+No process of tailflip stays to see the gateway end. The end is inferred at the
+next start, and put on record then. Backoff belongs to the service manager. A start that cannot
+succeed is held back here: memory did not suffice with the same stores, the refused
+configuration is still the same, or another gateway lives.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _HELD = {
 }
 _SURELY_GOOD = 10
 _LOOK_S, _PATIENCE_S = 2.0, 300.0
-HAND_OFF_S = 30.0  # the gateway's own drain up to 2026.7; a later one may be met again
-_ALLOWED = "OPENCLAW_ALLOW_MULTI_GATEWAY"  # its lock is off, and several are meant to live
+HAND_OFF_S = 30.0  # the gateway's own drain up to 2026.7; a later one may still be there then
+_ALLOWED = "OPENCLAW_ALLOW_MULTI_GATEWAY"  # turns the lock off: several gateways may live
 
 
 @dataclass(frozen=True)
 class Other:
-    """Who else has this gateway's state directory, proven to live; `what` is for people."""
+    """A gateway or supervisor, proven to live, on this state directory; `what` is for people."""
 
     pid: int | None
     what: str
@@ -52,9 +52,10 @@ class Other:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Go, or the error that says why not; `death` is the last one, if it was found out now.
+    """The verdict on a start: go, or an error with the reason.
 
-    `other` is who has the state directory, where that is why.
+    `death` is the last one, if it was found out now. `other` has the state directory, if that is
+    the reason.
     """
 
     admission: Admission
@@ -69,11 +70,11 @@ class Verdict:
 
 
 def judge_start(gateway: GuardedGateway, *, patience_s: float = HAND_OFF_S) -> Verdict:
-    """Do everything that comes before a start.
+    """Judge a start: find the last end, heal, and say whether the gateway may start.
 
     Args:
         gateway: whose start it is.
-        patience_s: how long another gateway may take to go, which it does when it hands over.
+        patience_s: how long another gateway may take to end when it hands over.
     """
     other = _await_end(gateway, patience_s)
     if other is not None:
@@ -89,7 +90,7 @@ def judge_start(gateway: GuardedGateway, *, patience_s: float = HAND_OFF_S) -> V
         admission = prepare_start(gateway)
         standing = gateway.history.decisions.read_standing()
         return Verdict(admission, _find_refusal(gateway, admission, breaker, standing))
-    # A start after a clean end, and that is most of them, does without the coroner.
+    # Most starts follow a clean end and need no post-mortem.
     from tailflip.supervise.post_mortem import choose_next, heal, is_cured  # noqa: PLC0415
 
     death, life = found
@@ -97,16 +98,16 @@ def judge_start(gateway: GuardedGateway, *, patience_s: float = HAND_OFF_S) -> V
     cured = is_cured(gateway, life, admission)
     world = _begin_fingerprints(gateway).read_world(cured=cured, is_paced=False)
     breaker, decision = choose_next(gateway, breaker, death, life, world)
-    # Whoever starts it again after an end that was wanted knows that its update is done.
+    # A service manager that starts it again after a wanted end does so when its update is done.
     held = None if death.cause in WANTED else decision
     return Verdict(admission, _find_refusal(gateway, admission, breaker, held), death)
 
 
 def describe_start(verdict: Verdict | None, mode: LifeMode, pid: int | None) -> JudgedStart:
-    """Describe what was decided about a start, for the record.
+    """Describe the verdict on a start, for the record.
 
     Args:
-        verdict: None if we ourselves failed: it starts all the same.
+        verdict: None if our judgement failed: the gateway starts all the same.
         mode: gate or preflight.
         pid: of the process that becomes the gateway, or waits after a refusal; None if it
             does neither.
@@ -127,10 +128,10 @@ def describe_start(verdict: Verdict | None, mode: LifeMode, pid: int | None) -> 
 
 
 def find_owner(gateway: GuardedGateway) -> Other | None:
-    """Find who else has the state directory, and is proven to live.
+    """Find another gateway or supervisor that has the state directory and is proven to live.
 
-    A lock of a dead process, or a port of whom nobody knows, holds no start up. Neither does
-    what the gateway itself would take for a "yes": `--force` ends the other one first.
+    A lock of a dead process, or a port of an unknown process, does not hold a start up. Neither
+    does `--force`, by which the gateway ends the other one first.
     """
     supervisor = gateway.home.read_supervisor(gateway.name)
     if (
@@ -149,14 +150,14 @@ def find_owner(gateway: GuardedGateway) -> Other | None:
 
 
 def wait_for_end(gateway: GuardedGateway) -> None:
-    """Wait as long as another one has the state directory; a few stats every two seconds."""
+    """Wait while another gateway has the state directory, at a few stats every two seconds."""
     log.warning("parked until the other gateway is gone")
     while find_owner(gateway) is not None:
         clock.sleep_s(_LOOK_S)
 
 
 def _await_end(gateway: GuardedGateway, patience_s: float) -> Other | None:
-    """Give another gateway the time to end: one that restarts starts its successor first."""
+    """Give another gateway time to end: one that restarts starts its successor first."""
     until_s = clock.monotonic_s() + patience_s
     told = False
     while (other := find_owner(gateway)) is not None and clock.monotonic_s() < until_s:
@@ -168,7 +169,7 @@ def _await_end(gateway: GuardedGateway, patience_s: float) -> Other | None:
 
 
 def _is_ours(gateway: GuardedGateway, pid: int) -> bool:
-    """Say whether a supervisor is the one that started us, through whatever wrapper."""
+    """Say whether a supervisor started us, directly or through a wrapper."""
     if LIFE_VARIABLE in gateway.env:
         return True
     import psutil  # noqa: PLC0415 - asked beside a living supervisor only
@@ -177,33 +178,33 @@ def _is_ours(gateway: GuardedGateway, pid: int) -> bool:
 
 
 def look_for_change(gateway: GuardedGateway) -> tuple[str, ...]:
-    """Say in a few words what a refused start waits for to change."""
+    """Name the change that a refused start waits for."""
     at, prints = gateway.locate(), _begin_fingerprints(gateway)
     marks = (prints.mark_config, prints.mark_stores, prints.mark_state)
     return (*(mark(at) for mark in marks), prints.mark_program())
 
 
 def wait_for_change(gateway: GuardedGateway, seen: tuple[str, ...]) -> None:
-    """Wait until a refused start may be judged otherwise: something changed, or it is time.
+    """Wait until a refused start may be judged anew: a file changed, or its time has come.
 
     Args:
         gateway: whose start was refused.
-        seen: how it looked before it was judged; what changed meanwhile counts.
+        seen: fingerprints from before the judgement; later changes count.
 
-    Costs a few stats every two seconds. For a service manager that heeds no exit code.
+    Costs a few stats every two seconds. Meant for a service manager that ignores exit codes.
     """
     until_s = clock.monotonic_s() + _PATIENCE_S
     log.warning("parked until something changes", look_again_s=_PATIENCE_S)
     while clock.monotonic_s() < until_s and look_for_change(gateway) == seen:
         clock.sleep_s(_LOOK_S)
-    # A doctor or an installer at work is not disturbed, and not judged half-way.
+    # While a doctor or an installer changes files, neither start nor judge.
     prints = _begin_fingerprints(gateway)
     while clock.monotonic_s() < until_s and not prints.is_settled():
         clock.sleep_s(_LOOK_S)
 
 
 def _begin_fingerprints(gateway: GuardedGateway) -> Fingerprints:
-    # A start after a clean end is compared with nothing.
+    # A start after a clean end needs no fingerprints.
     from tailflip.supervise.fingerprints import Fingerprints  # noqa: PLC0415
 
     return Fingerprints(gateway)
@@ -226,7 +227,7 @@ def _find_refusal(
 
 
 def _choose_hint(gateway: GuardedGateway, decision: Decision) -> str:
-    """Say what cures what a start is held back for: of the last death, else of the wait."""
+    """Choose the hint for a start that is held back: the last death's, else the wait's."""
     last = next(iter(gateway.history.lives.read(1)), None)
     death = last.death if last is not None else None
     if last is not None and death is not None and CAUSES[death.cause].waiting is decision.waiting:
@@ -235,7 +236,7 @@ def _choose_hint(gateway: GuardedGateway, decision: Decision) -> str:
 
 
 def _find_death(gateway: GuardedGateway) -> tuple[Breaker, tuple[Death, Life] | None]:
-    """Find out how the last life ended, if that is not on record and decided on yet."""
+    """Find out how the last life ended, unless that is on record and decided already."""
     breaker = gateway.history.decisions.read_breaker()
     last = next(iter(gateway.history.lives.read(1)), None)
     undecided = None
@@ -246,10 +247,10 @@ def _find_death(gateway: GuardedGateway) -> tuple[Breaker, tuple[Death, Life] | 
     if (last is not None and _lives(last)) or gateway.find_other() is not None:
         return breaker, None
     if undecided is not None:
-        log.warning("the last death has a verdict and no decision: that is made up for now")
+        log.warning("the last death has a verdict and no decision: deciding now")
         return breaker, undecided
-    # When it died is not known: it counts as good if it may have lived many times as long
-    # as a good life must.
+    # The time of death is unknown: the life counts as good if it may have lasted many times as long
+    # as a good life must last.
     surely_good_ms = _SURELY_GOOD * 1000 * gateway.config.restart.good_life_s
     if last is not None and (_find_age_ms(last) or 0) > surely_good_ms:
         from tailflip.supervise import noted  # noqa: PLC0415 - few starts come so late
@@ -262,7 +263,7 @@ def _find_death(gateway: GuardedGateway) -> tuple[Breaker, tuple[Death, Life] | 
 
 
 def _find_age_ms(life: Life) -> int | None:
-    """Find how long ago a life began, by a clock that nobody sets where there is one."""
+    """Find how long ago a life began, by the boot clock where that is the same boot."""
     began = Moment(at_ms=life.started_ms, mono_ms=life.started_mono_ms, boot=life.boot_id)
     return passed_ms(began, read_moment())
 

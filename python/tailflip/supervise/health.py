@@ -1,4 +1,4 @@
-"""Health questions to a living gateway; silence is normal at its start and in a sweep."""
+"""Asks a living gateway for its health; it is silent at its start and in a sweep."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SILENT = frozenset({"timeout", "refused"})
 class HealthCheck:
     """Asks one life's health; `on_ready` is called for each good answer until it returns True.
 
-    `find_host` tells where the gateway listens, for one that refuses on `where`.
-    `on_hang` is called with the reason when it was silent for too long: never before its
-    first answer unless `start_patience_s` has passed, and then after `misses` in a row.
+    `find_host` finds the address of a gateway that refuses on `where`.
+    `on_hang` is called with the reason after a silence that is too long: before the first answer,
+    after `start_patience_s`; later, after `misses` in a row.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class HealthCheck:
         )
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Stop asking."""
         self._prober.close()
         self._loop.cancel("ask", "patience")
 
@@ -73,7 +73,7 @@ class HealthCheck:
 
     def _judge(self, answer: Answer) -> None:
         if not self._loop.has("ask"):
-            return  # an answer that was still out when we stopped
+            return  # a late answer, after `stop`
         if not self._is_ready:
             if answer.kind == "refused":
                 self._look_elsewhere()
@@ -90,7 +90,7 @@ class HealthCheck:
                 self._on_hang(f"{asked} in a row without an answer")
 
     def _look_elsewhere(self) -> None:
-        """Ask where the gateway really listens, which need not be loopback."""
+        """Ask at the address where the gateway listens, which need not be loopback."""
         host = self._find_host()
         if host is not None and host != self._where.host:
             self._prober.close()

@@ -1,4 +1,4 @@
-"""What comes round whatever the gateway does: old records and files, settings, a good life."""
+"""Actions of the supervisor in every phase: old records and files, settings, a good life."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EVERY_S = 6 * 3600.0
 
 
 def keep_house(gateway: GuardedGateway, loop: Loop) -> None:
-    """Forget what is too old, remove what earlier lives left, and again every six hours."""
+    """Delete old records and files of earlier lives, now and every six hours."""
     gateway.record.expire(gateway.config.ledger.keep_days)
     for fifo in gateway.home.list_fifos():
         life = gateway.record.find_life(fifo.stem)
@@ -33,7 +33,7 @@ def keep_house(gateway: GuardedGateway, loop: Loop) -> None:
 
 
 def reload_settings(gateway: GuardedGateway, flags: Mapping[str, str]) -> None:
-    """Read the settings again; those that are not valid change nothing."""
+    """Read the settings again; invalid ones change nothing."""
     try:
         gateway.config = load(gateway.env, flags).config
         log.set_level(gateway.config.log.level)
@@ -43,7 +43,7 @@ def reload_settings(gateway: GuardedGateway, flags: Mapping[str, str]) -> None:
 
 
 def close_breaker(gateway: GuardedGateway, breaker: Breaker) -> Breaker:
-    """Note a good life: the row of deaths, its incidents and their findings are over."""
+    """Note a good life: end the row of deaths, its incidents and their findings."""
     closed = note_good_life(breaker)
     if closed != breaker:
         gateway.record.record_breaker(closed)

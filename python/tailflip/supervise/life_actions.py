@@ -1,4 +1,4 @@
-"""What the supervisor does while a gateway lives: it starts, runs or ends."""
+"""Actions of the supervisor while a gateway starts, runs or ends."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _LOOK_S = 1.0
 
 
 def begin_watch(run: Supervisor) -> None:
-    """Look after the gateway from now on, whether it has answered yet or not."""
+    """Watch the gateway from now on, whether it has answered yet or not."""
     is_ready = run.service.life.ready_ms is not None
     run.phase = Phase.RUNNING if is_ready else Phase.STARTING
     run.watch.begin(run.service)
 
 
 def after_ready(run: Supervisor) -> None:
-    """Count the life from its first answer on, and tell the service manager."""
+    """Count the age of the life from its first answer on, and notify the service manager."""
     run.watch.begin_to_count()
     run.files.watch()
     run.manager.ready(run.watch.describe(run.service))
 
 
 def meet(run: Supervisor) -> None:
-    """Take the first good answer, unless it was somebody else who gave it."""
+    """Accept the first good answer, unless another gateway gave it."""
     service = run.service
     service.find_worker()
     if service.find_foreign() is not None:
-        return  # ours will say so itself when it ends
+        return  # our gateway will end for that, with its own message
     service.life = service.life.model_copy(update={"ready_ms": clock.now_ms()})
     run.gateway.record.update_life(service.life)
     log.info("gateway answers", after_s=round(service.uptime_s, 1), pid=service.child.pid)
@@ -52,13 +52,13 @@ def meet(run: Supervisor) -> None:
 
 
 def close_breaker(run: Supervisor) -> None:
-    """Note that this life is a good one."""
+    """Note a good life."""
     run.breaker = housekeeping.close_breaker(run.gateway, run.breaker)
     look_around(run)
 
 
 def look_around(run: Supervisor) -> None:
-    """Find what is wrong around a gateway that lives well; `status` and `check` tell it too."""
+    """Make quick findings beside a good life; `status` and `check` report them too."""
     gateway, life = run.gateway, run.service.life
     at = gateway.locate()
     if at is None:
@@ -71,7 +71,7 @@ def look_around(run: Supervisor) -> None:
 
 
 def end_restart_loop(run: Supervisor) -> None:
-    """End the finding of a gateway that restarts itself again and again."""
+    """End the finding of a loop of restarts."""
     note(run.gateway, Inputs(restart_loops=()))
 
 
@@ -85,31 +85,31 @@ def end_hung(run: Supervisor, why: str) -> None:
 
 
 def measure(run: Supervisor) -> None:
-    """Measure a gateway that starts or ends."""
+    """Measure the gateway while it starts or ends."""
     run.watch.measure(run.service)
     run.files.check()
 
 
 def measure_now(run: Supervisor) -> None:
-    """Measure soon, because a store was written."""
+    """Measure the gateway soon, because a store was written."""
     run.watch.measure_now()
 
 
 def measure_and_foresee(run: Supervisor) -> None:
-    """Measure a gateway that runs, and restart it ahead of its heap's end if that is wanted."""
+    """Measure a gateway that runs, and restart it before its heap is full if that is wanted."""
     service = run.service
     at = run.watch.measure(service)
     run.files.check()
     finding = run.watch.find_trend()
     if finding is not None and run.watch.may_restart_ahead(service, at):
-        log.warning("restarting ahead of the heap's end", why=finding.message)
+        log.warning("restarting before the heap is full", why=finding.message)
         ask_to_restart(run, Asked.MEMORY)
     else:
         run.manager.status(run.watch.describe(service))
 
 
 def ask_to_end(run: Supervisor, asked: Asked, limit_s: float) -> None:
-    """Ask the gateway to end, and see to it that it does."""
+    """Ask the gateway to end, and set the time to kill it."""
     run.service.asked = asked
     run.phase = Phase.STOPPING
     set_kill(run, limit_s)
@@ -118,7 +118,7 @@ def ask_to_end(run: Supervisor, asked: Asked, limit_s: float) -> None:
 
 
 def ask_to_restart(run: Supervisor, asked: Asked) -> None:
-    """Ask the gateway to end, and start it again then."""
+    """Ask the gateway to end, so that it is started again."""
     run.service.handed_off = True
     ask_to_end(run, asked, run.watch.drain_s)
 
@@ -136,7 +136,7 @@ def kill(run: Supervisor) -> None:
 
 
 def look_at_process(run: Supervisor) -> None:
-    """See whether the gateway ended, and reap who else fell to us."""
+    """Look whether the gateway ended, and reap orphans."""
     service = run.service
     held = service.child
     if service.poll() is not None:
@@ -147,8 +147,8 @@ def look_at_process(run: Supervisor) -> None:
 
 
 def reap(run: Supervisor) -> None:
-    """Reap the dead children that fell to us, except the gateway."""
-    if run.loop.is_working:  # what runs there waits for children of its own
+    """Reap dead orphans of ours, except the gateway."""
+    if run.loop.is_working:  # the worker thread waits for its own children
         run.loop.at("reap", _LOOK_S, lambda: run.handle(Event.CHILD_ENDED))
     else:
         service = run.held
@@ -163,26 +163,26 @@ def follow(run: Supervisor) -> None:
 
 
 def follow_and_stop(run: Supervisor) -> None:
-    """Hold the process in which the gateway goes on, and ask that one to end too."""
+    """Hold the process in which the gateway goes on, and ask that process to end too."""
     follow(run)
     run.service.send(signal.SIGTERM)
 
 
 def stop(run: Supervisor, number: signal.Signals) -> None:
-    """Ask the gateway to end, because we are to end."""
+    """Ask the gateway to end, because tailflip was asked to end."""
     run.note_stop(number)
     ask_to_end(run, Asked.OPERATOR, run.watch.drain_s)
 
 
 def stop_again(run: Supervisor, number: signal.Signals) -> None:
-    """Pass the signal on to a gateway that ends already; it is not started again."""
+    """Pass the signal on to a gateway that is ending already; it is not started again."""
     run.note_stop(number)
     run.service.asked, run.service.handed_off = Asked.OPERATOR, False
     run.service.send(number)
 
 
 def restart(run: Supervisor, number: signal.Signals) -> None:
-    """Hand the wish on by the signal that this version knows; else restart it ourselves."""
+    """Send the restart signal that this release knows; else restart the gateway ourselves."""
     known = run.gateway.release.capabilities.restart_signal
     log.info("asked to restart", signal=number.name, passed_on=known and known.name)
     if known is not None:
@@ -194,7 +194,7 @@ def restart(run: Supervisor, number: signal.Signals) -> None:
 
 
 def restart_when_quiet(run: Supervisor, until_s: float) -> None:
-    """Let the jobs that are in flight end first, if they do in time."""
+    """Restart once the jobs in flight have ended, or their time is up."""
     if run.watch.is_quiet() or clock.monotonic_s() >= until_s:
         ask_to_restart(run, Asked.RESTART_SIGNAL)
         return

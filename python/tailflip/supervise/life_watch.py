@@ -1,4 +1,4 @@
-"""Everything that looks after one living gateway: its health, its memory, its end, its age."""
+"""Watches one living gateway: its health, its memory, its end, its age."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LOOK_S = 1.0
 
 
 class LifeWatch:
-    """Watches one life at a time, from `begin` to `end`; what happens is told as events.
+    """Watches one life at a time, from `begin` to `end`, and emits events.
 
     `has_answered` is called for each good answer while the gateway starts; it returns whether
     the answer was the gateway's own.
@@ -48,7 +48,7 @@ class LifeWatch:
         self._health: HealthCheck | None = None
 
     def begin(self, service: Service) -> None:
-        """Ask for its health and measure its memory from now on."""
+        """Begin to ask for health and to measure memory."""
         gateway, where = self._gateway, self._find_door()
         self._health = HealthCheck(
             self._loop,
@@ -64,25 +64,25 @@ class LifeWatch:
         self._set_sample(0)
 
     def begin_to_count(self) -> None:
-        """Count the age of a life that has answered."""
+        """Begin to count the age of a life that has answered."""
         good_life_s = self._gateway.config.restart.good_life_s
         self._loop.at("good", good_life_s, lambda: self._tell(Event.LIFE_IS_GOOD))
         self._loop.at("rest", RESTFUL_S, lambda: self._tell(Event.LIFE_IS_RESTFUL))
 
     def watch_end(self, service: Service) -> None:
-        """See the end of a process that is not our child: no signal tells of it."""
+        """Watch for the end of a process that is not our child: it raises no signal."""
         service.watch_end(lambda: self._loop.post(lambda: self._tell(Event.CHILD_ENDED)))
         self._look_at_orphan()
 
     def end(self) -> None:
-        """Look after it no more."""
+        """Stop watching the life."""
         self._loop.cancel("sample", "good", "rest", "kill", "look", "drain")
         if self._health is not None:
             self._health.stop()
             self._health = None
 
     def measure(self, service: Service) -> Installation | None:
-        """Measure once, set the time of the next measurement, and return where its things are."""
+        """Measure once, set the time of the next measurement, and return the installation."""
         gateway = self._gateway
         at = gateway.locate()
         if service.find_worker(at):
@@ -92,7 +92,7 @@ class LifeWatch:
         return at
 
     def measure_now(self) -> None:
-        """Put on record what is in flight: a gateway may die of a job as soon as it marked it."""
+        """Record the jobs in flight now: a gateway may die of a job that it just marked."""
         self._memory.note_runs()
         self._set_sample(0)
 
@@ -103,7 +103,7 @@ class LifeWatch:
         return next(iter(found), None)
 
     def may_restart_ahead(self, service: Service, at: Installation | None) -> bool:
-        """Say whether a restart ahead of the heap's end is wanted, and interrupts nobody."""
+        """Say whether a restart before the heap is full is wanted, and interrupts no job."""
         memory = self._gateway.config.memory
         old_enough = service.uptime_s >= memory.min_life_s
         return memory.restart_ahead and old_enough and self._memory.is_quiet(at)
@@ -118,7 +118,7 @@ class LifeWatch:
 
     @property
     def drain_s(self) -> float:
-        """How long the gateway may take to end, in seconds."""
+        """Seconds that the gateway may take to end."""
         given = self._gateway.config.gateway.drain_s
         return given if given is not None else self._gateway.release.capabilities.drain_s
 
@@ -133,7 +133,7 @@ class LifeWatch:
         self._tell(Event.CHILD_ENDED)
 
     def _find_door(self) -> Probe:
-        """Find where the gateway will answer; before its first start nothing but a guess tells."""
+        """Find the address where the gateway will answer; before its first start, guess it."""
         gateway = self._gateway
         installation = gateway.locate()
         if installation is not None:

@@ -1,4 +1,4 @@
-"""Messages to the service manager: that we live, how we are, when to wait longer."""
+"""Messages to the service manager: keep-alive, status, and requests for more time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _EXTEND_EVERY_S, _EXTEND_BY_S = 10.0, 30.0
 
 
 class ManagerNotices:
-    """Speaks to the service manager from the loop itself: if the loop hangs, it is silent.
+    """Sends messages to the service manager from the loop, so that a stuck loop is noticed.
 
-    It asks for more time as long as the gateway has not answered yet, and while it ends.
+    It asks for more time until the gateway has answered, and while the gateway ends.
     """
 
     def __init__(self, loop: Loop, notifier: Notifier) -> None:
@@ -24,31 +24,31 @@ class ManagerNotices:
         self._stopping = False
 
     def start(self) -> None:
-        """Begin to speak."""
+        """Begin to send keep-alives."""
         self._ping()
         self._extend()
 
     def status(self, text: str) -> None:
-        """Tell how things are, in words."""
+        """Send the status in words."""
         self._notifier.status(text)
 
     def ready(self, text: str) -> None:
-        """Tell that the gateway answers."""
+        """Report that the gateway answers."""
         self._said_ready = True
         self._notifier.ready(text)
 
     def stopping(self, text: str) -> None:
-        """Tell that we end; the gateway may take its time."""
+        """Report that tailflip ends; ask for time until the gateway has ended."""
         self._stopping = True
         self._notifier.stopping(text)
         self._extend()
 
     def reloading(self, monotonic_usec: int) -> None:
-        """Tell that settings are read again; `reloaded` must follow."""
+        """Report that settings are being read again; `reloaded` must follow."""
         self._notifier.reloading(monotonic_usec)
 
     def reloaded(self) -> None:
-        """Tell that settings were read."""
+        """Report that settings were read."""
         self._notifier.ready()
 
     def _ping(self) -> None:

@@ -1,7 +1,7 @@
 """Measurements of a living gateway's memory and stores.
 
-A gateway that sits still is looked at rarely, and nothing is written down while nothing
-changes; one that starts, or fills its heap, is looked at every second or two.
+An idle gateway is measured rarely, and a measurement without a change is not recorded. A gateway
+that starts, or fills its heap, is measured every second or two.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class MemoryWatch:
     """The measurements of one life."""
 
     def __init__(self, gateway: GuardedGateway) -> None:
-        """Prepare to measure; `begin` says which life."""
+        """Prepare to measure; `begin` names the life."""
         self._gateway = gateway
         self._samples: deque[Sample] = deque(maxlen=_KEPT)
         self._limit_bytes: int | None = None
@@ -43,7 +43,7 @@ class MemoryWatch:
         self._stores_bytes = 0
 
     def begin(self, life: Life) -> None:
-        """Forget the last life's measurements, and begin with this one's."""
+        """Forget the last life's measurements, and begin those of this life."""
         self._samples.clear()
         self._trend = None
         self._limit_bytes = self._gateway.find_heap_limit()[0]
@@ -54,7 +54,7 @@ class MemoryWatch:
     def measure(self, service: Service, at: Installation | None = None) -> float:
         """Measure once, and say in how many seconds to measure again.
 
-        `at` here and below is what `GuardedGateway.locate` just gave, to spare looking again.
+        `at` here and below is a fresh result of `GuardedGateway.locate`, to spare looking again.
         """
         vitals = service.measure()
         installation = at or self._gateway.locate()
@@ -80,7 +80,7 @@ class MemoryWatch:
         return rss > limit or rss - before > limit * _GROWTH_SHARE
 
     def find_trend(self, now_ms: int) -> MemoryTrend | None:
-        """Say if memory will reach its limit soon, at the pace it grows."""
+        """Compute whether memory will reach its limit soon at its present growth."""
         if self._limit_bytes is None:
             return None
         self._trend = find_trend(list(self._samples), self._limit_bytes, now_ms=now_ms)
@@ -93,9 +93,9 @@ class MemoryWatch:
         return MemoryTrend(self._gateway.name, trend, ahead_ms)
 
     def note_runs(self, at: Installation | None = None) -> None:
-        """Put on record which jobs are in flight now, where that has changed.
+        """Record the jobs in flight, if they have changed.
 
-        The gateway knows it only in its memory, and calls a run lost when that is gone.
+        The gateway keeps them in its memory, and calls a run lost when that memory is gone.
         """
         installation = at or self._gateway.locate()
         if installation is None:
@@ -114,7 +114,7 @@ class MemoryWatch:
             self._gateway.record.record_runs(tuple(runs.values()))
 
     def is_quiet(self, at: Installation | None = None) -> bool:
-        """Say whether no job is marked as running: a restart now interrupts nobody's work."""
+        """Say whether no job is marked as running, so that a restart interrupts none."""
         installation = at or self._gateway.locate()
         if installation is None:
             return False

@@ -1,4 +1,4 @@
-"""A life as it is put on record before it begins."""
+"""Makes the record of a life before it begins."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECRETS, _MASK = ("--token", "--password"), "***"
 
 
 def new_life(gateway: GuardedGateway, mode: LifeMode, now_ms: int) -> Life:
-    """Name a life that is about to begin."""
+    """Make the record of a life that is about to begin."""
     moment = datetime.fromtimestamp(now_ms / 1000, UTC)
     return Life(
         id=f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
@@ -32,7 +32,7 @@ def new_life(gateway: GuardedGateway, mode: LifeMode, now_ms: int) -> Life:
 
 
 def hide_secrets(command: tuple[str, ...]) -> tuple[str, ...]:
-    """Mask what the gateway takes as secrets on its command line, for the record.
+    """Mask secrets on the gateway's command line, for the record.
 
     Source: options of `openclaw gateway run`: `--token` and `--password`.
     """

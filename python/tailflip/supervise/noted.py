@@ -1,4 +1,4 @@
-"""Findings that whoever guards makes, put on record as the registry tells them."""
+"""Records the findings of `gate`, `run` and `watch`, as the registry words them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def note(gateway: GuardedGateway, seen: Inputs) -> tuple[Finding, ...]:
-    """Find what the inputs give, and have the record agree with it."""
+    """Find what is wrong in the inputs, and update the findings on record."""
     looked = find_all(seen)
     gateway.record.note(looked.findings, looked.codes)
     return looked.findings
 
 
 def note_good_life(gateway: GuardedGateway) -> None:
-    """End the findings that a gateway which lives well ends."""
+    """End the findings that a good life ends."""
     gateway.record.note((), ENDED_BY_GOOD_LIFE)

@@ -1,4 +1,4 @@
-"""After the end of a gateway: find out why, put it on record, decide what follows."""
+"""The post-mortem of a gateway: find out why it ended, put that on record, decide."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _HEIR_S = 10.0  # a gateway that restarts by itself holds its lock again within this time
 _HEIR_LOOK_S = 0.25
-# A service manager, or a terminal, that stops all of us at once reaches the gateway first.
+# A service manager or a terminal that stops all processes may reach the gateway first.
 _STOP_S, _STOP_LOOK_S = 1.0, 0.05
 _SHELL_BASE = 128  # a shell tells signal n as exit 128 + n
 _STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
@@ -63,7 +63,7 @@ def _name(number: int | None) -> str | None:
 
 
 def choose_exit_code(life: Life) -> int:
-    """Choose our own exit code after an end that was wanted: the gateway's, 0 for SIGTERM's."""
+    """Choose our own exit code after a wanted end: the gateway's, or 0 after a SIGTERM."""
     if life.signal in (signal.SIGTERM, signal.SIGINT):
         return 0
     return life.exit_code or 0 if life.signal is None else _SHELL_BASE + life.signal
@@ -75,7 +75,7 @@ def examine(
     """Collect the clues and the last words of a gateway that ended; slow.
 
     Returns:
-        None if it goes on: it started its own successor, which `service` now holds.
+        None if the gateway goes on: it started its own successor, which `service` now holds.
     """
     ended_well = service.ended is not None and service.ended.exit_code == 0
     _await_stop(service, is_stopping)
@@ -94,7 +94,7 @@ def examine(
 
 
 def _await_stop(service: Service, is_stopping: Callable[[], bool]) -> None:
-    """See whether an end that looks like a stop was one: then we are asked as well."""
+    """Find out whether an end that looks like a stop was one: then we are asked to stop too."""
     ended = service.ended
     if service.asked is not None or ended is None:
         return
@@ -113,7 +113,7 @@ def _await_stop(service: Service, is_stopping: Callable[[], bool]) -> None:
 def record_death(
     gateway: GuardedGateway, death: Death, clues: Clues, life: Life, tail: bytes
 ) -> Life:
-    """Put the verdict on record, and return the life as it then stands."""
+    """Put the verdict on record, and return the updated life."""
     now_ms = clock.now_ms()
     incident = None
     if death.cause not in WANTED:
@@ -141,7 +141,7 @@ def record_death(
 
 
 def count_memory_deaths(breaker: Breaker, death: Death) -> int:
-    """Count deaths of memory in a row, this one included; 0 if it is of another kind."""
+    """Count deaths of memory in a row, this one included; 0 after a death of another kind."""
     if death.cause not in OUT_OF_MEMORY:
         return 0
     return breaker.row + 1 if breaker.signature == death.signature else 1
@@ -154,9 +154,9 @@ def heal(
     life: Life,
     on_progress: Progress | None = None,
 ) -> Admission:
-    """Look at the stores after a death, and heal them if it was memory that they can have filled.
+    """Look at the stores after a death, and heal them if they can have filled the memory.
 
-    Otherwise what may have filled it is put on record, for `incidents why` and `check`.
+    Otherwise the suspects are put on record, for `incidents why` and `check`.
     """
     row = count_memory_deaths(breaker, death)
     admission = prepare_start(gateway, died_of_memory=row, on_progress=on_progress)
@@ -165,12 +165,12 @@ def heal(
         death_elsewhere = None if cured else _suspect(gateway, life, admission)
         seen = () if death_elsewhere is None else (death_elsewhere,)
         for finding in note(gateway, Inputs(memory_deaths=seen)):
-            log.error("look elsewhere", why=finding.message, hint=finding.hint)
+            log.error("the stores are not the cause", why=finding.message, hint=finding.hint)
     return admission
 
 
 def _suspect(gateway: GuardedGateway, life: Life, admission: Admission) -> MemoryDeath | None:
-    """Gather what may have filled the memory of a life; None while its stores are expected to."""
+    """Gather the suspects for a life's memory; None while its stores are expected to fill it."""
     told, at = admission.before, gateway.locate()
     if told is None or at is None or told.over:
         return None
@@ -188,10 +188,10 @@ def _suspect(gateway: GuardedGateway, life: Life, admission: Admission) -> Memor
 
 
 def is_cured(gateway: GuardedGateway, life: Life, admission: Admission | None) -> bool:
-    """Say whether something was done since a death that may help.
+    """Say whether a cure was made since a death.
 
-    By this admission, or by one that was ended before it could be told: then the stores
-    are small, and look as if nothing had ever been wrong with them.
+    By this admission, or by one that was killed before it could report: then the stores
+    are small, and show no trace of the fault.
     """
     if admission is not None and admission.cured:
         return True

@@ -1,4 +1,4 @@
-"""Everything that is done to a gateway's files before a start: look, heal, reconcile."""
+"""Prepares a gateway's files before a start: look, heal, reconcile."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def prepare_start(
     died_of_memory: int = 0,
     on_progress: Progress | None = None,
 ) -> Admission:
-    """Look, heal and answer whether the gateway may start.
+    """Look, heal, and say whether the gateway may start.
 
     Args:
         gateway: whose start it is.
-        died_of_memory: how often in a row it just died of memory.
+        died_of_memory: deaths of memory in a row up to now.
         on_progress: may raise, to stop.
     """
     limit_bytes, source = gateway.find_heap_limit()
@@ -47,7 +47,7 @@ def prepare_start(
 
 
 def log_admission(admission: Admission) -> None:
-    """Log what was found before a start, and what was done."""
+    """Log the findings before a start, and the actions done."""
     for note in admission.notes:
         log.info("note", text=note)
     for report in admission.reports:
@@ -71,8 +71,8 @@ def _has_markers(gateway: GuardedGateway) -> bool:
 
 
 def _reconcile(gateway: GuardedGateway, found: Admission, on_progress: Progress | None) -> None:
-    """Make the ledgers agree about runs of a dead gateway, while it is the moment for it."""
-    # A gateway that ended well left nothing to mend, and its start should not wait for this.
+    """Reconcile the ledgers about the runs of a dead gateway, while none is alive."""
+    # A gateway that ended well left nothing to mend: spare its start this import.
     from tailflip.reconcile.before_start import mend  # noqa: PLC0415
 
     try:
@@ -95,7 +95,7 @@ def _reconcile(gateway: GuardedGateway, found: Admission, on_progress: Progress 
 
 def _count_entries(report: Report) -> dict[str, int | str]:
     if report.kind == "salvage":
-        # What lies in damage, or behind a cut, can only be counted as far as it can be read.
+        # Entries in damage, or behind a cut, are counted as far as they can be read.
         left = report.entries_left
         told = f"at least {left}" if left or report.warnings else 0
         return {"entries_kept": report.entries_after, "entries_left_behind": told}

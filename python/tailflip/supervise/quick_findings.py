@@ -1,4 +1,4 @@
-"""What a guard finds beside its own work: all that sizes, names and small files tell."""
+"""Makes the findings that sizes, names and small files show, for `run`, `gate` and `watch`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def find_quickly(installation: Installation, gateway: Gateway, root: Path, now_ms: int) -> Looked:
-    """Look without reading a store.
+    """Make findings without reading a store.
 
     Args:
         installation: where to look.

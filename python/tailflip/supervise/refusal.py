@@ -1,4 +1,4 @@
-"""Why `run` does not start a gateway now, and what it waits for then."""
+"""Explains why `run` does not start a gateway now, and for which change it waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a gateway is not started, and what for it waits."""
+    """The reason why a gateway is not started, and the change to wait for."""
 
     reason: str
     hint: str
@@ -26,11 +26,11 @@ class Refusal:
 
 
 def explain_refusal(gateway: GuardedGateway, admission: Admission | None) -> Refusal | None:
-    """Say why the gateway may not start now, by its stores or another gateway; None if it may.
+    """Explain a refusal by stores or another gateway; None if the gateway may start.
 
     Args:
         gateway: whose start it is.
-        admission: None if we failed to look: that keeps no gateway down.
+        admission: None if our look failed: the gateway may start all the same.
     """
     if admission is not None and not admission.go:
         reason, hint = admission.reason, admission.hint or ""

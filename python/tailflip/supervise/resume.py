@@ -1,4 +1,4 @@
-"""What the last supervisor left behind: a living gateway, a death, or a wait."""
+"""Finds what the last supervisor left: a living gateway, a death, or a wait."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Left:
-    """One of three, or nothing: then the gateway is started as if for the first time.
+    """One of three, or none: then the gateway is started as if for the first time.
 
     Args:
-        service: a gateway that lives on without its supervisor.
+        service: the gateway that lives on without its supervisor.
         end: a death that no decision has followed.
-        decision: one that still has to be waited for.
+        decision: a decision that still has to be waited for.
     """
 
     service: Service | None = None
@@ -34,7 +34,7 @@ class Left:
 
 
 def find_left(gateway: GuardedGateway, breaker: Breaker, fingerprints: Fingerprints) -> Left:
-    """Find what the last supervisor left, and put on record what it could not any more."""
+    """Find what the last supervisor left, and record an end that it could not record."""
     last = gateway.record.read_last_life()
     if last is None and gateway.find_other() is None:
         return Left(end=find_unseen_end(gateway, None))

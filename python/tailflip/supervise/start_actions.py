@@ -1,4 +1,4 @@
-"""What the supervisor does while no gateway lives: prepare a start, or wait for one."""
+"""Actions of the supervisor while no gateway lives: prepare a start, or wait for one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def prepare(run: Supervisor) -> None:
-    """Look at the stores, and heal them, in the worker thread."""
+    """Look at the stores and heal them, in the worker thread."""
     run.phase = Phase.PREPARING
     run.gateway.look_at_release()
     run.manager.status("looking at the session stores")
@@ -34,7 +34,7 @@ def prepare(run: Supervisor) -> None:
 
 
 def start_or_wait(run: Supervisor, outcome: Outcome) -> None:
-    """Start the gateway, or wait where its stores, another gateway or its pace forbid it."""
+    """Start the gateway, or wait where stores, another gateway or the limit of starts forbid it."""
     if run.asked_to_stop.is_set():
         run.finish(0, "asked to stop before the gateway was started")
         return
@@ -47,7 +47,7 @@ def start_or_wait(run: Supervisor, outcome: Outcome) -> None:
         run.wait_for(hold)
         return
     held = hold_back(run.breaker, run.fingerprints.read_world())
-    if held is not None:  # there were too many starts of late, whoever wants this one
+    if held is not None:  # there were too many starts of late
         run.wait_for(held)
         return
     run.breaker = note_start(run.breaker, read_moment())
@@ -69,20 +69,20 @@ def reconsider(run: Supervisor) -> None:
 
 
 def try_now(run: Supervisor, number: signal.Signals) -> None:
-    """End the wait, because a person wants a start now."""
+    """End the wait, because a person asked for a start."""
     log.info("asked to try now", signal=number.name)
     run.wait.stop()
     prepare(run)
 
 
 def end(run: Supervisor, number: signal.Signals) -> None:
-    """End, because no gateway lives."""
+    """End the supervisor, because no gateway lives."""
     run.note_stop(number)
     run.finish(0, "asked to stop while waiting")
 
 
 def stop_after_work(run: Supervisor, number: signal.Signals) -> None:
-    """Remember that we are to end; what the thread does is ended first."""
+    """Note the stop; the worker thread ends first."""
     run.note_stop(number)
 
 

@@ -1,4 +1,4 @@
-"""The start of a life: on record first, then the process."""
+"""Starts a life: first its record, then its process."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Starter:
     failed: int | None = field(default=None, init=False)
 
     def start(self, breaker: Breaker) -> Service | Decision:
-        """Start the gateway; a decision to try again later if its command is being replaced.
+        """Start the gateway; return a decision to try later if its command is being replaced.
 
         Raises:
-            TailflipError: the command cannot be started, and never could.
+            TailflipError: the command cannot be started, and was not started before.
         """
         gateway = self.gateway
         was_started = self._was_started()
@@ -50,7 +50,7 @@ class Starter:
         return service
 
     def _was_started(self) -> bool:
-        """Say whether this very command could be started before, by us or by who was here."""
+        """Say whether this very command was started before, by us or by an earlier supervisor."""
         if self.failed is not None:
             return True
         command = hide_secrets(self.gateway.command)
@@ -58,7 +58,7 @@ class Starter:
         return any(life.pid is not None and life.command == command for life in lives)
 
     def _choose_retry(self, error: TailflipError, failed: int) -> Decision:
-        """Choose when to try again: a command that is being replaced will be back."""
+        """Choose when to try again, as a command that is being replaced will be back."""
         limits, now = self.gateway.config.restart, read_moment()
         return Decision(
             kind=DecisionKind.START,

@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 class Phase(StrEnum):
     """Where the supervisor is."""
 
-    RESUMING = "resuming"  # what the last supervisor left is taken up
+    RESUMING = "resuming"  # the supervisor takes up what the last one left
     PREPARING = "preparing"  # a thread looks at the stores and heals them
     STARTING = "starting"  # the gateway lives and has not answered yet
     RUNNING = "running"  # the gateway has answered
     STOPPING = "stopping"  # the gateway was asked to end
-    JUDGING = "judging"  # a thread finds out why it ended
+    JUDGING = "judging"  # a thread finds out why the gateway ended
     CURING = "curing"  # a thread compacts the stores after a death of memory
     WAITING = "waiting"  # for a time, or for a change
     ENDED = "ended"  # the supervisor has its exit code
 
 
 class Event(StrEnum):
-    """What may happen; in brackets what is told with it."""
+    """What may happen; the comments have its arguments in brackets."""
 
     BEGUN = auto()  # the supervisor is there, and nothing has happened yet
     PREPARED = auto()  # the stores were looked at [Outcome of an Admission]
@@ -49,7 +49,7 @@ class Event(StrEnum):
     FILES_CHANGED = auto()  # a store or the configuration was written
     SAMPLE_DUE = auto()  # it is time to measure memory
     LIFE_IS_GOOD = auto()  # this life is long enough to count as good
-    LIFE_IS_RESTFUL = auto()  # this life is long enough to be no loop of restarts
+    LIFE_IS_RESTFUL = auto()  # this life is too long to be part of a loop of restarts
     KILL_DUE = auto()  # the gateway did not end in time
     DRAIN_DUE = auto()  # it is time to see whether jobs are in flight [asked, until when]
     STOP_ASKED = auto()  # SIGTERM, SIGINT or SIGQUIT [signal]
@@ -58,7 +58,7 @@ class Event(StrEnum):
 
 
 class Action(StrEnum):
-    """What the supervisor does; one method of it each."""
+    """What the supervisor may do; `ACTIONS` has a function for each."""
 
     RESUME = auto()
     START_OR_WAIT = auto()

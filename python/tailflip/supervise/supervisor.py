@@ -1,10 +1,10 @@
-"""`tailflip run`: one loop that owns all state, and a gateway that it keeps alive.
+"""The supervisor of `tailflip run`: one loop owns all state and keeps the gateway alive.
 
 `states.TABLE` says what an event means in a phase; `ACTIONS` says which function does it.
-Whatever takes long (looking at stores, compacting them, examining a dead gateway) is done by one
-worker thread at a time, so that the loop always answers its own watchdog. Every decision is
-on record before it is acted on: killed at any moment, the next supervisor takes the living
-gateway over, or resumes the wait that was decided.
+Slow work (looking at stores, compacting them, examining a dead gateway) is done by one worker
+thread at a time, so that the loop can answer the watchdog. Every decision is on record before it
+is acted on: after a kill at any moment, the next supervisor takes the living gateway over, or
+resumes the wait that was decided.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class _Cancelled(Exception):
 class Supervisor:
     """Guards one gateway until it is asked to stop.
 
-    `actions` has a function for each action of the table; it takes the supervisor, and what is
-    told with the event. `held` is the gateway's process while there is one.
+    `actions` has a function for each action of the table; it takes the supervisor and the event's
+    arguments. `held` is the gateway's process while there is one.
     """
 
     gateway: GuardedGateway
@@ -92,7 +92,7 @@ class Supervisor:
 
     @property
     def decision(self) -> Decision | None:
-        """What is waited for, or was last."""
+        """The decision that is waited for, or was last."""
         return self.wait.decision
 
     def run(self) -> int:
@@ -124,7 +124,7 @@ class Supervisor:
             self.actions[cell.action](self, *told)
 
     def _claim(self, stack: ExitStack) -> None:
-        """Be the only supervisor; where nothing can be written, at least be one."""
+        """Claim the state directory; where no claim can be written, go on without."""
         gateway = self.gateway
         try:
             alone = gateway.home.supervise(gateway.name, "run", clock.now_ms(), gateway.disk)
@@ -148,7 +148,7 @@ class Supervisor:
     # --- what several actions need -------------------------------------------------------
 
     def take(self, outcome: Outcome) -> Admission | None:
-        """Take what an admission gave; None, and the gateway starts all the same, if we failed."""
+        """Take the result of an admission; None if it failed: the gateway starts all the same."""
         if outcome.error is None:
             admission: Admission = outcome.value
             log_admission(admission)
@@ -157,14 +157,14 @@ class Supervisor:
         return None
 
     def on_progress(self, stage: str, done: int, total: int) -> None:
-        """Tell how far slow work is; stops it when we were asked to stop."""
+        """Report the progress of slow work, and cancel it when we were asked to stop."""
         if self.asked_to_stop.is_set():
             raise _Cancelled
         if total:
             self.manager.status(f"{stage}: {done * 100 // total} %")
 
     def wait_for(self, decision: Decision) -> None:
-        """Put a decision without a death behind it on record, and wait for it."""
+        """Put a decision without a death on record, and wait for it."""
         record_decision(self.gateway, self.breaker, decision, None)
         self.enter_waiting(decision)
 
@@ -176,7 +176,7 @@ class Supervisor:
         self.wait.begin(decision)
 
     def note_stop(self, number: signal.Signals) -> None:
-        """Remember that we are to end; slow work ends at its next step."""
+        """Note the stop; slow work ends at its next step."""
         log.info("asked to stop", signal=number.name)
         self.asked_to_stop.set()
         self.manager.stopping("asked to stop")

@@ -1,4 +1,4 @@
-"""The verdict on an end that nobody saw."""
+"""Judges an end that no supervisor saw."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def find_unseen_end(gateway: GuardedGateway, last: Life | None) -> tuple[Death, Life] | None:
-    """Judge an end that nobody saw, and put it on record.
+    """Judge an end that no supervisor saw, and put it on record.
 
     Args:
         gateway: whose gateway it was.
-        last: the life on record that has no end; None when none was ever recorded: what a
-            gateway from before our time left behind is looked at all the same.
+        last: the life on record without an end; None when no life was recorded: the traces of a
+            gateway from before our time are looked at all the same.
 
     Returns:
-        None if it ended well, or nothing is known of its end.
+        None if it ended well, or its end left no traces.
     """
     now_ms = clock.now_ms()
     installation = gateway.locate()

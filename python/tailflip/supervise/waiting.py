@@ -1,4 +1,4 @@
-"""The wait for a decision's time, or for a change that makes a start worth it."""
+"""Waits for a decision's time, or for a change that makes a start worth a try."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _REFUSED_LOOK_MS = 300_000
 
 @dataclass
 class Wait:
-    """One wait at a time. `decision` is what is waited for, or was last."""
+    """One wait at a time. `decision` is the one waited for, or the last."""
 
     fingerprints: Fingerprints
     loop: Loop
@@ -33,12 +33,12 @@ class Wait:
     decision: Decision | None = field(default=None, init=False)
 
     def begin(self, decision: Decision) -> None:
-        """Wait for a decision that is on record; `LOOK_DUE` is told when to call `is_over`."""
+        """Begin the wait for a recorded decision; at each event `LOOK_DUE`, call `is_over`."""
         self.decision = decision
         self._set_timer(decision)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop looking."""
         self.loop.cancel("retry")
 
     def is_over(self, breaker: Breaker) -> bool:
@@ -58,9 +58,9 @@ class Wait:
     def hold(
         self, breaker: Breaker, waiting: Waiting, reason: str, *, alert: bool = False
     ) -> tuple[Breaker, Decision]:
-        """Decide to wait for a change without a death behind it; looked at again in any case.
+        """Decide to wait for a change without a death; look again from time to time in any case.
 
-        What a refusal waits for may be what no fingerprint shows, such as room on a disk.
+        No fingerprint may show the awaited change, such as room on a disk.
         """
         world = self.fingerprints.read_world()
         is_told = self.decision is not None and self.decision.reason == reason
@@ -74,7 +74,7 @@ class Wait:
         )
 
     def _set_timer(self, decision: Decision) -> None:
-        """Look again when its time has come, and now and then before."""
+        """Set the timer to look when the time has come, and now and then before."""
         longest_ms = int(1000 * self.fingerprints.gateway.config.restart.trial_cap_s)
         left_ms = find_left_ms(decision, read_moment(), longest_ms)
         look_s = _DELAY_LOOK_S if decision.kind is DecisionKind.START else _RECONSIDER_S

@@ -1,10 +1,9 @@
-"""Beside a gateway that somebody else starts: look, end what is over, tell, again and again.
+"""Stands beside a gateway that others start, and in rounds ends runs that are over and reports.
 
-Every round at its time, and sooner when a store or the cron store changed; but no store is
-swept more often than every five minutes, unless the user asks for shorter rounds. Writes
-take the gateway's own lock for the moment of a rename. Some of the gateway's writers save
-what they had read before that moment and so bring entries back: a minute after every
-change the stores are looked at again.
+A round comes at its time, and sooner when a store or the cron store changed. Stores are swept at
+most every five minutes, unless the user asks for shorter rounds. Some of the gateway's writers
+save a snapshot that they read before a rename of ours, and so bring entries back: a minute after
+every change the stores are looked at again.
 
 One thread owns all state, in the event loop that `run` has too.
 """
@@ -43,14 +42,14 @@ if TYPE_CHECKING:
 THROTTLE_S = 300.0
 RECHECK_S = 60.0
 _SWEEPS = ("zombies", "retention")
-# Without `markers`: while the gateway is down it may be started at any moment; `gate` and
-# `run` clear them, who know when.
+# Without `markers`: a gateway that is down may be started at any moment. `gate` and `run` know
+# when, and clear them.
 _ROUND = ("tasks", *_SWEEPS, "storms", "stuck", "growth")
 
 
 @dataclass(frozen=True)
 class Where:
-    """Which installation, as on the command line."""
+    """The options that name an installation, as on the command line."""
 
     env: Mapping[str, str]
     state_dir: Path | None = None
@@ -61,7 +60,7 @@ class Where:
 
 @dataclass
 class Watch:
-    """The rounds and their state. `stop` and `reload` may be called from any thread."""
+    """The rounds of a watch. `stop` and `reload` may be called from any thread."""
 
     where: Where
     home: Home
@@ -98,7 +97,7 @@ class Watch:
             yield
 
     def stop(self) -> None:
-        """End after what is being done."""
+        """End the watch after the present round."""
         self._loop.post(self._end)
 
     def _end(self) -> None:
@@ -108,7 +107,7 @@ class Watch:
         self._loop.bring_forward("round", 0)
 
     def _ping(self) -> None:
-        """Have the service manager hear from the loop itself."""
+        """Send a keep-alive to the service manager from the loop."""
         if self.notifier.watchdog_s is not None:
             self._beat()
             self._loop.at("watchdog", self.notifier.watchdog_s, self._ping)
@@ -144,7 +143,7 @@ class Watch:
         self.notifier.watchdog()
 
     def _round(self) -> float:
-        """Do one round, and say when the next is due; no failure ends the watch."""
+        """Do one round, and return the seconds to the next; log a failure, and go on."""
         interval_s = self.where.interval_s or 60.0
         try:
             for note in recover(self.home, self.disk):
@@ -163,7 +162,7 @@ class Watch:
         return interval_s
 
     def _look_around(self, work: Work) -> None:
-        """Find what is wrong beside the jobs; each thing is told once, and is on record since."""
+        """Make quick findings; log each once, and put it on record."""
         scene, history = work.scene, work.history
         root = self.home.root
         looked = find_quickly(scene.installation, scene.gateway, root, scene.now_ms)
@@ -181,12 +180,12 @@ class Watch:
             log.debug(note)
         for finding in result.findings:
             log.warning(finding.message, code=finding.code, subject=finding.subject)
-        state = {True: "gateway runs", False: "no gateway", None: "gateway cannot be told"}
+        state = {True: "gateway runs", False: "no gateway", None: "gateway unknown"}
         told = format_counted(len(result.findings), "finding") if result.findings else "all is well"
         self.notifier.ready(f"{state[work.scene.gateway.alive]}, {told}")
 
     def _note(self, work: Work, step: Step) -> None:
-        """Log what was changed, and remember it for the second look."""
+        """Log the changes, and remember them for the second look."""
         if not step.counts or step.action_id is None:
             return
         counts = {name.replace(" ", "-"): count for name, count in step.counts.items()}
@@ -197,7 +196,7 @@ class Watch:
                 self._loop.at("recheck", RECHECK_S, self._on_recheck)
 
     def _answer(self, changed: frozenset[Path]) -> float:
-        """Say when the next round is due after files changed; what is in flight goes on record."""
+        """Set the next round after files changed, and record the runs in flight."""
         now_s = clock.monotonic_s()
         try:
             work = self._look(apply=True)
@@ -212,7 +211,7 @@ class Watch:
         return max(now_s, (self._swept_s or 0.0) + throttle_s)
 
     def _recheck(self) -> float:
-        """Look for entries that came back since we changed them; they are swept again."""
+        """Look for entries that came back since we changed them, and sweep them again."""
         changed, self._changed = self._changed, {}
         self._loop.cancel("recheck")
         returned: list[ReturnedEntries] = []
@@ -230,7 +229,7 @@ class Watch:
         return now_s if returned else now_s + THROTTLE_S
 
     def _watch_files(self, work: Work) -> None:
-        """Be told of changes of the stores and of the cron store, wherever they are by now."""
+        """Watch the present files of the stores and the cron store for changes."""
         paths = frozenset(
             {store.path for store in work.scene.stores} | {work.scene.installation.cron_store}
         )

@@ -1,4 +1,4 @@
-"""The supervisor with all its actions; the first of them takes up what the last one left."""
+"""Makes the supervisor with all its actions; the first takes up what the last one left."""
 
 from __future__ import annotations
 

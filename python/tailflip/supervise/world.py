@@ -1,4 +1,4 @@
-"""What the breaker sees of the world at one moment, and which part of it a wait is for."""
+"""The world that the breaker decides by, and the part of it that a wait is for."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ if TYPE_CHECKING:
     from tailflip.config.schema import RestartSettings
     from tailflip.flow.lives import Breaker
 
-# So much more room on a disk, or inodes, than at the death is a change.
+# A change is so much more room, or so many more inodes, than at the death.
 _ROOM_BYTES, _ROOM_INODES = 64 << 20, 1000
 
 
 @dataclass(frozen=True)
 class World:
-    """What the breaker must know of the world at one moment.
+    """The facts of one moment that the breaker decides by.
 
     Args:
         now_ms: wall clock.
         random: a number in [0, 1), for jitter.
-        config_mark: fingerprint of what the gateway is started from: its configuration,
+        config_mark: fingerprint of the files that the gateway is started from: its configuration,
             and its release where that is known.
         stores_mark: fingerprint of its stores.
         state_mark: fingerprint of the databases and files that a migration changes.
         program_mark: fingerprint of its package, its node and its service file.
         room: free bytes and free inodes of each disk that it writes to.
-        settled: nothing of state and program was changed in the last seconds.
-        cured: since this death something was changed that may help: stores compacted or
-            salvaged, a job held that kills it, or the configuration edited after the gateway
-            had read it.
-        other_alive: a gateway that is not ours lives on the state directory, or anybody
+        settled: state and program were not changed in the last seconds.
+        cured: since this death a change was made that may help: stores compacted or
+            salvaged, a job held that kills the gateway, or the configuration edited after the
+            gateway had read it.
+        other_alive: a gateway that is not ours lives on the state directory, or a process
             holds its port.
         limits: delays and counts, in seconds and deaths.
-        mono_ms: as in `Moment`, and `boot` likewise; None leaves all to the wall clock.
+        mono_ms: as in `Moment`, and `boot` likewise; None uses the wall clock instead.
     """
 
     now_ms: int
@@ -59,7 +59,7 @@ class World:
 
 
 def mark_awaited(waiting: Waiting, world: World) -> str | None:
-    """Fingerprint what would end the wait. A new configuration is worth a start for any cause."""
+    """Fingerprint the awaited change; a new configuration is worth a start after any cause."""
     if waiting is Waiting.CURE:
         return f"{world.config_mark}\n{world.stores_mark}"
     if waiting is Waiting.STATE_CHANGE:
@@ -74,10 +74,10 @@ def mark_awaited(waiting: Waiting, world: World) -> str | None:
 
 
 def has_changed(breaker: Breaker, waiting: Waiting, world: World) -> bool:
-    """Say whether what is waited for is another than when the wait began.
+    """Say whether the awaited change has happened since the wait began.
 
-    While files still change, a doctor or an installer is at work: a start now would meet
-    half of it.
+    While files still change, a doctor or an installer may be at work, and a start would meet
+    half of its files.
     """
     now = mark_awaited(waiting, world)
     if breaker.marks in (None, now):
@@ -89,7 +89,7 @@ def has_changed(breaker: Breaker, waiting: Waiting, world: World) -> bool:
 
 
 def _has_grown(before: str, room: tuple[int, ...]) -> bool:
-    """Say whether a disk has more room; bytes and inodes of each disk take turns."""
+    """Say whether a disk has more room; `room` has bytes and inodes of each disk in turn."""
     old = [int(number) for number in before.split() if number.isdecimal()]
     steps = (_ROOM_BYTES, _ROOM_INODES)
     return any(

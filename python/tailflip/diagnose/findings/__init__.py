@@ -1,1 +1,1 @@
-"""What can be wrong, one rule for each."""
+"""The findings: one rule for each thing that can be wrong."""

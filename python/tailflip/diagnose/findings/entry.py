@@ -1,4 +1,4 @@
-"""What the registry holds of each finding."""
+"""The entry that the registry holds for each finding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Found(NamedTuple):
-    """One thing that a rule found; without a hint of its own it has the entry's."""
+    """One thing that a rule found; without its own hint, the entry's counts."""
 
     subject: str
     message: str
@@ -22,7 +22,7 @@ class Found(NamedTuple):
 
 
 class Stands(StrEnum):
-    """How long a finding on record counts, where a look cannot look for it anew.
+    """The end of a finding on record, where a look cannot look for it again.
 
     `RECORD`: until the record says that it ended. `GUARDED`: while a guard lives that would end
     it. `MEMORY_INCIDENT`: while an incident of memory is open.
@@ -38,14 +38,14 @@ class Entry:
     """One finding.
 
     Args:
-        code: what it is called.
-        severity: how bad it is.
-        find: finds it, in the inputs that its parameters name; pure.
+        code: its name.
+        severity: error or warning.
+        find: the rule, a function of the inputs that its parameters name.
         doc: one sentence for people: what is wrong, and why that matters.
-        hint: what to do; a rule that knows better says so in `Found`.
-        rather: a finding that says more about the same subject, and takes its place.
-        stands: how long one on record counts.
-        ends_with_good_life: a gateway that lives long enough ends it.
+        hint: what to do; a more exact hint of the rule is in `Found`.
+        rather: a finding that says more about the same subject, and replaces this one.
+        stands: how long a finding on record counts.
+        ends_with_good_life: a good life of the gateway ends the finding.
     """
 
     code: Code
@@ -59,7 +59,7 @@ class Entry:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Name the inputs that it is found in, in the order of the rule's parameters."""
+        """List the inputs that the rule needs, in the order of its parameters."""
         code = self.find.__code__
         names: tuple[str, ...] = code.co_varnames[: code.co_argcount]
         return names

@@ -1,4 +1,4 @@
-"""Findings that a guard makes of a gateway's lives: loops, memory, refused starts."""
+"""Findings of a guard about a gateway's lives: loops, memory, refused starts."""
 
 from __future__ import annotations
 

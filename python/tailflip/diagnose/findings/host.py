@@ -1,4 +1,4 @@
-"""Findings about what surrounds a gateway: disk, port, configuration."""
+"""Findings about a gateway's host: disk, port, configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What findings are made of: all that one look at a gateway has seen, by name."""
+"""The inputs of findings: what one look at a gateway has seen, by name."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ class JobList(NamedTuple):
     problem: str | None = None
 
     def name(self, job_id: str) -> str:
-        """Call a job by the name people gave it, with its id where it has one."""
+        """Name a job: by its name with its id, else by its id alone."""
         name = next((job.name for job in self.jobs if job.job_id == job_id), "")
         return f"{name} ({job_id})" if name else job_id
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that a look has seen; None is what it did not look at, empty that nothing was there.
+    """All that a look has seen; None where it did not look, empty where it found none.
 
-    A finding needs inputs by these names. `stores` tell what lies on the disk, `surveyed` also
-    what the stores hold. `listeners` hold the gateway's port, where no gateway was found;
-    `spaces` are the file systems of the state directory and of our own; `folders` are where the
-    stores lie. `kept` are stores that are not ours to write; they are in none of the others.
+    A finding needs inputs by these names. `stores` have sizes and files, `surveyed` also the
+    stores' contents. `listeners` hold the gateway's port, where no gateway was found. `spaces` are
+    the file systems of the state directory and of tailflip's own. `folders` are those of the
+    stores. `kept` are stores that tailflip does not write; no other input has them.
     `knows_ends` False: ends of runs may stand in records that tailflip does not read.
     """
 

@@ -23,20 +23,20 @@ RAPID_INTERVAL_MS = 60_000
 RAPID_RUNS = 10
 _STRUCK_MS = 10_000  # a run may just have started; its job is not stuck yet
 _RUN_KIND = KeyKind.CRON_RUN
-# They are ended by `reconcile`; whatever else says "running" is a chat, and left to the gateway.
+# `reconcile` ends entries of these kinds; other entries that say "running" are chats.
 _ENDED_BY_US = (KeyKind.CRON_BASE, KeyKind.SUBAGENT)
 _SHOWN = 10
 
 
 def measure_interval_ms(job: JobNumbers) -> float | None:
-    """Say how far apart a job's runs are on average; None for too few runs to tell."""
+    """Compute the mean time between a job's runs; None for too few runs."""
     if job.runs <= RAPID_RUNS or job.first_ms is None or job.last_ms is None:
         return None
     return (job.last_ms - job.first_ms) / (job.runs - 1)
 
 
 def describe_storm(storm: JobStorm) -> str:
-    """Tell how often a job ran, and how often it was meant to."""
+    """Describe how often a job ran, and how often it was meant to."""
     row, allowed_ms = storm.storm, storm.allowed_ms
     allows = (
         "it has no schedule any more"
@@ -50,7 +50,7 @@ def describe_storm(storm: JobStorm) -> str:
 
 
 def describe_stuck(job: StuckJob, now_ms: int) -> str:
-    """Tell for how long a job is marked as running, and why nobody is at work on it."""
+    """Describe how long a job is marked as running, and why no process works on it."""
     age = format_span(now_ms - job.marked_ms)
     return f"job is marked as running for {age} and will not start again: {job.why}"
 

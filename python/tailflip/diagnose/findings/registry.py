@@ -1,8 +1,7 @@
-"""The registry of findings: whoever looks at a gateway runs it, as far as the look went.
+"""The registry of findings, which runs each rule whose inputs a look has.
 
-`check`, `status`, `watch`, `run` and `gate` each fill in `Inputs` with what they have seen. An
-entry whose inputs are all there is looked for; the others are "not looked for", and what is on
-record of them stands.
+`check`, `status`, `watch`, `run` and `gate` each fill in `Inputs` with what they have seen. A rule
+runs if all its inputs are there. The other findings are "not looked for": those on record stand.
 
 A new finding is a member of `flow.findings.Code` and, in one module of this folder, a rule with
 its entry in `ENTRIES`; its test is a case in tests/unit/diagnose/findings/test_registry.py.
@@ -32,7 +31,7 @@ _ORDER = {code.value: place for place, code in enumerate(ENTRIES)}
 
 
 def find_all(inputs: Inputs) -> Looked:
-    """Look for every finding whose inputs are there."""
+    """Run the rule of every finding whose inputs are there."""
     codes: set[str] = set()
     found: list[Finding] = []
     for entry in ENTRIES.values():
@@ -51,7 +50,7 @@ def find_all(inputs: Inputs) -> Looked:
 
 
 def merge(*looks: Looked) -> Looked:
-    """Put looks together that were made one after the other."""
+    """Merge looks that were made one after the other."""
     findings = dict.fromkeys(finding for look in looks for finding in look.findings)
     return Looked(_arrange(findings), frozenset[str]().union(*(look.codes for look in looks)))
 
@@ -59,11 +58,11 @@ def merge(*looks: Looked) -> Looked:
 def recall(
     look: Looked, noted: Iterable[Finding], *, is_guarded: bool, died_of_memory: bool
 ) -> Looked:
-    """Add what is on record of findings that the look did not look for.
+    """Add findings on record that the look did not look for.
 
     Args:
-        look: what was found just now.
-        noted: what stands on record.
+        look: the present look.
+        noted: the findings that stand on record.
         is_guarded: a guard lives, which ends a finding on record as soon as it is over.
         died_of_memory: an incident of memory is open.
     """
@@ -84,7 +83,7 @@ def _stands(code: str) -> Stands:
 
 
 def _arrange(found: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Put errors first, else in the order of the registry; leave out what another says better."""
+    """Sort errors first, else by the registry; leave out a finding that another one replaces."""
     findings = list(found)
     told = {(finding.code, finding.subject) for finding in findings}
     kept = [

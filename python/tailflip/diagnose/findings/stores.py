@@ -1,4 +1,4 @@
-"""Findings about session stores: their bytes, what owns them, what lies beside them."""
+"""Findings about session stores: their bytes, their owners, the files beside them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tailflip.flow.observed import KeptFile, Leftover, ObservedStore, TranscriptFolder
     from tailflip.observe.installation import Installation
 
-# What a person may name as a whole, with the age that a hint proposes.
+# The kinds that a person may name for `--drop-kind`, with the age that a hint proposes.
 _DISPOSABLE: dict[str, str] = {
     KeyKind.SUBAGENT: f"{DropKind.SUBAGENT} --older-than 7d",
     KeyKind.DREAM: f"{DropKind.DREAM} --older-than 2d",
@@ -131,7 +131,7 @@ def _find_leftovers(
 ) -> Iterator[Found]:
     for each in stores:
         if each.litter:
-            # The only whole copy of a store may be what its writer had not renamed yet.
+            # A temporary file may be the last whole copy of a store, not renamed yet by its writer.
             is_needed = each.damaged or each.error is not None
             yield Found(
                 str(each.store.path),

@@ -1,1 +1,1 @@
-"""Is a gateway alive, how does it fare, which release is it? Looks and never touches."""
+"""Observation of a gateway: its life, health, heap, processes and release."""

@@ -1,8 +1,8 @@
-"""What each release of OpenClaw can do: one row an ability, with how that was found out.
+"""The abilities of OpenClaw's releases: one row an ability, with how it was found out.
 
-No other module compares versions. What lies between two releases that were looked at is taken to
-be as the row says, for releases change an ability once; the heap of a release is believed only
-where it was measured on that very release.
+Ask this module about a release instead of comparing versions. For a release between two that were
+looked at, the row's `since` and `before` decide: releases change an ability once. The heap of a
+release counts as measured where it was measured on that very release.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Ability(StrEnum):
-    """What some releases do and others do not; each is a field of `Capabilities`."""
+    """The abilities that some releases have and others lack; each is a field of `Capabilities`."""
 
     LOADS_STORES = "loads_stores"
     STARTUP_PROBE = "has_startup_probe"
@@ -34,7 +34,7 @@ class Ability(StrEnum):
 
 
 class Proof(StrEnum):
-    """How an ability was found out."""
+    """The ways in which an ability was found out."""
 
     MEASURED = "measured"
     READ = "read in the source"
@@ -43,7 +43,7 @@ class Proof(StrEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """One ability: from release `since` on and before `until`; None for no such end."""
+    """One ability: from release `since` on and before `until`; None where there is no such end."""
 
     ability: Ability
     since: Version | None
@@ -52,7 +52,7 @@ class Row:
     source: str
 
     def holds(self, version: Version) -> bool:
-        """Say whether a release has it."""
+        """Say whether a release has the ability."""
         return (self.since is None or version >= self.since) and (
             self.until is None or version < self.until
         )
@@ -60,14 +60,14 @@ class Row:
 
 @dataclass(frozen=True)
 class MeasuredHeap:
-    """What stores took in the heap of one release, fitted to the lives and deaths in `source`."""
+    """The heap that stores took in one release, fitted to the lives and deaths in `source`."""
 
     version: Version
     use: HeapUse
     source: str
 
 
-# From here on sessions are kept in databases, and a store of before is imported or refused.
+# From this release on sessions are kept in databases; an older store is imported or refused.
 _DATABASES = (2026, 8, 1)
 
 TABLE: tuple[Row, ...] = (
@@ -151,8 +151,8 @@ TABLE: tuple[Row, ...] = (
 )
 
 # Each fitted to outcomes of the real gateway, all with Node 24 and stores of about 28 KB an entry.
-# Where a fit had to choose, it predicts death: every measured death is predicted, and a life only
-# where a gateway at work lived too. Two more were seen at their start only, too seldom for a fit:
+# Where a fit had to choose, it predicts death: every measured death is predicted, and a life where
+# a gateway at work lived too. Two more were seen at their start alone, too seldom for a fit:
 # 2026.5.28 dies with 13.5, 20, 60 and 110 MB at 621 MB and lives with 11, but dies with 90 at
 # 2,349, 2 % above what it would take as 2026.4.14. 2026.7.35 lives with 20 and 110 MB at 621, dies
 # with 185 and 250, with 110 of wide text, and with 110 at 470.
@@ -182,8 +182,8 @@ HEAPS: tuple[MeasuredHeap, ...] = (
 # Of 2026.9.6. Once imported (106 MB of database) it dies at 587 and 738 and lives at 1,275; bytes
 # are those in use.
 _DATABASE_HEAP = HeapUse(5.0, 220_000_000)
-# Of a release that is not known: the hungriest factor, but a base that refuses nobody whose
-# stores are empty.
+# For an unknown release: the hungriest factor, and a base that refuses no gateway with empty
+# stores.
 _UNKNOWN_HEAP = HeapUse(22.0, 200_000_000)
 
 _BRIEF_DRAIN_S, _LONG_DRAIN_S = 30.0, 330.0
@@ -191,11 +191,11 @@ _SIGNALS = {
     Ability.RESTARTS_ON_USR1: signal.SIGUSR1,
     Ability.RESTARTS_ON_USR2: signal.SIGUSR2,
 }
-_FIGURES = (*_SIGNALS, Ability.DRAINS_BRIEFLY)  # they become another field's value
+_FIGURES = (*_SIGNALS, Ability.DRAINS_BRIEFLY)  # another field holds their value
 
 
 def find_capabilities(version: Version | None) -> Capabilities:
-    """Look up what a release can do; None, one that is not known, promises nothing."""
+    """Look up the capabilities of a release; None is an unknown one, without abilities."""
     can = {row.ability: version is not None and row.holds(version) for row in TABLE}
     known = {str(ability): has for ability, has in can.items() if ability not in _FIGURES}
     return Capabilities(
@@ -213,7 +213,7 @@ UNKNOWN = find_capabilities(None)
 
 
 def _choose_heap(version: Version) -> HeapUse:
-    """Choose what was measured; between two releases of one kind, the hungrier counts."""
+    """Choose the measured heap; between two releases of one kind, the hungrier counts."""
     imports = version >= _DATABASES
     kin = [heap for heap in HEAPS if (heap.version >= _DATABASES) is imports]
     before = [heap for heap in kin if heap.version <= version]

@@ -1,9 +1,9 @@
-"""How much memory a process's cgroup holds, may hold, and how often the kernel killed in it.
+"""Reads the memory of a process's cgroup: use, limit, and the kernel's kills in it.
 
-The kernel counts a kill in the cgroup of the process that it killed, whoever ran out:
-this cgroup, one above it, or the whole machine. Only differences mean anything, and
-only while the cgroup stays the same: `path` tells. Source: Linux, cgroup-v2.rst
-"memory.events", cgroup-v1/memory.rst "memory.oom_control".
+The kernel counts a kill in the cgroup of the killed process, whichever ran out of memory: this
+cgroup, one above it, or the whole machine. Use differences of the counters, and compare while
+`path`, the cgroup, stays the same. Source: Linux, cgroup-v2.rst "memory.events",
+cgroup-v1/memory.rst "memory.oom_control".
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class CgroupMemory:
     """The memory of one cgroup.
 
     `max_bytes` is the tightest limit from there up to the root, None where there is none.
-    `oom_kills` counts processes, `oom_group_kills` kills of the cgroup as a whole (always
-    0 in v1); both since the cgroup was made.
+    `oom_kills` counts processes, `oom_group_kills` kills of the cgroup as a whole (0 in v1); both
+    since the cgroup was made.
     """
 
     path: Path
@@ -39,7 +39,7 @@ class CgroupMemory:
 
 @dataclass(frozen=True)
 class _Names:
-    """What the files of one version of cgroups are called."""
+    """The names of the files in one version of cgroups."""
 
     current: str
     limit: str
@@ -51,7 +51,7 @@ _V1 = _Names("memory.usage_in_bytes", "memory.limit_in_bytes", "memory.oom_contr
 
 
 def read_cgroup(pid: int, root: Path = _ROOT) -> CgroupMemory | None:
-    """Read the memory cgroup of a process; None where it has none, or none that we can see."""
+    """Read the memory cgroup of a process; None where it has none that is visible here."""
     names, folders = _list_folders(pid, root)
     for at, folder in enumerate(folders):
         counts = _read_counts(folder / names.events)
@@ -67,15 +67,15 @@ def read_cgroup(pid: int, root: Path = _ROOT) -> CgroupMemory | None:
 
 
 def read_limit(pid: int | None, root: Path = _ROOT) -> int | None:
-    """Read the tightest memory limit of a process's cgroup and those above it; None is our pid."""
+    """Read the tightest memory limit of a process's cgroup and those above; None is our own pid."""
     names, folders = _list_folders(pid, root)
     return _find_tightest(folders, names)
 
 
 def _list_folders(pid: int | None, root: Path) -> tuple[_Names, list[Path]]:
-    """List where a process's memory may be accounted, from its own cgroup up to the root.
+    """List the folders that may account a process's memory, from its own cgroup up to the root.
 
-    In a container the path may be of the host's tree; the root of our mount is then ours.
+    In a container the path may be of the host's tree; our cgroup is then the root of the mount.
     """
     base, inner, names = _find_mount(platform_calls.here.cgroup_lines(pid), root)
     if inner is None:
@@ -102,7 +102,7 @@ def _find_tightest(folders: Iterable[Path], names: _Names) -> int | None:
 
 
 def _read_counts(path: Path) -> dict[str, int] | None:
-    """Read lines of a name and a number; None where there is no such file (v2's root)."""
+    """Read lines of a name and a number; None where the file is missing (v2's root)."""
     lines = [line.split() for line in _read(path)]
     counts = {words[0]: int(words[1]) for words in lines if len(words) == 2 and words[1].isdigit()}  # noqa: PLR2004
     return counts or None
@@ -114,7 +114,7 @@ def _read_bytes(path: Path) -> int | None:
 
 
 def _read(path: Path) -> list[str]:
-    """Read a file of the kernel's; one that is not there says nothing."""
+    """Read a file of the kernel; empty if it is missing."""
     try:
         return path.read_text("utf-8", "replace").splitlines()
     except OSError:

@@ -1,9 +1,9 @@
-"""Connecting to the gateway's port without ever standing on it ourselves.
+"""Connects to the gateway's port without taking that port for our own side.
 
-A connection needs a port on our side too. For a target in the range that the kernel takes
-those from, it may take the very same port: the question then holds the port that the gateway
-is about to bind, and TCP answers itself (a simultaneous open). So the port on our side is
-chosen here, is never the target, and may be bound by a listener while we have it.
+A connection needs a port on our side too. If the target is in the kernel's range for such ports,
+the kernel may take the target itself: our socket then holds the port that the gateway is about to
+bind, and TCP connects the socket to itself (a simultaneous open). So this module chooses the port
+on our side: another than the target, and one that a listener may bind meanwhile.
 Source: Linux ip-sysctl, `ip_local_port_range`; tcp(7); RFC 9293, 3.5.
 """
 
@@ -31,7 +31,7 @@ def connect(host: str, port: int, timeout_s: float) -> socket.socket:
         timeout_s: bounds each address that the name has.
 
     Raises:
-        ConnectionRefusedError: nothing listens.
+        ConnectionRefusedError: no process listens.
         OSError: no answer in time, or there is no such address.
     """
     refused: OSError | None = None
@@ -53,9 +53,9 @@ def connect(host: str, port: int, timeout_s: float) -> socket.socket:
 
 
 def _take_source(link: socket.socket, target: int) -> None:
-    """Bind our side to a port other than the target, where the kernel might take that one.
+    """Bind our side to a port other than the target, where the kernel might take the target.
 
-    A listener that allows reuse, as every one of node's does, may bind the port that we have.
+    A listener that allows reuse, as all of node's do, may bind the port that our side has.
     """
     usual, reserved = platform_calls.here.read_own_ports()
     if target not in usual:
@@ -66,7 +66,7 @@ def _take_source(link: socket.socket, target: int) -> None:
         anywhere = "::"
         link.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     for number in range(2 * _TRIES):
-        source = random.choice(usual if number < _TRIES else _ANY)  # noqa: S311 - no secret
+        source = random.choice(usual if number < _TRIES else _ANY)  # noqa: S311 - not a secret
         if source == target or source in reserved:
             continue
         with suppress(OSError):
@@ -76,14 +76,14 @@ def _take_source(link: socket.socket, target: int) -> None:
 
 
 def _refuse_itself(link: socket.socket) -> None:
-    """Refuse a connection of a socket with itself, and give its port back at once."""
+    """Refuse a connection of a socket with itself, and free its port at once."""
     if link.getsockname() == link.getpeername():
         link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         raise ConnectionRefusedError(errno.ECONNREFUSED, "connected to itself")
 
 
 def is_listening(host: str, port: int, timeout_s: float) -> bool | None:
-    """Say whether something listens; None when nobody says yes or no."""
+    """Say whether a process listens; None when there is no answer."""
     try:
         connect(host, port, timeout_s).close()
     except ConnectionRefusedError:

@@ -1,8 +1,8 @@
-"""Does a command start a gateway that stays, or one of OpenClaw's many that do something else?
+"""Tells commands that start a gateway in the foreground from OpenClaw's other commands.
 
-`openclaw gateway start` asks a service manager and ends with 0: guarded, it would be
+`openclaw gateway start` asks a service manager and ends with 0: under a guard, it would be
 started again and again. Source of the names and options: `--help` of 2026.3.28, 2026.4.14,
-2026.7.35 and 2026.9.6. A name that none of them has is left to OpenClaw.
+2026.7.35 and 2026.9.6. Names that are in none of these releases are left to OpenClaw.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ _LOOKS = re.compile(
 
 @dataclass(frozen=True)
 class Misuse:
-    """A command that starts no gateway in the foreground; `is_certain`, or it only looks so."""
+    """A command that starts no gateway in the foreground; `is_certain` False: it looks so."""
 
     said: str
     is_certain: bool
 
 
 def find_misuse(command: Sequence[str], release: Release) -> Misuse | None:
-    """Find out whether a command ends by itself, as far as its words tell.
+    """Find out from its words whether a command ends by itself.
 
-    Certain is only what was followed to OpenClaw's own package, with options that are known:
-    any script and any container may make a gateway of any words.
+    The answer is certain for a command that was followed to OpenClaw's own package and has known
+    options: any script and any container may make a gateway of any words.
     """
     if release.text is None:
         found = _LOOKS.search(" ".join(command))
@@ -69,7 +69,7 @@ def find_misuse(command: Sequence[str], release: Release) -> Misuse | None:
 
 
 def _split(words: Sequence[str]) -> tuple[str | None, Sequence[str]]:
-    """Part the first word that is no option from the rest; None where that cannot be known."""
+    """Split off the first word that is not an option; None where that cannot be known."""
     at = 0
     while at < len(words):
         word = words[at]

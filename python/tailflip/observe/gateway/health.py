@@ -1,7 +1,7 @@
-"""Does the gateway answer on its port, what does it say of itself, and how late?
+"""Asks the gateway on its port whether it is well, and measures how late it answers.
 
-It answers from its one event loop, so a late answer is a busy loop: 4 to 7 s in a sweep are
-normal, and the port is closed for up to 43 s while it starts. Source: OpenClaw 2026.3.28,
+The gateway answers from one event loop, so a late answer is a busy loop: 4 to 7 s in a sweep are
+normal, and the port is closed for up to 43 s during a start. Source: OpenClaw 2026.3.28,
 2026.4.14 and 2026.9.6, `server-http-probes` and `readiness`:
 
     /healthz           200 {"ok": true, "status": "live"}       every version; pure liveness
@@ -37,11 +37,11 @@ _ANSWERED = frozenset({200, 503})
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back of one question.
+    """The answer to one question.
 
-    refused: nothing listens. timeout: no whole answer in time. ok: live, started or ready.
-    starting: it says so itself. unready: it lives, and says that it does not serve (`detail`
-    has what fails, or draining). other: something answers that is no such endpoint.
+    refused: no process listens. timeout: no whole answer in time. ok: live, started or ready.
+    starting: the gateway says so. unready: the gateway says that it does not serve (`detail`
+    has what fails, or draining). other: the answer is not of such an endpoint.
     `detail` is printable and short; it is the gateway's text, not ours.
     """
 
@@ -53,14 +53,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Probe:
-    """Where to ask. `tls` speaks TLS without asking who answers: it is our own host."""
+    """The address to ask. `tls` speaks TLS without checking the certificate: it is our own host."""
 
     port: int
     host: str = LOOPBACK
     tls: bool = False
 
     def ask(self, path: str, timeout_s: float) -> Answer:
-        """Ask once; `timeout_s` bounds the whole of it, be the answer ever so slow to end."""
+        """Ask once; `timeout_s` bounds the whole question, even if the answer ends slowly."""
         began_s = clock.monotonic_s()
         answer = self._ask(path, began_s + timeout_s)
         return replace(answer, latency_s=clock.monotonic_s() - began_s, path=path)
@@ -87,14 +87,14 @@ class Probe:
 def probe(
     port: int, path: str, timeout_s: float, *, host: str = LOOPBACK, tls: bool = False
 ) -> Answer:
-    """Ask the gateway once and wait for its answer; never raises."""
+    """Ask the gateway once and wait for its answer; a failed connection is an `Answer` too."""
     return Probe(port, host, tls).ask(path, timeout_s)
 
 
 class Prober:
-    """Asks without making its caller wait: one thread, which lives as long as one question.
+    """Asks without making its caller wait: in one thread, which lives as long as one question.
 
-    `on_answer` is called in that thread, so it should only put the answer on a queue.
+    `on_answer` is called in that thread, so it should put the answer on a queue and return.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Prober:
         self._closed = False
 
     def ask(self, path: str) -> bool:
-        """Send a question off; False while the last one is still out, or no thread could be had."""
+        """Send a question; False while the last one is unanswered, or if no thread could start."""
         if self._closed or not self._busy.acquire(blocking=False):
             return False
         try:
@@ -120,7 +120,7 @@ class Prober:
         return True
 
     def close(self) -> None:
-        """Ask no more; the answer that is still out is dropped."""
+        """Stop asking; an answer that comes later is dropped."""
         self._closed = True
 
     def _run(self, path: str) -> None:
@@ -133,7 +133,7 @@ class Prober:
 
 
 def parse_answer(data: bytes) -> Answer:
-    """Judge the bytes of an answer; only JSON that says what the endpoints say counts."""
+    """Judge the bytes of an answer; JSON in another form than the endpoints' is `other`."""
     head, _, body = data.partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     words = lines[0].split(None, 2)
@@ -165,7 +165,7 @@ def _judge(said: dict[str, Any], status: int) -> Answer:
 
 
 def _parse_json(lines: list[str], body: bytes) -> dict[str, Any] | None:
-    """Read a JSON object, if the answer says that it is one; a web page is none."""
+    """Parse a JSON object, if the answer's headers say that it is JSON; a web page is not."""
     types = [line.partition(":")[2] for line in lines if line.lower().startswith("content-type:")]
     if not any("application/json" in kind.lower() for kind in types):
         return None
@@ -177,14 +177,14 @@ def _parse_json(lines: list[str], body: bytes) -> dict[str, Any] | None:
 
 
 def _receive(link: socket.socket, until_s: float) -> bytes:
-    """Read until the answer is whole, the peer ends it, or it is too long to be one."""
+    """Read until the answer is whole, the peer ends it, or it is too long."""
     data = b""
     while len(data) < _MAX_ANSWER_BYTES and not _is_whole(data):
         link.settimeout(_left_s(until_s))
         try:
             part = link.recv(16_384)
         except ConnectionResetError:
-            break  # what came before still counts
+            break  # the bytes before still count
         if not part:
             break
         data += part
@@ -201,7 +201,7 @@ def _is_whole(data: bytes) -> bool:
 
 
 def _left_s(until_s: float) -> float:
-    """Say how long a call may still take; a socket takes 0 for "do not block"."""
+    """Compute how long a call may still take; a socket takes 0 for "do not block"."""
     left_s = until_s - clock.monotonic_s()
     if left_s <= 0:
         raise TimeoutError
@@ -209,8 +209,8 @@ def _left_s(until_s: float) -> float:
 
 
 def _wrap(plain: socket.socket, until_s: float) -> socket.socket:
-    """Shake hands; the plain socket is used up, and closed if that fails."""
-    import ssl  # noqa: PLC0415 - few gateways speak TLS on loopback; it costs memory
+    """Start TLS on a plain socket, which is used up, and closed if that fails."""
+    import ssl  # noqa: PLC0415 - costs memory; few gateways speak TLS on loopback
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

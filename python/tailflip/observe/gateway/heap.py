@@ -1,4 +1,4 @@
-"""How much heap the gateway's Node may use: asked of that Node, bounded by the cgroup."""
+"""Finds the heap limit of the gateway's Node: asks that Node, and takes the cgroup's if lower."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def read_heap_limit(
     """Find the gateway's heap limit in bytes, and say where it is from.
 
     Args:
-        env: of the gateway; of its `NODE_OPTIONS` only those that size the heap are passed on.
+        env: of the gateway; those of its `NODE_OPTIONS` that size the heap are passed on.
         node: the gateway's node; None takes the one on the PATH.
         pid: of a living gateway, for its cgroup; None takes ours.
         flags: words of the gateway's command; those that size the heap count.
-        cache: remembers node's answer as long as nothing it depends on has changed.
+        cache: keeps node's answer until a part of its key changes.
     """
     cgroup = read_limit(pid)
     options = _heap_options(" ".join([env.get("NODE_OPTIONS", ""), *flags]))
@@ -55,13 +55,13 @@ def read_heap_limit(
 
 
 class Cache(Protocol):
-    """Remembers an answer across processes."""
+    """Keeps an answer across processes."""
 
     def get(self, key: str) -> tuple[int, str] | None:
-        """Return what was put under this key, unless something else was put since."""
+        """Return the answer under this key; None if another key was put since."""
 
     def put(self, key: str, limit_bytes: int, source: str) -> None:
-        """Remember an answer."""
+        """Keep an answer under a key."""
 
 
 def _key(program: str, options: str, cgroup: int | None) -> str:
@@ -91,7 +91,7 @@ def _ask_node(env: Mapping[str, str], program: str, options: str) -> tuple[int |
 
 
 def _heap_options(options: str) -> str:
-    """Keep what sizes the heap: the rest may load code, open ports or write files."""
+    """Keep the options that size the heap: others may load code, open ports or write files."""
     words = options.replace("_", "-").split()
     return " ".join(
         word for word in words if word.startswith(("--max-", "--min-", "--semi-", "--huge-max-"))

@@ -1,4 +1,4 @@
-"""Who listens on a port of this machine: the process that keeps a gateway from starting."""
+"""Finds the process that listens on a port of this machine, and so blocks a gateway's start."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _GATEWAYS = ("openclaw", "clawdbot", "moltbot")
 
 @dataclass(frozen=True)
 class Listener:
-    """A process that holds a port. `name` is its program's; `is_gateway` None: it may be one."""
+    """A process that holds a port. `name` is of its program; `is_gateway` None: it may be one."""
 
     pid: int
     name: str
     is_gateway: bool | None
 
     def __str__(self) -> str:
-        """Name it as evidence does."""
+        """Name the process as evidence does."""
         return f"pid {self.pid} ({self.name})"
 
 
 def find_listener(port: int) -> Listener | None:
-    """Find who listens on a TCP port; None where nobody does, or where we may not know.
+    """Find the process that listens on a TCP port; None if there is none, or it is hidden.
 
-    Of processes of other users the system tells root alone.
+    The system shows processes of other users to root alone.
     """
     try:
         connections = psutil.net_connections("tcp")
@@ -48,5 +48,5 @@ def _describe(process: psutil.Process) -> Listener:
     name, words = process.name(), " ".join(process.cmdline())
     if any(word in f"{name} {words}" for word in _GATEWAYS):
         return Listener(process.pid, name, is_gateway=True)
-    # Node runs the gateway of an image as `node dist/index.js`: its words do not tell.
+    # An image runs the gateway as `node dist/index.js`: its words do not name OpenClaw.
     return Listener(process.pid, name, is_gateway=None if "node" in name.lower() else False)

@@ -1,19 +1,19 @@
-"""Is a gateway alive on this installation, and since when?
+"""Tells whether a gateway is alive on an installation, and since when.
 
-Its own lock file is the best witness: pid and start time. The lock's name hashes the
-path of the configuration as the gateway spelled it, in a folder that depends on the
-gateway's TMPDIR and user (2026.9.6: below its state directory, with a second lock for all of
-that, which its doctor and embedded agents take too); we look wherever it can be, and compare
-the path inside too. A clean exit removes the lock, a killed or aborted gateway leaves it.
+The gateway's lock file is the best sign: it has pid and start time. The lock's name hashes the
+path of the configuration as the gateway spelled it. Its folder depends on the gateway's TMPDIR and
+user (2026.9.6: below its state directory, with a second lock for that whole directory, which its
+doctor and embedded agents take too). `_find_locks` looks in each of these folders, and compares the
+path inside too. A clean exit removes the lock; a killed or aborted gateway leaves it.
 
-A lock can be gone, or lie where nobody looks. So life is looked for on every road: locks, the
-process table, the databases that a gateway keeps open, the transcripts that its runs lock, its
-ports. "It is stopped" is said only when every road was open and none led to anybody; else the
-question stays open, and nothing counts as proof of death.
+A lock can be gone, or lie in an unknown folder. So `read_gateway` looks at more signs: the process
+table, the databases that a gateway keeps open, the transcripts that its runs lock, its ports. The
+gateway counts as stopped when no sign shows a gateway, and all signs could be read or its closed
+databases outweigh the rest. Else `alive` is None, which is no proof of death.
 
-A pid says nothing in another container. 2026.9.6 also keeps a lock of the kernel's on
+A pid says nothing in another container. 2026.9.6 also keeps a lock of the kernel on
 `<lock>.sqlite` for as long as it lives (2026.4.14 does not), which every container on the same
-machine can see; so it is with the databases from 2026.3.31 on.
+machine can see. The databases from 2026.3.31 on have such a lock too.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 _PROBE_S = 1.0
 _LOOPBACK = "127.0.0.1"
-_FRESH_MS = 30_000  # the gateway itself waits that long for the owner of a lock it cannot read
+_FRESH_MS = 30_000  # the gateway waits that long for the owner of an unreadable lock
 _CLOCK_SLACK_MS = 5_000
 _OPENS_WITHIN_MS = 120_000  # 2026.4.14 with a large store takes 43 s to its first sign of life
 _STATE_LOCK = "gateway.state.lock"
@@ -60,9 +60,9 @@ _STATE_LOCK = "gateway.state.lock"
 class DeadOwner:
     """The writer of a gateway lock that no longer lives.
 
-    `ticks` is its start in clock ticks since boot, None where it wrote none. `created_ms` is
+    `ticks` is its start in clock ticks since boot, None where the lock has none. `created_ms` is
     when it took the lock, soon after its start. `before_boot`: the machine was started again
-    since, so that it need not have ended by itself.
+    since, so the gateway need not have ended by itself.
     """
 
     path: Path
@@ -73,7 +73,7 @@ class DeadOwner:
 
 
 def read_gateway(installation: Installation, env: Mapping[str, str]) -> Gateway:
-    """Tell whether a gateway lives, on every road that leads to one."""
+    """Tell whether a gateway lives, by all signs."""
     table = read_processes(installation.state_dir)
     services = find_services(installation, env)
     roots = {root for process in table.found for root in process.temp_roots}
@@ -91,7 +91,7 @@ def read_gateway(installation: Installation, env: Mapping[str, str]) -> Gateway:
 def _look_at_locks(
     installation: Installation, env: Mapping[str, str], roots: set[str]
 ) -> Gateway | None:
-    """Tell what the gateway's own locks say; None if they say nothing."""
+    """Judge by the gateway's own locks; None if they do not tell."""
     unclear = None
     for path in _find_locks(installation, env, roots):
         owner = _read_lock(path)
@@ -115,7 +115,7 @@ def _look_further(
     table: Table,
     services: tuple[ServicePlace, ...],
 ) -> Gateway:
-    """Tell whether it is proven that no gateway lives, where no lock and no process shows one."""
+    """Judge by the other signs whether it is proven that no gateway lives."""
     ports = {installation.port, *(each.port for each in services if each.port is not None)}
     for port in sorted(ports):
         bound = is_listening(_LOOPBACK, port, _PROBE_S)
@@ -166,7 +166,7 @@ def _doubt_by_transcripts(installation: Installation) -> str | None:
 def _doubt_by_what_is_hidden(
     installation: Installation, env: Mapping[str, str], table: Table, databases: Databases
 ) -> str | None:
-    """Name what could not be looked at; databases that nobody has open speak for all of it."""
+    """Name what could not be read; databases that no process has open outweigh all of it."""
     unread = [process for process in table.found if process.is_ours is None]
     young = [process for process in unread if _is_young(process.pid)]
     if young or (unread and not databases.closed):
@@ -188,7 +188,7 @@ def _is_young(pid: int) -> bool:
 
 
 def read_dead_lock(installation: Installation, env: Mapping[str, str]) -> DeadOwner | None:
-    """Find the newest lock that a gateway left behind when it was killed or aborted."""
+    """Find the newest lock that a killed or aborted gateway left behind."""
     found = [
         dead
         for path in _find_locks(installation, env, set())
@@ -215,7 +215,7 @@ def _describe_dead(path: Path, owner: LockOwner) -> DeadOwner | None:
 
 
 def _is_gateway(owner: LockOwner) -> bool:
-    """Say whether a lock's writer serves; its helpers name another role (2026.9.6)."""
+    """Say whether a lock's writer is a gateway; its helpers name another role (2026.9.6)."""
     return bool(owner.payload.get("role", "gateway") == "gateway")
 
 
@@ -243,7 +243,7 @@ def _find_locks(
 
 
 def _list_locks(folder: Path) -> list[Path]:
-    """List the locks in a folder; one that is not ours to read shows none."""
+    """List the locks in a folder; empty if the folder may not be read."""
     try:
         return sorted(folder.glob("gateway.????????.lock"))
     except OSError:
@@ -258,12 +258,12 @@ def _exists(path: Path) -> bool:
 
 
 def _names(path: str, real: str) -> bool:
-    """Say whether what a lock holds for a path leads there."""
+    """Say whether the path in a lock leads to a real path."""
     return can_be_path(path) and os.path.realpath(path) == real
 
 
 def _read_lock(path: Path) -> LockOwner | None:
-    """Read a lock; None while it is empty, torn, or not ours to read."""
+    """Read a lock; None while it is empty, torn, or may not be read."""
     try:
         owner = read_owner(path)
     except OSError:
@@ -273,7 +273,7 @@ def _read_lock(path: Path) -> LockOwner | None:
 
 def _is_fresh(path: Path) -> bool:
     try:
-        # One of the future, by a clock that was set back, is as old as nobody knows.
+        # The age of a lock from the future, by a clock that was set back, is unknown.
         return 0 <= clock.now_ms() - path.stat().st_mtime_ns // 1_000_000 < _FRESH_MS
     except OSError:
         return False

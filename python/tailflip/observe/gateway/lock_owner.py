@@ -1,4 +1,4 @@
-"""Whose a lock file is, and whether its owner is gone: one answer for every lock of the gateway.
+"""Finds the owner of a gateway's lock file, and tells whether the owner is gone.
 
 Source: OpenClaw writes JSON into each of its lock files: `pid`, ISO `createdAt`, and the start
 of the process in clock ticks since boot, as `starttime` (`session-write-lock.ts`: stores and
@@ -26,9 +26,9 @@ _CLOCK_SLACK_MS = 5_000
 
 @dataclass(frozen=True)
 class LockOwner:
-    """What a lock file says. `changed_ms` is the file's own time; the rest may be missing.
+    """The contents of a lock file. `changed_ms` is the file's own time; the rest may be missing.
 
-    `pid` None: it names nobody, for it is not yet written, torn, or not ours to read.
+    `pid` None: the lock names no owner; it is not yet written, torn, or may not be read.
     """
 
     device: int
@@ -40,17 +40,17 @@ class LockOwner:
     payload: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def describe(self, now_ms: int) -> str:
-        """Name pid and age for a person."""
+        """Describe pid and age for a person."""
         since_ms = self.changed_ms if self.created_ms is None else self.created_ms
         who = "an unknown process" if self.pid is None else f"pid {self.pid}"
         return f"{who} for {max(0, now_ms - since_ms) / 1000:.1f} s"
 
 
 def read_owner(path: Path) -> LockOwner | None:
-    """Read a lock file; None when there is none. Never follows a link, and never waits.
+    """Read a lock file; None when there is none. Follows no link, and does not wait on a FIFO.
 
     Raises:
-        OSError: not even its age can be had, as in a folder that we may not search.
+        OSError: its age cannot be read, as in a folder that may not be searched.
     """
     try:
         info, text = _read(path)
@@ -70,10 +70,10 @@ def read_owner(path: Path) -> LockOwner | None:
 
 
 def owner_lives(owner: LockOwner) -> bool | None:
-    """Say whether the process that took the lock lives; None if the lock does not tell which.
+    """Say whether the process that took the lock lives; None if the lock names no process.
 
-    Without a start time a process of that number that is younger than the lock is another one;
-    and without both a number from before the boot names nobody.
+    Without a start time, a process with that pid that is younger than the lock is another one.
+    Without either, a pid from before the boot names no process.
     """
     if owner.pid is None:
         return None
@@ -93,7 +93,7 @@ def is_gone(owner: LockOwner, now_ms: int, nameless_ms: int) -> bool:
     Args:
         owner: as read.
         now_ms: the moment of judgement.
-        nameless_ms: the age from which a lock that does not tell has no owner.
+        nameless_ms: the age from which a lock without a name has no owner.
     """
     lives = owner_lives(owner)
     return now_ms - owner.changed_ms > nameless_ms if lives is None else not lives
@@ -104,7 +104,7 @@ def _read(path: Path) -> tuple[os.stat_result, bytes]:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         raise
-    except OSError:  # not ours to read, a link, a socket
+    except OSError:  # may not be read, a link, a socket
         return os.lstat(path), b""
     try:
         info = os.fstat(fd)

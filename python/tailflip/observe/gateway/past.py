@@ -1,8 +1,8 @@
-"""How did the last life end, when nobody was there to see it?
+"""Finds out how the last life ended when tailflip did not see its exit.
 
-`gate` becomes the gateway and `preflight` runs before it, so neither sees an exit. Four
-witnesses are asked, none of them alone enough: our own ledger (a life without an end whose
-process is gone), the lock that only a clean exit removes, a report of Node's, and systemd.
+`gate` becomes the gateway and `preflight` runs before it, so neither sees an exit. Four witnesses
+are asked, for each alone is not enough: our ledger (a life without an end whose process is gone),
+the lock that a clean exit removes and a kill leaves, a report of Node, and systemd.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from tailflip.flow.lives import Life
     from tailflip.observe.installation import Installation
 
-# Of these lives we were the parent: what systemd saw end was tailflip, not the gateway.
+# In these lives tailflip was the parent: systemd saw the end of tailflip, not of the gateway.
 _DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
 class _Witnesses:
-    """What each witness says; None where it says nothing."""
+    """The answer of each witness; None where it says nothing."""
 
     lock: DeadOwner | None
     report: NodeReport | None
@@ -44,7 +44,7 @@ def find_past_clues(
     now_ms: int,
     service: str | None,
 ) -> tuple[Clues, tuple[str, ...]] | None:
-    """Gather what is known of the end of the last life, and say in words how it is known.
+    """Gather clues to the end of the last life, with notes on how they are known.
 
     Args:
         installation: whose gateway it was.
@@ -55,7 +55,7 @@ def find_past_clues(
 
     Returns:
         None when the last end was clean, has been judged before, is still to come, or when
-        nothing is known. In the clues, `stderr_tail` may hold secrets, the notes never.
+        nothing is known. In the clues, `stderr_tail` may hold secrets; the notes quote none of it.
     """
     if last is not None and last.ended_ms is None and _lives(last):
         return None
@@ -96,13 +96,13 @@ def _ask(
     now_ms: int,
     service: str | None,
 ) -> _Witnesses:
-    """Ask each witness about what happened since the last life began, or since it was judged."""
+    """Ask each witness about the time since the last life began, or since it was judged."""
     since_ms = now_ms - _DAY_MS
     if last is not None:
         since_ms = last.started_ms if last.ended_ms is None else last.ended_ms
     lock = read_dead_lock(installation, env)
     if lock is not None and (lock.before_boot or _is_of_an_older_life(lock, last)):
-        lock = None  # a power cut is nobody's failure
+        lock = None  # a power cut is no failure of the gateway
     report = None
     if last is not None or lock is not None:
         pids = {last.pid, last.worker_pid} if last is not None else set()
@@ -118,7 +118,7 @@ def _ask(
 
 
 def _tell(seen: _Witnesses, last: Life | None) -> list[str]:
-    """Say in words what speaks for an end that was not clean; empty when nothing does."""
+    """List the evidence for an end that was not clean; empty when there is none."""
     notes = []
     if seen.report is not None:
         notes.append(f"node report {seen.report.path}: {seen.report.trigger}")
@@ -134,7 +134,7 @@ def _tell(seen: _Witnesses, last: Life | None) -> list[str]:
 
 
 def _tell_service(seen: _Witnesses) -> str:
-    """Say what systemd saw; a helper that was killed in a gateway that ended well is no end."""
+    """Describe the end that systemd saw; a killed helper of a gateway that ended well is none."""
     end = seen.service
     if end is None or (end.exit_code is None and end.signal is None and seen.lock is None):
         return ""
@@ -158,7 +158,7 @@ def _is_of_an_older_life(lock: DeadOwner, last: Life | None) -> bool:
 
 
 def _lives(last: Life) -> bool:
-    """Say whether a process of this life still lives; after a boot none does."""
+    """Say whether a process of this life still lives; a boot ends all."""
     if last.boot_id is not None and last.boot_id != platform_calls.here.boot_id():
         return False
     known = ((last.pid, last.pid_ticks), (last.worker_pid, last.worker_ticks))

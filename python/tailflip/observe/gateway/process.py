@@ -1,7 +1,7 @@
-"""Who lives: a process is (pid, start time), for a pid alone is soon somebody else's.
+"""Tells whether a process lives. A process is (pid, start time): the system uses pids again.
 
-The rules are the gateway's own, with one exception: a process that we may not
-signal (EPERM) is alive for us, while the gateway takes it for dead. We err towards life.
+The rules are the gateway's, with one exception: a process that we may not signal (EPERM) counts
+as alive here, while the gateway takes it for dead.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ def start_ticks(pid: int) -> int | None:
 
 
 def is_alive(pid: int, starttime: int | None) -> bool:
-    """Say whether the very process that wrote (pid, starttime) still lives.
+    """Say whether the process that wrote (pid, starttime) still lives.
 
-    A zombie is dead. Without a start time on either side only the pid decides.
+    A zombie is dead. Without a start time on either side the pid alone decides.
     """
     if not _is_there(pid):
         return False
     seen = platform_calls.here.look_at(pid)
     if seen is None:
-        return _is_there(pid)  # else it has ended just now; if not, it is hidden from us
+        return _is_there(pid)  # the process has just ended, or is hidden from us
     return not seen.is_zombie and starttime in (None, seen.start)
 
 
 def _is_there(pid: int) -> bool:
-    """Say whether a pid is in use, be it by a zombie."""
+    """Say whether a pid is in use, also by a zombie."""
     if pid <= 0:
         return False
     try:
@@ -54,7 +54,7 @@ def started_ms(pid: int) -> int | None:
 
 
 def read_user(pid: int) -> int | None:
-    """Read whose a process is, by its effective user id; None if it is gone, or hidden."""
+    """Read a process's effective user id; None if the process is gone, or hidden."""
     import psutil  # noqa: PLC0415 - asked for living gateways only
 
     try:

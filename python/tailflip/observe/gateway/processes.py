@@ -1,11 +1,10 @@
-"""Which living processes belong to a state directory, told by the process table alone.
+"""Finds the living processes of a state directory in the process table.
 
-A gateway's lock can be gone, or lie in a temp folder that nobody here knows; its port may be
-any. Its process still says whose it is: by its environment, which names the state directory,
-and by what it holds open. Its name does not: up to 2026.4 a gateway overwrites its arguments
-with `openclaw-gateway` (and so does `openclaw gateway status`), from 2026.5 on they can be
-read. So a process counts as a gateway only if it also listens or holds a ledger open; whoever
-does less only leaves the question open.
+A gateway's lock can be gone, or lie in an unknown temp folder; its port may be any. Its process
+still shows whose it is: by its environment, which names the state directory, and by its open
+files. Its name does not: up to 2026.4 a gateway overwrites its arguments with `openclaw-gateway`
+(and so does `openclaw gateway status`); from 2026.5 on they can be read. So a process counts as a
+gateway if it also listens or holds a ledger open; without either, it may be one.
 
 Source: what 2026.3.28, 4.14, 5.28, 7.35, 8.1 and 9.6 leave in /proc, looked at while they ran.
 """
@@ -30,7 +29,7 @@ _TITLE = "openclaw-gateway"
 _NAMES = ("openclaw", "clawdbot", "moltbot")
 _PROGRAMS = (*_NAMES, "node", "bun", "deno")
 _ENTRIES = ("index.js", "index.mjs", "entry.js", "entry.mjs")
-# Words after `gateway` that make it a question to a gateway instead of one.
+# Words after `gateway` that make the command a question to a gateway.
 _QUESTIONS = frozenset(
     {
         *("call", "cost-usage", "diagnostics", "discover", "health", "help", "install", "probe"),
@@ -46,10 +45,10 @@ _DEV = "dev"
 
 @dataclass(frozen=True)
 class Process:
-    """One process that may be a gateway of the state directory, and what speaks for it.
+    """One process that may be a gateway of the state directory, with the evidence.
 
-    `temp_roots` are where it may keep temporary files. `is_ours` None: whose it is cannot be
-    told, for its environment cannot be read from here. `ledger` is one that it writes.
+    `temp_roots` are folders for its temporary files. `is_ours` None: its state directory is
+    unknown, for its environment cannot be read. `ledger` is a ledger that it writes.
     """
 
     pid: int
@@ -62,21 +61,21 @@ class Process:
 
     @property
     def is_gateway(self) -> bool:
-        """Say whether it is one for certain."""
+        """Say whether the process is a gateway for certain."""
         works = self.listens or self.ledger is not None
         return self.serves and self.is_ours is True and works
 
 
 @dataclass(frozen=True)
 class Table:
-    """What one pass over the process table found; `hidden` says why it cannot show all."""
+    """The result of one pass over the process table; `hidden` says why it may not show all."""
 
     found: tuple[Process, ...] = ()
     hidden: str | None = None
 
 
 def read_processes(state_dir: Path) -> Table:
-    """Look at every process once, for gateways of a state directory and writers of its ledgers."""
+    """Read the process table for gateways of a state directory and writers of its ledgers."""
     if not isinstance(platform_calls.here, platform_calls.Linux):
         return _read_elsewhere(state_dir)
     proc = platform_calls.here.proc
@@ -86,7 +85,7 @@ def read_processes(state_dir: Path) -> Table:
 
 
 def read_run_keys() -> frozenset[str]:
-    """Collect the session keys that living processes work for: a CLI backend holds no lock.
+    """Collect the session keys of living CLI backends, which hold no lock.
 
     Source: `OPENCLAW_MCP_SESSION_KEY`, which the gateway gives to `claude` and its like; for a
     cron run it is the key of the job's base entry.
@@ -101,7 +100,7 @@ def read_run_keys() -> frozenset[str]:
 
 
 def is_serving(argv: Sequence[str]) -> bool:
-    """Say whether a command line is that of a gateway: its title, or `… gateway [run] --…`."""
+    """Say whether a command line is a gateway's: its title, or `… gateway [run] --…`."""
     if not argv:
         return False
     if argv[0] == _TITLE:
@@ -118,7 +117,7 @@ def is_serving(argv: Sequence[str]) -> bool:
 
 
 def list_temp_roots(env: Mapping[str, str]) -> tuple[str, ...]:
-    """List where a Node with this environment may keep its temporary files."""
+    """List the folders where a Node with this environment may keep temporary files."""
     return tuple(root for name in ("TMPDIR", "TMP", "TEMP") if (root := env.get(name)))
 
 
@@ -150,7 +149,7 @@ def _list_pids(proc: Path) -> list[int]:
 def _look(proc: Path, pid: int, owner: _Owner) -> Process | None:
     folder = f"{proc}/{pid}"
     data = _read(f"{folder}/cmdline") or b""
-    # Nothing stands there for a zombie, and for what belongs to the kernel.
+    # The command line of a zombie, or of a kernel thread, is empty.
     argv = [word for word in data.decode("utf-8", "surrogateescape").split("\0") if word]
     if not argv or _is_tailflip(argv):
         return None
@@ -171,12 +170,12 @@ def _look(proc: Path, pid: int, owner: _Owner) -> Process | None:
         is_ours = _leads_to(owner, folder, env, argv)
     listens = bool(sockets) and bool(sockets & _read_listening(folder))
     if not listens and held is None and not _is_program(argv[0]):
-        return None  # a shell, `sudo` or an init, which has the gateway's words in its own
+        return None  # a shell, `sudo` or an init with the gateway's words in its own
     return Process(pid, name, list_temp_roots(env or {}), serves, is_ours, listens, held)
 
 
 def _is_tailflip(argv: Sequence[str]) -> bool:
-    """Say whether it is one of us, whose words may hold the gateway's."""
+    """Say whether a command line is tailflip's; it may hold the gateway's words."""
     names = {word.rpartition("/")[2] for word in argv[:2]}
     return "tailflip" in names or any(pair == ("-m", "tailflip") for pair in pairwise(argv))
 
@@ -223,7 +222,7 @@ def _is_for_writing(text: bytes) -> bool:
 
 
 def _read_listening(folder: str) -> frozenset[str]:
-    """Read the sockets that listen in a process's own network."""
+    """Read the listening sockets in a process's network namespace."""
     found = set()
     for name in ("tcp", "tcp6"):
         for line in (_read(f"{folder}/net/{name}") or b"").decode("ascii", "replace").splitlines():
@@ -234,7 +233,7 @@ def _read_listening(folder: str) -> frozenset[str]:
 
 
 def _leads_to(owner: _Owner, folder: str, env: Mapping[str, str], argv: Sequence[str]) -> bool:
-    """Say whether a process's environment leads to the state directory, as it sees the disk."""
+    """Say whether a process's environment leads to the state directory, by its view of the disk."""
     profile = _find_profile(argv) or env.get("OPENCLAW_PROFILE") or None
     try:
         state = str(find_state_dir(_make_absolute(env, folder), None, profile))
@@ -250,7 +249,7 @@ def _leads_to(owner: _Owner, folder: str, env: Mapping[str, str], argv: Sequence
 
 
 def _make_absolute(env: Mapping[str, str], folder: str) -> Mapping[str, str]:
-    """Resolve a relative state directory from where the process is."""
+    """Resolve a relative state directory from the process's current directory."""
     given = env.get("OPENCLAW_STATE_DIR", "").strip()
     if not given or given.startswith(("/", "~")):
         return env
@@ -288,14 +287,14 @@ def _list_environments() -> Iterator[bytes]:
 
 
 def _find_hidden(proc: Path) -> str | None:
-    """Say why processes of others may be missing from the table; None where it shows all."""
+    """Say why processes of other users may be missing; None where the table shows all."""
     if os.getuid() == 0 or _read(f"{proc}/1/cmdline") is not None:
         return None
     return "the processes of other users are hidden"
 
 
 def _read_elsewhere(state_dir: Path) -> Table:
-    """Look at the process table of macOS: whose a process is, its environment says."""
+    """Read the process table of macOS; a process's environment names its state directory."""
     owner = _Owner.read(state_dir)
     found = []
     for pid, argv, env in _list_with_psutil():
@@ -311,7 +310,7 @@ def _read_elsewhere(state_dir: Path) -> Table:
 
 
 def _list_with_psutil() -> Iterator[tuple[int, list[str], dict[str, str] | None]]:
-    import psutil  # noqa: PLC0415 - Linux asks files
+    import psutil  # noqa: PLC0415 - Linux reads /proc instead
 
     for process in psutil.process_iter(["cmdline", "environ", "status"]):
         argv = [word for word in process.info["cmdline"] or () if word]
@@ -337,7 +336,7 @@ def _read_uid(folder: str) -> int | None:
 
 
 def _read(path: str) -> bytes | None:
-    """Read a file of the kernel's; None where that is not allowed, or the process is gone."""
+    """Read a file of the kernel; None if that is not allowed, or the process is gone."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -1,9 +1,9 @@
-"""Which OpenClaw does a command start? Answered from files alone; nothing is started.
+"""Finds the release of OpenClaw that a command starts; reads files and starts no program.
 
 A command names the gateway as `openclaw` on the PATH (npm's symlink, pnpm's or yarn's shell
 shim) or as `node [flags] .../openclaw.mjs`, perhaps behind `env`. The nearest package.json
-with a name above that script tells the version. What cannot be followed, such as `sh -c`,
-stays unknown.
+with a name above that script has the version. A command that cannot be followed, such as `sh -c`,
+has an unknown release.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PACKAGES = frozenset({"openclaw", "clawdbot", "moltbot"})
 _MAX_PACKAGE_BYTES = 4 << 20
 _MAX_SHIM_BYTES = 64 << 10
 _NODES = frozenset({"node", "nodejs"})
-# Programs that only put something round the command after them, with the flags that take a value.
+# Programs that wrap the command after them, with the flags that take a value.
 _ROUND: dict[str, frozenset[str]] = {
     "env": frozenset({"-u", "--unset"}),
     "nohup": frozenset(),
@@ -39,7 +39,7 @@ _ROUND: dict[str, frozenset[str]] = {
 }
 # Flags that move to another folder or hold a whole command line in one word.
 _OPAQUE = ("-C", "--chdir", "-S", "--split-string")
-# Node's own flags whose value may be the next word; of V8's, none may.
+# Node's own flags whose value may be the next word; V8 has no such flag.
 _NODE_VALUES = frozenset(
     {"-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--conditions"}
     | {"--env-file", "--env-file-if-exists", "--title", "--diagnostic-dir", "--icu-data-dir"}
@@ -54,13 +54,13 @@ _MAX_PORT = 65_535
 
 @dataclass(frozen=True)
 class Release:
-    """What a command would start.
+    """The release that a command starts.
 
     `version` and `text` come from package.json; None where the command cannot be followed.
-    `node` is the program that runs `entry`. `profile` and `port` are what the command says;
-    None where it says nothing. `env` is the environment that the gateway gets, changed by an
-    `env` in the command; it holds secrets, and so may `words`, what follows the script.
-    `evidence` is for people.
+    `node` is the program that runs `entry`. `profile` and `port` are from the command; None where
+    it has none. `env` is the environment that the gateway gets, changed by an `env` in the
+    command; it holds secrets. `words` follow the script, and may hold secrets. `evidence` is for
+    people.
     """
 
     version: Version | None
@@ -75,14 +75,14 @@ class Release:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this release can do; of one that is not known nothing is promised."""
+        """The release's capabilities; an unknown release has no abilities."""
         return find_capabilities(self.version)
 
 
 def read_release(command: Sequence[str], env: Mapping[str, str]) -> Release:
-    """Follow a command to the package that it starts; reads small files, never raises."""
+    """Follow a command to the package that it starts; reads small files."""
     env = dict(env)
-    bare, problem = _strip_wrappers(list(command), env)  # applies what `env` sets or unsets
+    bare, problem = _strip_wrappers(list(command), env)  # applies an `env` in the command
     node = shutil.which("node", path=env.get("PATH"))
     if problem is not None:
         return Release(None, None, node, None, None, None, problem, env)
@@ -108,9 +108,9 @@ def read_release(command: Sequence[str], env: Mapping[str, str]) -> Release:
 
 
 def find_missing_file(command: Sequence[str], env: Mapping[str, str]) -> str | None:
-    """Find what a command names by its whole path and that is not there; None if nothing is.
+    """Find a file that a command names by its whole path and that is missing; None if none is.
 
-    A name without a path is left to whoever starts it: another PATH may have it.
+    A name without a path is not checked: another PATH may have it.
     """
     words, problem = _strip_wrappers(list(command), dict(env))
     if problem is not None or not words:
@@ -124,7 +124,7 @@ def find_missing_file(command: Sequence[str], env: Mapping[str, str]) -> str | N
 
 
 def _is_gone(path: str) -> bool:
-    """Say whether a file is surely not there; what may not be looked at may be."""
+    """Say whether a file is surely missing; one that may not be looked at may exist."""
     try:
         Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -141,7 +141,7 @@ def parse_version(text: str) -> Version | None:
 
 
 def _strip_wrappers(words: list[str], env: dict[str, str]) -> tuple[list[str], str | None]:
-    """Take off what stands in front of the command, applying `env`'s assignments to `env`."""
+    """Remove the wrappers in front of a command, applying their assignments to `env`."""
     while words and (name := Path(words[0]).name) in _ROUND:
         words = words[1:]
         while words and words[0].startswith("-"):
@@ -162,12 +162,12 @@ def _strip_wrappers(words: list[str], env: dict[str, str]) -> tuple[list[str], s
 
 
 def _find_program(program: str, env: Mapping[str, str]) -> str | None:
-    """Find what exec would run; a search of our own PATH would answer for another environment."""
+    """Find the program that exec would run, on the PATH of the given environment."""
     return shutil.which(program, path=env.get("PATH", os.defpath))
 
 
 def _find_script(arguments: Sequence[str]) -> int | None:
-    """Find the script among node's arguments, past node's own flags."""
+    """Find the script among node's arguments, after node's own flags."""
     at = 0
     while at < len(arguments):
         word = arguments[at]
@@ -193,7 +193,7 @@ def _follow_shim(program: Path) -> Path:
 
 
 def _read_shebang(entry: Path) -> str | None:
-    """Read which node a script asks for by path; None for `env node` and everything else."""
+    """Read the path of the node in a script's first line; None for `env node` and other lines."""
     try:
         with entry.open("rb") as file:
             line = file.readline(256)
@@ -212,7 +212,7 @@ def _read_package(entry: Path) -> tuple[Version | None, str | None, str]:
         except (OSError, ValueError, RecursionError):
             continue
         if not isinstance(package, dict) or not isinstance(package.get("name"), str):
-            continue  # dist folders have one that only says {"type": "module"}
+            continue  # dist folders have one without a name: {"type": "module"}
         if package["name"] not in _PACKAGES:
             return None, None, f"{path} is of another package: {package['name']}"
         text = str(package.get("version"))

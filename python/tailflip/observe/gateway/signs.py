@@ -1,7 +1,7 @@
-"""Signs of a gateway other than its lock: who has its databases open, its transcripts locked.
+"""Reads signs of a gateway other than its lock: open databases, locked transcripts, services.
 
-Each sign names somebody who may be a gateway. None of them proves that there is none: that
-takes all of them together, in `observe.gateway.liveness`.
+Each sign names a process that may be a gateway. Proof that there is none takes all signs together,
+in `observe.gateway.liveness`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from tailflip.observe.host.service import Service
     from tailflip.observe.installation import Installation
 
-_SHARED = "-shm"  # beside a database in WAL mode; whoever has it open holds a lock on it
-# A gateway has one of these open for as long as it lives: up to 2026.5.28 from 2026.3.31 on the
-# first, then the second. 2026.3.28 has none.
+_SHARED = "-shm"  # beside a database in WAL mode; a process that has it open locks it
+# A gateway has one of these open for as long as it lives: from 2026.3.31 to 2026.5.28 the first,
+# then the second. 2026.3.28 has none.
 _DATABASES = ("tasks/runs.sqlite", "state/openclaw.sqlite")
 _AGENTS = "agents/*/agent/openclaw-agent.sqlite"
 
 
 @dataclass(frozen=True)
 class Databases:
-    """Who has the databases of a state directory open: pid, 0 for one that cannot be seen.
+    """The process that has databases of a state directory open: pid, 0 for a hidden one.
 
-    `closed` says that a gateway of a kind that keeps one open for life has none open here.
+    `closed`: the databases of a gateway that keeps one open for life exist, and none is open.
     """
 
     users: tuple[tuple[Path, int], ...]
@@ -43,7 +43,7 @@ class Databases:
 
 @dataclass(frozen=True)
 class ServicePlace:
-    """Where a gateway of a service may be met: its temp folders, and its port if it has its own."""
+    """The place of a service's gateway: its temp folders, and its port if it has its own."""
 
     name: str
     temp_roots: tuple[str, ...]
@@ -51,7 +51,7 @@ class ServicePlace:
 
 
 def read_databases(state_dir: Path) -> Databases:
-    """Ask the kernel who has the gateway's databases open, in a container or not."""
+    """Ask the kernel which process has the gateway's databases open, also in a container."""
     users = []
     unclear = not isinstance(platform_calls.here, platform_calls.Linux)
     main = [state_dir / name for name in _DATABASES]
@@ -59,7 +59,7 @@ def read_databases(state_dir: Path) -> Databases:
         try:
             owner = _ask(path.with_name(path.name + _SHARED))
         except FileNotFoundError:
-            continue  # nobody has it open in WAL mode
+            continue  # no process has it open in WAL mode
         except OSError:
             unclear = True
             continue
@@ -70,7 +70,7 @@ def read_databases(state_dir: Path) -> Databases:
 
 
 def find_lock_owner(path: Path) -> int | None:
-    """Find who holds a kernel's lock on a file: pid, 0 for one that cannot be seen, or None."""
+    """Find the process with a kernel's lock on a file: pid, 0 for a hidden one, or None."""
     try:
         return _ask(path)
     except OSError:
@@ -86,7 +86,7 @@ def _ask(path: Path) -> int | None:
 
 
 def find_transcript_owner(installation: Installation) -> tuple[Path, int] | None:
-    """Find a living process, other than ours, that holds the lock of a run's transcript."""
+    """Find another living process that holds the lock of a run's transcript."""
     folders = {Path(os.path.realpath(store.path)).parent for store in installation.stores}
     agents = installation.state_dir / "agents"
     folders |= {agents / agent / "sessions" for agent in installation.agents}
@@ -104,7 +104,7 @@ def find_transcript_owner(installation: Installation) -> tuple[Path, int] | None
 
 
 def find_services(installation: Installation, env: Mapping[str, str]) -> tuple[ServicePlace, ...]:
-    """Read what service definitions say about where the gateway of a state directory is met."""
+    """Read the places of a state directory's gateway from its service definitions."""
     found = (
         ServicePlace(service.name, list_temp_roots(service.env), _read_port(service))
         for service in find_definitions(installation, env)
@@ -114,7 +114,7 @@ def find_services(installation: Installation, env: Mapping[str, str]) -> tuple[S
 
 def find_definitions(installation: Installation, env: Mapping[str, str]) -> Iterator[Service]:
     """Find the service definitions that start the gateway of a state directory."""
-    from tailflip.observe.host import services  # noqa: PLC0415 - it alone knows what a definition is
+    from tailflip.observe.host import services  # noqa: PLC0415 - a start needs it seldom
 
     real = os.path.realpath(installation.state_dir)
     homes = {env.get("HOME") or str(Path.home())}
@@ -122,7 +122,7 @@ def find_definitions(installation: Installation, env: Mapping[str, str]) -> Iter
         homes.add(pwd.getpwuid(installation.state_dir.stat().st_uid).pw_dir)
     for home in sorted(homes):
         places = services.Places.locate({**env, "HOME": home})
-        # What packages bring is left out: no package brings this service.
+        # Folders of packages are left out: no package brings this service.
         places = replace(
             places, systemd_user=places.systemd_user[:3], systemd_system=places.systemd_system[:1]
         )
@@ -137,7 +137,7 @@ def _read_port(service: Service) -> int | None:
 
 
 def may_be_shared(state_dir: Path) -> str | None:
-    """Say why a gateway that uses a state directory may have no pid here; None if it must."""
+    """Say why a state directory's gateway may have no pid here; None if it must have one."""
     if not platform_calls.here.is_in_container():
         return None
     if state_dir.stat().st_dev == Path("/").stat().st_dev:

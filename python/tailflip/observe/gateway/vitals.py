@@ -1,6 +1,6 @@
-"""What a process and all that came from it use, and how to find them again.
+"""Measures a process with its descendants, and finds them again by the mark of their life.
 
-A process may end between two looks at it: whatever is gone by then counts as nothing.
+A process may end between two looks; a process that is gone counts as nothing.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _LOOPBACK = frozenset({"127.0.0.1", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1"})
 
 @dataclass(frozen=True)
 class Vitals:
-    """Sums over a process and its living descendants; `processes` 0 means that it is gone.
+    """The sums over a process and its living descendants; `processes` 0: the process is gone.
 
-    `rss_bytes` counts pages that processes share once for each. `cpu_s` is user and
-    system time; it falls when a descendant ends.
+    `rss_bytes` counts a shared page once for each process. `cpu_s` is user and system time; it
+    falls when a descendant ends.
     """
 
     rss_bytes: int
@@ -53,7 +53,7 @@ def read_tree(pid: int) -> Vitals:
                 rss = member.memory_info().rss
                 times = member.cpu_times()
         except psutil.Error:
-            continue  # it ended meanwhile, or is not ours to look at
+            continue  # the process has ended, or may not be looked at
         rss_bytes += rss
         cpu_s += times.user + times.system
         processes += 1
@@ -61,24 +61,23 @@ def read_tree(pid: int) -> Vitals:
 
 
 def find_life(life_id: str) -> list[tuple[int, int | None]]:
-    """Find living processes that were started in one life: pid, and start as in `Seen`.
+    """Find the living processes of one life: pid, and start as in `Seen`.
 
-    They inherit the mark in their environment, so orphans are found too. Processes of other
-    users cannot be read and are left out; so are we. The start is None of one that ended
-    meanwhile, or is hidden from us.
-    A process on its way out loses its environment before it closes its port: to wait for an
-    end, ask `is_alive` about each pair that was found.
+    Processes inherit the mark in their environment, so orphans are found too. Processes of other
+    users cannot be read and are left out; so is tailflip. The start is None for a process that
+    ended meanwhile, or is hidden. A process that ends loses its environment before it closes its
+    port: to wait for an end, ask `is_alive` about each pair that was found.
     """
-    # The start is read first: a pid that is used again meanwhile makes a pair that is nobody.
+    # The start is read first: if the pid is used again meanwhile, the pair matches no process.
     others = [(pid, start_ticks(pid)) for pid in psutil.pids() if pid != os.getpid()]
     return [(pid, ticks) for pid, ticks in others if _environ(pid).get(LIFE_VARIABLE) == life_id]
 
 
 def find_address(pid: int, port: int) -> str | None:
-    """Find the address on which a process listens; its loopback one if it has several.
+    """Find the address on which a process listens; the loopback one if there are several.
 
-    A gateway that is bound to one network alone does not answer on loopback. Any address
-    ("0.0.0.0") is given as loopback. None while it does not listen.
+    A gateway that is bound to one network alone does not answer on loopback. "0.0.0.0" is given
+    as loopback. None while the process does not listen.
     """
     try:
         links = psutil.Process(pid).net_connections(kind="tcp")
@@ -95,7 +94,7 @@ def find_address(pid: int, port: int) -> str | None:
 
 
 def _environ(pid: int) -> dict[str, str]:
-    """Read an environment as it was at the start; empty for zombies and other users' processes."""
+    """Read a process's environment at its start; empty for zombies and other users' processes."""
     try:
         return dict(psutil.Process(pid).environ())
     except (psutil.Error, OSError):

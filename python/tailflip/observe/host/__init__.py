@@ -1,1 +1,1 @@
-"""What the machine knows: service definitions, the journal, reports, room on disks."""
+"""Observation of the machine: service definitions, journal, reports, room on disks, changes."""

@@ -1,8 +1,8 @@
-"""Says when one of a few files has changed, and costs nothing while none does.
+"""Watches a few files for changes; uses the kernel's notices and no polling.
 
 The files' folders are watched (inotify on Linux), not the files: a store is replaced by a
-rename. Of a folder that is missing, the nearest one above is watched until it is there.
-What no watch can tell, such as a folder above being moved away, `check` finds.
+rename. For a missing folder, the nearest one above is watched until the folder is there.
+`check` finds changes without a notice, such as a folder above being moved away.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver, ObservedWatch
 
 QUIET_S = 2.0
-# Every watch takes an inotify instance, of which a user has 128, and two threads.
+# Every watch takes two threads and an inotify instance; a user has 128 instances.
 _MAX_FOLDERS = 32
 _MAX_ROUNDS = 16
 _OF_FOLDERS: list[type[FileSystemEvent]] = [DirCreatedEvent, DirMovedEvent, DirDeletedEvent]
@@ -45,11 +45,11 @@ _OF_FILES: list[type[FileSystemEvent]] = [
 
 
 class ChangeWatcher(FileSystemEventHandler):
-    """Calls back with the paths, as they were given, that were made, changed, moved or deleted.
+    """Calls back with the given paths that were made, changed, moved or deleted.
 
-    The call comes from a thread of the watcher's own, `quiet_s` after the first change that it
-    tells of, however many follow. A folder that is there again counts its files as changed.
-    Folders above 32 are not watched; `unwatched` names them and those that cannot be.
+    The call comes from the watcher's own thread, `quiet_s` after the first change, however many
+    follow. When a folder is there again, its files count as changed. Of more than 32 folders the
+    rest is not watched; `unwatched` names those, and folders whose watch failed.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ChangeWatcher(FileSystemEventHandler):
             for above in (Path(folder), *Path(folder).parents)
         }
         self._watches: dict[str, tuple[tuple[int, int], ObservedWatch]] = {}
-        self._dead: set[str] = set()  # an inode number may be used again at once
+        self._dead: set[str] = set()  # the system may use an inode number again at once
         self._turn = threading.Condition()
         self._changed: set[Path] = set()
         self._look_again = False
@@ -82,7 +82,7 @@ class ChangeWatcher(FileSystemEventHandler):
         self.unwatched: frozenset[Path] = frozenset()
 
     def start(self) -> None:
-        """Watch from now on; changes after the return are seen."""
+        """Start the watch; changes after the return are seen."""
         self._observer = Observer()
         self._observer.start()
         self._arm(self._observer, at_start=True)
@@ -90,7 +90,7 @@ class ChangeWatcher(FileSystemEventHandler):
         self._worker.start()
 
     def stop(self) -> None:
-        """Stop watching; when it returns, no call runs or will come."""
+        """Stop the watch; after the return no call runs or comes."""
         with self._turn:
             self._stopped = True
             self._turn.notify()
@@ -101,7 +101,7 @@ class ChangeWatcher(FileSystemEventHandler):
                 thread.join()
 
     def check(self) -> None:
-        """Look whether each watch is still on the folder of that name; two stats for each."""
+        """Check that each watch is still on the folder of that name; costs two stats each."""
         watches = dict(self._watches)
         if any(_identify(path) != seen for path, (seen, _) in watches.items()) or any(
             _nearest(folder) not in watches for folder in self._folders[:_MAX_FOLDERS]
@@ -109,7 +109,7 @@ class ChangeWatcher(FileSystemEventHandler):
             self._wake(set(), look_again=True)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Sort one event; called by the observer's thread."""
+        """Sort one event; the observer's thread calls this."""
         names = [os.fsdecode(name) for name in (event.src_path, event.dest_path) if name]
         changed = {path for name in names for path in self._given.get(name, ())}
         moved = event.is_directory and any(name in self._ways for name in names)
@@ -149,7 +149,7 @@ class ChangeWatcher(FileSystemEventHandler):
             self._on_change(changed)
 
     def _arm(self, observer: BaseObserver, *, at_start: bool = False) -> None:
-        """Watch what is there now, again and again until nothing appears meanwhile."""
+        """Watch the folders that exist, and repeat until no folder appears meanwhile."""
         for _ in range(_MAX_ROUNDS):
             wanted = {_nearest(folder) for folder in self._folders[:_MAX_FOLDERS]}
             now = {path: _identify(path) for path in wanted}
@@ -171,7 +171,7 @@ class ChangeWatcher(FileSystemEventHandler):
         self.unwatched = frozenset(Path(folder) for folder in missing)
 
     def _schedule(self, observer: BaseObserver, path: str, identity: tuple[int, int]) -> bool:
-        """Watch one folder; False if it is gone again or the system gives no more watches."""
+        """Watch one folder; False if it is gone again or the system has no more watches."""
         kinds = _OF_FILES if path in self._folders else _OF_FOLDERS
         try:
             watch = observer.schedule(self, path, event_filter=kinds)
@@ -189,7 +189,7 @@ class ChangeWatcher(FileSystemEventHandler):
 
 
 def _nearest(folder: str) -> str:
-    """Find the folder itself, or the nearest above it that is there."""
+    """Find the folder itself, or the nearest existing one above it."""
     while not os.path.isdir(folder) and folder != os.path.dirname(folder):  # noqa: PTH112, PTH120
         folder = os.path.dirname(folder)  # noqa: PTH120
     return folder

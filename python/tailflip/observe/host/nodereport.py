@@ -1,7 +1,7 @@
-"""Did Node write a report when the gateway died, and why?
+"""Finds the report that Node wrote when the gateway died, and reads why.
 
-With `--report-on-fatalerror` Node leaves `report.<date>.<time>.<pid>.<thread>.<n>.json`. Of it
-only the header is looked at: the rest holds the environment, and so secrets.
+With `--report-on-fatalerror` Node leaves `report.<date>.<time>.<pid>.<thread>.<n>.json`. Values are
+taken from its header: the rest holds the environment, and so secrets.
 Source: Node 24, "Diagnostic report"; trigger and event as written by Node 24.21.
 """
 
@@ -24,7 +24,7 @@ OOM_TRIGGER = "OOMError"
 
 _NAME = re.compile(r"report\.[0-9]{8}\.[0-9]{6}\.([0-9]+)\.[0-9]+\.[0-9]+\.json")
 _FOLDER = re.compile(r"--(?:report-dir|report-directory|diagnostic-dir)(?:=|\s+)(\S+)")
-_DEADLY = frozenset({OOM_TRIGGER, "FatalError", "Exception"})  # a signal or a call kills nobody
+_DEADLY = frozenset({OOM_TRIGGER, "FatalError", "Exception"})  # a report by signal is no death
 _MAX_NAMES = 20_000
 _MAX_REPORTS = 20
 _MAX_BYTES = 16 << 20
@@ -43,13 +43,13 @@ class NodeReport:
 def find_report_dirs(
     env: Mapping[str, str], command: Sequence[str], *others: Path
 ) -> tuple[Path, ...]:
-    """List where reports may lie: where node's flags say, the current directory, `others`."""
+    """List the folders of reports: of node's flags, the current directory, `others`."""
     words = f"{env.get('NODE_OPTIONS', '')} {' '.join(command)}"
     named = [Path(match[1].strip("\"'")) for match in _FOLDER.finditer(words)]
     try:
         here = Path.cwd()
     except FileNotFoundError:
-        here = Path("/")  # it was deleted; what is relative to it is nowhere
+        here = Path("/")  # it was deleted, and so are folders relative to it
     return tuple(dict.fromkeys(here / path for path in (*named, here, *others)))
 
 
@@ -57,7 +57,7 @@ def find_report(dirs: Iterable[Path], since_ms: int, pids: Collection[int]) -> N
     """Find the newest report of a death of the gateway that was written since `since_ms`.
 
     Args:
-        dirs: where to look, not below.
+        dirs: the folders to look in, not below them.
         since_ms: start of the life in question.
         pids: processes known to have been the gateway; other reports must name its script.
     """
@@ -71,7 +71,7 @@ def find_report(dirs: Iterable[Path], since_ms: int, pids: Collection[int]) -> N
 
 
 def _list_reports(folder: Path) -> list[tuple[int, Path]]:
-    """List what is named like a report, with when it was written."""
+    """List files that are named like a report, with the time of writing."""
     try:
         with os.scandir(folder) as entries:
             return [
@@ -80,7 +80,7 @@ def _list_reports(folder: Path) -> list[tuple[int, Path]]:
                 if _NAME.fullmatch(entry.name)
             ]
     except OSError:
-        return []  # no such folder, or not ours to see: then there is no report to find
+        return []  # ignored: a folder that is missing or may not be read has no report for us
 
 
 def _read_report(path: Path, written_ms: int, pids: Collection[int]) -> NodeReport | None:
@@ -91,7 +91,7 @@ def _read_report(path: Path, written_ms: int, pids: Collection[int]) -> NodeRepo
         pid = header.get("processId")
         command = [str(word) for word in header.get("commandLine") or ()]
     except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        return None  # torn by the very death it tells of, or not Node's
+        return None  # torn by the death that it reports, or not of Node
     is_ours = pid in pids or any("openclaw" in word for word in command)
     if trigger not in _DEADLY or not is_ours:
         return None

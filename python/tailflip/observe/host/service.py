@@ -1,4 +1,4 @@
-"""A service definition that starts a gateway, as a value."""
+"""The value of a service definition that starts a gateway."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Scope = Literal["user", "system"]
 class Service:
     """A service definition that starts a gateway.
 
-    `command` is its own, without ours in front. `command_text` is how a unit of systemd writes
-    it, quotes and all; empty for launchd. `env` is what the definition puts into the
-    environment, which holds secrets. `drop_ins` are all files that change the definition, and
-    `foreign` those of them that replace its command and are not ours. `wrapper` is the script of
-    ours that it starts through, and `cli` how OpenClaw's own command line is run.
+    `command` is the gateway's, without tailflip in front. `command_text` is the command as a unit
+    of systemd writes it, with quotes; empty for launchd. `env` is what the definition puts into
+    the environment; it holds secrets. `drop_ins` are all files that change the definition, and
+    `foreign` those that replace its command and are not tailflip's. `wrapper` is tailflip's script
+    in front of the gateway, and `cli` the command that runs OpenClaw's own command line.
     """
 
     manager: Manager
@@ -47,7 +47,7 @@ class Service:
 
     @property
     def suffix(self) -> str:
-        """Name our own units after the profile: `-work`, or nothing for the default one."""
+        """The suffix of tailflip's units for the profile: `-work`, or empty for the default one."""
         stem = self.name.removesuffix(".service")
         for known in ("openclaw-gateway", "clawdbot-gateway", "moltbot-gateway"):
             if stem.startswith(known):

@@ -1,7 +1,7 @@
-"""Which service definitions start a gateway here? All profiles, the user's and the system's.
+"""Finds the service definitions that start a gateway: of all profiles, the user's and the system's.
 
-OpenClaw's own are known by name, others by the command that they start. Only files are read:
-what systemd or launchd has loaded may be older than what will start next.
+OpenClaw's own are known by name, others by the command that they start. The files are read:
+definitions that systemd or launchd has loaded may be older than those that start next.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _GATEWAY = "gateway"
 
 @dataclass(frozen=True)
 class Places:
-    """Where service definitions lie; the first directory of a scope wins over later ones."""
+    """The directories of service definitions; the first one of a scope wins over later ones."""
 
     systemd_user: tuple[Path, ...]
     systemd_system: tuple[Path, ...]
@@ -56,7 +56,7 @@ class Places:
 
     @classmethod
     def locate(cls, env: Mapping[str, str], root: Path = Path("/")) -> Places:
-        """Find them for a user's environment; `root` stands for `/`."""
+        """Find the directories for a user's environment; `root` stands for `/`."""
         home = Path(env.get("HOME") or Path.home())
         config = _absolute(env.get("XDG_CONFIG_HOME")) or home / ".config"
         data = _absolute(env.get("XDG_DATA_HOME")) or home / ".local" / "share"
@@ -75,7 +75,7 @@ class Places:
 
 
 def find_services(env: Mapping[str, str], places: Places) -> list[Service]:
-    """Find every service that starts a gateway; what cannot be read is none."""
+    """Find every service that starts a gateway; unreadable definitions are left out."""
     found: list[Service] = []
     scope: Scope
     for scope, folders in (("user", places.systemd_user), ("system", places.systemd_system)):
@@ -113,11 +113,11 @@ def _absolute(text: str | None) -> Path | None:
 
 
 def _list_files(folders: Iterable[Path], ending: str) -> Iterator[Path]:
-    """List files of a kind once by name; links are what `systemctl enable` makes, and aliases."""
+    """List files of a kind once by name; `systemctl enable` and aliases make links."""
     seen: set[str] = set()
     for folder in folders:
         try:
-            names = sorted(os.listdir(folder))  # noqa: PTH208 - names are all we need
+            names = sorted(os.listdir(folder))  # noqa: PTH208 - names are enough
         except OSError:
             continue
         for name in names:
@@ -127,7 +127,7 @@ def _list_files(folders: Iterable[Path], ending: str) -> Iterator[Path]:
 
 
 def _read_bytes(path: Path) -> bytes:
-    """Read a definition; empty if it is none of a gateway, a link elsewhere, or not readable."""
+    """Read a definition; empty if it is not of a gateway, a link elsewhere, or not readable."""
     try:
         if path.is_symlink():
             return b""
@@ -228,7 +228,7 @@ def _read_plist(path: Path, scope: Scope, env: Mapping[str, str]) -> Service | N
 
 
 def _make(kind: type[Service], **fields: Any) -> Service | None:
-    """Add what the command tells; None if it does not start a gateway."""
+    """Make a service, with what its command tells; None if it does not start a gateway."""
     command: tuple[str, ...] = fields["command"]
     by_hand = _starts_tailflip(command)
     inner = tuple(_without_gate(list(command)))
@@ -251,7 +251,7 @@ def _make(kind: type[Service], **fields: Any) -> Service | None:
 
 
 def _find_cli(release: Release) -> tuple[str, ...]:
-    """Find OpenClaw's own command line beside what the service starts."""
+    """Find OpenClaw's own command line beside the program that the service starts."""
     if release.entry is None or release.node is None:
         return ("openclaw",)
     package = release.entry.parent.parent / "openclaw.mjs"
@@ -263,21 +263,21 @@ def _is_by_name(name: str) -> bool:
 
 
 def _starts_tailflip(command: Sequence[str]) -> bool:
-    """Say whether a command begins with us: by name, or as `python -m tailflip`."""
+    """Say whether a command begins with tailflip: by name, or as `python -m tailflip`."""
     if not command:
         return False
     return Path(command[0]).name == _OURS or tuple(command[1:3]) == ("-m", _OURS)
 
 
 def _without_gate(command: list[str]) -> list[str]:
-    """Take `tailflip gate … --` off the front of a command."""
+    """Remove `tailflip gate … --` from the front of a command."""
     if _starts_tailflip(command) and "--" in command:
         return command[command.index("--") + 1 :]
     return command
 
 
 def _unwrap_shell(command: list[str]) -> list[str]:
-    """Take off the script that sources an environment file, as OpenClaw from 2026.8.1 writes it.
+    """Remove the script that sources an environment file, as OpenClaw from 2026.8.1 writes it.
 
     `/bin/sh WRAPPER ENVFILE node …`, or without the shell.
     """

@@ -1,4 +1,4 @@
-"""How much room a file system has left."""
+"""Reads the room that a file system has left."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SCARCE_FILES = 100
 
 @dataclass(frozen=True)
 class Space:
-    """Room on the file system of `path`, in bytes, for us as who we are.
+    """The room on the file system of `path`, in bytes, for this process's user.
 
-    `free_files` is how many more files it can hold; None where it does not count them.
+    `free_files` is the number of further files; None where the file system does not count them.
     """
 
     path: Path
@@ -36,12 +36,12 @@ class Space:
 
     @property
     def lacks_files(self) -> bool:
-        """Say whether there is hardly room for a further file, whatever its size."""
+        """Say whether the file system can hold hardly any further file, whatever its size."""
         return self.free_files is not None and self.free_files < _SCARCE_FILES
 
 
 def read_space(*paths: Path) -> tuple[Space, ...]:
-    """Read the room of each file system once; of a path that is not there yet, of its parent's."""
+    """Read the room of each file system once; a missing path counts as its parent."""
     found: dict[int, Space] = {}
     for path in paths:
         for at in (path, *path.parents):

@@ -1,7 +1,7 @@
-"""How systemd saw a service end: from the journal, else from the unit's own properties.
+"""Reads how systemd saw a service end: from the journal, else from the unit's properties.
 
-Nothing is asked unless systemd started us or a service was named. Every message of
-systemd about a unit has a fixed id; its text is for people and may be translated.
+`find_unit` returns a unit to ask about if systemd started us or a service was named. Every message
+of systemd about a unit has a fixed id; its text is for people and may be translated.
 Source: systemd 252, sd-messages.h and `unit_log_process_exit` (which logs failures only).
 """
 
@@ -45,11 +45,11 @@ class Unit:
 
 @dataclass(frozen=True)
 class ServiceEnd:
-    """What systemd knows of the last run of a service that ended.
+    """The end of a service's last run, as systemd saw it.
 
-    `exit_code` or `signal` of its main process, both None after a clean end. `asked`: a stop
-    was asked for. `result` is systemd's word, such as oom-kill or watchdog. `tail` is what the
-    service last said, which may hold secrets.
+    `exit_code` or `signal` are of its main process, both None after a clean end. `asked`: a stop
+    was asked for. `result` is systemd's word, such as oom-kill or watchdog. `tail` is the last
+    output of the service, which may hold secrets.
     """
 
     exit_code: int | None = None
@@ -63,11 +63,10 @@ class ServiceEnd:
 
 
 def find_unit(env: Mapping[str, str], service: str | None) -> Unit | None:
-    """Find the unit to ask about: the one that was named, else the one that started us.
+    """Find the unit to ask about: the named one, else the one that started us.
 
-    A shell in a service inherits its INVOCATION_ID, so systemd's word on which process it
-    started (SYSTEMD_EXEC_PID, since 248) must be about us where there is one. launchd keeps
-    no record of ends that could be asked.
+    A shell in a service inherits its INVOCATION_ID, so SYSTEMD_EXEC_PID (since 248), the process
+    that systemd started, must be ours where it is set. launchd keeps no record of ends.
     """
     if platform_calls.here.service_manager != "systemd":
         return None
@@ -84,7 +83,7 @@ def find_unit(env: Mapping[str, str], service: str | None) -> Unit | None:
 
 
 def read_service_end(unit: Unit, env: Mapping[str, str], since_ms: int) -> ServiceEnd | None:
-    """Read how the unit's last run ended; None when nothing can be known. At most 4 s."""
+    """Read how the unit's last run ended; None when that is unknown. Takes at most 4 s."""
     kind = "--user-unit" if unit.user else "--unit"
     text = _run(
         [
@@ -120,11 +119,11 @@ def parse_journal(lines: Iterable[str], invocation: str | None) -> ServiceEnd | 
 def parse_properties(
     text: str, invocation: str | None, end: ServiceEnd | None
 ) -> ServiceEnd | None:
-    """Add what `systemctl show` says of a main process that has ended, if it is the last run's."""
+    """Add the end of a main process from `systemctl show`, if it is of the last run."""
     pairs = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     code, status = pairs.get("ExecMainCode"), pairs.get("ExecMainStatus", "")
     if not status.isdigit() or (invocation and pairs.get("InvocationID") == invocation):
-        return end  # of a run that has not ended, these say nothing
+        return end  # the run has not ended: its properties say nothing
     end = end or ServiceEnd()
     result = pairs.get("Result") or end.result
     if code == _CLD_EXITED and int(status):
@@ -135,7 +134,7 @@ def parse_properties(
 
 
 def _add(end: ServiceEnd, entry: Mapping[str, Any]) -> ServiceEnd:
-    """Take one entry of the journal in."""
+    """Add one entry of the journal."""
     what = entry.get("MESSAGE_ID") if _is_of_systemd(entry) else None
     if what == _STOPPING and end.exit_code is None and end.signal is None:
         return replace(end, asked=True)
@@ -146,7 +145,7 @@ def _add(end: ServiceEnd, entry: Mapping[str, Any]) -> ServiceEnd:
     if what == _FAILED:
         return replace(end, result=_text(entry.get("UNIT_RESULT")) or None)
     status = _text(entry.get("EXIT_STATUS"))
-    # Of a helper such as ExecStartPre, systemd says "Control process"; never translated.
+    # systemd calls a helper such as ExecStartPre "Control process", and does not translate that.
     if what == _EXITED and status.isdigit() and "Main process" in _text(entry.get("MESSAGE")):
         by_itself = entry.get("EXIT_CODE") == "exited"
         return replace(
@@ -160,7 +159,7 @@ def _add(end: ServiceEnd, entry: Mapping[str, Any]) -> ServiceEnd:
 
 
 def _is_of_systemd(entry: Mapping[str, Any]) -> bool:
-    """Say whether systemd wrote it about the unit, and not the service itself."""
+    """Say whether systemd wrote an entry about the unit, and not the service itself."""
     return "INVOCATION_ID" in entry or "USER_INVOCATION_ID" in entry
 
 
@@ -183,7 +182,7 @@ def _parse_entry(line: str) -> dict[str, Any] | None:
 
 
 def _text(value: Any) -> str:
-    """Read a field: text, or the bytes of what is no UTF-8, or null where it was too long."""
+    """Read a field: text, or bytes that are not UTF-8, or null where it was too long."""
     if isinstance(value, str):
         return value
     if isinstance(value, list) and all(type(n) is int and 0 <= n < 256 for n in value):  # noqa: PLR2004
@@ -192,7 +191,7 @@ def _text(value: Any) -> str:
 
 
 def _read_own_unit() -> tuple[str | None, bool]:
-    """Read which service our own cgroup is of, and whether it is the user's."""
+    """Read the service of our own cgroup, and whether it is the user's."""
     for line in platform_calls.here.cgroup_lines(None):
         number, controllers, path = (*line.split(":", 2), "", "")[:3]
         if controllers == "name=systemd" or (number == "0" and not controllers):
@@ -203,7 +202,7 @@ def _read_own_unit() -> tuple[str | None, bool]:
 
 
 def _run(command: Sequence[str], env: Mapping[str, str]) -> str | None:
-    """Run one of systemd's tools; None when it is not there, fails, or takes too long."""
+    """Run one of systemd's tools; None when it is missing, fails, or takes too long."""
     try:
         done = subprocess.run(
             command,

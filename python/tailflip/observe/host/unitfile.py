@@ -1,8 +1,8 @@
-"""What a unit file of systemd says: its settings, and the command that it starts.
+"""Reads a unit file of systemd: its settings, and the command that it starts.
 
-Read, never asked of systemd: a start must not depend on a bus that answers, and the file says
-what the *next* start will be. Source: systemd.syntax(7), systemd.service(5) "Command lines",
-systemd.unit(5) "Specifiers", systemd.exec(5) "Environment" (252).
+The file is read and systemd is not asked: a start must not depend on a bus that answers, and the
+file has the command of the *next* start. Source: systemd.syntax(7), systemd.service(5) "Command
+lines", systemd.unit(5) "Specifiers", systemd.exec(5) "Environment" (252).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NAMED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class UnitUnreadable(ValueError):
-    """A unit says something that is not followed here; systemd itself may well follow it."""
+    """A unit has a setting that this module does not support; systemd itself may support it."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Context:
-    """What specifiers of a unit stand for; `home` and `user` are those the service runs with."""
+    """The values of a unit's specifiers; `home` and `user` are those of the service."""
 
     unit: str
     home: str
@@ -54,7 +54,7 @@ class Context:
 
     @classmethod
     def for_unit(cls, path: Path, user: str | None = None) -> Context:
-        """Take those of a user by name, or our own."""
+        """Make the context of a user by name, or our own."""
         entry = pwd.getpwuid(os.getuid()) if user is None else pwd.getpwnam(user)
         return cls(path.name, entry.pw_dir, entry.pw_name, entry.pw_uid)
 
@@ -63,8 +63,8 @@ def read_unit(path: Path) -> list[Assignment]:
     """Read a unit file or drop-in.
 
     Raises:
-        OSError: it cannot be read.
-        UnitUnreadable: it is no text.
+        OSError: the file cannot be read.
+        UnitUnreadable: the file is not text.
     """
     try:
         return parse_unit(read_regular(path, _MAX_UNIT_BYTES).decode())
@@ -73,13 +73,13 @@ def read_unit(path: Path) -> list[Assignment]:
 
 
 def parse_unit(text: str) -> list[Assignment]:
-    """Take a unit apart; what systemd would ignore is left out."""
+    """Split a unit into assignments; lines that systemd ignores are left out."""
     found: list[Assignment] = []
     section, pending = "", ""
     for raw in text.splitlines():
         line = raw.strip()
         if line.startswith(("#", ";")) or not (line or pending):
-            continue  # within a continued line, too, a comment is none of it
+            continue  # a comment within a continued line is not part of it
         if line.endswith("\\"):
             pending += line[:-1] + " "
             continue
@@ -93,7 +93,7 @@ def parse_unit(text: str) -> list[Assignment]:
 
 
 def choose_last(assignments: Iterable[Assignment], key: str, section: str = "Service") -> list[str]:
-    """List the values of a setting that hold: an empty one takes back those before it."""
+    """List the valid values of a setting: an empty one takes back those before it."""
     values: list[str] = []
     for each in assignments:
         if (each.section, each.key) == (section, key):
@@ -102,15 +102,15 @@ def choose_last(assignments: Iterable[Assignment], key: str, section: str = "Ser
 
 
 def read_command(path: Path, env: Mapping[str, str]) -> list[str]:
-    """Read what a unit's own file starts, as systemd would hand it to exec.
+    """Read the command of a unit's own file, as systemd would hand it to exec.
 
     Args:
         path: of the unit; its drop-ins do not count.
         env: for `$NAME` in the command; inside a service, its own environment.
 
     Raises:
-        OSError: it cannot be read.
-        UnitUnreadable: it has no single command, or one that is not followed here.
+        OSError: the file cannot be read.
+        UnitUnreadable: the unit has no single command, or an unsupported one.
     """
     assignments = read_unit(path)
     commands = choose_last(assignments, "ExecStart")
@@ -120,7 +120,7 @@ def read_command(path: Path, env: Mapping[str, str]) -> list[str]:
 
 
 def split_prefix(command: str) -> tuple[str, str]:
-    """Part the letters in front of a command that tell systemd how to run it from the command."""
+    """Split off the letters in front of a command that tell systemd how to run it."""
     rest = command.lstrip(_PREFIXES)
     return command[: len(command) - len(rest)], rest
 
@@ -129,7 +129,7 @@ def parse_command(text: str, context: Context, env: Mapping[str, str]) -> list[s
     """Make the argument list of an `ExecStart=` value.
 
     Raises:
-        UnitUnreadable: quotes do not match, a specifier is not known here, or there are several
+        UnitUnreadable: quotes do not match, a specifier is unknown, or there are several
             commands.
     """
     prefix, rest = split_prefix(text)
@@ -145,7 +145,7 @@ def parse_command(text: str, context: Context, env: Mapping[str, str]) -> list[s
 
 
 def split_words(text: str) -> list[str]:
-    """Split a value into words, taking quotes and escapes off.
+    """Split a value into words, removing quotes and escapes.
 
     Raises:
         UnitUnreadable: a quote or an escape does not end.
@@ -178,7 +178,7 @@ def split_words(text: str) -> list[str]:
 
 
 def quote_word(word: str) -> str:
-    """Write one word of a command so that systemd reads just that; the reverse of reading."""
+    """Quote one word of a command so that systemd reads the same word back."""
     text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     text = text.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
     return text if text and not re.search(r"[\s'\";]", text) else f'"{text}"'
@@ -187,7 +187,7 @@ def quote_word(word: str) -> str:
 def read_environment(
     assignments: Iterable[Assignment], context: Context
 ) -> tuple[dict[str, str], list[str]]:
-    """Collect what a unit puts into the environment: from its lines, then from its files.
+    """Collect a unit's environment variables: from its lines, then from its files.
 
     Returns:
         The variables, and notes about what could not be read.
@@ -244,14 +244,14 @@ def _unescape(text: str, at: int) -> tuple[str, int]:
             return chr(int(text[at : at + 3], 8)), at + 3
     except ValueError:
         pass
-    return "\\" + letter, at + 1  # systemd keeps what it does not know
+    return "\\" + letter, at + 1  # systemd keeps an unknown escape
 
 
 def expand_specifiers(word: str, context: Context) -> str:
     """Replace `%h` and the like.
 
     Raises:
-        UnitUnreadable: one that is not known here.
+        UnitUnreadable: the specifier is unknown here.
     """
     stem = context.unit.rpartition(".")[0]
     prefix, _, instance = stem.partition("@")
@@ -266,7 +266,7 @@ def expand_specifiers(word: str, context: Context) -> str:
         "i": instance,
         "H": socket.gethostname(),
         "t": f"/run/user/{context.uid}" if context.uid else "/run",
-        "T": "/tmp",  # noqa: S108 - what systemd says it is
+        "T": "/tmp",  # noqa: S108 - systemd's value
     }
 
     def replace(match: re.Match[str]) -> str:

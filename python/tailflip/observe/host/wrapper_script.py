@@ -1,4 +1,4 @@
-"""The script of ours that OpenClaw starts its gateway through: how it is known, and seen through.
+"""Recognizes tailflip's wrapper script, and reads the gateway's own command from it.
 
 `install.wrapper` writes it.
 """
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ENDING = "-gate.sh"  # for `run` too: OpenClaw is told of one path, whatever stands in it
+ENDING = "-gate.sh"  # for `run` too: OpenClaw keeps one path, whatever the script does
 MARK = "Written by `tailflip install`; `tailflip uninstall --apply` takes it away again."
 
 
 def unwrap(command: Sequence[str]) -> tuple[list[str], Path | None]:
-    """See through a script of ours to the gateway's own command; None if there is none."""
+    """Read the gateway's own command from a wrapper script; None if it is not tailflip's."""
     if not command or not command[0].endswith(ENDING):
         return list(command), None
     path = Path(command[0])

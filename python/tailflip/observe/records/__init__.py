@@ -1,1 +1,1 @@
-"""What the gateway's records say: cron, run logs, tasks, sub-agents, receipts."""
+"""Observation of the gateway's records: cron, run logs, tasks, sub-agents, receipts."""

@@ -1,12 +1,12 @@
-"""The gateway's cron store: which jobs there are, when each runs, and which is marked as running.
+"""Reads the gateway's cron store: its jobs, their schedules, and their running marks.
 
 Source: `{version: 1, jobs: [...]}`; unlike with sessions, a parse error stops the
 gateway's cron service from starting. Jobs of old releases have `jobId` in place of `id`; the
 gateway renames it when it loads them (2026.3.28 and 2026.4.14, `normalizeCronJobIdentityFields`).
 2026.5 keeps each job's state, and so its marker, in a second file,
-`{version: 1, jobs: {<id>: {state}}}`, which counts alone where it is. Members of a job: `Job` in
-`src/cron/types.ts`; time-outs from `timeout-policy.ts`: without one of its own an agent turn may
-take 60 min, anything else 10 min, and <= 0 is for ever.
+`{version: 1, jobs: {<id>: {state}}}`; where that file exists, it alone counts. Members of a job:
+`Job` in `src/cron/types.ts`; time-outs from `timeout-policy.ts`: by default an agent turn may
+take 60 min, other work 10 min, and <= 0 is for ever.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ _OTHER_MS = 10 * 60_000
 
 @dataclass(frozen=True)
 class CronStore:
-    """What was read. `problem` says why the jobs could not be; a missing file has neither.
+    """The contents of a cron store. `problem` says why the jobs could not be read.
 
-    `version` is what the file says of its form. `is_split`: the jobs' state is in a second file.
+    A missing file has no jobs and no problem. `version` is the file's own. `is_split`: the jobs'
+    state is in a second file.
     """
 
     jobs: tuple[Job, ...] = ()
@@ -45,7 +46,7 @@ class CronStore:
 
 
 def read_cron_store(path: Path) -> CronStore:
-    """Read a cron store, and the state beside it."""
+    """Read a cron store, and the jobs' state beside it."""
     try:
         root = parse_json5(read_regular(path, MAX_BYTES))
         states = _read_states(path)
@@ -63,19 +64,19 @@ def parse_jobs(text: bytes) -> tuple[Job, ...]:
     """Parse the file's text alone.
 
     Raises:
-        ValueError: the gateway could not read it either.
+        ValueError: the gateway could not read the text either.
     """
     return _parse_jobs(parse_json5(text), None)
 
 
 def find_state_file(cron_store: Path) -> Path:
-    """Name the file that 2026.5 keeps the jobs' state in; it need not exist."""
+    """Name the file of the jobs' state in 2026.5, whether it exists or not."""
     stem = cron_store.name.removesuffix(".json")
     return cron_store.with_name(f"{stem}-state.json")
 
 
 def read_job_id(raw: Any) -> str | None:
-    """Read a job's id, as the gateway would take it: trimmed, `jobId` where there is no `id`."""
+    """Read a job's id as the gateway does: trimmed, `jobId` where there is no `id`."""
     if not isinstance(raw, dict):
         return None
     texts = (value.strip() for name in ("id", "jobId") if isinstance(value := raw.get(name), str))
@@ -83,11 +84,11 @@ def read_job_id(raw: Any) -> str | None:
 
 
 def _parse_jobs(root: Any, states: Mapping[str, Any] | None) -> tuple[Job, ...]:
-    """Parse the jobs; what is none is left out.
+    """Parse the jobs; values that are no jobs are left out.
 
     Args:
-        root: Of the cron store.
-        states: By job id, where a second file has them; None where there is no such file.
+        root: of the cron store.
+        states: by job id, where a second file has them; None where there is no such file.
     """
     jobs = root.get("jobs") if isinstance(root, dict) else None
     listed = jobs if isinstance(jobs, list) else ()
@@ -102,11 +103,11 @@ def _with_state(job: Any, states: Mapping[str, Any]) -> Any:
 
 
 def _read_states(cron_store: Path) -> Mapping[str, Any] | None:
-    """Read the second file; None where there is none, and each job has its state in itself.
+    """Read the second file; None where there is none, and each job holds its state.
 
     Raises:
-        OSError: It is there, but not ours to read.
-        ValueError: It is not whole, or its form is not known here.
+        OSError: the file exists, but may not be read.
+        ValueError: the file is not whole, or its form is unknown.
     """
     try:
         root = parse_json5(read_regular(find_state_file(cron_store), MAX_BYTES))
@@ -142,14 +143,14 @@ def _parse_job(raw: Any) -> Job | None:
 
 
 def _describe_work(raw: dict[str, Any]) -> str:
-    """Write what a job does and when; jobs of which this is equal are twins."""
+    """Describe a job's work and schedule as text; jobs with equal texts are twins."""
     agent = raw.get("agentId") or "main"
     parts = [agent, *(raw.get(name) for name in ("name", "schedule", "sessionTarget", "payload"))]
     return json.dumps(parts, sort_keys=True)
 
 
 def _parse_schedule(value: Any) -> Schedule:
-    """Parse a schedule; old releases wrote an expression alone, or `cron` in place of `expr`."""
+    """Parse a schedule; old releases wrote the expression alone, or `cron` in place of `expr`."""
     if isinstance(value, str):
         return Schedule("cron", expression=value)
     raw = _object(value)

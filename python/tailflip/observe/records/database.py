@@ -1,9 +1,10 @@
-"""Reading a gateway's SQLite database without a trace: nothing is locked, no file is made.
+"""Reads a gateway's SQLite database without making files beside it.
 
 Opening a database in WAL mode makes `-wal` and `-shm` beside it, and reading it through them
-holds locks that a writer may meet. So a database with nothing beside it is read as a file that
-nobody changes, and one that has a WAL or a journal from a private copy; both only count if the
-file was the same before and after.
+holds locks that a writer may meet. So a database without a WAL or a journal is opened as
+`immutable`, and one with either is read from a private copy. If the copy would be too large, or
+finds no room, and `-shm` exists already, the database is read in place, with a reader's short
+locks. An answer counts if the file was the same before and after.
 
 Source: SQLite, "URI filenames" (`immutable`) and "Write-ahead logging", section 10.
 """
@@ -28,7 +29,7 @@ _T = TypeVar("_T")
 _BESIDE = ("-wal", "-journal")
 _ATTEMPTS = 5
 _BUSY_S = 1.0
-# A copy of more costs more than the locks of a reader beside a gateway that has it open.
+# A larger copy costs more than a reader's locks beside a gateway that has the database open.
 _MOST_COPIED_BYTES = 32 << 20
 
 
@@ -40,8 +41,8 @@ def read_database(path: Path, read: Callable[[sqlite3.Connection], _T]) -> _T:
         read: is called again if the file changed meanwhile.
 
     Raises:
-        sqlite3.Error: it is no database, or damaged, or changes all the time.
-        OSError: it is missing, not a regular file, or not ours to read.
+        sqlite3.Error: the file is no database, is damaged, or changes all the time.
+        OSError: the file is missing, not a regular file, or may not be read.
     """
     real = Path(os.path.realpath(path))
     for _ in range(_ATTEMPTS):
@@ -74,14 +75,14 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
             db = stack.enter_context(closing(_connect(path, "mode=ro&immutable=1")))
         else:
             copy = _copy((path, *beside), stack)
-            # What reads through files that are there already makes none, and locks but briefly.
+            # A reader makes no file where `-shm` exists, and locks for a short time.
             at, how = (path, "mode=ro") if copy is None else (copy, "mode=rw")
             db = stack.enter_context(closing(_connect(at, how)))
         yield db
 
 
 def _copy(files: tuple[Path, ...], stack: ExitStack) -> Path | None:
-    """Copy a database and what lies beside it; None if it is too large, or there is no room.
+    """Copy a database and its WAL or journal; None if it is too large, or there is no room.
 
     Raises:
         OSError: there is no room, and reading in place would make files.
@@ -103,16 +104,16 @@ def _copy(files: tuple[Path, ...], stack: ExitStack) -> Path | None:
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:
     db = sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=_BUSY_S)
-    # A gateway writes text that is none, such as halves of surrogate pairs.
+    # A gateway writes text that is not UTF-8, such as halves of surrogate pairs.
     db.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     return db
 
 
 def has_bytes(path: Path) -> bool:
-    """Say whether a file is there and not empty, as a log beside a database is in use.
+    """Say whether a file exists and is not empty, as a database's log in use.
 
     Raises:
-        OSError: it cannot be told.
+        OSError: the file's stat cannot be read.
     """
     try:
         return path.stat().st_size > 0

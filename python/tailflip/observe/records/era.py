@@ -1,8 +1,7 @@
-"""Do sessions live in databases already? Told from the disk, never from a version.
+"""Tells whether sessions are kept in databases already, by what is on the disk.
 
-2026.8.1 and later keep them in one SQLite file an agent. A `sessions.json` that still
-lies there is imported at the next start (2026.9.6), and moved away; its old backups then
-are no stores any more.
+2026.8.1 and later keep them in one SQLite file an agent. The next start (2026.9.6) imports a
+`sessions.json` that is still there, and moves it away; its old backups are then no stores.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def has_session_databases(installation: Installation) -> bool:
-    """Say whether any agent's database holds sessions; one that cannot be read may."""
+    """Say whether an agent's database holds sessions; an unreadable database counts as holding."""
     found = sorted((installation.state_dir / "agents").glob(f"*/agent/{AGENT_DATABASE}"))
     return any(_has_sessions(path) for path in found)
 

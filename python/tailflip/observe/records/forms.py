@@ -1,9 +1,9 @@
-"""In which form each kind of record exists here, and so what cannot be known from it.
+"""Tells the form of each kind of record on the disk, and so which records cannot be read.
 
 Releases keep the same records in different places: cron jobs, run history, tasks and sub-agents
 lie in JSON files and `tasks/runs.sqlite` up to 2026.5.28, in `state/openclaw.sqlite` from
-2026.6.1 on, each kind for itself. Told from the disk, never from a version. What a record in a
-form that is not read might prove is unknown, and what is unknown is kept.
+2026.6.1 on, each kind for itself. The form is read from the disk, not from a version. A record in
+an unread form proves nothing, and entries without proof are kept.
 
 Source: tables of 2026.7.35, 8.1 and 9.6 as their gateways made them.
 """
@@ -33,18 +33,18 @@ DATABASE = "state/openclaw.sqlite"
 
 
 class Form(StrEnum):
-    """How a kind of record exists."""
+    """The form of a kind of record."""
 
     ABSENT = "absent"
-    FILES = "files"  # that are read
+    FILES = "files"  # read here
     SPLIT = "split files"  # 2026.5: jobs in one, their state in the other; read, not written
-    SQLITE = "sqlite"  # that is not read
+    SQLITE = "sqlite"  # not read
     UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One kind of record, and why it cannot be read where it cannot."""
+    """One kind of record; for an unreadable one, with the reason."""
 
     kind: str
     form: Form
@@ -52,7 +52,7 @@ class Record:
 
     @property
     def is_read(self) -> bool:
-        """Say whether what it says, or that it says nothing, is known."""
+        """Say whether the record was read, or is known to be empty."""
         return self.form not in (Form.SQLITE, Form.UNREADABLE)
 
 
@@ -67,18 +67,18 @@ class Forms:
 
     @property
     def unread(self) -> tuple[Record, ...]:
-        """List what cannot be read."""
+        """List the records that cannot be read."""
         every = (self.cron, self.run_log, self.tasks, self.subagents)
         return tuple(record for record in every if not record.is_read)
 
     @property
     def knows_ends(self) -> bool:
-        """Say whether a cron run without an end on record has none."""
+        """Say whether all ends of cron runs are known."""
         return self.run_log.is_read and self.tasks.is_read
 
     @property
     def may_clear_markers(self) -> bool:
-        """Say whether a marker can be told orphaned, and be taken out of where it is.
+        """Say whether tailflip can find orphaned markers, and remove them.
 
         2026.5 does both by itself at its next start.
         """
@@ -90,7 +90,7 @@ class Forms:
         return self.cron.form in (Form.FILES, Form.SPLIT)
 
     def describe(self) -> tuple[str, ...]:
-        """Say in words what cannot be read, and what is therefore left alone."""
+        """Describe the records that cannot be read, and what is therefore left alone."""
         if not self.unread:
             return ()
         by_reason: dict[str, list[str]] = {}
@@ -102,7 +102,7 @@ class Forms:
 
 
 def read_forms(installation: Installation) -> Forms:
-    """Tell each kind's form from the disk."""
+    """Read each kind's form from the disk."""
     state = installation.state_dir
     tables = _Tables.read(state / DATABASE)
     return Forms(
@@ -120,9 +120,9 @@ def read_forms(installation: Installation) -> Forms:
 
 @dataclass(frozen=True)
 class _Tables:
-    """Names of the tables in the gateway's database; None: there is one, but it is closed to us.
+    """The names of the tables in the gateway's database; None: the database cannot be read.
 
-    `partial`: some may stand in its log alone.
+    `partial`: some names may stand in its log alone.
     """
 
     path: Path
@@ -131,7 +131,7 @@ class _Tables:
 
     @classmethod
     def read(cls, path: Path) -> _Tables:
-        """Read the names without a trace: no lock, no file beside it."""
+        """Read the names without a lock and without making a file."""
         try:
             info = path.stat()
             if not stat.S_ISREG(info.st_mode):
@@ -149,7 +149,7 @@ class _Tables:
         return cls(path, frozenset(str(row[0]) for row in rows), partial)
 
     def find(self, kind: str, names: set[str]) -> Record | None:
-        """Say that a kind of record is in this database, if it is or may be."""
+        """Return the record of a kind if this database holds or may hold it."""
         if self.names is None:
             return Record(kind, Form.UNREADABLE, f"{self.path} cannot be read")
         if self.partial or names & self.names:

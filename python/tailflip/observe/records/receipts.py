@@ -1,9 +1,9 @@
-"""Which legacy files a gateway has on record: read only, and what is on record is not written.
+"""Reads which legacy files a gateway has on record; tailflip does not write those files.
 
-From 2026.6.1 on gateways import the files of the JSON era into SQLite databases, and write
-down what they took, often with a digest. Where such a record is checked again, a changed
-file is fatal: 2026.9.6 then ends every start with exit 78. Which records are checked differs
-from release to release, so all of them count, in any state.
+From 2026.6.1 on gateways import the files of the JSON era into SQLite databases, and record
+what they took, often with a digest. Where a release checks such a record again, a changed file is
+fatal: 2026.9.6 then ends every start with exit 78. Releases check different records, so all
+records count, in any state.
 
 Places that name a legacy file, with its digest, size or time (read in the packages 2026.7.35,
 2026.8.1, 2026.9.5 and 2026.9.6):
@@ -31,10 +31,10 @@ Places that name a legacy file, with its digest, size or time (read in the packa
     Manifests of `doctor --session-sqlite` and of the import at start: planned and done moves,
     from 9.5 on with `artifact.identity` as above, compared before a move is published or undone.
 
-A file whose content lives in a database by now is evidence too, on record or not: a
-`sessions.json` beside a filled agent database makes 8.1 to 9.6 end with exit 78 until `openclaw
-doctor --fix` has taken it. Only while the newest run of an import is not over is it still what
-the import reads, and making it smaller helps.
+A file whose content is in a database by now counts too, on record or not: a `sessions.json` beside
+a filled agent database makes 8.1 to 9.6 end with exit 78 until `openclaw doctor --fix` has taken
+it. While the newest run of an import is not over, the import still reads the file, and making it
+smaller helps.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 RUNS = "session-sqlite-migration-runs"
 DEFERRED_IMPORT = "deferred-plugin-session-import"
-_NEWEST_STATE_SCHEMA = 18  # of 2026.9.6; a later one may record things where nobody looks
+_NEWEST_STATE_SCHEMA = 18  # of 2026.9.6; a later schema may have records that are unknown here
 _NEWEST_QUARANTINE_SCHEMA = 2
 _TAIL_PARTS = 2
 AGENT_DATABASE = "openclaw-agent.sqlite"
@@ -69,9 +69,9 @@ AGENT_DATABASE = "openclaw-agent.sqlite"
 
 @dataclass(frozen=True)
 class Receipts:
-    """All that one state directory has on record; `problem` says why that may not be all.
+    """The records of one state directory; `problem` says why some may be missing.
 
-    `importing` are stores that an unfinished import still reads. `tables` are those of the
+    `importing` are stores that an unfinished import still reads. `tables` are the tables of the
     state database that have rows.
     """
 
@@ -90,16 +90,16 @@ class Receipts:
         """Find the record that names a file, one with a digest before one without."""
         paths = {os.path.abspath(path), os.path.realpath(path)}  # noqa: PTH100 - the string counts
         alike = [r for name in {_fold(p) for p in paths} for r in self._by_name.get(name, [])]
-        # A store that was recorded under the name of a link to it.
+        # The store may be recorded under the name of a link to it.
         others = [r for r in self.named if r.kind and r not in alike]
         found = [r for r in (*alike, *others) if any(self._is_same(r.path, p) for p in paths)]
         found.sort(key=lambda r: (r.sha256 is None, r.kind != DEFERRED_IMPORT))
         return found[0] if found else self._find_taken_over(path)
 
     def _is_same(self, recorded: str, path: str) -> bool:
-        """Compare a recorded path with one of ours, also where the directory was moved.
+        """Compare a recorded path with a path here, also where the directory was moved.
 
-        In a container the gateway may know it by another name than we do.
+        In a container the gateway may use another name for the directory.
         """
         if recorded == path:
             return True
@@ -126,7 +126,7 @@ class Receipts:
             try:
                 is_filled = has_sessions(database)
             except (OSError, sqlite3.Error):
-                is_filled = True  # it may be
+                is_filled = True  # it may be filled
             if is_filled:
                 return Receipt(str(path), str(database), taken_over=True)
         return None
@@ -146,14 +146,14 @@ class Receipts:
 
 
 def find_state_database(state_dir: Path) -> Path:
-    """Name the file; it need not exist."""
+    """Name the state database's file, whether it exists or not."""
     return state_dir / "state" / "openclaw.sqlite"
 
 
 def find_state_dirs(path: Path, state_dir: Path | None = None) -> tuple[Path, ...]:
-    """List the state directories that may have a file on record: those it lies in, and the given.
+    """List the state directories that may have a file on record: those above it, and the given.
 
-    One that we may not search counts: nobody can tell what is in it.
+    A directory that may not be searched counts: its contents are unknown.
     """
     above = [*path.absolute().parents, *Path(os.path.realpath(path)).parents]
     found = [each for each in above if each / "agents" in above or _is_state_dir(each)]
@@ -163,7 +163,7 @@ def find_state_dirs(path: Path, state_dir: Path | None = None) -> tuple[Path, ..
 
 
 def read_receipts(state_dir: Path) -> Receipts:
-    """Read what a state directory has on record; never raises, leaves no trace."""
+    """Read the records of a state directory; `problem` tells what could not be read."""
     named = Named()
     databases = {
         find_state_database(state_dir): _NEWEST_STATE_SCHEMA,
@@ -189,8 +189,8 @@ def has_sessions(database: Path) -> bool:
     """Say whether an agent's database holds sessions.
 
     Raises:
-        OSError: it cannot be read.
-        sqlite3.Error: it is damaged.
+        OSError: the database cannot be read.
+        sqlite3.Error: the database is damaged.
     """
     return read_database(database, _has_nodes)
 

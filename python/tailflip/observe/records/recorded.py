@@ -1,6 +1,6 @@
-"""Reading what one database, or the manifests of imports, name; `receipts` puts it together.
+"""Reads the files that one database, or manifests of imports, name; for `receipts`.
 
-A part that cannot be read is a problem that is told, and the rest is read all the same.
+A part that cannot be read becomes a problem for people, and the rest is read.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Where the content of a legacy file lives once it was taken over.
+# The tables that hold the content of a legacy file once it was taken over.
 SUCCESSORS = {"jobs.json": "cron_jobs", "runs.sqlite": "task_runs"}
 _MOST_REPORT_BYTES = 32 << 20
 _MOST_PATHS = 100_000
 _PATH_COLUMN = re.compile(r"(.*_)?(path|realpath|file)")
 _PROOF_COLUMN = re.compile(r".*(sha256|digest|hash|mtime|size|verified|quarantined).*")
-# Its `path` is that of an HTTP request; a gateway with a debugging proxy has millions of them.
+# This table's `path` is of an HTTP request; a gateway with a debugging proxy has millions.
 _NO_RECORDS = frozenset({"capture_events"})
 
 
@@ -34,7 +34,7 @@ class Receipt:
     """One record that names a file; `path` is as recorded.
 
     `place` is for people. `plugins` are those that the end of an import waits for.
-    `taken_over` says that the file is named by no record, but its content lives elsewhere.
+    `taken_over`: no record names the file, but its content is in a database.
     """
 
     path: str
@@ -49,9 +49,9 @@ class Receipt:
 
 @dataclass
 class Named:
-    """What was read from one place. `problems` say what could not be.
+    """The records of one place. `problems` say what could not be read.
 
-    `tables` are those of `SUCCESSORS` that have rows, `importing` stores that an unfinished
+    `tables` are those of `SUCCESSORS` that have rows. `importing` are stores that an unfinished
     import still reads.
     """
 
@@ -61,14 +61,14 @@ class Named:
     importing: set[str] = field(default_factory=set)
 
     def add(self, other: Named) -> None:
-        """Take in what was read elsewhere."""
+        """Add the records of another place."""
         self.receipts += other.receipts
         self.problems += other.problems
         self.tables |= other.tables
         self.importing |= other.importing
 
     def walk(self, text: object, place: str) -> object:
-        """Take in every path of a report, and return it parsed; None where it cannot be."""
+        """Add every path of a report, and return the parsed report; None if it cannot be parsed."""
         if not isinstance(text, str) or not text.strip():
             return None
         if len(text) > _MOST_REPORT_BYTES:
@@ -84,7 +84,7 @@ class Named:
 
 
 def read_tables(db: sqlite3.Connection, path: Path, newest: int) -> Named:
-    """Read every record of one database; a schema later than `newest` may hold more of them."""
+    """Read every record of one database; a schema later than `newest` may have more."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
     names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     named = Named()
@@ -141,7 +141,7 @@ def _read_sources(db: sqlite3.Connection, path: Path, columns: list[str], named:
 
 
 def read_manifests(folder: Path) -> Named:
-    """Read every manifest of an import, and which stores the newest one is not done with."""
+    """Read every manifest of an import, and the stores that the newest one has not finished."""
     named = Named()
     newest: dict[str, tuple[str, bool]] = {}
     try:
@@ -164,10 +164,10 @@ def read_manifests(folder: Path) -> Named:
 def _read_manifest(
     manifest: Any, place: str, named: Named, newest: dict[str, tuple[str, bool]]
 ) -> None:
-    """Take in one manifest.
+    """Add one manifest.
 
     Raises:
-        ValueError: it is not what it must be.
+        ValueError: the manifest has another form.
     """
     try:
         targets = [(target["storePath"], target) for target in manifest["targets"]]
@@ -186,7 +186,7 @@ def _read_manifest(
 
 
 def _walk(value: object, place: str) -> Iterator[Receipt]:
-    """Find every path in a report, with the digest that stands beside it."""
+    """Find every path in a report, with the digest beside it."""
     if isinstance(value, list):
         for each in value:
             if _is_path(each):
@@ -216,10 +216,10 @@ def _find_identity(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def may_exist(path: Path) -> bool:
-    """Say whether a file is there.
+    """Say whether a file exists.
 
     Raises:
-        OSError: nobody can tell, for us at least.
+        OSError: that is unknown to this user.
     """
     try:
         path.lstat()

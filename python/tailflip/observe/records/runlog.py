@@ -1,7 +1,7 @@
-"""The gateway's cron run logs: one line for each run that came to an end, none for others.
+"""Reads the gateway's cron run logs: one line for each run that ended, none for others.
 
-Source: `<cron store>/runs/<jobId>.jsonl`. A run that was interrupted has no line; one cut
-by its time-out, or that threw early, has a line without session id and key.
+Source: `<cron store>/runs/<jobId>.jsonl`. An interrupted run has no line. A run that was cut by
+its time-out, or that threw early, has a line without session id and key.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _MAX_MS = 1 << 53
 _SUFFIX = ".jsonl"
 
 
-class RunLine(NamedTuple):  # there may be a hundred thousand of them: made in no time
-    """One run that ended; `status` done, failed or timeout. `key` and `session_id` may miss."""
+class RunLine(NamedTuple):  # fast to make: there may be 100,000
+    """One ended run; `status` done, failed or timeout. `key` and `session_id` may be missing."""
 
     job_id: str
     key: str | None
@@ -40,14 +40,14 @@ class RunLine(NamedTuple):  # there may be a hundred thousand of them: made in n
 
     @property
     def runtime_ms(self) -> int:
-        """How long it took."""
+        """The length of the run."""
         return self.ended_ms - self.started_ms
 
 
 def read_run_logs(folder: Path, notes: list[str]) -> Iterator[RunLine]:
-    """Stream every run log's lines, one job after the other, each oldest first.
+    """Read the lines of every run log, one job after the other, oldest first.
 
-    What could not be read becomes a note, and proves nothing either way.
+    An unreadable log or line becomes a note, and proves nothing.
     """
     broken = 0
     for path in list_folder(folder, _SUFFIX, notes):
@@ -68,7 +68,7 @@ def read_run_logs(folder: Path, notes: list[str]) -> Iterator[RunLine]:
 
 
 def list_folder(folder: Path, suffix: str, notes: list[str]) -> Iterator[Path]:
-    """List a folder's regular files that end so; a folder that is missing has none."""
+    """List a folder's regular files with a suffix; a missing folder has none."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -81,7 +81,7 @@ def list_folder(folder: Path, suffix: str, notes: list[str]) -> Iterator[Path]:
 
 
 def _read_lines(path: Path) -> Iterator[bytes]:
-    """Yield complete lines; of a line beyond `MAX_LINE_BYTES` only empty bytes, as a broken one."""
+    """Yield complete lines; a line beyond `MAX_LINE_BYTES` as empty bytes, like a broken one."""
     with os.fdopen(open_to_read(path), "rb") as file:
         while line := file.readline(MAX_LINE_BYTES):
             if not line.endswith(b"\n") and len(line) == MAX_LINE_BYTES:
@@ -93,14 +93,14 @@ def _read_lines(path: Path) -> Iterator[bytes]:
 
 
 def _parse_line(line: bytes, job_id: str) -> RunLine | None:
-    """Parse one line to the run that it proves ended, or None if it proves none.
+    """Parse one line to an ended run; None if the line proves no end.
 
     Raises:
-        ValueError: it is broken.
+        ValueError: the line is broken.
     """
     try:
         raw = from_json(line)
-    except ValueError:  # it refuses half a surrogate pair, which Node leaves where it cuts a text
+    except ValueError:  # on half a surrogate pair, which Node leaves where it cuts a text
         raw = json.loads(line)
     if not isinstance(raw, dict):
         raise ValueError("not an object")  # noqa: TRY004 - about a line, not a caller
@@ -132,7 +132,7 @@ def _text(value: Any) -> str | None:
 
 
 def is_text(value: Any) -> TypeGuard[str]:
-    """Say whether a JSON value is text; with half of a surrogate pair it can be no UTF-8."""
+    """Say whether a JSON value is text; half of a surrogate pair cannot be UTF-8."""
     try:
         return isinstance(value, str) and value.encode() is not None
     except UnicodeEncodeError:
@@ -140,7 +140,7 @@ def is_text(value: Any) -> TypeGuard[str]:
 
 
 def to_ms(value: Any) -> int | None:
-    """Take a JSON value for a time or a length in milliseconds; None if it can be none."""
-    if type(value) not in (int, float) or not 0 <= value < _MAX_MS:  # true is an int's heir
+    """Parse a JSON value as a time or a length in milliseconds; None if it is neither."""
+    if type(value) not in (int, float) or not 0 <= value < _MAX_MS:  # bool is a subclass
         return None
     return int(value)

@@ -1,4 +1,4 @@
-"""The gateway's registry of sub-agent runs. It is rewritten in place: a crash can truncate it.
+"""Reads the gateway's registry of sub-agent runs, a file that a crash can truncate.
 
 Source: `<state>/subagents/runs.json`, `{version: 2, runs: {<runId>: {...}}}`.
 """
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 32 << 20
-# Source: `resolveSubagentSessionStatus`; whatever else ended is done.
+# Source: `resolveSubagentSessionStatus`; a run with another outcome is done.
 _STATUS = {"error": "failed", "timeout": "timeout"}
 
 
 @dataclass(frozen=True)
 class SubagentRun:
-    """One run; `keys` are all entries that it refers to, the first being its own.
+    """One run; `keys` are the entries that it refers to, first its own.
 
-    `ended_ms` None: it has no end on record, and `status` is then empty.
+    `ended_ms` None: the run has no end on record, and `status` is empty.
     """
 
     keys: tuple[str, ...]
@@ -35,7 +35,7 @@ class SubagentRun:
 
 
 def read_subagents(path: Path, notes: list[str]) -> tuple[SubagentRun, ...] | None:
-    """Read all runs; None, with a note, if the registry is there but cannot be read."""
+    """Read all runs; None, with a note, if the registry exists but cannot be read."""
     try:
         root = json.loads(read_regular(path, MAX_BYTES))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The gateway's background task ledger, read without a trace.
+"""Reads the gateway's background task ledger, without making files beside it.
 
 Source: `<state>/tasks/runs.sqlite`, table `task_runs`, from 2026.3.31 on.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_ROWS = 20_000
-# What it calls a run that ended, and what we do; `lost` and `cancelled` prove no end.
+# The gateway's words for a run that ended, and ours; `lost` and `cancelled` prove no end.
 ENDED = {"succeeded": "done", "failed": "failed", "timed_out": "timeout"}
 _COLUMNS = "task_id, runtime, source_id, run_id, label, status, created_at, started_at, ended_at"
 _COLUMNS += ", last_event_at, error"
@@ -39,7 +39,7 @@ class Task:
 
 
 def find_ledger(state_dir: Path) -> Path:
-    """Name the file; it need not exist."""
+    """Name the task ledger's file, whether it exists or not."""
     return state_dir / "tasks" / "runs.sqlite"
 
 

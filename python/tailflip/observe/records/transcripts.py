@@ -1,8 +1,8 @@
-"""Locks beside transcripts: the strongest sign of a run in progress.
+"""Reads the locks beside transcripts: the strongest sign of a run in progress.
 
 Source: `<sessionId>.jsonl.lock`, JSON with `pid` and, on Linux, `starttime`. Cron writes
-its transcripts below the state directory even where `session.store` is elsewhere, so both
-places are looked at.
+its transcripts below the state directory even where `session.store` is elsewhere, so
+`find_folders` lists both places.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from tailflip.observe.installation import Installation
 
 _LOCK_SUFFIX = ".jsonl.lock"
-_LOCK_STALE_MS = 30 * 60_000  # after which the gateway itself takes a transcript lock away
+_LOCK_STALE_MS = 30 * 60_000  # then the gateway itself removes a transcript lock
 
 
 def find_folders(installation: Installation, store: Store) -> tuple[Path, ...]:
-    """List the folders where transcripts of a store's sessions may lie."""
+    """List the folders that may hold transcripts of a store's sessions."""
     agents = installation.agents if store.agent_id is None else (store.agent_id,)
     folders = {Path(os.path.realpath(store.path)).parent}
     folders |= {installation.state_dir / "agents" / agent / "sessions" for agent in agents}
@@ -34,25 +34,25 @@ def find_folders(installation: Installation, store: Store) -> tuple[Path, ...]:
 def read_locks(
     installation: Installation, store: Store, gateway: Gateway, now_ms: int
 ) -> dict[str, TranscriptLock]:
-    """Read every lock of a transcript that may have a living owner; by session id."""
+    """Read every transcript's lock that may have a living owner, by session id."""
     found: dict[str, TranscriptLock] = {}
     for folder in find_folders(installation, store):
         for path in list_folder(folder, _LOCK_SUFFIX, []):
             held = _read_lock(path, gateway, now_ms)
             if held.alive is False:
-                continue  # as if there were none; the dead may have left any number of them
+                continue  # counts as no lock; dead processes may have left any number
             for session in _session_ids(path.name[: -len(_LOCK_SUFFIX)]):
                 found.setdefault(session, held)
     return found
 
 
 def read_written_ms(folders: tuple[Path, ...], session_id: str) -> int | None:
-    """Read when a session's transcript was last written; None if there is none."""
+    """Read the time when a session's transcript was last written; None if there is none."""
     if not session_id or "/" in session_id or "\0" in session_id:
         return None
     for folder in folders:
         try:
-            # Not by `Path`: there may be a million sessions, and it takes longer than the stat.
+            # `Path` takes longer than the stat, and there may be a million sessions.
             return os.stat(f"{folder}/{session_id}.jsonl").st_mtime_ns // 1_000_000  # noqa: PTH116
         except OSError:
             continue
@@ -60,7 +60,7 @@ def read_written_ms(folders: tuple[Path, ...], session_id: str) -> int | None:
 
 
 def _read_lock(path: Path, gateway: Gateway, now_ms: int) -> TranscriptLock:
-    """Say whether a transcript lock proves life; a young one in doubt may (`alive` None)."""
+    """Read a transcript's lock if it proves life, or is young and may (`alive` None)."""
     try:
         owner = read_owner(path)
     except OSError:
@@ -69,12 +69,12 @@ def _read_lock(path: Path, gateway: Gateway, now_ms: int) -> TranscriptLock:
         return TranscriptLock(None, alive=False)
     in_doubt = None if now_ms - owner.changed_ms < _LOCK_STALE_MS else False
     lives = owner_lives(owner)
-    # A gateway that we can not see (a container's) has pids that mean nothing to us.
+    # The pids of a hidden gateway (in a container) mean nothing here.
     if lives is None or (lives is False and gateway.alive is None):
         return TranscriptLock(owner.pid, in_doubt)
     return TranscriptLock(owner.pid, lives)
 
 
 def _session_ids(stem: str) -> set[str]:
-    """Name the sessions a transcript may belong to: plain, `<id>-topic-<t>`, `<time>_<id>`."""
+    """List the sessions a transcript may belong to: plain, `<id>-topic-<t>`, `<time>_<id>`."""
     return {stem, stem.partition("-topic-")[0], stem.rpartition("_")[2]}

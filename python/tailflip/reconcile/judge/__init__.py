@@ -1,1 +1,1 @@
-"""What is wrong, concluded from values: pure functions, which read and write nothing."""
+"""Judges ledgers: functions from values to conclusions."""

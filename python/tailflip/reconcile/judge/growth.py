@@ -1,8 +1,8 @@
-"""How fast stores grow, which jobs make them, and on which day that will hurt.
+"""Judges the growth of stores: how fast, by which jobs, and on which day it will hurt.
 
 At most one measurement an hour goes on record. The slope is the median of all slopes
-between two of them since the store last shrank (Theil-Sen), so that one odd measurement
-says nothing.
+between two of them since the store last shrank (Theil-Sen). One odd measurement does not
+change the median.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Growth:
-    """How much a store grows in a day; `jobs` are (runs a day, bytes a day), biggest first."""
+    """The growth of a store in a day; `jobs` are (runs a day, bytes a day), biggest first."""
 
     entries_a_day: float
     bytes_a_day: float
@@ -49,14 +49,14 @@ class Growth:
 
 
 def measure(numbers: SurveyNumbers, at_ms: int) -> Point:
-    """Take from a survey what growth is measured by."""
+    """Measure a point of growth from a survey."""
     top = sorted(numbers.jobs, key=lambda job: -job.bytes)[:_MOST_JOBS]
     jobs = {job.job: (job.runs, job.bytes) for job in top}
     return Point(at_ms, numbers.entries, numbers.bytes, jobs)
 
 
 def add_point(points: Sequence[Point], new: Point) -> tuple[Point, ...]:
-    """Add a measurement, at most one an hour; what a smaller store makes meaningless goes."""
+    """Add a measurement, at most one an hour; drop the older ones when the store shrank."""
     if points and new.bytes < points[-1].bytes * _SHRUNK:
         return (new,)
     if points and new.at_ms - points[-1].at_ms < HOUR_MS:
@@ -65,7 +65,7 @@ def add_point(points: Sequence[Point], new: Point) -> tuple[Point, ...]:
 
 
 def find_growth(points: Sequence[Point]) -> Growth | None:
-    """Say how a store grows; None if that cannot be told yet."""
+    """Compute how a store grows; None while the measurements are too few."""
     if len(points) < _LEAST_POINTS or points[-1].at_ms - points[0].at_ms < _LEAST_SPAN_MS:
         return None
     jobs = []
@@ -93,12 +93,12 @@ def judge_growth(
     now_ms: int,
     names: Mapping[str, str],
 ) -> StoreGrowth | None:
-    """Foretell of a store that it will be too big within 30 days at the pace it grows.
+    """Foretell that a store will be too big within 30 days at its present growth.
 
     Args:
         store: Its path.
-        growth: As measured.
-        size_bytes: As it is now.
+        growth: As `find_growth` returns it.
+        size_bytes: The present size.
         hurts_at_bytes: The size that the gateway's heap cannot load; None if unknown.
         now_ms: The moment of judgement.
         names: Of jobs, by id.
@@ -120,12 +120,12 @@ def judge_growth(
 
 
 def to_fact(points: Sequence[Point]) -> list[Any]:
-    """Turn measurements into what the ledger can hold."""
+    """Convert measurements to the form of the ledger."""
     return [[p.at_ms, p.entries, p.bytes, {k: list(v) for k, v in p.jobs.items()}] for p in points]
 
 
 def from_fact(fact: Any) -> tuple[Point, ...]:
-    """Read measurements back; what makes no sense counts as none."""
+    """Read measurements back; drop those that make no sense."""
     try:
         return tuple(
             Point(

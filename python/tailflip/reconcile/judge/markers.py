@@ -1,11 +1,11 @@
-"""Jobs that were in flight when their gateway died: clear the marker, and hold the killers.
+"""Judges jobs that were in flight when their gateway died: clear the marker, hold the killers.
 
-A marker of a dead owner says "already running" until the next start clears it, and then an
-interrupted job runs at once again (2026.4.14; every one-shot on both versions): a job that
+A marker of a dead owner says "already running" until the next start clears it. Then an
+interrupted job runs at once again (2026.4.14; every one-shot on both versions), so a job that
 kills the gateway kills it at every boot. So a job that was in flight at several deaths by
 memory in a row is held: disabled where the user agreed, else its next run is pushed out.
 
-Only for a gateway that is provably stopped. Source: `isRunnableJob`, `recomputeNextRuns`
+The gateway must be provably stopped. Source: `isRunnableJob`, `recomputeNextRuns`
 and `start` of both versions, read and run.
 """
 
@@ -33,7 +33,7 @@ _RUNNING, _NEXT, _LAST = (("state", n) for n in ("runningAtMs", "nextRunAtMs", "
 
 @dataclass(frozen=True)
 class Change:
-    """What to change about one job, and why; `run` goes on record as interrupted."""
+    """One change to a job, with its reason; `run` goes on record as interrupted."""
 
     kind: str  # "markers" or "hold"
     job_id: str
@@ -56,8 +56,8 @@ def plan_markers(
         jobs: As they are in the cron store.
         ends: Of run logs; a run that ended before its result was applied was not interrupted.
         now_ms: The moment of judgement.
-        capabilities: Of the gateway that will start next.
-        deaths: Start and end of gateways that were seen to die.
+        capabilities: Those of the gateway that will start next.
+        deaths: Start and end of gateways whose death is on record.
     """
     return tuple(
         _plan_marker(job, ends, now_ms, capabilities, deaths)
@@ -90,7 +90,7 @@ def _plan_marker(
         is_due = job.next_run_at_ms is not None and job.next_run_at_ms <= now_ms
         is_due = is_due and job.schedule.kind in ("every", "cron")
         if is_due and capabilities.lets_interrupted_jobs_wait:
-            # With the marker gone this version would take the job for one that never ran.
+            # Without the marker, this version would take the job for one that has not run yet.
             edits.append(Edit(job.job_id, _NEXT, MISSING))
             if job.last_run_at_ms is None or job.last_run_at_ms < began_ms:
                 edits.append(Edit(job.job_id, _LAST, began_ms))
@@ -101,8 +101,8 @@ def _plan_marker(
 def find_line(job_id: str, began_ms: int, ends: Sequence[RunLine]) -> RunLine | None:
     """Find the end of the run that a marker is about.
 
-    A batch is marked before its runs begin, one after the other: the first that began no
-    earlier is it.
+    A batch is marked before its runs begin, one after the other. So the run is the first that
+    began no earlier than the marker.
     """
     after = [line for line in ends if line.job_id == job_id and line.started_ms >= began_ms]
     return min(after, key=lambda line: line.started_ms, default=None)
@@ -113,7 +113,7 @@ def count_deaths(job_id: str, runs: Iterable[SeenRun], lives: Sequence[Life]) ->
 
     Args:
         job_id: The job.
-        runs: On record; interrupted ones count.
+        runs: The runs on record; interrupted ones count.
         lives: Newest first. Ends that somebody wanted neither count nor break the row.
     """
     begun = [r.began_ms for r in runs if r.job_id == job_id and r.verdict == INTERRUPTED]
@@ -137,7 +137,7 @@ def plan_hold(job: Job, reason: str, now_ms: int, *, may_disable: bool) -> Chang
         until = now_ms + HOLD_MS
         edits = [Edit(job.job_id, _NEXT, until)]
         if job.schedule.kind == "cron":
-            # A start runs what its schedule missed since the last run, whatever comes next.
+            # A start runs a job that missed its schedule, whatever `nextRunAtMs` is.
             edits.append(Edit(job.job_id, _LAST, now_ms))
         pushed = f"its next run is pushed out by {format_span(HOLD_MS)}, to {format_time(until)}"
         words = (reason, f"{pushed}; reconcile.hold_jobs = true would disable it")

@@ -1,4 +1,4 @@
-"""Retry storms: runs of one job closer together than its schedule allows.
+"""Judges retry storms: runs of one job closer together than its schedule allows.
 
 The incident: 2,075 runs of one job in 25 minutes. Each left two copies of the prompt in
 the store, and the store killed the gateway.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LEAST_RUNS = 10
 MOST_TOLD = 1_000
 NAMELESS = "a job that is no longer in the cron store"
-# Further apart than this nobody calls a storm: somebody may try a daily job ten times in an hour.
+# Runs further apart are no storm: a person may try a daily job ten times in an hour.
 _MOST_GAP_MS = 120_000
 _UNKNOWN_MS = 60_000
 RECENT_MS = 86_400_000  # older runs are not looked at
@@ -32,11 +32,11 @@ _UNITS = ((1_000, 60), (60_000, 60), (3_600_000, 24))  # seconds, minutes, hours
 
 
 def find_storm(starts_ms: Iterable[int], allowed_ms: int | None) -> tuple[Storm | None, int]:
-    """Find the longest row of runs that are too close, and count all runs.
+    """Find the longest row of runs that are too close together, and count all runs.
 
     Args:
         starts_ms: When each run of one job began, the oldest first.
-        allowed_ms: The least distance that its schedule allows; None if it says nothing.
+        allowed_ms: The least distance that its schedule allows; None if it sets none.
 
     Returns:
         None for a row of less than `LEAST_RUNS`.
@@ -57,13 +57,13 @@ def find_storm(starts_ms: Iterable[int], allowed_ms: int | None) -> tuple[Storm 
 def find_storms(
     sources: Sequence[Iterable[tuple[int, int]]], jobs: Mapping[int, Job]
 ) -> Iterator[tuple[int, Storm]]:
-    """Find every job with a storm; in the memory of one of them.
+    """Find every job with a storm, in the memory that one job takes.
 
     Args:
-        sources: Of each place that knows of runs, their starts as `tables.Starts` has them. All
-            tell of the same runs, and a run must not count twice: of each job that source is
-            taken which knows of more.
-        jobs: Those in the cron store, by the same hashes.
+        sources: The starts of each record of runs, as `tables.Starts` has them. The records
+            overlap, and a run must not count twice: for each job, the one with more runs is
+            taken.
+        jobs: The jobs of the cron store, by the same hashes.
     """
     ordered = [_find_each(source, jobs) for source in sources]
     for job_hash, found in groupby(merge(*ordered, key=itemgetter(0)), key=itemgetter(0)):
@@ -75,7 +75,7 @@ def find_storms(
 def _find_each(
     starts: Iterable[tuple[int, int]], jobs: Mapping[int, Job]
 ) -> Iterator[tuple[int, int, Storm | None]]:
-    """Find each job's hash, how many of its runs are known, and its storm."""
+    """Find each job's hash, the number of its known runs, and its storm."""
     for job_hash, runs in groupby(starts, key=itemgetter(0)):
         job = jobs.get(job_hash)
         allowed_ms = None if job is None else find_least_gap_ms(job.schedule)
@@ -84,13 +84,13 @@ def _find_each(
 
 
 def describe(title: str, job: Job | None, storm: Storm) -> JobStorm:
-    """Put a storm together with what the job's schedule allows."""
+    """Describe a storm together with the distance that the job's schedule allows."""
     allowed_ms = None if job is None else find_least_gap_ms(job.schedule)
     return JobStorm(title, storm, allowed_ms)
 
 
 def find_least_gap_ms(schedule: Schedule) -> int | None:
-    """Say how close together a schedule lets two runs be; None if it does not say."""
+    """Find the least distance that a schedule allows between two runs; None if it sets none."""
     if schedule.kind == "every":
         return schedule.every_ms
     if schedule.kind == "cron" and schedule.expression is not None:
@@ -101,7 +101,7 @@ def find_least_gap_ms(schedule: Schedule) -> int | None:
 def _read_expression(expression: str) -> int | None:
     """Read the least distance off a cron expression of five fields, or six with seconds.
 
-    Only as far as the hour: what days it leaves out only makes distances longer.
+    Fields of days are ignored: days that are left out make distances longer.
     """
     fields = expression.split()
     if len(fields) == 5:  # noqa: PLR2004 - without seconds
@@ -118,7 +118,7 @@ def _read_expression(expression: str) -> int | None:
         (minutes, _UNITS[1], (seconds,)),
         (hours, _UNITS[2], (seconds, minutes)),
     ):
-        # Within a coarser unit the finer fields repeat: their span is what gets lost.
+        # Within a coarser unit the finer fields repeat, so the gap loses their span.
         lost = sum((max(each) - min(each)) * _UNITS[place][0] for place, each in enumerate(finer))
         steps = [
             (b - a) % size or size for a, b in zip(values, values[1:] + values[:1], strict=True)
@@ -130,7 +130,7 @@ def _read_expression(expression: str) -> int | None:
 
 
 def _expand(field: str, size: int) -> list[int]:
-    """List the values of one field; empty if it is written in a way that we do not read."""
+    """List the values of one field; empty if its form is not read here."""
     values: set[int] = set()
     for part in field.split(","):
         match = _FIELD.fullmatch(part)

@@ -1,9 +1,9 @@
-"""Jobs that are stuck while the gateway lives, found long before its own two hours.
+"""Judges jobs that are stuck while the gateway lives, long before its own limit of two hours.
 
-A job is marked as running from before its run to after the results of its whole batch are
-applied; while it is, it is "already running" and never starts. So a mark that is older than
-all runs of its batch may take, without anybody at work, is stuck. So is one whose run has
-its line in the run log: line and mark change hands in the same moment.
+A job is marked as running from before its run until the results of its whole batch are
+applied. A marked job is "already running" and does not start. So a mark is stuck if it is older
+than all runs of its batch may take and no process is at work. It is also stuck if its run has a
+line in the run log: the line is written at the moment when the mark is cleared.
 
 Source: the scheduler's tick: `runningAtMs` is set for all due jobs at once, results are
 applied after the last of them; time-outs from `timeout-policy.ts`.
@@ -31,7 +31,7 @@ _SAME_BATCH_MS = 1_000
 
 
 class Stuck(NamedTuple):
-    """What keeps jobs from running: marks of the first, an idle scheduler of the second."""
+    """The stuck jobs: by their marks, or by an idle scheduler."""
 
     marked: tuple[tuple[Job, StuckJob], ...] = ()
     overdue: tuple[OverdueJob, ...] = ()
@@ -47,9 +47,9 @@ def find_stuck(
     """Find jobs that are stuck beside a living gateway.
 
     Args:
-        jobs: As they are in the cron store now.
-        ends: Of run logs, by job: at least what `pick_ends` picks.
-        gateway: Only one that surely lives can have stuck jobs.
+        jobs: The jobs in the cron store now.
+        ends: Lines of run logs, by job: at least those that `pick_ends` picks.
+        gateway: One that is not proven to live has no stuck jobs.
         now_ms: The moment of judgement.
         at_work: Jobs whose run holds its transcript's lock.
     """
@@ -75,9 +75,9 @@ def find_stuck(
 
 
 def pick_ends(jobs: Sequence[Job], lines: Iterable[RunLine]) -> dict[str, tuple[RunLine, ...]]:
-    """Pick what has to be known of each job from any number of lines: two of them.
+    """Pick two lines for each job from any number of lines.
 
-    These are the end of the run that its mark is about, if it has one, and the latest of all.
+    They are the end of the run that its mark is about, if there is one, and the latest of all.
     """
     marks = {job.job_id: job.running_at_ms for job in jobs}
     own: dict[str, RunLine] = {}
@@ -97,14 +97,14 @@ def pick_ends(jobs: Sequence[Job], lines: Iterable[RunLine]) -> dict[str, tuple[
 
 
 class _Batch(NamedTuple):
-    """How long all runs of a batch may take, None for ever; and how many are at work."""
+    """A batch: how long all its runs may take (None for ever), and how many are at work."""
 
     limit_ms: int | None
     at_work: int
 
 
 class _Batches:
-    """Marks in the order of time, with sums up to each: there may be a hundred thousand."""
+    """Marks in the order of time, with sums up to each, as there may be a hundred thousand."""
 
     def __init__(self, marked: Sequence[Job], at_work: Collection[str]) -> None:
         ordered = sorted(marked, key=_began)
@@ -114,7 +114,7 @@ class _Batches:
         self._at_work = [0, *accumulate(int(job.job_id in at_work) for job in ordered)]
 
     def find(self, job: Job) -> _Batch:
-        """Take together the jobs that were marked at the same time as one."""
+        """Find the batch of the jobs that were marked at the same time as one."""
         first = bisect_left(self._times, _began(job) - _SAME_BATCH_MS)
         end = bisect_right(self._times, _began(job) + _SAME_BATCH_MS)
         is_endless = self._endless[end] > self._endless[first]

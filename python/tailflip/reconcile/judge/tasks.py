@@ -1,9 +1,8 @@
-"""What became of runs that the task ledger calls running or lost.
+"""Judges the runs that the task ledger calls running or lost.
 
 The gateway calls a task lost after 5 minutes when a set in its memory does not have it:
 after every restart, and for manual and catch-up runs even while they run. The run log
-knows better; where it has no line, the run was interrupted, and the death of its owner
-says when.
+has the true end. A run without a line there was interrupted, at the death of its owner.
 """
 
 from __future__ import annotations
@@ -30,15 +29,15 @@ LOST = "lost"
 UNKNOWN = "unknown"
 _THEIRS = {ours: theirs for theirs, ours in ENDED.items()}
 _SLACK_MS = 2_000
-_PATIENCE_MS = 10 * 60_000  # a finished run's line is there in seconds
+_PATIENCE_MS = 10 * 60_000  # the line of a finished run is written within seconds
 _KEPT_MS = 7 * 86_400_000  # as long as the gateway keeps a task that ended
-# What it says of a task that it calls lost; stays when the run then ends well.
+# The gateway's text for a lost task; it stays when the run then ends well.
 _LOST_ERROR = "backing session missing"
 
 
 @dataclass(frozen=True)
 class Ledgers:
-    """What tasks are judged by; `deaths` are start and end of gateways that died.
+    """The ledgers by which tasks are judged; `deaths` are start and end of gateways that died.
 
     `knows_ends` and `knows_markers` are as in `Facts`.
     """
@@ -54,21 +53,21 @@ class Ledgers:
 
 @dataclass(frozen=True)
 class TaskVerdict:
-    """One task and the truth about it."""
+    """The verdict on one task."""
 
     task: Task
     proof: Proof
 
     @property
     def verdict(self) -> str:
-        """Name the truth in one word, as `SeenRun.verdict` does; `running` for alive."""
+        """Give the verdict in one word, as `SeenRun.verdict` does; `running` for alive."""
         names = {Fate.ALIVE: "running", Fate.DEAD: INTERRUPTED, Fate.UNKNOWN: UNKNOWN}
         return names.get(self.proof.fate) or self.proof.status or UNKNOWN
 
 
 @dataclass(frozen=True)
 class Correction:
-    """What the task ledger should say of one task: columns and their values."""
+    """A correction of one task in the task ledger: columns and their values."""
 
     task_id: str
     after: Mapping[str, str | int | None]
@@ -117,7 +116,7 @@ def _collect(task: Task, by_job: Mapping[str, list[RunLine]], ledgers: Ledgers) 
 
 
 def plan_corrections(verdicts: Iterable[TaskVerdict]) -> tuple[Correction, ...]:
-    """Plan what the task ledger should say: of tasks that it calls, or called, lost or running."""
+    """Plan corrections of tasks that the ledger calls, or called, lost or running."""
     found = (_correct(each) for each in verdicts)
     return tuple(correction for correction in found if correction is not None)
 
@@ -147,14 +146,14 @@ def _explain(proof: Proof) -> str | None:
 
 
 def follow_runs(open_runs: Iterable[SeenRun], ledgers: Ledgers) -> tuple[SeenRun, ...]:
-    """Say which runs are in flight now, and what became of those that were.
+    """List the runs that are in flight now, and judge those that were.
 
     Args:
-        open_runs: On record as in flight.
-        ledgers: As they are now. A marker counts only where its owner may live.
+        open_runs: Runs on record as in flight.
+        ledgers: The present ones. A marker counts where its owner may live.
 
     Returns:
-        Runs to put on record: new, going on, or ended.
+        Runs to put on record: new ones, open ones, and ended ones.
     """
     now, gateway = ledgers.now_ms, ledgers.gateway
     in_flight = {}
@@ -179,7 +178,7 @@ def _end(run: SeenRun, ledgers: Ledgers) -> SeenRun | None:
             gateway=ledgers.gateway,
             updated_ms=run.began_ms,
             ends=ends,
-            transcript_ms=run.seen_ms,  # we saw its marker then: a sign of life as good
+            transcript_ms=run.seen_ms,  # we saw its marker then, which is as good a sign of life
             died_ms=min(died, default=None),
             knows_ends=ledgers.knows_ends,
             knows_markers=ledgers.knows_markers,
@@ -201,9 +200,9 @@ def _end(run: SeenRun, ledgers: Ledgers) -> SeenRun | None:
 def pick_lines(
     lines: Iterable[RunLine], tasks: Iterable[Task], open_runs: Iterable[SeenRun]
 ) -> list[RunLine]:
-    """Pick what tasks and open runs are judged by from any number of lines.
+    """Pick the lines by which tasks and open runs are judged from any number of lines.
 
-    Of a task these are the lines that began when it did, of a run the first that began later.
+    For a task they are the lines that began when it did; for a run, the first that began later.
     """
     begun: dict[str, list[int]] = {}
     for task in tasks:

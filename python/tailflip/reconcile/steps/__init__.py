@@ -1,1 +1,1 @@
-"""What each kind of reconciliation does: look, have it judged, tell it, and with leave mend it."""
+"""The steps of reconciliation, one function a kind: look, judge, report, and mend if allowed."""

@@ -1,4 +1,4 @@
-"""The size of each store: measured, put on record, and told before it hurts."""
+"""Measures each store, records its size, and warns before the size hurts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TOUCH_NOTHING = Policy(
 
 
 def look_at_growth(work: Work) -> None:
-    """Measure each store, and tell of the day on which its size will hurt."""
+    """Measure each store, and name the day on which its size will hurt."""
     scene, history = work.scene, work.history
     names = {job.job_id: job.title for job in read_cron_store(scene.installation.cron_store).jobs}
     growing: list[StoreGrowth] = []
@@ -52,7 +52,7 @@ def look_at_growth(work: Work) -> None:
 
 
 def _find_size_that_hurts(work: Work, own_bytes: int, wide: bool) -> int:
-    """Say up to which size one store may grow, the others staying as they are."""
+    """Find the size up to which one store may grow while the others stay as they are."""
     limit_bytes = work.terms.heap_limit_bytes
     if limit_bytes is None:
         limit_bytes, _ = work.scene.next_start.find_heap_limit(work.scene.gateway.pid)

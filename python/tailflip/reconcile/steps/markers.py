@@ -1,4 +1,4 @@
-"""Markers of a dead gateway on its jobs: cleared; jobs that kill it every time are held."""
+"""Clears markers of a dead gateway, and holds jobs that kill it every time."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 
 def clear_markers(work: Work) -> None:
-    """Clear what a dead gateway left on its jobs, and hold those that kill it every time."""
+    """Clear the markers of a dead gateway, and hold the jobs that kill it every time."""
     scene = work.scene
     if work.is_kept(scene.installation.cron_store):
-        return  # what its marks say is long past
+        return  # its marks are out of date
     cron = read_cron_store(scene.installation.cron_store)
     if cron.problem is not None:
         work.result.notes.append(f"cron store cannot be read: {cron.problem}")
     marked = {job.job_id: job for job in cron.jobs if job.running_at_ms is not None}
     if not marked or scene.gateway.alive is True:
-        return  # beside a living gateway a marker is its own business; `stuck` judges it
+        return  # the markers of a living gateway are judged by `stuck`
     if scene.gateway.alive is None:
         why = f"whether a gateway runs could not be told: {scene.gateway.evidence}"
         count, were = len(marked), "was" if len(marked) == 1 else "were"
@@ -66,7 +66,7 @@ def clear_markers(work: Work) -> None:
             )
     if work.terms.apply:
         runs.put(interrupted)
-    # Holds first: were we killed between the two, only a marker still tells whom to hold.
+    # Hold first: were we killed between the two, the markers still name the jobs to hold.
     change_jobs(work, "hold", "jobs held", holds)
     held = {hold.job_id for hold in holds}  # and their markers are gone with it
     others = [change for change in changes if change.job_id not in held]
@@ -74,7 +74,7 @@ def clear_markers(work: Work) -> None:
 
 
 def change_jobs(work: Work, kind: str, what: str, changes: Sequence[Change]) -> None:
-    """Write changes of one kind to the cron store, or say what they would be."""
+    """Write changes of one kind to the cron store, or report them as planned."""
     if not changes or work.is_kept(work.scene.installation.cron_store):
         return
     step = Step(

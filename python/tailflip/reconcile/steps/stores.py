@@ -1,4 +1,4 @@
-"""Entries of session stores: what is over is ended, what is too old goes to the archive."""
+"""Ends entries of session stores whose run is over, and archives those that are too old."""
 
 from __future__ import annotations
 

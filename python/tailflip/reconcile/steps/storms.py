@@ -1,4 +1,4 @@
-"""Jobs that run again and again: told, and with consent held."""
+"""Reports jobs that run again and again, and with consent holds them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def look_for_storms(work: Work) -> None:
-    """Tell of jobs that run again and again; hold those that still do, with consent."""
+    """Report jobs that run again and again; with consent, hold those that still do."""
     scene = work.scene
     since_ms = scene.now_ms - storms.RECENT_MS
     seed = secrets.randbits(63)

@@ -1,4 +1,4 @@
-"""Jobs that will not run by themselves: told, and released where that is allowed."""
+"""Reports jobs that will not run by themselves, and releases them where that is allowed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def look_for_stuck(work: Work) -> None:
-    """Tell of jobs that will not run by themselves, and release them where that is allowed."""
+    """Report jobs that will not run by themselves, and release them where that is allowed."""
     scene = work.scene
     if scene.gateway.alive is not True:
         work.result.inputs = replace(work.result.inputs, stuck=(), overdue=())

@@ -1,4 +1,4 @@
-"""Tasks and runs: what is in flight goes on record, what ended is told to the gateway's ledger."""
+"""Records runs in flight, and corrects ended tasks in the gateway's task ledger."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def repair_tasks(work: Work) -> None:
-    """Put on record what is in flight and what ended, and correct the gateway's own ledger."""
+    """Record the runs in flight and those that ended, and correct the gateway's own ledger."""
     scene, notes = work.scene, work.result.notes
     runs = work.history.runs
     verdicts, ledgers = judge_installation(scene, notes, runs, work.deaths)
@@ -69,7 +69,7 @@ def repair_tasks(work: Work) -> None:
 def judge_installation(
     scene: Scene, notes: list[str], runs: Runs, deaths: Sequence[tuple[int, int]]
 ) -> tuple[tuple[TaskVerdict, ...], Ledgers]:
-    """Judge every task in the gateway's ledger; also what it was judged by."""
+    """Judge every task in the gateway's ledger; return the ledgers of the judgement too."""
     installation = scene.installation
     forms = read_forms(installation)
     notes += forms.describe()

@@ -1,8 +1,8 @@
-"""Writing the gateway's cron store, and taking it back: only while the gateway is stopped.
+"""Writes the gateway's cron store, and undoes that, while the gateway is provably stopped.
 
-The gateway holds its jobs in memory, looks at no lock and writes over whatever lies there.
-So: gateway provably gone, intent in the ledger, the old file kept whole in our archive, new
-one written beside, synced, read back, gateway still gone, rename.
+The gateway holds its jobs in memory, looks at no lock and overwrites the file.
+So the steps are: gateway provably gone, intent in the ledger, the old file kept whole in our
+archive, new file written beside, synced, read back, gateway still gone, rename.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ KINDS = ("markers", "hold")
 
 @dataclass(frozen=True)
 class Hands:
-    """Whose ledgers are written, and with what; `env` is the gateway's."""
+    """The gateway's installation and our own files for a write; `env` is the gateway's."""
 
     installation: Installation
     env: Mapping[str, str]
@@ -55,7 +55,7 @@ class Hands:
         """Refuse unless the gateway is provably gone.
 
         Raises:
-            TryLater: It runs, or it cannot be told.
+            TryLater: It runs, or we cannot tell whether it does.
         """
         gateway = read_gateway(self.installation, self.env)
         if gateway.alive is not False:
@@ -69,7 +69,7 @@ class Hands:
 
 
 class EditRecord(Value):
-    """One member that was changed; `before` and `after` hold the value, empty for none."""
+    """One changed member; `before` and `after` hold the value, empty for none."""
 
     job_id: str
     path: tuple[str, ...]
@@ -78,7 +78,7 @@ class EditRecord(Value):
 
 
 class Changes(Record):
-    """What one action did to the cron store."""
+    """The record of one action on the cron store."""
 
     digest_before: str
     digest_after: str
@@ -92,10 +92,10 @@ def apply_changes(
     hands: Hands,
     now_ms: int,
 ) -> str | None:
-    """Write changes of one kind to the cron store; the action's id, None if nothing was left.
+    """Write changes of one kind to the cron store; return the action's id, None without a change.
 
     Raises:
-        TryLater: A gateway runs, may run, or began to while we worked.
+        TryLater: A gateway runs, may run, or started while we worked.
         StoreInvalid: The cron store is not plain JSON.
     """
     edits = [edit for change in changes for edit in change.edits]
@@ -130,7 +130,7 @@ def undo_changes(
     apply: bool,
     now_ms: int,
 ) -> RestoreOutcome:
-    """Take one action's changes back: the whole old file, or where it changed since, by member.
+    """Undo one action: put the whole old file back, or single members where the file changed since.
 
     A member that has another value by now stays, and counts as a conflict.
     """
@@ -202,7 +202,7 @@ def _replace(
         disk.write(draft.fds[0], new)
 
         def is_as_written(fd: int) -> bool:
-            hands.require_stopped()  # it may have been started meanwhile
+            hands.require_stopped()  # the gateway may have been started meanwhile
             return os.pread(fd, len(new) + 1, 0) == new
 
         drafts.commit(home, disk, draft, digest=record.digest_after, is_as_written=is_as_written)
@@ -211,7 +211,7 @@ def _replace(
 
 
 def keep(home: Home, disk: Disk, action_id: str, record: Changes, old: bytes) -> None:
-    """Keep the old file whole, and the record of what is changed, before anything is."""
+    """Archive the old file and the record of changes, before the change."""
     folder = home.archive(action_id)
     disk.mkdir(folder, 0o700)
     write_file(disk, folder / recovery.BEFORE, old)
@@ -225,7 +225,7 @@ def keep(home: Home, disk: Disk, action_id: str, record: Changes, old: bytes) ->
 def _plan_undo(
     home: Home, record: Changes, current: bytes
 ) -> tuple[bytes, list[EditRecord], list[EditRecord]]:
-    """Choose the new text, what goes back, and what is in the way."""
+    """Choose the new text, the members that go back, and the conflicts."""
     if _digest(current) == record.digest_after:
         path = home.archive(record.action) / recovery.BEFORE
         with naming(path):

@@ -1,8 +1,8 @@
-"""Changing single members of a JSON text, every other byte staying as it is.
+"""Edits single members of a JSON text; every other byte stays as it is.
 
-Parsing and writing anew would keep the meaning, but not numbers as they were written,
-escapes, or what Python does not know. So the text is cut at the member and nowhere else,
-and the result is parsed again and compared with what was meant.
+Parsing the text and writing it anew would keep the meaning, but change the form of numbers and
+escapes. So the text is cut at the member, and the result is parsed again and compared with the
+edits.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def read_member(text: bytes, job_id: str, path: Sequence[str]) -> object:
 
 
 def _read(text: bytes) -> tuple[str, list[tuple[int, int, str]]]:
-    """Decode, refuse what is not plain, and find each job's span and id."""
+    """Decode the text, refuse one that is not plain, and find each job's span and id."""
     try:
         source = text.decode()
         json.loads(source, object_pairs_hook=_refuse_doubles, parse_constant=_refuse_constant)
@@ -111,7 +111,7 @@ def _read(text: bytes) -> tuple[str, list[tuple[int, int, str]]]:
 
 
 def _refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a name that occurs twice: nobody can say which one counts."""
+    """Refuse a name that occurs twice: readers differ in which one counts."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name occurs twice")
@@ -119,7 +119,7 @@ def _refuse_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
-    """Refuse NaN and its like, which Python reads and the gateway does not."""
+    """Refuse NaN and infinities, which Python reads and the gateway does not."""
     raise ValueError(f"not JSON: {name}")
 
 
@@ -151,12 +151,12 @@ def _delete(text: str, at: int, members: list[_Member], place: int) -> str:
         return text[: members[place - 1].end] + text[member.end :]
     if len(members) > 1:
         return text[: member.start] + text[members[1].start :]
-    # The last one leaves `{}`, as JSON.stringify writes it.
+    # Without members `{}` is left, as JSON.stringify writes it.
     return text[: at + 1] + text[_skip(text, member.end) :]
 
 
 def _insert(text: str, at: int, members: list[_Member], name: str, value: object) -> str:
-    """Add a member at the end, laid out as its neighbours are."""
+    """Add a member at the end, indented as its neighbours are."""
     line = text[text.rfind("\n", 0, at) + 1 : at]
     indent = line[: len(line) - len(line.lstrip())]
     before = text[at + 1 : members[0].start] if members else f"\n{indent}  "
@@ -169,7 +169,7 @@ def _insert(text: str, at: int, members: list[_Member], name: str, value: object
 
 
 def _members(text: str, at: int) -> Iterator[_Member]:
-    """Walk the members of the object that starts at `at`."""
+    """Yield the members of the object that starts at `at`."""
     if text[at] != "{":
         raise ValueError("not an object")
     at = _skip(text, at + 1)
@@ -185,7 +185,7 @@ def _members(text: str, at: int) -> Iterator[_Member]:
 
 
 def _elements(text: str, at: int) -> Iterator[tuple[int, int]]:
-    """Walk the elements of the array that starts at `at`: their spans."""
+    """Yield the spans of the elements of the array that starts at `at`."""
     if text[at] != "[":
         raise ValueError("not an array")
     at = _skip(text, at + 1)
@@ -204,7 +204,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def _check(old: str, new: str, edits: Sequence[Edit]) -> None:
-    """Compare the new text's meaning with what was meant, by an independent way."""
+    """Compare the meaning of the new text with the edits, applied to parsed values."""
     meant = json.loads(old)
     by_id = {read_job_id(job): job for job in meant.get("jobs", [])}
     for edit in edits:

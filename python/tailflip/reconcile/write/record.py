@@ -1,4 +1,4 @@
-"""What one action did to one of the gateway's own ledgers: `changes.json` in its archive."""
+"""The record of one action on one of the gateway's own ledgers: `changes.json` in its archive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Record(Value):
-    """What every record has: which action, on whose ledger, and why. Each ledger adds its own."""
+    """The fields of every record: action, ledger, reason. The record of each ledger adds fields."""
 
     version: int = 1
     action: str

@@ -1,7 +1,7 @@
-"""Releasing a stuck job while the gateway lives: by its own command line, never by its file.
+"""Releases a stuck job of a living gateway, by OpenClaw's own command line.
 
 `openclaw cron disable` forgets the mark, `enable` plans the next run. The gateway holds its
-jobs in memory; whoever edits the file under it is overwritten.
+jobs in memory, and would overwrite an edit of the file.
 
 Source: `update` in OpenClaw's `src/cron/service/ops.ts`, the same in both versions.
 """
@@ -63,7 +63,7 @@ def release_jobs(jobs: Sequence[Job], hands: Hands, lives: Sequence[Life], now_m
 
 
 def find_command(env: Mapping[str, str], lives: Sequence[Life]) -> tuple[str, ...]:
-    """Find OpenClaw's command: as the last gateway was started, else on the PATH.
+    """Find OpenClaw's command: that of the last gateway, else the one on the PATH.
 
     Raises:
         Unavailable: there is none.

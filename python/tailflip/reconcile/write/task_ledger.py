@@ -1,8 +1,7 @@
-"""Writing the gateway's task ledger, and taking it back: only while the gateway is stopped.
+"""Writes the gateway's task ledger, and undoes that, while the gateway is provably stopped.
 
-A backup by SQLite's own means first, the intent in our ledger, then all rows in one
-transaction. The gateway holds its tasks in memory, so beside a living one nothing here
-would have any effect but to be overwritten.
+The steps are: the intent in our ledger, a backup by SQLite's own means, then all rows in one
+transaction. The gateway holds its tasks in memory, so a living one would overwrite the rows.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ Row = dict[str, str | int | None]
 
 
 class TaskChange(Value):
-    """One task as it was and as it was made."""
+    """One task before and after the change."""
 
     task_id: str
     before: Row
@@ -51,7 +50,7 @@ class TaskChange(Value):
 
 
 class TaskChanges(Record):
-    """What one action did to the task ledger."""
+    """The record of one action on the task ledger."""
 
     tasks: tuple[TaskChange, ...]
 
@@ -59,11 +58,11 @@ class TaskChanges(Record):
 def apply_corrections(
     corrections: Sequence[Correction], *, hands: Hands, now_ms: int
 ) -> tuple[str | None, int]:
-    """Write corrections in one transaction: the action's id, None for nothing, and how many.
+    """Write corrections in one transaction; return the action's id, or None, and the count.
 
     Raises:
         TryLater: A gateway runs, or may.
-        IoFailed: The file is no such ledger.
+        IoFailed: The file is no task ledger.
     """
     wanted = {each.task_id: dict(each.after) for each in corrections}
     words = tuple(f"{each.task_id}: {'; '.join(each.words)}" for each in corrections)
@@ -71,7 +70,7 @@ def apply_corrections(
 
 
 def undo_corrections(action: Action, *, hands: Hands, apply: bool, now_ms: int) -> RestoreOutcome:
-    """Put tasks back as they were; one that says something else by now is a conflict."""
+    """Undo the changes of tasks; a task that was changed again is a conflict."""
     record = read_record(hands.home, action.id, TaskChanges)
     path = find_ledger(hands.installation.state_dir)
     names = [change.task_id for change in record.tasks]
@@ -161,9 +160,9 @@ def _change(
                         "WHERE task_id = ?",
                         (*(change.after[c] for c in COLUMNS), change.task_id),
                     )
-                hands.require_stopped()  # it may have been started meanwhile
-                # First on record, then done: were we killed between the two, the undo of
-                # what did not happen finds every row as it was.
+                hands.require_stopped()  # the gateway may have been started meanwhile
+                # Record first, then commit: were we killed between the two, the undo of
+                # an action that did not happen finds every row as it was.
                 draft.action = Ledger(home, disk).advance(draft.action, State.COMMITTED)
                 disk.commit(db)
                 drafts.finish(home, disk, draft)
@@ -171,7 +170,7 @@ def _change(
 
 
 def _keep(hands: Hands, path: Path, record: TaskChanges) -> None:
-    """Back the ledger up by SQLite's own means, and write down what is about to change."""
+    """Back the ledger up by SQLite's own means, and write the record of changes."""
     disk, folder = hands.disk, hands.home.archive(record.action)
     disk.mkdir(folder, 0o700)
     copy = folder / recovery.BEFORE

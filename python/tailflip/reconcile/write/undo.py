@@ -1,4 +1,4 @@
-"""Taking back what reconciliation did to the gateway's own ledgers."""
+"""Undoes the actions of reconciliation on the gateway's own ledgers."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def undo(
     """Undo one action of a kind in `KINDS`.
 
     Args:
-        action: From our ledger.
+        action: One of our ledger.
         env: The gateway's environment.
-        home: Where what was there before is kept.
+        home: Where the archives are.
         disk: The effects.
-        apply: Do it; else only say what.
+        apply: Undo it; without, report what would change.
         now_ms: Names the undoing action.
-        state_dir: Where the gateway's things are by now, if they were moved.
+        state_dir: The gateway's present state directory, if it was moved.
 
     Raises:
         TryLater: The gateway runs, or may.
-        StoreInvalid: What was kept is damaged.
+        StoreInvalid: The archive is damaged.
     """
     is_tasks = action.kind in task_ledger.KINDS
     take_back = task_ledger.undo_corrections if is_tasks else cron_store.undo_changes

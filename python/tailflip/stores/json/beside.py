@@ -1,4 +1,4 @@
-"""What lies beside a store of JSON: what killed writers left, dead locks, and backups."""
+"""Lists the files beside a JSON store: temporary files of killed writers, dead locks, backups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tailflip.flow.observed import Leftover
 from tailflip.observe.gateway.lock_owner import is_gone, read_owner
 from tailflip.stores.json.neighbours import is_backup, is_temporary
 
-_STALE_MS = 30_000  # after which the gateway takes the store's lock away from anybody
+_STALE_MS = 30_000  # at this age the gateway takes the store's lock from any owner
 _OLD_MS = 5 * 60_000  # no write of a store takes that long
 _MAX_LISTED = 100
 
@@ -30,14 +30,14 @@ def look_beside(path: Path, now_ms: int) -> tuple[tuple[Leftover, ...], tuple[Le
                 elif entry.name == f"{real.name}.lock":
                     litter += [old for old in _leftover(entry) if _is_dead_lock(old, now_ms)]
     except OSError:
-        pass  # the folder is missing or closed to us: the store's own error says so
+        pass  # the folder is missing or not readable: the store's own error says so
     backups.sort(key=lambda backup: backup.modified_ms, reverse=True)
     litter.sort(key=lambda old: old.path)
     return tuple(litter[:_MAX_LISTED]), tuple(backups[:_MAX_LISTED])
 
 
 def _leftover(entry: os.DirEntry[str]) -> list[Leftover]:
-    """Measure one file, or nothing: it may vanish while we look."""
+    """Measure one file; None if it vanished meanwhile."""
     try:
         status = entry.stat(follow_symlinks=False)
     except OSError:
@@ -52,7 +52,7 @@ def _age(old: Leftover, now_ms: int) -> int:
 
 
 def _is_dead_lock(old: Leftover, now_ms: int) -> bool:
-    """Say whether nobody holds a store's lock any more."""
+    """Say whether the owner of a store's lock is gone."""
     try:
         owner = read_owner(old.path)
     except OSError:

@@ -1,4 +1,4 @@
-"""Stores of JSON: one file an agent, replaced as a whole under the gateway's own lock."""
+"""The JSON engine: one file for each agent, replaced as a whole under the gateway's own lock."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ class JsonEngine:
 
     @property
     def salvager(self) -> Salvager:
-        """Save what is proven; a healthy store needs none, and a start that finds one no import."""
+        """The salvager of JSON; imported here because a start with healthy stores needs none."""
         from tailflip.stores.json.salvage import JsonSalvager  # noqa: PLC0415
 
         return JsonSalvager()
 
     def recognises(self, store: Path) -> bool:  # noqa: ARG002
-        """Take every file: what is no JSON is a broken store."""
+        """Accept every file: one that is not JSON is a broken store."""
         return True
 
     def refuse(self, store: Path, surveyed: Measured) -> tuple[TailflipError, ...]:
-        """Refuse a store with two entries under one key: only the gateway knows which it means."""
+        """Refuse a store with two entries under one key: the gateway decides which one counts."""
         duplicate = surveyed.numbers.duplicate
         if duplicate is None:
             return ()
@@ -86,12 +86,12 @@ class JsonEngine:
         now_ms: int,
         on_progress: Progress | None = None,
     ) -> Measured:
-        """Do the same to what is about to be replaced."""
+        """Survey a store that was opened to be replaced."""
         report = report_to(on_progress, "survey", opened.size_bytes)
         return native.survey(_fd(opened), policy, evidence, now_ms, report)
 
     def entries(self, store: Path, ledgers: Ledgers | None = None) -> Iterator[ListedEntry]:
-        """Read the store once for what lines without a key are about, and once for the entries."""
+        """Read the store twice: for the runs of lines without a key, then for the entries."""
         with naming(store), open_regular(store) as fd:
             joined = ledgers.look_ahead(fd) if ledgers is not None else None
             yield from native.list_entries(fd, joined)
@@ -121,7 +121,7 @@ class JsonEngine:
     def attempt(
         self, store: Path, disk: Disk, work: Callable[[Opened], _T], state_dir: Path | None
     ) -> _T:
-        """Read without the lock, and the last time under it."""
+        """Call `work` without the lock; the last attempt holds the lock."""
         return try_attempts(store, disk, work, state_dir)
 
     def draft(
@@ -132,7 +132,7 @@ class JsonEngine:
         archive_fd: int,
         on_progress: Progress | None = None,
     ) -> RewriteNumbers:
-        """Copy what stays byte for byte, and archive what goes."""
+        """Copy kept entries byte for byte, and archive removed ones."""
         report = report_to(on_progress, "rewrite", surveyed.numbers.bytes)
         known = cast("native.Surveyed", surveyed)
         return native.rewrite(_fd(opened), fd, archive_fd, known, report)
@@ -140,7 +140,7 @@ class JsonEngine:
     def put_back(
         self, reading: Opened | int, fd: int | None, records: int, selection: Selection
     ) -> RestoreNumbers:
-        """Write what is read with an archive's entries put back; without `fd` only measure."""
+        """Write a draft with an archive's entries put back; without `fd`, measure alone."""
         source = reading if isinstance(reading, int) else _fd(reading)
         return native.restore(source, fd, records, selection)
 

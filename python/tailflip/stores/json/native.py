@@ -1,4 +1,4 @@
-"""Session stores of JSON: bytes are read and written by the extension, never here."""
+"""Calls of the extension for JSON stores; it reads and writes the bytes of a store."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PIPE_BYTES = 64 << 10
 
 @dataclass(frozen=True)
 class Surveyed:
-    """A measured store, and what a rewrite needs to judge it the same way again."""
+    """A measured store, and the inputs by which a rewrite judges it the same way again."""
 
     numbers: SurveyNumbers
     handle: _native.Survey
@@ -47,7 +47,7 @@ class Surveyed:
 def compile_policy(
     policy: Policy, evidence: Evidence, now_ms: int
 ) -> tuple[_native.Policy, _native.Evidence]:
-    """Turn policy and evidence into what the extension judges by.
+    """Convert policy and evidence to the form that the extension judges by.
 
     Raises:
         Unavailable: There is more proof of life than fits; acting without it would be unsafe.
@@ -64,7 +64,7 @@ def compile_policy(
         cap_per_job=policy.cap_per_job,
         cap_total=policy.cap_total,
         drop_kinds=[(kind.value, limit_ms) for kind, limit_ms in policy.drop_kinds],
-        # A gateway that is gone took all its runs with it; a living one, those before its start.
+        # The runs of a stopped gateway are over; beside a living one, those from before its start.
         owner_died_before_ms=now_ms if gateway.alive is False else gateway.started_ms,
         knows_ends=evidence.knows_ends,
     )
@@ -99,7 +99,7 @@ def rewrite(
     surveyed: Surveyed,
     on_progress: OnProgress | None = None,
 ) -> RewriteNumbers:
-    """Write what the policy leaves, and archive what it takes.
+    """Write the entries that the policy keeps, and archive those that it removes.
 
     Raises:
         StoreChanged: The bytes are no longer those that were surveyed.
@@ -122,21 +122,21 @@ def verify(fd: int, on_progress: OnProgress | None = None) -> VerifyNumbers:
 def salvage(
     fd_in: int, fd_out: int | None, on_progress: OnProgress | None = None
 ) -> SalvageNumbers:
-    """Write every entry that is proven; without `fd_out` only measure."""
+    """Write every entry that is proven; without `fd_out`, measure alone."""
     out = -1 if fd_out is None else fd_out
     text = run_native(lambda c: _native.salvage(fd_in, out, c), on_progress)
     return SalvageNumbers.model_validate_json(text)
 
 
 def list_entries(fd: int, joined: _native.Joined | None = None) -> Iterator[ListedEntry]:
-    """Stream the entries that evidence may judge, through a pipe and so in bounded memory.
+    """Stream the entries that evidence may judge through a pipe, in bounded memory.
 
     Args:
         fd: The store.
-        joined: What ledgers know of its entries.
+        joined: The ledgers' lines about its entries.
 
     Raises:
-        StoreInvalid: As of a survey; perhaps only after entries were yielded.
+        StoreInvalid: As for a survey; it may come after entries were yielded.
     """
     reading, writing = os.pipe()
     outcome: list[BaseException] = []
@@ -165,7 +165,7 @@ def list_entries(fd: int, joined: _native.Joined | None = None) -> Iterator[List
 def restore(
     fd_store: int, fd_out: int | None, fd_archive: int, selection: Selection
 ) -> RestoreNumbers:
-    """Write the store with archived entries put back; without `fd_out` only measure."""
+    """Write the store with archived entries put back; without `fd_out`, measure alone."""
     out = -1 if fd_out is None else fd_out
     wanted, scratch = selection.model_dump_json(), open_scratch()
     text = run_native(

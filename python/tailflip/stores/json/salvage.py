@@ -1,4 +1,4 @@
-"""What can be had of a damaged file of JSON: every entry that is proven, and where gaps are."""
+"""Salvage of a damaged JSON file: every entry that is proven, and where the gaps are."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _ENTRY_LOOK = re.compile(
 
 
 class JsonSalvager:
-    """Saves what is proven of stores of JSON, and finds what else they can be had from."""
+    """Saves the proven entries of JSON stores, and finds other files to rebuild them from."""
 
     def list_files(self, store: Path) -> list[Path]:
-        """List what a store can be had from: itself, then backups, temporary files, copies."""
+        """List what a store can be rebuilt from: itself, backups, temporary files, copies."""
         real = resolve(store)
         names = [other for other in real.parent.iterdir() if other.is_file()]
         backups = [other for other in names if is_backup(other.name, real.name)]
@@ -79,18 +79,18 @@ class JsonSalvager:
 
 
 def _hides_entries(fd: int, found: SalvageNumbers) -> bool:
-    """Say whether more entries lie in the gaps than were counted there.
+    """Say whether the gaps may hold more entries than were counted there.
 
-    Entries in another indentation than the file's, as people paste them in, are proven by
-    nothing: what looks like one may be one, and a person decides.
+    An entry with another indentation than the file's, as people paste it in, cannot be proven.
+    What looks like an entry may be one, so a person decides.
     """
     if found.gap_count > len(found.gaps):
         return True
     looks = 0
     for start, end in found.gaps:
         for at in range(start, end, _COMPARE_BYTES):
-            # What begins in this piece may end in the next.
+            # An entry that begins in this piece may end in the next.
             piece = os.pread(fd, min(end - at, _COMPARE_BYTES + _OVERLAP_BYTES), at)
             looks += sum(look.start() < _COMPARE_BYTES for look in _ENTRY_LOOK.finditer(piece))
-    # What a cut file ends in is told as cut, and counted apart.
+    # The entry that a cut file ends in is reported as cut, and counted apart.
     return looks > found.left + (1 if found.cut else 0)

@@ -1,8 +1,8 @@
-"""Entries that say "running" for ever: judge each, and let the engine write their end.
+"""Judges the entries that say "running", so that the engine can write their end.
 
-The hands are those of a compaction with all rules off but these: a proven end is written
-into the entry, what "runs" longer than anything may goes, and of several runs of a job
-only the newest stays. A sweep is another: what ended and is past the retention goes.
+A compaction does the work, with these rules on: a proven end is written into the entry, a run
+that is "running" for longer than the longest lifetime is removed, and of several runs of a job
+the newest stays. A sweep has one rule: a finished run that is past the retention is removed.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
     from tailflip.observe.installation import Installation
     from tailflip.observe.records.subagents import SubagentRun
 
-MAX_TOLD = 1_000  # verdicts that are kept for people; all are counted
+MAX_TOLD = 1_000  # so many verdicts are kept for people; all are counted
 _ENDED = frozenset({"done", "failed", "killed", "timeout"})
 _MAY_END = frozenset({KeyKind.CRON_RUN, KeyKind.CRON_BASE, KeyKind.SUBAGENT, KeyKind.OTHER})
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One entry that says "running", and what became of its run.
+    """The verdict on one entry that says "running".
 
-    `is_left`: it is over, and left to the gateway all the same: chats are.
+    `is_left`: the run is over, but the entry is left to the gateway, as chats are.
     """
 
     key: str
@@ -56,11 +56,11 @@ class Verdict:
 
 @dataclass
 class Judgement:
-    """All that was found out about one store's entries.
+    """The verdicts on one store's entries.
 
-    `running` counts the entries that say so, by what became of their run. `evidence` is
-    what the engine acts on. `left` counts those that are over and left to the gateway,
-    `at_work` are the jobs with a run whose transcript is locked.
+    `running` counts the entries that say "running", by the fate of their run. The engine acts on
+    `evidence`. `left` counts the entries that are over and left to the gateway. `at_work` are
+    the jobs with a run whose transcript is locked.
     """
 
     evidence: Evidence
@@ -72,7 +72,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class _Ledgers:
-    """What was read from all ledgers at one moment, for the entries of one store."""
+    """The lines of all ledgers at one moment, for the entries of one store."""
 
     now_ms: int
     gateway: Gateway
@@ -94,7 +94,7 @@ class _Ledgers:
         ends = [end for end in told if end is not None]
         job = self.jobs.get(entry.job) if entry.job else None
         lock = self.locks.get(entry.session)
-        # A stat a run: only where nothing stronger is known.
+        # This costs a stat for each run, so it is done where nothing stronger is known.
         is_open = not ends and (lock is None or lock.alive is False)
         return Facts(
             now_ms=self.now_ms,
@@ -134,12 +134,12 @@ class _Ledgers:
 
 
 def make_zombie_policy(max_lifetime_ms: int | None) -> Policy:
-    """Name the rules that end runs; nothing else of a store is touched."""
+    """Make the policy that ends runs."""
     return Policy(slim=False, retention_ms=None, max_lifetime_ms=max_lifetime_ms)
 
 
 def make_sweep_policy(retention_ms: int | None) -> Policy:
-    """Name the one rule of the gateway's own reaper: runs past the retention go."""
+    """Make the policy of the gateway's own reaper: remove runs past the retention."""
     return Policy(
         slim=False,
         retire=False,
@@ -159,14 +159,14 @@ def judge_store(
     """Judge every entry of a store by all ledgers; reads only.
 
     Args:
-        installation: Whose ledgers.
+        installation: The one whose ledgers are read.
         store: Read twice, through one descriptor, in bounded memory.
         gateway: As it was just now.
         now_ms: The moment of judgement.
-        lives: Start and end of gateways that our own ledger saw die.
+        lives: Start and end of gateways whose death is in our own ledger.
 
     Raises:
-        StoreInvalid: The store is not one.
+        StoreInvalid: The file is no store.
     """
     notes: list[str] = []
     tasks = read_tasks(installation.state_dir, notes)
@@ -233,10 +233,10 @@ def _judge_all(entries: Iterable[ListedEntry], ledgers: _Ledgers, notes: list[st
 
 
 def _choose_end(ledgers: _Ledgers, entry: ListedEntry, proof: Proof) -> OverRun | None:
-    """Say what the engine may write as the end of an entry's run.
+    """Choose the end that the engine may write for an entry's run.
 
     Chats are left to the gateway, whose next turn corrects them. A job's own session (`session:`)
-    is ended by a run log's line about that very session, a sub-agent unless the registry
+    is ended by a run log's line about that very session. A sub-agent is ended unless the registry
     could still resume it.
     """
     if proof.status is None or proof.ended_ms is None or not entry.session:

@@ -1,8 +1,8 @@
-"""The ends that run logs and the task ledger have on record, and whose they are.
+"""Reads the ends of runs from run logs and the task ledger, and matches them to entries.
 
-The engine joins them to the entries of a store, line by line in constant memory: one with a
-session key is that run's; one without (a run cut by its time-out, or that threw early; every
-task) is matched by job and time, to one run at most.
+The engine joins lines to the entries of a store, line by line in constant memory. A line with a
+session key belongs to that run. A line without one (a run cut by its time-out, or that threw
+early; every task) is matched by job and time, to one run at most.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def gather_lines(lines: Iterable[RunLine], tasks: Iterable[Task]) -> Ledgers:
     """Gather the lines of both ledgers.
 
     Raises:
-        CannotCreate: there are more than fit into memory, and no room for the others.
+        CannotCreate: not all fit into memory, and there is no room for the others.
     """
     ledgers = Ledgers()
     for line in lines:
@@ -39,7 +39,7 @@ def gather_lines(lines: Iterable[RunLine], tasks: Iterable[Task]) -> Ledgers:
 
 
 def list_ended_tasks(tasks: Iterable[Task]) -> Iterator[RunLine]:
-    """List the cron tasks that ended as lines of a run log; they know no session key."""
+    """List the cron tasks that ended, as lines of a run log without a session key."""
     for task in tasks:
         if (
             task.runtime == "cron"
@@ -54,7 +54,7 @@ def list_ended_tasks(tasks: Iterable[Task]) -> Iterator[RunLine]:
 
 
 def list_ends(entry: ListedEntry) -> tuple[End | None, End | None]:
-    """Say how an entry's run ended: what the run log says, and what the task ledger says."""
+    """List the ends of an entry's run: the run log's, and the task ledger's."""
     logged, tasked = entry.ends
     return _as_end(logged, RUN_LOG), _as_end(tasked, TASK_LEDGER)
 

@@ -1,11 +1,11 @@
-"""Is a run alive, over, or dead with its owner? One pure function over all that is known.
+"""Proves of a run that it is alive, over, or dead with its owner; a function over values.
 
-No ledger is believed alone: `status` in the store sticks to `running` after a crash and is
-absent on healthy runs, a marker in the cron store survives its process, the task ledger
-calls a run lost because a set in memory was empty. What counts is in the order of `prove`:
+Each ledger can be wrong: `status` in the store sticks to `running` after a crash and is
+absent on healthy runs. A marker in the cron store survives its process. The task ledger
+calls a run lost because a set in memory was empty. `prove` asks in this order:
 a living process, an end on record, the death of the owner, and then signs of life.
 
-What nothing proves is unknown, and unknown is kept.
+A run without proof is unknown, and its entry is kept.
 
 Source: which ledger says what, and how each of them lies: measured on 2026.3.28 and 2026.4.14.
 """
@@ -21,17 +21,17 @@ from tailflip.base.units import format_span, format_time
 if TYPE_CHECKING:
     from tailflip.flow.observed import Gateway, TranscriptLock
 
-# The gateway itself takes a marker away after that; without a time-out of its own no run is
-# believed for longer on the word of a marker alone.
+# The gateway itself removes a marker after that. A marker of a run without a time-out is
+# believed for as long.
 MARKER_STUCK_MS = 2 * 3_600_000
 # How an end on record was found to be this run's.
 BY_KEY = "by its session key"
 BY_TIME = "by job and time"
-FRESH_MS = 5 * 60_000  # what was written so recently was written by somebody who lives
+FRESH_MS = 5 * 60_000  # the writer of so recent a line is taken for alive
 
 
 class Fate(StrEnum):
-    """What became of a run."""
+    """The fate of a run."""
 
     ALIVE = "alive"
     OVER = "over"
@@ -41,7 +41,7 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True)
 class End:
-    """An end that a ledger has on record; `how` says how it was found to be this run's."""
+    """An end that a ledger has on record; `how` says by what it was matched to the run."""
 
     status: str
     ended_ms: int
@@ -52,7 +52,7 @@ class End:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is known of one run, from every ledger; None where one says nothing.
+    """The facts of one run, from every ledger; None where a ledger says nothing.
 
     `updated_ms` and `started_ms` are the entry's own. `is_current` says that the
     job's base entry still names this session; None where there is no base entry.
@@ -84,7 +84,7 @@ class Facts:
 
     @property
     def seen_ms(self) -> int | None:
-        """The last sign of life in the store and of the transcript."""
+        """Time of the last sign of life in the store or the transcript."""
         signs = (self.updated_ms, self.started_ms, self.transcript_ms)
         return max((sign for sign in signs if sign is not None), default=None)
 
@@ -93,7 +93,7 @@ class Facts:
 class Proof:
     """The verdict on one run. `status` and the times are set for `over` and `dead`.
 
-    `may_live` says that nothing may be done to its entry, be it for want of proof.
+    `may_live` says that the run may be at work, also for want of proof: its entry stays as it is.
     """
 
     fate: Fate
@@ -105,7 +105,7 @@ class Proof:
 
 
 def prove(facts: Facts) -> Proof:
-    """Judge one run by everything that is known of it, and say why in words."""
+    """Judge one run by its facts, and give the reason in words."""
     proof = _judge(facts)
     may_live = proof.fate is Fate.ALIVE or (proof.fate is Fate.UNKNOWN and _may_live(facts))
     return replace(proof, may_live=may_live)
@@ -131,8 +131,8 @@ def _judge(facts: Facts) -> Proof:
 def _may_live(facts: Facts) -> bool:
     """Say whether a run without proof either way may be at work, whatever its age.
 
-    A marker that stands protects for as long as it stands: the gateway that could be running the
-    job takes it away itself, after the job's time-out or two hours.
+    A marker protects for as long as it is there: the gateway that could be running the job
+    removes the marker itself, after the job's time-out or two hours.
     """
     if facts.gateway.alive is False:
         return False
@@ -187,7 +187,7 @@ def _prove_by_lock(facts: Facts, end: End | None) -> Proof | None:
 
 
 def _prove_by_process(facts: Facts, end: End | None) -> Proof | None:
-    """Believe in a process that works for a run: an agent of another program takes no lock."""
+    """Prove life by a process that works for a run: an agent of another program takes no lock."""
     if not facts.at_work or end is not None:
         return None
     return Proof(Fate.ALIVE, ("a living process works for it",))
@@ -204,7 +204,7 @@ def _prove_by_registry(facts: Facts, end: End | None) -> Proof | None:
 
 
 def _prove_by_owner(facts: Facts) -> Proof | None:
-    """Say that a run died with its process, if that is certain."""
+    """Prove that a run died with its process, if that is certain."""
     gateway, seen = facts.gateway, facts.seen_ms
     if seen is None:
         return None
@@ -236,7 +236,7 @@ def _prove_by_owner(facts: Facts) -> Proof | None:
 
 
 def _prove_by_signs(facts: Facts) -> Proof | None:
-    """Believe in life where something that only a living gateway writes is recent."""
+    """Prove life by a recent record that a living gateway writes."""
     now = facts.now_ms
     marker = facts.marker_ms
     if marker is not None and facts.is_current is not False and _covers(facts, marker):

@@ -1,1 +1,1 @@
-"""Hands on the process of the gateway: start it, take it over, stop it, hear it."""
+"""The process of the gateway: start it, take it over, stop it, read its standard error."""

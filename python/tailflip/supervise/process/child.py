@@ -1,4 +1,4 @@
-"""The gateway's process as we hold it: one that we started, or one that we took over.
+"""The gateway's process: one that we started, or one that we took over.
 
 Its identity is (pid, start time). It leads a process group of its own, so that a key
 pressed at our terminal reaches it once and through us.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exit:
-    """How a process ended; both None when it was not ours to wait for."""
+    """The end of a process; code and signal are None for one that is not our child."""
 
     exit_code: int | None
     signal: int | None
@@ -32,14 +32,14 @@ class Exit:
 
 @dataclass(frozen=True)
 class Child:
-    """One process; `group` is its process group, if it leads one that is only its own."""
+    """One process; `group` is its process group, if it leads one of its own."""
 
     pid: int
     ticks: int | None
     group: int | None
 
     def poll(self) -> Exit | None:
-        """Say how it ended, None while it lives. A status is given once: keep it."""
+        """Return the end, None while the process lives; keep the end, as it is given once."""
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
         except ChildProcessError:
@@ -50,13 +50,13 @@ class Child:
         return Exit(code, None) if code >= 0 else Exit(None, -code)
 
     def send(self, number: int) -> None:
-        """Send a signal, if the process is still itself."""
+        """Send a signal, if pid and start time are still those of the process."""
         if is_alive(self.pid, self.ticks):
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     def send_group(self, number: int) -> bool:
-        """Send a signal to all that is left of its group; False when nothing is."""
+        """Send a signal to the rest of the process group; False when no process is left."""
         if self.group is None:
             return False
         try:
@@ -66,10 +66,10 @@ class Child:
         return True
 
     def call_when_dead(self, callback: Callable[[], None]) -> None:
-        """Call back, from a thread, when the process ends; for one whose end raises no SIGCHLD."""
+        """Call back from a thread when the process ends; for one that raises no SIGCHLD."""
         wait = platform_calls.here.watch_end(self.pid)
         if wait is None:
-            return  # the loop's own look every now and then must do
+            return  # the loop looks at the process now and then
 
         def wait_and_call() -> None:
             wait()
@@ -96,12 +96,12 @@ def start(command: Sequence[str], env: Mapping[str, str], stderr_fd: int) -> Chi
             f"cannot start {command[0]}: {e.strerror}",
             hint="give the gateway's own command after `--`",
         ) from e
-    process.returncode = 0  # we wait for it ourselves; Popen need not
+    process.returncode = 0  # we wait for the child ourselves; Popen must not
     return Child(process.pid, start_ticks(process.pid), process.pid)
 
 
 def take_over(pid: int) -> Child:
-    """Hold a process that lives already."""
+    """Take over a process that lives already."""
     group: int | None = None
     with suppress(ProcessLookupError):
         group = os.getpgid(pid)
@@ -109,7 +109,7 @@ def take_over(pid: int) -> Child:
 
 
 def kill_tree(pids: Sequence[tuple[int, int | None]]) -> None:
-    """Kill processes that are still themselves."""
+    """Kill processes whose pid and start time are unchanged."""
     for pid, ticks in pids:
         if is_alive(pid, ticks):
             with suppress(ProcessLookupError, PermissionError):

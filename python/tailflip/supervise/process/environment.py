@@ -1,4 +1,4 @@
-"""The environment that a guarded gateway starts in: who restarts whom must be clear."""
+"""Builds the environment of a guarded gateway, so that it knows that tailflip restarts it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HINTS = (
     "XPC_SERVICE_NAME",
     "OPENCLAW_LAUNCHD_LABEL",
 )
-# These address us, not our child.
+# These are addressed to us, not to our child.
 _OURS = (*VARIABLES, "LISTEN_FDS", "LISTEN_PID")
 
 
@@ -32,7 +32,7 @@ def build_environment(
 
     Args:
         env: ours.
-        life_id: marks the process, and all that it starts, as of this life.
+        life_id: marks the process and its descendants as part of this life.
         external_mode: the release knows `OPENCLAW_SUPERVISOR_MODE=external` (2026.8.1 and
             later); an older one is told to restart in its own process instead.
     """

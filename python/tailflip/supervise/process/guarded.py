@@ -1,6 +1,6 @@
-"""The guarded gateway: start it, take it over, stop it, and say how it ended.
+"""The process of the guarded gateway: start it, take it over, stop it, describe its end.
 
-Whether and when is decided elsewhere.
+`breaker` and `states` decide whether and when.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Service:
-    """One life of the gateway in our hands.
+    """One life of the gateway, with its process.
 
-    `asked` says who asked for its end, and `handed_off` that a successor was asked for.
+    `asked` names who asked for its end. `handed_off` says that it asked for a successor.
     """
 
     gateway: GuardedGateway
@@ -46,7 +46,7 @@ class Service:
     asked: Asked | None = None
     handed_off: bool = False
     ended: Exit | None = None
-    held_ms: int = field(default_factory=clock.boot_ms)  # since when, by the machine's own clock
+    held_ms: int = field(default_factory=clock.boot_ms)  # held since then, by the boot clock
 
     @classmethod
     def start(cls, gateway: GuardedGateway, life: Life) -> Service:
@@ -73,9 +73,9 @@ class Service:
 
     @classmethod
     def adopt(cls, gateway: GuardedGateway, life: Life) -> Service | None:
-        """Take over a gateway whose supervisor is gone; None if it is gone too.
+        """Take over a gateway whose supervisor is gone; None if the gateway is gone too.
 
-        Its wrapper may be dead: what counts is the process that holds the gateway's lock.
+        Its wrapper may be dead: look for the process that holds the gateway's lock.
         """
         alive = find_life(life.id)
         if life.pid is not None and is_alive(life.pid, life.pid_ticks):
@@ -83,11 +83,11 @@ class Service:
         pids = [pid for pid, _ in alive]
         worker = _find_worker(gateway)
         if worker is None or worker not in pids:
-            # It may be starting still: then its first process is there, and nothing else is.
+            # It may still be starting, without a lock: then take its first process.
             worker = life.pid if life.pid in pids else None
         leader = life.pid if life.pid in pids else worker
         if leader is None:
-            kill_tree(alive)  # tools of a dead gateway, which would hold its port or its files
+            kill_tree(alive)  # tools of a dead gateway could hold its port or its files
             return None
         pump = Pump(_fifo(gateway, life), log.outlet)
         pump.start()
@@ -95,17 +95,17 @@ class Service:
 
     @property
     def uptime_s(self) -> float:
-        """Age of this life; a clock that is set changes nothing about it."""
+        """Age of this life in seconds, by a clock that is not set."""
         began_ms, boot = self.life.started_mono_ms, self.life.boot_id
         if began_ms is None or boot != platform_calls.here.boot_id():
             began_ms = self.held_ms
         return max(0, clock.boot_ms() - began_ms) / 1000
 
     def poll(self) -> Exit | None:
-        """Say how it ended; None while the gateway lives, be it in another process.
+        """Return the end; None while the gateway lives, be it in another process.
 
-        A wrapper that was killed, or a gateway that started its successor by itself,
-        leaves a living gateway of this life behind: it is taken over at once.
+        After a wrapper was killed, or a gateway started its successor by itself, a living gateway
+        of this life is left: it is taken over at once.
         """
         if self.ended is None:
             self.ended = self.child.poll()
@@ -114,7 +114,7 @@ class Service:
         return self.ended
 
     def take_over_heir(self) -> bool:
-        """Take over a living gateway of this life, if the process we held has left one."""
+        """Take over a living gateway of this life, if the ended process has left one."""
         worker = _find_worker(self.gateway)
         if worker is None or worker == self.child.pid:
             return False
@@ -127,13 +127,13 @@ class Service:
         return True
 
     def has_heirs(self) -> bool:
-        """Say whether anything that this life started still lives."""
+        """Say whether a process of this life still lives."""
         return bool(find_life(self.life.id))
 
     def find_worker(self, at: Installation | None = None) -> bool:
-        """Look for the gateway's own process behind a wrapper; True when it is news.
+        """Find the gateway's own process behind a wrapper; True when it is a new one.
 
-        `at` is what `GuardedGateway.locate` just gave, to spare looking again.
+        `at` is a fresh result of `GuardedGateway.locate`, to spare looking again.
         """
         worker = _find_worker(self.gateway, at)
         if worker is None or worker == self.life.worker_pid or not self._is_ours(worker):
@@ -154,23 +154,23 @@ class Service:
         ]
 
     def find_host(self, port: int) -> str | None:
-        """Find the address the gateway listens on, once its own process is known."""
+        """Find the address that the gateway listens on, once its own process is known."""
         self.find_worker()
         pid = self.life.worker_pid
         return None if pid is None else find_address(pid, port)
 
     def measure(self) -> Vitals:
-        """Measure the whole tree."""
+        """Measure the whole tree of processes."""
         vitals = read_tree(self.child.pid)
         self.peak_rss_bytes = max(self.peak_rss_bytes, vitals.rss_bytes)
         return vitals
 
     def send(self, number: int) -> None:
-        """Pass a signal to the process that we started; a wrapper hands it on."""
+        """Send a signal to the process that we started; a wrapper passes it on."""
         self.child.send(number)
 
     def send_worker(self, number: int) -> None:
-        """Send a signal to the gateway itself: a wrapper would not hand on this one."""
+        """Send a signal to the gateway itself, where a wrapper would not pass it on."""
         pid, ticks = self.life.worker_pid, self.life.worker_ticks
         if pid is not None and is_alive(pid, ticks):
             Child(pid, ticks, None).send(number)
@@ -178,20 +178,20 @@ class Service:
             self.child.send(number)
 
     def kill(self) -> None:
-        """End it now, wrapper and gateway and what they started."""
+        """Kill wrapper, gateway and their children now."""
         kill_tree([*_list_tree(self.child.pid), *find_life(self.life.id)])
         self.child.send_group(signal.SIGKILL)
 
     def sweep(self, number: int) -> bool:
-        """Signal what a dead gateway left in its process group; False when nothing is left."""
+        """Signal the rest of a dead gateway's process group; False when no process is left."""
         return self.child.send_group(number)
 
     def watch_end(self, callback: Callable[[], None]) -> None:
-        """Have the end told when it raises no SIGCHLD here."""
+        """Watch for the end of a process that raises no SIGCHLD here."""
         self.child.call_when_dead(callback)
 
     def collect(self) -> tuple[Clues, bytes]:
-        """Collect what is known of the end, and the tail of its standard error."""
+        """Collect the clues to the end, and the tail of standard error."""
         tail = self.pump.finish()
         kills = _count_oom_kills(os.getpid())
         grown = None if kills is None or self.oom_kills is None else kills - self.oom_kills
@@ -204,7 +204,7 @@ class Service:
         return clues, tail
 
     def describe_end(self) -> Clues:
-        """Describe the end by what is known without looking anywhere."""
+        """Describe the end by the facts at hand, without looking anywhere."""
         ended = self.ended or Exit(None, None)
         return Clues(
             exit_code=ended.exit_code,

@@ -1,7 +1,7 @@
-"""The hand-off that a gateway leaves when it asks for its successor; its own command tells, once.
+"""Consumes the hand-off that a gateway leaves when it asks for its successor.
 
 From 2026.8.1 on, with `OPENCLAW_SUPERVISOR_MODE=external`, a gateway that restarts leaves
-a hand-off that is valid for 60 s and ends with 0; whoever consumes it owes the restart.
+a hand-off that is valid for 60 s and ends with 0. The consumer of the hand-off must restart it.
 Source: OpenClaw 2026.9.6, docs/cli/gateway/restart-and-supervision.md.
 """
 
@@ -19,7 +19,7 @@ _PROTOCOL = ("openclaw.gateway.restart-handoff", 1)
 
 
 def consume_handoff(release: Release, pid: int) -> bool:
-    """Take the hand-off that the gateway `pid` left; False when there is none, or none is told.
+    """Consume the hand-off of the gateway `pid`; False when there is none, or the command fails.
 
     Starts the gateway's own command line: 2 to 4 s.
     """

@@ -1,8 +1,7 @@
-"""Duties of a process that orphans fall to: PID 1 of a container, or a subreaper.
+"""Reaps orphans, as PID 1 of a container or as a subreaper.
 
-A gateway's orphaned children come to us and not to init. That is how a gateway whose
-wrapper was killed can still be waited for; and whoever dies here must be reaped, or it
-stays a zombie for ever.
+A gateway's orphaned children come to us and not to init. So we can wait for a gateway whose
+wrapper was killed. And we must reap each orphan that dies, or it stays a zombie for ever.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def reap_orphans(but: Container[int]) -> int:
-    """Reap dead children, except those that somebody else here waits for; return how many.
+    """Reap dead children, except those that another caller waits for; return how many.
 
-    Waiting for any child at once would take the exit status of the gateway away.
+    Waiting for any child would take the exit status of the gateway away.
     """
     count = 0
     for child in psutil.Process().children():

@@ -1,7 +1,7 @@
-"""The gateway's standard error: passed on untouched, its last part kept.
+"""Passes the gateway's standard error on byte for byte, and keeps its tail.
 
-V8 writes why it dies there and nowhere else. It goes through a named FIFO and not a
-plain pipe, so that a supervisor that takes a living gateway over can read on.
+V8 writes there why it dies. The stream goes through a named FIFO and not a plain pipe, so that a
+supervisor that takes a living gateway over can read on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TAIL_BYTES = 256 << 10
 _READ_BYTES = 64 << 10
 _DRAIN_S = 2.0
-_BUFFER_BYTES = 1 << 20  # what a gateway without a supervisor can write before it must wait
+_BUFFER_BYTES = 1 << 20  # a gateway without a supervisor must wait after so many bytes
 
 
 class Tail:
@@ -34,7 +34,7 @@ class Tail:
         self._size = 0
 
     def add(self, chunk: bytes) -> None:
-        """Append, and forget what is too old."""
+        """Append bytes, and drop the oldest beyond `TAIL_BYTES`."""
         self._chunks.append(chunk)
         self._size += len(chunk)
         while self._size - len(self._chunks[0]) >= TAIL_BYTES:
@@ -46,16 +46,16 @@ class Tail:
 
 
 class Pump:
-    """Carries one life's standard error from a FIFO to ours, in a thread that only waits.
+    """Copies one life's standard error from a FIFO to ours, in a thread.
 
-    A reader of ours that is slow slows the gateway down, as it would without us; one that
-    is gone or asleep is ignored, the tail is kept all the same.
+    A slow reader of our standard error slows the gateway down, as it would without us. A reader
+    that is gone or asleep is ignored; the tail is kept all the same.
     """
 
     def __init__(self, fifo: Path, out: Outlet) -> None:
-        """Open the FIFO, made if it is not there; nothing is read before `start`.
+        """Open the FIFO, or make it; `start` begins to read.
 
-        Where none can be made, a pipe must do: it ends with us.
+        Where no FIFO can be made, use a pipe, which ends with us.
         """
         self.fifo = fifo
         self.tail = Tail()
@@ -76,17 +76,17 @@ class Pump:
         self._thread = threading.Thread(target=self._carry, name="stderr", daemon=True)
 
     def open_writer(self) -> int:
-        """Open the end that the gateway writes to; the caller closes it.
+        """Open the gateway's end of the FIFO; the caller closes it.
 
-        It can read too. Without a reader a write fails, and node dies of that: so it is one
-        itself, while we are dead and the next supervisor has not taken it over yet.
+        The descriptor can read too. Without a reader a write fails, and node dies of that. So the
+        gateway itself counts as a reader until the next supervisor takes the gateway over.
         """
         if self._writer is not None:
             fd, self._writer = self._writer, None
             return fd
         try:
             fd = os.open(self.fifo, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:  # somebody has just taken the FIFO away
+        except OSError:  # the FIFO was deleted meanwhile
             os.close(self._fd)
             self._fd, fd = os.pipe()
             os.set_blocking(self._fd, False)
@@ -94,13 +94,13 @@ class Pump:
         return fd
 
     def start(self) -> None:
-        """Begin to carry; call it when the gateway has its end, for without writers it ends."""
+        """Begin to copy; call it when the gateway has its end: without a writer the copy ends."""
         self._thread.start()
 
     def finish(self) -> bytes:
-        """Take what the dead gateway still left in the FIFO, and return the tail.
+        """Read the rest that a dead gateway left in the FIFO, and return the tail.
 
-        Its children may live on and hold the FIFO open: what they write later is not waited for.
+        Its children may live on and hold the FIFO open; their later writes are not waited for.
         """
         self._hurries = True
         if self._wake_out is not None:
@@ -128,12 +128,12 @@ class Pump:
                 if not self._read_once() and (finishing or self._fd in ready):
                     return
         finally:
-            # Whoever waits for it closes the other two: here they may be in use.
+            # `finish` closes the other two descriptors: here they may be in use.
             os.close(self._fd)
             self._drained.set()
 
     def _read_once(self) -> bool:
-        """Carry one chunk; False at the end of the stream, or when there is nothing now."""
+        """Copy one chunk; False at the end of the stream, or when no bytes wait."""
         try:
             chunk = os.read(self._fd, _READ_BYTES)
         except BlockingIOError:
