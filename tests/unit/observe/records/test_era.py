@@ -1,0 +1,60 @@
+"""Whether a gateway keeps its sessions in databases is told from the disk."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from tailflip.observe.installation import locate
+from tailflip.observe.records.era import has_session_databases
+from tailflip.observe.records.receipts import AGENT_DATABASE
+
+
+@pytest.fixture
+def agent(tmp_path):
+    """The folder of one agent's database."""
+    folder = tmp_path / "agents" / "main" / "agent"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def ask(tmp_path):
+    return has_session_databases(locate({"OPENCLAW_STATE_DIR": str(tmp_path)}))
+
+
+def fill(agent, *statements):
+    with closing(sqlite3.connect(agent / AGENT_DATABASE)) as db, db:
+        for statement in statements:
+            db.execute(statement)
+
+
+def test_without_a_database_sessions_are_in_files(tmp_path, agent):
+    assert ask(tmp_path) is False
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"), [((), False), (("INSERT INTO session_nodes VALUES ('a')",), True)]
+)
+def test_a_database_counts_once_it_holds_a_session(tmp_path, agent, rows, told):
+    fill(agent, "CREATE TABLE session_nodes (id)", *rows)
+    assert ask(tmp_path) is told
+
+
+def test_a_database_of_something_else_holds_none(tmp_path, agent):
+    fill(agent, "CREATE TABLE other (id)")
+    assert ask(tmp_path) is False
+
+
+def test_one_agent_with_sessions_is_enough(tmp_path, agent):
+    fill(agent, "CREATE TABLE session_nodes (id)")
+    other = tmp_path / "agents" / "zoe" / "agent"
+    other.mkdir(parents=True)
+    fill(other, "CREATE TABLE session_nodes (id)", "INSERT INTO session_nodes VALUES ('a')")
+    assert ask(tmp_path) is True
+
+
+def test_a_database_that_cannot_be_read_may_hold_some(tmp_path, agent):
+    (agent / AGENT_DATABASE).write_bytes(b"no database at all" * 300)
+    assert ask(tmp_path) is True
