@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TailflipError
 from tailflip.base.openclaw_units import parse_time_option
-from tailflip.base.workspace import Workspace
 from tailflip.config.load import Config, ReconcileSettings, load
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.flow.findings import Looked
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from tailflip.base.durable import Disk
-    from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
     from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.findings import Finding
     from tailflip.flow.lives import Life
@@ -117,8 +115,7 @@ class Work:
 
     scene: Scene
     terms: Terms
-    home: Home
-    disk: Disk
+    workspace: Workspace
     on_progress: Progress
     history: History
     lives: Sequence[Life] = ()
@@ -129,7 +126,7 @@ class Work:
     @property
     def hands(self) -> Hands:
         """What writing to the gateway's own ledgers takes."""
-        return Hands(self.scene.installation, self.scene.env, self.home, self.disk)
+        return Hands(self.scene.installation, self.scene.env, self.workspace)
 
     @property
     def deaths(self) -> tuple[tuple[int, int], ...]:
@@ -175,8 +172,7 @@ class Work:
 def begin(
     env: Mapping[str, str],
     *,
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     apply: bool,
     on_progress: Progress,
     state_dir: Path | None = None,
@@ -192,8 +188,7 @@ def begin(
 
     Args:
         env: The gateway's environment, and ours.
-        home: Where actions are recorded.
-        disk: The effects.
+        workspace: Where actions are recorded, and the effects.
         apply: Whether to change anything.
         on_progress: As for a compaction.
         state_dir: As everywhere; else `gateway.state_dir`.
@@ -215,7 +210,7 @@ def begin(
         profile=profile or config.gateway.profile,
         agent=agent,
     )
-    history = History(Workspace(home, disk), os.path.realpath(scene.installation.state_dir))
+    history = History(workspace, os.path.realpath(scene.installation.state_dir))
     terms = Terms(
         max_lifetime_ms=(
             config.heal.max_lifetime_ms
@@ -233,7 +228,7 @@ def begin(
         capabilities=scene.capabilities if capabilities is None else capabilities,
         settings=config.reconcile,
     )
-    return Work(scene, terms, home, disk, on_progress, history, history.lives.read())
+    return Work(scene, terms, workspace, on_progress, history, history.lives.read())
 
 
 def find_deaths(lives: Sequence[Life]) -> tuple[tuple[int, int], ...]:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from tailflip.base.durable import Disk
     from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
     from tailflip.ledger.actions import Action
     from tailflip.observe.installation import Installation
     from tailflip.reconcile.judge.markers import Change
@@ -47,8 +47,7 @@ class Hands:
 
     installation: Installation
     env: Mapping[str, str]
-    home: Home
-    disk: Disk
+    workspace: Workspace
 
     def require_stopped(self) -> None:
         """Refuse unless the gateway is provably gone.
@@ -133,12 +132,12 @@ def undo_changes(
 
     A member that has another value by now stays, and counts as a conflict.
     """
-    record = read_record(hands.home, action.id, Changes)
+    record = read_record(hands.workspace.home, action.id, Changes)
     path = action.store_path
 
     def attempt(source: Source) -> RestoreOutcome:
         current = _read(source)
-        new, back, conflicts = _plan_undo(hands.home, record, current)
+        new, back, conflicts = _plan_undo(hands.workspace.home, record, current)
         done = RestoreOutcome(
             store=path,
             actions=(action.id,),
@@ -173,10 +172,10 @@ def undo_changes(
 
 def _try(path: Path, hands: Hands, attempt: Callable[[Source], _T], *, undoing: bool = False) -> _T:
     hands.require_stopped()
-    with naming(path), hands.home.claim(hands.disk):
-        recovery.settle_all(hands.home, hands.disk)
+    with naming(path), hands.workspace.claim():
+        recovery.settle_all(hands.workspace.home, hands.workspace.disk)
         refuse(find_refusals(path, hands.installation.state_dir, undoing=undoing))
-        return swap.try_attempts(path, hands.disk, attempt, hands.installation.state_dir)
+        return swap.try_attempts(path, hands.workspace.disk, attempt, hands.installation.state_dir)
 
 
 def _replace(
@@ -186,7 +185,7 @@ def _replace(
     record: Changes,
     hands: Hands,
 ) -> str:
-    home, disk = hands.home, hands.disk
+    home, disk = hands.workspace.home, hands.workspace.disk
     sources = () if record.kind != "restore" else (record.action,)
     with swap.begin(
         home,
@@ -197,7 +196,7 @@ def _replace(
         sources=sources,
         undoing=record.kind == "restore",
     ) as draft:
-        keep(home, disk, draft.action.id, record, old)
+        _keep(hands.workspace, draft.action.id, record, old)
         disk.write(draft.fds[0], new)
 
         def is_as_written(fd: int) -> bool:
@@ -209,9 +208,9 @@ def _replace(
     return draft.action.id
 
 
-def keep(home: Home, disk: Disk, action_id: str, record: Changes, old: bytes) -> None:
+def _keep(workspace: Workspace, action_id: str, record: Changes, old: bytes) -> None:
     """Keep the old file whole, and the record of what is changed, before anything is."""
-    folder = home.archive(action_id)
+    disk, folder = workspace.disk, workspace.home.archive(action_id)
     disk.mkdir(folder, 0o700)
     swap.write_file(disk, folder / recovery.BEFORE, old)
     named = record.model_copy(update={"action": action_id})
