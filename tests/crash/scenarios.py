@@ -488,7 +488,11 @@ class Ledgers(Scenario):
             action, now_ms = kept.action, NOW_MS + 1_000 + number
             if action.kind in undo.KINDS:
                 undo.undo(
-                    action, env=self.env, home=self.home, disk=RealDisk(), apply=True, now_ms=now_ms
+                    action,
+                    env=self.env,
+                    workspace=Workspace(self.home, RealDisk()),
+                    apply=True,
+                    now_ms=now_ms,
                 )
             elif action.kind == "compact":
                 restore(self.home, RealDisk(), action_id=action.id, apply=True, now_ms=now_ms)
@@ -505,7 +509,9 @@ class Reconciling(Ledgers):
 
     def do(self, disk: Disk) -> object:
         recover(self.home, disk)
-        work = begin(self.env, home=self.home, disk=disk, apply=True, on_progress=lambda *_: None)
+        work = begin(
+            self.env, workspace=Workspace(self.home, disk), apply=True, on_progress=lambda *_: None
+        )
         result = reconcile_all(work)
         for error in result.errors:
             raise error

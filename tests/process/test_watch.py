@@ -18,6 +18,7 @@ from support.stores import list_tree
 from tailflip.base.durable import RealDisk
 from tailflip.base.sdnotify import Notifier
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.observe.gateway.process import start_ticks
 from tailflip.supervise import watch as module
 from tailflip.supervise.watch import Watch, Where
@@ -223,8 +224,7 @@ def test_what_is_in_flight_goes_on_record_when_the_cron_store_changes(place):
     assert due_s > time.monotonic() + 800, "the cron store alone asks for no sweep"
     with_record = module.begin(
         place.env,
-        home=watch.home,
-        disk=watch.disk,
+        workspace=Workspace(watch.home, watch.disk),
         apply=False,
         on_progress=lambda *_: None,
     )

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Gateway
 from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.observe.gateway.process import start_ticks
@@ -154,8 +155,7 @@ class Place:
         with self.judging()[0], self.judging()[1]:
             work = begin(
                 self.env,
-                home=self.home,
-                disk=self.disk,
+                workspace=Workspace(self.home, self.disk),
                 apply=False,
                 on_progress=lambda *_: None,
                 capabilities=find_capabilities((2026, 4, 14)),

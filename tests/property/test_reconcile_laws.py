@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.ledger.actions import Ledger
 from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.observe.gateway.process import start_ticks
@@ -115,8 +116,7 @@ class Place:
     def reconcile(self):
         work = begin(
             self.env,
-            home=self.home,
-            disk=self.disk,
+            workspace=Workspace(self.home, self.disk),
             apply=True,
             on_progress=lambda *_: None,
             capabilities=find_capabilities((2026, 3, 28)),
@@ -131,8 +131,7 @@ class Place:
                 undo.undo(
                     action,
                     env=self.env,
-                    home=self.home,
-                    disk=self.disk,
+                    workspace=Workspace(self.home, self.disk),
                     apply=True,
                     now_ms=self.now + 50,
                 )

@@ -16,6 +16,7 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.errors import StoreInvalid, TailflipError, Usage
 from tailflip.base.render import to_json
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.cli.install_text import Item, format_items, print_lines, print_notes
 from tailflip.cli.options import Apply, AsJson, end_with
 from tailflip.install.apply import install as apply_install
@@ -101,7 +102,10 @@ def install(
             manager = RealManager(os.environ, item.plan.manager)
             outcomes.append(
                 apply_install(
-                    item.plan, home=home, disk=RealDisk(), manager=manager, now_ms=clock.now_ms()
+                    item.plan,
+                    workspace=Workspace(home, RealDisk()),
+                    manager=manager,
+                    now_ms=clock.now_ms(),
                 )
             )
     if as_json:

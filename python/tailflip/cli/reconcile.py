@@ -11,6 +11,7 @@ import typer
 from tailflip.base.durable import RealDisk
 from tailflip.base.render import escape, format_finding, format_gateway, to_json
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Agent, Apply, AsJson, Profile, StateDir, end_with
 from tailflip.cli.progress import show_progress
 from tailflip.reconcile.context import begin
@@ -74,8 +75,7 @@ def reconcile(
     with show_progress() as on_progress:
         work = begin(
             os.environ,
-            home=home,
-            disk=disk,
+            workspace=Workspace(home, disk),
             apply=apply,
             state_dir=state_dir,
             profile=profile,

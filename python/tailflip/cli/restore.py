@@ -14,6 +14,7 @@ from tailflip.base.errors import ArchiveDamaged, TailflipError, Usage
 from tailflip.base.render import escape, format_report, to_json
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_count
+from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Apply, AsJson, OneStore, StateDir, end_with
 from tailflip.cli.progress import show_progress
 from tailflip.ledger.actions import Ledger
@@ -77,8 +78,7 @@ def restore(
         outcome = undo.undo(
             archive.find_action(home, disk, action.id),
             env=os.environ,
-            home=home,
-            disk=disk,
+            workspace=Workspace(home, disk),
             apply=apply,
             now_ms=clock.now_ms(),
             state_dir=state_dir,

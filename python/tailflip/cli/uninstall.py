@@ -7,6 +7,7 @@ import os
 from tailflip.base.durable import RealDisk
 from tailflip.base.render import to_json
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.cli.install import ServiceName, is_named
 from tailflip.cli.install_text import format_record, print_lines, print_notes
 from tailflip.cli.options import Apply, AsJson  # noqa: TC001 - typer reads them
@@ -26,13 +27,15 @@ def uninstall(
     Archives and the ledger stay, because `tailflip restore` needs them. The gateway starts
     without tailflip from its next start on; OpenClaw from 2026.8.1 on restarts it for that.
     """
-    home = Home.locate(os.environ)
-    records = [each for each in read_records(home) if is_named(each.subject, service or [])]
+    workspace = Workspace(Home.locate(os.environ), RealDisk())
+    records = [
+        each for each in read_records(workspace.home) if is_named(each.subject, service or [])
+    ]
     outcomes = []
     if apply:
         for record in reversed(records):
             manager = RealManager(os.environ, record.manager)
-            outcomes.append(apply_uninstall(record, home=home, disk=RealDisk(), manager=manager))
+            outcomes.append(apply_uninstall(record, workspace=workspace, manager=manager))
     if as_json:
         print(to_json({"applied": apply, "records": records, "outcomes": outcomes}))
         return

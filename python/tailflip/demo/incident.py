@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import heapq
 import json
-import re
 from collections import deque
 from dataclasses import dataclass
-from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID, uuid5
+
+from tailflip.demo.entries import AT, CHATS, RUN_MS, SESSION, SKILLS, make_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tailflip.demo.entries import Template
 
 INCIDENT_BYTES = 185_000_000
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -29,18 +31,6 @@ RUN_LOG_LINES = 2_000  # the gateway keeps so many lines of a run log
 PORT = 38_789  # unlikely to be the port of the reader's own gateway
 
 _NAMESPACE = UUID("5f1d6c1e-7a11-4f11-9000-000000000185")
-_SKILLS = 15
-_RUN_MS = 42_000
-_SENTENCE = (
-    "fetches, compares and summarises the newest readings before breakfast, then files "
-    "a short note about each change so that nothing has to be looked up twice; "
-)
-
-# Placeholders in a template. Each is as long as the value in its place, so that the size of a
-# store is known before it is written.
-_SESSION = "00000000-0000-5000-8000-000000000000"
-_AT, _STARTED = 1_111_111_111_111, 2_222_222_222_222
-_HOLES = re.compile(f"({_SESSION}|{_AT}|{_STARTED}|@key@)")
 
 
 class Incident(TypedDict):
@@ -109,25 +99,6 @@ class _Run:
     status: str | None
 
 
-class _Template:
-    """An entry serialised once; `fill` puts in ids and times."""
-
-    def __init__(self, entry: dict[str, Any]) -> None:
-        text = json.dumps(entry, indent=2, ensure_ascii=False).replace("\n", "\n  ")
-        self._parts = _HOLES.split(text)
-
-    def fill(self, key: str, session: str, at_ms: int) -> bytes:
-        """Fill in a member, after `,` and a newline; the caller drops the first comma."""
-        values = {
-            _SESSION: session,
-            str(_AT): str(at_ms),
-            str(_STARTED): str(at_ms - _RUN_MS),
-            "@key@": key,
-        }
-        body = "".join(values.get(part, part) for part in self._parts)
-        return f',\n  "{key}": {body}'.encode()
-
-
 def write_incident(
     state_dir: Path, *, size_bytes: int = INCIDENT_BYTES, now_ms: int, wide: bool = False
 ) -> Incident:
@@ -144,7 +115,8 @@ def write_incident(
     jobs = tuple(job.scaled(size_bytes / INCIDENT_BYTES) for job in _JOBS)
     store = state_dir / "agents" / "main" / "sessions" / "sessions.json"
     store.parent.mkdir(parents=True, exist_ok=True)
-    templates = _templates(_choose_description_chars(jobs, size_bytes, wide=wide), wide=wide)
+    chars = _choose_description_chars(jobs, size_bytes, wide=wide)
+    templates = _make_templates(chars, wide=wide)
     logs: dict[str, deque[str]] = {job.id: deque(maxlen=RUN_LOG_LINES) for job in jobs}
     entries = 0
     with store.open("wb", buffering=1 << 20) as out:
@@ -168,52 +140,39 @@ def write_incident(
     }
 
 
+def _make_templates(description_chars: int, *, wide: bool) -> dict[Any, Template]:
+    return make_templates((job.name for job in _JOBS), description_chars, wide=wide)
+
+
 def _choose_description_chars(jobs: tuple[_Job, ...], size_bytes: int, *, wide: bool) -> int:
     """Compute the characters of all skill descriptions together; the size is linear in them."""
 
     def measure(chars: int) -> int:
-        templates = _templates(chars, wide=wide)
+        templates = _make_templates(chars, wide=wide)
         total = 2
-        for key, *_ in _CHATS:
-            total += len(templates[key].fill(f"agent:main:{key}", _SESSION, _AT))
+        for key, *_ in CHATS:
+            total += len(templates[key].fill(f"agent:main:{key}", SESSION, AT))
         for job in jobs:
-            base = f"agent:main:cron:{_SESSION}"
-            total += len(templates[job.name, None].fill(base, _SESSION, _AT))
+            base = f"agent:main:cron:{SESSION}"
+            total += len(templates[job.name, None].fill(base, SESSION, AT))
             healthy = job.runs - job.stuck - job.failed
             for status, count in (("running", job.stuck), ("failed", job.failed), (None, healthy)):
                 template = templates[job.name, status]
-                total += count * len(template.fill(f"{base}:run:{_SESSION}", _SESSION, _AT))
+                total += count * len(template.fill(f"{base}:run:{SESSION}", SESSION, AT))
         return total
 
-    low, high = 100 * _SKILLS, 200 * _SKILLS
+    low, high = 100 * SKILLS, 200 * SKILLS
     at_low = measure(low)
     per_char = (measure(high) - at_low) / (high - low)
-    return max(10 * _SKILLS, low + round((size_bytes - at_low) / per_char))
-
-
-_CHATS: tuple[tuple[str, str | None, str, str, str], ...] = (
-    ("main", None, "telegram", "direct", "100000001"),
-    *(
-        (f"telegram:group:-10020{i}", f"Group {i}", "telegram", "group", f"-10020{i}")
-        for i in range(5)
-    ),
-    *(
-        (f"discord:channel:3000{i}", f"Channel {i}", "discord", "channel", f"3000{i}")
-        for i in range(2)
-    ),
-    *(
-        (f"whatsapp:direct:+1555010{i}", f"Contact {i}", "whatsapp", "direct", f"+1555010{i}")
-        for i in range(2)
-    ),
-)
+    return max(10 * SKILLS, low + round((size_bytes - at_low) / per_char))
 
 
 def _members(
-    jobs: tuple[_Job, ...], templates: dict[Any, _Template], now_ms: int
-) -> Iterator[tuple[str, _Template, str, int, _Run | None]]:
+    jobs: tuple[_Job, ...], templates: dict[Any, Template], now_ms: int
+) -> Iterator[tuple[str, Template, str, int, _Run | None]]:
     """Yield the store's members in file order: chats, base entries, runs by time."""
     idle_ms = now_ms - 3 * DAY_MS
-    for key, *_ in _CHATS:
+    for key, *_ in CHATS:
         session = str(uuid5(_NAMESPACE, f"chat/{key}"))
         yield f"agent:main:{key}", templates[key], session, idle_ms, None
     for job in jobs:
@@ -235,141 +194,8 @@ def _runs(job: _Job, now_ms: int) -> Iterator[_Run]:
         )
 
 
-def _templates(description_chars: int, *, wide: bool) -> dict[Any, _Template]:
-    """Build a template per chat key and per (job name, status)."""
-    snapshot = _skills_snapshot(description_chars, wide=wide)
-    found: dict[Any, _Template] = {}
-    for key, label, channel, kind, peer in _CHATS:
-        found[key] = _Template(_chat_entry(snapshot, label, channel, kind, peer))
-    for job in _JOBS:
-        for status in (None, "running", "failed"):
-            found[job.name, status] = _Template(_cron_entry(snapshot, job.name, status))
-    return found
-
-
-def _skills_snapshot(description_chars: int, *, wide: bool) -> dict[str, Any]:
-    """Make the snapshot that the gateway copies into each entry: the prompt and its sources."""
-    each, rest = divmod(description_chars, _SKILLS)
-    prompt, resolved = ["\n\n<available_skills>\n"], []
-    for index in range(_SKILLS):
-        name = f"skill-{index:02d}"
-        letters = islice(cycle(_SENTENCE), index, index + each + (index < rest))
-        description = "".join(letters)
-        if wide:
-            description = "\u2014" + description[1:]
-        folder = f"/home/owner/.openclaw/workspace/skills/{name}"
-        path = f"{folder}/SKILL.md"
-        prompt.append(
-            f"  <skill>\n    <name>{name}</name>\n    <description>{description}</description>\n"
-            f"    <location>{path}</location>\n  </skill>\n"
-        )
-        resolved.append(
-            {
-                "name": name,
-                "description": description,
-                "filePath": path,
-                "baseDir": folder,
-                "sourceInfo": {"path": path, "source": "openclaw-workspace", "baseDir": folder},
-                "disableModelInvocation": False,
-            }
-        )
-    prompt.append("</available_skills>")
-    return {
-        "prompt": "".join(prompt),
-        "skills": [{"name": skill["name"]} for skill in resolved],
-        "resolvedSkills": resolved,
-        "version": 0,
-    }
-
-
-def _prompt_report(snapshot: dict[str, Any]) -> dict[str, Any]:
-    files = ("AGENTS.md", "SOUL.md", "TOOLS.md", "IDENTITY.md", "USER.md")
-    return {
-        "source": "run",
-        "generatedAt": _AT,
-        "sessionId": _SESSION,
-        "sessionKey": "@key@",
-        "provider": "anthropic",
-        "model": "claude-sonnet-4-6",
-        "workspaceDir": "/home/owner/.openclaw/workspace",
-        "bootstrapMaxChars": 20_000,
-        "systemPrompt": {"chars": 21_400, "projectContextChars": 12_050},
-        "injectedWorkspaceFiles": [
-            {"name": name, "missing": False, "rawChars": 1_800 + 41 * index, "truncated": False}
-            for index, name in enumerate(files)
-        ],
-        "skills": {
-            "promptChars": len(snapshot["prompt"]),
-            "entries": [{"name": s["name"], "blockChars": 480} for s in snapshot["skills"]],
-        },
-        "tools": {
-            "listChars": 2_400,
-            "entries": [
-                {"name": f"tool_{index:02d}", "summaryChars": 130, "schemaChars": 810 + 7 * index}
-                for index in range(24)
-            ],
-        },
-    }
-
-
-def _cron_entry(snapshot: dict[str, Any], label: str, status: str | None) -> dict[str, Any]:
-    """Make a run's entry; the entry of an interrupted run has no report and counters."""
-    entry: dict[str, Any] = {
-        "sessionId": _SESSION,
-        "updatedAt": _AT,
-        "systemSent": True,
-        "label": f"Cron: {label}",
-        "skillsSnapshot": snapshot,
-        "modelProvider": "anthropic",
-        "model": "claude-sonnet-4-6",
-    }
-    if status is None:
-        return entry | _last_turn(snapshot)
-    entry |= {"status": status, "startedAt": _STARTED}
-    if status == "failed":
-        entry |= {"endedAt": _AT, "runtimeMs": _RUN_MS}
-    return entry | {"abortedLastRun": False}
-
-
-def _chat_entry(
-    snapshot: dict[str, Any], label: str | None, channel: str, kind: str, peer: str
-) -> dict[str, Any]:
-    to = f"{channel}:{peer}"
-    entry: dict[str, Any] = {"sessionId": _SESSION, "updatedAt": _AT, "systemSent": True}
-    if label:
-        entry["label"] = label
-    return (
-        entry
-        | {
-            "chatType": kind,
-            "deliveryContext": {"channel": channel, "to": to, "accountId": "default"},
-            "lastChannel": channel,
-            "lastTo": to,
-            "lastAccountId": "default",
-            "compactionCount": 1,
-            "skillsSnapshot": snapshot,
-            "modelProvider": "anthropic",
-            "model": "claude-sonnet-4-6",
-        }
-        | _last_turn(snapshot)
-    )
-
-
-def _last_turn(snapshot: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "systemPromptReport": _prompt_report(snapshot),
-        "contextTokens": 200_000,
-        "inputTokens": 7_900,
-        "outputTokens": 360,
-        "totalTokens": 8_260,
-        "totalTokensFresh": True,
-        "cacheRead": 0,
-        "cacheWrite": 0,
-    }
-
-
 def _log_line(run: _Run, key: str) -> str:
-    line: dict[str, Any] = {"ts": run.at_ms + _RUN_MS, "jobId": run.job.id, "action": "finished"}
+    line: dict[str, Any] = {"ts": run.at_ms + RUN_MS, "jobId": run.job.id, "action": "finished"}
     if run.status == "failed":
         line |= {"status": "error", "error": "upstream connection reset"}
     else:
@@ -378,7 +204,7 @@ def _log_line(run: _Run, key: str) -> str:
         "sessionId": run.session,
         "sessionKey": key,
         "runAtMs": run.at_ms,
-        "durationMs": _RUN_MS,
+        "durationMs": RUN_MS,
     }
     return json.dumps(line, separators=(",", ":")) + "\n"
 
@@ -394,7 +220,7 @@ def _write_cron(
             "lastRunAtMs": now_ms - job.ended_ms_ago,
             "lastRunStatus": "ok",
             "lastStatus": "ok",
-            "lastDurationMs": _RUN_MS,
+            "lastDurationMs": RUN_MS,
             "consecutiveErrors": 0,
         }
         if job.stuck:

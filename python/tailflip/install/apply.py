@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from tailflip.base.durable import Disk
     from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
     from tailflip.install.manager import ServiceManager
     from tailflip.install.values import Plan, PlannedFile
 
@@ -57,7 +58,7 @@ def list_changes(plan: Plan) -> list[PlannedFile]:
     return [each for each in plan.files if read_now(each.path) != each.data]
 
 
-def install(plan: Plan, *, home: Home, disk: Disk, manager: ServiceManager, now_ms: int) -> Outcome:
+def install(plan: Plan, *, workspace: Workspace, manager: ServiceManager, now_ms: int) -> Outcome:
     """Write missing files, and start tailflip's units. A second call changes nothing.
 
     Raises:
@@ -65,13 +66,14 @@ def install(plan: Plan, *, home: Home, disk: Disk, manager: ServiceManager, now_
         StoreInvalid: a file of that name exists that is not tailflip's.
     """
     outcome = Outcome(plan.subject)
-    earlier = _find_earlier(home, plan)
+    disk = workspace.disk
+    earlier = _find_earlier(workspace.home, plan)
     changes = list_changes(plan)
     stale = _list_stale(plan, earlier)
     _check_writable([each.path for each in changes])
     record = _make_record(plan, earlier, now_ms)
     if changes or stale or earlier is None:
-        write_record(home, disk, record)
+        write_record(workspace, record)
     if earlier is not None and earlier.undo != plan.undo:
         _undo(earlier, disk, manager, outcome)
     for each in changes:
@@ -93,14 +95,15 @@ def install(plan: Plan, *, home: Home, disk: Disk, manager: ServiceManager, now_
     return outcome
 
 
-def uninstall(record: Record, *, home: Home, disk: Disk, manager: ServiceManager) -> Outcome:
+def uninstall(record: Record, *, workspace: Workspace, manager: ServiceManager) -> Outcome:
     """Remove an installation: restore every file as it was, and delete the folders made for it.
 
     Raises:
         StoreInvalid: a file was changed by another program or person; nothing was changed.
     """
     outcome = Outcome(record.subject)
-    needed = _list_needed(home, record)
+    disk = workspace.disk
+    needed = _list_needed(workspace.home, record)
     mine = [each for each in record.files if each.path not in needed]
     for each in mine:
         now = read_now(Path(each.path))
@@ -121,8 +124,8 @@ def uninstall(record: Record, *, home: Home, disk: Disk, manager: ServiceManager
         place = Path(name)
         if place.is_dir() and not os.listdir(place):  # noqa: PTH208
             disk.rmdir(place)
-    remove_record(home, disk, record)
-    _remove_empty_home(home, disk)
+    remove_record(workspace, record)
+    _remove_empty_home(workspace)
     outcome.notes += manager.reload(record.scope)
     return outcome
 
@@ -230,8 +233,9 @@ def _take_away(written: Written, disk: Disk, outcome: Outcome) -> None:
     outcome.changed.append(path)
 
 
-def _remove_empty_home(home: Home, disk: Disk) -> None:
+def _remove_empty_home(workspace: Workspace) -> None:
     """Remove tailflip's state directory too if it has nothing to keep."""
+    home, disk = workspace.home, workspace.disk
     for each in (home.archives, home.quarantine, home.guards, home.root):
         if each.is_dir() and not os.listdir(each):  # noqa: PTH208
             disk.rmdir(each)

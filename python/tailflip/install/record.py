@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tailflip.base.durable import Disk
     from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
 
 _FOLDER = "installed"
 _MAX_BYTES = 8 << 20
@@ -92,23 +93,23 @@ def read_records(home: Home) -> list[Record]:
     return sorted(found, key=lambda record: record.at_ms)
 
 
-def write_record(home: Home, disk: Disk, record: Record) -> None:
+def write_record(workspace: Workspace, record: Record) -> None:
     """Write a record, in place of an older one for the same service."""
-    home.create(disk)
-    place = folder(home)
+    workspace.create()
+    disk, place = workspace.disk, folder(workspace.home)
     if not place.is_dir():
         disk.mkdir(place, 0o700)
     data = record.model_dump_json(indent=1).encode()
     replace_file(disk, place / record.name, data, 0o600)
 
 
-def remove_record(home: Home, disk: Disk, record: Record) -> None:
+def remove_record(workspace: Workspace, record: Record) -> None:
     """Remove an installation's record, and the folder once it is empty."""
-    place = folder(home)
+    disk, place = workspace.disk, folder(workspace.home)
     disk.unlink(place / record.name)
     if not os.listdir(place):  # noqa: PTH208
         disk.rmdir(place)
-        disk.fsync_dir(home.root)
+        disk.fsync_dir(workspace.home.root)
 
 
 def replace_file(disk: Disk, path: Path, data: bytes, mode: int) -> None:

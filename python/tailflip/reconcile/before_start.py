@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tailflip.base.durable import Disk
     from tailflip.base.progress import Progress
-    from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
     from tailflip.config.load import Config
     from tailflip.flow.capabilities import Capabilities
 
@@ -47,8 +46,7 @@ def mend(
     env: Mapping[str, str],
     config: Config,
     *,
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     capabilities: Capabilities,
     state_dir: Path | None = None,
     profile: str | None = None,
@@ -59,8 +57,7 @@ def mend(
     Args:
         env: The gateway's environment.
         config: Its section `reconcile` says what is allowed; `enabled` false does nothing.
-        home: Where actions are recorded.
-        disk: The effects.
+        workspace: Where actions are recorded, and the effects.
         capabilities: Those of the gateway that is about to start.
         state_dir: As for `begin`.
         profile: As for `begin`.
@@ -73,8 +70,7 @@ def mend(
         return Mended()
     work = begin(
         env,
-        home=home,
-        disk=disk,
+        workspace=workspace,
         apply=True,
         config=config,
         capabilities=capabilities,

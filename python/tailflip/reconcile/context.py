@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TailflipError
 from tailflip.base.openclaw_units import parse_time_option
-from tailflip.base.workspace import Workspace
 from tailflip.config.load import Config, ReconcileSettings, load
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.flow.findings import Looked
@@ -24,9 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from tailflip.base.durable import Disk
     from tailflip.base.progress import Progress
-    from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
     from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.findings import Finding
     from tailflip.flow.lives import Life
@@ -114,8 +112,7 @@ class Work:
 
     scene: Scene
     terms: Terms
-    home: Home
-    disk: Disk
+    workspace: Workspace
     on_progress: Progress
     history: History
     lives: Sequence[Life] = ()
@@ -126,7 +123,7 @@ class Work:
     @property
     def hands(self) -> Hands:
         """The hands that write to the gateway's own ledgers."""
-        return Hands(self.scene.installation, self.scene.env, self.home, self.disk)
+        return Hands(self.scene.installation, self.scene.env, self.workspace)
 
     @property
     def deaths(self) -> tuple[tuple[int, int], ...]:
@@ -172,8 +169,7 @@ class Work:
 def begin(
     env: Mapping[str, str],
     *,
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     apply: bool,
     on_progress: Progress,
     state_dir: Path | None = None,
@@ -189,8 +185,7 @@ def begin(
 
     Args:
         env: The gateway's environment, and ours.
-        home: Where actions are recorded.
-        disk: The effects.
+        workspace: Where actions are recorded, and the effects.
         apply: Whether to write changes.
         on_progress: As for a compaction.
         state_dir: The gateway's state directory; else `gateway.state_dir`.
@@ -212,7 +207,7 @@ def begin(
         profile=profile or config.gateway.profile,
         agent=agent,
     )
-    history = History(Workspace(home, disk), os.path.realpath(scene.installation.state_dir))
+    history = History(workspace, os.path.realpath(scene.installation.state_dir))
     terms = Terms(
         max_lifetime_ms=(
             config.heal.max_lifetime_ms
@@ -230,7 +225,7 @@ def begin(
         capabilities=scene.capabilities if capabilities is None else capabilities,
         settings=config.reconcile,
     )
-    return Work(scene, terms, home, disk, on_progress, history, history.lives.read())
+    return Work(scene, terms, workspace, on_progress, history, history.lives.read())
 
 
 def find_deaths(lives: Sequence[Life]) -> tuple[tuple[int, int], ...]:

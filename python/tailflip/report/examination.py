@@ -96,8 +96,7 @@ def _judge_jobs(scene: Scene, history: History, asked: Asked) -> tuple[Looked, t
     try:
         work = begin(
             scene.env,
-            home=history.workspace.home,
-            disk=history.workspace.disk,
+            workspace=history.workspace,
             apply=False,
             on_progress=be_quiet,
             state_dir=asked.state_dir,

@@ -79,8 +79,7 @@ def _reconcile(gateway: GuardedGateway, found: Admission, on_progress: Progress 
         mended = mend(
             gateway.release.env,
             gateway.config,
-            home=gateway.home,
-            disk=gateway.disk,
+            workspace=gateway.history.workspace,
             capabilities=gateway.release.capabilities,
             state_dir=gateway.config.gateway.state_dir,
             profile=gateway.profile,

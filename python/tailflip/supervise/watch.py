@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock, log
 from tailflip.base.errors import TailflipError
 from tailflip.base.units import format_counted, format_span
+from tailflip.base.workspace import Workspace
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.findings.registry import find_all
 from tailflip.flow.conditions import ReturnedEntries
@@ -129,8 +130,7 @@ class Watch:
         where = self.where
         return begin(
             where.env,
-            home=self.home,
-            disk=self.disk,
+            workspace=Workspace(self.home, self.disk),
             apply=apply,
             state_dir=where.state_dir,
             profile=where.profile,

@@ -10,6 +10,7 @@ import pytest
 from support.stores import FaultyDisk
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import StoreInvalid
+from tailflip.base.workspace import Workspace
 from tailflip.install.record import (
     Record,
     Written,
@@ -45,16 +46,16 @@ def make_record(subject="openclaw-gateway.service", **changed):
 
 def test_records_come_back_oldest_first(home):
     new, old = make_record("a", at_ms=2), make_record("b", at_ms=1)
-    write_record(home, DISK, new)
-    write_record(home, DISK, old)
+    write_record(Workspace(home, DISK), new)
+    write_record(Workspace(home, DISK), old)
     assert read_records(home) == [old, new]
     assert [stat.S_IMODE(path.stat().st_mode) for path in folder(home).iterdir()] == [0o600] * 2
     assert stat.S_IMODE(folder(home).stat().st_mode) == 0o700
 
 
 def test_a_later_one_of_the_same_service_takes_the_place(home):
-    write_record(home, DISK, make_record(mode=Mode.GATE))
-    write_record(home, DISK, make_record(mode=Mode.RUN))
+    write_record(Workspace(home, DISK), make_record(mode=Mode.GATE))
+    write_record(Workspace(home, DISK), make_record(mode=Mode.RUN))
     assert [record.mode for record in read_records(home)] == [Mode.RUN]
 
 
@@ -68,18 +69,18 @@ def test_the_watcher_is_a_service_of_its_own():
 
 def test_the_folder_goes_with_the_last_one(home):
     one, two = make_record("a"), make_record("b")
-    write_record(home, DISK, one)
-    write_record(home, DISK, two)
-    remove_record(home, DISK, one)
+    write_record(Workspace(home, DISK), one)
+    write_record(Workspace(home, DISK), two)
+    remove_record(Workspace(home, DISK), one)
     assert read_records(home) == [two]
-    remove_record(home, DISK, two)
+    remove_record(Workspace(home, DISK), two)
     assert not folder(home).exists()
     assert read_records(home) == []
 
 
 @pytest.mark.parametrize("text", ["", "{torn", "[]", '{"subject": "x"}'])
 def test_a_record_that_is_none_is_told_by_its_path(home, text):
-    write_record(home, DISK, make_record())
+    write_record(Workspace(home, DISK), make_record())
     (path,) = folder(home).iterdir()
     path.write_text(text)
     with pytest.raises(StoreInvalid, match=f"not a record of an installation: {path}"):

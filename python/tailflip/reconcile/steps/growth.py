@@ -35,7 +35,7 @@ def look_at_growth(work: Work) -> None:
             point = growth.measure(surveyed.numbers, scene.now_ms)
             points = growth.add_point(growth.from_fact(history.facts.get(fact)), point)
             if work.terms.apply:
-                work.home.create(work.disk)
+                work.workspace.create()
                 history.facts.put(fact, growth.to_fact(points))
             found = growth.find_growth(points)
             if found is not None:

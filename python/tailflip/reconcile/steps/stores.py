@@ -40,8 +40,8 @@ def _change_store(work: Work, kind: str, policy: Policy, store: Store) -> Step:
     job = Compaction(
         work.scene,
         Aim(policy, work.terms.capabilities),
-        work.home,
-        work.disk,
+        work.workspace.home,
+        work.workspace.disk,
         work.on_progress,
         evidence={store: judged.evidence},
     )

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from tailflip.base.durable import Disk
     from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
     from tailflip.ledger.actions import Action
     from tailflip.observe.installation import Installation
     from tailflip.reconcile.judge.markers import Change
@@ -48,8 +48,7 @@ class Hands:
 
     installation: Installation
     env: Mapping[str, str]
-    home: Home
-    disk: Disk
+    workspace: Workspace
 
     def require_stopped(self) -> None:
         """Refuse unless the gateway is provably gone.
@@ -134,12 +133,12 @@ def undo_changes(
 
     A member that has another value by now stays, and counts as a conflict.
     """
-    record = read_record(hands.home, action.id, Changes)
+    record = read_record(hands.workspace.home, action.id, Changes)
     path = action.store_path
 
     def attempt(source: Source) -> RestoreOutcome:
         current = _read(source)
-        new, back, conflicts = _plan_undo(hands.home, record, current)
+        new, back, conflicts = _plan_undo(hands.workspace.home, record, current)
         done = RestoreOutcome(
             store=path,
             actions=(action.id,),
@@ -174,10 +173,10 @@ def undo_changes(
 
 def _try(path: Path, hands: Hands, attempt: Callable[[Source], _T], *, undoing: bool = False) -> _T:
     hands.require_stopped()
-    with naming(path), hands.home.claim(hands.disk):
-        recovery.settle_all(hands.home, hands.disk)
+    with naming(path), hands.workspace.claim():
+        recovery.settle_all(hands.workspace.home, hands.workspace.disk)
         refuse(find_refusals(path, hands.installation.state_dir, undoing=undoing))
-        return try_attempts(path, hands.disk, attempt, hands.installation.state_dir)
+        return try_attempts(path, hands.workspace.disk, attempt, hands.installation.state_dir)
 
 
 def _replace(
@@ -187,7 +186,7 @@ def _replace(
     record: Changes,
     hands: Hands,
 ) -> str:
-    home, disk = hands.home, hands.disk
+    home, disk = hands.workspace.home, hands.workspace.disk
     sources = () if record.kind != "restore" else (record.action,)
     with drafts.begin(
         home,
@@ -198,7 +197,7 @@ def _replace(
         sources=sources,
         undoing=record.kind == "restore",
     ) as draft:
-        keep(home, disk, draft.action.id, record, old)
+        _keep(hands.workspace, draft.action.id, record, old)
         disk.write(draft.fds[0], new)
 
         def is_as_written(fd: int) -> bool:
@@ -210,9 +209,9 @@ def _replace(
     return draft.action.id
 
 
-def keep(home: Home, disk: Disk, action_id: str, record: Changes, old: bytes) -> None:
+def _keep(workspace: Workspace, action_id: str, record: Changes, old: bytes) -> None:
     """Archive the old file and the record of changes, before the change."""
-    folder = home.archive(action_id)
+    disk, folder = workspace.disk, workspace.home.archive(action_id)
     disk.mkdir(folder, 0o700)
     write_file(disk, folder / recovery.BEFORE, old)
     named = record.model_copy(update={"action": action_id})

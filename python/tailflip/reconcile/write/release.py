@@ -36,8 +36,8 @@ def release_jobs(jobs: Sequence[Job], hands: Hands, lives: Sequence[Life], now_m
         Unavailable: OpenClaw's command cannot be found, or it failed.
     """
     command = find_command(hands.env, lives)
-    hands.home.create(hands.disk)
-    ledger = Ledger(hands.home, hands.disk)
+    hands.workspace.create()
+    ledger = Ledger(hands.workspace.home, hands.workspace.disk)
     store = str(hands.installation.cron_store)
     for number, job in enumerate(jobs):
         action = Action(

@@ -71,7 +71,7 @@ def apply_corrections(
 
 def undo_corrections(action: Action, *, hands: Hands, apply: bool, now_ms: int) -> RestoreOutcome:
     """Undo the changes of tasks; a task that was changed again is a conflict."""
-    record = read_record(hands.home, action.id, TaskChanges)
+    record = read_record(hands.workspace.home, action.id, TaskChanges)
     path = find_ledger(hands.installation.state_dir)
     names = [change.task_id for change in record.tasks]
     with naming(path):
@@ -121,10 +121,10 @@ def _change(
     words: tuple[str, ...],
     sources: tuple[str, ...] = (),
 ) -> tuple[str | None, int]:
-    home, disk = hands.home, hands.disk
+    home, disk = hands.workspace.home, hands.workspace.disk
     path = find_ledger(hands.installation.state_dir)
     hands.require_stopped()
-    with naming(path), home.claim(disk):
+    with naming(path), hands.workspace.claim():
         recovery.settle_all(home, disk)
         state_dir = hands.installation.state_dir
         refuse(find_refusals(path, state_dir))
@@ -171,7 +171,7 @@ def _change(
 
 def _keep(hands: Hands, path: Path, record: TaskChanges) -> None:
     """Back the ledger up by SQLite's own means, and write the record of changes."""
-    disk, folder = hands.disk, hands.home.archive(record.action)
+    disk, folder = hands.workspace.disk, hands.workspace.home.archive(record.action)
     disk.mkdir(folder, 0o700)
     copy = folder / recovery.BEFORE
     fd = disk.open_new(copy, 0o600)

@@ -13,8 +13,7 @@ from tailflip.reconcile.write.record import read_record
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tailflip.base.durable import Disk
-    from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
     from tailflip.ledger.actions import Action
     from tailflip.stores.restore import RestoreOutcome
 
@@ -25,8 +24,7 @@ def undo(
     action: Action,
     *,
     env: Mapping[str, str],
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     apply: bool,
     now_ms: int,
     state_dir: Path | None = None,
@@ -36,8 +34,7 @@ def undo(
     Args:
         action: One of our ledger.
         env: The gateway's environment.
-        home: Where the archives are.
-        disk: The effects.
+        workspace: Where the archives are, and the effects.
         apply: Undo it; without, report what would change.
         now_ms: Names the undoing action.
         state_dir: The gateway's present state directory, if it was moved.
@@ -49,7 +46,7 @@ def undo(
     is_tasks = action.kind in task_ledger.KINDS
     take_back = task_ledger.undo_corrections if is_tasks else cron_store.undo_changes
     form = task_ledger.TaskChanges if is_tasks else cron_store.Changes
-    recorded = Path(read_record(home, action.id, form).state_dir)
+    recorded = Path(read_record(workspace.home, action.id, form).state_dir)
     installation = locate(env, state_dir=state_dir or recorded)
-    hands = Hands(installation, env, home, disk)
+    hands = Hands(installation, env, workspace)
     return take_back(action, hands=hands, apply=apply, now_ms=now_ms)
