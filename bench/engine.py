@@ -14,6 +14,7 @@ from pathlib import Path
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Evidence, Gateway, Store
 from tailflip.plan.policy import HOUR_MS, Policy
 from tailflip.stores.transaction import compact_store
@@ -35,8 +36,7 @@ if __name__ == "__main__":
         Store(Path(sys.argv[1]), agent_id=None),
         POLICIES[kind],
         Evidence(gateway=nobody, dropped_keys=named),
-        home=Home(Path(sys.argv[2])),
-        disk=RealDisk(),
+        workspace=Workspace(Home(Path(sys.argv[2])), RealDisk()),
         now_ms=clock.now_ms(),
     )
     if not report.action_id:

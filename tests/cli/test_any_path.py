@@ -54,7 +54,10 @@ def test_compact_and_everything_after_it(odd):
     (report,) = json.loads(out)["reports"]
     assert report["store"] == str(odd.store)
     action = report["action_id"]
-    assert archive.list_actions(Home(odd.home), RealDisk())[0].action.store_path == odd.store
+    assert (
+        archive.list_actions(Workspace(Home(odd.home), RealDisk()))[0].action.store_path
+        == odd.store
+    )
     for verb in (
         ("archive", "list"),
         ("archive", "list", "--json"),

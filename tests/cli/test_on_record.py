@@ -28,6 +28,7 @@ from support.sqlite_records import (
 from support.stores import list_tree
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
+from tailflip.base.workspace import Workspace
 from tailflip.ledger.actions import Ledger
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ def test_what_we_changed_is_told_and_comes_back_to_the_byte(place):
     """The first of our actions is named; undoing it undoes the later one, transcripts and all."""
     before, files = change_before_it_was_on_record(place)
     first, last = sorted(
-        (a for a in Ledger(place.own, RealDisk()).read_all() if a.kind == "compact"),
+        (a for a in Ledger(Workspace(place.own, RealDisk())).read_all() if a.kind == "compact"),
         key=lambda action: action.created_ms,
     )
     code, out, _ = place.run("check")
@@ -268,7 +269,9 @@ def test_a_salvage_and_a_cleared_marker_come_back_to_the_byte(place):
     jobs_before = jobs.read_bytes()
     assert place.run("reconcile", "--apply", "markers")[0] == 0
     assert place.run("compact", "--apply", *NOTHING_BUT_SALVAGE)[0] == 0
-    actions = sorted(Ledger(place.own, RealDisk()).read_all(), key=lambda a: a.created_ms)
+    actions = sorted(
+        Ledger(Workspace(place.own, RealDisk())).read_all(), key=lambda a: a.created_ms
+    )
     assert [action.kind for action in actions] == ["markers", "salvage"]
     for path, old in ((place.store, before), (jobs, jobs_before)):
         now = path.read_bytes()
@@ -298,7 +301,7 @@ def test_what_was_left_half_done_moves_no_transcript_once_it_is_on_record(place)
     """Killed between rename and transcripts; then a new release took everything on record."""
     put_store(place)
     assert place.run("compact", "--apply")[0] == 0
-    (action,) = Ledger(place.own, RealDisk()).read_all()
+    (action,) = Ledger(Workspace(place.own, RealDisk())).read_all()
     for path in place.store.parent.glob("*.deleted.*"):
         path.rename(path.with_name(path.name.partition(".deleted.")[0]))
     record_all(place)

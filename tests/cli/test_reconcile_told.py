@@ -154,7 +154,7 @@ def test_a_stuck_job_is_told_and_released_only_where_that_is_allowed(cron, monke
     assert (job["enabled"], job["state"]) == (True, {})
     assert codes(cron.run("stuck", "--apply")) == []
     home = Home(cron.place.home)
-    (action,) = Ledger(home, RealDisk()).read_all()
+    (action,) = Ledger(Workspace(home, RealDisk())).read_all()
     assert action.kind == "release"
     code, _, err = cron.place.run("restore", action.id, "--apply")
     assert code == 64

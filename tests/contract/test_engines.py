@@ -12,6 +12,7 @@ from support.stores import GONE, NOW_MS, FaultyDisk, list_tree, make_entries, ru
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import StoreChanged, StoreInvalid, TailflipError, TryLater
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.flow.numbers import Selection, VerifyNumbers
 from tailflip.flow.observed import Store
 from tailflip.ledger.actions import Ledger, State
@@ -33,13 +34,19 @@ TOUCH_NOTHING = Policy(
 
 def compact(path, home, disk=DISK, policy=None, **options):
     return compact_store(
-        Store(path, "main"), policy or Policy(), GONE, home=home, disk=disk, now_ms=NOW_MS,
+        Store(path, "main"),
+        policy or Policy(),
+        GONE,
+        workspace=Workspace(home, disk),
+        now_ms=NOW_MS,
         **options,
     )  # fmt: skip
 
 
 def put_back(path, home, disk=DISK):
-    return restore(home, disk, everything=True, apply=True, now_ms=NOW_MS + 1, store=path)
+    return restore(
+        Workspace(home, disk), everything=True, apply=True, now_ms=NOW_MS + 1, store=path
+    )
 
 
 def survey(kind, path, policy=None, evidence=GONE):
@@ -206,10 +213,10 @@ def test_what_goes_is_kept_and_what_stays_is_as_it_was(kind, path, home):
     assert gone == {run_key(f"run-{n}") for n in range(3)}
     assert all(after[key] == before[key] for key in after if "skillsSnapshot" not in before[key])
     with archive.reading_records(home, report.action_id):
-        shown = archive.show(home, DISK, report.action_id)
+        shown = archive.show(Workspace(home, DISK), report.action_id)
         assert gone <= {header.key for header in shown.headers}
-    assert archive.verify(home, DISK, report.action_id).records >= len(gone)
-    [action] = Ledger(home, DISK).read_all()
+    assert archive.verify(Workspace(home, DISK), report.action_id).records >= len(gone)
+    [action] = Ledger(Workspace(home, DISK)).read_all()
     assert action.state is State.DONE
 
 
@@ -293,11 +300,11 @@ def test_salvage_keeps_what_is_proven_and_can_be_undone(kind, path, home):
             plan_salvage(Store(path, "main"))
         return
     plan = plan_salvage(Store(path, "main"))
-    report = apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS)
+    report = apply_salvage(plan, workspace=Workspace(home, DISK), now_ms=NOW_MS)
     kept = kind.read(path)
     assert 0 < len(kept) < len(before)
     assert all(before[key] == entry for key, entry in kept.items())
-    restore(home, DISK, action_id=report.action_id, apply=True, now_ms=NOW_MS + 1)
+    restore(Workspace(home, DISK), action_id=report.action_id, apply=True, now_ms=NOW_MS + 1)
     assert path.read_bytes() == damaged
 
 
@@ -315,7 +322,7 @@ def do_restore(kind, path, home, disk):
 def do_salvage(kind, path, home, disk):
     if kind.engine.salvager is not None:
         plan = plan_salvage(Store(path, "main"))
-        apply_salvage(plan, home=home, disk=disk, now_ms=NOW_MS + 2)
+        apply_salvage(plan, workspace=Workspace(home, disk), now_ms=NOW_MS + 2)
 
 
 def run_until(at, act):
@@ -357,13 +364,13 @@ def test_a_kill_at_any_effect_leaves_the_old_or_the_new_and_recovery_ends_it(kin
         code = run_until(at, lambda disk, p=path, h=home: act(kind, p, h, disk))
         found = path.read_bytes()
         assert found in {old, new}, at
-        recover(home, DISK)
+        recover(Workspace(home, DISK))
         assert path.read_bytes() == found, at
         settled = list_tree(root)
-        assert recover(home, DISK) == ()
+        assert recover(Workspace(home, DISK)) == ()
         assert list_tree(root) == settled
         assert not list(path.parent.glob("*.tmp"))
-        ended = {action.state for action in Ledger(home, DISK).read_all()}
+        ended = {action.state for action in Ledger(Workspace(home, DISK)).read_all()}
         assert ended <= {State.DONE, State.UNDONE}, at
         seen.add(found)
         shutil.rmtree(root)

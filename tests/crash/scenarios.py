@@ -163,10 +163,10 @@ class Scenario:
     def check_recovers_once(self) -> None:
         """The store is whole, recovery leaves it alone, and a second one does nothing."""
         before = self.path.read_bytes()
-        recover(self.home, RealDisk())
+        recover(Workspace(self.home, RealDisk()))
         assert self.path.read_bytes() == before
         settled = list_tree(self.path.parent), list_tree(self.home.root)
-        assert recover(self.home, RealDisk()) == ()
+        assert recover(Workspace(self.home, RealDisk())) == ()
         assert (list_tree(self.path.parent), list_tree(self.home.root)) == settled
         self.check_litter()
 
@@ -184,7 +184,7 @@ class Scenario:
             pass
 
     def list_kept(self) -> tuple[archive.Archived, ...]:
-        return archive.list_actions(self.home, RealDisk())
+        return archive.list_actions(Workspace(self.home, RealDisk()))
 
     def check_no_litter_at_home(self) -> None:
         """Our own folders hold what the ledger knows, and nothing else."""
@@ -205,17 +205,19 @@ class Compaction(Scenario):
 
     def do(self, disk: Disk) -> object:
         store = Store(self.path, "main")
-        return compact_store(store, Policy(), GONE, home=self.home, disk=disk, now_ms=NOW_MS)
+        return compact_store(
+            store, Policy(), GONE, workspace=Workspace(self.home, disk), now_ms=NOW_MS
+        )
 
     def undo(self) -> None:
-        restore(self.home, RealDisk(), everything=True, apply=True, now_ms=NOW_MS + 1)
+        restore(Workspace(self.home, RealDisk()), everything=True, apply=True, now_ms=NOW_MS + 1)
 
     def check_outcome(self) -> None:
         assert self.path.read_bytes() in (self.original, self.final)
         self.check_no_litter_at_home()
         if self.path.read_bytes() == self.final:
             (done,) = self.list_kept()
-            archive.verify(self.home, RealDisk(), done.action.id)
+            archive.verify(Workspace(self.home, RealDisk()), done.action.id)
         else:
             assert self.list_kept() == ()
             self.do(RealDisk())
@@ -237,13 +239,13 @@ class Restoring(Compaction):
         self.original = self.path.read_bytes()
 
     def do(self, disk: Disk) -> object:
-        return restore(self.home, disk, everything=True, apply=True, now_ms=NOW_MS + 1)
+        return restore(Workspace(self.home, disk), everything=True, apply=True, now_ms=NOW_MS + 1)
 
     def check_outcome(self) -> None:
         assert self.path.read_bytes() in (self.original, self.final)
         self.check_no_litter_at_home()
         compaction = self.list_kept()[-1]
-        archive.verify(self.home, RealDisk(), compaction.action.id)
+        archive.verify(Workspace(self.home, RealDisk()), compaction.action.id)
         self.undo()
         assert json.loads(self.path.read_bytes()) == json.loads(self.whole)
         assert self.list_transcripts() == self.transcripts
@@ -261,7 +263,7 @@ class Salvaging(Scenario):
 
     def do(self, disk: Disk) -> object:
         plan = plan_salvage(Store(self.path, "main"))
-        return apply_salvage(plan, home=self.home, disk=disk, now_ms=NOW_MS)
+        return apply_salvage(plan, workspace=Workspace(self.home, disk), now_ms=NOW_MS)
 
     def check_outcome(self) -> None:
         self.check_no_litter_at_home()
@@ -274,7 +276,12 @@ class Salvaging(Scenario):
         assert self.path.read_bytes() == self.final
         assert set(json.loads(self.final)) == set(list(make_entries())[:-1])
         (done,) = self.list_kept()
-        restore(self.home, RealDisk(), action_id=done.action.id, apply=True, now_ms=NOW_MS + 1)
+        restore(
+            Workspace(self.home, RealDisk()),
+            action_id=done.action.id,
+            apply=True,
+            now_ms=NOW_MS + 1,
+        )
         assert self.path.read_bytes() == self.original
 
     def list_quarantined(self) -> list[bytes]:
@@ -297,7 +304,10 @@ class Unsalvaging(Salvaging):
 
     def do(self, disk: Disk) -> object:
         return restore(
-            self.home, disk, action_id=self.salvage.action.id, apply=True, now_ms=NOW_MS + 1
+            Workspace(self.home, disk),
+            action_id=self.salvage.action.id,
+            apply=True,
+            now_ms=NOW_MS + 1,
         )
 
     def check_outcome(self) -> None:
@@ -325,12 +335,14 @@ class Expiry(Compaction):
         assert self.list_kept() == ()
 
     def do(self, disk: Disk) -> object:
-        return archive.expire(self.home, disk, older_than_ms=0, now_ms=NOW_MS + 1, apply=True)
+        return archive.expire(
+            Workspace(self.home, disk), older_than_ms=0, now_ms=NOW_MS + 1, apply=True
+        )
 
     def check_outcome(self) -> None:
         self.check_no_litter_at_home()
         if self.list_kept():
-            archive.verify(self.home, RealDisk(), self.kept.action.id)
+            archive.verify(Workspace(self.home, RealDisk()), self.kept.action.id)
 
 
 class Ledgers(Scenario):
@@ -495,7 +507,9 @@ class Ledgers(Scenario):
                     now_ms=now_ms,
                 )
             elif action.kind == "compact":
-                restore(self.home, RealDisk(), action_id=action.id, apply=True, now_ms=now_ms)
+                restore(
+                    Workspace(self.home, RealDisk()), action_id=action.id, apply=True, now_ms=now_ms
+                )
         assert json.loads(self.path.read_bytes()) == json.loads(self.original)
         assert self.jobs.read_bytes() == self.jobs_original
         assert self.read_rows() == self.rows_original
@@ -508,7 +522,7 @@ class Reconciling(Ledgers):
     name = "reconcile"
 
     def do(self, disk: Disk) -> object:
-        recover(self.home, disk)
+        recover(Workspace(self.home, disk))
         work = begin(
             self.env, workspace=Workspace(self.home, disk), apply=True, on_progress=lambda *_: None
         )

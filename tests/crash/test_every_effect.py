@@ -37,6 +37,7 @@ from support.stores import (
 from tailflip.base import clock
 from tailflip.base.durable import Disk, RealDisk
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Store
 from tailflip.plan.policy import Policy
 from tailflip.stores import archive
@@ -58,20 +59,22 @@ ERRORS = {BROKEN_ONCE: BROKEN, INTERRUPTED: errno.EINTR}
 
 
 def do_compact(path: Path, home: Home, disk: Disk) -> object:
-    return compact_store(Store(path, "main"), Policy(), GONE, home=home, disk=disk, now_ms=NOW_MS)
+    return compact_store(
+        Store(path, "main"), Policy(), GONE, workspace=Workspace(home, disk), now_ms=NOW_MS
+    )
 
 
 def do_restore(path: Path, home: Home, disk: Disk) -> object:
-    return restore(home, disk, everything=True, apply=True, now_ms=NOW_MS + 1)
+    return restore(Workspace(home, disk), everything=True, apply=True, now_ms=NOW_MS + 1)
 
 
 def do_salvage(path: Path, home: Home, disk: Disk) -> object:
     plan = plan_salvage(Store(path, "main"))
-    return apply_salvage(plan, home=home, disk=disk, now_ms=NOW_MS)
+    return apply_salvage(plan, workspace=Workspace(home, disk), now_ms=NOW_MS)
 
 
 def do_expire(path: Path, home: Home, disk: Disk) -> object:
-    return archive.expire(home, disk, older_than_ms=0, now_ms=NOW_MS + 1, apply=True)
+    return archive.expire(Workspace(home, disk), older_than_ms=0, now_ms=NOW_MS + 1, apply=True)
 
 
 def run(act: Callable[[], object], mode: str = KILL) -> int:
@@ -114,10 +117,10 @@ def sessions_of(path: Path) -> set[str]:
 
 def check_recovers_once(path: Path, home: Home) -> None:
     before = path.read_bytes()
-    recover(home, RealDisk())
+    recover(Workspace(home, RealDisk()))
     assert path.read_bytes() == before
     settled = list_tree(path.parent), list_tree(home.root)
-    assert recover(home, RealDisk()) == ()
+    assert recover(Workspace(home, RealDisk())) == ()
     assert (list_tree(path.parent), list_tree(home.root)) == settled
     check_litter(path, RealDisk())
 
@@ -140,12 +143,12 @@ def test_compaction_interrupted_anywhere_loses_nothing(tmp_path: Path, mode: str
         check_recovers_once(path, home)
         outcomes.add((code, path.read_bytes() == new))
         if path.read_bytes() == new:
-            (done,) = archive.list_actions(home, RealDisk())
-            archive.verify(home, RealDisk(), done.action.id)
+            (done,) = archive.list_actions(Workspace(home, RealDisk()))
+            archive.verify(Workspace(home, RealDisk()), done.action.id)
             do_restore(path, home, RealDisk())
             assert json.loads(path.read_bytes()) == json.loads(old)
         else:
-            assert archive.list_actions(home, RealDisk()) == ()
+            assert archive.list_actions(Workspace(home, RealDisk())) == ()
             assert list(home.archives.glob("*")) == []
             do_compact(path, home, RealDisk())
             assert path.read_bytes() == new
@@ -171,8 +174,8 @@ def test_restore_interrupted_anywhere_loses_nothing(tmp_path: Path, mode: str) -
         code = run(lambda p=path, h=home, k=at: do_restore(p, h, make_disk(mode, k)), mode)
         assert path.read_bytes() == compacted or json.loads(path.read_bytes()) == json.loads(full)
         check_recovers_once(path, home)
-        compaction = archive.list_actions(home, RealDisk())[-1]
-        archive.verify(home, RealDisk(), compaction.action.id)
+        compaction = archive.list_actions(Workspace(home, RealDisk()))[-1]
+        archive.verify(Workspace(home, RealDisk()), compaction.action.id)
         do_restore(path, home, RealDisk())
         assert json.loads(path.read_bytes()) == json.loads(full)
         assert sessions_of(path) == transcripts
@@ -197,8 +200,10 @@ def test_salvage_interrupted_anywhere_loses_nothing(tmp_path: Path, mode: str) -
         else:
             assert kept == [damaged]
         assert set(json.loads(path.read_bytes())) == set(list(make_entries())[:-1])
-        (done,) = archive.list_actions(home, RealDisk())
-        restore(home, RealDisk(), action_id=done.action.id, apply=True, now_ms=NOW_MS + 1)
+        (done,) = archive.list_actions(Workspace(home, RealDisk()))
+        restore(
+            Workspace(home, RealDisk()), action_id=done.action.id, apply=True, now_ms=NOW_MS + 1
+        )
         assert path.read_bytes() == damaged
         if code == 0:
             return
@@ -216,10 +221,10 @@ def test_expiry_interrupted_anywhere_is_finished_or_never_happened(
         do_compact(path, home, RealDisk())
         code = run(lambda p=path, h=home, k=at: do_expire(p, h, make_disk(mode, k)), mode)
         check_recovers_once(path, home)
-        known = archive.list_actions(home, RealDisk())
+        known = archive.list_actions(Workspace(home, RealDisk()))
         assert len(known) == len(list(home.archives.iterdir()))
         for kept in known:
-            archive.verify(home, RealDisk(), kept.action.id)
+            archive.verify(Workspace(home, RealDisk()), kept.action.id)
         if code == 0:
             assert known == ()
             return

@@ -17,6 +17,7 @@ from scenarios import NOW_MS, Compaction
 from support.stores import HOUR_MS, make_entry, make_store, run_key
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
+from tailflip.base.workspace import Workspace
 from tailflip.stores import archive
 from tailflip.stores.recovery import recover
 
@@ -70,7 +71,7 @@ def test_killed_at_a_random_byte_of_a_large_rewrite(  # noqa: PLR0915 - one stor
     assert sorted(json.loads(scenario.path.read_bytes())) == json.loads(whole)
     outcomes = {"old": 0, "new": 0}
     for kill in range(KILLS):
-        for action in archive.list_actions(scenario.home, RealDisk()):
+        for action in archive.list_actions(Workspace(scenario.home, RealDisk())):
             assert action.action.state == "done"
         before = digest(scenario.path)
         assert before in (old, back), f"kill {kill}"
@@ -90,9 +91,9 @@ def test_killed_at_a_random_byte_of_a_large_rewrite(  # noqa: PLR0915 - one stor
         if pid:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-        recover(scenario.home, RealDisk())
+        recover(Workspace(scenario.home, RealDisk()))
         after = digest(scenario.path)
-        assert recover(scenario.home, RealDisk()) == ()
+        assert recover(Workspace(scenario.home, RealDisk())) == ()
         scenario.check_litter()
         scenario.check_no_litter_at_home()
         if after == before:
@@ -100,10 +101,12 @@ def test_killed_at_a_random_byte_of_a_large_rewrite(  # noqa: PLR0915 - one stor
             continue
         assert json.loads(scenario.path.read_bytes()).keys() <= set(json.loads(whole))
         outcomes["new"] += 1
-        newest = archive.list_actions(scenario.home, RealDisk())[0].action
-        archive.verify(scenario.home, RealDisk(), newest.id)
+        newest = archive.list_actions(Workspace(scenario.home, RealDisk()))[0].action
+        archive.verify(Workspace(scenario.home, RealDisk()), newest.id)
         scenario.undo()
         assert digest(scenario.path) == back, f"kill {kill}"
-        archive.expire(scenario.home, RealDisk(), older_than_ms=-1, now_ms=NOW_MS, apply=True)
+        archive.expire(
+            Workspace(scenario.home, RealDisk()), older_than_ms=-1, now_ms=NOW_MS, apply=True
+        )
     print(outcomes, f"{new} {new_bytes} bytes")
     assert outcomes["old"] > KILLS / 2

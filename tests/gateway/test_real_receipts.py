@@ -22,6 +22,7 @@ import real_gateway
 
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.ledger.actions import Ledger
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def test_what_was_changed_comes_back_and_it_starts_again(kept: Kept) -> None:
         assert CHANGED in running.output()
 
     home = Home(kept.state.parent / "tailflip")
-    actions = [a for a in Ledger(home, RealDisk()).read_all() if a.kind == "compact"]
+    actions = [a for a in Ledger(Workspace(home, RealDisk())).read_all() if a.kind == "compact"]
     first = min(actions, key=lambda action: action.created_ms)
     assert f"`tailflip restore {first.id} --apply`" in kept.tailflip("check").stdout
     ran = kept.tailflip("restore", first.id, "--apply")

@@ -24,6 +24,7 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError
 from tailflip.base.render import format_error
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.config.load import Config, load
 from tailflip.flow.observed import Gateway, Job
 from tailflip.observe.gateway.capabilities import find_capabilities
@@ -366,4 +367,4 @@ def test_any_manifest_and_any_ledger(folder: Path, data: bytes) -> None:
         archive.read_manifest(home, "a")
     home.ledger.write_bytes(data)
     with suppress(TailflipError):
-        archive.list_actions(home, RealDisk())
+        archive.list_actions(Workspace(home, RealDisk()))

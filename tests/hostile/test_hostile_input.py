@@ -14,6 +14,7 @@ from support.hostile_installation import OLD_MS, Place, make_run
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError
+from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Evidence, Gateway, Store
 from tailflip.plan.policy import Policy
 from tailflip.stores import archive
@@ -139,7 +140,9 @@ def make_archive(place: Place) -> tuple[bytes, bytes, Path]:
     before = place.put({"agent:main:main": {"sessionId": "m", "updatedAt": OLD_MS}} | entries)
     store = Store(place.store, "main")
     disk = RealDisk()
-    done = compact_store(store, Policy(), GONE, home=place.home, disk=disk, now_ms=clock.now_ms())
+    done = compact_store(
+        store, Policy(), GONE, workspace=Workspace(place.home, disk), now_ms=clock.now_ms()
+    )
     return before, place.store.read_bytes(), place.home.archive(done.action_id)
 
 
@@ -159,10 +162,13 @@ def test_an_archive_changed_at_any_byte_is_told_and_never_put_back(place: Place)
     for what, data in tampered(whole).items():
         records.write_bytes(data)
         with pytest.raises(TailflipError):
-            archive.verify(place.home, RealDisk(), folder.name)
+            archive.verify(Workspace(place.home, RealDisk()), folder.name)
         try:
             restore(
-                place.home, RealDisk(), action_id=folder.name, apply=True, now_ms=clock.now_ms()
+                Workspace(place.home, RealDisk()),
+                action_id=folder.name,
+                apply=True,
+                now_ms=clock.now_ms(),
             )
         except TailflipError:
             assert place.store.read_bytes() == after, what
@@ -184,8 +190,8 @@ def test_a_manifest_changed_at_any_byte_is_an_answer_and_no_crash(place: Place) 
     for what, data in tampered(whole).items():
         manifest.write_bytes(data)
         try:
-            archive.verify(place.home, RealDisk(), folder.name)
-            archive.list_actions(place.home, RealDisk())
+            archive.verify(Workspace(place.home, RealDisk()), folder.name)
+            archive.list_actions(Workspace(place.home, RealDisk()))
         except TailflipError as e:
             assert e.exit_code in (64, 65), what  # noqa: PT017 - it need not be raised
     named = json.loads(whole)["rewrite"]
@@ -196,7 +202,7 @@ def test_a_manifest_changed_at_any_byte_is_an_answer_and_no_crash(place: Place) 
         changed["rewrite"][member] = other
         manifest.write_text(json.dumps(changed))
         with pytest.raises(TailflipError):
-            archive.verify(place.home, RealDisk(), folder.name)
+            archive.verify(Workspace(place.home, RealDisk()), folder.name)
 
 
 def blow_up(head: bytes, filler: int, filler_bytes: int, tail: bytes = b"") -> bytes:

@@ -16,6 +16,7 @@ import pytest
 
 from support.guarded_gateway import wait_until
 from tailflip.base.durable import RealDisk
+from tailflip.base.workspace import Workspace
 from tailflip.ledger.actions import Ledger
 
 CLOSE = {0: "<&-", 1: ">&-", 2: "2>&-"}
@@ -87,7 +88,7 @@ def test_a_compaction_is_whole_without_them(place, subset):
     done = run_closed(place, subset, "compact", "--apply")
     assert (done.returncode, done.stderr) == (0, b"")
     assert place.store.read_bytes() != given
-    action = Ledger(place.home, RealDisk()).read_all()[0]
+    action = Ledger(Workspace(place.home, RealDisk())).read_all()[0]
     done = run_closed(place, subset, "restore", action.id, "--apply")
     assert done.returncode == 0, done.stderr
     assert json.loads(place.store.read_bytes()) == json.loads(given)

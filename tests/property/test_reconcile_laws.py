@@ -126,7 +126,7 @@ class Place:
         return result.steps
 
     def undo_all(self):
-        for action in Ledger(self.home, self.disk).read_all():
+        for action in Ledger(Workspace(self.home, self.disk)).read_all():
             if action.kind in undo.KINDS:
                 undo.undo(
                     action,
@@ -136,7 +136,12 @@ class Place:
                     now_ms=self.now + 50,
                 )
             elif action.kind == "compact":
-                restore(self.home, self.disk, action_id=action.id, apply=True, now_ms=self.now + 60)
+                restore(
+                    Workspace(self.home, self.disk),
+                    action_id=action.id,
+                    apply=True,
+                    now_ms=self.now + 60,
+                )
 
 
 @settings(max_examples=40, deadline=None)

@@ -13,6 +13,7 @@ from support.stores import NOW_MS, split_members
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import StoreInvalid
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Store
 from tailflip.stores.salvage import apply_salvage, plan_salvage
 
@@ -93,7 +94,7 @@ def test_what_the_damage_does_not_touch_is_kept_or_the_salvage_is_refused(
     home = Home(place / "home")
     try:
         report = apply_salvage(
-            plan_salvage(Store(path, None)), home=home, disk=RealDisk(), now_ms=NOW_MS
+            plan_salvage(Store(path, None)), workspace=Workspace(home, RealDisk()), now_ms=NOW_MS
         )
     except StoreInvalid as e:
         refused = e

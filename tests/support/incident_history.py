@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from support.stores import HOUR_MS, NOW_MS
+from tailflip.base.workspace import Workspace
 from tailflip.flow.findings import Finding
 from tailflip.flow.lives import (
     Breaker,
@@ -168,7 +169,7 @@ def act(home: Home, disk: Disk, at_ms: int, store: str | None) -> None:
     """Record a compaction with its manifest."""
     archived = make_archived(at_ms, store or f"{GUARD}/agents/main/sessions/sessions.json")
     assert archived.manifest is not None
-    Ledger(home, disk).begin(archived.action)
+    Ledger(Workspace(home, disk)).begin(archived.action)
     home.archive(ACTION).mkdir(parents=True)
     path = home.archive(ACTION) / "manifest.json"
     path.write_text(archived.manifest.model_dump_json())

@@ -16,6 +16,7 @@ from tailflip.base.openclaw_units import parse_duration_ms
 from tailflip.base.render import escape, format_table, to_json
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_counted, format_time
+from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Apply, AsJson, end_with
 from tailflip.flow.values import to_plain
 from tailflip.report.narrative import describe_action, describe_rewrite
@@ -37,8 +38,8 @@ Action = Annotated[str, typer.Argument(help="An action's id, from `tailflip arch
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List what was done, newest first."""
-    home = _home()
-    actions = kept.survey_archives(home, RealDisk())
+    workspace = _workspace()
+    actions = kept.survey_archives(workspace)
     if as_json:
         print(to_json(actions))
     elif actions:
@@ -48,7 +49,7 @@ def list_(as_json: AsJson = False) -> None:
         files = sum(each.kept.bytes for each in actions if each.kept)
         print(f"in all {format_bytes(records)} of entries, {format_bytes(files)} of transcripts")
     else:
-        print(f"nothing archived in {escape(home.root)}", file=sys.stderr)
+        print(f"nothing archived in {escape(workspace.home.root)}", file=sys.stderr)
     for each in actions:
         if each.damage is not None and not as_json:
             print(f"warning: {escape(each.damage)}", file=sys.stderr)
@@ -74,7 +75,7 @@ def _row(each: Archived) -> list[str]:
 @app.command()
 def show(action: Action, as_json: AsJson = False) -> None:
     """List the entries that one action removed or changed; --json writes a line for each."""
-    shown = kept.show(_home(), RealDisk(), action)
+    shown = kept.show(_workspace(), action)
     if as_json:
         print(json.dumps(_describe(shown)))
     else:
@@ -128,15 +129,15 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Read archives whole and compare them with what was written."""
-    home, disk = _home(), RealDisk()
+    workspace = _workspace()
     named = actions or [
-        each.action.id for each in kept.list_actions(home, disk) if each.action.kind == "compact"
+        each.action.id for each in kept.list_actions(workspace) if each.action.kind == "compact"
     ]
     errors: list[TailflipError] = []
     whole: dict[str, ArchiveNumbers] = {}
     for action in named:
         try:
-            numbers = whole[action] = kept.verify(home, disk, action)
+            numbers = whole[action] = kept.verify(workspace, action)
         except TailflipError as e:
             errors.append(e)
             continue
@@ -174,8 +175,7 @@ def expire(
     if (older_than is None) == (not actions):
         raise Usage("give the ids of actions, or --older-than", hint="see `tailflip archive list`")
     gone = kept.expire(
-        _home(),
-        RealDisk(),
+        _workspace(),
         action_ids=actions or (),
         older_than_ms=None if older_than is None else _parse_age_ms(older_than),
         now_ms=clock.now_ms(),
@@ -203,5 +203,5 @@ def _parse_age_ms(older_than: str) -> int:
         raise Usage(f"--older-than is not a length of time: {older_than}") from e
 
 
-def _home() -> Home:
-    return Home.locate(os.environ)
+def _workspace() -> Workspace:
+    return Workspace(Home.locate(os.environ), RealDisk())

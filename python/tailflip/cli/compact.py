@@ -25,6 +25,7 @@ from tailflip.base.render import (
 )
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_counted, format_span, format_time
+from tailflip.base.workspace import Workspace
 from tailflip.cli.options import (
     Agent,
     Apply,
@@ -135,7 +136,7 @@ def compact(
     kept whole.
     """
     config = load(os.environ).config
-    home, disk = Home.locate(os.environ), RealDisk()
+    workspace = Workspace(Home.locate(os.environ), RealDisk())
     scene = look(
         os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent, config=config
     )
@@ -165,9 +166,9 @@ def compact(
         accept_loss=accept_loss,
     )
     with show_progress() as on_progress:
-        job = Compaction(scene, aim, home, disk, on_progress)
+        job = Compaction(scene, aim, workspace, on_progress)
         if apply:
-            for note in recover(home, disk):
+            for note in recover(workspace):
                 print(f"note: {escape(note)}", file=sys.stderr)
         job.look()
         if apply:

@@ -192,7 +192,7 @@ def _find_undecided(history: History) -> Life | None:
 
 def _list_own_actions(history: History) -> tuple[Archived, ...]:
     below = history.guard + os.sep
-    actions = list_actions(history.workspace.home, history.workspace.disk)
+    actions = list_actions(history.workspace)
     return tuple(each for each in actions if each.action.store.startswith(below))
 
 

@@ -19,6 +19,7 @@ from tailflip.base.render import (
 )
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_counted
+from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, StorePaths, end_with
 from tailflip.cli.progress import show_progress
 from tailflip.config.load import load
@@ -55,7 +56,7 @@ def inspect(
     aim = choose_aim(config.heal, policy, scene.capabilities, salvages=False)
     found: dict[Store, SurveyNumbers] = {}
     with show_progress() as on_progress:
-        job = Compaction(scene, aim, Home.locate(os.environ), RealDisk(), on_progress)
+        job = Compaction(scene, aim, Workspace(Home.locate(os.environ), RealDisk()), on_progress)
         job.look()
         found = {store: each.numbers for store, each in job.measured.items()}
         for store in scene.kept:  # to be seen, also where the gateway does not load it

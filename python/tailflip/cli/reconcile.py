@@ -70,7 +70,7 @@ def reconcile(
     """
     home, disk = Home.locate(os.environ), RealDisk()
     if apply:
-        for note in recover(home, disk):
+        for note in recover(Workspace(home, disk)):
             print(f"note: {escape(note)}", file=sys.stderr)
     with show_progress() as on_progress:
         work = begin(

@@ -62,8 +62,8 @@ def restore(
 
     An entry that lives again under its key is never overwritten: it is reported.
     """
-    home, disk = Home.locate(os.environ), RealDisk()
-    known = {action.id: action for action in Ledger(home, disk).read_all()}
+    workspace = Workspace(Home.locate(os.environ), RealDisk())
+    known = {action.id: action for action in Ledger(workspace).read_all()}
     actions = [name for name in what or () if name in known]
     keys = [name for name in what or () if name not in known]
     if len(actions) > 1:
@@ -71,14 +71,14 @@ def restore(
     if everything and (keys or job):
         raise Usage("--all leaves nothing for keys and jobs to choose")
     if apply:
-        for note in recover(home, disk):
+        for note in recover(workspace):
             print(f"note: {escape(note)}", file=sys.stderr)
     action = known[actions[0]] if actions else None
     if action is not None and action.kind in undo.KINDS:
         outcome = undo.undo(
-            archive.find_action(home, disk, action.id),
+            archive.find_action(workspace, action.id),
             env=os.environ,
-            workspace=Workspace(home, disk),
+            workspace=workspace,
             apply=apply,
             now_ms=clock.now_ms(),
             state_dir=state_dir,
@@ -87,8 +87,7 @@ def restore(
         return
     with show_progress() as on_progress:
         outcome = put_back(
-            home,
-            disk,
+            workspace,
             action_id=actions[0] if actions else None,
             keys=keys,
             jobs=_find_job_ids(job or [], state_dir),

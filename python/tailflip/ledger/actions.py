@@ -20,13 +20,11 @@ from pydantic import ValidationError
 
 from tailflip.base.durable import naming
 from tailflip.base.errors import IoFailed
-from tailflip.base.workspace import Workspace
 from tailflip.flow.values import Value
 from tailflip.ledger.database import Database
 
 if TYPE_CHECKING:
-    from tailflip.base.durable import Disk
-    from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
 
 
 class State(StrEnum):
@@ -91,13 +89,12 @@ def format_stamp(now_ms: int) -> str:
 class Ledger:
     """The record of all actions. A write returns when it is on the medium."""
 
-    home: Home
-    disk: Disk
+    workspace: Workspace
 
     def begin(self, action: Action) -> None:
         """Record an action before its first effect."""
         row = action.model_dump(exclude={"details"}) | {"details": action.details.model_dump_json()}
-        with Database(Workspace(self.home, self.disk)).writing() as db:
+        with Database(self.workspace).writing() as db:
             db.execute(
                 "INSERT INTO actions VALUES (:id, :kind, :store, :state, :created_ms, :details)",
                 row,
@@ -106,7 +103,7 @@ class Ledger:
     def advance(self, action: Action, state: State, details: Details | None = None) -> Action:
         """Record an action's next state, and return the action with that state."""
         now = action.model_copy(update={"state": state, "details": details or action.details})
-        with Database(Workspace(self.home, self.disk)).writing() as db:
+        with Database(self.workspace).writing() as db:
             db.execute(
                 "UPDATE actions SET state = ?, details = ? WHERE id = ?",
                 (now.state, now.details.model_dump_json(), now.id),
@@ -115,7 +112,7 @@ class Ledger:
 
     def read_all(self) -> tuple[Action, ...]:
         """Read every action, newest first."""
-        database = Database(Workspace(self.home, self.disk))
+        database = Database(self.workspace)
         if not database.exists:
             return ()
         with database.connected() as db:
@@ -123,7 +120,7 @@ class Ledger:
                 "SELECT id, kind, store, state, created_ms, details FROM actions "
                 "ORDER BY rowid DESC"  # in the order of writing: the clock may be set back
             ).fetchall()
-        with naming(self.home.ledger):
+        with naming(self.workspace.home.ledger):
             return tuple(_parse(row) for row in rows)
 
     def find(self, action_id: str) -> Action | None:

@@ -58,11 +58,11 @@ def observe_thoroughly(
     installation, workspace = scene.installation, history.workspace
     policy = choose_policy(config.heal, installation.retention_ms)
     aim = choose_aim(config.heal, policy, scene.capabilities, salvages=False)
-    job = Compaction(scene, aim, workspace.home, workspace.disk, on_progress)
+    job = Compaction(scene, aim, workspace, on_progress)
     stores = (*scene.stores, *scene.missing)
     surveyed = observe_all(stores, lambda store: job.measure(store).numbers, scene.now_ms)
     job.look_at_kept()
-    ledger = Ledger(workspace.home, workspace.disk)
+    ledger = Ledger(workspace)
     actions = ledger.read_all() if scene.kept else ()
     forms = read_forms(installation)
     quick = look_quickly(

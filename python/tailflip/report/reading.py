@@ -136,6 +136,6 @@ def _list_own_actions(subject: Subject) -> tuple[Archived, ...]:
     history, installation = subject.history, subject.installation
     return tuple(
         each
-        for each in list_actions(history.workspace.home, history.workspace.disk)
+        for each in list_actions(history.workspace)
         if owns(each.action.store, history.guard, installation)
     )

@@ -23,8 +23,8 @@ from tailflip.stores.transcripts import measure_kept
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tailflip.base.durable import Disk
     from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
     from tailflip.flow.numbers import ArchiveNumbers, RecordHeader
     from tailflip.stores.transcripts import Kept
 
@@ -101,13 +101,13 @@ class _Told(BaseModel):
     words: tuple[str, ...]
 
 
-def write_manifest(home: Home, disk: Disk, manifest: Manifest) -> None:
+def write_manifest(workspace: Workspace, manifest: Manifest) -> None:
     """Write the manifest, and sync the names of it and of the records."""
-    directory = home.archive(manifest.action)
+    directory = workspace.home.archive(manifest.action)
     text = manifest.model_dump_json(indent=2) + "\n"
-    write_file(disk, directory / "manifest.json", text.encode())
-    disk.fsync_dir(directory)
-    disk.fsync_dir(directory.parent)
+    write_file(workspace.disk, directory / "manifest.json", text.encode())
+    workspace.disk.fsync_dir(directory)
+    workspace.disk.fsync_dir(directory.parent)
 
 
 def read_manifest(home: Home, action_id: str) -> Manifest:
@@ -124,23 +124,27 @@ def read_manifest(home: Home, action_id: str) -> Manifest:
             raise StoreInvalid(f"manifest is damaged: {path}", hint=_BY_HAND) from e
 
 
-def list_actions(home: Home, disk: Disk) -> tuple[Archived, ...]:
+def list_actions(workspace: Workspace) -> tuple[Archived, ...]:
     """List every action that was done, newest first."""
     return tuple(
-        Archived(action, _read_manifest_if_whole(home, action)[0], _count_changes(home, action))
-        for action in Ledger(home, disk).read_all()
+        Archived(
+            action,
+            _read_manifest_if_whole(workspace.home, action)[0],
+            _count_changes(workspace.home, action),
+        )
+        for action in Ledger(workspace).read_all()
         if action.state in KEPT
     )
 
 
-def survey_archives(home: Home, disk: Disk) -> tuple[Archived, ...]:
+def survey_archives(workspace: Workspace) -> tuple[Archived, ...]:
     """List every action that was done, newest first, with its archive's size and damage."""
     found = []
-    for each in list_actions(home, disk):
+    for each in list_actions(workspace):
         if each.action.kind != "compact":
             found.append(each)
             continue
-        damage = _look_at(home, each.action, each.manifest)
+        damage = _look_at(workspace.home, each.action, each.manifest)
         found.append(replace(each, damage=damage, kept=measure_kept(each.action)))
     return tuple(found)
 
@@ -187,13 +191,13 @@ def _count_changes(home: Home, action: Action) -> int | None:
         return None  # its undo says what is wrong; the list stays readable
 
 
-def find_action(home: Home, disk: Disk, action_id: str) -> Action:
+def find_action(workspace: Workspace, action_id: str) -> Action:
     """Find an action whose archive is there.
 
     Raises:
         Usage: There is none of that name, or its archive was let go.
     """
-    action = Ledger(home, disk).find(action_id)
+    action = Ledger(workspace).find(action_id)
     if action is not None and action.state is State.EXPIRED:
         raise Usage(
             f"the archive of that action was deleted: {action_id}",
@@ -204,9 +208,9 @@ def find_action(home: Home, disk: Disk, action_id: str) -> Action:
     return action
 
 
-def show(home: Home, disk: Disk, action_id: str) -> Shown:
+def show(workspace: Workspace, action_id: str) -> Shown:
     """Read the manifest, and stream the headers of what one action removed."""
-    action = find_action(home, disk, action_id)
+    action = find_action(workspace, action_id)
     if action.kind != "compact":
         hint = f"`tailflip restore {action_id}` shows what undoing it would change"
         if action.took_nothing:
@@ -214,19 +218,19 @@ def show(home: Home, disk: Disk, action_id: str) -> Shown:
         raise Usage(
             f"no entries are archived by an action of kind {action.kind}: {action_id}", hint=hint
         )
-    manifest, damage = _read_manifest_if_whole(home, action)
-    return Shown(action, manifest, damage, measure_kept(action), _stream(home, action_id))
+    manifest, damage = _read_manifest_if_whole(workspace.home, action)
+    return Shown(action, manifest, damage, measure_kept(action), _stream(workspace.home, action_id))
 
 
-def verify(home: Home, disk: Disk, action_id: str) -> ArchiveNumbers:
+def verify(workspace: Workspace, action_id: str) -> ArchiveNumbers:
     """Read an archive whole and compare it with its manifest.
 
     Raises:
         StoreInvalid: A byte is not what was written.
     """
-    action = show(home, disk, action_id).action
-    manifest = read_manifest(home, action.id)
-    with reading_records(home, action_id) as fd:
+    action = show(workspace, action_id).action
+    manifest = read_manifest(workspace.home, action.id)
+    with reading_records(workspace.home, action_id) as fd:
         found = verify_records(fd)
     written = manifest.rewrite
     if (found.records, found.archive_bytes, found.digest) != (
@@ -235,7 +239,7 @@ def verify(home: Home, disk: Disk, action_id: str) -> ArchiveNumbers:
         written.archive_digest,
     ):
         raise ArchiveDamaged(
-            f"archive is not what was written: {home.records(action_id)}", hint=_BY_HAND
+            f"archive is not what was written: {workspace.home.records(action_id)}", hint=_BY_HAND
         )
     return found
 
@@ -276,8 +280,7 @@ def reading_records(home: Home, action_id: str) -> Iterator[int]:
 
 
 def expire(
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     *,
     action_ids: Sequence[str] = (),
     older_than_ms: int | None = None,
@@ -288,10 +291,10 @@ def expire(
 
     An archive that cannot be deleted does not stop the others.
     """
-    known = {a.id: a for a in Ledger(home, disk).read_all() if a.state is State.DONE}
+    known = {a.id: a for a in Ledger(workspace).read_all() if a.state is State.DONE}
     if action_ids:
         for action_id in action_ids:
-            if find_action(home, disk, action_id).id not in known:
+            if find_action(workspace, action_id).id not in known:
                 raise Usage(
                     f"that action is not finished yet: {action_id}",
                     hint="any verb with --apply finishes it first",
@@ -306,12 +309,12 @@ def expire(
     if not apply or not chosen:
         return Expiry(chosen)
     errors: list[TailflipError] = []
-    with home.claim(disk):
+    with workspace.claim():
         for action in chosen:
-            expired = Ledger(home, disk).advance(action, State.EXPIRED)
+            expired = Ledger(workspace).advance(action, State.EXPIRED)
             try:
-                with naming(home.archive(action.id)):
-                    recovery.remove_archive(home, disk, expired)
+                with naming(workspace.home.archive(action.id)):
+                    recovery.remove_archive(workspace, expired)
             except TailflipError as e:
                 errors.append(e)
     return Expiry(chosen, tuple(errors))

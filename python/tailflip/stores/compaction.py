@@ -22,9 +22,8 @@ from tailflip.stores.formats import find_engine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from tailflip.base.durable import Disk
     from tailflip.base.progress import Progress
-    from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
     from tailflip.config.schema import HealSettings
     from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.numbers import Measured
@@ -123,8 +122,7 @@ class Compaction:
 
     scene: Scene
     aim: Aim
-    home: Home
-    disk: Disk
+    workspace: Workspace
     on_progress: Progress = be_quiet
     patience_s: float = 0.0  # how long to wait for another tailflip at work
     measured: dict[Store, Measured] = field(default_factory=dict)
@@ -230,8 +228,7 @@ class Compaction:
         report = self._act(
             lambda: apply_salvage(
                 plan,
-                home=self.home,
-                disk=self.disk,
+                workspace=self.workspace,
                 now_ms=self._next_moment(),
                 accept_loss=self.aim.accept_loss,
                 gateway=self.scene.gateway,
@@ -262,8 +259,7 @@ class Compaction:
                 store,
                 policy,
                 self.evidence[store],
-                home=self.home,
-                disk=self.disk,
+                workspace=self.workspace,
                 now_ms=self._next_moment() if now_ms is None else now_ms,
                 on_progress=self.on_progress,
                 expected=surveyed,

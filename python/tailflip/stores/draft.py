@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.base.durable import Disk
-    from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
 
 _PRIVATE = 0o600
 
@@ -73,8 +73,7 @@ class Draft:
 
 @contextmanager
 def begin(
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     source: Medium,
     *,
     kind: str,
@@ -101,25 +100,24 @@ def begin(
         details=Details(temps=tuple(map(str, names)), sources=sources),
     )
     try:
-        Ledger(home, disk).begin(action)
+        Ledger(workspace).begin(action)
         draft = Draft(action, source, names, [])
         try:
             for name in names:
-                draft.fds.append(disk.open_new(name, _PRIVATE))
+                draft.fds.append(workspace.disk.open_new(name, _PRIVATE))
             yield draft
         finally:
             for fd in draft.fds:
                 os.close(fd)
     except BaseException as e:
-        outcome = _end(home, disk, action)
+        outcome = _end(workspace, action)
         if isinstance(e, StoreChanged) or not isinstance(e, Exception):
             raise
         raise _explain(e, source.store, outcome) from e
 
 
 def commit(
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     draft: Draft,
     *,
     digest: str,
@@ -128,8 +126,7 @@ def commit(
     """Sync the draft, read it back, and make it the store.
 
     Args:
-        home: Where the ledger is.
-        disk: The effects.
+        workspace: Where the ledger is, and the effects.
         draft: Its first file is written.
         digest: Of the new store, for the ledger.
         is_as_written: Reads the whole file again and compares.
@@ -138,19 +135,19 @@ def commit(
         StoreChanged: The store is no longer the one that was read.
         InternalError: What is read back is not what was written.
     """
-    draft.source.complete(disk, draft.temps, draft.fds, is_as_written)
-    temp, ledger = draft.temps[0], Ledger(home, disk)
+    draft.source.complete(workspace.disk, draft.temps, draft.fds, is_as_written)
+    temp, ledger = draft.temps[0], Ledger(workspace)
     details = draft.action.details.model_copy(update={"temps": (str(temp),), "digest": digest})
     draft.action = ledger.advance(draft.action, State.ARCHIVED, details)
-    with draft.source.replacing(disk, temp) as held_s:
+    with draft.source.replacing(workspace.disk, temp) as held_s:
         draft.action = ledger.advance(draft.action, State.COMMITTED)
         draft.lock_held_s = held_s()
 
 
-def finish(home: Home, disk: Disk, draft: Draft) -> tuple[int, tuple[str, ...]]:
+def finish(workspace: Workspace, draft: Draft) -> tuple[int, tuple[str, ...]]:
     """Move transcripts and end the action; return how many moved, and warnings."""
-    moves = recovery.move_transcripts(home, disk, draft.action)
-    draft.action = Ledger(home, disk).advance(draft.action, State.DONE)
+    moves = recovery.move_transcripts(workspace, draft.action)
+    draft.action = Ledger(workspace).advance(draft.action, State.DONE)
     warnings = []
     if moves.failed:
         warnings.append("some transcripts could not be renamed; they are where they were")
@@ -167,13 +164,13 @@ def finish(home: Home, disk: Disk, draft: Draft) -> tuple[int, tuple[str, ...]]:
     return moves.moved, tuple(warnings)
 
 
-def _end(home: Home, disk: Disk, action: Action) -> State | None:
+def _end(workspace: Workspace, action: Action) -> State | None:
     """Settle an action that failed, as the next start would; None if that fails too."""
     with suppress(OSError, sqlite3.Error, TailflipError):
-        known = Ledger(home, disk).find(action.id)
+        known = Ledger(workspace).find(action.id)
         if known is None:
             return State.UNDONE
-        return recovery.settle(home, disk, known).state
+        return recovery.settle(workspace, known).state
     return None
 
 

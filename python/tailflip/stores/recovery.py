@@ -35,10 +35,10 @@ from tailflip.stores.transcripts import (
 
 if TYPE_CHECKING:
     from tailflip.base.durable import Disk
-    from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
 
 
-def recover(home: Home, disk: Disk) -> tuple[str, ...]:
+def recover(workspace: Workspace) -> tuple[str, ...]:
     """Settle every half-done action, and report each; run it before acting.
 
     An action that cannot be settled now (its disk is away) is left for the next time.
@@ -46,29 +46,29 @@ def recover(home: Home, disk: Disk) -> tuple[str, ...]:
     Raises:
         TryLater: Another tailflip is at work.
     """
-    half_done = Ledger(home, disk).read_half_done()
-    if not half_done and not _find_expired(home, disk) and not find_missing(home):
+    half_done = Ledger(workspace).read_half_done()
+    if not half_done and not _find_expired(workspace) and not find_missing(workspace.home):
         return ()
-    with home.claim(disk):
-        return settle_all(home, disk)
+    with workspace.claim():
+        return settle_all(workspace)
 
 
-def settle_all(home: Home, disk: Disk) -> tuple[str, ...]:
+def settle_all(workspace: Workspace) -> tuple[str, ...]:
     """Do the work of `recover` for a caller who has the claim."""
     notes = []
-    for action in Ledger(home, disk).read_half_done():
+    for action in Ledger(workspace).read_half_done():
         try:
-            ended = settle(home, disk, action)
-            _remove_our_lock(disk, action)
+            ended = settle(workspace, action)
+            _remove_our_lock(workspace.disk, action)
         except (OSError, TailflipError) as e:
             notes.append(f"{action.kind} {action.id} of {action.store} is still half done: {e}")
         else:
             verb = "undone" if ended.state is State.UNDONE else "finished"
             notes.append(f"{action.kind} {action.id} of {action.store} was half done: {verb}")
-    notes += _return_missing(home, disk)
-    for action in _find_expired(home, disk):
+    notes += _return_missing(workspace)
+    for action in _find_expired(workspace):
         try:
-            remove_archive(home, disk, action)
+            remove_archive(workspace, action)
         except OSError as e:
             notes.append(f"expired archive {action.id} cannot be deleted: {e}")
         else:
@@ -76,24 +76,24 @@ def settle_all(home: Home, disk: Disk) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def settle(home: Home, disk: Disk, action: Action) -> Action:
+def settle(workspace: Workspace, action: Action) -> Action:
     """Finish or undo one action; `action` is as the ledger has it."""
-    ledger = Ledger(home, disk)
+    ledger = Ledger(workspace)
     if action.state is State.ARCHIVED:
         # If it did not happen, go back to the state before `archived` first: were we killed between
         # deleting the new store and deleting its archive, the next look would misread the disk.
-        proven = find_engine(action.store_path).settle(action, disk)
+        proven = find_engine(action.store_path).settle(action, workspace.disk)
         action = ledger.advance(action, proven)
     if action.state is State.INTENDED:
         for temp in action.details.temps:
-            _remove(disk, Path(temp))
-        remove_archive(home, disk, action)
+            _remove(workspace.disk, Path(temp))
+        remove_archive(workspace, action)
         return ledger.advance(action, State.UNDONE)
-    move_transcripts(home, disk, action)
+    move_transcripts(workspace, action)
     return ledger.advance(action, State.DONE)
 
 
-def move_transcripts(home: Home, disk: Disk, action: Action) -> Moves:
+def move_transcripts(workspace: Workspace, action: Action) -> Moves:
     """Let the transcripts follow a committed action, one way or the other.
 
     A failed rename is counted in `failed` and raises nothing: the store is right already, and a
@@ -101,18 +101,18 @@ def move_transcripts(home: Home, disk: Disk, action: Action) -> Moves:
     """
     if action.kind == "compact":
         try:
-            return archive_transcripts(home, disk, action)
+            return archive_transcripts(workspace, action)
         except (OSError, TailflipError):
             return Moves(0, 1)
     found = []
     for source in action.details.sources:
         try:
-            origin = Ledger(home, disk).find(source)
-            if origin is None or not os.path.lexists(home.records(source)):
+            origin = Ledger(workspace).find(source)
+            if origin is None or not os.path.lexists(workspace.home.records(source)):
                 continue
-            found.append(return_transcripts(home, disk, origin, action.store_path))
+            found.append(return_transcripts(workspace, origin, action.store_path))
             if found[-1].failed:
-                note_missing(home, disk, origin)
+                note_missing(workspace, origin)
         except (OSError, TailflipError):
             found.append(Moves(0, 1))
     return Moves(
@@ -122,15 +122,15 @@ def move_transcripts(home: Home, disk: Disk, action: Action) -> Moves:
     )
 
 
-def _return_missing(home: Home, disk: Disk) -> list[str]:
+def _return_missing(workspace: Workspace) -> list[str]:
     """Rename back the transcripts that a restore could not; report the result."""
     notes = []
-    missing = find_missing(home)
-    for action in (each for each in Ledger(home, disk).read_all() if each.id in missing):
+    missing = find_missing(workspace.home)
+    for action in (each for each in Ledger(workspace).read_all() if each.id in missing):
         try:
-            moves = return_transcripts(home, disk, action, action.store_path)
+            moves = return_transcripts(workspace, action, action.store_path)
             if not moves.failed:
-                forget_missing(home, disk, action)
+                forget_missing(workspace, action)
         except (OSError, TailflipError) as e:
             notes.append(f"transcripts of {action.store} cannot be renamed back: {e}")
             continue
@@ -141,20 +141,20 @@ def _return_missing(home: Home, disk: Disk) -> list[str]:
     return notes
 
 
-def remove_archive(home: Home, disk: Disk, action: Action) -> None:
+def remove_archive(workspace: Workspace, action: Action) -> None:
     """Delete the archive of one action: our own files, and transcripts beside the store."""
     if action.kind == "compact":
-        delete_kept(disk, action)
-    directory = home.archive(action.id)
+        delete_kept(workspace.disk, action)
+    directory = workspace.home.archive(action.id)
     if directory.is_dir():
         # Delete the manifest first: without it no reader takes the directory for whole.
         for name in ("manifest.json", "records.zst", CHANGES, BEFORE, PENDING):
-            _remove(disk, directory / name)
-            _remove(disk, directory / f"{name}.partial")
-        disk.rmdir(directory)
+            _remove(workspace.disk, directory / name)
+            _remove(workspace.disk, directory / f"{name}.partial")
+        workspace.disk.rmdir(directory)
     else:
-        _remove(disk, directory)
-    _remove(disk, home.quarantined(action.id))
+        _remove(workspace.disk, directory)
+    _remove(workspace.disk, workspace.home.quarantined(action.id))
 
 
 PARTIAL = "records.zst.partial"
@@ -162,13 +162,18 @@ PARTIAL = "records.zst.partial"
 CHANGES, BEFORE = "changes.json", "before"
 
 
-def _find_expired(home: Home, disk: Disk) -> tuple[Action, ...]:
+def _find_expired(workspace: Workspace) -> tuple[Action, ...]:
     """Find expired actions whose files are still there: their deletion was interrupted."""
     return tuple(
         a
-        for a in Ledger(home, disk).read_all()
+        for a in Ledger(workspace).read_all()
         if a.state is State.EXPIRED
-        and any(map(os.path.lexists, (home.archive(a.id), home.quarantined(a.id), find_folder(a))))
+        and any(
+            map(
+                os.path.lexists,
+                (workspace.home.archive(a.id), workspace.home.quarantined(a.id), find_folder(a)),
+            )
+        )
     )
 
 

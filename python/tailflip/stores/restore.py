@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tailflip.base.durable import Disk
     from tailflip.base.progress import Progress
     from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
     from tailflip.flow.observed import Gateway
     from tailflip.ledger.actions import Action
     from tailflip.stores.draft import Draft
@@ -69,8 +69,7 @@ class _Wanted:
 
 
 def restore(
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     *,
     action_id: str | None = None,
     keys: Sequence[str] = (),
@@ -89,8 +88,7 @@ def restore(
     action, all our later actions on the store are undone too.
 
     Args:
-        home: Where the archives are.
-        disk: The effects.
+        workspace: Where the archives are, and the effects.
         action_id: Take entries of this action; given alone, all of them. Of a salvage it puts
             the damaged bytes back, as they were.
         keys: Session keys, from whatever actions hold them.
@@ -110,13 +108,12 @@ def restore(
         TryLater: Locked, or changing all the time.
     """
     wanted = _choose(
-        home, disk, action_id=action_id, keys=keys, jobs=jobs, everything=everything, store=store
+        workspace, action_id=action_id, keys=keys, jobs=jobs, everything=everything, store=store
     )
-    wanted = _widen(home, disk, replace(wanted, state_dir=state_dir), everything=everything)
+    wanted = _widen(workspace, replace(wanted, state_dir=state_dir), everything=everything)
     if wanted.actions[0].kind == "salvage":
         report = salvage.undo(
-            home,
-            disk,
+            workspace,
             wanted.actions[0],
             apply=apply,
             now_ms=now_ms,
@@ -127,24 +124,24 @@ def restore(
     started, engine = clock.monotonic_s(), find_engine(wanted.store)
     if not apply:
         with naming(wanted.store), engine.opening(wanted.store) as source:
-            return _measure(home, engine, wanted, source)[0]
+            return _measure(workspace.home, engine, wanted, source)[0]
 
     def attempt(source: Opened) -> RestoreOutcome:
         return _restore_once(
-            home, disk, engine, wanted, source, now_ms=now_ms, on_progress=on_progress
+            workspace, engine, wanted, source, now_ms=now_ms, on_progress=on_progress
         )
 
-    with naming(wanted.store), home.claim(disk):
-        recovery.settle_all(home, disk)
+    with naming(wanted.store), workspace.claim():
+        recovery.settle_all(workspace)
         refuse(find_refusals(wanted.store, state_dir, undoing=True, gateway=gateway))
-        outcome = engine.attempt(wanted.store, disk, attempt, state_dir)
+        outcome = engine.attempt(wanted.store, workspace.disk, attempt, state_dir)
     if outcome.report is None:
         return outcome
     took_s = drafts.measure_s(started)
     return replace(outcome, report=outcome.report.model_copy(update={"took_s": took_s}))
 
 
-def _widen(home: Home, disk: Disk, wanted: _Wanted, *, everything: bool) -> _Wanted:
+def _widen(workspace: Workspace, wanted: _Wanted, *, everything: bool) -> _Wanted:
     """Add the later actions on a store on record: undoing all of them gives its bytes.
 
     Raises:
@@ -157,7 +154,7 @@ def _widen(home: Home, disk: Disk, wanted: _Wanted, *, everything: bool) -> _Wan
     since = min(action.created_ms for action in wanted.actions)
     later = [
         a
-        for a in choose_undone(Ledger(home, disk).read_all(), claim)
+        for a in choose_undone(Ledger(workspace).read_all(), claim)
         if a.created_ms >= since and a.kind == "compact"
     ]
     # Entries removed before the store went on record are not part of its bytes on record.
@@ -168,8 +165,7 @@ def _widen(home: Home, disk: Disk, wanted: _Wanted, *, everything: bool) -> _Wan
 
 
 def _choose(
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     *,
     action_id: str | None,
     keys: Sequence[str],
@@ -180,7 +176,7 @@ def _choose(
     """Find the actions that hold the wanted entries; all of one store."""
     narrow = Selection(keys=tuple(keys), jobs=tuple(jobs))
     if action_id is not None:
-        action = archive.find_action(home, disk, action_id)
+        action = archive.find_action(workspace, action_id)
         if action.took_nothing:
             hint = "its job is enabled as it was before; there is nothing to undo"
             if action.kind == "restore":
@@ -190,11 +186,11 @@ def _choose(
         return _Wanted(action.store_path, (action,), selection)
     if not (keys or jobs or everything):
         raise Usage("nothing to restore was named", hint="see `tailflip archive list`")
-    held = [a.action for a in archive.list_actions(home, disk) if a.action.kind == "compact"]
+    held = [a.action for a in archive.list_actions(workspace) if a.action.kind == "compact"]
     if store is not None:
         held = [a for a in held if resolve(a.store_path) == resolve(store)]
     selection = Selection(all=True) if everything else narrow
-    whole, damaged = _sort_out(home, held, selection)
+    whole, damaged = _sort_out(workspace.home, held, selection)
     if not whole and damaged:
         names = ", ".join(f"{each.action} ({each.message})" for each in damaged)
         raise ArchiveDamaged(
@@ -203,7 +199,7 @@ def _choose(
         )
     if not whole:
         raise Usage(
-            f"no archive holds that: looked in {home.archives}",
+            f"no archive holds that: looked in {workspace.home.archives}",
             hint="`tailflip archive show ACTION` names the keys that an action took",
         )
     stores = sorted({a.store for a in whole})
@@ -263,8 +259,7 @@ def _measure(
 
 
 def _restore_once(
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     engine: Engine,
     wanted: _Wanted,
     source: Opened,
@@ -272,15 +267,14 @@ def _restore_once(
     now_ms: int,
     on_progress: Progress | None,
 ) -> RestoreOutcome:
-    outcome, measured = _measure(home, engine, wanted, source)
+    outcome, measured = _measure(workspace.home, engine, wanted, source)
     if not outcome.added + outcome.replaced:
         return outcome
     before_bytes = source.size_bytes
     grown = before_bytes + sum(max(0, n.bytes - before_bytes) for n in measured)
-    refuse(find_missing_room(source.real, home, new_bytes=2 * grown, removed_bytes=0))
+    refuse(find_missing_room(source.real, workspace.home, new_bytes=2 * grown, removed_bytes=0))
     with drafts.begin(
-        home,
-        disk,
+        workspace,
         source,
         kind="restore",
         now_ms=now_ms,
@@ -288,17 +282,16 @@ def _restore_once(
         sources=outcome.actions,
         undoing=True,
     ) as draft:
-        passes = _write(home, engine, draft, wanted, source)
+        passes = _write(workspace.home, engine, draft, wanted, source)
         last = passes[-1]
         written = VerifyNumbers.of(last)
         drafts.commit(
-            home,
-            disk,
+            workspace,
             draft,
             digest=last.digest,
             is_as_written=lambda fd: engine.verify(fd, on_progress) == written,
         )
-        transcripts, warnings = drafts.finish(home, disk, draft)
+        transcripts, warnings = drafts.finish(workspace, draft)
     added = sum(n.added for n in passes)
     report = Report(
         action_id=draft.action.id,

@@ -26,9 +26,8 @@ from tailflip.stores.replace import copy_bytes, is_same
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tailflip.base.durable import Disk
     from tailflip.base.progress import Progress
-    from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
     from tailflip.flow.observed import Gateway, Store
     from tailflip.ledger.actions import Action
     from tailflip.stores.candidates import Candidate
@@ -67,8 +66,7 @@ def plan_salvage(
 def apply_salvage(
     plan: SalvagePlan,
     *,
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     now_ms: int,
     source: Path | None = None,
     accept_loss: bool = False,
@@ -79,8 +77,7 @@ def apply_salvage(
 
     Args:
         plan: The plan that was shown; executed as shown or not at all.
-        home: Where the broken store is set aside.
-        disk: The effects.
+        workspace: Where the broken store is set aside, and the effects.
         now_ms: Names the action.
         source: The candidate to use; None for the best.
         accept_loss: A person accepts that more than the damaged places may be lost.
@@ -109,21 +106,20 @@ def apply_salvage(
 
     def attempt(opened: Opened) -> Report:
         return _salvage_once(
-            opened, plan, chosen, home=home, disk=disk, now_ms=now_ms, on_progress=on_progress
+            opened, plan, chosen, workspace=workspace, now_ms=now_ms, on_progress=on_progress
         )
 
-    with naming(plan.store), home.claim(disk):
-        recovery.settle_all(home, disk)
+    with naming(plan.store), workspace.claim():
+        recovery.settle_all(workspace)
         require_leave(plan.store, plan.state_dir)
         if os.path.lexists(plan.store):
             refuse(find_refusals(plan.store, plan.state_dir, gateway=gateway))
-        report = engine.attempt(plan.store, disk, attempt, plan.state_dir)
+        report = engine.attempt(plan.store, workspace.disk, attempt, plan.state_dir)
     return report.model_copy(update={"took_s": drafts.measure_s(started)})
 
 
 def undo(
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     action: Action,
     *,
     apply: bool,
@@ -137,7 +133,7 @@ def undo(
         TryLater: The store was written to since, and the new entries would be lost.
         Usage: There were no damaged bytes: the store was missing.
     """
-    quarantined, path = home.quarantined(action.id), action.store_path
+    quarantined, path = workspace.home.quarantined(action.id), action.store_path
     if not quarantined.exists():
         raise Usage(
             f"there was no store before that salvage: {action.id}",
@@ -163,22 +159,24 @@ def undo(
             size_bytes = os.fstat(damaged).st_size
             refuse(
                 find_missing_room(
-                    opened.real, home, new_bytes=size_bytes, removed_bytes=4 * salvaged.bytes
+                    opened.real,
+                    workspace.home,
+                    new_bytes=size_bytes,
+                    removed_bytes=4 * salvaged.bytes,
                 )
             )
             with drafts.begin(
-                home, disk, opened, kind="restore", now_ms=now_ms, undoing=True
+                workspace, opened, kind="restore", now_ms=now_ms, undoing=True
             ) as draft:
-                opened.copy_to(disk, home.quarantined(draft.action.id))
-                copy_bytes(disk, damaged, draft.fds[0])
+                opened.copy_to(workspace.disk, workspace.home.quarantined(draft.action.id))
+                copy_bytes(workspace.disk, damaged, draft.fds[0])
                 drafts.commit(
-                    home,
-                    disk,
+                    workspace,
                     draft,
                     digest="",
                     is_as_written=lambda fd: is_same(fd, damaged),
                 )
-                drafts.finish(home, disk, draft)
+                drafts.finish(workspace, draft)
         return _report(
             draft,
             "restore",
@@ -191,10 +189,10 @@ def undo(
     require_leave(path, state_dir, undoing=True)
     if not apply:
         return None
-    with naming(path), home.claim(disk):
-        recovery.settle_all(home, disk)
+    with naming(path), workspace.claim():
+        recovery.settle_all(workspace)
         refuse(find_refusals(path, state_dir, undoing=True))
-        report = engine.attempt(path, disk, attempt, state_dir)
+        report = engine.attempt(path, workspace.disk, attempt, state_dir)
     return report.model_copy(update={"took_s": drafts.measure_s(started)})
 
 
@@ -203,8 +201,7 @@ def _salvage_once(
     plan: SalvagePlan,
     chosen: Candidate,
     *,
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     now_ms: int,
     on_progress: Progress | None,
 ) -> Report:
@@ -220,26 +217,28 @@ def _salvage_once(
         )
     refuse(
         find_missing_room(
-            opened.real, home, new_bytes=chosen.written.bytes, removed_bytes=4 * size_bytes
+            opened.real,
+            workspace.home,
+            new_bytes=chosen.written.bytes,
+            removed_bytes=4 * size_bytes,
         )
     )
-    with drafts.begin(home, disk, opened, kind="salvage", now_ms=now_ms) as draft:
+    with drafts.begin(workspace, opened, kind="salvage", now_ms=now_ms) as draft:
         if not opened.is_missing:
-            opened.copy_to(disk, home.quarantined(draft.action.id))
+            opened.copy_to(workspace.disk, workspace.home.quarantined(draft.action.id))
         if chosen.damage is None:
             with open_regular(chosen.path) as fd:
-                copy_bytes(disk, fd, draft.fds[0])
+                copy_bytes(workspace.disk, fd, draft.fds[0])
         else:
             _find_salvager(plan.store).write(chosen.path, draft.fds[0], on_progress)
         # This also proves that the candidate is still the file that was measured and shown.
         drafts.commit(
-            home,
-            disk,
+            workspace,
             draft,
             digest=chosen.written.digest,
             is_as_written=lambda fd: engine.verify(fd, on_progress) == chosen.written,
         )
-        drafts.finish(home, disk, draft)
+        drafts.finish(workspace, draft)
     before = 0 if in_store is None else in_store.entries + in_store.left
     done = _report(
         draft,
@@ -257,7 +256,7 @@ def _salvage_once(
         return done
     return done.model_copy(
         update={
-            "archive": str(home.quarantined(draft.action.id)),
+            "archive": str(workspace.home.quarantined(draft.action.id)),
             "archive_bytes": size_bytes,
             "undo": f"tailflip restore {draft.action.id} --apply",
         }

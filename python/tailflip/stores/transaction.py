@@ -23,9 +23,8 @@ from tailflip.stores.formats import find_engine
 from tailflip.stores.preflight import find_missing_room, find_refusals, refuse
 
 if TYPE_CHECKING:
-    from tailflip.base.durable import Disk
     from tailflip.base.progress import Progress
-    from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
     from tailflip.flow.numbers import Measured
     from tailflip.flow.observed import Evidence, Store
     from tailflip.plan.policy import Policy
@@ -38,8 +37,7 @@ def compact_store(
     policy: Policy,
     evidence: Evidence,
     *,
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     now_ms: int,
     on_progress: Progress | None = None,
     expected: Measured | None = None,
@@ -50,8 +48,7 @@ def compact_store(
         store: Its path may be a symbolic link; the file behind it is replaced.
         policy: The rules; ages count from `now_ms`.
         evidence: Gathered just now.
-        home: Where the archive goes.
-        disk: The effects.
+        workspace: Where the archive goes, and the effects.
         now_ms: Wall clock; also names the folder of archived transcripts.
         on_progress: Called from this thread, at most ten times a second.
         expected: A survey that was shown to the user. It saves the first survey here; if
@@ -81,13 +78,13 @@ def compact_store(
         else:
             surveyed = engine.survey_opened(source, policy, evidence, now_ms, on_progress)
         return _compact_once(
-            engine, source, surveyed, home=home, disk=disk, now_ms=now_ms, on_progress=on_progress
+            engine, source, surveyed, workspace=workspace, now_ms=now_ms, on_progress=on_progress
         )
 
-    with naming(path), home.claim(disk):
-        recovery.settle_all(home, disk)
+    with naming(path), workspace.claim():
+        recovery.settle_all(workspace)
         refuse(find_refusals(path, store.state_dir, gateway=evidence.gateway))
-        report = engine.attempt(path, disk, attempt, store.state_dir)
+        report = engine.attempt(path, workspace.disk, attempt, store.state_dir)
     return report.model_copy(update={"took_s": drafts.measure_s(started)})
 
 
@@ -96,8 +93,7 @@ def _compact_once(
     source: Opened,
     surveyed: Measured,
     *,
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     now_ms: int,
     on_progress: Progress | None,
 ) -> Report:
@@ -118,24 +114,23 @@ def _compact_once(
     refuse(
         find_missing_room(
             source.real,
-            home,
+            workspace.home,
             new_bytes=numbers.bytes_after,
             removed_bytes=numbers.bytes - min(numbers.bytes, numbers.bytes_after),
         )
     )
-    with drafts.begin(home, disk, source, kind="compact", now_ms=now_ms) as draft:
+    with drafts.begin(workspace, source, kind="compact", now_ms=now_ms) as draft:
         rewrite = _write(
-            home, disk, engine, source, draft=draft, surveyed=surveyed, on_progress=on_progress
+            workspace, engine, source, draft=draft, surveyed=surveyed, on_progress=on_progress
         )
         written = VerifyNumbers.of(rewrite)
         drafts.commit(
-            home,
-            disk,
+            workspace,
             draft,
             digest=rewrite.digest,
             is_as_written=lambda fd: engine.verify(fd, on_progress) == written,
         )
-        transcripts, warnings = drafts.finish(home, disk, draft)
+        transcripts, warnings = drafts.finish(workspace, draft)
     action = draft.action
     return nothing.model_copy(
         update={
@@ -143,7 +138,7 @@ def _compact_once(
             "entries_after": rewrite.entries,
             "bytes_after": rewrite.bytes,
             "rules": rewrite.rules,
-            "archive": str(home.archive(action.id)),
+            "archive": str(workspace.home.archive(action.id)),
             "archive_bytes": rewrite.archive_bytes,
             "transcripts": transcripts,
             "lock_held_s": round(draft.lock_held_s, 3),
@@ -154,8 +149,7 @@ def _compact_once(
 
 
 def _write(
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     engine: Engine,
     source: Opened,
     *,
@@ -165,9 +159,9 @@ def _write(
 ) -> RewriteNumbers:
     """Write the new store and the archive; return when the archive is read back and synced."""
     action, numbers = draft.action, surveyed.numbers
-    partial = home.archive(action.id) / recovery.PARTIAL
-    disk.mkdir(home.archive(action.id), 0o700)
-    archive_fd = disk.open_new(partial, 0o600)
+    partial = workspace.home.archive(action.id) / recovery.PARTIAL
+    workspace.disk.mkdir(workspace.home.archive(action.id), 0o700)
+    archive_fd = workspace.disk.open_new(partial, 0o600)
     try:
         rewrite = engine.draft(source, surveyed, draft.fds[0], archive_fd, on_progress)
         if (rewrite.entries, rewrite.bytes) != (numbers.entries_after, numbers.bytes_after):
@@ -176,13 +170,12 @@ def _write(
                 f"{format_counted(numbers.bytes_after, 'byte')} expected, {rewrite.entries:,} in "
                 f"{rewrite.bytes:,} written: {source.store}"
             )
-        disk.fsync(archive_fd)
+        workspace.disk.fsync(archive_fd)
     finally:
         os.close(archive_fd)
-    disk.rename(partial, home.records(action.id))
+    workspace.disk.rename(partial, workspace.home.records(action.id))
     archive.write_manifest(
-        home,
-        disk,
+        workspace,
         archive.Manifest(
             action=action.id,
             kind=action.kind,

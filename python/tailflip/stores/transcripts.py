@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from tailflip.base.durable import Disk
     from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
     from tailflip.flow.numbers import RecordHeader
     from tailflip.ledger.actions import Action
 
@@ -68,7 +69,7 @@ class Kept:
     exposed: int = 0
 
 
-def archive_transcripts(home: Home, disk: Disk, action: Action) -> Moves:
+def archive_transcripts(workspace: Workspace, action: Action) -> Moves:
     """Set aside transcripts of removed entries that no entry refers to any more.
 
     A transcript whose own lock has a living owner stays.
@@ -82,17 +83,17 @@ def archive_transcripts(home: Home, disk: Disk, action: Action) -> Moves:
         new = folder / path.name
         if referenced or os.path.lexists(new) or _is_in_use(path):
             return None
-        _make_folder(disk, folder)
+        _make_folder(workspace.disk, folder)
         return path, new
 
-    moves = _move(home, disk, action, action.store_path, present=lambda path: path, plan=plan)
+    moves = _move(workspace, action, action.store_path, present=lambda path: path, plan=plan)
     if moves.moved:
-        disk.fsync_dir(folder)
-        disk.fsync_dir(directory)
+        workspace.disk.fsync_dir(folder)
+        workspace.disk.fsync_dir(directory)
     return moves
 
 
-def return_transcripts(home: Home, disk: Disk, action: Action, store_path: Path) -> Moves:
+def return_transcripts(workspace: Workspace, action: Action, store_path: Path) -> Moves:
     """Rename back the transcripts of `action` that an entry needs again and that are missing."""
     directory = resolve(store_path.parent)
     folder, suffix = directory / FOLDER / action.id, action.transcript_suffix
@@ -113,10 +114,10 @@ def return_transcripts(home: Home, disk: Disk, action: Action, store_path: Path)
             return None
         return present(path), path
 
-    moves = _move(home, disk, action, store_path, present=present, plan=plan)
+    moves = _move(workspace, action, store_path, present=present, plan=plan)
     if moves.moved:
-        disk.fsync_dir(directory)
-    _drop_folder(disk, folder)
+        workspace.disk.fsync_dir(directory)
+    _drop_folder(workspace.disk, folder)
     return replace(moves, alive=alive)
 
 
@@ -148,20 +149,20 @@ def find_folder(action: Action) -> Path:
     return resolve(action.store_path.parent) / FOLDER / action.id
 
 
-def note_missing(home: Home, disk: Disk, action: Action) -> None:
+def note_missing(workspace: Workspace, action: Action) -> None:
     """Note that some transcripts of `action` could not be renamed back."""
-    path = _pending(home, action)
+    path = _pending(workspace.home, action)
     if os.path.lexists(path):
         return
-    os.close(disk.open_new(path, 0o600))
-    disk.fsync_dir(path.parent)
+    os.close(workspace.disk.open_new(path, 0o600))
+    workspace.disk.fsync_dir(path.parent)
 
 
-def forget_missing(home: Home, disk: Disk, action: Action) -> None:
+def forget_missing(workspace: Workspace, action: Action) -> None:
     """Delete the note: every transcript is where an entry looks for it, or not needed."""
-    path = _pending(home, action)
+    path = _pending(workspace.home, action)
     if os.path.lexists(path):
-        disk.unlink(path)
+        workspace.disk.unlink(path)
 
 
 def find_missing(home: Home) -> set[str]:
@@ -174,8 +175,7 @@ def _pending(home: Home, action: Action) -> Path:
 
 
 def _move(
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     action: Action,
     store_path: Path,
     *,
@@ -191,13 +191,13 @@ def _move(
     owners = Owners(store_path)
     kept = owners.find(store_path)
     needed = find_engine(store_path).gather_sessions(store_path)
-    with open_regular(home.records(action.id)) as records:
+    with open_regular(workspace.home.records(action.id)) as records:
         for path, sessions in _candidates(records, directory, present):
             try:
                 move = plan(path, referenced=any(needed.has(session) for session in sessions))
                 if move is None or not owners.may_move(kept, *move):
                     continue
-                disk.rename(*move)
+                workspace.disk.rename(*move)
                 moved += 1
             except OSError:
                 # A transcript left under its old name loses nothing: the store is

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tailflip.base.durable import Disk
     from tailflip.base.progress import Progress
-    from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
     from tailflip.config.schema import HealSettings
     from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.numbers import Measured
@@ -107,8 +106,7 @@ class Start:
 def admit(
     start: Start,
     *,
-    home: Home,
-    disk: Disk,
+    workspace: Workspace,
     on_progress: Progress | None = None,
 ) -> Admission:
     """Look at the stores that the gateway will load, heal them, and say whether it may start.
@@ -127,7 +125,7 @@ def admit(
         found.notes.append(f"a gateway is running ({scene.gateway.evidence}): nothing was touched")
         return found
     try:
-        _heal(_Work(start, found, _begin(scene, start, home, disk, on_progress or be_quiet)))
+        _heal(_Work(start, found, _begin(scene, start, workspace, on_progress or be_quiet)))
     except (TailflipError, OSError) as e:
         # An error of ours, not of the gateway's: faults of a store were dealt with below.
         found.notes.append(f"not looked at in full: {e}")
@@ -149,16 +147,16 @@ class _Work:
         return heal.enabled and heal.salvage
 
 
-def _begin(scene: Scene, start: Start, home: Home, disk: Disk, on_progress: Progress) -> Compaction:
+def _begin(scene: Scene, start: Start, workspace: Workspace, on_progress: Progress) -> Compaction:
     policy = choose_policy(start.heal, scene.installation.retention_ms)
     aim = choose_aim(start.heal, policy, start.capabilities, died_of_memory=start.died_of_memory)
-    return Compaction(scene, aim, home, disk, on_progress, _CLAIM_PATIENCE_S)
+    return Compaction(scene, aim, workspace, on_progress, _CLAIM_PATIENCE_S)
 
 
 def _heal(work: _Work) -> None:
     found, heal, compaction = work.found, work.start.heal, work.compaction
     found.reports = compaction.reports
-    found.notes += recover(compaction.home, compaction.disk)
+    found.notes += recover(compaction.workspace)
     compaction.look()
     _make_whole(work)
     if not found.go:

@@ -131,7 +131,7 @@ class BestEffortHistory:
         from tailflip.ledger.actions import Ledger  # noqa: PLC0415 - a start does without
 
         workspace = self._history.workspace
-        return tuple(self._read(Ledger(workspace.home, workspace.disk).read_all, ()))
+        return tuple(self._read(Ledger(workspace).read_all, ()))
 
     def expire(self, keep_days: float) -> None:
         """Delete records that are older than the settings keep."""

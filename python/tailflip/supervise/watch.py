@@ -146,7 +146,7 @@ class Watch:
         """Do one round, and return the seconds to the next; log a failure, and go on."""
         interval_s = self.where.interval_s or 60.0
         try:
-            for note in recover(self.home, self.disk):
+            for note in recover(Workspace(self.home, self.disk)):
                 log.warning(note)
             work = self._look(apply=True)
             interval_s = self.where.interval_s or work.terms.settings.interval_s

@@ -22,6 +22,7 @@ from tailflip.base import platform_calls, rights
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import NoPermission, TailflipError
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Evidence, Gateway, Store
 from tailflip.plan.policy import Policy
 from tailflip.stores.lock import hold
@@ -87,7 +88,7 @@ def done_as(uid: int, act: Callable[[], object]) -> str:
 
 def compacting(store: Path, home: Home) -> Callable[[], object]:
     return lambda: compact_store(
-        Store(store, "main"), Policy(), GONE, home=home, disk=RealDisk(), now_ms=NOW_MS
+        Store(store, "main"), Policy(), GONE, workspace=Workspace(home, RealDisk()), now_ms=NOW_MS
     )
 
 
@@ -109,7 +110,7 @@ def test_root_compacts_in_a_users_folder_and_everything_stays_the_users(
     assert report.transcripts
     assert whose(store) == before["sessions.json"] == (USER, USER, 0o640)
     assert {whose(p)[0] for p in store.parent.rglob("*")} == {USER}
-    restore(home, RealDisk(), everything=True, apply=True, now_ms=NOW_MS + 1)
+    restore(Workspace(home, RealDisk()), everything=True, apply=True, now_ms=NOW_MS + 1)
     assert {p.name: whose(p) for p in store.parent.iterdir()} == before
 
 
@@ -269,8 +270,7 @@ def test_a_living_gateway_of_another_user_would_not_honour_our_lock(store: Path)
                     Store(store, "main"),
                     Policy(),
                     evidence,
-                    home=Home(store.parent.parent / "state"),
-                    disk=RealDisk(),
+                    workspace=Workspace(Home(store.parent.parent / "state"), RealDisk()),
                     now_ms=NOW_MS,
                 )
         finally:
@@ -292,11 +292,11 @@ def test_an_archive_that_may_not_be_read_keeps_no_other_from_coming_back(
     first.chmod(0)
     assert done_as(USER, lambda: restore_all(home, 1)) == ""
     assert json.loads(store.read_bytes()) == wanted
-    assert done_as(USER, lambda: recover(home, RealDisk())) == ""
+    assert done_as(USER, lambda: recover(Workspace(home, RealDisk()))) == ""
 
 
 def restore_all(home: Home, damaged: int) -> None:
-    outcome = restore(home, RealDisk(), everything=True, apply=True, now_ms=NOW_MS + 1)
+    outcome = restore(Workspace(home, RealDisk()), everything=True, apply=True, now_ms=NOW_MS + 1)
     assert len(outcome.damaged) == damaged, outcome
 
 

@@ -12,6 +12,7 @@ from support.stores import FULL, NOW_MS, FaultyDisk
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import CannotCreate, IoFailed, TryLater
 from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.ledger.actions import Action, Details, Ledger, State
 from tailflip.stores.recovery import recover
 
@@ -30,14 +31,14 @@ def make_action(name: str = "a1", created_ms: int = NOW_MS) -> Action:
 
 
 def test_a_fresh_home_has_no_actions_and_reading_makes_nothing(home: Home) -> None:
-    assert Ledger(home, DISK).read_all() == ()
-    assert recover(home, DISK) == ()
+    assert Ledger(Workspace(home, DISK)).read_all() == ()
+    assert recover(Workspace(home, DISK)) == ()
     assert not home.root.exists()
 
 
 def test_actions_come_back_newest_first_as_they_were_written(home: Home) -> None:
     home.create(DISK)
-    ledger = Ledger(home, DISK)
+    ledger = Ledger(Workspace(home, DISK))
     old, new = make_action("old", NOW_MS - 1), make_action("new")
     ledger.begin(old)
     ledger.begin(new)
@@ -54,13 +55,13 @@ def test_a_clock_that_was_set_back_does_not_change_what_came_after_what(home: Ho
     home.create(DISK)
     first, second = make_action("first", NOW_MS), make_action("second", NOW_MS - 5_000)
     for action in (first, second):
-        Ledger(home, DISK).begin(action)
-    assert Ledger(home, DISK).read_all() == (second, first)
+        Ledger(Workspace(home, DISK)).begin(action)
+    assert Ledger(Workspace(home, DISK)).read_all() == (second, first)
 
 
 def test_nobody_else_may_read_what_we_keep(home: Home) -> None:
     home.create(DISK)
-    Ledger(home, DISK).begin(make_action())
+    Ledger(Workspace(home, DISK)).begin(make_action())
     for path in (home.root, home.archives, home.quarantine):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
     assert stat.S_IMODE(home.ledger.stat().st_mode) == 0o600
@@ -68,26 +69,26 @@ def test_nobody_else_may_read_what_we_keep(home: Home) -> None:
 
 def test_a_write_that_failed_was_not_written(home: Home) -> None:
     home.create(DISK)
-    Ledger(home, DISK).begin(make_action("before"))
+    Ledger(Workspace(home, DISK)).begin(make_action("before"))
     with pytest.raises(CannotCreate, match="No space"):
-        Ledger(home, FaultyDisk(1, error=FULL)).begin(make_action("failed"))
-    assert [a.id for a in Ledger(home, DISK).read_all()] == ["before"]
+        Ledger(Workspace(home, FaultyDisk(1, error=FULL))).begin(make_action("failed"))
+    assert [a.id for a in Ledger(Workspace(home, DISK)).read_all()] == ["before"]
 
 
 def test_a_ledger_of_the_future_is_left_alone(home: Home) -> None:
     home.create(DISK)
-    Ledger(home, DISK).begin(make_action())
+    Ledger(Workspace(home, DISK)).begin(make_action())
     with closing(sqlite3.connect(home.ledger)) as db:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(IoFailed, match="version we do not know"):
-        Ledger(home, DISK).read_all()
+        Ledger(Workspace(home, DISK)).read_all()
 
 
 def test_a_ledger_that_is_no_database_is_an_error_not_an_empty_one(home: Home) -> None:
     home.create(DISK)
     home.ledger.write_bytes(b"not a database, but long enough to be looked at" * 20)
     with pytest.raises(IoFailed, match=r"ledger\.sqlite"):
-        Ledger(home, DISK).read_all()
+        Ledger(Workspace(home, DISK)).read_all()
 
 
 def test_only_one_may_act(home: Home) -> None:

@@ -61,7 +61,7 @@ def test_a_night_with_its_cure_is_told_in_order(home):
     texts = tell_texts(
         lives,
         history.decisions.read_since(0),
-        list_actions(home, RealDisk()),
+        list_actions(Workspace(home, RealDisk())),
         history.findings.read(open_only=False),
         incident,
     )

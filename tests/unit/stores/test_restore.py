@@ -12,6 +12,7 @@ import pytest
 from support.stores import GONE, HOUR_MS, NOW_MS, format_store, make_entry, make_store, run_key
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import ArchiveDamaged, TailflipError, Usage
+from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Store
 from tailflip.plan.policy import Policy
 from tailflip.stores import archive
@@ -47,11 +48,13 @@ class Place:
             self.store.with_name(f"{entry['sessionId']}.jsonl").write_text(f"{job}\n")
         store = Store(self.store, "main")
         now_ms = NOW_MS + number
-        report = compact_store(store, Policy(), GONE, home=self.home, disk=DISK, now_ms=now_ms)
+        report = compact_store(
+            store, Policy(), GONE, workspace=Workspace(self.home, DISK), now_ms=now_ms
+        )
         return report.action_id
 
     def restore(self, **what: object):
-        return restore(self.home, DISK, apply=True, now_ms=NOW_MS + 10, **what)
+        return restore(Workspace(self.home, DISK), apply=True, now_ms=NOW_MS + 10, **what)
 
     def keys(self) -> set[str]:
         return set(json.loads(self.store.read_bytes()))
@@ -136,24 +139,26 @@ def test_what_only_a_damaged_archive_can_hold_is_told_so(place: Place, damage: s
 @pytest.mark.parametrize("damage", RECORDS)
 def test_a_damaged_archive_is_listed_verified_and_let_go_alone(place: Place, damage: str) -> None:
     RECORDS[damage](place.folder)
-    listed = {each.action.id: each for each in archive.survey_archives(place.home, DISK)}
+    listed = {each.action.id: each for each in archive.survey_archives(Workspace(place.home, DISK))}
     assert set(listed) == {place.old, place.new}
     assert listed[place.new].damage is None
     if damage != "a flipped bit":  # that is seen by reading all of it
         assert str(place.folder) in (listed[place.old].damage or "")
     with pytest.raises(TailflipError):
-        archive.verify(place.home, DISK, place.old)
-    archive.verify(place.home, DISK, place.new)
+        archive.verify(Workspace(place.home, DISK), place.old)
+    archive.verify(Workspace(place.home, DISK), place.new)
     expire(place, place.old)
 
 
 def expire(place: Place, action_id: str) -> None:
     """Let one go; the other stays, and nothing is left to be said about it."""
-    gone = archive.expire(place.home, DISK, action_ids=[action_id], now_ms=NOW_MS, apply=True)
+    gone = archive.expire(
+        Workspace(place.home, DISK), action_ids=[action_id], now_ms=NOW_MS, apply=True
+    )
     assert [action.id for action in gone.actions] == [action_id]
     assert gone.errors == ()
     assert not os.path.lexists(place.home.archive(action_id))
-    assert recover(place.home, DISK) == ()
+    assert recover(Workspace(place.home, DISK)) == ()
     assert place.restore(everything=True).damaged == ()
     assert place.keys() == place.keys_of(NEW_JOB)
 
@@ -161,18 +166,20 @@ def expire(place: Place, action_id: str) -> None:
 @pytest.mark.parametrize("damage", MANIFEST)
 def test_without_its_manifest_everything_still_comes_back(place: Place, damage: str) -> None:
     MANIFEST[damage](place.folder)
-    shown = archive.show(place.home, DISK, place.old)
+    shown = archive.show(Workspace(place.home, DISK), place.old)
     assert shown.manifest is None
     assert shown.damage is not None
     assert {header.key for header in shown.headers} == place.keys_of(OLD_JOB)
-    listed = {each.action.id: each for each in archive.survey_archives(place.home, DISK)}
+    listed = {each.action.id: each for each in archive.survey_archives(Workspace(place.home, DISK))}
     assert listed[place.old].damage
     with pytest.raises(TailflipError):
-        archive.verify(place.home, DISK, place.old)
+        archive.verify(Workspace(place.home, DISK), place.old)
     outcome = place.restore(everything=True)
     assert (outcome.added, outcome.damaged) == (6, ())
     assert place.keys() == set(place.entries)
-    gone = archive.expire(place.home, DISK, action_ids=[place.old], now_ms=NOW_MS, apply=True)
+    gone = archive.expire(
+        Workspace(place.home, DISK), action_ids=[place.old], now_ms=NOW_MS, apply=True
+    )
     assert gone.errors == ()
     assert not place.folder.exists()
 
@@ -196,7 +203,9 @@ def test_one_bit_anywhere_never_brings_back_something_else(place: Place) -> None
 def test_an_archive_that_cannot_be_deleted_keeps_no_other_from_it(place: Place) -> None:
     stranger = place.home.archive(place.new) / "notes of a person"
     stranger.write_text("mine")
-    gone = archive.expire(place.home, DISK, older_than_ms=0, now_ms=NOW_MS + HOUR_MS, apply=True)
+    gone = archive.expire(
+        Workspace(place.home, DISK), older_than_ms=0, now_ms=NOW_MS + HOUR_MS, apply=True
+    )
     assert len(gone.actions) == 2
     assert len(gone.errors) == 1
     assert stranger.exists()
@@ -205,5 +214,5 @@ def test_an_archive_that_cannot_be_deleted_keeps_no_other_from_it(place: Place) 
 
 def test_an_action_that_is_not_there_is_named(place: Place) -> None:
     with pytest.raises(Usage, match="no such action"):
-        archive.expire(place.home, DISK, action_ids=["x"], now_ms=NOW_MS, apply=True)
+        archive.expire(Workspace(place.home, DISK), action_ids=["x"], now_ms=NOW_MS, apply=True)
     assert place.folder.exists()

@@ -8,6 +8,7 @@ import pytest
 
 from support.stores import GONE, HOUR_MS, NOW_MS, format_store, make_entry, make_store, run_key
 from tailflip.base.durable import RealDisk
+from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Store
 from tailflip.plan.policy import Policy
 from tailflip.stores.returned import count_returned
@@ -19,7 +20,9 @@ def compacted(store_path, home):
     """A store that lost three old runs; its action, and the store as it was."""
     before = make_store(store_path)
     store = Store(store_path, "main")
-    report = compact_store(store, Policy(), GONE, home=home, disk=RealDisk(), now_ms=NOW_MS)
+    report = compact_store(
+        store, Policy(), GONE, workspace=Workspace(home, RealDisk()), now_ms=NOW_MS
+    )
     assert report.entries_before - report.entries_after == 3
     return store, report.action_id, json.loads(before)
 

@@ -10,6 +10,7 @@ import pytest
 from support.stores import NOW_MS, format_store, make_entries, make_store, split_members
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import StoreInvalid, TryLater, Usage
+from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Store
 from tailflip.stores.restore import restore
 from tailflip.stores.salvage import apply_salvage, plan_salvage
@@ -33,7 +34,7 @@ def test_every_complete_entry_before_the_damage_survives(store_path: Path, home:
         plan = plan_salvage(Store(store_path, None))
         assert store_path.read_bytes() == damaged
         assert plan.best.written.entries == len(complete)
-        report = apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS)
+        report = apply_salvage(plan, workspace=Workspace(home, DISK), now_ms=NOW_MS)
         new = split_members(store_path.read_bytes())
         assert new == members[: len(complete)]
         assert home.quarantined(report.action_id).read_bytes() == damaged
@@ -52,7 +53,7 @@ def test_a_backup_that_holds_more_is_preferred_and_shown(store_path: Path, home:
         "sessions.json.bak.9",
     ]
     assert plan.best.path == backup
-    apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS)
+    apply_salvage(plan, workspace=Workspace(home, DISK), now_ms=NOW_MS)
     assert store_path.read_bytes() == whole == backup.read_bytes()
 
 
@@ -62,10 +63,12 @@ def test_the_user_may_choose_otherwise(store_path: Path, home: Home) -> None:
     backup = store_path.with_name("sessions.json.bak.1")
     backup.write_bytes(b'{"only": {}}')
     plan = plan_salvage(Store(store_path, None))
-    apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS, source=backup)
+    apply_salvage(plan, workspace=Workspace(home, DISK), now_ms=NOW_MS, source=backup)
     assert store_path.read_bytes() == b'{"only": {}}'
     with pytest.raises(Usage):
-        apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS, source=Path("/etc/passwd"))
+        apply_salvage(
+            plan, workspace=Workspace(home, DISK), now_ms=NOW_MS, source=Path("/etc/passwd")
+        )
 
 
 def test_a_store_that_vanished_comes_back_from_its_backup(store_path: Path, home: Home) -> None:
@@ -73,19 +76,19 @@ def test_a_store_that_vanished_comes_back_from_its_backup(store_path: Path, home
     whole = make_store(store_path)
     store_path.rename(store_path.with_name("sessions.json.bak.1770000000000"))
     report = apply_salvage(
-        plan_salvage(Store(store_path, None)), home=home, disk=DISK, now_ms=NOW_MS
+        plan_salvage(Store(store_path, None)), workspace=Workspace(home, DISK), now_ms=NOW_MS
     )
     assert store_path.read_bytes() == whole
     assert report.undo is None
     with pytest.raises(Usage, match="no store before"):
-        restore(home, DISK, action_id=report.action_id, apply=True, now_ms=NOW_MS)
+        restore(Workspace(home, DISK), action_id=report.action_id, apply=True, now_ms=NOW_MS)
 
 
 def test_a_sound_store_is_not_salvaged(store_path: Path, home: Home) -> None:
     whole = make_store(store_path)
     plan = plan_salvage(Store(store_path, None))
     with pytest.raises(TryLater, match="not the one that was looked at"):
-        apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS)
+        apply_salvage(plan, workspace=Workspace(home, DISK), now_ms=NOW_MS)
     assert store_path.read_bytes() == whole
 
 
@@ -95,16 +98,16 @@ def test_undo_gives_the_damaged_bytes_back_but_not_over_newer_work(
     damaged = make_store(store_path)[:-30]
     store_path.write_bytes(damaged)
     report = apply_salvage(
-        plan_salvage(Store(store_path, None)), home=home, disk=DISK, now_ms=NOW_MS
+        plan_salvage(Store(store_path, None)), workspace=Workspace(home, DISK), now_ms=NOW_MS
     )
     salvaged = store_path.read_bytes()
     newer = format_store(make_entries(old_runs=1))
     store_path.write_bytes(newer)
     with pytest.raises(TryLater, match="written to since"):
-        restore(home, DISK, action_id=report.action_id, apply=True, now_ms=NOW_MS + 1)
+        restore(Workspace(home, DISK), action_id=report.action_id, apply=True, now_ms=NOW_MS + 1)
     assert store_path.read_bytes() == newer
     store_path.write_bytes(salvaged)
-    restore(home, DISK, action_id=report.action_id, apply=True, now_ms=NOW_MS + 1)
+    restore(Workspace(home, DISK), action_id=report.action_id, apply=True, now_ms=NOW_MS + 1)
     assert store_path.read_bytes() == damaged
     assert len(list(home.quarantine.iterdir())) == 2
 
@@ -115,14 +118,16 @@ def test_what_changed_since_the_plan_is_looked_at_again(store_path: Path, home: 
     plan = plan_salvage(Store(store_path, None))
     store_path.write_bytes(whole)
     with pytest.raises(TryLater):
-        apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS)
+        apply_salvage(plan, workspace=Workspace(home, DISK), now_ms=NOW_MS)
     assert store_path.read_bytes() == whole
 
 
 def test_a_byte_order_mark_costs_nothing(store_path: Path, home: Home) -> None:
     whole = make_store(store_path)
     store_path.write_bytes(b"\xef\xbb\xbf" + whole)
-    apply_salvage(plan_salvage(Store(store_path, None)), home=home, disk=DISK, now_ms=NOW_MS)
+    apply_salvage(
+        plan_salvage(Store(store_path, None)), workspace=Workspace(home, DISK), now_ms=NOW_MS
+    )
     assert json.loads(store_path.read_bytes()) == make_entries()
 
 
@@ -139,8 +144,8 @@ def test_a_person_may_begin_anew(store_path: Path, home: Home) -> None:
     store_path.write_bytes(b"garbage")
     plan = plan_salvage(Store(store_path, None), accept_loss=True)
     with pytest.raises(StoreInvalid, match="nothing in it is proven"):
-        apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS)
-    report = apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS, accept_loss=True)
+        apply_salvage(plan, workspace=Workspace(home, DISK), now_ms=NOW_MS)
+    report = apply_salvage(plan, workspace=Workspace(home, DISK), now_ms=NOW_MS, accept_loss=True)
     assert store_path.read_bytes() == b"{}"
     assert home.quarantined(report.action_id).read_bytes() == b"garbage"
 
@@ -208,5 +213,5 @@ def test_an_entry_pasted_in_another_indentation_is_left_to_a_person(
     plan = plan_salvage(Store(store_path, None))
     assert plan.best.unsure is not None
     with pytest.raises(StoreInvalid, match="may be a whole entry"):
-        apply_salvage(plan, home=home, disk=DISK, now_ms=NOW_MS)
+        apply_salvage(plan, workspace=Workspace(home, DISK), now_ms=NOW_MS)
     assert store_path.read_bytes() == damaged

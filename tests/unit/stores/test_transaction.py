@@ -33,6 +33,7 @@ from tailflip.base.errors import (
     TryLater,
     Usage,
 )
+from tailflip.base.workspace import Workspace
 from tailflip.flow.numbers import VerifyNumbers
 from tailflip.flow.observed import Evidence, Store
 from tailflip.ledger.actions import Ledger, State
@@ -52,7 +53,8 @@ DISK = RealDisk()
 
 
 def compact(path: Path, home: Home, evidence: Evidence = GONE, **kwargs: Any) -> Report:
-    settings: dict[str, Any] = {"home": home, "disk": DISK, "now_ms": NOW_MS}
+    disk = kwargs.pop("disk", DISK)
+    settings: dict[str, Any] = {"workspace": Workspace(home, disk), "now_ms": NOW_MS}
     return compact_store(Store(path, None), Policy(), evidence, **settings | kwargs)
 
 
@@ -84,7 +86,7 @@ def test_nothing_to_do_touches_nothing(store_path: Path, home: Home) -> None:
         before.st_mtime_ns,
         before.st_ctime_ns,
     )
-    assert Ledger(home, DISK).read_all() == ()
+    assert Ledger(Workspace(home, DISK)).read_all() == ()
 
 
 def test_compacting_twice_is_compacting_once(store_path: Path, home: Home) -> None:
@@ -143,7 +145,7 @@ def test_transcripts_follow_their_entries_and_come_back(store_path: Path, home: 
     assert {p.name for p in kept.iterdir()} == gone
     assert outside.exists()
     lock.unlink()
-    restore(home, DISK, action_id=report.action_id, apply=True, now_ms=NOW_MS + 5)
+    restore(Workspace(home, DISK), action_id=report.action_id, apply=True, now_ms=NOW_MS + 5)
     assert {p.name for p in store_path.parent.glob("*.jsonl")} == names
     assert not kept.parent.exists()
     assert json.loads(store_path.read_bytes()) == entries
@@ -156,7 +158,7 @@ def test_duplicate_keys_are_refused(store_path: Path, home: Home) -> None:
     with pytest.raises(StoreInvalid, match="same key"):
         compact(store_path, home)
     assert store_path.read_bytes() == doubled
-    assert Ledger(home, DISK).read_all() == ()
+    assert Ledger(Workspace(home, DISK)).read_all() == ()
 
 
 BAD = {
@@ -211,7 +213,7 @@ def test_an_update_while_we_rewrite_is_never_lost(store_path: Path, home: Home, 
     new = json.loads(store_path.read_bytes())
     assert {f"agent:main:direct:new-{n}" for n in range(times)} <= set(new)
     assert len(new) == 4 + times == report.entries_after
-    states = [a.state for a in Ledger(home, DISK).read_all()]
+    states = [a.state for a in Ledger(Workspace(home, DISK)).read_all()]
     assert states.count(State.DONE) == 1
     assert len(list(home.archives.iterdir())) == 1
     assert [p.name for p in store_path.parent.iterdir() if p.name.endswith(".tmp")] == []
@@ -306,16 +308,16 @@ def test_restore_finds_what_was_removed(store_path: Path, home: Home, by: str) -
         "job": {"jobs": ("7c0f6b0e-0000-4000-8000-000000000001",)},
         "all": {"everything": True},
     }
-    plan = restore(home, DISK, **how[by], apply=False, now_ms=NOW_MS + 1)
+    plan = restore(Workspace(home, DISK), **how[by], apply=False, now_ms=NOW_MS + 1)
     assert plan.report is None
     assert len(json.loads(store_path.read_bytes())) == 4
-    done = restore(home, DISK, **how[by], apply=True, now_ms=NOW_MS + 1)
+    done = restore(Workspace(home, DISK), **how[by], apply=True, now_ms=NOW_MS + 1)
     assert done.report is not None
     assert (done.added, done.replaced) == (plan.added, plan.replaced)
     new = json.loads(store_path.read_bytes())
     assert len(new) == 4 + (1 if by == "key" else 3)
     assert all(new[k] == old[k] for k in new if by != "key" or k == run_key("run-1"))
-    again = restore(home, DISK, **how[by], apply=True, now_ms=NOW_MS + 2)
+    again = restore(Workspace(home, DISK), **how[by], apply=True, now_ms=NOW_MS + 2)
     assert again.report is None
     assert (again.added, again.replaced, again.conflicts) == (0, 0, 0)
 
@@ -326,7 +328,7 @@ def test_a_key_that_lives_again_is_a_conflict_and_stays(store_path: Path, home: 
     entries = json.loads(store_path.read_bytes())
     entries[run_key("run-1")] = {"reborn": True}
     store_path.write_bytes(format_store(entries))
-    done = restore(home, DISK, action_id=report.action_id, apply=True, now_ms=NOW_MS + 1)
+    done = restore(Workspace(home, DISK), action_id=report.action_id, apply=True, now_ms=NOW_MS + 1)
     assert (done.conflicts, done.conflict_keys) == (1, (run_key("run-1"),))
     new = json.loads(store_path.read_bytes())
     assert new[run_key("run-1")] == {"reborn": True}
@@ -341,7 +343,7 @@ def test_what_was_slimmed_and_later_removed_comes_back_whole(store_path: Path, h
     assert "skillsSnapshot" not in json.loads(store_path.read_bytes())[key]
     compact(store_path, home, now_ms=NOW_MS + 48 * HOUR_MS)
     assert key not in json.loads(store_path.read_bytes())
-    done = restore(home, DISK, keys=(key,), apply=True, now_ms=NOW_MS + 49 * HOUR_MS)
+    done = restore(Workspace(home, DISK), keys=(key,), apply=True, now_ms=NOW_MS + 49 * HOUR_MS)
     assert done.conflicts == 0
     assert json.loads(store_path.read_bytes())[key] == entry
 
@@ -349,11 +351,11 @@ def test_what_was_slimmed_and_later_removed_comes_back_whole(store_path: Path, h
 def test_restore_without_a_match_says_so(store_path: Path, home: Home) -> None:
     make_store(store_path)
     with pytest.raises(Usage, match="no archive"):
-        restore(home, DISK, keys=("agent:main:main",), apply=True, now_ms=NOW_MS)
+        restore(Workspace(home, DISK), keys=("agent:main:main",), apply=True, now_ms=NOW_MS)
     with pytest.raises(Usage, match="no such action"):
-        restore(home, DISK, action_id="x", apply=True, now_ms=NOW_MS)
+        restore(Workspace(home, DISK), action_id="x", apply=True, now_ms=NOW_MS)
     with pytest.raises(Usage, match="nothing to restore"):
-        restore(home, DISK, apply=True, now_ms=NOW_MS)
+        restore(Workspace(home, DISK), apply=True, now_ms=NOW_MS)
 
 
 def test_one_key_in_two_stores_must_be_told_apart(tmp_path: Path, home: Home) -> None:
@@ -362,9 +364,13 @@ def test_one_key_in_two_stores_must_be_told_apart(tmp_path: Path, home: Home) ->
         make_store(path)
         compact(path, home)
     with pytest.raises(Usage, match="2 stores"):
-        restore(home, DISK, keys=(run_key("run-1"),), apply=True, now_ms=NOW_MS + 1)
+        restore(Workspace(home, DISK), keys=(run_key("run-1"),), apply=True, now_ms=NOW_MS + 1)
     done = restore(
-        home, DISK, keys=(run_key("run-1"),), store=paths[1], apply=True, now_ms=NOW_MS + 1
+        Workspace(home, DISK),
+        keys=(run_key("run-1"),),
+        store=paths[1],
+        apply=True,
+        now_ms=NOW_MS + 1,
     )
     assert done.store == paths[1]
     assert len(json.loads(paths[0].read_bytes())) == 4
@@ -394,22 +400,26 @@ def test_sigkill_between_commands_is_forgotten_by_the_next(store_path: Path, hom
 def test_archive_is_listed_checked_and_let_go(store_path: Path, home: Home) -> None:
     make_store(store_path)
     report = compact(store_path, home)
-    (listed,) = archive.list_actions(home, DISK)
+    (listed,) = archive.list_actions(Workspace(home, DISK))
     assert listed.manifest is not None
     assert listed.manifest.rewrite.records == 4
-    shown = archive.show(home, DISK, report.action_id)
+    shown = archive.show(Workspace(home, DISK), report.action_id)
     manifest, headers = shown.manifest, shown.headers
     found = list(headers)
     assert {h.key for h in found if h.after is None} == {run_key(f"run-{n}") for n in range(3)}
-    assert archive.verify(home, DISK, report.action_id).records == manifest.rewrite.records
-    none = archive.expire(home, DISK, older_than_ms=10, now_ms=NOW_MS + 10, apply=True)
+    assert (
+        archive.verify(Workspace(home, DISK), report.action_id).records == manifest.rewrite.records
+    )
+    none = archive.expire(Workspace(home, DISK), older_than_ms=10, now_ms=NOW_MS + 10, apply=True)
     assert none.actions == ()
-    (chosen,) = archive.expire(home, DISK, older_than_ms=9, now_ms=NOW_MS + 10, apply=False).actions
+    (chosen,) = archive.expire(
+        Workspace(home, DISK), older_than_ms=9, now_ms=NOW_MS + 10, apply=False
+    ).actions
     assert home.records(chosen.id).exists()
-    archive.expire(home, DISK, older_than_ms=9, now_ms=NOW_MS + 10, apply=True)
+    archive.expire(Workspace(home, DISK), older_than_ms=9, now_ms=NOW_MS + 10, apply=True)
     assert list(home.archives.iterdir()) == []
     with pytest.raises(Usage, match="was deleted"):
-        archive.show(home, DISK, report.action_id)
+        archive.show(Workspace(home, DISK), report.action_id)
 
 
 @pytest.mark.parametrize("where", ["first", "middle", "last", "cut", "manifest"])
@@ -426,13 +436,15 @@ def test_a_damaged_archive_is_found_out(store_path: Path, home: Home, where: str
         data[{"first": 0, "middle": len(data) // 2, "last": -1}[where]] ^= 0x40
         records.write_bytes(data)
     with pytest.raises(TailflipError) as caught:
-        archive.verify(home, DISK, report.action_id)
+        archive.verify(Workspace(home, DISK), report.action_id)
     assert caught.value.exit_code == 65
     assert "zstdcat" in str(caught.value.hint)
-    assert len(archive.list_actions(home, DISK)) == 1
+    assert len(archive.list_actions(Workspace(home, DISK))) == 1
     if where != "manifest":
         with pytest.raises(ArchiveDamaged) as caught:
-            restore(home, DISK, action_id=report.action_id, apply=True, now_ms=NOW_MS + 1)
+            restore(
+                Workspace(home, DISK), action_id=report.action_id, apply=True, now_ms=NOW_MS + 1
+            )
         assert str(records) in caught.value.message
         assert str(store_path) not in caught.value.message, "the store is not what is damaged"
         assert "zstdcat" in str(caught.value.hint)

@@ -10,6 +10,7 @@ import pytest
 
 from support.stores import GONE, HOUR_MS, NOW_MS, make_store
 from tailflip.base.durable import RealDisk
+from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Store
 from tailflip.plan.policy import Policy
 from tailflip.stores import archive
@@ -43,7 +44,9 @@ def names(store_path: Path, home: Home) -> set[str]:
     make_store(store_path)
     names = list_transcripts(store_path)
     store = Store(store_path, "main")
-    report = compact_store(store, Policy(), GONE, home=home, disk=RealDisk(), now_ms=NOW_MS)
+    report = compact_store(
+        store, Policy(), GONE, workspace=Workspace(home, RealDisk()), now_ms=NOW_MS
+    )
     assert report.transcripts
     restored = put_back(home, StubbornDisk(), report.action_id)
     assert restored.report.warnings
@@ -52,41 +55,43 @@ def names(store_path: Path, home: Home) -> set[str]:
 
 
 def put_back(home: Home, disk: RealDisk, action_id: str):
-    return restore(home, disk, action_id=action_id, apply=True, now_ms=NOW_MS + 1)
+    return restore(Workspace(home, disk), action_id=action_id, apply=True, now_ms=NOW_MS + 1)
 
 
 def test_the_next_start_renames_it_back_and_says_so(store_path, home, names):
-    (note,) = recover(home, RealDisk())
+    (note,) = recover(Workspace(home, RealDisk()))
     assert "are back under their names" in note
     assert "could not" not in note
     assert list_transcripts(store_path) == names
-    assert recover(home, RealDisk()) == ()
+    assert recover(Workspace(home, RealDisk())) == ()
 
 
 def test_a_disk_that_still_fails_is_tried_again_each_time(store_path, home, names):
     for _ in range(2):
-        (note,) = recover(home, StubbornDisk())
+        (note,) = recover(Workspace(home, StubbornDisk()))
         assert "could not be renamed" in note
-    recover(home, RealDisk())
+    recover(Workspace(home, RealDisk()))
     assert list_transcripts(store_path) == names
 
 
 def test_restoring_again_renames_it_back(store_path, home, names):
-    action = archive.list_actions(home, RealDisk())[-1].action
+    action = archive.list_actions(Workspace(home, RealDisk()))[-1].action
     assert put_back(home, RealDisk(), action.id).report is None, "every entry is there already"
     assert list_transcripts(store_path) == names
 
 
 def compact(store_path: Path, home: Home, now_ms: int = NOW_MS):
     store = Store(store_path, "main")
-    return compact_store(store, Policy(), GONE, home=home, disk=RealDisk(), now_ms=now_ms)
+    return compact_store(
+        store, Policy(), GONE, workspace=Workspace(home, RealDisk()), now_ms=now_ms
+    )
 
 
 def test_what_an_older_version_set_aside_as_deleted_comes_back_too(store_path, home):
     make_store(store_path)
     before = list_transcripts(store_path)
     report = compact(store_path, home)
-    action = archive.find_action(home, RealDisk(), report.action_id)
+    action = archive.find_action(Workspace(home, RealDisk()), report.action_id)
     folder = find_folder(action)
     for path in folder.iterdir():
         path.rename(store_path.with_name(path.name + action.transcript_suffix))
@@ -101,7 +106,7 @@ def test_what_an_older_version_set_aside_as_deleted_comes_back_too(store_path, h
 def test_a_transcript_that_lives_again_stays_and_the_kept_one_too(store_path, home):
     make_store(store_path)
     report = compact(store_path, home)
-    folder = find_folder(archive.find_action(home, RealDisk(), report.action_id))
+    folder = find_folder(archive.find_action(Workspace(home, RealDisk()), report.action_id))
     kept = min(folder.iterdir())
     before = kept.read_bytes()
     store_path.with_name(kept.name).write_text("written since")
@@ -131,6 +136,8 @@ def test_a_link_where_transcripts_are_kept_is_not_followed(store_path, home, tmp
 
 def test_an_archive_that_expires_takes_the_note_with_it(home, names):
     assert names
-    archive.expire(home, RealDisk(), older_than_ms=0, now_ms=NOW_MS + HOUR_MS, apply=True)
-    assert recover(home, RealDisk()) == ()
+    archive.expire(
+        Workspace(home, RealDisk()), older_than_ms=0, now_ms=NOW_MS + HOUR_MS, apply=True
+    )
+    assert recover(Workspace(home, RealDisk())) == ()
     assert list(home.archives.iterdir()) == []

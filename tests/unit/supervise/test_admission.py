@@ -13,6 +13,7 @@ from support.stores import NOW_MS, FaultyDisk, format_store, make_entries, make_
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import ConfigInvalid, NoPermission
+from tailflip.base.workspace import Workspace
 from tailflip.config.schema import HealSettings
 from tailflip.demo.incident import write_incident
 from tailflip.flow.lives import Waiting
@@ -66,8 +67,7 @@ class Scene:
         )
         return admit(
             replace(asked, **start),
-            home=self.home,
-            disk=disk or RealDisk(),
+            workspace=Workspace(self.home, disk or RealDisk()),
             on_progress=on_progress,
         )
 

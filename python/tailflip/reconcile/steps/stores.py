@@ -40,8 +40,7 @@ def _change_store(work: Work, kind: str, policy: Policy, store: Store) -> Step:
     job = Compaction(
         work.scene,
         Aim(policy, work.terms.capabilities),
-        work.workspace.home,
-        work.workspace.disk,
+        work.workspace,
         work.on_progress,
         evidence={store: judged.evidence},
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tailflip.base.durable import naming
 from tailflip.base.errors import StoreInvalid, TryLater
+from tailflip.base.workspace import Workspace
 from tailflip.flow.outcomes import Report
 from tailflip.flow.values import Value
 from tailflip.observe.gateway.liveness import read_gateway
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.base.state_dir import Home
-    from tailflip.base.workspace import Workspace
     from tailflip.ledger.actions import Action
     from tailflip.observe.installation import Installation
     from tailflip.reconcile.judge.markers import Change
@@ -174,7 +174,7 @@ def undo_changes(
 def _try(path: Path, hands: Hands, attempt: Callable[[Source], _T], *, undoing: bool = False) -> _T:
     hands.require_stopped()
     with naming(path), hands.workspace.claim():
-        recovery.settle_all(hands.workspace.home, hands.workspace.disk)
+        recovery.settle_all(hands.workspace)
         refuse(find_refusals(path, hands.installation.state_dir, undoing=undoing))
         return try_attempts(path, hands.workspace.disk, attempt, hands.installation.state_dir)
 
@@ -189,8 +189,7 @@ def _replace(
     home, disk = hands.workspace.home, hands.workspace.disk
     sources = () if record.kind != "restore" else (record.action,)
     with drafts.begin(
-        home,
-        disk,
+        Workspace(home, disk),
         source,
         kind=record.kind,
         now_ms=record.created_ms,
@@ -204,8 +203,10 @@ def _replace(
             hands.require_stopped()  # the gateway may have been started meanwhile
             return os.pread(fd, len(new) + 1, 0) == new
 
-        drafts.commit(home, disk, draft, digest=record.digest_after, is_as_written=is_as_written)
-        drafts.finish(home, disk, draft)
+        drafts.commit(
+            Workspace(home, disk), draft, digest=record.digest_after, is_as_written=is_as_written
+        )
+        drafts.finish(Workspace(home, disk), draft)
     return draft.action.id
 
 

@@ -37,7 +37,7 @@ def release_jobs(jobs: Sequence[Job], hands: Hands, lives: Sequence[Life], now_m
     """
     command = find_command(hands.env, lives)
     hands.workspace.create()
-    ledger = Ledger(hands.workspace.home, hands.workspace.disk)
+    ledger = Ledger(hands.workspace)
     store = str(hands.installation.cron_store)
     for number, job in enumerate(jobs):
         action = Action(

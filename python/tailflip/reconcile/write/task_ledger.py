@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import naming
+from tailflip.base.workspace import Workspace
 from tailflip.flow.outcomes import Report
 from tailflip.flow.values import Value
 from tailflip.ledger.actions import Ledger, State
@@ -125,7 +126,7 @@ def _change(
     path = find_ledger(hands.installation.state_dir)
     hands.require_stopped()
     with naming(path), hands.workspace.claim():
-        recovery.settle_all(home, disk)
+        recovery.settle_all(Workspace(home, disk))
         state_dir = hands.installation.state_dir
         refuse(find_refusals(path, state_dir))
         with (
@@ -142,7 +143,7 @@ def _change(
             if not changes:
                 return None, 0
             with drafts.begin(
-                home, disk, source, kind=kind, now_ms=now_ms, temps=0, sources=sources
+                Workspace(home, disk), source, kind=kind, now_ms=now_ms, temps=0, sources=sources
             ) as draft:
                 record = TaskChanges(
                     action=draft.action.id,
@@ -163,9 +164,9 @@ def _change(
                 hands.require_stopped()  # the gateway may have been started meanwhile
                 # Record first, then commit: were we killed between the two, the undo of
                 # an action that did not happen finds every row as it was.
-                draft.action = Ledger(home, disk).advance(draft.action, State.COMMITTED)
+                draft.action = Ledger(Workspace(home, disk)).advance(draft.action, State.COMMITTED)
                 disk.commit(db)
-                drafts.finish(home, disk, draft)
+                drafts.finish(Workspace(home, disk), draft)
             return draft.action.id, len(changes)
 
 

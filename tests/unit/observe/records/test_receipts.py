@@ -28,6 +28,7 @@ from support.sqlite_records import (
 from support.stores import GONE, NOW_MS, list_tree, make_store
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import OnRecord
+from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Store
 from tailflip.observe.records.receipts import find_state_dirs, read_receipts
 from tailflip.plan.policy import Policy
@@ -413,6 +414,8 @@ def test_a_record_that_appears_while_we_write_is_seen_before_the_rename(state, s
     before = list_tree(store.parent)
     disk = ImportingDisk(state, store)
     with pytest.raises(OnRecord, match="the original is in place"):
-        compact_store(Store(store, "main"), Policy(), GONE, home=home, disk=disk, now_ms=NOW_MS)
+        compact_store(
+            Store(store, "main"), Policy(), GONE, workspace=Workspace(home, disk), now_ms=NOW_MS
+        )
     assert list_tree(store.parent) == before
     assert not list(home.archives.iterdir())
