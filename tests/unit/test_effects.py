@@ -143,7 +143,7 @@ IMPORTS = {
         "ledger/",
         "observe/records/",
         "reconcile/write/task_ledger.py",
-        "stores/json/swap.py",  # names what failed
+        "stores/draft.py",  # names what failed
     ),
     "subprocess": (
         "cli/demo.py",
@@ -154,7 +154,13 @@ IMPORTS = {
         "supervise/process/",
     ),
     "time": ("base/clock.py",),
-    "tailflip._native": ("stores/json/",),
+    "tailflip._native": (
+        "flow/limits.py",
+        "stores/extension.py",
+        "stores/json/",
+        "stores/records.py",
+        "stores/tables.py",
+    ),
 }
 
 
