@@ -146,9 +146,15 @@ IMPORTS = {
         "ledger/",
         "observe/records/",
         "reconcile/write/task_ledger.py",
-        "stores/json/swap.py",  # names what failed
+        "stores/draft.py",  # names what failed
     ),
-    "tailflip._native": ("flow/limits.py", "stores/json/"),
+    "tailflip._native": (
+        "flow/limits.py",
+        "stores/extension.py",
+        "stores/json/",
+        "stores/records.py",
+        "stores/tables.py",
+    ),
 }
 
 
