@@ -84,6 +84,15 @@ def test_json_on_every_verb_is_one_document_on_stdout(place, argv):
     assert err == ""
 
 
+def test_a_policy_of_one_run_says_one_run(place):
+    """It once said "1 runs of a job, 1 runs in all"."""
+    place.fill()
+    code, out, err = place.run("compact", "--cap-per-job", "1", "--cap-total", "1")
+    assert code == 0, err
+    (policy,) = [line for line in out.splitlines() if line.startswith("policy:")]
+    assert "1 run of a job, 1 run in all" in policy
+
+
 def test_compact_then_undo_by_the_printed_command(place):
     data = place.fill()
     code, out, err = place.run("compact", "--apply")
