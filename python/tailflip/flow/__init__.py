@@ -11,3 +11,18 @@
 Sizes are bytes, `_ms` is milliseconds since the epoch or a length in milliseconds, `_s` seconds.
 Models whose docstring says *native* are parsed from what the Rust extension returns.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    """Find a value in whichever file it is: scripts outside the package need not know the files."""
+    for stage in () if name.startswith("_") else iter_modules(__path__):
+        module = import_module(f"{__name__}.{stage.name}")
+        if getattr(module.__dict__.get(name), "__module__", None) == module.__name__:
+            return module.__dict__[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
