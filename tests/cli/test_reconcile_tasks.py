@@ -19,7 +19,7 @@ from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Gateway, Job, Schedule
 from tailflip.ledger.runs import Runs, SeenRun
 from tailflip.observe.records.runlog import RunLine
-from tailflip.reconcile.judge.tasks import Ledgers, follow_runs
+from tailflip.reconcile.judge.tasks import TaskEvidence, follow_runs
 
 MIN_MS = 60_000
 DAY_MS = 86_400_000
@@ -247,7 +247,7 @@ def job(name, running_at_ms):
 
 
 def ledgers(gateway, jobs=(), lines=(), deaths=()):
-    return Ledgers(NOW, gateway, lines, {each.job_id: each for each in jobs}, deaths)
+    return TaskEvidence(NOW, gateway, lines, {each.job_id: each for each in jobs}, deaths)
 
 
 def test_runs_in_flight_are_followed_to_their_end():

@@ -20,7 +20,7 @@ from tailflip.reconcile.words import format_step
 from tailflip.stores.recovery import recover
 
 if TYPE_CHECKING:
-    from tailflip.reconcile.context import Result, Work
+    from tailflip.reconcile.context import Reconciliation, Result
 
 
 def reconcile(
@@ -92,7 +92,7 @@ def reconcile(
     end_with(result.errors)
 
 
-def _print(work: Work, result: Result) -> None:
+def _print(work: Reconciliation, result: Result) -> None:
     for step in result.steps:
         print(format_step(step, applied=work.terms.apply))
     for finding in result.findings:
@@ -106,7 +106,7 @@ def _print(work: Work, result: Result) -> None:
         print("nothing was changed; add --apply to do it")
 
 
-def _describe(work: Work, result: Result) -> dict[str, object]:
+def _describe(work: Reconciliation, result: Result) -> dict[str, object]:
     return {
         "applied": work.terms.apply,
         "terms": work.terms,

@@ -107,7 +107,7 @@ class Result:
 
 
 @dataclass
-class Work:
+class Reconciliation:
     """The values that all kinds share. `lives` are those whose death is in our ledger."""
 
     scene: Scene
@@ -180,7 +180,7 @@ def begin(
     write_tasks: bool = True,
     config: Config | None = None,
     capabilities: Capabilities | None = None,
-) -> Work:
+) -> Reconciliation:
     """Look at the installation, and read what the user's settings allow.
 
     Args:
@@ -225,7 +225,7 @@ def begin(
         capabilities=scene.capabilities if capabilities is None else capabilities,
         settings=config.reconcile,
     )
-    return Work(scene, terms, workspace, on_progress, history, history.lives.read())
+    return Reconciliation(scene, terms, workspace, on_progress, history, history.lives.read())
 
 
 def find_deaths(lives: Sequence[Life]) -> tuple[tuple[int, int], ...]:

@@ -21,9 +21,9 @@ from tailflip.reconcile.steps.tasks import repair_tasks
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tailflip.reconcile.context import Result, Work
+    from tailflip.reconcile.context import Reconciliation, Result
 
-KINDS: dict[str, Callable[[Work], None]] = {
+KINDS: dict[str, Callable[[Reconciliation], None]] = {
     "markers": clear_markers,
     "tasks": repair_tasks,
     "zombies": end_zombies,
@@ -35,7 +35,7 @@ KINDS: dict[str, Callable[[Work], None]] = {
 TOLD = ("storms", "stuck", "growth")  # reported; changes need consent in the settings
 
 
-def reconcile_all(work: Work, kinds: Sequence[str] = ()) -> Result:
+def reconcile_all(work: Reconciliation, kinds: Sequence[str] = ()) -> Result:
     """Do the named kinds, or all, in the order of the table.
 
     Raises:

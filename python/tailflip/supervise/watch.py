@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tailflip.base.sdnotify import Notifier
     from tailflip.base.state_dir import Home
     from tailflip.flow.observed import Store
-    from tailflip.reconcile.context import Step, Work
+    from tailflip.reconcile.context import Reconciliation, Step
 
 THROTTLE_S = 300.0
 RECHECK_S = 60.0
@@ -126,7 +126,7 @@ class Watch:
     def _on_recheck(self) -> None:
         self._loop.bring_forward("round", self._recheck() - clock.monotonic_s())
 
-    def _look(self, *, apply: bool) -> Work:
+    def _look(self, *, apply: bool) -> Reconciliation:
         where = self.where
         return begin(
             where.env,
@@ -161,7 +161,7 @@ class Watch:
             self.notifier.status(f"cannot look: {e.message}")
         return interval_s
 
-    def _look_around(self, work: Work) -> None:
+    def _look_around(self, work: Reconciliation) -> None:
         """Make quick findings; log each once, and put it on record."""
         scene, history = work.scene, work.history
         root = self.home.root
@@ -169,7 +169,7 @@ class Watch:
         tell_new(looked.findings, history.findings.read())
         history.findings.note(looked.findings, scene.now_ms, looked.codes)
 
-    def _do(self, work: Work, kinds: tuple[str, ...]) -> None:
+    def _do(self, work: Reconciliation, kinds: tuple[str, ...]) -> None:
         result = reconcile_all(work, kinds)
         self._swept_s = clock.monotonic_s()
         for step in result.steps:
@@ -184,7 +184,7 @@ class Watch:
         told = format_counted(len(result.findings), "finding") if result.findings else "all is well"
         self.notifier.ready(f"{state[work.scene.gateway.alive]}, {told}")
 
-    def _note(self, work: Work, step: Step) -> None:
+    def _note(self, work: Reconciliation, step: Step) -> None:
         """Log the changes, and remember them for the second look."""
         if not step.counts or step.action_id is None:
             return
@@ -228,7 +228,7 @@ class Watch:
         now_s = clock.monotonic_s()
         return now_s if returned else now_s + THROTTLE_S
 
-    def _watch_files(self, work: Work) -> None:
+    def _watch_files(self, work: Reconciliation) -> None:
         """Watch the present files of the stores and the cron store for changes."""
         paths = frozenset(
             {store.path for store in work.scene.stores} | {work.scene.installation.cron_store}

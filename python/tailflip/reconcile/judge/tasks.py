@@ -36,7 +36,7 @@ _LOST_ERROR = "backing session missing"
 
 
 @dataclass(frozen=True)
-class Ledgers:
+class TaskEvidence:
     """The ledgers by which tasks are judged; `deaths` are start and end of gateways that died.
 
     `knows_ends` and `knows_markers` are as in `Facts`.
@@ -74,7 +74,7 @@ class Correction:
     words: tuple[str, ...]
 
 
-def judge_tasks(tasks: Iterable[Task], ledgers: Ledgers) -> tuple[TaskVerdict, ...]:
+def judge_tasks(tasks: Iterable[Task], ledgers: TaskEvidence) -> tuple[TaskVerdict, ...]:
     """Judge every cron task by run log, markers and owners."""
     by_job: dict[str, list[RunLine]] = {}
     for line in ledgers.lines:
@@ -86,7 +86,7 @@ def judge_tasks(tasks: Iterable[Task], ledgers: Ledgers) -> tuple[TaskVerdict, .
     )
 
 
-def _collect(task: Task, by_job: Mapping[str, list[RunLine]], ledgers: Ledgers) -> Facts:
+def _collect(task: Task, by_job: Mapping[str, list[RunLine]], ledgers: TaskEvidence) -> Facts:
     began = task.started_ms if task.started_ms is not None else task.created_ms
     job = ledgers.jobs.get(task.source_id or "")
     line = None
@@ -145,7 +145,7 @@ def _explain(proof: Proof) -> str | None:
     return None if proof.status == "done" else f"the run log says {proof.status}"
 
 
-def follow_runs(open_runs: Iterable[SeenRun], ledgers: Ledgers) -> tuple[SeenRun, ...]:
+def follow_runs(open_runs: Iterable[SeenRun], ledgers: TaskEvidence) -> tuple[SeenRun, ...]:
     """List the runs that are in flight now, and judge those that were.
 
     Args:
@@ -166,7 +166,7 @@ def follow_runs(open_runs: Iterable[SeenRun], ledgers: Ledgers) -> tuple[SeenRun
     return (*in_flight.values(), *(run for run in ended if run is not None))
 
 
-def _end(run: SeenRun, ledgers: Ledgers) -> SeenRun | None:
+def _end(run: SeenRun, ledgers: TaskEvidence) -> SeenRun | None:
     line = find_line(run.job_id, run.began_ms, ledgers.lines)
     ends: tuple[End, ...] = ()
     if line is not None:

@@ -14,14 +14,14 @@ from tailflip.reconcile.judge import growth
 
 if TYPE_CHECKING:
     from tailflip.flow.conditions import StoreGrowth
-    from tailflip.reconcile.context import Work
+    from tailflip.reconcile.context import Reconciliation
 
 _TOUCH_NOTHING = Policy(
     slim=False, retire=False, retention_ms=None, max_lifetime_ms=None, single_flight=False
 )
 
 
-def look_at_growth(work: Work) -> None:
+def look_at_growth(work: Reconciliation) -> None:
     """Measure each store, and name the day on which its size will hurt."""
     scene, history = work.scene, work.history
     names = {job.job_id: job.title for job in read_cron_store(scene.installation.cron_store).jobs}
@@ -51,7 +51,7 @@ def look_at_growth(work: Work) -> None:
     work.result.inputs = replace(work.result.inputs, growth=tuple(growing))
 
 
-def _find_size_that_hurts(work: Work, own_bytes: int, wide: bool) -> int:
+def _find_size_that_hurts(work: Reconciliation, own_bytes: int, wide: bool) -> int:
     """Find the size up to which one store may grow while the others stay as they are."""
     limit_bytes = work.terms.heap_limit_bytes
     if limit_bytes is None:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tailflip.ledger.runs import SeenRun
-    from tailflip.reconcile.context import Work
+    from tailflip.reconcile.context import Reconciliation
     from tailflip.reconcile.judge.markers import Change
 
 
-def clear_markers(work: Work) -> None:
+def clear_markers(work: Reconciliation) -> None:
     """Clear the markers of a dead gateway, and hold the jobs that kill it every time."""
     scene = work.scene
     if work.is_kept(scene.installation.cron_store):
@@ -73,7 +73,7 @@ def clear_markers(work: Work) -> None:
     change_jobs(work, "markers", "markers of a dead gateway cleared", others)
 
 
-def change_jobs(work: Work, kind: str, what: str, changes: Sequence[Change]) -> None:
+def change_jobs(work: Reconciliation, kind: str, what: str, changes: Sequence[Change]) -> None:
     """Write changes of one kind to the cron store, or report them as planned."""
     if not changes or work.is_kept(work.scene.installation.cron_store):
         return

@@ -13,28 +13,28 @@ if TYPE_CHECKING:
     from tailflip.flow.numbers import SurveyNumbers
     from tailflip.flow.observed import Store
     from tailflip.plan.policy import Policy
-    from tailflip.reconcile.context import Work
+    from tailflip.reconcile.context import Reconciliation
     from tailflip.stores.proof.judge import Judgement
 
 
-def end_zombies(work: Work) -> None:
+def end_zombies(work: Reconciliation) -> None:
     """End the entries that say "running" and are provably over."""
     _change_stores(work, "zombies", make_zombie_policy(work.terms.max_lifetime_ms))
 
 
-def sweep(work: Work) -> None:
+def sweep(work: Reconciliation) -> None:
     """Archive cron runs that are older than the retention."""
     if work.terms.retention_ms is not None:
         _change_stores(work, "retention", make_sweep_policy(work.terms.retention_ms))
 
 
-def _change_stores(work: Work, kind: str, policy: Policy) -> None:
+def _change_stores(work: Reconciliation, kind: str, policy: Policy) -> None:
     for store in work.scene.stores:
         with work.result.keeping_error():
             work.result.steps.append(_change_store(work, kind, policy, store))
 
 
-def _change_store(work: Work, kind: str, policy: Policy, store: Store) -> Step:
+def _change_store(work: Reconciliation, kind: str, policy: Policy, store: Store) -> Step:
     judged = work.judge(store)
     work.result.notes += judged.evidence.notes
     job = Compaction(

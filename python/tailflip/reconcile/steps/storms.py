@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tailflip.flow.conditions import JobStorm, Storm
-    from tailflip.reconcile.context import Work
+    from tailflip.reconcile.context import Reconciliation
 
 
-def look_for_storms(work: Work) -> None:
+def look_for_storms(work: Reconciliation) -> None:
     """Report jobs that run again and again; with consent, hold those that still do."""
     scene = work.scene
     since_ms = scene.now_ms - storms.RECENT_MS

@@ -12,10 +12,10 @@ from tailflip.reconcile.judge.stuck import find_stuck, pick_ends
 from tailflip.reconcile.write.release import release_jobs
 
 if TYPE_CHECKING:
-    from tailflip.reconcile.context import Work
+    from tailflip.reconcile.context import Reconciliation
 
 
-def look_for_stuck(work: Work) -> None:
+def look_for_stuck(work: Reconciliation) -> None:
     """Report jobs that will not run by themselves, and release them where that is allowed."""
     scene = work.scene
     if scene.gateway.alive is not True:

@@ -13,7 +13,7 @@ from tailflip.observe.records.runlog import read_run_logs
 from tailflip.observe.records.tasks import find_ledger, read_tasks
 from tailflip.reconcile.context import Step
 from tailflip.reconcile.judge.tasks import (
-    Ledgers,
+    TaskEvidence,
     follow_runs,
     judge_tasks,
     pick_lines,
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from tailflip.ledger.runs import Runs
     from tailflip.observe.records.tasks import Task
-    from tailflip.reconcile.context import Work
+    from tailflip.reconcile.context import Reconciliation
     from tailflip.reconcile.judge.tasks import TaskVerdict
     from tailflip.stores.target import Scene
 
 
-def repair_tasks(work: Work) -> None:
+def repair_tasks(work: Reconciliation) -> None:
     """Record the runs in flight and those that ended, and correct the gateway's own ledger."""
     scene, notes = work.scene, work.result.notes
     runs = work.history.runs
@@ -68,7 +68,7 @@ def repair_tasks(work: Work) -> None:
 
 def judge_installation(
     scene: Scene, notes: list[str], runs: Runs, deaths: Sequence[tuple[int, int]]
-) -> tuple[tuple[TaskVerdict, ...], Ledgers]:
+) -> tuple[tuple[TaskVerdict, ...], TaskEvidence]:
     """Judge every task in the gateway's ledger; return the ledgers of the judgement too."""
     installation = scene.installation
     forms = read_forms(installation)
@@ -80,7 +80,7 @@ def judge_installation(
     if cron.problem is not None:
         notes.append(f"cron store cannot be read: {cron.problem}")
     lines = read_run_logs(installation.cron_store.parent / "runs", notes)
-    ledgers = Ledgers(
+    ledgers = TaskEvidence(
         now_ms=scene.now_ms,
         gateway=scene.gateway,
         lines=pick_lines(lines, tasks or (), runs.read_open()),

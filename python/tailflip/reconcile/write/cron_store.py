@@ -20,7 +20,7 @@ from tailflip.flow.values import Value
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.records.cron import MAX_BYTES
 from tailflip.reconcile.write.jsonedit import MISSING, Edit, edit_jobs, read_member
-from tailflip.reconcile.write.record import Record, read_record
+from tailflip.reconcile.write.record import ChangeRecord, read_record
 from tailflip.stores import draft as drafts
 from tailflip.stores import recovery
 from tailflip.stores.preflight import find_refusals, refuse
@@ -76,7 +76,7 @@ class EditRecord(Value):
     after: tuple[int | float | bool | str | None, ...]
 
 
-class Changes(Record):
+class Changes(ChangeRecord):
     """The record of one action on the cron store."""
 
     digest_before: str

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tailflip.base.state_dir import Home
 
 
-class Record(Value):
+class ChangeRecord(Value):
     """The fields of every record: action, ledger, reason. The record of each ledger adds fields."""
 
     version: int = 1
@@ -27,7 +27,7 @@ class Record(Value):
     words: tuple[str, ...]
 
 
-_R = TypeVar("_R", bound=Record)
+_R = TypeVar("_R", bound=ChangeRecord)
 
 
 def read_record(home: Home, action_id: str, form: type[_R]) -> _R:

@@ -20,7 +20,7 @@ from tailflip.flow.values import Value
 from tailflip.ledger.actions import Ledger, State
 from tailflip.observe.records.database import read_database
 from tailflip.observe.records.tasks import find_ledger
-from tailflip.reconcile.write.record import Record, read_record
+from tailflip.reconcile.write.record import ChangeRecord, read_record
 from tailflip.stores import draft as drafts
 from tailflip.stores import recovery
 from tailflip.stores.preflight import find_refusals, refuse
@@ -50,7 +50,7 @@ class TaskChange(Value):
     after: Row
 
 
-class TaskChanges(Record):
+class TaskChanges(ChangeRecord):
     """The record of one action on the task ledger."""
 
     tasks: tuple[TaskChange, ...]

@@ -11,7 +11,7 @@ from tailflip.observe.records.runlog import RunLine
 from tailflip.observe.records.tasks import Task
 from tailflip.reconcile.judge.markers import find_line
 from tailflip.reconcile.judge.stuck import pick_ends
-from tailflip.reconcile.judge.tasks import Ledgers, follow_runs, judge_tasks, pick_lines
+from tailflip.reconcile.judge.tasks import TaskEvidence, follow_runs, judge_tasks, pick_lines
 
 NOW = 100_000_000
 GONE = Gateway(False, None, None, "test")
@@ -40,7 +40,7 @@ def test_tasks_and_open_runs_are_judged_alike(lines, tasks, runs):
     runs = [SeenRun(job, began, "", began) for job, began in runs]
 
     def judge(lines):
-        ledgers = Ledgers(now_ms=NOW, gateway=GONE, lines=lines, jobs={})
+        ledgers = TaskEvidence(now_ms=NOW, gateway=GONE, lines=lines, jobs={})
         return judge_tasks(tasks, ledgers), follow_runs(runs, ledgers)
 
     picked = pick_lines(iter(lines), tasks, runs)
