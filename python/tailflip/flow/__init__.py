@@ -14,13 +14,14 @@ Models whose docstring says *native* are parsed from what the Rust extension ret
 
 from __future__ import annotations
 
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
     """Find a value in whichever file it is: scripts outside the package need not know the files."""
+    from importlib import import_module  # noqa: PLC0415 - no verb needs this
+    from pkgutil import iter_modules  # noqa: PLC0415
+
     for stage in () if name.startswith("_") else iter_modules(__path__):
         module = import_module(f"{__name__}.{stage.name}")
         if getattr(module.__dict__.get(name), "__module__", None) == module.__name__:
