@@ -68,14 +68,14 @@ def reconcile(
     do not start again beside a living gateway, and stores that will be too big, are reported.
     Live runs and chats stay as they are. `tailflip restore` undoes each change of a file.
     """
-    home, disk = Home.locate(os.environ), RealDisk()
+    workspace = Workspace(Home.locate(os.environ), RealDisk())
     if apply:
-        for note in recover(Workspace(home, disk)):
+        for note in recover(workspace):
             print(f"note: {escape(note)}", file=sys.stderr)
     with show_progress() as on_progress:
         work = begin(
             os.environ,
-            workspace=Workspace(home, disk),
+            workspace=workspace,
             apply=apply,
             state_dir=state_dir,
             profile=profile,

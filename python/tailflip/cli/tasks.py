@@ -41,8 +41,8 @@ def tasks(
     in flight are listed even where OpenClaw has no record of them. Changes nothing.
     """
     scene = look(os.environ, state_dir=state_dir, profile=profile)
-    home, disk = Home.locate(os.environ), RealDisk()
-    history = History(Workspace(home, disk), os.path.realpath(scene.installation.state_dir))
+    workspace = Workspace(Home.locate(os.environ), RealDisk())
+    history = History(workspace, os.path.realpath(scene.installation.state_dir))
     runs = history.runs
     notes: list[str] = []
     verdicts, _ = judge_installation(scene, notes, runs, find_deaths(history.lives.read()))

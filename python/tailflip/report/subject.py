@@ -42,12 +42,12 @@ def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
         IoFailed: the ledger cannot be used.
     """
     env = os.environ
-    home, disk, config = Home.locate(env), RealDisk(), load(env).config
+    workspace, config = Workspace(Home.locate(env), RealDisk()), load(env).config
     named = state_dir is not None or profile is not None
     if not named:
         state_dir, profile = config.gateway.state_dir, config.gateway.profile
     guard = os.path.realpath(find_state_dir(env, state_dir, profile))
-    known = read_guards(Workspace(home, disk))
+    known = read_guards(workspace)
     notes: list[str] = []
     if not named and known and guard not in known:
         notes.append(f"nothing is on record about {guard}; this is what was guarded last")
@@ -55,7 +55,7 @@ def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
     others = [other for other in known if other != guard]
     if others:
         notes.append(f"also on record (--state-dir): {', '.join(others)}")
-    history = History(Workspace(home, disk), guard)
+    history = History(workspace, guard)
     try:
         installation = locate(env, state_dir=state_dir, profile=profile)
     except Usage:

@@ -13,7 +13,7 @@ import sqlite3
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from tailflip.base import clock
 from tailflip.base.durable import explain_os_error
@@ -25,36 +25,12 @@ from tailflip.stores.ownership import require_leave
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from tailflip.base.durable import Disk
     from tailflip.base.workspace import Workspace
+    from tailflip.stores.engine import Medium
 
 _PRIVATE = 0o600
-
-
-class Medium(Protocol):
-    """An opened store: it names drafts, completes them, and commits one."""
-
-    @property
-    def store(self) -> Path:
-        """The store, as it was named."""
-
-    @property
-    def state_dir(self) -> Path | None:
-        """That of its installation, where it is known."""
-
-    def name_drafts(self, count: int) -> list[Path]:
-        """Name the files that drafts are written to."""
-
-    def complete(
-        self, disk: Disk, temps: list[Path], fds: list[int], is_as_written: Callable[[int], bool]
-    ) -> None:
-        """Make the first draft durable, and prove that it reads back as it was written."""
-
-    def replacing(self, disk: Disk, temp: Path) -> AbstractContextManager[Callable[[], float]]:
-        """Commit the draft, and keep others out while the block runs."""
 
 
 @dataclass

@@ -34,31 +34,16 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class Opened(Protocol):
-    """An opened store, which a draft will replace.
-
-    `is_missing` says that no file is there. `size_bytes` is the present size.
-    """
+class Medium(Protocol):
+    """A file or database that was opened: it names drafts, completes them, and commits one."""
 
     @property
     def store(self) -> Path:
         """The store, as it was named."""
 
     @property
-    def real(self) -> Path:
-        """The file that the name leads to."""
-
-    @property
     def state_dir(self) -> Path | None:
         """That of its installation, where it is known."""
-
-    @property
-    def is_missing(self) -> bool:
-        """Say whether nothing is there."""
-
-    @property
-    def size_bytes(self) -> int:
-        """What it takes now."""
 
     def name_drafts(self, count: int) -> list[Path]:
         """Name the files that drafts are written to."""
@@ -70,6 +55,25 @@ class Opened(Protocol):
 
     def replacing(self, disk: Disk, temp: Path) -> AbstractContextManager[Callable[[], float]]:
         """Commit a draft, and keep others out while the block runs; yields the seconds held."""
+
+
+class Opened(Medium, Protocol):
+    """An opened session store, which a draft will replace.
+
+    `is_missing` says that no file is there. `size_bytes` is the present size.
+    """
+
+    @property
+    def real(self) -> Path:
+        """The file that the name leads to."""
+
+    @property
+    def is_missing(self) -> bool:
+        """Say whether nothing is there."""
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes now."""
 
     def copy_to(self, disk: Disk, path: Path) -> None:
         """Copy the store byte for byte to a new file, and sync that."""

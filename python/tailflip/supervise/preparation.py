@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from tailflip.base import log
 from tailflip.base.errors import TailflipError
-from tailflip.base.workspace import Workspace
 from tailflip.observe.records.cron import read_cron_store
 from tailflip.supervise.admission import Start, admit
 
@@ -41,7 +40,7 @@ def prepare_start(
         profile=gateway.profile,
         died_of_memory=died_of_memory,
     )
-    found = admit(start, workspace=Workspace(gateway.home, gateway.disk), on_progress=on_progress)
+    found = admit(start, workspace=gateway.history.workspace, on_progress=on_progress)
     if found.go and (found.claim_running or _has_markers(gateway)):
         _reconcile(gateway, found, on_progress)
     return found

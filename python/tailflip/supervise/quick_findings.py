@@ -1,4 +1,4 @@
-"""Makes the findings that sizes, names and small files show, for `run`, `gate` and `watch`."""
+"""Makes the findings that sizes, names and small files show, for `run` and `watch`."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tailflip.base.durable import naming
 from tailflip.base.errors import StoreInvalid, TryLater
-from tailflip.base.workspace import Workspace
 from tailflip.flow.outcomes import Report
 from tailflip.flow.values import Value
 from tailflip.observe.gateway.liveness import read_gateway
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.base.state_dir import Home
+    from tailflip.base.workspace import Workspace
     from tailflip.ledger.actions import Action
     from tailflip.observe.installation import Installation
     from tailflip.reconcile.judge.markers import Change
@@ -186,27 +186,25 @@ def _replace(
     record: Changes,
     hands: Hands,
 ) -> str:
-    home, disk = hands.workspace.home, hands.workspace.disk
+    workspace = hands.workspace
     sources = () if record.kind != "restore" else (record.action,)
     with drafts.begin(
-        Workspace(home, disk),
+        workspace,
         source,
         kind=record.kind,
         now_ms=record.created_ms,
         sources=sources,
         undoing=record.kind == "restore",
     ) as draft:
-        _keep(hands.workspace, draft.action.id, record, old)
-        disk.write(draft.fds[0], new)
+        _keep(workspace, draft.action.id, record, old)
+        workspace.disk.write(draft.fds[0], new)
 
         def is_as_written(fd: int) -> bool:
             hands.require_stopped()  # the gateway may have been started meanwhile
             return os.pread(fd, len(new) + 1, 0) == new
 
-        drafts.commit(
-            Workspace(home, disk), draft, digest=record.digest_after, is_as_written=is_as_written
-        )
-        drafts.finish(Workspace(home, disk), draft)
+        drafts.commit(workspace, draft, digest=record.digest_after, is_as_written=is_as_written)
+        drafts.finish(workspace, draft)
     return draft.action.id
 
 

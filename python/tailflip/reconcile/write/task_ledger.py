@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import naming
-from tailflip.base.workspace import Workspace
 from tailflip.flow.outcomes import Report
 from tailflip.flow.values import Value
 from tailflip.ledger.actions import Ledger, State
@@ -122,11 +121,11 @@ def _change(
     words: tuple[str, ...],
     sources: tuple[str, ...] = (),
 ) -> tuple[str | None, int]:
-    home, disk = hands.workspace.home, hands.workspace.disk
+    workspace = hands.workspace
     path = find_ledger(hands.installation.state_dir)
     hands.require_stopped()
-    with naming(path), hands.workspace.claim():
-        recovery.settle_all(Workspace(home, disk))
+    with naming(path), workspace.claim():
+        recovery.settle_all(workspace)
         state_dir = hands.installation.state_dir
         refuse(find_refusals(path, state_dir))
         with (
@@ -143,7 +142,7 @@ def _change(
             if not changes:
                 return None, 0
             with drafts.begin(
-                Workspace(home, disk), source, kind=kind, now_ms=now_ms, temps=0, sources=sources
+                workspace, source, kind=kind, now_ms=now_ms, temps=0, sources=sources
             ) as draft:
                 record = TaskChanges(
                     action=draft.action.id,
@@ -164,9 +163,9 @@ def _change(
                 hands.require_stopped()  # the gateway may have been started meanwhile
                 # Record first, then commit: were we killed between the two, the undo of
                 # an action that did not happen finds every row as it was.
-                draft.action = Ledger(Workspace(home, disk)).advance(draft.action, State.COMMITTED)
-                disk.commit(db)
-                drafts.finish(Workspace(home, disk), draft)
+                draft.action = Ledger(workspace).advance(draft.action, State.COMMITTED)
+                workspace.disk.commit(db)
+                drafts.finish(workspace, draft)
             return draft.action.id, len(changes)
 
 
