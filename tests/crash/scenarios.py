@@ -42,7 +42,7 @@ from tailflip.stores.recovery import recover
 from tailflip.stores.restore import restore
 from tailflip.stores.salvage import apply_salvage, plan_salvage
 from tailflip.stores.transaction import compact_store
-from tailflip.stores.transcripts import FOLDER
+from tailflip.stores.unfinished import FOLDER
 from tailflip.supervise.context import GuardedGateway
 from tailflip.supervise.gate import judge_start
 from tailflip.supervise.new_life import new_life

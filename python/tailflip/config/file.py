@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +97,8 @@ def parse_config(path: Path, data: bytes) -> dict[str, Any]:
     Raises:
         ConfigInvalid: the bytes are not UTF-8 or not TOML; the message says where.
     """
+    import tomllib  # noqa: PLC0415 - most machines have no file of settings
+
     try:
         return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as e:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tailflip.ledger.database import Database
 from tailflip.ledger.decisions import Decisions
 from tailflip.ledger.facts import Facts, put_fact
-from tailflip.ledger.findings import Findings
 from tailflip.ledger.incidents import Incidents
 from tailflip.ledger.lives import Lives
 from tailflip.ledger.retention import DAY_MS, drop_expired
@@ -19,6 +19,7 @@ from tailflip.ledger.table import Table
 
 if TYPE_CHECKING:
     from tailflip.base.workspace import Workspace
+    from tailflip.ledger.findings import Findings
 
 _EXPIRED = "expired-ms"
 
@@ -34,10 +35,16 @@ class History(Table):
         self.starts = Starts(workspace, guard)
         self.decisions = Decisions(workspace, guard)
         self.incidents = Incidents(workspace, guard)
-        self.findings = Findings(workspace, guard)
         self.samples = Samples(workspace, guard)
         self.runs = Runs(workspace, guard)
         self.facts = Facts(workspace, guard)
+
+    @cached_property
+    def findings(self) -> Findings:
+        """The table of findings; most starts have none to note."""
+        from tailflip.ledger.findings import Findings  # noqa: PLC0415
+
+        return Findings(self.workspace, self.guard)
 
     def expire(self, now_ms: int, keep_days: float) -> bool:
         """Delete rows beyond age or number, at most once a day; says whether it looked."""

@@ -54,7 +54,7 @@ def observe_thoroughly(
     Raises:
         Usage: the heap limit that was given is no size.
     """
-    limit = scene.find_heap_limit(asked.heap_limit, config)
+    wait_for_limit = scene.begin_heap_limit(asked.heap_limit, config)
     installation, workspace = scene.installation, history.workspace
     policy = choose_policy(config.heal, installation.retention_ms)
     aim = choose_aim(config.heal, policy, scene.capabilities, salvages=False)
@@ -76,7 +76,7 @@ def observe_thoroughly(
     inputs = replace(
         quick,
         surveyed=surveyed,
-        forecast=job.forecast(limit),
+        forecast=job.forecast(wait_for_limit()),
         kept=tuple(describe_kept(claim, actions) for claim in scene.kept.values()),
         folders=observe_folders(stores, scene.now_ms),
     )

@@ -22,16 +22,14 @@ from tailflip.ledger.actions import Action, Ledger, State
 from tailflip.stores.formats import find_engine
 from tailflip.stores.lock import remove_stale
 from tailflip.stores.transcripts import (
-    PENDING,
     Moves,
     archive_transcripts,
     delete_kept,
-    find_folder,
-    find_missing,
     forget_missing,
     note_missing,
     return_transcripts,
 )
+from tailflip.stores.unfinished import PENDING, find_expired, find_missing, is_unfinished
 
 if TYPE_CHECKING:
     from tailflip.base.durable import Disk
@@ -46,8 +44,7 @@ def recover(workspace: Workspace) -> tuple[str, ...]:
     Raises:
         TryLater: Another tailflip is at work.
     """
-    half_done = Ledger(workspace).read_half_done()
-    if not half_done and not _find_expired(workspace) and not find_missing(workspace.home):
+    if not is_unfinished(workspace):
         return ()
     with workspace.claim():
         return settle_all(workspace)
@@ -66,7 +63,7 @@ def settle_all(workspace: Workspace) -> tuple[str, ...]:
             verb = "undone" if ended.state is State.UNDONE else "finished"
             notes.append(f"{action.kind} {action.id} of {action.store} was half done: {verb}")
     notes += _return_missing(workspace)
-    for action in _find_expired(workspace):
+    for action in find_expired(workspace):
         try:
             remove_archive(workspace, action)
         except OSError as e:
@@ -160,21 +157,6 @@ def remove_archive(workspace: Workspace, action: Action) -> None:
 PARTIAL = "records.zst.partial"
 # An action on the gateway's own ledgers keeps the record of changes and the file before.
 CHANGES, BEFORE = "changes.json", "before"
-
-
-def _find_expired(workspace: Workspace) -> tuple[Action, ...]:
-    """Find expired actions whose files are still there: their deletion was interrupted."""
-    return tuple(
-        a
-        for a in Ledger(workspace).read_all()
-        if a.state is State.EXPIRED
-        and any(
-            map(
-                os.path.lexists,
-                (workspace.home.archive(a.id), workspace.home.quarantined(a.id), find_folder(a)),
-            )
-        )
-    )
 
 
 def _remove_our_lock(disk: Disk, action: Action) -> None:

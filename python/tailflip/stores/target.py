@@ -87,17 +87,10 @@ class Scene:
         engine = find_engine(store.path)
         return engine.survey(store.path, policy, evidence, self.now_ms, on_progress)
 
-    def find_heap_limit(self, given: str | None, config: Config) -> HeapLimit:
-        """Find the heap limit: given, else set, else from the node that starts next.
-
-        Raises:
-            Usage: the given limit is no size.
-        """
-        return self.begin_heap_limit(given, config)()
-
     def begin_heap_limit(self, given: str | None, config: Config) -> Callable[[], HeapLimit]:
         """Begin to find the heap limit, and return a function that waits for it.
 
+        The limit is the one given, else the one set, else that of the node that starts next.
         Node takes as long to answer as we take to survey a store of a hundred megabytes.
 
         Raises:

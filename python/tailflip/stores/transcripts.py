@@ -28,6 +28,7 @@ from tailflip.stores import records as archived
 from tailflip.stores.formats import find_engine
 from tailflip.stores.lock import TRANSCRIPT_STALE_MS, is_stale
 from tailflip.stores.ownership import Owners
+from tailflip.stores.unfinished import FOLDER, PENDING, find_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ENDING = ".jsonl"
 _PRIVATE = 0o700
-PENDING = "transcripts.pending"
-FOLDER = ".tailflip"
 
 
 @dataclass(frozen=True)
@@ -144,11 +143,6 @@ def delete_kept(disk: Disk, action: Action) -> None:
         disk.rmdir(folder.parent)
 
 
-def find_folder(action: Action) -> Path:
-    """Return the folder that keeps an action's transcripts for as long as its archive lives."""
-    return resolve(action.store_path.parent) / FOLDER / action.id
-
-
 def note_missing(workspace: Workspace, action: Action) -> None:
     """Note that some transcripts of `action` could not be renamed back."""
     path = _pending(workspace.home, action)
@@ -163,11 +157,6 @@ def forget_missing(workspace: Workspace, action: Action) -> None:
     path = _pending(workspace.home, action)
     if os.path.lexists(path):
         workspace.disk.unlink(path)
-
-
-def find_missing(home: Home) -> set[str]:
-    """Find the actions of which some transcripts could not be renamed back."""
-    return {path.parent.name for path in home.archives.glob(f"*/{PENDING}")}
 
 
 def _pending(home: Home, action: Action) -> Path:

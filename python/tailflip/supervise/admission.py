@@ -18,8 +18,8 @@ from tailflip.flow.outcomes import HeapLimit
 from tailflip.flow.values import STRING_LIMIT_CHARS
 from tailflip.plan.forecast import may_fill_heap
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
-from tailflip.stores.recovery import recover
 from tailflip.stores.target import look
+from tailflip.stores.unfinished import is_unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,7 +156,10 @@ def _begin(scene: Scene, start: Start, workspace: Workspace, on_progress: Progre
 def _heal(work: _Work) -> None:
     found, heal, compaction = work.found, work.start.heal, work.compaction
     found.reports = compaction.reports
-    found.notes += recover(compaction.workspace)
+    if is_unfinished(compaction.workspace):
+        from tailflip.stores.recovery import recover  # noqa: PLC0415 - most starts need none
+
+        found.notes += recover(compaction.workspace)
     compaction.look()
     _make_whole(work)
     if not found.go:

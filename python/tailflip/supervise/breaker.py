@@ -21,7 +21,6 @@ measured on 2026.3.28, 2026.4.14 and 2026.9.6.
 from __future__ import annotations
 
 from itertools import pairwise
-from statistics import median
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_counted, format_span
@@ -232,6 +231,8 @@ def _tell(counted: Breaker, death: Death, limits: RestartSettings) -> str:
 
 def _tell_pace(counted: Breaker) -> str:
     """Describe the median time between the starts of this row."""
+    from statistics import median  # noqa: PLC0415 - a healthy start describes no crash loop
+
     starts = counted.starts[-counted.row :]
     apart = [each for pair in pairwise(starts) if (each := passed_ms(*pair)) is not None]
     return f", once every {format_span(median(apart))}" if apart else ""

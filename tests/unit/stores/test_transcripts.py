@@ -17,7 +17,8 @@ from tailflip.stores import archive
 from tailflip.stores.recovery import recover
 from tailflip.stores.restore import restore
 from tailflip.stores.transaction import compact_store
-from tailflip.stores.transcripts import find_folder, measure_kept
+from tailflip.stores.transcripts import measure_kept
+from tailflip.stores.unfinished import find_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -35,8 +35,10 @@ def connect(host: str, port: int, timeout_s: float) -> socket.socket:
         OSError: no answer in time, or there is no such address.
     """
     refused: OSError | None = None
+    # As bytes, an ordinary name does not load the tables of international ones.
+    name = host.encode() if host.isascii() else host
     for family, kind, protocol, _, address in socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM
+        name, port, type=socket.SOCK_STREAM
     ):
         link = socket.socket(family, kind, protocol)
         try:

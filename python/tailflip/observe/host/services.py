@@ -7,7 +7,6 @@ definitions that systemd or launchd has loaded may be older than those that star
 from __future__ import annotations
 
 import os
-import plistlib
 import pwd
 import re
 from contextlib import suppress
@@ -190,6 +189,8 @@ def _is_command(one: Assignment) -> bool:
 
 
 def _read_plist(path: Path, scope: Scope, env: Mapping[str, str]) -> Service | None:
+    import plistlib  # noqa: PLC0415 - launchd's alone, and it loads an XML parser
+
     data = _read_bytes(path)
     try:
         content = plistlib.loads(data)

@@ -10,8 +10,6 @@ from tailflip.base.durable import naming, open_regular
 from tailflip.base.errors import StoreInvalid, TailflipError
 from tailflip.stores.extension import report_to
 from tailflip.stores.json import native
-from tailflip.stores.json.beside import look_beside
-from tailflip.stores.replace import Source, open_source, prove, try_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,19 +29,23 @@ if TYPE_CHECKING:
     from tailflip.ledger.actions import Action, State
     from tailflip.plan.policy import Policy
     from tailflip.stores.engine import Opened, Salvager, Sessions
+    from tailflip.stores.replace import Source
     from tailflip.stores.tables import Ledgers, Starts
 
 _T = TypeVar("_T")
 
 
 class JsonEngine:
-    """The engine of `sessions.json`; `Engine` says what each method promises."""
+    """The engine of `sessions.json`; `Engine` says what each method promises.
+
+    Every start of a gateway surveys; what only a repair needs is imported by the method.
+    """
 
     name = "json"
 
     @property
     def salvager(self) -> Salvager:
-        """The salvager of JSON; imported here because a start with healthy stores needs none."""
+        """The salvager of JSON."""
         from tailflip.stores.json.salvage import JsonSalvager  # noqa: PLC0415
 
         return JsonSalvager()
@@ -110,11 +112,15 @@ class JsonEngine:
         self, store: Path, now_ms: int
     ) -> tuple[tuple[Leftover, ...], tuple[Leftover, ...]]:
         """List the litter and the gateway's backups of one store."""
+        from tailflip.stores.json.beside import look_beside  # noqa: PLC0415
+
         return look_beside(store, now_ms)
 
     @contextmanager
     def opening(self, store: Path) -> Iterator[Opened]:
         """Open the file that a path leads to."""
+        from tailflip.stores.replace import open_source  # noqa: PLC0415
+
         with open_source(store) as source:
             yield source
 
@@ -122,6 +128,8 @@ class JsonEngine:
         self, store: Path, disk: Disk, work: Callable[[Opened], _T], state_dir: Path | None
     ) -> _T:
         """Call `work` without the lock; the last attempt holds the lock."""
+        from tailflip.stores.replace import try_attempts  # noqa: PLC0415
+
         return try_attempts(store, disk, work, state_dir)
 
     def draft(
@@ -154,6 +162,8 @@ class JsonEngine:
 
     def settle(self, action: Action, disk: Disk) -> State:
         """Look whether the rename happened."""
+        from tailflip.stores.replace import prove  # noqa: PLC0415
+
         return prove(action, disk)
 
 

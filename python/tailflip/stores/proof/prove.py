@@ -108,7 +108,7 @@ def prove(facts: Facts) -> Proof:
     """Judge one run by its facts, and give the reason in words."""
     proof = _judge(facts)
     may_live = proof.fate is Fate.ALIVE or (proof.fate is Fate.UNKNOWN and _may_live(facts))
-    return replace(proof, may_live=may_live)
+    return replace(proof, may_live=True) if may_live else proof
 
 
 def _judge(facts: Facts) -> Proof:
