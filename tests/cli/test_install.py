@@ -14,7 +14,7 @@ from support.service_definitions import NEW, Host
 from support.stores import list_tree
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
-from tailflip.base.state_dir import Home
+from tailflip.base.state_dir import Home, Presence
 
 NO_BUS = (
     "note: openclaw-gateway.service: run this by hand: systemctl --user daemon-reload "
@@ -253,7 +253,7 @@ def test_a_living_supervisor_is_not_joined_by_another(place, host):
     host.put_unit()
     home = Home.locate(os.environ)
     guard = os.path.realpath(host.home / ".openclaw")
-    with home.supervise(guard, "run", clock.now_ms(), RealDisk()):
+    with home.supervise(guard, Presence.RUN, clock.now_ms(), RealDisk()):
         code, _, err = place.run("install", "--apply")
     assert (code, "guarded already" in err) == (75, True)
 

@@ -17,7 +17,7 @@ from support.incident_history import ACTION, PERIOD_MS, STDERR, make_death, make
 from support.stores import HOUR_MS, NOW_MS, list_tree
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
-from tailflip.base.state_dir import Home
+from tailflip.base.state_dir import Home, Presence
 from tailflip.base.workspace import Workspace
 from tailflip.flow.lives import Breaker, Decision
 from tailflip.ledger.history import History
@@ -123,7 +123,7 @@ def test_a_verdict_without_a_decision_is_told_as_that(place, history):
 
 def test_status_shows_who_guards(place, history):
     record(history, place)
-    with history.workspace.home.supervise(history.guard, "run", NOW_MS - HOUR_MS, DISK):
+    with history.workspace.home.supervise(history.guard, Presence.RUN, NOW_MS - HOUR_MS, DISK):
         _, out, _ = place.run("status")
     assert f"by `tailflip run`, pid {os.getpid()}, since 2026-02-02 01:40:00Z" in out
     assert re.search(r"^life .*, pid 4121, first answer after 10 s$", out, re.MULTILINE)

@@ -17,6 +17,7 @@ import json
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,12 +160,12 @@ class Home:
             return []
 
     @contextmanager
-    def supervise(self, guard: str, mode: str, started_ms: int, disk: Disk) -> Iterator[None]:
+    def supervise(self, guard: str, mode: Presence, started_ms: int, disk: Disk) -> Iterator[None]:
         """Hold the lock of a gateway's supervisor; the kernel frees it however the process ends.
 
         Args:
             guard: the real path of the gateway's state directory.
-            mode: run or watch; for people.
+            mode: the verb that guards; for people.
             started_ms: when the supervisor began; for people.
             disk: makes the directories.
 
@@ -242,9 +243,17 @@ def _read_supervisor(note: bytes) -> Supervisor:
     """Parse the note of a lock's holder; a note that is being written gives pid 0."""
     try:
         about = json.loads(note)
-        return Supervisor(int(about["pid"]), str(about["mode"]), int(about["started_ms"]))
+        return Supervisor(int(about["pid"]), Presence(about["mode"]), int(about["started_ms"]))
     except (ValueError, KeyError, TypeError):
-        return Supervisor(0, "?", 0)
+        return Supervisor(0, Presence.UNKNOWN, 0)
+
+
+class Presence(StrEnum):
+    """The verb of a process that guards a gateway for as long as it runs."""
+
+    RUN = "run"
+    WATCH = "watch"
+    UNKNOWN = "?"
 
 
 @dataclass(frozen=True)
@@ -252,5 +261,5 @@ class Supervisor:
     """The process that guards a gateway."""
 
     pid: int
-    mode: str
+    mode: Presence
     started_ms: int

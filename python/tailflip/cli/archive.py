@@ -18,6 +18,7 @@ from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_counted, format_time
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Apply, AsJson, end_with
+from tailflip.flow.outcomes import ActionKind
 from tailflip.flow.values import to_plain
 from tailflip.report.narrative import describe_action, describe_rewrite
 from tailflip.stores import archive as kept
@@ -131,7 +132,9 @@ def verify(
     """Read archives whole and compare them with what was written."""
     workspace = _workspace()
     named = actions or [
-        each.action.id for each in kept.list_actions(workspace) if each.action.kind == "compact"
+        each.action.id
+        for each in kept.list_actions(workspace)
+        if each.action.kind == ActionKind.COMPACT
     ]
     errors: list[TailflipError] = []
     whole: dict[str, ArchiveNumbers] = {}

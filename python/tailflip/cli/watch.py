@@ -12,7 +12,7 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.errors import Usage
 from tailflip.base.openclaw_units import parse_duration_ms
 from tailflip.base.sdnotify import Notifier
-from tailflip.base.state_dir import Home
+from tailflip.base.state_dir import Home, Presence
 from tailflip.cli.options import Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.config.load import load
 from tailflip.observe.installation import locate
@@ -60,7 +60,7 @@ def watch(
     guard = os.path.realpath(installation.state_dir)
     with (
         watching.catching_signals(),
-        home.supervise(guard, "watch", clock.now_ms(), disk),
+        home.supervise(guard, Presence.WATCH, clock.now_ms(), disk),
     ):
         watching.run(rounds)
 

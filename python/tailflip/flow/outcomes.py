@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from tailflip.flow.numbers import Tally
 from tailflip.flow.values import Value
+
+
+class ActionKind(StrEnum):
+    """The kind of an action: on session stores, or what a reconciliation changed."""
+
+    COMPACT = "compact"
+    SALVAGE = "salvage"
+    RESTORE = "restore"
+    MARKERS = "markers"
+    HOLD = "hold"
+    TASKS = "tasks"
+    RELEASE = "release"
+
+
+STORE_KINDS = (ActionKind.COMPACT, ActionKind.SALVAGE, ActionKind.RESTORE)
 
 
 @dataclass(frozen=True)
@@ -69,7 +85,7 @@ class Report(Value):
     """
 
     action_id: str
-    kind: str  # "compact", "salvage" or "restore"
+    kind: ActionKind  # one of `STORE_KINDS`
     store: str
     entries_before: int = 0
     entries_after: int = 0

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from tailflip.base.durable import naming
 from tailflip.base.errors import IoFailed
+from tailflip.flow.outcomes import ActionKind
 from tailflip.flow.values import Value
 from tailflip.ledger.database import Database
 
@@ -54,10 +55,10 @@ class Details(Value):
 
 
 class Action(Value):
-    """One row; `kind` is compact, salvage or restore, or names what a reconciliation changed."""
+    """One row."""
 
     id: str
-    kind: str
+    kind: ActionKind
     store: str
     state: State
     created_ms: int
@@ -71,7 +72,7 @@ class Action(Value):
     @property
     def took_nothing(self) -> bool:
         """Say whether the action kept nothing that could be put back."""
-        return self.kind in ("restore", "release")
+        return self.kind in (ActionKind.RESTORE, ActionKind.RELEASE)
 
     @property
     def transcript_suffix(self) -> str:
@@ -136,7 +137,7 @@ def _parse(row: tuple[str, str, str, str, int, str]) -> Action:
     try:
         return Action(
             id=row[0],
-            kind=row[1],
+            kind=ActionKind(row[1]),
             store=row[2],
             state=State(row[3]),
             created_ms=row[4],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tailflip.base.progress import be_quiet
 from tailflip.base.units import format_counted
 from tailflip.observe.records.forms import NOT_READ
-from tailflip.reconcile.context import begin
+from tailflip.reconcile.context import StepKind, begin
 from tailflip.reconcile.kinds import reconcile_all
 from tailflip.reconcile.words import format_done
 from tailflip.stores.proof.prove import Fate
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tailflip.config.load import Config
     from tailflip.flow.capabilities import Capabilities
 
-_KINDS = ("markers", "tasks", "zombies")
+_KINDS = (StepKind.MARKERS, StepKind.TASKS, StepKind.ZOMBIES)
 _LEFT_ONE, _LEFT_MANY = "was left as it is", "were left as they are"
 
 
@@ -83,7 +83,7 @@ def mend(
         gateway = work.scene.gateway
         return Mended((f"ledgers left alone: a gateway may be running ({gateway.evidence})",))
     # Where the user agreed that jobs may be disabled, hold those in a storm before the boot.
-    kinds = (*_KINDS, "storms") if config.reconcile.hold_jobs else _KINDS
+    kinds = (*_KINDS, StepKind.STORMS) if config.reconcile.hold_jobs else _KINDS
     result = reconcile_all(work, kinds)
     done = [
         f"{step.kind}: {format_done(what, count)}; undo: {step.undo}"
@@ -91,7 +91,9 @@ def mend(
         if step.action_id is not None
         for what, count in step.counts.items()
     ]
-    holds = [step for step in result.steps if step.kind == "hold" and step.action_id is not None]
+    holds = [
+        step for step in result.steps if step.kind == StepKind.HOLD and step.action_id is not None
+    ]
     held = [word for step in holds for word in step.words]
     kept = sum(step.running.get(Fate.UNKNOWN, 0) for step in result.steps)
     if kept:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TailflipError
@@ -12,6 +13,7 @@ from tailflip.base.openclaw_units import parse_time_option
 from tailflip.config.load import Config, ReconcileSettings, load
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.flow.findings import Looked
+from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.history import History
 from tailflip.observe.records.runlog import read_run_logs
 from tailflip.reconcile.write.cron_store import Hands
@@ -54,6 +56,20 @@ class Terms:
     settings: ReconcileSettings = field(default_factory=ReconcileSettings)
 
 
+class StepKind(StrEnum):
+    """What a step does; those that may write carry the name of their action."""
+
+    MARKERS = ActionKind.MARKERS
+    HOLD = ActionKind.HOLD
+    TASKS = ActionKind.TASKS
+    RELEASE = ActionKind.RELEASE
+    ZOMBIES = "zombies"
+    RETENTION = "retention"
+    STORMS = "storms"
+    STUCK = "stuck"
+    GROWTH = "growth"
+
+
 @dataclass(frozen=True)
 class Step:
     """One kind on one subject. `counts` has the changes, done or planned; empty for none.
@@ -62,7 +78,7 @@ class Step:
     over and left to the gateway. `action_id` and `undo` are set once the changes are done.
     """
 
-    kind: str
+    kind: StepKind
     subject: str
     counts: Mapping[str, int]
     words: tuple[str, ...] = ()

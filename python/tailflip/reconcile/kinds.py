@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import Usage
 from tailflip.diagnose.findings.registry import find_all
+from tailflip.reconcile.context import StepKind
 from tailflip.reconcile.steps.growth import look_at_growth
 from tailflip.reconcile.steps.markers import clear_markers
 from tailflip.reconcile.steps.stores import end_zombies, sweep
@@ -23,16 +24,20 @@ if TYPE_CHECKING:
 
     from tailflip.reconcile.context import Reconciliation, Result
 
-KINDS: dict[str, Callable[[Reconciliation], None]] = {
-    "markers": clear_markers,
-    "tasks": repair_tasks,
-    "zombies": end_zombies,
-    "retention": sweep,
-    "storms": look_for_storms,
-    "stuck": look_for_stuck,
-    "growth": look_at_growth,
+KINDS: dict[StepKind, Callable[[Reconciliation], None]] = {
+    StepKind.MARKERS: clear_markers,
+    StepKind.TASKS: repair_tasks,
+    StepKind.ZOMBIES: end_zombies,
+    StepKind.RETENTION: sweep,
+    StepKind.STORMS: look_for_storms,
+    StepKind.STUCK: look_for_stuck,
+    StepKind.GROWTH: look_at_growth,
 }
-TOLD = ("storms", "stuck", "growth")  # reported; changes need consent in the settings
+TOLD = (
+    StepKind.STORMS,
+    StepKind.STUCK,
+    StepKind.GROWTH,
+)  # reported; changes need consent in the settings
 
 
 def reconcile_all(work: Reconciliation, kinds: Sequence[str] = ()) -> Result:

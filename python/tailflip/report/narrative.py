@@ -16,6 +16,7 @@ from tailflip.base.units import format_bytes, format_counted, format_span, forma
 from tailflip.diagnose.causes import CAUSES, WAITS, WANTED
 from tailflip.flow.lives import Cause, Confidence, DecisionKind
 from tailflip.flow.numbers import Rule
+from tailflip.flow.outcomes import ActionKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,10 +32,10 @@ _FOLD_FROM = 4  # a row shorter than this is told in full
 _UNDECIDED = "nothing was decided then: tailflip was ended in between; its next start does it"
 # What reconciliation changed, other than session stores, by the kind of action.
 _RECONCILED = {
-    "markers": ("marker", "cleared"),
-    "hold": ("job", "held"),
-    "tasks": ("task", "fixed"),
-    "release": ("job", "released"),
+    ActionKind.MARKERS: ("marker", "cleared"),
+    ActionKind.HOLD: ("job", "held"),
+    ActionKind.TASKS: ("task", "fixed"),
+    ActionKind.RELEASE: ("job", "released"),
 }
 _SURE = {Confidence.PROVEN: "proven", Confidence.LIKELY: "likely", Confidence.GUESS: "a guess"}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tailflip.base.state_dir import Presence
 from tailflip.base.units import format_time
 from tailflip.diagnose.causes import WAITS, WANTED, choose_step
 from tailflip.flow.findings import Severity
@@ -201,7 +202,7 @@ def find_start(record: Record) -> JudgedStart | None:
 
 def is_held_by_other(look: Look, record: Record) -> bool:
     """Say whether starts wait for the end of another gateway: `run`'s, or those of a gate."""
-    if look.supervisor is not None and look.supervisor.mode == "run":
+    if look.supervisor is not None and look.supervisor.mode is Presence.RUN:
         return record.breaker.waiting is Waiting.OTHER_INSTANCE
     start = find_start(record)
     alive = look.gateway is not None and look.gateway.alive is True
@@ -250,7 +251,7 @@ def choose_next_step(look: Look, record: Record) -> str:
 
 def _choose_beside(look: Look, record: Record) -> str:
     start = find_start(record)
-    if start is None or (look.supervisor is not None and look.supervisor.mode == "run"):
+    if start is None or (look.supervisor is not None and look.supervisor.mode is Presence.RUN):
         return WAITS[Waiting.OTHER_INSTANCE].next_step
     return (
         f"start it in one place only: pid {start.other_pid} lives, and `tailflip {start.mode}` "

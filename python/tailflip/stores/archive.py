@@ -13,6 +13,7 @@ from tailflip.base.durable import naming, open_regular
 from tailflip.base.errors import ArchiveDamaged, StoreInvalid, TailflipError, Usage
 from tailflip.base.units import format_counted
 from tailflip.flow.numbers import RewriteNumbers
+from tailflip.flow.outcomes import STORE_KINDS, ActionKind
 from tailflip.flow.values import Value
 from tailflip.ledger.actions import Action, Ledger, State
 from tailflip.stores import recovery
@@ -141,7 +142,7 @@ def survey_archives(workspace: Workspace) -> tuple[Archived, ...]:
     """List every action that was done, newest first, with its archive's size and damage."""
     found = []
     for each in list_actions(workspace):
-        if each.action.kind != "compact":
+        if each.action.kind != ActionKind.COMPACT:
             found.append(each)
             continue
         damage = _look_at(workspace.home, each.action, each.manifest)
@@ -152,7 +153,7 @@ def survey_archives(workspace: Workspace) -> tuple[Archived, ...]:
 def _read_manifest_if_whole(
     home: Home, action: Action
 ) -> tuple[Manifest | None, TailflipError | None]:
-    if action.kind != "compact":
+    if action.kind != ActionKind.COMPACT:
         return None, None
     try:
         return read_manifest(home, action.id), None
@@ -180,9 +181,9 @@ def _look_at(home: Home, action: Action, manifest: Manifest | None) -> str | Non
 
 
 def _count_changes(home: Home, action: Action) -> int | None:
-    if action.kind in ("compact", "salvage", "restore"):
+    if action.kind in STORE_KINDS:
         return None
-    if action.kind == "release":
+    if action.kind == ActionKind.RELEASE:
         return 1  # each job is released by an action of its own
     try:
         text = (home.archive(action.id) / recovery.CHANGES).read_bytes()
@@ -211,7 +212,7 @@ def find_action(workspace: Workspace, action_id: str) -> Action:
 def show(workspace: Workspace, action_id: str) -> Shown:
     """Read the manifest, and stream the headers of what one action removed."""
     action = find_action(workspace, action_id)
-    if action.kind != "compact":
+    if action.kind != ActionKind.COMPACT:
         hint = f"`tailflip restore {action_id}` shows what undoing it would change"
         if action.took_nothing:
             hint = "it took nothing out; see `tailflip archive list` for those that did"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.base.workspace import Workspace
+    from tailflip.flow.outcomes import ActionKind
     from tailflip.stores.engine import Medium
 
 _PRIVATE = 0o600
@@ -52,7 +53,7 @@ def begin(
     workspace: Workspace,
     source: Medium,
     *,
-    kind: str,
+    kind: ActionKind,
     now_ms: int,
     temps: int = 1,
     sources: tuple[str, ...] = (),

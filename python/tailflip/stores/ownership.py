@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from tailflip.base.durable import open_regular, resolve
 from tailflip.base.errors import OnRecord
 from tailflip.flow.observed import KeptFile
+from tailflip.flow.outcomes import STORE_KINDS, ActionKind
 from tailflip.ledger.actions import State
 from tailflip.observe.records.receipts import (
     DEFERRED_IMPORT,
@@ -169,13 +170,13 @@ def choose_undone(actions: Iterable[Action], claim: Claim) -> tuple[Action, ...]
         action
         for action in actions
         if action.state in _LIVE_ACTIONS
-        and action.kind in ("compact", "salvage", "restore")
+        and action.kind in STORE_KINDS
         and resolve(action.store_path) == store
         and (at_ms is None or action.created_ms >= at_ms)
     ]
     done.sort(key=lambda action: (action.created_ms, action.id), reverse=True)
     undone = {source for action in done for source in action.details.sources}
-    return tuple(a for a in done if a.kind != "restore" and a.id not in undone)
+    return tuple(a for a in done if a.kind != ActionKind.RESTORE and a.id not in undone)
 
 
 def describe_kept(claim: Claim, actions: Iterable[Action]) -> KeptFile:

@@ -18,6 +18,7 @@ from tailflip.base import clock
 from tailflip.base.durable import resolve
 from tailflip.base.errors import TailflipError
 from tailflip.base.units import format_counted
+from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.actions import Action, Ledger, State
 from tailflip.stores.formats import find_engine
 from tailflip.stores.lock import remove_stale
@@ -96,7 +97,7 @@ def move_transcripts(workspace: Workspace, action: Action) -> Moves:
     A failed rename is counted in `failed` and raises nothing: the store is right already, and a
     transcript that stays under its name is not lost.
     """
-    if action.kind == "compact":
+    if action.kind == ActionKind.COMPACT:
         try:
             return archive_transcripts(workspace, action)
         except (OSError, TailflipError):
@@ -140,7 +141,7 @@ def _return_missing(workspace: Workspace) -> list[str]:
 
 def remove_archive(workspace: Workspace, action: Action) -> None:
     """Delete the archive of one action: our own files, and transcripts beside the store."""
-    if action.kind == "compact":
+    if action.kind == ActionKind.COMPACT:
         delete_kept(workspace.disk, action)
     directory = workspace.home.archive(action.id)
     if directory.is_dir():

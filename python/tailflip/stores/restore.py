@@ -15,7 +15,7 @@ from tailflip.base import clock
 from tailflip.base.durable import naming, resolve
 from tailflip.base.errors import ArchiveDamaged, StoreInvalid, Usage
 from tailflip.flow.numbers import RestoreNumbers, Selection, VerifyNumbers
-from tailflip.flow.outcomes import Report
+from tailflip.flow.outcomes import ActionKind, Report
 from tailflip.ledger.actions import Ledger
 from tailflip.stores import archive, recovery, salvage
 from tailflip.stores import draft as drafts
@@ -111,7 +111,7 @@ def restore(
         workspace, action_id=action_id, keys=keys, jobs=jobs, everything=everything, store=store
     )
     wanted = _widen(workspace, replace(wanted, state_dir=state_dir), everything=everything)
-    if wanted.actions[0].kind == "salvage":
+    if wanted.actions[0].kind == ActionKind.SALVAGE:
         report = salvage.undo(
             workspace,
             wanted.actions[0],
@@ -155,7 +155,7 @@ def _widen(workspace: Workspace, wanted: _Wanted, *, everything: bool) -> _Wante
     later = [
         a
         for a in choose_undone(Ledger(workspace).read_all(), claim)
-        if a.created_ms >= since and a.kind == "compact"
+        if a.created_ms >= since and a.kind == ActionKind.COMPACT
     ]
     # Entries removed before the store went on record are not part of its bytes on record.
     named = () if everything and later else wanted.actions
@@ -179,14 +179,16 @@ def _choose(
         action = archive.find_action(workspace, action_id)
         if action.took_nothing:
             hint = "its job is enabled as it was before; there is nothing to undo"
-            if action.kind == "restore":
+            if action.kind == ActionKind.RESTORE:
                 hint = "to take out again what it put back, run `tailflip compact` or `reconcile`"
             raise Usage(f"a {action.kind} archives nothing: {action_id}", hint=hint)
         selection = narrow if keys or jobs else Selection(all=True)
         return _Wanted(action.store_path, (action,), selection)
     if not (keys or jobs or everything):
         raise Usage("nothing to restore was named", hint="see `tailflip archive list`")
-    held = [a.action for a in archive.list_actions(workspace) if a.action.kind == "compact"]
+    held = [
+        a.action for a in archive.list_actions(workspace) if a.action.kind == ActionKind.COMPACT
+    ]
     if store is not None:
         held = [a for a in held if resolve(a.store_path) == resolve(store)]
     selection = Selection(all=True) if everything else narrow
@@ -276,7 +278,7 @@ def _restore_once(
     with drafts.begin(
         workspace,
         source,
-        kind="restore",
+        kind=ActionKind.RESTORE,
         now_ms=now_ms,
         temps=2,
         sources=outcome.actions,
@@ -295,7 +297,7 @@ def _restore_once(
     added = sum(n.added for n in passes)
     report = Report(
         action_id=draft.action.id,
-        kind="restore",
+        kind=ActionKind.RESTORE,
         store=str(wanted.store),
         entries_before=last.entries - added,
         entries_after=last.entries,

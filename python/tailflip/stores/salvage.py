@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock
 from tailflip.base.durable import naming, open_regular, resolve
 from tailflip.base.errors import StoreInvalid, TryLater, Usage
-from tailflip.flow.outcomes import Report
+from tailflip.flow.outcomes import ActionKind, Report
 from tailflip.stores import draft as drafts
 from tailflip.stores import recovery
 from tailflip.stores.candidates import SalvagePlan, hint_to_begin_anew, hint_to_decide
@@ -166,7 +166,7 @@ def undo(
                 )
             )
             with drafts.begin(
-                workspace, opened, kind="restore", now_ms=now_ms, undoing=True
+                workspace, opened, kind=ActionKind.RESTORE, now_ms=now_ms, undoing=True
             ) as draft:
                 opened.copy_to(workspace.disk, workspace.home.quarantined(draft.action.id))
                 copy_bytes(workspace.disk, damaged, draft.fds[0])
@@ -179,7 +179,7 @@ def undo(
                 drafts.finish(workspace, draft)
         return _report(
             draft,
-            "restore",
+            ActionKind.RESTORE,
             entries_before=salvaged.entries,
             entries_after=0,
             bytes_before=salvaged.bytes,
@@ -223,7 +223,7 @@ def _salvage_once(
             removed_bytes=4 * size_bytes,
         )
     )
-    with drafts.begin(workspace, opened, kind="salvage", now_ms=now_ms) as draft:
+    with drafts.begin(workspace, opened, kind=ActionKind.SALVAGE, now_ms=now_ms) as draft:
         if not opened.is_missing:
             opened.copy_to(workspace.disk, workspace.home.quarantined(draft.action.id))
         if chosen.damage is None:
@@ -242,7 +242,7 @@ def _salvage_once(
     before = 0 if in_store is None else in_store.entries + in_store.left
     done = _report(
         draft,
-        "salvage",
+        ActionKind.SALVAGE,
         entries_before=before,
         entries_after=chosen.written.entries,
         bytes_before=size_bytes,
@@ -265,7 +265,7 @@ def _salvage_once(
 
 def _report(
     draft: Draft,
-    kind: str,
+    kind: ActionKind,
     *,
     entries_before: int,
     entries_after: int,

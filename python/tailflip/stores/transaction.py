@@ -15,7 +15,7 @@ from tailflip.base.durable import naming
 from tailflip.base.errors import InternalError, StoreInvalid
 from tailflip.base.units import format_counted
 from tailflip.flow.numbers import RewriteNumbers, VerifyNumbers
-from tailflip.flow.outcomes import Report
+from tailflip.flow.outcomes import ActionKind, Report
 from tailflip.stores import archive, recovery
 from tailflip.stores import draft as drafts
 from tailflip.stores.extension import features
@@ -102,7 +102,7 @@ def _compact_once(
         raise refusal
     nothing = Report(
         action_id="",
-        kind="compact",
+        kind=ActionKind.COMPACT,
         store=str(source.store),
         entries_before=numbers.entries,
         entries_after=numbers.entries,
@@ -119,7 +119,7 @@ def _compact_once(
             removed_bytes=numbers.bytes - min(numbers.bytes, numbers.bytes_after),
         )
     )
-    with drafts.begin(workspace, source, kind="compact", now_ms=now_ms) as draft:
+    with drafts.begin(workspace, source, kind=ActionKind.COMPACT, now_ms=now_ms) as draft:
         rewrite = _write(
             workspace, engine, source, draft=draft, surveyed=surveyed, on_progress=on_progress
         )

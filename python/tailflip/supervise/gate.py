@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock, log
 from tailflip.base.errors import ConfigInvalid, TailflipError, TryLater
 from tailflip.base.life_variable import LIFE_VARIABLE
+from tailflip.base.state_dir import Presence
 from tailflip.diagnose.causes import CAUSES, WAITS, WANTED, choose_step
 from tailflip.flow.lives import Breaker, DecisionKind, LifeMode, Moment, Waiting
 from tailflip.ledger.starts import JudgedStart
@@ -136,7 +137,7 @@ def find_owner(gateway: GuardedGateway) -> Other | None:
     supervisor = gateway.home.read_supervisor(gateway.name)
     if (
         supervisor is not None
-        and supervisor.mode == LifeMode.RUN
+        and supervisor.mode == Presence.RUN
         and not _is_ours(gateway, supervisor.pid)
     ):
         what = f"another gateway is guarded here, by `tailflip run`, pid {supervisor.pid}"

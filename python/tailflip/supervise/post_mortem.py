@@ -14,6 +14,7 @@ from tailflip.diagnose.loops import find_loop, find_restarts
 from tailflip.diagnose.trend import find_trend
 from tailflip.flow.conditions import GatewayLoop, MemoryDeath
 from tailflip.flow.lives import Asked
+from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.actions import State
 from tailflip.observe.suspects import find_suspects
 from tailflip.supervise.breaker import decide, is_loop
@@ -37,7 +38,7 @@ _HEIR_LOOK_S = 0.25
 _STOP_S, _STOP_LOOK_S = 1.0, 0.05
 _SHELL_BASE = 128  # a shell tells signal n as exit 128 + n
 _STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
-_CURES = frozenset({"compact", "salvage", "hold"})
+_CURES = frozenset({ActionKind.COMPACT, ActionKind.SALVAGE, ActionKind.HOLD})
 _LEAST_SPAN_S = 60.0  # a trend over less is noise
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base import log
 from tailflip.base.errors import TailflipError
+from tailflip.flow.outcomes import ActionKind
 from tailflip.observe.records.cron import read_cron_store
 from tailflip.supervise.admission import Start, admit
 
@@ -93,7 +94,7 @@ def _reconcile(gateway: GuardedGateway, found: Admission, on_progress: Progress 
 
 
 def _count_entries(report: Report) -> dict[str, int | str]:
-    if report.kind == "salvage":
+    if report.kind == ActionKind.SALVAGE:
         # Entries in damage, or behind a cut, are counted as far as they can be read.
         left = report.entries_left
         told = f"at least {left}" if left or report.warnings else 0

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log, platform_calls
 from tailflip.base.errors import TailflipError, TryLater
+from tailflip.base.state_dir import Presence
 from tailflip.flow.lives import Breaker
 from tailflip.supervise.changed_files import ChangedFiles
 from tailflip.supervise.event_loop import Loop
@@ -127,7 +128,7 @@ class Supervisor:
         """Claim the state directory; where no claim can be written, go on without."""
         gateway = self.gateway
         try:
-            alone = gateway.home.supervise(gateway.name, "run", clock.now_ms(), gateway.disk)
+            alone = gateway.home.supervise(gateway.name, Presence.RUN, clock.now_ms(), gateway.disk)
             stack.enter_context(alone)
         except TryLater:
             raise

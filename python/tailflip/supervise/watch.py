@@ -23,7 +23,7 @@ from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.findings.registry import find_all
 from tailflip.flow.conditions import ReturnedEntries
 from tailflip.observe.host.changes import ChangeWatcher
-from tailflip.reconcile.context import begin
+from tailflip.reconcile.context import StepKind, begin
 from tailflip.reconcile.kinds import reconcile_all
 from tailflip.stores.recovery import recover
 from tailflip.stores.returned import count_returned
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
 THROTTLE_S = 300.0
 RECHECK_S = 60.0
-_SWEEPS = ("zombies", "retention")
+_SWEEPS = (StepKind.ZOMBIES, StepKind.RETENTION)
 # Without `markers`: a gateway that is down may be started at any moment. `gate` and `run` know
 # when, and clear them.
-_ROUND = ("tasks", *_SWEEPS, "storms", "stuck", "growth")
+_ROUND = (StepKind.TASKS, *_SWEEPS, StepKind.STORMS, StepKind.STUCK, StepKind.GROWTH)
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ class Watch:
         try:
             work = self._look(apply=True)
             if work.scene.installation.cron_store in changed and work.terms.settings.enabled:
-                reconcile_all(work, ("tasks",))
+                reconcile_all(work, (StepKind.TASKS,))
         except TailflipError as e:
             log.warning(e.message)
             return now_s + THROTTLE_S

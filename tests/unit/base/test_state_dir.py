@@ -11,17 +11,18 @@ import pytest
 
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import CannotCreate, StoreInvalid, TailflipError, TryLater
+from tailflip.base.state_dir import Presence
 
 GUARD, OTHER = "/home/u/.openclaw", "/home/u/.openclaw-work"
 
 
 def test_only_one_supervises_and_the_other_learns_who(home):
-    with home.supervise(GUARD, "run", 17, RealDisk()):
+    with home.supervise(GUARD, Presence.RUN, 17, RealDisk()):
         found = home.read_supervisor(GUARD)
         assert (found.pid, found.mode, found.started_ms) == (os.getpid(), "run", 17)
         with (
             pytest.raises(TryLater, match=f"tailflip run, pid {os.getpid()}") as refused,
-            home.supervise(GUARD, "watch", 18, RealDisk()),
+            home.supervise(GUARD, Presence.WATCH, 18, RealDisk()),
         ):
             pass
         assert GUARD in refused.value.message
@@ -30,16 +31,16 @@ def test_only_one_supervises_and_the_other_learns_who(home):
 
 
 def test_it_is_given_back_at_an_error_and_can_be_had_again(home):
-    with pytest.raises(ZeroDivisionError), home.supervise(GUARD, "run", 1, RealDisk()):
+    with pytest.raises(ZeroDivisionError), home.supervise(GUARD, Presence.RUN, 1, RealDisk()):
         raise ZeroDivisionError
-    with home.supervise(GUARD, "run", 2, RealDisk()):
+    with home.supervise(GUARD, Presence.RUN, 2, RealDisk()):
         assert home.read_supervisor(GUARD).started_ms == 2
 
 
 def test_gateways_have_supervisors_of_their_own(home):
     with (
-        home.supervise(GUARD, "run", 1, RealDisk()),
-        home.supervise(OTHER, "watch", 2, RealDisk()),
+        home.supervise(GUARD, Presence.RUN, 1, RealDisk()),
+        home.supervise(OTHER, Presence.WATCH, 2, RealDisk()),
     ):
         assert home.read_supervisor(GUARD).mode == "run"
         assert home.read_supervisor(OTHER).mode == "watch"
@@ -55,26 +56,26 @@ def test_the_kernel_gives_it_back_when_the_process_is_killed(home):
     process = subprocess.run([sys.executable, "-c", code, str(home.root)], check=False)
     assert process.returncode == -9
     assert home.read_supervisor(GUARD) is None
-    with home.supervise(GUARD, "run", 2, RealDisk()):
+    with home.supervise(GUARD, Presence.RUN, 2, RealDisk()):
         assert home.read_supervisor(GUARD).started_ms == 2
 
 
 def test_a_shorter_note_leaves_nothing_of_a_longer_one(home):
-    with home.supervise(GUARD, "a very long mode", 10**15, RealDisk()):
+    with home.supervise(GUARD, Presence.WATCH, 10**15, RealDisk()):
         pass
-    with home.supervise(GUARD, "run", 1, RealDisk()):
+    with home.supervise(GUARD, Presence.RUN, 1, RealDisk()):
         assert home.read_supervisor(GUARD).mode == "run"
 
 
 def test_it_is_readable_by_nobody_else_and_follows_no_link(home, tmp_path):
-    with home.supervise(GUARD, "run", 1, RealDisk()):
+    with home.supervise(GUARD, Presence.RUN, 1, RealDisk()):
         [path] = home.guards.iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     victim = tmp_path / "victim"
     victim.write_text("precious")
     path.unlink()
     path.symlink_to(victim)
-    with pytest.raises(TailflipError), home.supervise(GUARD, "run", 1, RealDisk()):
+    with pytest.raises(TailflipError), home.supervise(GUARD, Presence.RUN, 1, RealDisk()):
         pass
     assert victim.read_text() == "precious"
 
@@ -88,7 +89,7 @@ def test_a_directory_that_cannot_be_made_is_said(home):
     home.root.write_text("")
     with (
         pytest.raises((CannotCreate, StoreInvalid)) as refused,
-        home.supervise(GUARD, "run", 1, RealDisk()),
+        home.supervise(GUARD, Presence.RUN, 1, RealDisk()),
     ):
         pass
     assert str(home.root) in refused.value.message

@@ -9,7 +9,7 @@ import pytest
 
 from support.incident_history import GUARD, MB, make_archived, make_death, make_incident, make_life
 from support.stores import HOUR_MS, NOW_MS
-from tailflip.base.state_dir import Supervisor
+from tailflip.base.state_dir import Presence, Supervisor
 from tailflip.flow.findings import Finding
 from tailflip.flow.lives import Breaker, BreakerState, Cause, Decision, Waiting
 from tailflip.flow.observed import Gateway, Sample
@@ -37,7 +37,7 @@ LOOK = Look(
     guard=GUARD,
     gateway=ALIVE,
     port=18789,
-    supervisor=Supervisor(4100, "run", NOW_MS - HOUR_MS),
+    supervisor=Supervisor(4100, Presence.RUN, NOW_MS - HOUR_MS),
     memory=Memory(310 * MB, NOW_MS, 2_300 * MB, "asked node", None),
     stores=Stores(2, 9 * MB, None),
 )
@@ -149,7 +149,7 @@ GUARDED = [
         "by nobody now: gw.service no longer starts through tailflip",
     ),
     (
-        replace(LOOK, supervisor=Supervisor(7, "watch", NOW_MS)),
+        replace(LOOK, supervisor=Supervisor(7, Presence.WATCH, NOW_MS)),
         replace(EMPTY, lives=(GATE,)),
         "by `tailflip watch`, pid 7, since 2026-02-02 02:40:00Z; at each start by `tailflip gate`",
     ),

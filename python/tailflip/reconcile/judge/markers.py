@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_span, format_time
 from tailflip.diagnose.causes import OUT_OF_MEMORY, WANTED
+from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.runs import INTERRUPTED, SeenRun
 from tailflip.reconcile.write.jsonedit import MISSING, Edit
 
@@ -35,7 +36,7 @@ _RUNNING, _NEXT, _LAST = (("state", n) for n in ("runningAtMs", "nextRunAtMs", "
 class Change:
     """One change to a job, with its reason; `run` goes on record as interrupted."""
 
-    kind: str  # "markers" or "hold"
+    kind: ActionKind  # MARKERS or HOLD
     job_id: str
     title: str
     edits: tuple[Edit, ...]
@@ -95,7 +96,7 @@ def _plan_marker(
             if job.last_run_at_ms is None or job.last_run_at_ms < began_ms:
                 edits.append(Edit(job.job_id, _LAST, began_ms))
             words.append("it waits for its next slot, as this version would have it")
-    return Change("markers", job.job_id, job.title, tuple(edits), tuple(words), run)
+    return Change(ActionKind.MARKERS, job.job_id, job.title, tuple(edits), tuple(words), run)
 
 
 def find_line(job_id: str, began_ms: int, ends: Sequence[RunLine]) -> RunLine | None:
@@ -143,4 +144,4 @@ def plan_hold(job: Job, reason: str, now_ms: int, *, may_disable: bool) -> Chang
         words = (reason, f"{pushed}; reconcile.hold_jobs = true would disable it")
     if job.running_at_ms is not None:
         edits.append(Edit(job.job_id, _RUNNING, MISSING))
-    return Change("hold", job.job_id, job.title, tuple(edits), words)
+    return Change(ActionKind.HOLD, job.job_id, job.title, tuple(edits), words)

@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_counted
+from tailflip.flow.outcomes import ActionKind
 from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.forms import read_forms
-from tailflip.reconcile.context import Step
+from tailflip.reconcile.context import Step, StepKind
 from tailflip.reconcile.judge.markers import count_deaths, plan_hold, plan_markers
 from tailflip.reconcile.judge.stuck import pick_ends
 from tailflip.reconcile.write.cron_store import apply_changes
@@ -67,18 +68,20 @@ def clear_markers(work: Reconciliation) -> None:
     if work.terms.apply:
         runs.put(interrupted)
     # Hold first: were we killed between the two, the markers still name the jobs to hold.
-    change_jobs(work, "hold", "jobs held", holds)
+    change_jobs(work, ActionKind.HOLD, "jobs held", holds)
     held = {hold.job_id for hold in holds}  # and their markers are gone with it
     others = [change for change in changes if change.job_id not in held]
-    change_jobs(work, "markers", "markers of a dead gateway cleared", others)
+    change_jobs(work, ActionKind.MARKERS, "markers of a dead gateway cleared", others)
 
 
-def change_jobs(work: Reconciliation, kind: str, what: str, changes: Sequence[Change]) -> None:
+def change_jobs(
+    work: Reconciliation, kind: ActionKind, what: str, changes: Sequence[Change]
+) -> None:
     """Write changes of one kind to the cron store, or report them as planned."""
     if not changes or work.is_kept(work.scene.installation.cron_store):
         return
     step = Step(
-        kind=kind,
+        kind=StepKind(kind),
         subject=str(work.scene.installation.cron_store),
         counts={what: len(changes)},
         words=tuple(f"{change.title}: {'; '.join(change.words)}" for change in changes),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tailflip.reconcile.context import Step
+from tailflip.reconcile.context import Step, StepKind
 from tailflip.stores.compaction import Aim, Compaction
 from tailflip.stores.proof.judge import make_sweep_policy, make_zombie_policy
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 def end_zombies(work: Reconciliation) -> None:
     """End the entries that say "running" and are provably over."""
-    _change_stores(work, "zombies", make_zombie_policy(work.terms.max_lifetime_ms))
+    _change_stores(work, StepKind.ZOMBIES, make_zombie_policy(work.terms.max_lifetime_ms))
 
 
 def sweep(work: Reconciliation) -> None:
     """Archive cron runs that are older than the retention."""
     if work.terms.retention_ms is not None:
-        _change_stores(work, "retention", make_sweep_policy(work.terms.retention_ms))
+        _change_stores(work, StepKind.RETENTION, make_sweep_policy(work.terms.retention_ms))
 
 
-def _change_stores(work: Reconciliation, kind: str, policy: Policy) -> None:
+def _change_stores(work: Reconciliation, kind: StepKind, policy: Policy) -> None:
     for store in work.scene.stores:
         with work.result.keeping_error():
             work.result.steps.append(_change_store(work, kind, policy, store))
 
 
-def _change_store(work: Reconciliation, kind: str, policy: Policy, store: Store) -> Step:
+def _change_store(work: Reconciliation, kind: StepKind, policy: Policy, store: Store) -> Step:
     judged = work.judge(store)
     work.result.notes += judged.evidence.notes
     job = Compaction(
@@ -60,10 +60,10 @@ def _change_store(work: Reconciliation, kind: str, policy: Policy, store: Store)
     )
 
 
-def _describe(kind: str, store: Store, judged: Judgement, numbers: SurveyNumbers) -> Step:
+def _describe(kind: StepKind, store: Store, judged: Judgement, numbers: SurveyNumbers) -> Step:
     told = sorted(judged.told, key=lambda v: v.is_left)
     words = tuple(f"{v.key}: {v.proof.fate}: {'; '.join(v.proof.words)}" for v in told)
-    is_zombies = kind == "zombies"
+    is_zombies = kind is StepKind.ZOMBIES
     return Step(
         kind=kind,
         subject=str(store.path),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_count, format_counted
 from tailflip.diagnose.findings.jobs import describe_storm
+from tailflip.flow.outcomes import ActionKind
 from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.forms import read_forms
 from tailflip.plan.policy import HOUR_MS
@@ -71,4 +72,4 @@ def look_for_storms(work: Reconciliation) -> None:
             reason = f"retry storm: {describe_storm(told)}"
             holds.append(plan_hold(job, reason, scene.now_ms, may_disable=True))
     work.result.inputs = replace(work.result.inputs, storms=tuple(storms_found))
-    change_jobs(work, "hold", "jobs held", holds)
+    change_jobs(work, ActionKind.HOLD, "jobs held", holds)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.diagnose.findings.jobs import describe_stuck
 from tailflip.observe.records.cron import read_cron_store
-from tailflip.reconcile.context import Step
+from tailflip.reconcile.context import Step, StepKind
 from tailflip.reconcile.judge.stuck import find_stuck, pick_ends
 from tailflip.reconcile.write.release import release_jobs
 
@@ -32,7 +32,7 @@ def look_for_stuck(work: Reconciliation) -> None:
     if not (stuck and work.terms.settings.release_stuck_jobs):
         return
     step = Step(
-        kind="release",
+        kind=StepKind.RELEASE,
         subject=str(scene.installation.cron_store),
         counts={"stuck jobs released through openclaw": len(stuck)},
         words=tuple(describe_stuck(mark, scene.now_ms) for _, mark in stuck),

@@ -11,7 +11,7 @@ from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.forms import Form, read_forms
 from tailflip.observe.records.runlog import read_run_logs
 from tailflip.observe.records.tasks import find_ledger, read_tasks
-from tailflip.reconcile.context import Step
+from tailflip.reconcile.context import Step, StepKind
 from tailflip.reconcile.judge.tasks import (
     TaskEvidence,
     follow_runs,
@@ -46,7 +46,7 @@ def repair_tasks(work: Reconciliation) -> None:
     is_allowed = scene.gateway.alive is False and work.terms.write_tasks
     words = tuple(f"{each.task_id}: {'; '.join(each.words)}" for each in corrections)
     step = Step(
-        kind="tasks",
+        kind=StepKind.TASKS,
         subject=str(find_ledger(scene.installation.state_dir)),
         counts={"tasks told their true end": len(corrections)} if is_allowed else {},
         words=words,

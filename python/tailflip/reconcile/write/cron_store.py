@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tailflip.base.durable import naming
 from tailflip.base.errors import StoreInvalid, TryLater
-from tailflip.flow.outcomes import Report
+from tailflip.flow.outcomes import ActionKind, Report
 from tailflip.flow.values import Value
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.records.cron import MAX_BYTES
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-KINDS = ("markers", "hold")
+KINDS = (ActionKind.MARKERS, ActionKind.HOLD)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Changes(ChangeRecord):
 def apply_changes(
     changes: Sequence[Change],
     *,
-    kind: str,
+    kind: ActionKind,
     hands: Hands,
     now_ms: int,
 ) -> str | None:
@@ -187,14 +187,14 @@ def _replace(
     hands: Hands,
 ) -> str:
     workspace = hands.workspace
-    sources = () if record.kind != "restore" else (record.action,)
+    sources = () if record.kind != ActionKind.RESTORE else (record.action,)
     with drafts.begin(
         workspace,
         source,
         kind=record.kind,
         now_ms=record.created_ms,
         sources=sources,
-        undoing=record.kind == "restore",
+        undoing=record.kind == ActionKind.RESTORE,
     ) as draft:
         _keep(workspace, draft.action.id, record, old)
         workspace.disk.write(draft.fds[0], new)
@@ -281,7 +281,7 @@ def _digest(text: bytes) -> str:
 def _report(action_id: str, path: Path, before: int, after: int) -> Report:
     return Report(
         action_id=action_id,
-        kind="restore",
+        kind=ActionKind.RESTORE,
         store=str(path),
         bytes_before=before,
         bytes_after=after,

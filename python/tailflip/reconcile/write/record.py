@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from tailflip.base.durable import naming
 from tailflip.base.errors import StoreInvalid
+from tailflip.flow.outcomes import ActionKind
 from tailflip.flow.values import Value
 from tailflip.stores import recovery
 
@@ -20,7 +21,7 @@ class ChangeRecord(Value):
 
     version: int = 1
     action: str
-    kind: str
+    kind: ActionKind
     state_dir: str
     store: str
     created_ms: int

@@ -13,6 +13,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from tailflip.base.errors import Unavailable
+from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.actions import Action, Details, Ledger, State
 from tailflip.stores.draft import make_id
 
@@ -42,7 +43,7 @@ def release_jobs(jobs: Sequence[Job], hands: Hands, lives: Sequence[Life], now_m
     for number, job in enumerate(jobs):
         action = Action(
             id=make_id(now_ms + number),
-            kind="release",
+            kind=ActionKind.RELEASE,
             store=store,
             state=State.COMMITTED,
             created_ms=now_ms + number,

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import naming
-from tailflip.flow.outcomes import Report
+from tailflip.flow.outcomes import ActionKind, Report
 from tailflip.flow.values import Value
 from tailflip.ledger.actions import Ledger, State
 from tailflip.observe.records.database import read_database
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tailflip.reconcile.judge.tasks import Correction
     from tailflip.reconcile.write.cron_store import Hands
 
-KINDS = ("tasks",)
+KINDS = (ActionKind.TASKS,)
 COLUMNS = ("status", "ended_at", "last_event_at", "error", "cleanup_after")
 _BUSY_S = 5.0
 
@@ -66,7 +66,7 @@ def apply_corrections(
     """
     wanted = {each.task_id: dict(each.after) for each in corrections}
     words = tuple(f"{each.task_id}: {'; '.join(each.words)}" for each in corrections)
-    return _change(hands, wanted, kind="tasks", now_ms=now_ms, words=words)
+    return _change(hands, wanted, kind=ActionKind.TASKS, now_ms=now_ms, words=words)
 
 
 def undo_corrections(action: Action, *, hands: Hands, apply: bool, now_ms: int) -> RestoreOutcome:
@@ -99,12 +99,12 @@ def undo_corrections(action: Action, *, hands: Hands, apply: bool, now_ms: int) 
         return outcome
     words = (f"undoes {action.id}",)
     undoing, _ = _change(
-        hands, back, kind="restore", now_ms=now_ms, words=words, sources=(action.id,)
+        hands, back, kind=ActionKind.RESTORE, now_ms=now_ms, words=words, sources=(action.id,)
     )
     size_bytes = path.stat().st_size
     report = Report(
         action_id=undoing or "",
-        kind="restore",
+        kind=ActionKind.RESTORE,
         store=str(path),
         bytes_before=size_bytes,
         bytes_after=size_bytes,
@@ -116,7 +116,7 @@ def _change(
     hands: Hands,
     wanted: Mapping[str, Row],
     *,
-    kind: str,
+    kind: ActionKind,
     now_ms: int,
     words: tuple[str, ...],
     sources: tuple[str, ...] = (),
