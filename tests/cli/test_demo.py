@@ -3,22 +3,50 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
+
+import pytest
 
 from tailflip.base import clock
 from tailflip.demo.incident import write_incident
 
+SIGHTS = (
+    "rapid retry",
+    "compact done",
+    "same order",
+    "restore done",
+    "byte for byte",
+    "JavaScript heap out of memory",  # `run` sees its gateway die,
+    "cause=v8-heap-oom",  # knows of what,
+    "gateway answers",  # and brings it back
+    "$ tailflip status",
+    "the gateway answered",  # `incidents why`
+)
 
-def test_the_demo_plays_to_its_end_and_cleans_up(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    argv = [sys.executable, "-m", "tailflip", "demo", "--size-mb", "5"]
+
+@pytest.mark.parametrize("gateway", ["node", "stand-in"])
+def test_the_demo_plays_to_its_end_and_cleans_up(tmp_path, monkeypatch, gateway):
+    """With Node a real heap overflows; without, the demo says that a stand-in acts it."""
+    scratch, path = tmp_path / "scratch", tmp_path / "path"
+    scratch.mkdir()
+    path.mkdir()
+    if gateway == "node":
+        node = shutil.which("node")
+        if node is None:
+            pytest.skip("node is not installed")
+        (path / "node").symlink_to(node)
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setenv("PATH", str(path))
+    argv = [sys.executable, "-m", "tailflip", "demo", "--size-mb", "40"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    for word in ("rapid retry", "compact done", "same order", "restore done", "byte for byte"):
+    assert done.returncode == 0, done.stdout + done.stderr
+    for word in SIGHTS:
         assert word in done.stdout
+    assert ("a stand-in" in done.stdout) == (gateway == "stand-in")
     assert re.search(r"removed$", done.stderr)
-    assert list(tmp_path.iterdir()) == []
+    assert list(scratch.iterdir()) == []
 
 
 def test_the_incident_has_its_numbers_and_always_the_same_bytes(tmp_path):

@@ -100,7 +100,12 @@ class _Run:
 
 
 def write_incident(
-    state_dir: Path, *, size_bytes: int = INCIDENT_BYTES, now_ms: int, wide: bool = False
+    state_dir: Path,
+    *,
+    size_bytes: int = INCIDENT_BYTES,
+    now_ms: int,
+    wide: bool = False,
+    port: int = PORT,
 ) -> Incident:
     """Write store, jobs, run logs and a minimal configuration below `state_dir`.
 
@@ -111,6 +116,7 @@ def write_incident(
         now_ms: the moment at which the gateway's owner looks; all ages count from it.
         wide: put a character outside Latin-1 into every prompt, so that V8 needs two
             bytes for each character of the store.
+        port: the gateway's, in its configuration.
     """
     jobs = tuple(job.scaled(size_bytes / INCIDENT_BYTES) for job in _JOBS)
     store = state_dir / "agents" / "main" / "sessions" / "sessions.json"
@@ -129,7 +135,7 @@ def write_incident(
         out.write(b"\n}")
     store.chmod(0o600)
     _write_cron(state_dir / "cron", jobs, logs, now_ms)
-    config = {"gateway": {"mode": "local", "port": PORT}, "cron": {"enabled": True}}
+    config = {"gateway": {"mode": "local", "port": port}, "cron": {"enabled": True}}
     (state_dir / "openclaw.json").write_text(json.dumps(config, indent=2))
     return {
         "store": store,
