@@ -149,7 +149,7 @@ def main() -> None:
             "TMPDIR": name,
             "OPENCLAW_STATE_DIR": str(state),
         }
-        measure.run(measure.tailflip("run", "--", "true"), env=env)  # and it was started before
+        measure.run(measure.tailflip("gate", "--", "true"), env=env)  # and it was started before
         gateway = [sys.executable, str(FAKE), "--port", str(port)]
         table = measure_idle(gateway, env, folder, 60 * args.minutes)
     text = f"{measure.machine()}.\n\n{table}"
