@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from tailflip import __version__
 
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
@@ -51,7 +54,7 @@ def test_the_manifests_are_valid(manifests):
     _, path = manifests
     done = run("kubernetes-validate", "--strict", path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (done.stdout + done.stderr).count("passed") == 3
+    assert (done.stdout + done.stderr).count("passed") == 5
 
 
 def test_the_pods_are_what_they_are_said_to_be(manifests):
@@ -68,12 +71,50 @@ def test_the_pods_are_what_they_are_said_to_be(manifests):
         assert each["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         # Whoever looks after a gateway must see its lock.
         places = {m["mountPath"] for m in each["volumeMounts"]} - {"/home/node/.cache"}
-        assert places == {"/home/node/.openclaw", "/tmp"}
+        assert places == {"/home/node/.openclaw", "/tmp", "/etc/openclaw"}
+        # All of them read one configuration, and run one image whose version is named.
+        told = {e["name"]: e.get("value") for e in each["env"]}
+        assert told["OPENCLAW_CONFIG_PATH"] == "/etc/openclaw/openclaw.json"
+        assert each["image"] == f"openclaw-tailflip:{__version__}"
     limits = [int(c["resources"]["limits"]["memory"][:-2]) for c in pod["containers"][1:]]
     assert sum(limits) <= 256
     verbs = [c["command"][1] for c in containers if c["command"][0] == TAILFLIP]
     assert verbs == {"base": [], "entrypoint": ["run"], "init": ["preflight"], "sidecar": ["watch"]}[name]  # noqa: E501  # fmt: skip
     assert pod.get("shareProcessNamespace", False) is (name == "sidecar")
+
+
+def test_the_gateway_has_a_token_and_few_may_reach_it(manifests):
+    """`--bind lan` without a token is an open gateway; the token stands in no file."""
+    _, path = manifests
+    found = {each["kind"]: each for each in yaml.safe_load_all(path.read_text())}
+    pod = found["Deployment"]["spec"]["template"]
+    gateway = next(c for c in pod["spec"]["containers"] if c["name"] == "gateway")
+    env = {each["name"]: each for each in gateway["env"]}
+    secret = env["OPENCLAW_GATEWAY_TOKEN"]["valueFrom"]["secretKeyRef"]
+    assert secret == {"name": "openclaw-token", "key": "token"}
+    config = json.loads(found["ConfigMap"]["data"]["openclaw.json"])
+    assert config["gateway"]["auth"] == {"mode": "token"}
+    assert "Secret" not in found
+    policy = found["NetworkPolicy"]["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert policy["ingress"][0]["from"]
+
+
+def test_the_image_can_be_named(manifests, tmp_path):
+    """Every container of ours takes the name that docs/containers.md sets."""
+    name, _ = manifests
+    copy = tmp_path / "kubernetes"
+    shutil.copytree(PACKAGING / "kubernetes", copy)
+    file = copy / name / "kustomization.yaml"
+    written = yaml.safe_load(file.read_text())
+    written["images"] = [
+        {"name": "openclaw-tailflip", "newName": "registry.example/ours", "newTag": "9"}
+    ]
+    file.write_text(yaml.safe_dump(written))
+    done = subprocess.run(
+        ["kubectl", "kustomize", copy / name], capture_output=True, text=True, check=True
+    )
+    assert set(re.findall(r"image: (\S+)", done.stdout)) == {"registry.example/ours:9"}
 
 
 def test_every_command_in_the_files_is_one_that_we_have():
