@@ -16,16 +16,22 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "systemd"))
 import real_gateway
 from stand_in import collect_wheels
 
-VERSION = "2026.9.6"
+VERSIONS = ("2026.4.14", "2026.9.6")  # sessions in JSON, and in SQLite
 _numbers = itertools.count(1)
 
 
+@pytest.fixture(scope="session", params=VERSIONS)
+def version(request):
+    """The release of OpenClaw that our image is built on."""
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def image(tmp_path_factory):
+def image(version, tmp_path_factory):
     """Podman, and the name of our image."""
     try:
         podman = Podman.find(tmp_path_factory.mktemp("podman"))
-        install = real_gateway.install(VERSION)
+        install = real_gateway.install(version)
         base = make_base(podman, install)
     except (NotPossible, real_gateway.NotInstallable) as e:
         pytest.skip(str(e))

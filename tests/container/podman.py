@@ -148,7 +148,7 @@ def _make_debian(podman: Podman) -> None:
 def make_ours(podman: Podman, base: str, dist: Path, context: Path) -> str:
     """Build our image by the Containerfile as it stands, from wheels in `dist`."""
     shutil.copytree(dist, context / "dist")
-    name = "localhost/tailflip-test/ours:latest"
+    name = f"localhost/tailflip-test/ours:{base.rpartition(':')[2]}"
     file = ROOT / "packaging/container/Containerfile"
     podman.build(name, file, context, f"OPENCLAW_IMAGE={base}")
     return name
