@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,3 +134,15 @@ def test_the_stand_in_for_docker_knows_the_services():
     bad = ["compose", "-f", "packaging/container/compose.yaml", "up", "-d", "no-such-service"]
     done = subprocess.run([sys.executable, stand_in, *bad], cwd=ROOT, check=False)
     assert done.returncode != 0
+
+
+def test_the_pages_name_the_rust_and_python_that_the_build_needs():
+    """Debian's cargo is older; who learns that from the compiler has lost ten minutes."""
+    manifest = tomllib.loads((ROOT / "Cargo.toml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    rust = manifest["workspace"]["package"]["rust-version"]
+    python = project["requires-python"].removeprefix(">=")
+    for page in ("docs/install.md", "CONTRIBUTING.md"):
+        text = (ROOT / page).read_text()
+        assert f"Rust {rust} or later" in text
+        assert f"Python {python} or later" in text
