@@ -223,9 +223,9 @@ How to read it:
   without the two fields that the gateway rebuilds. The scripts drop every run, so they
   keep less and write less.
 - tailflip's time includes finding the installation, archiving what leaves the store, and
-  reading the new store once more before it takes the old one's place. The scripts lock,
-  archive, sync and verify nothing, leave the file readable to everybody unless told
-  otherwise, and a crash of theirs at the wrong moment is yours.
+  reading the new store once more before it takes the old one's place.
+- The scripts lock, archive, sync and verify nothing. They leave the file readable to everybody
+  unless told otherwise. A crash of theirs at the wrong moment is yours.
 - `sessions cleanup` keeps the 500 newest entries, whatever they are. Chats that were used
   after the noise began would be among them; here the noise is newer.
 - The incident's script cut by age alone, with a time that somebody had read off the log.

@@ -156,7 +156,7 @@ CAUSES: dict[Cause, CauseRow] = {
     ),
     Cause.DAMAGED: CauseRow(
         "a database of its state is damaged",
-        "stop the gateway's service, keep a copy of the state directory, then "
+        "stop the gateway's service and keep a copy of the state directory. Then run "
         "`openclaw doctor --fix`, or put back the database from a backup; "
         "the gateway is started when the databases change",
         Waiting.STATE_CHANGE,

@@ -69,8 +69,8 @@ def _find_memory_trend(memory_trends: tuple[MemoryTrend, ...]) -> Iterator[Found
 
 _MORE_HEAP = "give the gateway more heap (NODE_OPTIONS=--max-old-space-size=MB)"
 _LOOK_ELSEWHERE = (
-    "look at what is named first: move a large file away, end or reset a large session; "
-    f"or {_MORE_HEAP}"
+    "look at what is named first: move a large file away, end or reset a large session. "
+    f"Or {_MORE_HEAP}"
 )
 ENTRIES = (
     Entry(
