@@ -1,4 +1,4 @@
-"""The calls that Linux and macOS answer in different ways; no other module reads `sys.platform`.
+"""The calls that Linux and macOS answer in different ways.
 
 macOS has no /proc, no cgroups, no systemd and no subreaper. Its fsync leaves bytes in the drive's
 cache. Calls of psutil that work alike on both (environments, ports, memory) stay where they are

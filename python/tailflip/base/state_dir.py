@@ -131,7 +131,7 @@ class Home:
 
     @contextmanager
     def claim(self, disk: Disk) -> Iterator[None]:
-        """Hold the lock of the tailflip that acts; no other process then works on an action.
+        """Hold the lock of the tailflip that acts; another that asks for it meanwhile is refused.
 
         The kernel frees the lock however the process ends.
         """

@@ -45,7 +45,7 @@ def _is_there(pid: int) -> bool:
 
 def started_ms(pid: int) -> int | None:
     """Read when a process started, in milliseconds since the epoch; None if it is gone."""
-    import psutil  # noqa: PLC0415 - asked for living gateways only
+    import psutil  # noqa: PLC0415 - asked for a living gateway
 
     try:
         return int(psutil.Process(pid).create_time() * 1000)
@@ -55,7 +55,7 @@ def started_ms(pid: int) -> int | None:
 
 def read_user(pid: int) -> int | None:
     """Read a process's effective user id; None if the process is gone, or hidden."""
-    import psutil  # noqa: PLC0415 - asked for living gateways only
+    import psutil  # noqa: PLC0415 - asked for a living gateway
 
     try:
         return int(psutil.Process(pid).uids().effective)

@@ -2,7 +2,7 @@
 
 `find_unit` returns a unit to ask about if systemd started us or a service was named. Every message
 of systemd about a unit has a fixed id; its text is for people and may be translated.
-Source: systemd 252, sd-messages.h and `unit_log_process_exit` (which logs failures only).
+Source: systemd 252, sd-messages.h and `unit_log_process_exit` (which logs failures).
 """
 
 from __future__ import annotations
