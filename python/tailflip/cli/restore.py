@@ -15,7 +15,7 @@ from tailflip.base.render import escape, format_report, to_json
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_count
 from tailflip.base.workspace import Workspace
-from tailflip.cli.options import Apply, AsJson, OneStore, StateDir, end_with
+from tailflip.cli.options import Apply, AsJson, OneStore, StateDir, choose_actions, end_with
 from tailflip.cli.progress import show_progress
 from tailflip.ledger.actions import Ledger
 from tailflip.observe.gateway.liveness import read_gateway
@@ -93,6 +93,7 @@ def restore(
             jobs=_find_job_ids(job or [], state_dir),
             everything=everything,
             store=store,
+            is_wanted=choose_actions(state_dir),
             apply=apply,
             now_ms=clock.now_ms(),
             state_dir=find_state_dir(os.environ, state_dir, None),

@@ -58,8 +58,25 @@ def _check_size(text: str) -> str:
     return text
 
 
+def _check_size_limit(text: str) -> str:
+    text = text.strip().lower()
+    if text == OFF:
+        return text
+    try:
+        parse_size_bytes(text)
+    except ValueError:
+        raise ValueError('must be a size, such as "5gb" or "512mb", or false') from None
+    return text
+
+
 Duration = Annotated[str, BeforeValidator(_name_false), AfterValidator(_check_duration)]
 Size = Annotated[str, BeforeValidator(_name_bytes), AfterValidator(_check_size)]
+
+SizeLimit = Annotated[
+    str,
+    BeforeValidator(lambda value: _name_bytes(_name_false(value))),
+    AfterValidator(_check_size_limit),
+]
 
 
 def _setting(default: Any, meaning: str, *, form: str | None = None, **bounds: Any) -> Any:
@@ -277,6 +294,32 @@ class LedgerSettings(Section):
     )
 
 
+class ArchiveSettings(Section):
+    """The limits of the archives. `run`, `gate`, `preflight` and `watch` delete what is beyond."""
+
+    keep: Duration = _setting(
+        "90d",
+        "how long an archive is kept, and an action can be undone; false: until you delete it",
+        form="a length of time, or false",
+    )
+    max_size: SizeLimit = _setting(
+        "5gb",
+        "room that all archives together may take: the oldest go first, the newest of each store "
+        "stays; false: no limit",
+        form="a size, or false",
+    )
+
+    @property
+    def keep_ms(self) -> int | None:
+        """The age in milliseconds from which on archives go; None for no limit."""
+        return _to_ms(self.keep)
+
+    @property
+    def max_bytes(self) -> int | None:
+        """The room for all archives in bytes; None for no limit."""
+        return None if self.max_size == OFF else parse_size_bytes(self.max_size)
+
+
 class LogSettings(Section):
     """The lines on standard error."""
 
@@ -295,6 +338,7 @@ class Config(Section):
     memory: MemorySettings = Field(default_factory=MemorySettings)
     reconcile: ReconcileSettings = Field(default_factory=ReconcileSettings)
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
+    archive: ArchiveSettings = Field(default_factory=ArchiveSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
 

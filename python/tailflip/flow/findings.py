@@ -47,6 +47,7 @@ class Code(StrEnum):
     MARKER_ORPHANED = "marker-orphaned"
     JOBS_TWIN = "jobs-twin"
     DISK_FULL = "disk-full"
+    ARCHIVES_BEYOND = "archives-beyond"
     PORT_TAKEN = "port-taken"
     RETENTION_INVALID = "retention-invalid"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tailflip.base.errors import CannotCreate, ConfigInvalid, Usage
+from tailflip.base.errors import CannotCreate, ConfigInvalid, TailflipError, Usage
 from tailflip.base.openclaw_units import parse_duration_ms, parse_size_bytes
 from tailflip.flow.observed import Store
 from tailflip.observe.files import can_be_path
@@ -21,7 +21,7 @@ from tailflip.observe.json5config import load_config
 from tailflip.observe.records.cron import read_cron_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 DEFAULT_PORT = 18789
 DEFAULT_RETENTION_MS = 86_400_000
@@ -84,6 +84,19 @@ def owns(path: str, name: str, installation: Installation | None) -> bool:
     stores = (*installation.stores, *installation.missing)
     files = (installation.cron_store, *(store.path for store in stores))
     return path in {os.path.realpath(each) for each in files}
+
+
+def choose_owned(env: Mapping[str, str], state_dir: Path) -> Callable[[str], bool]:
+    """Make a function that says whether a path on record is of one state directory's gateway.
+
+    The directory may be gone, or its configuration damaged: then what lay below it is its own.
+    """
+    try:
+        installation = locate(env, state_dir=state_dir)
+    except (TailflipError, OSError):
+        installation = None
+    name = os.path.realpath(state_dir)
+    return lambda path: owns(path, name, installation)
 
 
 def locate(

@@ -14,6 +14,7 @@ from tailflip.observe.records.forms import read_forms
 from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import TOLD, reconcile_all
 from tailflip.report.observation import Observation, recall_from
+from tailflip.stores.archive_limits import observe_use
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.litter import observe_folders
 from tailflip.stores.look import observe_all
@@ -79,6 +80,7 @@ def observe_thoroughly(
         forecast=job.forecast(wait_for_limit()),
         kept=tuple(describe_kept(claim, actions) for claim in scene.kept.values()),
         folders=observe_folders(stores, scene.now_ms),
+        archives=observe_use(workspace, config.archive, scene.now_ms),
     )
     judged, judged_notes = _judge_jobs(scene, history, asked)
     notes = (*installation.notes, *forms.describe(), *judged_notes)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailflip.base import log
+from tailflip.base import clock, log
 from tailflip.base.errors import TailflipError
 from tailflip.flow.outcomes import ActionKind
 from tailflip.observe.records.cron import read_cron_store
+from tailflip.stores.archive_limits import keep_limits
 from tailflip.supervise.admission import Start, admit
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def prepare_start(
     found = admit(start, workspace=gateway.history.workspace, on_progress=on_progress)
     if found.go and (found.claim_running or _has_markers(gateway)):
         _reconcile(gateway, found, on_progress)
+    found.notes += keep_limits(gateway.history.workspace, gateway.config.archive, clock.now_ms())
     return found
 
 

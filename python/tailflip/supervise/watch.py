@@ -19,12 +19,14 @@ from tailflip.base import clock, log
 from tailflip.base.errors import TailflipError
 from tailflip.base.units import format_counted, format_span
 from tailflip.base.workspace import Workspace
+from tailflip.config.load import load
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.findings.registry import find_all
 from tailflip.flow.conditions import ReturnedEntries
 from tailflip.observe.host.changes import ChangeWatcher
 from tailflip.reconcile.context import StepKind, begin
 from tailflip.reconcile.kinds import reconcile_all
+from tailflip.stores.archive_limits import keep_limits
 from tailflip.stores.recovery import recover
 from tailflip.stores.returned import count_returned
 from tailflip.supervise.event_loop import Loop
@@ -156,10 +158,17 @@ class Watch:
             self._do(work, _ROUND)
             if work.terms.apply:
                 self._look_around(work)
+            self._keep_limits()
         except TailflipError as e:
             log.error(e.message, hint=e.hint or "")
             self.notifier.status(f"cannot look: {e.message}")
         return interval_s
+
+    def _keep_limits(self) -> None:
+        """Delete archives beyond the limits of the settings, and log that."""
+        limits = load(self.where.env).config.archive
+        for note in keep_limits(Workspace(self.home, self.disk), limits, clock.now_ms()):
+            log.warning(note)
 
     def _look_around(self, work: Reconciliation) -> None:
         """Make quick findings; log each once, and put it on record."""

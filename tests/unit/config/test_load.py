@@ -67,6 +67,8 @@ def test_every_setting_can_be_set_from_every_source(tmp_path, setting):
         "heal.retention": "12h",
         "heal.max_lifetime": "2h",
         "gateway.profile": "work",
+        "archive.keep": "30d",
+        "archive.max_size": "2gb",
         "log.level": "debug",
     }
     if setting.type is bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         StuckJob,
     )
     from tailflip.flow.observed import (
+        ArchiveUse,
         Gateway,
         Job,
         KeptFile,
@@ -49,8 +50,9 @@ class Inputs:
 
     A finding needs inputs by these names. `stores` have sizes and files, `surveyed` also the
     stores' contents. `listeners` hold the gateway's port, where no gateway was found. `spaces` are
-    the file systems of the state directory and of tailflip's own. `folders` are those of the
-    stores. `kept` are stores that tailflip does not write; no other input has them.
+    the file systems of the state directory and of tailflip's own. `archives` are tailflip's.
+    `folders` are those of the stores. `kept` are stores that tailflip does not write; no other
+    input has them.
     `knows_ends` False: ends of runs may stand in records that tailflip does not read.
     """
 
@@ -66,6 +68,7 @@ class Inputs:
     cron_temporaries: tuple[Leftover, ...] | None = None
     folders: tuple[TranscriptFolder, ...] | None = None
     spaces: tuple[Space, ...] | None = None
+    archives: ArchiveUse | None = None
     listeners: tuple[Listener, ...] | None = None
     storms: tuple[JobStorm, ...] | None = None
     stuck: tuple[StuckJob, ...] | None = None

@@ -31,6 +31,7 @@ from tailflip.flow.lives import Cause, Loop
 from tailflip.flow.numbers import JobNumbers, SurveyNumbers, Tally
 from tailflip.flow.observed import (
     ORPHANS,
+    ArchiveUse,
     FileKind,
     Gateway,
     Job,
@@ -114,6 +115,7 @@ HEALTHY = Inputs(
     cron_temporaries=(),
     folders=(),
     spaces=(),
+    archives=ArchiveUse(Path("/a"), 3, 300, "90d", "300"),
     listeners=(),
     storms=(),
     stuck=(),
@@ -169,6 +171,7 @@ CASES = {
     "owner-unknown": {"kept": (dataclasses.replace(KEPT, is_unknown=True),)},
     "retention-invalid": here(retention_problem="cron.sessionRetention: bad"),
     "disk-full": {"spaces": (Space(Path("/s"), 1, 5, 10**12),)},
+    "archives-beyond": {"archives": ArchiveUse(Path("/a"), 3, 300, "90d", "false", 1)},
     "port-taken": {"listeners": (Listener(7, "python3", is_gateway=False),)},
     "chats-running": store(numbers=numbers(running=(tally("channel", 29),))),
     "kind-fills-store": store(numbers=numbers(entries=399, kinds=(tally("sub-agent", 200),))),
@@ -245,6 +248,30 @@ def test_each_problem_is_found_alone(code):
 )
 def test_what_looks_alike_is_no_problem(changes):
     assert find_all(dataclasses.replace(HEALTHY, **changes)).findings == ()
+
+
+BEYOND = "7.0 GB, more than archive.max_size (5gb)"
+
+
+@pytest.mark.parametrize(
+    ("use", "message", "hint"),
+    [
+        (
+            ArchiveUse(Path("/a"), 3, 7 * 10**9, "90d", "5gb", 2, True, 2, 3 * 10**9),
+            f"2 archives are older than archive.keep (90d); 3 archives take {BEYOND}",
+            "`tailflip archive expire --beyond-limits` shows 2 that would go, with 3.0 GB",
+        ),
+        (
+            ArchiveUse(Path("/a"), 1, 7 * 10**9, "false", "5gb", is_too_large=True),
+            f"1 archive takes {BEYOND}",
+            "none goes by itself",
+        ),
+    ],
+)
+def test_archives_beyond_their_limits_are_told_with_the_way_out(use, message, hint):
+    (found,) = find_all(dataclasses.replace(HEALTHY, archives=use)).findings
+    assert found.message == message
+    assert found.hint.startswith(hint)
 
 
 def test_errors_come_first_and_jobs_have_their_names():
