@@ -150,6 +150,31 @@ def test_a_kind_that_fills_a_store_can_be_dropped_and_put_back(sick, key, option
     assert json.loads(place.store.read_bytes()) == store
 
 
+def test_each_kind_has_its_own_age(place):
+    """Once the last age counted for all kinds, and the first was forgotten without a word."""
+    now, hour_ms = clock.now_ms(), 3_600_000
+    entries = {
+        key: {"sessionId": f"{n}{hours}", "updatedAt": now - hours * hour_ms, "status": "done"}
+        for hours in (30, 90)
+        for n, key in enumerate(
+            (
+                f"agent:main:subagent:{hours}",
+                f"agent:main:dreaming-narrative-rem-0123456789ab-{now - hours * hour_ms}",
+            )
+        )
+    }
+    place.put(json.dumps(entries).encode())
+    argv = ("compact", "--drop-kind", "dream", "--older-than", "24h", "--drop-kind", "subagent")
+    code, out, _ = place.run(*argv, "--older-than", "40h", "--apply")
+    assert (code, "dream entries kept 24 h, subagent entries kept 40 h" in out) == (0, True)
+    assert list(json.loads(place.store.read_bytes())) == ["agent:main:subagent:30"]
+    assert place.run("restore", "--all", "--apply")[0] == 0
+    assert json.loads(place.store.read_bytes()) == entries
+    for more in (("1h", "--older-than", "1h"), ("false",)):
+        code, _, err = place.run(*argv, "--older-than", *more)
+        assert (code, "one age for all kinds, or one for each" in err) == (64, True), more
+
+
 @pytest.mark.parametrize(
     "argv", [("--drop-kind", "dream"), ("--older-than", "7d"), ("--drop-kind", "main")]
 )

@@ -277,6 +277,7 @@ def test_chats_that_are_left_are_told_apart_from_what_is_ended(ledgers):
     assert [word.split(": ")[0] for word in step["words"][:3]] == list(ended)
     _, out, _ = ledgers.place.run("reconcile", "zombies")
     assert "29 of them are chats, and left to the gateway" in out
+    assert "more; --json" not in out, "3 are ended, and 3 reasons are told"
 
 
 def test_a_run_in_flight_is_left_alone(ledgers):

@@ -111,12 +111,16 @@ def compact(
     drop_kind: Annotated[
         list[DropKind] | None,
         typer.Option(
-            help="Also remove finished entries of this kind, with --older-than; repeatable."
+            help="Also remove finished entries of this kind, from the age that --older-than says; "
+            "repeatable, with one age for all kinds or one for each."
         ),
     ] = None,
     older_than: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="How old entries of --drop-kind must be, such as 7d."),
+        list[str] | None,
+        typer.Option(
+            metavar="TIME",
+            help="How old entries of --drop-kind must be, such as 7d; repeatable.",
+        ),
     ] = None,
     accept_loss: Annotated[
         bool,
@@ -154,7 +158,7 @@ def compact(
             "single_flight": not no_single_flight,
             "cap_per_job": cap_per_job,
             "cap_total": cap_total,
-            "drop_kinds": _choose_kinds(drop_kind or [], older_than),
+            "drop_kinds": _choose_kinds(drop_kind or [], older_than or []),
             **asked,
         }
     )
@@ -184,23 +188,25 @@ def compact(
     end_with(errors)
 
 
-def _choose_kinds(
-    kinds: list[DropKind], older_than: str | None
-) -> tuple[tuple[DropKind, int], ...]:
-    """Read the kinds to drop, and the age from which they go.
+def _choose_kinds(kinds: list[DropKind], ages: list[str]) -> tuple[tuple[DropKind, int], ...]:
+    """Pair the kinds to drop with the ages from which they go: one for all, or one for each.
 
     Raises:
-        Usage: one option without the other, or no length of time.
+        Usage: one option without the other, ages that fit no kind, or no length of time.
     """
-    if not kinds and older_than is None:
-        return ()
-    limit_ms = parse_time_option("--older-than", older_than) if older_than is not None else None
-    if not kinds or limit_ms is None:
+    limits = [parse_time_option("--older-than", age) for age in ages]
+    if len(limits) == 1:
+        kinds = list(dict.fromkeys(kinds))
+        limits *= len(kinds)
+    is_paired = len(limits) == len(kinds) == len(set(kinds)) and bool(kinds or not ages)
+    if not is_paired or None in limits:
         raise Usage(
-            "--drop-kind and --older-than go together",
+            "--drop-kind and --older-than go together: one age for all kinds, or one for each",
             hint="tailflip compact --drop-kind subagent --older-than 7d",
         )
-    return tuple((kind, limit_ms) for kind in dict.fromkeys(kinds))
+    return tuple(
+        (kind, limit) for kind, limit in zip(kinds, limits, strict=True) if limit is not None
+    )
 
 
 def _salvage_all(job: Compaction) -> None:

@@ -30,9 +30,11 @@ def format_step(step: Step, *, applied: bool) -> str:
         total = sum(step.running.values())
         lines.append(f'  {format_counted(total, "entry")} saying "running": {fates}')
     lines += _format_counts(step)
-    shown = step.words[:_SHOWN]
+    # What is left to the gateway comes last in `words`, and is no reason for a change.
+    reasons = max(len(step.words), sum(step.running.values())) - step.left
+    shown = step.words[: min(_SHOWN, reasons)]
     lines += [f"    {escape(word)}" for word in shown]
-    more = max(len(step.words), sum(step.running.values())) - len(shown)
+    more = reasons - len(shown)
     if shown and more > 0:
         lines.append(
             f"    and {format_count(more)} more; --json has {format_count(len(step.words))}"
