@@ -19,7 +19,7 @@ from tailflip.base.units import format_bytes, format_count, format_counted, form
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Apply, AsJson, StateDir, choose_actions, end_with
 from tailflip.config.load import load
-from tailflip.flow.outcomes import ActionKind
+from tailflip.flow.outcomes import STORE_KINDS, ActionKind
 from tailflip.flow.values import to_plain
 from tailflip.report.narrative import describe_action, describe_rewrite
 from tailflip.stores import archive as kept
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from tailflip.stores.archive import Archived, Expiry, Shown
     from tailflip.stores.transcripts import Kept
 
-_OF_STORES = (ActionKind.COMPACT, ActionKind.SALVAGE, ActionKind.RESTORE)
 
 app = typer.Typer(
     help="List, show, check or let go what was removed.",
@@ -236,7 +235,7 @@ def _print_expiry(gone: Expiry, *, applied: bool, beyond_limits: bool) -> None:
         at, store = format_time(each.action.created_ms), escape(each.action.store)
         print(f"{each.action.id}  {at}  {escape(describe_action(each))}  {store}")
     for each in gone.archives:
-        if each.action.kind not in _OF_STORES:
+        if each.action.kind not in STORE_KINDS:
             lost = "cannot be undone any more" if applied else "can then not be undone any more"
             print(
                 f"note: this change of {escape(each.action.store)} {lost}: "

@@ -13,11 +13,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from tailflip.base import log
+from tailflip.base import clock, log
 from tailflip.base.errors import ConfigInvalid, NoPermission, TailflipError, Usage
 from tailflip.base.life_variable import LIFE_VARIABLE
 from tailflip.base.render import format_error
 from tailflip.config.load import load
+from tailflip.diagnose.causes import GONE_PROGRAM
 from tailflip.flow.lives import LifeMode
 from tailflip.observe.gateway.foreground import find_misuse
 from tailflip.observe.gateway.release import find_missing_file
@@ -47,12 +48,6 @@ _SHORT = {
     "--port": ("gateway.port", "PORT", "the gateway's port"),
     "--heap-limit": ("gateway.heap_limit", "SIZE", "the gateway's heap limit, such as 2gb"),
 }
-
-
-_GONE_HINT = (
-    "the program is gone, perhaps with an update: `openclaw gateway install --force` writes the "
-    "service anew; by hand, give the command of a program that is there"
-)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -244,16 +239,17 @@ def _gate(gateway: GuardedGateway, *, park: bool) -> int:
     log.flush()
     try:
         os.execvpe(program, list(gateway.command), env)  # noqa: S606 - the user's own command
-    except PermissionError as e:
-        raise NoPermission(f"cannot start {program}: {e.strerror}") from e
     except OSError as e:
-        raise ConfigInvalid(f"cannot start {program}: {e.strerror}", hint=_GONE_HINT) from e
+        kind = NoPermission if isinstance(e, PermissionError) else ConfigInvalid
+        refusal = kind(f"cannot start {program}: {e.strerror}", hint=GONE_PROGRAM)
+        _note_failure(gateway, verdict, refusal, env[LIFE_VARIABLE])
+        raise refusal from e
 
 
 def _preflight(gateway: GuardedGateway, *, as_json: bool) -> int:
     gone = find_missing_file(gateway.command, gateway.env)
     if gone is not None:
-        raise ConfigInvalid(f"cannot start {gone}: it is not there", hint=_GONE_HINT)
+        raise ConfigInvalid(f"cannot start {gone}: it is not there", hint=GONE_PROGRAM)
     verdict = _judge(gateway)
     refusal = verdict.refusal if verdict is not None else None
     if verdict is not None:
@@ -286,6 +282,20 @@ def _begin_life(
     except (TailflipError, OSError) as e:
         log.error("the start could not be put on record", error=e)
     return life.id
+
+
+def _note_failure(
+    gateway: GuardedGateway, verdict: Verdict | None, refusal: TailflipError, life_id: str
+) -> None:
+    """Record that a start that was let through did not come about."""
+    from tailflip.supervise.admission import Admission  # noqa: PLC0415
+    from tailflip.supervise.gate import Verdict  # noqa: PLC0415
+
+    life = gateway.record.find_life(life_id)
+    if life is not None:
+        gateway.record.end_life(life.model_copy(update={"ended_ms": clock.now_ms()}))
+    admission = verdict.admission if verdict is not None else Admission()
+    _note_refusal(gateway, Verdict(admission, refusal), LifeMode.GATE, None)
 
 
 def _note_refusal(

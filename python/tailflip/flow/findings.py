@@ -48,6 +48,7 @@ class Code(StrEnum):
     JOBS_TWIN = "jobs-twin"
     DISK_FULL = "disk-full"
     ARCHIVES_BEYOND = "archives-beyond"
+    PROGRAM_GONE = "program-gone"
     PORT_TAKEN = "port-taken"
     RETENTION_INVALID = "retention-invalid"
 

@@ -223,6 +223,18 @@ class ArchiveUse:
 
 
 @dataclass(frozen=True)
+class GoneProgram:
+    """A program that a service definition starts, and that is not there.
+
+    `is_ours`: it is tailflip, which one of its own files puts in front of the gateway.
+    """
+
+    definition: Path
+    program: str
+    is_ours: bool = False
+
+
+@dataclass(frozen=True)
 class FileIdentity:
     """The fields of a stat that must be the same at survey and rename."""
 

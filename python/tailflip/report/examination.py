@@ -10,6 +10,7 @@ from tailflip.base.progress import be_quiet
 from tailflip.diagnose.findings.registry import find_all, merge
 from tailflip.flow.findings import Looked
 from tailflip.ledger.actions import Ledger
+from tailflip.observe.gateway.gone_programs import find_gone_programs
 from tailflip.observe.records.forms import read_forms
 from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import TOLD, reconcile_all
@@ -80,6 +81,7 @@ def observe_thoroughly(
         forecast=job.forecast(wait_for_limit()),
         kept=tuple(describe_kept(claim, actions) for claim in scene.kept.values()),
         folders=observe_folders(stores, scene.now_ms),
+        gone_programs=find_gone_programs(installation, scene.env),
         archives=observe_use(workspace, config.archive, scene.now_ms),
     )
     judged, judged_notes = _judge_jobs(scene, history, asked)

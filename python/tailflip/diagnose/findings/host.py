@@ -1,4 +1,4 @@
-"""Findings about a gateway's host: disk, archives, port, configuration."""
+"""Findings about a gateway's host: disk, archives, service, port, configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tailflip.flow.findings import Code, Severity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tailflip.flow.observed import ArchiveUse
+    from tailflip.flow.observed import ArchiveUse, GoneProgram
     from tailflip.observe.gateway.listener import Listener
     from tailflip.observe.host.space import Space
     from tailflip.observe.installation import Installation
@@ -53,6 +53,19 @@ def _find_archives_beyond(archives: ArchiveUse) -> Iterator[Found]:
         )
 
 
+def _find_gone_program(gone_programs: tuple[GoneProgram, ...]) -> Iterator[Found]:
+    for each in gone_programs:
+        whose = "tailflip in front of the gateway" if each.is_ours else "the gateway's service"
+        yield Found(
+            str(each.definition),
+            f"{whose} starts {each.program}, which is not there: no start can succeed",
+            hint="`tailflip install --apply` writes it anew, `tailflip uninstall --apply` takes it "
+            "away"
+            if each.is_ours
+            else "",
+        )
+
+
 def _find_stranger(listeners: tuple[Listener, ...], installation: Installation) -> Iterator[Found]:
     port = installation.port
     for listener in listeners:
@@ -90,6 +103,13 @@ ENTRIES = (
         _find_archives_beyond,
         doc="Archives of tailflip are older, or take more room, than its settings allow.",
         hint="`tailflip archive expire --beyond-limits` shows what would go",
+    ),
+    Entry(
+        Code.PROGRAM_GONE,
+        Severity.ERROR,
+        _find_gone_program,
+        doc="The program that the gateway's service starts is not there, perhaps after an update.",
+        hint="`openclaw gateway install --force` writes the service anew",
     ),
     Entry(
         Code.PORT_TAKEN,

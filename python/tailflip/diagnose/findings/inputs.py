@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tailflip.flow.observed import (
         ArchiveUse,
         Gateway,
+        GoneProgram,
         Job,
         KeptFile,
         Leftover,
@@ -49,7 +50,8 @@ class Inputs:
     """All that a look has seen; None where it did not look, empty where it found none.
 
     A finding needs inputs by these names. `stores` have sizes and files, `surveyed` also the
-    stores' contents. `listeners` hold the gateway's port, where no gateway was found. `spaces` are
+    stores' contents. `gone_programs` are of its service.
+    `listeners` hold the gateway's port, where no gateway was found. `spaces` are
     the file systems of the state directory and of tailflip's own. `archives` are tailflip's.
     `folders` are those of the stores. `kept` are stores that tailflip does not write; no other
     input has them.
@@ -69,6 +71,7 @@ class Inputs:
     folders: tuple[TranscriptFolder, ...] | None = None
     spaces: tuple[Space, ...] | None = None
     archives: ArchiveUse | None = None
+    gone_programs: tuple[GoneProgram, ...] | None = None
     listeners: tuple[Listener, ...] | None = None
     storms: tuple[JobStorm, ...] | None = None
     stuck: tuple[StuckJob, ...] | None = None
