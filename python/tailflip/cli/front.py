@@ -280,7 +280,9 @@ def _begin_life(
     try:
         gateway.history.lives.begin(life, start)
     except (TailflipError, OSError) as e:
-        log.error("the start could not be put on record", error=e)
+        # Where the judgement failed, it was told already that nothing can be remembered.
+        tell = log.error if verdict is not None else log.debug
+        tell("the start could not be put on record", error=e)
     return life.id
 
 
