@@ -67,7 +67,7 @@ class Inputs:
     forecast: Forecast | None = None
     jobs: JobList | None = None
     knows_ends: bool | None = None
-    cron_temporaries: tuple[Leftover, ...] | None = None
+    temporaries: tuple[Leftover, ...] | None = None
     folders: tuple[TranscriptFolder, ...] | None = None
     spaces: tuple[Space, ...] | None = None
     archives: ArchiveUse | None = None

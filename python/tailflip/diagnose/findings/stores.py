@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_bytes, format_count, format_counted
@@ -125,9 +126,7 @@ def _find_rotation_trap(
 
 
 def _find_leftovers(
-    stores: tuple[ObservedStore, ...],
-    cron_temporaries: tuple[Leftover, ...],
-    installation: Installation,
+    stores: tuple[ObservedStore, ...], temporaries: tuple[Leftover, ...]
 ) -> Iterator[Found]:
     for each in stores:
         if each.litter:
@@ -139,13 +138,14 @@ def _find_leftovers(
                 _describe(each.litter),
                 _KEEP_LEFTOVERS if is_needed else "",
             )
-    if cron_temporaries:
+    for folder, files in groupby(temporaries, key=lambda each: each.path.parent):
+        left = tuple(files)
         yield Found(
-            str(installation.cron_store),
-            f"{_count(cron_temporaries)} of killed writers beside the cron store, "
-            f"{_size(cron_temporaries)}",
-            tuple(str(each.path) for each in cron_temporaries[:_SHOWN]),
-            "they are safe to remove while the gateway is stopped and the cron store is whole",
+            str(folder),
+            f"{_count(left)} of killed writers, {_size(left)}",
+            tuple(str(each.path) for each in left[:_SHOWN]),
+            "they are safe to remove while the gateway is stopped and the files beside them, "
+            "without the ending, are whole",
         )
 
 
