@@ -1,0 +1,105 @@
+"""The README is a front door: short, plain, with a picture that the repository's command draws."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+from xml.parsers import expat
+
+import pytest
+
+from tailflip.diagnose.last_words import read_last_words
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+PICTURE = ROOT / "docs" / "cure.svg"
+MOST_LINES, MOST_WORDS = 119, 25
+# The pages that a reader of the README comes to first.
+GUIDES = ("README.md", "docs/keep-it-alive.md", "docs/stuck-jobs.md", "docs/how-it-works.md")
+
+
+def read_terminal(svg: str) -> list[str]:
+    """Read the lines of text that a picture of a terminal shows."""
+    lines: dict[str, str] = {}
+    for at, text in re.findall(r'<text[^>]* y="([\d.]+)"[^>]*>(.*?)</text>', svg):
+        lines[at] = lines.get(at, "") + unescape(text).replace("\xa0", " ")
+    return [lines[at] for at in sorted(lines, key=float)]
+
+
+def split_sentences(text: str) -> list[str]:
+    """Split prose into sentences; code, pictures and headings are left out."""
+    text = re.sub(r"```.*?```|`[^`\n]*`|!\[[^]]*\]\([^)]*\)", "code", text, flags=re.DOTALL)
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text)
+    pieces: list[str] = [""]
+    for line in text.splitlines():
+        item = re.match(r"\s*(?:[-*]|\d+\.)\s+(.*)", line)
+        if line.startswith("|"):
+            pieces += [*line.strip("|").split("|"), ""]
+        elif item is not None:
+            pieces.append(item[1])
+        elif not line.strip() or line.startswith(("#", "    ")):
+            pieces.append("")
+        else:
+            pieces[-1] += f" {line.strip()}"
+    return [one for piece in pieces for one in re.split(r"(?<=[.;!?])\s+|(?<=:)\s+", piece) if one]
+
+
+def test_it_is_short():
+    assert len(README.splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_no_sentence_is_long(page):
+    long = [
+        one
+        for one in split_sentences((ROOT / page).read_text())
+        if len(re.findall(r"[\w'-]+", one)) > MOST_WORDS
+    ]
+    assert long == []
+
+
+def test_the_log_line_of_the_symptom_is_what_we_know_a_death_of_the_heap_by():
+    (symptom,) = re.findall(r"^    (FATAL ERROR: .*)$", README, re.MULTILINE)
+    assert read_last_words(symptom).heap == symptom
+
+
+def test_the_cure_takes_four_commands():
+    (cure,) = re.findall(r"## The cure\n.*?```sh[^\n]*\n(.*?)```", README, re.DOTALL)
+    commands = [line.partition("#")[0].split() for line in cure.splitlines()]
+    assert [words[:2] for words in commands] == [
+        ["tailflip", "check"],
+        ["tailflip", "compact"],
+        ["tailflip", "install"],
+        ["systemctl", "--user"],
+    ]
+
+
+def test_the_picture_shows_the_cure_and_needs_nothing_from_elsewhere():
+    assert f"]({PICTURE.relative_to(ROOT)})" in README
+    svg = PICTURE.read_text()
+    expat.ParserCreate().Parse(svg, True)
+    assert re.findall(r"https?://(?!www\.w3\.org/2000/svg\")", svg) == []
+    shown = read_terminal(svg)
+    assert "$ tailflip check" in shown
+    assert "$ tailflip compact --apply" in shown
+    told = " ".join(shown)
+    assert "185.0 MB -> 2.9 MB" in told
+    assert "undo: tailflip restore " in told
+
+
+def test_the_picture_is_drawn_by_a_command_of_the_repository(tmp_path):
+    out = tmp_path / "cure.svg"
+    tool = ROOT / "tests" / "tools" / "write_picture.py"
+    words = [sys.executable, str(tool), "--size-mb", "1", "--out", str(out)]
+    subprocess.run(words, check=True, capture_output=True)
+    expat.ParserCreate().Parse(out.read_text(), True)
+    shown = read_terminal(out.read_text())
+    drawn = [line.split()[0] for line in read_terminal(PICTURE.read_text()) if line.strip()]
+    assert "$ tailflip compact --apply" in shown
+    assert any(line.startswith("/home/claw/.openclaw/agents/main/sessions") for line in shown)
+    assert {"$", "policy:", "before:", "after:"} <= {line.split()[0] for line in shown if line}
+    assert {"$", "policy:", "before:", "after:"} <= set(drawn)
+    assert "picture:" in (ROOT / "Makefile").read_text()
