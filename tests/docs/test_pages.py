@@ -44,7 +44,9 @@ STAND_INS = {
     "*) echo unknown >&2; exit 1 ;; esac",
     "openclaw": "exit 0",
     "make": 'test "$1" = wheel',
-    "kubectl": 'test "$1 $2" = "apply -k" && test -f "$3/kustomization.yaml"',
+    "kubectl": 'case "$1 $2" in "create secret") test "$3" = generic ;; '
+    '"apply -k") test -f "$3/kustomization.yaml" ;; *) exit 1 ;; esac',
+    "kustomize": 'test "$1 $2 $3" = "edit set image" && grep -q "${4%%=*}" kustomization.yaml',
     "docker": f'exec {sys.executable} {Path(__file__).with_name("docker.py")} "$@"',
 }
 
@@ -100,13 +102,18 @@ def run(home: Host, block: Block) -> None:
     lines = block.text.replace("\\\n", "").splitlines()
     codes = [int(code) for code in block.about.get("exit", "0").split(",")]
     assert len(codes) in (1, len(lines)), block
+    place: Path | None = None
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
+            continue
+        if line.startswith("cd "):
+            place = (place or ROOT) / line.removeprefix("cd ")
+            assert place.is_dir(), line
             continue
         needs_root = "packaging/" in line or line.startswith("make")
         done = subprocess.run(
             ["/bin/sh", "-c", line],
-            env=env, cwd=ROOT if needs_root else home.home,
+            env=env, cwd=place or (ROOT if needs_root else home.home),
             capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
         wanted = codes[number - 1] if len(codes) == len(lines) else 0
