@@ -16,9 +16,7 @@ from tailflip.diagnose.last_words import read_last_words
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PICTURE = ROOT / "docs" / "cure.svg"
-MOST_LINES, MOST_WORDS = 119, 25
-# The pages that a reader of the README comes to first.
-GUIDES = ("README.md", "docs/keep-it-alive.md", "docs/stuck-jobs.md", "docs/how-it-works.md")
+MOST_LINES = 119
 
 
 def read_terminal(svg: str) -> list[str]:
@@ -29,36 +27,8 @@ def read_terminal(svg: str) -> list[str]:
     return [lines[at] for at in sorted(lines, key=float)]
 
 
-def split_sentences(text: str) -> list[str]:
-    """Split prose into sentences; code, pictures and headings are left out."""
-    text = re.sub(r"```.*?```|`[^`\n]*`|!\[[^]]*\]\([^)]*\)", "code", text, flags=re.DOTALL)
-    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text)
-    pieces: list[str] = [""]
-    for line in text.splitlines():
-        item = re.match(r"\s*(?:[-*]|\d+\.)\s+(.*)", line)
-        if line.startswith("|"):
-            pieces += [*line.strip("|").split("|"), ""]
-        elif item is not None:
-            pieces.append(item[1])
-        elif not line.strip() or line.startswith(("#", "    ")):
-            pieces.append("")
-        else:
-            pieces[-1] += f" {line.strip()}"
-    return [one for piece in pieces for one in re.split(r"(?<=[.;!?])\s+|(?<=:)\s+", piece) if one]
-
-
 def test_it_is_short():
     assert len(README.splitlines()) <= MOST_LINES
-
-
-@pytest.mark.parametrize("page", GUIDES)
-def test_no_sentence_is_long(page):
-    long = [
-        one
-        for one in split_sentences((ROOT / page).read_text())
-        if len(re.findall(r"[\w'-]+", one)) > MOST_WORDS
-    ]
-    assert long == []
 
 
 def test_the_log_line_of_the_symptom_is_what_we_know_a_death_of_the_heap_by():
@@ -103,3 +73,33 @@ def test_the_picture_is_drawn_by_a_command_of_the_repository(tmp_path):
     assert {"$", "policy:", "before:", "after:"} <= {line.split()[0] for line in shown if line}
     assert {"$", "policy:", "before:", "after:"} <= set(drawn)
     assert "picture:" in (ROOT / "Makefile").read_text()
+
+
+# Readers whose first language is another one stopped at these, and read them twice.
+HARD = (
+    "from outside the dying heap",
+    "settles them by evidence",
+    "if you can, look, do it",
+    "be it every 45 seconds",
+    "would not have died at all",
+    "never rests",
+    "shortened where",
+    "tells of jobs that are stuck",
+    "alone removes what claims",
+    "is told at once",
+    "what stands in for one",
+    "proof of life than can be held",
+    "cures least",
+    "yours is the choice",
+    "the later the stronger",
+    "minds a drop-in",
+    "takes the start limit off",
+    "everyone finds the same",
+)
+
+
+@pytest.mark.parametrize("phrase", HARD)
+def test_what_readers_stumbled_over_is_gone(phrase):
+    pages = (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+    found = [page.name for page in pages if phrase in " ".join(page.read_text().split())]
+    assert found == []

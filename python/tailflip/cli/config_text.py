@@ -25,7 +25,7 @@ _TOML_HEAD = """\
 _PAGE_HEAD = """\
 # Configuration
 
-tailflip needs none. Settings come from, the later the stronger:
+tailflip needs none. Settings come from these places; a later one overrides an earlier one:
 
 1. the defaults below;
 2. one TOML file: `$TAILFLIP_CONFIG`, else `$XDG_CONFIG_HOME/tailflip/config.toml`, else

@@ -206,7 +206,7 @@ ENTRIES = (
             "Cron runs in a store claim to be running although their gateway is dead; it never "
             "corrects that."
         ),
-        hint="`tailflip compact --apply` settles them by evidence",
+        hint="`tailflip compact --apply` ends or removes those that are proven over",
     ),
     Entry(
         Code.CHATS_RUNNING,
