@@ -206,3 +206,17 @@ def tend_as_run(_place):
 def tend_as_watch(place):
     where = Where({**os.environ, "TAILFLIP_RECONCILE_ENABLED": "false"}, state_dir=place.state)
     Watch(where, Home(Path(place.home)), RealDisk(), Notifier(None)).run(most_rounds=1)
+
+
+def test_settings_that_cannot_be_read_let_no_archive_go(place, monkeypatch):
+    """They may say `keep = false`."""
+    place.fill(400_000)
+    compact(place)
+    age(place, 91)
+    file = place.root / "config.toml"
+    file.mkdir()
+    monkeypatch.setenv("TAILFLIP_CONFIG", str(file))
+    loaded = load(os.environ, may_be_unreadable=True)
+    assert (loaded.config.archive.keep_ms, loaded.config.archive.max_bytes) == (None, None)
+    prepare_start(GuardedGateway.prepare(("openclaw", "gateway"), os.environ, loaded.config))
+    assert len(list_archives(place)) == 1

@@ -57,7 +57,7 @@ __all__ = [
 DEFAULT = "default"
 AUTO = "auto"
 _PREFIX = "TAILFLIP_"
-_ACTING = ("heal.enabled", "reconcile.enabled")
+_ACTING = ("heal.enabled", "reconcile.enabled", "archive.keep", "archive.max_size")
 _SHOWN_CHARS = 60
 _WORDS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
