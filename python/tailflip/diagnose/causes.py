@@ -169,7 +169,7 @@ CAUSES: dict[Cause, CauseRow] = {
     ),
     Cause.OTHER_INSTANCE: CauseRow(
         "another gateway works on the same state",
-        "stop the other gateway; this one is started when it is gone",
+        "stop the other gateway, or what holds its port; this one is started when that is gone",
         of_other=True,
     ),
     Cause.PORT_IN_USE: CauseRow(
