@@ -30,6 +30,18 @@ class JobStorm(NamedTuple):
     allowed_ms: int | None
 
 
+class Disagreement(NamedTuple):
+    """Runs of which one ledger of OpenClaw's says something else than all of them together.
+
+    `subject` is the ledger; `says` is what it says, for one and for many.
+    """
+
+    subject: str
+    runs: int
+    noun: str
+    says: tuple[str, str]
+
+
 class StuckJob(NamedTuple):
     """A job that its running mark keeps from starting; `why` says how that is known."""
 

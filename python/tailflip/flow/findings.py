@@ -40,6 +40,7 @@ class Code(StrEnum):
     CRON_STORE_INVALID = "cron-store-invalid"
     RUNS_STUCK = "runs-stuck"
     CHATS_RUNNING = "chats-running"
+    LEDGERS_DISAGREE = "ledgers-disagree"
     JOB_RAPID = "job-rapid"
     JOB_STORM = "job-storm"
     JOB_STUCK = "job-stuck"

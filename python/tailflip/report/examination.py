@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TailflipError
 from tailflip.base.progress import be_quiet
+from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.findings.registry import find_all, merge
+from tailflip.flow.conditions import Disagreement
 from tailflip.flow.findings import Looked
 from tailflip.ledger.actions import Ledger
 from tailflip.observe.gateway.gone_programs import find_gone_programs
 from tailflip.observe.records.forms import read_forms
-from tailflip.reconcile.context import begin
+from tailflip.reconcile.context import StepKind, begin
 from tailflip.reconcile.kinds import TOLD, reconcile_all
 from tailflip.report.observation import Observation, recall_from
 from tailflip.stores.archive_limits import observe_use
@@ -23,11 +25,13 @@ from tailflip.stores.ownership import describe_kept
 from tailflip.stores.quick_look import look_quickly
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from tailflip.base.progress import Progress
     from tailflip.config.load import Config
     from tailflip.ledger.history import History
+    from tailflip.reconcile.context import Step
     from tailflip.stores.target import Scene
 
 
@@ -96,7 +100,12 @@ def observe_thoroughly(
 
 
 def _judge_jobs(scene: Scene, history: History, asked: Asked) -> tuple[Looked, tuple[str, ...]]:
-    """Find storms, stuck jobs and growth, as `reconcile` does; a failure of ours becomes a note."""
+    """Find what `reconcile` finds; a failure of ours becomes a note.
+
+    Runs of a dead gateway that say "running" are found by the survey of the stores already.
+    """
+    is_alive = scene.gateway.alive is True
+    kinds = (*TOLD, StepKind.TASKS, *((StepKind.ZOMBIES,) if is_alive else ()))
     try:
         work = begin(
             scene.env,
@@ -107,7 +116,19 @@ def _judge_jobs(scene: Scene, history: History, asked: Asked) -> tuple[Looked, t
             profile=asked.profile,
             agent=asked.agent,
         )
-        result = reconcile_all(work, TOLD)
+        result = reconcile_all(work, kinds)
     except TailflipError as e:
-        return Looked(), (f"storms, stuck jobs and growth were not looked for: {e.message}",)
-    return result.looked, (*result.notes, *(e.message for e in result.errors))
+        return Looked(), (f"what `reconcile` finds was not looked for: {e.message}",)
+    disagreements = find_all(Inputs(disagreements=tuple(_list_disagreements(result.steps))))
+    notes = (*result.notes, *(e.message for e in result.errors))
+    return merge(result.looked, disagreements), notes
+
+
+def _list_disagreements(steps: Iterable[Step]) -> Iterator[Disagreement]:
+    for step in steps:
+        if step.kind is StepKind.TASKS and step.words:
+            says = ("is called lost or running", "are called lost or running")
+            yield Disagreement(step.subject, len(step.words), "task", says)
+        elif step.kind is StepKind.ZOMBIES and step.counts:
+            says = ('says "running"', 'say "running"')
+            yield Disagreement(step.subject, sum(step.counts.values()), "entry", says)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from tailflip.flow.conditions import (
+        Disagreement,
         GatewayLoop,
         JobStorm,
         MemoryDeath,
@@ -74,6 +75,7 @@ class Inputs:
     gone_programs: tuple[GoneProgram, ...] | None = None
     listeners: tuple[Listener, ...] | None = None
     storms: tuple[JobStorm, ...] | None = None
+    disagreements: tuple[Disagreement, ...] | None = None
     stuck: tuple[StuckJob, ...] | None = None
     overdue: tuple[OverdueJob, ...] | None = None
     growth: tuple[StoreGrowth, ...] | None = None

@@ -15,7 +15,7 @@ from tailflip.plan.policy import DropKind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tailflip.flow.conditions import ReturnedEntries
+    from tailflip.flow.conditions import Disagreement, ReturnedEntries
     from tailflip.flow.observed import KeptFile, Leftover, ObservedStore, TranscriptFolder
     from tailflip.observe.installation import Installation
 
@@ -184,6 +184,12 @@ def _find_filling_kind(surveyed: tuple[ObservedStore, ...]) -> Iterator[Found]:
                 )
 
 
+def _find_disagreements(disagreements: tuple[Disagreement, ...]) -> Iterator[Found]:
+    for each in disagreements:
+        said = format_counted(each.runs, each.noun, *each.says)
+        yield Found(each.subject, f"{said}, and all ledgers together prove another end")
+
+
 def _find_returned(returned: tuple[ReturnedEntries, ...]) -> Iterator[Found]:
     for each in returned:
         yield Found(
@@ -302,6 +308,13 @@ ENTRIES = (
         _find_filling_kind,
         doc="Entries that nobody needs are most of a store, and no rule removes them.",
         hint="`tailflip compact --drop-kind` shows what can go",
+    ),
+    Entry(
+        Code.LEDGERS_DISAGREE,
+        Severity.WARNING,
+        _find_disagreements,
+        doc="A ledger of OpenClaw's is wrong about runs: it calls them running or lost.",
+        hint="`tailflip reconcile` gives the reason of each; `--apply` writes the true end",
     ),
     Entry(
         Code.ENTRIES_RESURRECTED,

@@ -15,6 +15,7 @@ import tailflip
 from tailflip.diagnose.findings.inputs import Inputs, JobList
 from tailflip.diagnose.findings.registry import ENDED_BY_GOOD_LIFE, ENTRIES, find_all, merge, recall
 from tailflip.flow.conditions import (
+    Disagreement,
     GatewayLoop,
     JobStorm,
     MemoryDeath,
@@ -120,6 +121,7 @@ HEALTHY = Inputs(
     gone_programs=(),
     listeners=(),
     storms=(),
+    disagreements=(),
     stuck=(),
     overdue=(),
     growth=(),
@@ -181,6 +183,7 @@ CASES = {
     "jobs-twin": listed(Job("a", "x", True, does="does"), TWIN),
     "folder-litter": {"folders": (TranscriptFolder(Path("/s"), (FileKind(ORPHANS, 1000, 5),)),)},
     "job-storm": {"storms": (JobStorm("night", Storm(2075, NOW - 25 * MINUTE_MS, NOW), None),)},
+    "ledgers-disagree": {"disagreements": (Disagreement("/s", 2, "task", ("is", "are")),)},
     "job-stuck": {"stuck": (StuckJob("j1", "night", NOW - 11 * MINUTE_MS, "why", True),)},
     "job-overdue": {"overdue": (OverdueJob("night", NOW - 20 * MINUTE_MS, None),)},
     "store-growing": {"growth": (StoreGrowth("/s", 240.0, 2.4e7, 10, (), 10**9, NOW),)},
