@@ -101,10 +101,12 @@ def to_json(value: object) -> str:
 
 
 def format_error(error: TailflipError) -> str:
-    """Write an error as one line, and its hint as another."""
+    """Write an error as one line, or a line for each of its problems, and its hint as another."""
     known = (_HINTS[each] for each in type(error).__mro__ if each in _HINTS)
     hint = error.hint or next(known, _HINTS[InternalError])
-    return f"error: {escape(error.message)}\nhint: {escape(hint)}"
+    told = getattr(error, "problems", ()) or (error.message,)
+    lines = [f"error: {escape(each)}" for each in told]
+    return "\n".join([*lines, f"hint: {escape(hint)}"])
 
 
 def format_store(store: Store) -> str:

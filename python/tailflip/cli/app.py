@@ -55,6 +55,8 @@ _LIGHT = {
     "run": "Start COMMAND, guard it, and start it again when it dies.",
 }
 _GROUPS = frozenset({"archive", "incidents", "config"})
+# These use no setting, and name mistakes in them all the same.
+_WITHOUT_SETTINGS = frozenset({"archive", "install", "uninstall", "incidents why", "incidents ack"})
 _VERSION = "--version"
 
 
@@ -134,6 +136,11 @@ def run_verb(argv: list[str]) -> int:
         KeyboardInterrupt: the verb was interrupted.
     """
     app = build(argv[0] if argv else None)
+    is_without = bool({*argv[:1], " ".join(argv[:2])} & _WITHOUT_SETTINGS)
+    if is_without and "--help" not in argv:
+        from tailflip.cli.settings import read_and_tell  # noqa: PLC0415 - help does without
+
+        read_and_tell()
     try:
         return app(args=argv or ["--help"], prog_name="tailflip", standalone_mode=False) or 0
     except typer.Abort:

@@ -135,13 +135,17 @@ def compact(
     first. A damaged store is salvaged: its readable entries stay, and the damaged file is
     kept whole.
     """
-    config = load(os.environ).config
     workspace = Workspace(Home.locate(os.environ), RealDisk())
     scene = look(
-        os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent, config=config
+        os.environ,
+        paths=stores,
+        state_dir=state_dir,
+        profile=profile,
+        agent=agent,
+        settings=load(os.environ),
     )
-    find_limit = scene.begin_heap_limit(heap_limit, config)
-    policy = choose_policy(config.heal, scene.installation.retention_ms)
+    find_limit = scene.begin_heap_limit(heap_limit)
+    policy = choose_policy(scene.config.heal, scene.installation.retention_ms)
     asked: dict[str, object] = {}
     if retention is not None:
         asked["retention_ms"] = parse_time_option("--retention", retention)
@@ -159,7 +163,7 @@ def compact(
         }
     )
     aim = choose_aim(
-        config.heal,
+        scene.config.heal,
         policy,
         scene.capabilities,
         dropped_keys=drop_key or (),

@@ -14,18 +14,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from tailflip.base import log
+from tailflip.base.durable import RealDisk
 from tailflip.base.errors import ConfigInvalid, NoPermission, TailflipError, Usage
 from tailflip.base.life_variable import LIFE_VARIABLE
 from tailflip.base.render import format_error
+from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.config.load import load
 from tailflip.flow.lives import LifeMode
 from tailflip.observe.gateway.foreground import find_misuse
 from tailflip.observe.gateway.release import find_missing_file
-from tailflip.supervise.context import GuardedGateway
 from tailflip.supervise.new_life import new_life
 from tailflip.supervise.preparation import log_admission
+from tailflip.supervise.settings import prepare_gateway
 
 if TYPE_CHECKING:
+    from tailflip.supervise.context import GuardedGateway
     from tailflip.supervise.gate import Verdict
 
 ABOUT = {
@@ -73,17 +77,11 @@ def run_light(verb: str, argv: list[str]) -> int:
             hint=f"give the gateway's own: tailflip {verb} -- openclaw gateway run",
         )
     flags = _read_flags(options)
-    loaded = load(os.environ, flags, may_be_unreadable=True)
-    config = loaded.config
-    log.start(config.log.level)
-    if loaded.problem is not None:
-        log.error(
-            "the settings cannot be read: the gateway starts without them, and nothing is healed",
-            error=loaded.problem,
-        )
+    log.start(load(os.environ, flags, goes_on=True).config.log.level)
     if options.unit is not None:
         command = _follow_unit(options.unit, command)
-    gateway = GuardedGateway.prepare(command or ["openclaw"], os.environ, config)
+    workspace = Workspace(Home.locate(os.environ), RealDisk())
+    gateway = prepare_gateway(command or ["openclaw"], os.environ, flags, workspace)
     if command:
         _refuse_misuse(verb, gateway)
     if verb == "run":

@@ -286,7 +286,7 @@ class LogSettings(Section):
 
 
 class Config(Section):
-    """All settings, each valid. A room receives its own section."""
+    """All settings of one gateway, each valid. A room receives its own section."""
 
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     heal: HealSettings = Field(default_factory=HealSettings)

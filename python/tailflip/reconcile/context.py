@@ -210,19 +210,15 @@ def begin(
         max_lifetime: Instead of `heal.max_lifetime`, in OpenClaw's grammar, or "false".
         retention: Instead of `heal.retention` and the gateway's own; likewise.
         write_tasks: Whether the gateway's task ledger may be written.
-        config: Settings, where the caller has them already.
+        config: The gateway's own settings, where the caller has them.
         capabilities: Those of the gateway that starts next, where the caller knows its command.
 
     Raises:
         Usage: A text is no length of time.
     """
-    config = load(env).config if config is None else config
-    scene = look(
-        env,
-        state_dir=state_dir or config.gateway.state_dir,
-        profile=profile or config.gateway.profile,
-        agent=agent,
-    )
+    settings = load(env) if config is None else config
+    scene = look(env, state_dir=state_dir, profile=profile, agent=agent, settings=settings)
+    config = scene.config
     history = History(workspace, os.path.realpath(scene.installation.state_dir))
     terms = Terms(
         max_lifetime_ms=(

@@ -47,7 +47,7 @@ def read_situation(subject: Subject, now_ms: int) -> Situation:
     """
     history, installation = subject.history, subject.installation
     gateway = read_gateway(installation, os.environ) if installation is not None else None
-    seen = observe_quickly(installation, gateway, history, now_ms)
+    seen = observe_quickly(installation, gateway, history, now_ms, subject.mistakes)
     lives = history.lives.read(_LIVES)
     counts = history.lives.count_deaths()
     made, start = history.decisions.read_last(), history.starts.read_last()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock
 from tailflip.base.errors import CannotCreate, Usage
 from tailflip.base.openclaw_units import parse_size_bytes
+from tailflip.config.schema import Config
 from tailflip.flow.observed import Store
 from tailflip.flow.outcomes import HeapLimit
 from tailflip.observe.gateway.liveness import read_gateway
@@ -19,13 +20,14 @@ from tailflip.observe.next_start import find_next_start
 from tailflip.stores.formats import find_engine
 from tailflip.stores.ownership import find_claims
 from tailflip.stores.proof.judge import judge_store
+from tailflip.stores.settings import choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tailflip.base.progress import Progress
-    from tailflip.config.load import Config
+    from tailflip.config.load import Loaded
     from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.numbers import Measured
     from tailflip.flow.observed import Evidence, Gateway
@@ -42,7 +44,8 @@ class Scene:
     """An installation at one moment; `stores` are those that the user chose.
 
     `env` is the gateway's environment. `missing` are stores that should be there; empty when the
-    user named stores. `kept` are not ours to write, and in neither of the two.
+    user named stores. `kept` are not ours to write, and in neither of the two. `config` has the
+    settings of this very gateway.
     """
 
     env: Mapping[str, str]
@@ -52,6 +55,7 @@ class Scene:
     missing: tuple[Store, ...]
     now_ms: int
     kept: Mapping[Store, Claim] = field(default_factory=dict)
+    config: Config = field(default_factory=Config)
 
     @property
     def others_bytes(self) -> int:
@@ -87,7 +91,7 @@ class Scene:
         engine = find_engine(store.path)
         return engine.survey(store.path, policy, evidence, self.now_ms, on_progress)
 
-    def begin_heap_limit(self, given: str | None, config: Config) -> Callable[[], HeapLimit]:
+    def begin_heap_limit(self, given: str | None) -> Callable[[], HeapLimit]:
         """Begin to find the heap limit, and return a function that waits for it.
 
         The limit is the one given, else the one set, else that of the node that starts next.
@@ -96,14 +100,14 @@ class Scene:
         Raises:
             Usage: the given limit is no size.
         """
-        told = _read_given(given, config)
+        told = _read_given(given, self.config)
         if told is not None:
             return lambda: told
         found: list[HeapLimit] = []
 
         def ask() -> None:
             limit_bytes, source = self.next_start.find_heap_limit(self.gateway.pid)
-            found.append(HeapLimit(limit_bytes, source, config.heal.margin))
+            found.append(HeapLimit(limit_bytes, source, self.config.heal.margin))
 
         worker = threading.Thread(target=ask, name="tailflip-node", daemon=True)
         worker.start()
@@ -134,7 +138,7 @@ def look(
     state_dir: Path | None = None,
     profile: str | None = None,
     agent: str | None = None,
-    config: Config | None = None,
+    settings: Loaded | Config | None = None,
 ) -> Scene:
     """Find the installation, its gateway and the chosen stores.
 
@@ -144,15 +148,17 @@ def look(
         state_dir: The gateway's state directory.
         profile: OpenClaw's profile.
         agent: Choose this agent's store.
-        config: Its `gateway.state_dir` and `gateway.profile` count where neither was given.
+        settings: Those of the host, from which this gateway's are chosen, or its own. Their
+            `gateway.state_dir` and `gateway.profile` count where neither was given.
 
     Raises:
         Usage: options contradict each other, or an agent has no store.
     """
     if paths and agent is not None:
         raise Usage("give either paths of stores or --agent, not both")
-    if config is not None and not paths and state_dir is None and profile is None:
-        state_dir, profile = config.gateway.state_dir, config.gateway.profile
+    if settings is not None and not paths and state_dir is None and profile is None:
+        told = (settings if isinstance(settings, Config) else settings.config).gateway
+        state_dir, profile = told.state_dir, told.profile
     given = [path.absolute() for path in paths or ()]
     installation = _locate(env, given, state_dir, profile)
     stores = installation.stores
@@ -184,7 +190,19 @@ def look(
         missing=tuple(store for store in missing if store not in kept),
         now_ms=clock.now_ms(),
         kept={store: claim for store, claim in kept.items() if os.path.lexists(store.path)},
+        config=_choose_config(settings, env, installation, profile),
     )
+
+
+def _choose_config(
+    settings: Loaded | Config | None,
+    env: Mapping[str, str],
+    installation: Installation,
+    profile: str | None,
+) -> Config:
+    if settings is None or isinstance(settings, Config):
+        return settings or Config()
+    return choose(settings, env, installation.state_dir, profile).config
 
 
 def _locate(

@@ -26,6 +26,7 @@ SLOW = {
     "owner-unknown", "store-on-record", "folder-litter", "kind-fills-store",
     "entries-resurrected", "heap-forecast", "heap-close", "store-growing", "runs-stuck",
     "chats-running", "job-rapid", "job-storm", "job-stuck", "job-overdue",
+    "settings-wrong",
 }  # fmt: skip
 
 

@@ -52,6 +52,7 @@ class Inputs:
     the file systems of the state directory and of tailflip's own. `folders` are those of the
     stores. `kept` are stores that tailflip does not write; no other input has them.
     `knows_ends` False: ends of runs may stand in records that tailflip does not read.
+    `mistakes` are those in our own settings.
     """
 
     now_ms: int | None = None
@@ -77,3 +78,4 @@ class Inputs:
     memory_deaths: tuple[MemoryDeath, ...] | None = None
     memory_trends: tuple[MemoryTrend, ...] | None = None
     refused_starts: tuple[RefusedStart, ...] | None = None
+    mistakes: tuple[str, ...] | None = None
