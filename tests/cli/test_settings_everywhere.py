@@ -88,7 +88,6 @@ def test_settings_count_in_every_verb(place, monkeypatch):
     assert status["look"]["memory"]["limit_bytes"] == 8 << 30
     reconcile = json.loads(place.run("reconcile", "--json")[1])
     assert reconcile["terms"]["retention_ms"] == 7 * 86_400_000
-    assert reconcile["terms"]["heap_limit_bytes"] == 8 << 30
 
 
 def test_the_state_directory_of_the_settings_is_every_verb_s(place, monkeypatch):

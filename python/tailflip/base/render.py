@@ -209,8 +209,12 @@ def format_forecast(forecast: Forecast) -> str:
     if forecast.doubt is not None:
         need += f", {forecast.doubt}"
     if forecast.limit_bytes is None:
-        return f"{need}; its limit is {escape(forecast.source)}"
-    have = f"the limit is {format_bytes(forecast.limit_bytes)} ({escape(forecast.source)})"
+        return f"{need}; its limit is {escape(forecast.source)}: whether it fits is not known"
+    limit = f"{format_bytes(forecast.limit_bytes)} ({escape(forecast.source)})"
+    if not forecast.limit_known:
+        verdict = "it will not fit then" if forecast.over else "whether it fits is not known"
+        return f"{need}; the limit may be {limit}: {verdict}"
+    have = f"the limit is {limit}"
     if forecast.over:
         verdict = "it will not fit"
     elif forecast.close:

@@ -12,7 +12,7 @@ import typer
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError, Usage
-from tailflip.base.openclaw_units import parse_duration_ms
+from tailflip.base.openclaw_units import parse_length_option
 from tailflip.base.render import escape, format_table, to_json
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_counted, format_time
@@ -180,7 +180,9 @@ def expire(
     gone = kept.expire(
         _workspace(),
         action_ids=actions or (),
-        older_than_ms=None if older_than is None else _parse_age_ms(older_than),
+        older_than_ms=None
+        if older_than is None
+        else parse_length_option("--older-than", older_than),
         now_ms=clock.now_ms(),
         apply=apply,
     )
@@ -197,13 +199,6 @@ def expire(
     else:
         print("nothing was deleted; add --apply to delete these for ever", file=sys.stderr)
     end_with(list(gone.errors))
-
-
-def _parse_age_ms(older_than: str) -> int:
-    try:
-        return parse_duration_ms(older_than, "d")
-    except ValueError as e:
-        raise Usage(f"--older-than is not a length of time: {older_than}") from e
 
 
 def _workspace() -> Workspace:

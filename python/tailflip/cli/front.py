@@ -11,7 +11,7 @@ import os
 import signal
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tailflip.base import log
 from tailflip.base.durable import RealDisk
@@ -64,6 +64,21 @@ class _Parser(argparse.ArgumentParser):
         raise Usage(message, hint=f"see `{self.prog} --help`")
 
 
+class _Once(argparse.Action):
+    """Takes one value; a second one is refused, for the first would be dropped in silence."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest, None) is not None:
+            parser.error(f"{option_string} was given twice")
+        setattr(namespace, self.dest, values)
+
+
 def run_light(verb: str, argv: list[str]) -> int:
     """Run one of the three verbs and return its exit code; `gate` returns only to refuse."""
     own, dashes, command = _split(argv)
@@ -107,7 +122,7 @@ def _build_parser(verb: str) -> argparse.ArgumentParser:
         epilog=f"{_MORE[verb]} Exit codes are those of `tailflip --help`.",
     )
     for name, (key, metavar, meaning) in _SHORT.items():
-        parser.add_argument(name, dest=key, metavar=metavar, help=meaning)
+        parser.add_argument(name, dest=key, metavar=metavar, help=meaning, action=_Once)
     parser.add_argument(
         "--set",
         action="append",
@@ -118,6 +133,7 @@ def _build_parser(verb: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--unit",
         type=Path,
+        action=_Once,
         metavar="FILE",
         help="a unit of systemd: start what its own ExecStart says now; COMMAND only if that "
         "cannot be read",
@@ -140,6 +156,8 @@ def _read_flags(options: argparse.Namespace) -> dict[str, str]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise Usage(f"--set wants KEY=VALUE, found {pair}")
+        if key.strip() in flags:
+            raise Usage(f"{key.strip()} was given twice, as --set {pair} too")
         flags[key.strip()] = value
     return flags
 

@@ -24,6 +24,7 @@ from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, St
 from tailflip.cli.progress import show_progress
 from tailflip.cli.settings import read_and_tell
 from tailflip.diagnose.findings.jobs import RAPID_INTERVAL_MS, measure_interval_ms
+from tailflip.ledger.history import History
 from tailflip.observe.installation import read_job_names
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.litter import observe_folders
@@ -54,13 +55,15 @@ def inspect(
         agent=agent,
         settings=read_and_tell(state_dir, profile),
     )
-    wait_for_limit, heal = scene.begin_heap_limit(heap_limit), scene.config.heal
+    workspace = Workspace(Home.locate(os.environ), RealDisk())
+    history = History(workspace, os.path.realpath(scene.installation.state_dir))
+    wait_for_limit, heal = scene.begin_heap_limit(history, heap_limit), scene.config.heal
     names = read_job_names(scene.installation.cron_store)
     policy = choose_policy(heal, scene.installation.retention_ms)
     aim = choose_aim(heal, policy, scene.capabilities, salvages=False)
     found: dict[Store, SurveyNumbers] = {}
     with show_progress() as on_progress:
-        job = Compaction(scene, aim, Workspace(Home.locate(os.environ), RealDisk()), on_progress)
+        job = Compaction(scene, aim, workspace, on_progress)
         job.look()
         found = {store: each.numbers for store, each in job.measured.items()}
         for store in scene.kept:  # to be seen, also where the gateway does not load it

@@ -43,8 +43,7 @@ class Terms:
     """The permissions and limits. `max_lifetime_ms` and `retention_ms` None turn their rules off.
 
     `capabilities` are those of the gateway that will start next. `write_tasks` allows writes
-    of the task ledger of a stopped gateway. `heap_limit_bytes` None: node is asked where the
-    limit matters.
+    of the task ledger of a stopped gateway.
     """
 
     max_lifetime_ms: int | None
@@ -52,7 +51,6 @@ class Terms:
     apply: bool
     capabilities: Capabilities
     write_tasks: bool = True
-    heap_limit_bytes: int | None = None
     settings: ReconcileSettings = field(default_factory=ReconcileSettings)
 
 
@@ -233,7 +231,6 @@ def begin(
         ),
         apply=apply,
         write_tasks=write_tasks,
-        heap_limit_bytes=config.gateway.heap_limit_bytes,
         capabilities=scene.capabilities if capabilities is None else capabilities,
         settings=config.reconcile,
     )

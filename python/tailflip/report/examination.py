@@ -56,7 +56,7 @@ def observe_thoroughly(
     Raises:
         Usage: the heap limit that was given is no size.
     """
-    wait_for_limit, heal = scene.begin_heap_limit(asked.heap_limit), scene.config.heal
+    wait_for_limit, heal = scene.begin_heap_limit(history, asked.heap_limit), scene.config.heal
     installation, workspace = scene.installation, history.workspace
     policy = choose_policy(heal, installation.retention_ms)
     aim = choose_aim(heal, policy, scene.capabilities, salvages=False)
@@ -102,8 +102,7 @@ def _judge_jobs(scene: Scene, history: History, asked: Asked) -> tuple[Looked, t
             workspace=history.workspace,
             apply=False,
             on_progress=be_quiet,
-            state_dir=asked.state_dir,
-            profile=asked.profile,
+            state_dir=scene.installation.state_dir,
             agent=asked.agent,
             config=scene.config,
         )

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import RealDisk
-from tailflip.base.errors import TailflipError, Usage
+from tailflip.base.errors import CannotCreate, TailflipError, Usage
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.ledger.history import History, read_guards
-from tailflip.observe.installation import find_state_dir, locate
+from tailflip.observe.installation import find_state_dir, locate, require_state_dir
 from tailflip.stores.settings import choose, read_settings
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
 
     Raises:
         Usage: a profile name that OpenClaw would refuse.
+        CannotCreate: the named directory is no state directory, and nothing is on record of it.
         IoFailed: the ledger cannot be used.
     """
     env = os.environ
@@ -64,9 +65,13 @@ def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
     history = History(workspace, guard)
     try:
         installation = locate(env, state_dir=state_dir, profile=profile)
+        if named and guard not in known:
+            require_state_dir(installation.state_dir, installation.config_path)
     except Usage:
         raise
     except TailflipError as e:
+        if isinstance(e, CannotCreate) and named and guard not in known:
+            raise  # neither a gateway nor a record of one
         # The configuration may be broken: the record is read all the same.
         notes.append(f"{e.message}; {e.hint}" if e.hint else e.message)
         return Subject(history, None, config, tuple(notes), settings.mistakes)
