@@ -41,6 +41,16 @@ def test_little_is_enough_to_be_one(place, made):
     assert ask(place, "check", place.root / "young")[0] in (0, 1)
 
 
+def test_an_empty_directory_for_which_a_service_is_installed_is_one(place, monkeypatch):
+    """It was installed, and never started: there is nothing in it yet."""
+    monkeypatch.delenv("OPENCLAW_STATE_DIR")
+    host = Host(place.root)
+    host.put_unit(profile="young")
+    assert list((place.root / ".openclaw-young").iterdir()) == []
+    for verb in ("check", "status"):
+        assert place.run(verb, "--profile", "young")[0] in (0, 1)
+
+
 def test_the_default_directory_is_held_to_the_same(place, monkeypatch):
     monkeypatch.delenv("OPENCLAW_STATE_DIR")
     (place.root / ".openclaw").mkdir()

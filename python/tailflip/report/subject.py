@@ -12,6 +12,7 @@ from tailflip.base.errors import CannotCreate, TailflipError, Usage
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.ledger.history import History, read_guards
+from tailflip.observe.gateway.signs import find_definitions
 from tailflip.observe.installation import find_state_dir, locate, require_state_dir
 from tailflip.stores.settings import choose, read_settings
 
@@ -65,7 +66,7 @@ def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
     history = History(workspace, guard)
     try:
         installation = locate(env, state_dir=state_dir, profile=profile)
-        if named and guard not in known:
+        if named and guard not in known and not any(find_definitions(Path(guard), env)):
             require_state_dir(installation.state_dir, installation.config_path)
     except Usage:
         raise

@@ -227,7 +227,7 @@ def _ask(
     """
     own = find_gateway_env(_find_dir(env, given, state_dir, profile), None, env)
     installation = _locate(own, given, state_dir, profile)
-    if not given:
+    if not given and own == env:  # no definition starts a gateway there
         require_state_dir(installation.state_dir, installation.config_path)
     gateway = read_gateway(installation, env)
     living = find_gateway_env(installation.state_dir, gateway, env)
