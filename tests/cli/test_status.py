@@ -167,7 +167,10 @@ def test_asked_without_the_services_environment_shows_what_was_guarded_last(
         assert code == 0
         assert "v8-heap-oom" in out
         assert f"nothing is on record about {place.root}/.openclaw; this is what was" in err
-    code, out, err = place.run("status", "--state-dir", str(place.root))
+    other = place.root / "other"
+    other.mkdir()
+    (other / "openclaw.json").write_text("{}")
+    code, out, err = place.run("status", "--state-dir", str(other))
     assert (code, "v8-heap-oom" in out) == (0, False), "who names one gets that one"
     assert f"also on record (--state-dir): {place.state}" in err
 

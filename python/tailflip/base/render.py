@@ -101,10 +101,12 @@ def to_json(value: object) -> str:
 
 
 def format_error(error: TailflipError) -> str:
-    """Write an error as one line, and its hint as another."""
+    """Write an error as one line, or a line for each of its problems, and its hint as another."""
     known = (_HINTS[each] for each in type(error).__mro__ if each in _HINTS)
     hint = error.hint or next(known, _HINTS[InternalError])
-    return f"error: {escape(error.message)}\nhint: {escape(hint)}"
+    told = getattr(error, "problems", ()) or (error.message,)
+    lines = [f"error: {escape(each)}" for each in told]
+    return "\n".join([*lines, f"hint: {escape(hint)}"])
 
 
 def format_store(store: Store) -> str:
@@ -207,8 +209,12 @@ def format_forecast(forecast: Forecast) -> str:
     if forecast.doubt is not None:
         need += f", {forecast.doubt}"
     if forecast.limit_bytes is None:
-        return f"{need}; its limit is {escape(forecast.source)}"
-    have = f"the limit is {format_bytes(forecast.limit_bytes)} ({escape(forecast.source)})"
+        return f"{need}; its limit is {escape(forecast.source)}: whether it fits is not known"
+    limit = f"{format_bytes(forecast.limit_bytes)} ({escape(forecast.source)})"
+    if not forecast.limit_known:
+        verdict = "it will not fit then" if forecast.over else "whether it fits is not known"
+        return f"{need}; the limit may be {limit}: {verdict}"
+    have = f"the limit is {limit}"
     if forecast.over:
         verdict = "it will not fit"
     elif forecast.close:

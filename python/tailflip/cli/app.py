@@ -13,6 +13,7 @@ import typer
 
 import tailflip
 from tailflip.base.errors import Usage
+from tailflip.cli.once import refuse_twice
 from tailflip.stores.extension import features
 
 _EXIT_CODES = """
@@ -55,6 +56,8 @@ _LIGHT = {
     "run": "Start COMMAND, guard it, and start it again when it dies.",
 }
 _GROUPS = frozenset({"archive", "incidents", "config"})
+# These use no setting, and name mistakes in them all the same.
+_WITHOUT_SETTINGS = frozenset({"archive", "install", "uninstall", "incidents why", "incidents ack"})
 _VERSION = "--version"
 
 
@@ -133,9 +136,15 @@ def run_verb(argv: list[str]) -> int:
         Usage: bad arguments, in our own words.
         KeyboardInterrupt: the verb was interrupted.
     """
-    app = build(argv[0] if argv else None)
+    command = typer.main.get_command(build(argv[0] if argv else None))
+    refuse_twice(command, argv)
+    is_without = bool({*argv[:1], " ".join(argv[:2])} & _WITHOUT_SETTINGS)
+    if is_without and "--help" not in argv:
+        from tailflip.cli.settings import read_and_tell  # noqa: PLC0415 - help does without
+
+        read_and_tell()
     try:
-        return app(args=argv or ["--help"], prog_name="tailflip", standalone_mode=False) or 0
+        return command(args=argv or ["--help"], prog_name="tailflip", standalone_mode=False) or 0
     except typer.Abort:
         raise KeyboardInterrupt from None
     except _REFUSED as e:

@@ -12,7 +12,7 @@ import typer
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError, Usage
-from tailflip.base.openclaw_units import parse_duration_ms
+from tailflip.base.openclaw_units import parse_length_option
 from tailflip.base.render import escape, format_table, to_json
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_counted, format_time
@@ -219,7 +219,9 @@ def expire(
     gone = kept.expire(
         workspace,
         action_ids=named,
-        older_than_ms=None if older_than is None else _parse_age_ms(older_than),
+        older_than_ms=None
+        if older_than is None
+        else parse_length_option("--older-than", older_than),
         now_ms=now_ms,
         apply=apply,
     )
@@ -254,13 +256,6 @@ def _print_expiry(gone: Expiry, *, applied: bool, beyond_limits: bool) -> None:
             "add --apply to delete these for ever",
             file=sys.stderr,
         )
-
-
-def _parse_age_ms(older_than: str) -> int:
-    try:
-        return parse_duration_ms(older_than, "d")
-    except ValueError as e:
-        raise Usage(f"--older-than is not a length of time: {older_than}") from e
 
 
 def _workspace() -> Workspace:

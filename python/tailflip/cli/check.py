@@ -15,7 +15,7 @@ from tailflip.base.units import format_bytes, format_counted
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, StorePaths  # noqa: TC001 - typer reads them
 from tailflip.cli.progress import show_progress
-from tailflip.config.load import load
+from tailflip.cli.settings import read_and_tell
 from tailflip.ledger.history import History
 from tailflip.report.examination import Asked, observe_thoroughly
 from tailflip.stores.target import look
@@ -37,15 +37,20 @@ def check(
 
     Changes nothing.
     """
-    config = load(os.environ).config
+    settings = read_and_tell(state_dir, profile)
     scene = look(
-        os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent, config=config
+        os.environ,
+        paths=stores,
+        state_dir=state_dir,
+        profile=profile,
+        agent=agent,
+        settings=settings,
     )
     guard = os.path.realpath(scene.installation.state_dir)
     history = History(Workspace(Home.locate(os.environ), RealDisk()), guard)
-    asked = Asked(state_dir, profile, agent, heap_limit)
+    asked = Asked(state_dir, profile, agent, heap_limit, settings.mistakes)
     with show_progress() as on_progress:
-        seen = observe_thoroughly(scene, history, asked, config, on_progress)
+        seen = observe_thoroughly(scene, history, asked, on_progress)
     if as_json:
         print(to_json(_describe(seen)))
     else:

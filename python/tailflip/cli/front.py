@@ -11,22 +11,26 @@ import os
 import signal
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tailflip.base import clock, log
+from tailflip.base.durable import RealDisk
 from tailflip.base.errors import ConfigInvalid, NoPermission, TailflipError, Usage
 from tailflip.base.life_variable import LIFE_VARIABLE
 from tailflip.base.render import format_error
+from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.config.load import load
 from tailflip.diagnose.causes import GONE_PROGRAM
 from tailflip.flow.lives import LifeMode
 from tailflip.observe.gateway.foreground import find_misuse
 from tailflip.observe.gateway.release import find_missing_file
-from tailflip.supervise.context import GuardedGateway
 from tailflip.supervise.new_life import new_life
 from tailflip.supervise.preparation import log_admission
+from tailflip.supervise.settings import prepare_gateway
 
 if TYPE_CHECKING:
+    from tailflip.supervise.context import GuardedGateway
     from tailflip.supervise.gate import Verdict
 
 ABOUT = {
@@ -55,6 +59,21 @@ class _Parser(argparse.ArgumentParser):
         raise Usage(message, hint=f"see `{self.prog} --help`")
 
 
+class _Once(argparse.Action):
+    """Takes one value; a second one is refused, for the first would be dropped in silence."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest, None) is not None:
+            parser.error(f"{option_string} was given twice")
+        setattr(namespace, self.dest, values)
+
+
 def run_light(verb: str, argv: list[str]) -> int:
     """Run one of the three verbs and return its exit code; `gate` returns only to refuse."""
     own, dashes, command = _split(argv)
@@ -68,17 +87,11 @@ def run_light(verb: str, argv: list[str]) -> int:
             hint=f"give the gateway's own: tailflip {verb} -- openclaw gateway run",
         )
     flags = _read_flags(options)
-    loaded = load(os.environ, flags, may_be_unreadable=True)
-    config = loaded.config
-    log.start(config.log.level)
-    if loaded.problem is not None:
-        log.error(
-            "the settings cannot be read: the gateway starts without them, and nothing is healed",
-            error=loaded.problem,
-        )
+    log.start(load(os.environ, flags, goes_on=True).config.log.level)
     if options.unit is not None:
         command = _follow_unit(options.unit, command)
-    gateway = GuardedGateway.prepare(command or ["openclaw"], os.environ, config)
+    workspace = Workspace(Home.locate(os.environ), RealDisk())
+    gateway = prepare_gateway(command or ["openclaw"], os.environ, flags, workspace)
     if command:
         _refuse_misuse(verb, gateway)
     if verb == "run":
@@ -104,7 +117,7 @@ def _build_parser(verb: str) -> argparse.ArgumentParser:
         epilog=f"{_MORE[verb]} Exit codes are those of `tailflip --help`.",
     )
     for name, (key, metavar, meaning) in _SHORT.items():
-        parser.add_argument(name, dest=key, metavar=metavar, help=meaning)
+        parser.add_argument(name, dest=key, metavar=metavar, help=meaning, action=_Once)
     parser.add_argument(
         "--set",
         action="append",
@@ -115,6 +128,7 @@ def _build_parser(verb: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--unit",
         type=Path,
+        action=_Once,
         metavar="FILE",
         help="a unit of systemd: start what its own ExecStart says now; COMMAND only if that "
         "cannot be read",
@@ -137,6 +151,8 @@ def _read_flags(options: argparse.Namespace) -> dict[str, str]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise Usage(f"--set wants KEY=VALUE, found {pair}")
+        if key.strip() in flags:
+            raise Usage(f"{key.strip()} was given twice, as --set {pair} too")
         flags[key.strip()] = value
     return flags
 

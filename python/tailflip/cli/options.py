@@ -44,7 +44,7 @@ HeapLimit = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="The gateway's heap limit, such as 2gb; without it, its node is asked.",
+        help="The gateway's heap limit, such as 2gb; without it, that of its process or service.",
         show_default=False,
     ),
 ]

@@ -14,6 +14,7 @@ from tailflip.base.state_dir import Home
 from tailflip.base.units import format_span, format_time
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
+from tailflip.cli.settings import read_and_tell
 from tailflip.ledger.history import History
 from tailflip.reconcile.context import find_deaths
 from tailflip.reconcile.steps.tasks import judge_installation
@@ -40,7 +41,8 @@ def tasks(
     Runs are judged by run logs, by markers, and by the deaths of gateways. Runs that tailflip saw
     in flight are listed even where OpenClaw has no record of them. Changes nothing.
     """
-    scene = look(os.environ, state_dir=state_dir, profile=profile)
+    settings = read_and_tell(state_dir, profile)
+    scene = look(os.environ, state_dir=state_dir, profile=profile, settings=settings)
     workspace = Workspace(Home.locate(os.environ), RealDisk())
     history = History(workspace, os.path.realpath(scene.installation.state_dir))
     runs = history.runs

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
 
-from tailflip.base.openclaw_units import parse_duration_ms, parse_size_bytes
+from tailflip.base.openclaw_units import parse_length_ms, parse_size_bytes
 from tailflip.flow.values import Value
 
 if TYPE_CHECKING:
@@ -34,11 +34,10 @@ def _check_duration(text: str) -> str:
     if text == OFF:
         return text
     try:
-        length_ms = parse_duration_ms(text, "ms")
+        length_ms = parse_length_ms(text)
     except ValueError:
-        length_ms = -1
-    if length_ms < 0 or not text[-1].isalpha():
-        raise ValueError('must be a length of time with its unit, such as "24h", or false')
+        rule = 'must be a length of time with its unit, such as "24h", or false'
+        raise ValueError(rule) from None
     if length_ms < _MINUTE_MS:
         raise ValueError("must be at least 1m")
     return text
@@ -130,7 +129,7 @@ class GatewaySettings(Section):
     )
     heap_limit: Size | None = _setting(
         None,
-        'heap limit of the gateway, such as "2gb"; auto: its own node is asked',
+        'heap limit, such as "2gb"; auto: that of the process, the service or the last start',
         form="a size",
     )
     service: str | None = _setting(
@@ -329,7 +328,7 @@ class LogSettings(Section):
 
 
 class Config(Section):
-    """All settings, each valid. A room receives its own section."""
+    """All settings of one gateway, each valid. A room receives its own section."""
 
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     heal: HealSettings = Field(default_factory=HealSettings)
@@ -343,4 +342,4 @@ class Config(Section):
 
 
 def _to_ms(text: str) -> int | None:
-    return None if text == OFF else parse_duration_ms(text, "ms")
+    return None if text == OFF else parse_length_ms(text)

@@ -21,6 +21,7 @@ class Code(StrEnum):
     MEMORY_ELSEWHERE = "memory-elsewhere"
     START_REFUSED = "start-refused"
     MEMORY_TREND = "memory-trend"
+    SETTINGS_WRONG = "settings-wrong"
     STORE_TOO_BIG = "store-too-big"
     STORE_INVALID = "store-invalid"
     STORE_MISSING = "store-missing"

@@ -30,6 +30,9 @@ MAIN_AGENT = "main"
 STORE_NAME = "sessions.json"
 _LEGACY_STATE = (".clawdbot", ".moldbot")
 _LEGACY_CONFIG = ("clawdbot.json", "moldbot.json")
+# What else a gateway leaves in its state directory.
+_STATE_FILES = ("cron/jobs.json", "tasks/runs.sqlite", "state/openclaw.sqlite")
+_SHOWN_BELOW = 5
 _PROFILE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}")
 _MAX_PORT = 65_535
 
@@ -147,6 +150,35 @@ def locate(
         rotate_bytes=_read_rotate_bytes(maintenance),
         notes=notes,
     )
+
+
+def require_state_dir(state_dir: Path, config_path: Path) -> None:
+    """Refuse a directory with nothing of OpenClaw's in it: it says nothing about a gateway.
+
+    Raises:
+        CannotCreate: it is no state directory.
+    """
+    if config_path.is_file() or _holds_state(state_dir):
+        return
+    try:
+        inside = sorted(each for each in state_dir.iterdir() if each.is_dir())
+    except OSError:
+        inside = []
+    below = [each for each in inside if _holds_state(each)]
+    below += [each / ".openclaw" for each in inside if _holds_state(each / ".openclaw")]
+    shown = ", ".join(map(str, below[:_SHOWN_BELOW]))
+    more = f" and {len(below) - _SHOWN_BELOW} more" if len(below) > _SHOWN_BELOW else ""
+    hint = "give the directory that holds openclaw.json: OPENCLAW_STATE_DIR of the gateway"
+    raise CannotCreate(
+        f"this is no state directory of OpenClaw: {state_dir}: neither openclaw.json nor agents, "
+        "cron or databases are in it; nothing was looked at",
+        hint=f"below it are: {shown}{more}; give one of them" if below else hint,
+    )
+
+
+def _holds_state(folder: Path) -> bool:
+    names = ("openclaw.json", *_LEGACY_CONFIG, *_STATE_FILES)
+    return any(_is_there(folder / name) for name in names) or _is_folder(folder / "agents")
 
 
 def read_job_names(cron_store: Path) -> dict[str, str]:

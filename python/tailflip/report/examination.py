@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.base.progress import Progress
-    from tailflip.config.load import Config
     from tailflip.ledger.history import History
     from tailflip.reconcile.context import Step
     from tailflip.stores.target import Scene
@@ -37,16 +36,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """The options that name a gateway, as reconciliation takes them."""
+    """The options that name a gateway, as reconciliation takes them.
+
+    `mistakes` are those in our own settings.
+    """
 
     state_dir: Path | None = None
     profile: str | None = None
     agent: str | None = None
     heap_limit: str | None = None
+    mistakes: tuple[str, ...] = ()
 
 
 def observe_thoroughly(
-    scene: Scene, history: History, asked: Asked, config: Config, on_progress: Progress
+    scene: Scene, history: History, asked: Asked, on_progress: Progress
 ) -> Observation:
     """Observe stores, jobs, records and processes; changes nothing.
 
@@ -54,16 +57,15 @@ def observe_thoroughly(
         scene: the installation and the chosen stores.
         history: the gateway's record.
         asked: the user's options that name the gateway.
-        config: the user's settings, by which stores are judged.
         on_progress: called while stores are read.
 
     Raises:
         Usage: the heap limit that was given is no size.
     """
-    wait_for_limit = scene.begin_heap_limit(asked.heap_limit, config)
+    wait_for_limit, heal = scene.begin_heap_limit(history, asked.heap_limit), scene.config.heal
     installation, workspace = scene.installation, history.workspace
-    policy = choose_policy(config.heal, installation.retention_ms)
-    aim = choose_aim(config.heal, policy, scene.capabilities, salvages=False)
+    policy = choose_policy(heal, installation.retention_ms)
+    aim = choose_aim(heal, policy, scene.capabilities, salvages=False)
     job = Compaction(scene, aim, workspace, on_progress)
     stores = (*scene.stores, *scene.missing)
     surveyed = observe_all(stores, lambda store: job.measure(store).numbers, scene.now_ms)
@@ -86,7 +88,8 @@ def observe_thoroughly(
         kept=tuple(describe_kept(claim, actions) for claim in scene.kept.values()),
         folders=observe_folders(stores, scene.now_ms),
         gone_programs=find_gone_programs(installation, scene.env),
-        archives=observe_use(workspace, config.archive, scene.now_ms),
+        archives=observe_use(workspace, scene.config.archive, scene.now_ms),
+        mistakes=asked.mistakes or None,
     )
     judged, judged_notes = _judge_jobs(scene, history, asked)
     notes = (*installation.notes, *forms.describe(), *judged_notes)
@@ -112,9 +115,9 @@ def _judge_jobs(scene: Scene, history: History, asked: Asked) -> tuple[Looked, t
             workspace=history.workspace,
             apply=False,
             on_progress=be_quiet,
-            state_dir=asked.state_dir,
-            profile=asked.profile,
+            state_dir=scene.installation.state_dir,
             agent=asked.agent,
+            config=scene.config,
         )
         result = reconcile_all(work, kinds)
     except TailflipError as e:

@@ -56,6 +56,7 @@ def observe_quickly(
     gateway: Gateway | None,
     history: History,
     now_ms: int,
+    mistakes: tuple[str, ...] = (),
 ) -> Observation:
     """Observe sizes, times and small files, and take the other findings from the record.
 
@@ -64,6 +65,7 @@ def observe_quickly(
         gateway: None without an installation.
         history: the gateway's record.
         now_ms: wall clock.
+        mistakes: in our own settings.
     """
     inputs = Inputs()
     if installation is not None and gateway is not None:
@@ -74,6 +76,7 @@ def observe_quickly(
             root=history.workspace.home.root,
             now_ms=now_ms,
         )
+    inputs = replace(inputs, mistakes=mistakes or None)
     return recall_from(history, Observation(inputs, find_all(inputs)))
 
 

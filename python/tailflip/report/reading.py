@@ -6,14 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tailflip.base.openclaw_units import parse_size_bytes
 from tailflip.diagnose.trend import find_trend
-from tailflip.ledger.facts import HEAP_LIMIT_FACT
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.gateway.process import is_alive
 from tailflip.observe.gateway.vitals import read_tree
 from tailflip.observe.host.space import read_space
 from tailflip.observe.installation import measure_stores, owns
+from tailflip.observe.next_start import find_owners
 from tailflip.report.installed import find_installed
 from tailflip.report.observation import observe_quickly
 from tailflip.report.status import (
@@ -27,10 +26,12 @@ from tailflip.report.status import (
     sum_up,
 )
 from tailflip.stores.archive import list_actions
+from tailflip.stores.heap_limit import find_limit, find_told_limit
 
 if TYPE_CHECKING:
     from tailflip.flow.lives import Life
     from tailflip.flow.observed import Gateway
+    from tailflip.flow.outcomes import HeapLimit
     from tailflip.ledger.starts import JudgedStart
     from tailflip.report.status import Situation
     from tailflip.report.subject import Subject
@@ -47,7 +48,7 @@ def read_situation(subject: Subject, now_ms: int) -> Situation:
     """
     history, installation = subject.history, subject.installation
     gateway = read_gateway(installation, os.environ) if installation is not None else None
-    seen = observe_quickly(installation, gateway, history, now_ms)
+    seen = observe_quickly(installation, gateway, history, now_ms, subject.mistakes)
     lives = history.lives.read(_LIVES)
     counts = history.lives.count_deaths()
     made, start = history.decisions.read_last(), history.starts.read_last()
@@ -96,7 +97,8 @@ def _find_parked(start: JudgedStart | None) -> int | None:
 def _read_memory(
     subject: Subject, gateway: Gateway | None, lives: tuple[Life, ...], now_ms: int
 ) -> Memory:
-    limit_bytes, source = _read_heap_limit(subject)
+    limit = _find_heap_limit(subject, gateway)
+    limit_bytes, source = limit.bytes, limit.source
     life = next((each for each in lives if each.ended_ms is None), None)
     samples = subject.history.samples.read(life.started_ms, life_id=life.id) if life else ()
     trend = find_trend(samples, limit_bytes, now_ms=now_ms) if limit_bytes and samples else None
@@ -110,14 +112,10 @@ def _read_memory(
     return Memory(last.rss_bytes, last.at_ms, limit_bytes, source, trend)
 
 
-def _read_heap_limit(subject: Subject) -> tuple[int | None, str]:
-    given = subject.config.gateway.heap_limit
-    if given is not None:
-        return parse_size_bytes(given), "gateway.heap_limit"
-    fact = subject.history.facts.get(HEAP_LIMIT_FACT)
-    if isinstance(fact, dict) and type(fact.get("limit_bytes")) is int:
-        return fact["limit_bytes"], str(fact.get("source"))
-    return None, "not known yet"
+def _find_heap_limit(subject: Subject, gateway: Gateway | None) -> HeapLimit:
+    told = find_told_limit(subject.config)
+    owners = find_owners(Path(subject.history.guard), gateway, os.environ)
+    return told or find_limit(subject.config, owners, subject.history)
 
 
 def _measure_stores(subject: Subject, now_ms: int) -> Stores | None:

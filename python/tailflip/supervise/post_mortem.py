@@ -175,7 +175,7 @@ def _suspect(gateway: GuardedGateway, life: Life, admission: Admission) -> Memor
     told, at = admission.before, gateway.locate()
     if told is None or at is None or told.over:
         return None
-    limit_bytes = gateway.find_heap_limit()[0]
+    limit_bytes = gateway.find_heap_limit().bytes
     died_ms = life.ended_ms or clock.now_ms()
     samples = gateway.record.read_samples(life.id)
     trend = None

@@ -31,12 +31,10 @@ def prepare_start(
         died_of_memory: deaths of memory in a row up to now.
         on_progress: may raise, to stop.
     """
-    limit_bytes, source = gateway.find_heap_limit()
     start = Start(
         env=gateway.release.env,
         capabilities=gateway.release.capabilities,
-        limit_bytes=limit_bytes,
-        limit_source=source,
+        limit=gateway.find_heap_limit(),
         heal=gateway.config.heal,
         state_dir=gateway.config.gateway.state_dir,
         profile=gateway.profile,

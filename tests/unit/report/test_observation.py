@@ -26,7 +26,7 @@ SLOW = {
     "owner-unknown", "store-on-record", "folder-litter", "kind-fills-store",
     "entries-resurrected", "heap-forecast", "heap-close", "store-growing", "runs-stuck",
     "chats-running", "job-rapid", "job-storm", "job-stuck", "job-overdue",
-    "program-gone", "archives-beyond", "ledgers-disagree",
+    "program-gone", "archives-beyond", "ledgers-disagree", "settings-wrong",
 }  # fmt: skip
 
 

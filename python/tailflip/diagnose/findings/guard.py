@@ -67,6 +67,12 @@ def _find_memory_trend(memory_trends: tuple[MemoryTrend, ...]) -> Iterator[Found
         )
 
 
+def _find_wrong_settings(mistakes: tuple[str, ...]) -> Iterator[Found]:
+    for text in mistakes:
+        place, _, _ = text.partition(": ")
+        yield Found(place, f"a mistake in tailflip's own settings: {text}")
+
+
 _MORE_HEAP = "give the gateway more heap (NODE_OPTIONS=--max-old-space-size=MB)"
 _LOOK_ELSEWHERE = (
     "look at what is named first: move a large file away, end or reset a large session. "
@@ -115,5 +121,16 @@ ENTRIES = (
         doc="The memory of the living gateway grows, and reaches its limit soon.",
         hint="restart the gateway at a quiet moment, or set memory.restart_ahead = true",
         stands=Stands.GUARDED,
+    ),
+    Entry(
+        Code.SETTINGS_WRONG,
+        Severity.ERROR,
+        _find_wrong_settings,
+        doc="The settings of tailflip itself have a mistake: the gateway starts with the last good "
+        "ones, else without the wrong ones.",
+        hint=(
+            "correct it: `tailflip config check` tells when all is right, and the gateway's next "
+            "start takes it"
+        ),
     ),
 )

@@ -57,6 +57,7 @@ class Inputs:
     `folders` are those of the stores. `kept` are stores that tailflip does not write; no other
     input has them.
     `knows_ends` False: ends of runs may stand in records that tailflip does not read.
+    `mistakes` are those in our own settings.
     """
 
     now_ms: int | None = None
@@ -85,3 +86,4 @@ class Inputs:
     memory_deaths: tuple[MemoryDeath, ...] | None = None
     memory_trends: tuple[MemoryTrend, ...] | None = None
     refused_starts: tuple[RefusedStart, ...] | None = None
+    mistakes: tuple[str, ...] | None = None

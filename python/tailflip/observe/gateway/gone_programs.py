@@ -27,7 +27,7 @@ def find_gone_programs(
 ) -> tuple[GoneProgram, ...]:
     """Find the programs that are gone: the gateway's own, and tailflip in front of it."""
     found: list[GoneProgram] = []
-    for service in find_definitions(installation, env):
+    for service in find_definitions(installation.state_dir, env):
         gone = find_missing_file(service.command, service.env)
         if gone is not None:
             found.append(GoneProgram(service.path, gone))

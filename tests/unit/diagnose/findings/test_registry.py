@@ -131,6 +131,7 @@ HEALTHY = Inputs(
     memory_deaths=(),
     memory_trends=(),
     refused_starts=(),
+    mistakes=(),
 )
 ALIVE = Gateway(True, 1, NOW, "test")
 TWIN = Job("b", "x", True, does="does")
@@ -193,8 +194,10 @@ CASES = {
     "memory-elsewhere": {"memory_deaths": (MemoryDeath("/s", 100, None, False, ("a trace",)),)},
     "memory-trend": {"memory_trends": (TREND,)},
     "start-refused": {"refused_starts": (RefusedStart("/s", "it will die", "make room"),)},
+    "settings-wrong": {"mistakes": ("/c.toml:2: heal.retntion: no such setting",)},
 }
 ERRORS = {
+    "settings-wrong",
     "store-too-big",
     "store-invalid",
     "store-missing",
