@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import atexit
 import logging
+import sys
 from enum import StrEnum
 
 from tailflip.base.outlet import Outlet
 from tailflip.base.render import escape
+from tailflip.base.terminal import ERRORS
 
 _STDERR, _FLUSH_S = 2, 1.0
 # All writers share one outlet, so their lines stay in order.
@@ -61,7 +63,8 @@ def start(level: str) -> None:
 
 def say(text: str) -> None:
     """Write a text for people on a line of its own, in order with log lines."""
-    outlet.put(text.encode("utf-8", "backslashreplace") + b"\n")
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    outlet.put(text.encode(encoding, ERRORS) + b"\n")
 
 
 def flush() -> None:
