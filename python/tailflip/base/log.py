@@ -1,6 +1,7 @@
 """The log of a supervisor on standard error: one line an event, key=value.
 
-The gateway's lines pass through the same stream, so the log's lines begin with `tailflip:`.
+The gateway's lines pass through the same stream, so the log's lines begin with their time and
+`tailflip:`; in systemd's journal, which adds the time, with `tailflip:`.
 Values are made safe for a terminal. Callers must not pass a session's content.
 """
 
@@ -8,12 +9,19 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import sys
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
+from tailflip.base import clock
 from tailflip.base.outlet import Outlet
 from tailflip.base.render import escape
 from tailflip.base.terminal import ERRORS
+from tailflip.base.units import format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _STDERR, _FLUSH_S = 2, 1.0
 # All writers share one outlet, so their lines stay in order.
@@ -44,10 +52,21 @@ class _Stream(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.setFormatter(logging.Formatter("tailflip: %(levelname)s: %(message)s"))
+        self._is_dated = not _goes_to_journal(os.environ)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
-        say(self.format(record))
+        """Write one line, with its time where nobody else adds one."""
+        when = f"{format_time(clock.now_ms())} " if self._is_dated else ""
+        say(when + self.format(record))
+
+
+def _goes_to_journal(env: Mapping[str, str]) -> bool:
+    """Say whether standard error is systemd's journal, which dates each line (systemd.exec(5))."""
+    try:
+        about = os.fstat(_STDERR)
+    except OSError:
+        return False
+    return env.get("JOURNAL_STREAM") == f"{about.st_dev}:{about.st_ino}"
 
 
 def start(level: str) -> None:

@@ -15,7 +15,13 @@ from tailflip.base.errors import TailflipError, Usage
 from tailflip.base.openclaw_units import parse_duration_ms
 from tailflip.base.render import escape, format_table, to_json
 from tailflip.base.state_dir import Home
-from tailflip.base.units import format_bytes, format_count, format_counted, format_time
+from tailflip.base.units import (
+    format_bytes,
+    format_count,
+    format_counted,
+    format_moment,
+    format_time,
+)
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Apply, AsJson, end_with
 from tailflip.flow.outcomes import ActionKind
@@ -45,7 +51,9 @@ def list_(as_json: AsJson = False) -> None:
         print(to_json(actions))
     elif actions:
         head = ["action", "what", "when", "removed or changed", "archive", "transcripts", "store"]
-        print(format_table(head, [_row(each) for each in actions], indent="", left=3))
+        print(
+            format_table(head, [_row(each, clock.now_ms()) for each in actions], indent="", left=3)
+        )
         records = sum(each.manifest.rewrite.archive_bytes for each in actions if each.manifest)
         files = sum(each.kept.bytes for each in actions if each.kept)
         print(f"in all {format_bytes(records)} of entries, {format_bytes(files)} of transcripts")
@@ -56,7 +64,7 @@ def list_(as_json: AsJson = False) -> None:
             print(f"warning: {escape(each.damage)}", file=sys.stderr)
 
 
-def _row(each: Archived) -> list[str]:
+def _row(each: Archived, now_ms: int) -> list[str]:
     action, manifest = each.action, each.manifest
     records = format_count(manifest.rewrite.records) if manifest else ""
     size = format_bytes(manifest.rewrite.archive_bytes) if manifest else ""
@@ -65,7 +73,7 @@ def _row(each: Archived) -> list[str]:
     return [
         escape(action.id),
         escape(describe_action(each)),
-        format_time(action.created_ms),
+        format_moment(action.created_ms, now_ms),
         records,
         size,
         format_bytes(each.kept.bytes) if each.kept and each.kept.files else "",
@@ -81,7 +89,7 @@ def show(action: Action, as_json: AsJson = False) -> None:
         print(json.dumps(_describe(shown)))
     else:
         change = describe_rewrite(shown.manifest) if shown.manifest else "its manifest is damaged"
-        when = format_time(shown.action.created_ms)
+        when = format_moment(shown.action.created_ms, clock.now_ms())
         print(f"{escape(shown.action.store)}, {when}: {change}")
     for header in shown.headers:
         if as_json:

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """A gateway's record, and its present installation, None where that cannot be read."""
+    """A gateway's record, and its present installation; None where `problem` forbids to read it."""
 
     history: History
     installation: Installation | None
     config: Config
     notes: tuple[str, ...] = ()
+    problem: str = ""
 
 
 def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
@@ -62,6 +63,6 @@ def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
         raise
     except TailflipError as e:
         # The configuration may be broken: the record is read all the same.
-        notes.append(f"{e.message}; {e.hint}" if e.hint else e.message)
-        return Subject(history, None, config, tuple(notes))
+        problem = f"{e.message}; {e.hint}" if e.hint else e.message
+        return Subject(history, None, config, tuple(notes), problem)
     return Subject(history, installation, config, tuple(notes))

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
+import time
 
 import pytest
 
-from tailflip.base import log
+from support.stores import NOW_MS
+from tailflip.base import clock, log
+
+WHEN = "2026-02-02 03:40:00+01:00"
 
 
 @pytest.fixture
 def lines(capfd, monkeypatch):
     """Start the log on the captured stream; return what reads it."""
+    monkeypatch.setattr(clock, "now_ms", lambda: NOW_MS)
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
     logger = logging.getLogger("tailflip")
     monkeypatch.setattr(logger, "handlers", [])
     monkeypatch.setattr(logger, "propagate", logger.propagate)
@@ -23,10 +31,13 @@ def lines(capfd, monkeypatch):
     def read() -> list[str]:
         log.flush()
         text: str = capfd.readouterr().err
-        return text.splitlines()
+        assert all(line.startswith(f"{WHEN} tailflip: ") for line in text.splitlines())
+        return text.replace(f"{WHEN} ", "").splitlines()
 
     yield read
     logger.setLevel(level)
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_fields_are_quoted_only_where_they_must_be(lines):
@@ -81,6 +92,14 @@ def test_a_reader_that_is_gone_spoils_no_exit_code():
         "raise SystemExit(7)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
-    assert process.stderr.readline() == b"tailflip: info: first\n"
+    assert process.stderr.readline().endswith(b" tailflip: info: first\n")
     process.stderr.close()
     assert process.wait(10) == 7
+
+
+def test_the_journal_dates_lines_itself(monkeypatch):
+    """In `journalctl` each line had its time once, in a terminal not at all."""
+    about = os.fstat(2)
+    assert log._goes_to_journal({"JOURNAL_STREAM": f"{about.st_dev}:{about.st_ino}"})
+    assert not log._goes_to_journal({"JOURNAL_STREAM": "1:2"}), "of the service, not of a terminal"
+    assert not log._goes_to_journal({})

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from tailflip.flow.conditions import (
         GatewayLoop,
+        HeldJob,
         JobStorm,
         MemoryDeath,
         MemoryTrend,
         OverdueJob,
         RefusedStart,
         ReturnedEntries,
+        Standstill,
         StoreGrowth,
         StuckJob,
+        UnseenIncident,
     )
     from tailflip.flow.observed import (
         Gateway,
@@ -77,3 +80,6 @@ class Inputs:
     memory_deaths: tuple[MemoryDeath, ...] | None = None
     memory_trends: tuple[MemoryTrend, ...] | None = None
     refused_starts: tuple[RefusedStart, ...] | None = None
+    standstills: tuple[Standstill, ...] | None = None
+    unseen_incidents: tuple[UnseenIncident, ...] | None = None
+    held_jobs: tuple[HeldJob, ...] | None = None

@@ -16,15 +16,19 @@ from tailflip.diagnose.findings.inputs import Inputs, JobList
 from tailflip.diagnose.findings.registry import ENDED_BY_GOOD_LIFE, ENTRIES, find_all, merge, recall
 from tailflip.flow.conditions import (
     GatewayLoop,
+    HeldJob,
     JobStorm,
     MemoryDeath,
     MemoryTrend,
     OverdueJob,
     RefusedStart,
     ReturnedEntries,
+    Stand,
+    Standstill,
     StoreGrowth,
     Storm,
     StuckJob,
+    UnseenIncident,
 )
 from tailflip.flow.findings import Code, Finding, Looked, Severity
 from tailflip.flow.lives import Cause, Loop
@@ -125,6 +129,9 @@ HEALTHY = Inputs(
     memory_deaths=(),
     memory_trends=(),
     refused_starts=(),
+    standstills=(),
+    unseen_incidents=(),
+    held_jobs=(),
 )
 ALIVE = Gateway(True, 1, NOW, "test")
 TWIN = Job("b", "x", True, does="does")
@@ -184,6 +191,13 @@ CASES = {
     "memory-elsewhere": {"memory_deaths": (MemoryDeath("/s", 100, None, False, ("a trace",)),)},
     "memory-trend": {"memory_trends": (TREND,)},
     "start-refused": {"refused_starts": (RefusedStart("/s", "it will die", "make room"),)},
+    "starts-stopped": {
+        "standstills": (Standstill(Stand.STOPPED, "/s", "3 deaths", "wait", since_ms=1),)
+    },
+    "start-waits": {"standstills": (Standstill(Stand.WAITS, "/s", "soon", "wait", until_ms=9),)},
+    "gateway-down": {"standstills": (Standstill(Stand.DOWN, "/s", "it ended", "start it"),)},
+    "incident-open": {"unseen_incidents": (UnseenIncident("/s", "7", "its heap was full", 3, 1),)},
+    "job-held": {"held_jobs": (HeldJob("j1", "night", "A1", 1),)},
 }
 ERRORS = {
     "store-too-big",
@@ -200,6 +214,10 @@ ERRORS = {
     "restart-loop",
     "memory-elsewhere",
     "start-refused",
+    "starts-stopped",
+    "start-waits",
+    "gateway-down",
+    "incident-open",
 }
 
 
