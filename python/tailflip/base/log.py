@@ -1,4 +1,4 @@
-"""The log of a supervisor on standard error: one line an event, key=value.
+"""The log of a supervisor on standard error: one line an event, a sentence first, then key=value.
 
 The gateway's lines pass through the same stream, so the log's lines begin with their time and
 `tailflip:`; in systemd's journal, which adds the time, with `tailflip:`.
@@ -122,7 +122,7 @@ def error(message: str, **fields: object) -> None:
 
 
 def _format(message: str, fields: dict[str, object]) -> str:
-    parts = [message]
+    parts = [escape(message)]
     for name, value in fields.items():
         if value is None or value == "":
             continue
