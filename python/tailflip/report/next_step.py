@@ -34,13 +34,13 @@ def choose_next_step(look: Look, record: Record) -> str:
         return _choose_unguarded(look, record)
     breaker, decision = record.breaker, find_decision(record)
     if breaker.state is BreakerState.OPEN:
-        return _choose_cure(record) + _format_trial(look, record)
+        return f"{_choose_cure(record)}; `{RETRY}` makes a trial now"
     if breaker.state is BreakerState.HALF_OPEN:
         return "one trial start is being watched; if it lives long enough, all is well again"
     lasts = any(life.ended_ms is None for life in record.lives)
     if not lasts and decision is not None and decision.at_ms is not None:
         when = format_moment(decision.at_ms, look.now_ms)
-        return f"the gateway is started at {when}, or by `{RETRY}` now: {decision.reason}"
+        return f"nothing to do: it is started at {when}; `{RETRY}` starts it now"
     return ""
 
 
@@ -111,11 +111,3 @@ def _choose_at_start(look: Look, record: Record, start: JudgedStart) -> str:
     if any(life.ended_ms is None for life in record.lives[:1]):
         return f"{before} finds out before that how it ended"
     return f"{before} looks before that"
-
-
-def _format_trial(look: Look, record: Record) -> str:
-    at_ms, decision = record.breaker.until_ms, find_decision(record)
-    if at_ms is None and decision is not None:
-        at_ms = decision.at_ms
-    when = "" if at_ms is None else f" at {format_moment(at_ms, look.now_ms)}, or"
-    return f"; one trial{when} by `{RETRY}` now"

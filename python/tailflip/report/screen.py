@@ -35,7 +35,7 @@ _SHOWN_ACTIONS = 3
 _SHOWN_FINDINGS = 3
 _SHOWN_INCIDENTS = 2
 # The verdict and the next step are what a person acts on: hostile texts alone are longer.
-_MOST_LINES, _MOST_LINES_OF_STEP = 2, 3
+_MOST_LINES, _MOST_OF_VERDICT = 3, 4
 _LABEL = 10
 _UNASKED = (LifeMode.GATE, LifeMode.PREFLIGHT)  # no process of ours asks whether it answers
 _HOUR_S = 3_600.0
@@ -56,13 +56,15 @@ def format_screen(
 ) -> list[str]:
     """Format the lines: the verdict and the present state, then as much of the past as fits."""
     now_ms = situation.look.now_ms
-    lines = _fit(escape(format_verdict(situation.verdict, now_ms)), width, _MOST_LINES_OF_STEP)
+    if width is not None and width < WIDTH:
+        height = height * WIDTH // width  # a narrow screen is longer: the same text must fit
+    lines = _fit(escape(format_verdict(situation.verdict, now_ms)), width, _MOST_OF_VERDICT)
     step = f"{'next':{_LABEL}}{escape(situation.next_step)}"
-    lines += _fit(step, width, _MOST_LINES_OF_STEP)
-    for name, text in _describe(situation):
-        lines += _fit(f"{name:{_LABEL}}{text}", width, _MOST_LINES)
+    lines += _fit(step, width, _MOST_OF_VERDICT)
+    present = ([f"{name:{_LABEL}}{text}"] for name, text in _describe(situation))
     first, *older = [*_format_actions(situation)] or [[]]
     blocks = (
+        present,
         [first],  # the undo of what was done last is worth a place on any screen
         _format_incidents(situation),
         _format_findings(situation),

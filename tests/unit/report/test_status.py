@@ -76,7 +76,12 @@ def wait_for(waiting: Waiting) -> Record:
 
 NEXT = [
     ("all is well", LOOK, FINE, "nothing to do"),
-    ("a cure is awaited", LOOK, replace(EMPTY, breaker=OPEN), "what fills the heap.* at 2026-02"),
+    (
+        "a cure is awaited",
+        LOOK,
+        replace(EMPTY, breaker=OPEN),
+        "what fills the heap.*; `tailflip retry` makes a trial now",
+    ),
     ("a change is awaited", LOOK, wait_for(Waiting.CONFIG_CHANGE), "correct the configuration"),
     ("another gateway", LOOK, wait_for(Waiting.OTHER_INSTANCE), "stop the other gateway"),
     ("open without a reason", LOOK, wait_for(Waiting.TIME), "tailflip incidents"),
@@ -86,7 +91,12 @@ NEXT = [
         replace(EMPTY, breaker=Breaker(state=BreakerState.HALF_OPEN)),
         "one trial start",
     ),
-    ("a start is due", LOOK, replace(EMPTY, made=made(at_ms=NOW_MS)), "is started at .*: because"),
+    (
+        "a start is due",
+        LOOK,
+        replace(EMPTY, made=made(at_ms=NOW_MS)),
+        "it is started at .*; `tailflip retry` starts it now",
+    ),
     ("it started since", LOOK, replace(FINE, made=made(at_ms=NOW_MS)), "nothing to do"),
     ("unguarded", ALONE, EMPTY, "nothing guards it: stop it"),
     ("never guarded", replace(ALONE, gateway=DEAD), EMPTY, "nothing was ever guarded here"),

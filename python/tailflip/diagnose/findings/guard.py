@@ -80,12 +80,12 @@ def _find_down(standstills: tuple[Standstill, ...]) -> Iterator[Found]:
 def _tell(standstills: tuple[Standstill, ...], kind: Stand) -> Iterator[Found]:
     for each in standstills:
         if each.kind is kind:
-            evidence = each.evidence
+            times = []
             if each.since_ms is not None:
-                evidence = (f"since {format_time(each.since_ms)}", *evidence)
+                times.append(f"since {format_time(each.since_ms)}")
             if each.until_ms is not None:
-                evidence = (f"until {format_time(each.until_ms)} at the latest", *evidence)
-            yield Found(each.guard, each.reason, evidence, each.hint)
+                times.append(f"until {format_time(each.until_ms)} at the latest")
+            yield Found(each.guard, each.reason, (*times, *each.evidence), each.hint)
 
 
 def _find_unseen(unseen_incidents: tuple[UnseenIncident, ...]) -> Iterator[Found]:
