@@ -212,7 +212,7 @@ def test_why_tells_the_night(place, history):
     assert out.replace(str(place.store), "STORE").replace(str(place.state), "STATE") == (
         """\
 incident 1 (over): its JavaScript heap was full and V8 gave up
-gateway STATE, 7 x v8-heap-oom
+gateway STATE, 7 deaths (v8-heap-oom), since 2026-02-01 20:40:42Z (6 h ago)
 
 2026-02-01 20:40:00Z  the gateway was started (OpenClaw 2026.4.14)
 2026-02-01 20:40:00Z  found, error: loading the stores needs about 4.3 GB of heap, the gateway has \
@@ -290,10 +290,10 @@ def test_stderr_that_was_not_kept_is_said_to_be_missing(place, history):
 
 def test_ack_says_since_when_and_keeps_the_first_time(place, history, monkeypatch):
     record(history, place)
-    text = "incident 1 is noted as seen since 2026-02-02 02:40:00Z\n"
-    assert place.run("incidents", "ack", "1") == (0, text, "")
+    text = "incident 1 is noted as seen since 2026-02-02 02:40:00Z "
+    assert place.run("incidents", "ack", "1") == (0, f"{text}(now)\n", "")
     monkeypatch.setattr(clock, "now_ms", lambda: NOW_MS + HOUR_MS)
-    assert place.run("incidents", "ack", "1") == (0, text, "")
+    assert place.run("incidents", "ack", "1") == (0, f"{text}(1 h ago)\n", "")
     assert json.loads(place.run("incidents", "ack", "1", "--json")[1])["acked_ms"] == NOW_MS
     assert "over, seen" in place.run("incidents")[1]
     assert "a person took note" in place.run("incidents", "why", "1")[1]

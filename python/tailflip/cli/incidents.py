@@ -13,7 +13,14 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.errors import Usage
 from tailflip.base.render import escape, format_table, to_json
 from tailflip.base.state_dir import Home
-from tailflip.base.units import format_bytes, format_count, format_moment, format_span, format_time
+from tailflip.base.units import (
+    format_bytes,
+    format_count,
+    format_counted,
+    format_moment,
+    format_span,
+    format_time,
+)
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.diagnose.causes import choose_step
@@ -127,8 +134,9 @@ def why(
         return
     over = "over" if incident.closed_ms is not None else "open"
     print(f"incident {escape(incident.id)} ({over}): {describe_cause(incident.cause)}")
-    deaths = f"{format_count(len(lives))} x {escape(incident.signature)}"
-    print(f"gateway {escape(incident.guard)}, {deaths}\n")
+    deaths = f"{format_counted(len(lives), 'death')} ({escape(incident.signature)})"
+    since = format_moment(incident.opened_ms, clock.now_ms())
+    print(f"gateway {escape(incident.guard)}, {deaths}, since {since}\n")
     for line in lines:
         print(f"{format_time(line.at_ms)}  {escape(line.text)}")
     evidence = _gather_evidence(lives)
@@ -153,7 +161,7 @@ def ack(incident_id: IncidentId, *, as_json: AsJson = False) -> None:
     if as_json:
         print(to_json(incident))
         return
-    when = format_time(incident.acked_ms or 0)
+    when = format_moment(incident.acked_ms or 0, clock.now_ms())
     print(f"incident {escape(incident.id)} is noted as seen since {when}")
 
 
