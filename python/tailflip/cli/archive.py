@@ -20,7 +20,6 @@ from tailflip.base.units import (
     format_count,
     format_counted,
     format_moment,
-    format_time,
 )
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Apply, AsJson, end_with
@@ -197,7 +196,8 @@ def expire(
         end_with(list(gone.errors))
         return
     for action in gone.actions:
-        print(f"{action.id}  {format_time(action.created_ms)}  {escape(action.store)}")
+        when = format_moment(action.created_ms, clock.now_ms())
+        print(f"{action.id}  {when}  {escape(action.store)}")
     if not gone.actions:
         print("no archive is that old", file=sys.stderr)
     elif apply:
