@@ -89,7 +89,8 @@ def test_a_start_that_was_refused_is_grave_until_the_gateway_lives(place, verb):
     place.put(GARBAGE)
     assert place.start(verb, "--", *place.command()).wait() == 65
     out = read_status(place, 1)
-    assert " refused the start; nothing was changed: store is not" in find_row(out, verb)
+    assert out.startswith("DOWN: the start was refused: store is not ")
+    assert find_row(out, verb).endswith(" refused the start; nothing was changed")
     assert find_row(out, "starts") == "not allowed: the last one was refused"
     assert "look for a backup" in find_row(out, "next")
     place.put(b"{}")

@@ -84,7 +84,8 @@ def _fit(text: str, width: int | None, most: int) -> list[str]:
     """Wrap an escaped text; one of more lines than `most` ends in `...`."""
     lines = fit(text, width)
     if width is not None and len(lines) > most:
-        lines = [*lines[: most - 1], lines[most - 1][: width - 4].rstrip() + " ..."]
+        last = lines[most - 1][: width - 4]
+        lines = [*lines[: most - 1], (last.rpartition(" ")[0].rstrip() or last) + " ..."]
     return lines
 
 
@@ -147,7 +148,7 @@ def _describe_start(situation: Situation, start: JudgedStart) -> str:
     if not start.go:
         parked = situation.look.parked_pid
         waits = f", and waits (pid {parked})" if parked is not None else ""
-        text += f"refused the start{waits}{touched}: {escape(start.reason)}"
+        text += f"refused the start{waits}{touched}"
     elif start.looked:
         text += f"let it start{touched}"
     else:

@@ -64,11 +64,7 @@ def find_standstill(look: Look, record: Record, step: str) -> Standstill | None:
     if is_held_by_other(look, record):
         return _wait_for_other(look, record, step)
     if start is not None and is_refused(look, start):
-        parked = look.parked_pid is not None
-        return Standstill(
-            Stand.REFUSED, look.guard, f"the start was refused: {start.reason}", step,
-            since_ms=start.at_ms, ends_itself=parked,
-        )  # fmt: skip
+        return _refuse(look, record, start, step)
     if record.breaker.state is BreakerState.OPEN:
         return _stop(look, record, step)
     if is_under_run(look):
@@ -85,6 +81,22 @@ def _wait_for_other(look: Look, record: Record, step: str) -> Standstill:
     who = "the other gateway" if pid is None else f"the other gateway, pid {pid},"
     reason = f"a start is held back until {who} is gone"
     return Standstill(Stand.WAITS, look.guard, reason, step, since_ms=since_ms, ends_itself=True)
+
+
+def _refuse(look: Look, record: Record, start: JudgedStart, step: str) -> Standstill:
+    """Tell a refusal by a gate; one by an open breaker names what the last death blamed."""
+    reason = f"the start was refused: {start.reason.removeprefix('not started: ')}"
+    life = find_judged(record) if record.breaker.state is BreakerState.OPEN else None
+    evidence = life.death.evidence if life is not None and life.death is not None else ()
+    return Standstill(
+        Stand.REFUSED,
+        look.guard,
+        reason if life is None else reason + tell_blame(life),
+        step,
+        evidence,
+        since_ms=start.at_ms,
+        ends_itself=look.parked_pid is not None,
+    )
 
 
 def _stop(look: Look, record: Record, step: str) -> Standstill:

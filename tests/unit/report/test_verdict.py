@@ -173,6 +173,16 @@ CASES = [
         (),
         r"WAITING: the start was refused: too big; since",
     ),
+    (
+        "refused by a gate whose breaker is open",
+        DOWN,
+        replace(
+            stopped(BLAMED, Waiting.CONFIG_CHANGE),
+            start=JudgedStart(at_ms=NOW_MS, mode="gate", go=False, reason="not started: Invalid"),
+        ),
+        (),
+        r"DOWN: the start was refused: Invalid \(problem at gateway.mode\); since",
+    ),
     ("refused, yet alive", ALONE, REFUSED, (), "OK: "),
     ("held back", ALONE, BESIDE, (), r"WAITING: a start is held back until the other .*pid 4121"),
     (
