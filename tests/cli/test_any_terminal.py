@@ -96,7 +96,7 @@ def test_no_verb_crashes_and_every_line_fits(stored, monkeypatch, locale):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_number_pid_or_command_is_cut(stored, monkeypatch, width):
     """`... 38789 is free, and no process i…`: at 60 columns half of what it said was gone."""
-    ago = re.compile(r"[\d.]+ (?:ms|s|min) ago|in [\d.]+ s\b")
+    ago = re.compile(r"[\d.]+ (?:ms|s|min|h|d) ago|in [\d.]+ s\b|disk: .*")  # moves on
     verbs = ("status", "check", "inspect", "compact", "incidents", "incidents why")
     for argv in map(str.split, verbs):
         whole = run(argv, monkeypatch)[1].partition("\ndone ")[0]  # `status` leaves out the oldest
