@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tailflip.base.units import format_moment
 from tailflip.diagnose.causes import WAITS, choose_step
 from tailflip.flow.findings import Severity
-from tailflip.flow.lives import BreakerState, Waiting
+from tailflip.flow.lives import BreakerState, DecisionKind, Waiting
 from tailflip.report.standing import (
     find_decision,
     find_judged,
@@ -33,11 +33,12 @@ def choose_next_step(look: Look, record: Record) -> str:
     if look.supervisor is None:
         return _choose_unguarded(look, record)
     breaker, decision = record.breaker, find_decision(record)
-    if breaker.state is BreakerState.OPEN:
+    lasts = any(life.ended_ms is None for life in record.lives)
+    waits = not lasts and decision is not None and decision.kind is DecisionKind.WAIT
+    if breaker.state is BreakerState.OPEN or waits:
         return f"{_choose_cure(record)}; `{RETRY}` makes a trial now"
     if breaker.state is BreakerState.HALF_OPEN:
         return "one trial start is being watched; if it lives long enough, all is well again"
-    lasts = any(life.ended_ms is None for life in record.lives)
     if not lasts and decision is not None and decision.at_ms is not None:
         when = format_moment(decision.at_ms, look.now_ms)
         return f"nothing to do: it is started at {when}; `{RETRY}` starts it now"

@@ -224,6 +224,26 @@ def test_the_verdict_says_how_it_fares_and_since_when(look, record, findings, te
         assert any(each.finding.severity == "error" for each in found.findings), "check sees it too"
 
 
+def test_a_start_that_run_refused_waits_and_says_for_what():
+    """A store that will not fit: it said "nothing to do", and the time of the next look."""
+    refused = replace(
+        EMPTY,
+        lives=(DIED,),
+        breaker=Breaker(waiting=Waiting.CURE),
+        made=MadeDecision(
+            NOW_MS - 9_000,
+            None,
+            Decision(
+                kind="wait", reason="it will not fit", waiting=Waiting.CURE, at_ms=NOW_MS + 60_000
+            ),
+        ),
+    )
+    found = sum_up(replace(LOOK, gateway=DEAD), refused, Observation(Inputs(), Looked()))
+    told = format_verdict(found.verdict, NOW_MS)
+    assert told.startswith("WAITING: it will not fit; waiting until the stores or the config")
+    assert "`tailflip check` says what fills the heap" in found.next_step
+
+
 def test_how_to_end_a_wait_is_the_next_step():
     found = sum_up(
         replace(LOOK, gateway=DEAD), stopped(DIED, Waiting.CURE), Observation(Inputs(), Looked())
