@@ -141,7 +141,7 @@ def test_a_store_that_will_not_fit_is_compacted_first(place):
     guarded = gate(place, "--oom-above", str(FITS), flags=TIGHT)
     wait_listening(place, guarded)
     assert place.store.stat().st_size < FITS
-    assert "store compact done" in guarded.said()
+    assert "store compacted" in guarded.said()
 
 
 def test_a_damaged_store_is_salvaged_first(place):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ from tailflip.base.errors import (
     Unavailable,
     Usage,
 )
+from tailflip.base.layout import lay_out_table
+from tailflip.base.terminal import find_width
 from tailflip.base.units import format_bytes, format_count, format_counted, format_span
 from tailflip.flow.numbers import Rule
 from tailflip.flow.values import to_plain
@@ -117,16 +120,11 @@ def format_store(store: Store) -> str:
 def format_table(
     head: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "  ", left: int = 1
 ) -> str:
-    """Align columns: the first `left` to the left, all others to the right; does not wrap."""
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    lines = []
-    for row in (head, *rows):
-        cells = (
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append((indent + "  ".join(cells)).rstrip())
-    return "\n".join(lines)
+    """Align columns: the first `left` to the left, all others to the right.
+
+    What is wider than the terminal becomes a list.
+    """
+    return lay_out_table(head, rows, indent=indent, left=left, width=find_width(sys.stdout))
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,10 @@ def _root(
             is_eager=True,
         ),
     ] = False,
+    # `cli.page` takes it out of the command line before, wherever it stands: this is its help.
+    color: Annotated[
+        str, typer.Option(metavar="WHEN", help="auto, always or never; with any verb.")
+    ] = "auto",
 ) -> None:
     pass
 

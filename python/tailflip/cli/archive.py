@@ -15,7 +15,12 @@ from tailflip.base.errors import TailflipError, Usage
 from tailflip.base.openclaw_units import parse_length_option
 from tailflip.base.render import escape, format_table, to_json
 from tailflip.base.state_dir import Home
-from tailflip.base.units import format_bytes, format_count, format_counted, format_time
+from tailflip.base.units import (
+    format_bytes,
+    format_count,
+    format_counted,
+    format_moment,
+)
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Apply, AsJson, StateDir, choose_actions, end_with
 from tailflip.config.load import load
@@ -54,8 +59,10 @@ def list_(state_dir: StateDir = None, as_json: AsJson = False) -> None:
         return
     if actions:
         head = ["action", "what", "when", "removed or changed", "archive", "transcripts", "store"]
-        print(format_table(head, [_row(each) for each in actions], indent="", left=3))
-        _print_totals(workspace, actions, is_wanted)
+        now_ms = clock.now_ms()
+        rows = [_row(each, now_ms) for each in actions]
+        print(format_table(head, rows, indent="", left=3))
+        _print_totals(workspace, actions, is_wanted, now_ms)
     else:
         of = f" of {escape(state_dir)}" if state_dir is not None else ""
         print(f"nothing{of} archived in {escape(workspace.home.root)}", file=sys.stderr)
@@ -68,19 +75,21 @@ def _print_totals(
     workspace: Workspace,
     actions: Sequence[Archived],
     is_wanted: Callable[[ActionOnRecord], bool],
+    now_ms: int,
 ) -> None:
     """Print the room that the listed archives take, and the limits of all."""
     files = sum(each.kept.bytes for each in actions if each.kept)
     weighed = [each for each in weigh(workspace) if is_wanted(each.action) and each.bytes]
     total = sum(each.bytes for each in weighed)
     count = format_counted(len(weighed), "archive", "takes", "take")
-    since = f"; the oldest is of {format_time(weighed[-1].action.created_ms)}" if weighed else ""
+    oldest = weighed[-1].action.created_ms if weighed else None
+    since = f"; the oldest is of {format_moment(oldest, now_ms)}" if oldest is not None else ""
     print(f"in all {count} {format_bytes(total)}, {format_bytes(files)} of it transcripts{since}")
     limits = describe_limits(load(os.environ).config.archive)
     print(f"limits of all: {limits}; what is beyond goes at a guard's next look")
 
 
-def _row(each: Archived) -> list[str]:
+def _row(each: Archived, now_ms: int) -> list[str]:
     action, manifest = each.action, each.manifest
     records = format_count(manifest.rewrite.records) if manifest else ""
     size = format_bytes(manifest.rewrite.archive_bytes) if manifest else ""
@@ -89,7 +98,7 @@ def _row(each: Archived) -> list[str]:
     return [
         escape(action.id),
         escape(describe_action(each)),
-        format_time(action.created_ms),
+        format_moment(action.created_ms, now_ms),
         records,
         size,
         format_bytes(each.kept.bytes) if each.kept and each.kept.files else "",
@@ -105,7 +114,7 @@ def show(action: Action, as_json: AsJson = False) -> None:
         print(json.dumps(_describe(shown)))
     else:
         change = describe_rewrite(shown.manifest) if shown.manifest else "its manifest is damaged"
-        when = format_time(shown.action.created_ms)
+        when = format_moment(shown.action.created_ms, clock.now_ms())
         print(f"{escape(shown.action.store)}, {when}: {change}")
     for header in shown.headers:
         if as_json:
@@ -228,13 +237,13 @@ def expire(
     if as_json:
         print(to_json({"applied": apply, "actions": gone.actions, "bytes": gone.bytes}))
     else:
-        _print_expiry(gone, applied=apply, beyond_limits=beyond_limits)
+        _print_expiry(gone, now_ms, applied=apply, beyond_limits=beyond_limits)
     end_with(list(gone.errors))
 
 
-def _print_expiry(gone: Expiry, *, applied: bool, beyond_limits: bool) -> None:
+def _print_expiry(gone: Expiry, now_ms: int, *, applied: bool, beyond_limits: bool) -> None:
     for each in gone.archives:
-        at, store = format_time(each.action.created_ms), escape(each.action.store)
+        at, store = format_moment(each.action.created_ms, now_ms), escape(each.action.store)
         print(f"{each.action.id}  {at}  {escape(describe_action(each))}  {store}")
     for each in gone.archives:
         if each.action.kind not in STORE_KINDS:

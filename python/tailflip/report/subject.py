@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """A gateway's record, and its present installation, None where that cannot be read.
+    """A gateway's record, and its present installation; None where `problem` forbids to read it.
 
     `mistakes` are those in our own settings.
     """
@@ -33,6 +33,7 @@ class Subject:
     config: Config
     notes: tuple[str, ...] = ()
     mistakes: tuple[str, ...] = ()
+    problem: str = ""
 
 
 def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
@@ -74,6 +75,6 @@ def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
         if isinstance(e, CannotCreate) and named and guard not in known:
             raise  # neither a gateway nor a record of one
         # The configuration may be broken: the record is read all the same.
-        notes.append(f"{e.message}; {e.hint}" if e.hint else e.message)
-        return Subject(history, None, config, tuple(notes), settings.mistakes)
+        problem = f"{e.message}; {e.hint}" if e.hint else e.message
+        return Subject(history, None, config, tuple(notes), settings.mistakes, problem)
     return Subject(history, installation, config, tuple(notes), settings.mistakes)

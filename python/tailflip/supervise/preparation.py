@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tailflip.supervise.admission import Admission
     from tailflip.supervise.context import GuardedGateway
 
+_DONE = {ActionKind.COMPACT.value: "compacted", ActionKind.SALVAGE.value: "salvaged"}
+
 
 def prepare_start(
     gateway: GuardedGateway,
@@ -50,10 +52,10 @@ def prepare_start(
 def log_admission(admission: Admission) -> None:
     """Log the findings before a start, and the actions done."""
     for note in admission.notes:
-        log.info("note", text=note)
+        log.info(note)
     for report in admission.reports:
         log.warning(
-            f"store {report.kind} done",
+            f"store {_DONE.get(report.kind, report.kind)}",
             path=report.store,
             before_bytes=report.bytes_before,
             after_bytes=report.bytes_after,

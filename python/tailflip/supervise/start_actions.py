@@ -40,7 +40,7 @@ def start_or_wait(run: Supervisor, outcome: Outcome) -> None:
         return
     refusal = explain_refusal(run.gateway, run.take(outcome))
     if refusal is not None:
-        log.error("not started", reason=refusal.reason, hint=refusal.hint)
+        log.error("the gateway was not started", reason=refusal.reason, hint=refusal.hint)
         run.breaker, hold = run.wait.hold(
             run.breaker, refusal.waiting, refusal.reason, alert=refusal.alert
         )

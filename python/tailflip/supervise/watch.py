@@ -26,6 +26,7 @@ from tailflip.flow.conditions import ReturnedEntries
 from tailflip.observe.host.changes import ChangeWatcher
 from tailflip.reconcile.context import StepKind, begin
 from tailflip.reconcile.kinds import reconcile_all
+from tailflip.reconcile.words import format_done
 from tailflip.stores.archive_limits import keep_limits
 from tailflip.stores.recovery import recover
 from tailflip.stores.returned import count_returned
@@ -197,8 +198,8 @@ class Watch:
         """Log the changes, and remember them for the second look."""
         if not step.counts or step.action_id is None:
             return
-        counts = {name.replace(" ", "-"): count for name, count in step.counts.items()}
-        log.info(f"reconciled {step.kind}", undo=step.action_id, **counts)
+        done = ", ".join(format_done(what, count) for what, count in step.counts.items())
+        log.info(done, subject=step.subject, undo=step.undo)
         for store in work.scene.stores:
             if str(store.path) == step.subject:
                 self._changed.setdefault(store, []).append(step.action_id)
@@ -253,4 +254,8 @@ class Watch:
         self._watcher.start()
         self._watched = paths
         interval_s = self.where.interval_s or work.terms.settings.interval_s
-        log.info("watching", stores=len(work.scene.stores), every=format_span(interval_s * 1000))
+        log.info(
+            "watching the stores",
+            stores=len(work.scene.stores),
+            every=format_span(interval_s * 1000),
+        )

@@ -25,6 +25,7 @@ SLOW = {
     "store-invalid", "store-unreadable", "retained-source-changed", "import-waits",
     "owner-unknown", "store-on-record", "folder-litter", "kind-fills-store",
     "entries-resurrected", "heap-forecast", "heap-close", "store-growing", "runs-stuck",
+    "starts-stopped", "start-waits", "gateway-down", "incident-open", "job-held",
     "chats-running", "job-rapid", "job-storm", "job-stuck", "job-overdue",
     "program-gone", "archives-beyond", "ledgers-disagree", "settings-wrong",
 }  # fmt: skip

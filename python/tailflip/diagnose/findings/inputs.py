@@ -9,14 +9,17 @@ if TYPE_CHECKING:
     from tailflip.flow.conditions import (
         Disagreement,
         GatewayLoop,
+        HeldJob,
         JobStorm,
         MemoryDeath,
         MemoryTrend,
         OverdueJob,
         RefusedStart,
         ReturnedEntries,
+        Standstill,
         StoreGrowth,
         StuckJob,
+        UnseenIncident,
     )
     from tailflip.flow.observed import (
         ArchiveUse,
@@ -87,3 +90,6 @@ class Inputs:
     memory_trends: tuple[MemoryTrend, ...] | None = None
     refused_starts: tuple[RefusedStart, ...] | None = None
     mistakes: tuple[str, ...] | None = None
+    standstills: tuple[Standstill, ...] | None = None
+    unseen_incidents: tuple[UnseenIncident, ...] | None = None
+    held_jobs: tuple[HeldJob, ...] | None = None

@@ -17,15 +17,19 @@ from tailflip.diagnose.findings.registry import ENDED_BY_GOOD_LIFE, ENTRIES, fin
 from tailflip.flow.conditions import (
     Disagreement,
     GatewayLoop,
+    HeldJob,
     JobStorm,
     MemoryDeath,
     MemoryTrend,
     OverdueJob,
     RefusedStart,
     ReturnedEntries,
+    Stand,
+    Standstill,
     StoreGrowth,
     Storm,
     StuckJob,
+    UnseenIncident,
 )
 from tailflip.flow.findings import Code, Finding, Looked, Severity
 from tailflip.flow.lives import Cause, Loop
@@ -132,6 +136,9 @@ HEALTHY = Inputs(
     memory_trends=(),
     refused_starts=(),
     mistakes=(),
+    standstills=(),
+    unseen_incidents=(),
+    held_jobs=(),
 )
 ALIVE = Gateway(True, 1, NOW, "test")
 TWIN = Job("b", "x", True, does="does")
@@ -195,6 +202,13 @@ CASES = {
     "memory-trend": {"memory_trends": (TREND,)},
     "start-refused": {"refused_starts": (RefusedStart("/s", "it will die", "make room"),)},
     "settings-wrong": {"mistakes": ("/c.toml:2: heal.retntion: no such setting",)},
+    "starts-stopped": {
+        "standstills": (Standstill(Stand.STOPPED, "/s", "3 deaths", "wait", since_ms=1),)
+    },
+    "start-waits": {"standstills": (Standstill(Stand.WAITS, "/s", "soon", "wait", until_ms=9),)},
+    "gateway-down": {"standstills": (Standstill(Stand.DOWN, "/s", "it ended", "start it"),)},
+    "incident-open": {"unseen_incidents": (UnseenIncident("/s", "7", "its heap was full", 3, 1),)},
+    "job-held": {"held_jobs": (HeldJob("j1", "night", "A1", 1),)},
 }
 ERRORS = {
     "settings-wrong",
@@ -213,6 +227,10 @@ ERRORS = {
     "restart-loop",
     "memory-elsewhere",
     "start-refused",
+    "starts-stopped",
+    "start-waits",
+    "gateway-down",
+    "incident-open",
 }
 
 
