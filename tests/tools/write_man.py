@@ -6,7 +6,6 @@ python tests/tools/write_man.py --write    puts it where the wheel takes it from
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from typing import Any
 import typer
 
 import tailflip
-from tailflip.cli import front
-from tailflip.cli.app import _EXIT_CODES, build
+from tailflip.cli.app import build
+from tailflip.cli.exit_codes import list_codes
 
 PATH = Path(__file__).parents[2] / "packaging/wheel/data/share/man/man1/tailflip.1"
 FILES = (
@@ -48,23 +47,8 @@ def list_typer_options(command: Any) -> list[tuple[str, str]]:
     return found
 
 
-def list_argparse_options(verb: str) -> list[tuple[str, str]]:
-    parser = front._build_parser(verb)
-    found = []
-    for action in parser._actions:
-        if isinstance(action, argparse._HelpAction):
-            continue
-        metavar = f" {action.metavar}" if action.metavar else ""
-        found.append((f"{', '.join(action.option_strings)}{metavar}", str(action.help)))
-    return found
-
-
 def write_verb(lines: list[str], name: str, command: Any) -> None:
     lines.append(f".SS {quote(name)}")
-    if name in front.ABOUT:
-        lines += [quote(front.ABOUT[name]), ".PP", quote(front._MORE[name])]
-        write_options(lines, list_argparse_options(name))
-        return
     for part in (command.help or "").split("\n\n"):
         lines += [quote(part), ".PP"]
     write_options(lines, list_typer_options(command))
@@ -87,7 +71,7 @@ def write_page() -> str:
     ]
     for name, command in root.commands.items():
         write_verb(lines, name, command)
-    lines += [".SH EXIT STATUS", quote(_EXIT_CODES.replace("Exit codes: ", "")), ".SH FILES"]
+    lines += [".SH EXIT STATUS", quote(list_codes().removeprefix("Exit codes: ")), ".SH FILES"]
     write_options(lines, list(FILES))
     return "\n".join(lines) + "\n"
 
