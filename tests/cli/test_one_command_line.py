@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from tailflip.cli.app import _GROUPS, _LIGHT, _OF_ITSELF, _VERBS
-from tailflip.cli.light import OPTIONS, read_options
+from tailflip.cli.app import _LIGHT, _OF_ITSELF, _VERBS
+from tailflip.cli.light import GROUPS, OPTIONS, read_options
 from tailflip.cli.suggestions import _MEANT, _MEANT_IN
 
 IN_GROUPS = {
@@ -171,4 +171,4 @@ def test_a_gate_that_starts_loads_no_parser_of_command_lines():
 
 
 def test_every_group_is_in_the_table_of_this_test():
-    assert set(IN_GROUPS) == _GROUPS
+    assert set(IN_GROUPS) == GROUPS

@@ -100,11 +100,15 @@ def to_json(value: object) -> str:
         return json.dumps(to_plain(value), indent=2)
 
 
+def choose_hint(error: TailflipError) -> str:
+    """Choose the next step: the error's own, else that of its class."""
+    known = (_HINTS[each] for each in type(error).__mro__ if each in _HINTS)
+    return error.hint or next(known, _HINTS[InternalError])
+
+
 def format_error(error: TailflipError) -> str:
     """Write an error as one line, and its hint as another."""
-    known = (_HINTS[each] for each in type(error).__mro__ if each in _HINTS)
-    hint = error.hint or next(known, _HINTS[InternalError])
-    return f"error: {escape(error.message)}\nhint: {escape(hint)}"
+    return f"error: {escape(error.message)}\nhint: {escape(choose_hint(error))}"
 
 
 def format_store(store: Store) -> str:

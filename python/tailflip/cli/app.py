@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from tailflip.base.errors import Usage
 from tailflip.cli.exit_codes import list_codes
-from tailflip.cli.light import ABOUT, MORE, OPTIONS, Given
+from tailflip.cli.light import ABOUT, GROUPS, MORE, OPTIONS, Given
 from tailflip.cli.suggestions import suggest
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ _LIGHT = {
 _OF_ITSELF = {
     "help": "Show the help of a verb.",
     "version": "Print version and engine.",
+    "schema": "Print the JSON Schema of a verb's --json.",
 }
 _ALL = {**_VERBS, **_LIGHT, **_OF_ITSELF}
-_GROUPS = frozenset({"archive", "incidents", "config"})
 _HELP = ("-h", "--help")
 _VERSION = ("-V", "--version")
 
@@ -140,7 +140,7 @@ def _add(app: typer.Typer, verb: str) -> None:
         _add_light(app, verb)
         return
     module = import_module(f"tailflip.cli.{verb}")
-    if verb not in _GROUPS:
+    if verb not in GROUPS:
         epilog = list_codes()
         add = app.command(verb, cls=_Command, epilog=epilog, short_help=_ALL[verb])
         add(getattr(module, verb))
@@ -228,7 +228,7 @@ def read_options_slowly(verb: str, argv: list[str]) -> Given | None:
 def _call(argv: list[str]) -> object:
     _refuse_unknown(argv, _ALL)
     app = build(argv[0] if argv else None)
-    if argv and argv[0] in _GROUPS:
+    if argv and argv[0] in GROUPS:
         (group,) = app.registered_groups
         commands = cast("typer.Typer", group.typer_instance).registered_commands
         _refuse_unknown(argv[1:], map(name_of, commands), group=argv[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -13,13 +12,12 @@ from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError, Usage
 from tailflip.base.openclaw_units import parse_duration_ms
-from tailflip.base.render import escape, format_table, to_json
+from tailflip.base.render import escape, format_table
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_counted, format_time
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Apply, AsJson, end_with
 from tailflip.flow.outcomes import ActionKind
-from tailflip.flow.values import to_plain
 from tailflip.report.narrative import describe_action, describe_rewrite
 from tailflip.stores import archive as kept
 
@@ -42,7 +40,9 @@ def list_(as_json: AsJson = False) -> None:
     workspace = _workspace()
     actions = kept.survey_archives(workspace)
     if as_json:
-        print(to_json(actions))
+        from tailflip.cli.answers.verbs import ArchiveList  # noqa: PLC0415 - for programs only
+
+        ArchiveList.to(actions=actions).say()
     elif actions:
         head = ["action", "what", "when", "removed or changed", "archive", "transcripts", "store"]
         print(format_table(head, [_row(each) for each in actions], indent="", left=3))
@@ -78,30 +78,31 @@ def show(action: Action, as_json: AsJson = False) -> None:
     """List the entries that one action removed or changed; --json writes a line for each."""
     shown = kept.show(_workspace(), action)
     if as_json:
-        print(json.dumps(_describe(shown)))
+        _answer(shown)
     else:
-        change = describe_rewrite(shown.manifest) if shown.manifest else "its manifest is damaged"
-        when = format_time(shown.action.created_ms)
-        print(f"{escape(shown.action.store)}, {when}: {change}")
-    for header in shown.headers:
-        if as_json:
-            print(header.model_dump_json())
-        else:
-            print(f"{header.rule:14}{format_bytes(header.bytes):>10}  {escape(header.key)}")
-    if not as_json:
-        _print_kept(shown.kept)
+        _print(shown)
     end_with([shown.damage] if shown.damage is not None else [])
 
 
-def _describe(shown: Shown) -> object:
-    """Describe the manifest and the kept transcripts in one object."""
-    manifest, files = shown.manifest, shown.kept
-    about: dict[str, object] = {"action": shown.action.id}
-    if manifest is not None:
-        about = dict(manifest)
-    folder = None if files.folder is None else os.fspath(files.folder)
-    about["transcripts"] = {"folder": folder, "files": files.files, "bytes": files.bytes}
-    return to_plain(about)
+def _print(shown: Shown) -> None:
+    change = describe_rewrite(shown.manifest) if shown.manifest else "its manifest is damaged"
+    when = format_time(shown.action.created_ms)
+    print(f"{escape(shown.action.store)}, {when}: {change}")
+    for header in shown.headers:
+        print(f"{header.rule:14}{format_bytes(header.bytes):>10}  {escape(header.key)}")
+    _print_kept(shown.kept)
+
+
+def _answer(shown: Shown) -> None:
+    from tailflip.cli.answers.verbs import ArchivedEntry, ArchiveShow  # noqa: PLC0415 - for programs only
+
+    failed = [shown.damage] if shown.damage is not None else []
+    first = ArchiveShow.to(
+        action=shown.action, rewrite=shown.manifest, transcripts=shown.kept, failed=failed
+    )
+    first.say_line()
+    for header in shown.headers:
+        ArchivedEntry.of(header).say_line()
 
 
 def _print_kept(files: Kept) -> None:
@@ -148,8 +149,11 @@ def verify(
             size = format_bytes(numbers.raw_bytes)
             count = format_counted(numbers.records, "record")
             print(f"{escape(action)}: whole, {count}, {size} inside")
-    if as_json and (len(actions or ()) != 1 or whole):
-        print(to_json(whole if len(actions or ()) != 1 else whole[named[0]]))
+    if as_json:
+        from tailflip.cli.answers.verbs import ArchiveVerify  # noqa: PLC0415 - for programs only
+
+        archives = [{"action_id": each, **dict(numbers)} for each, numbers in whole.items()]
+        ArchiveVerify.to(archives=archives, failed=errors).say()
     end_with(errors)
 
 
@@ -185,7 +189,9 @@ def expire(
         apply=apply,
     )
     if as_json:
-        print(to_json({"applied": apply, "actions": gone.actions}))
+        from tailflip.cli.answers.verbs import ArchiveExpire  # noqa: PLC0415 - for programs only
+
+        ArchiveExpire.to(applied=apply, actions=gone.actions, failed=list(gone.errors)).say()
         end_with(list(gone.errors))
         return
     for action in gone.actions:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from tailflip.base.durable import RealDisk
-from tailflip.base.render import escape, format_finding, format_forecast, format_gateway, to_json
+from tailflip.base.render import escape, format_finding, format_forecast, format_gateway
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_counted
 from tailflip.base.workspace import Workspace
@@ -47,14 +47,16 @@ def check(
     with show_progress() as on_progress:
         seen = observe_thoroughly(scene, history, asked, config, on_progress)
     if as_json:
-        print(to_json(_describe(seen)))
+        from tailflip.cli.answers.verbs import Check  # noqa: PLC0415 - for programs only
+
+        Check.to(**_describe(seen)).say()
     else:
         _print(seen)
     if seen.looked.findings:
         raise typer.Exit(1)
 
 
-def _describe(seen: Observation) -> dict[str, object]:
+def _describe(seen: Observation) -> dict[str, Any]:
     """Choose the fields for programs; the inputs hold private configuration."""
     inputs = seen.inputs
     return {
@@ -62,12 +64,9 @@ def _describe(seen: Observation) -> dict[str, object]:
         "not_looked_for": seen.looked.not_looked_for,
         "gateway": inputs.gateway,
         "forecast": inputs.forecast,
-        "stores": [
-            {"path": s.store.path, "agent": s.store.agent_id, "bytes": s.size_bytes}
-            for s in inputs.stores or ()
-        ],
-        "kept": inputs.kept,
-        "half_done": [action.id for action in seen.half_done],
+        "stores": inputs.stores or (),
+        "kept": inputs.kept or (),
+        "half_done_action_ids": [action.id for action in seen.half_done],
         "disks": inputs.spaces,
         "notes": seen.notes,
     }

@@ -21,7 +21,6 @@ from tailflip.base.render import (
     format_rules,
     format_store,
     format_table,
-    to_json,
 )
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_counted, format_span, format_time
@@ -178,7 +177,7 @@ def compact(
             job.execute(plan)
     errors = _list_errors(job)
     if as_json:
-        print(to_json(_describe(job, plan, errors, applied=apply)))
+        _answer(job, plan, errors, applied=apply)
     else:
         _print_all(job, plan, errors, applied=apply)
     end_with(errors)
@@ -338,22 +337,24 @@ def _format_salvage(plan: SalvagePlan) -> str:
     return f"{escape(plan.store)}: salvage\n{table}\n{escape(plan.describe())}"
 
 
-def _describe(
+def _answer(
     job: Compaction, plan: Plan[Measured], errors: list[TailflipError], *, applied: bool
-) -> dict[str, object]:
-    return {
-        "applied": applied,
-        "policy": plan.policy,
-        "stores": [
+) -> None:
+    from tailflip.cli.answers.verbs import Compact  # noqa: PLC0415 - for programs only
+
+    Compact.to(
+        applied=applied,
+        policy=plan.policy,
+        stores=[
             {"path": store.path, "agent": store.agent_id, "survey": surveyed.numbers}
             for store, surveyed in plan.surveyed.items()
         ],
-        "damaged": [d.plan for d in job.damaged.values() if d.plan is not None],
-        "before": plan.before,
-        "after": plan.after,
-        "pressure": plan.pressure,
-        "fits": plan.fits,
-        "gateway": job.scene.gateway,
-        "reports": job.reports,
-        "errors": [{"message": e.message, "code": e.exit_code} for e in errors],
-    }
+        salvages=[d.plan for d in job.damaged.values() if d.plan is not None],
+        before=plan.before,
+        after=plan.after,
+        pressure=plan.pressure,
+        fits=plan.fits,
+        gateway=job.scene.gateway,
+        reports=job.reports,
+        failed=errors,
+    ).say()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailflip.base.render import escape, format_table, to_json
+from tailflip.base.render import escape, format_table
 from tailflip.base.units import format_counted
 from tailflip.cli.config_text import format_bounds, format_value, write_toml
 from tailflip.cli.options import AsJson  # noqa: TC001 - typer reads it
@@ -40,6 +40,8 @@ def show(file: File = None, as_json: AsJson = False) -> None:
     """Say which value every setting has, and where it is from."""
     loaded = _load(file)
     if as_json:
+        from tailflip.cli.answers.verbs import ConfigShow  # noqa: PLC0415 - for programs only
+
         settings = [
             {
                 "key": setting.key,
@@ -53,7 +55,7 @@ def show(file: File = None, as_json: AsJson = False) -> None:
             }
             for setting in list_settings()
         ]
-        print(to_json({"path": loaded.path, "found": loaded.found, "settings": settings}))
+        ConfigShow.to(path=loaded.path, found=loaded.found, settings=settings).say()
         return
     rows = [
         [
@@ -75,7 +77,9 @@ def check(file: File = None, as_json: AsJson = False) -> None:
     loaded = _load(file)
     changed = [key for key, origin in loaded.origins.items() if origin != DEFAULT]
     if as_json:
-        print(to_json({"path": loaded.path, "found": loaded.found, "set": changed}))
+        from tailflip.cli.answers.verbs import ConfigCheck  # noqa: PLC0415 - for programs only
+
+        ConfigCheck.to(path=loaded.path, found=loaded.found, set=changed).say()
         return
     print(_describe_file(loaded))
     count = format_counted(len(changed), "setting", "is", "are")

@@ -5,7 +5,6 @@ They do without Typer: they run at every start, and `run` stays for weeks.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from importlib import import_module
@@ -207,7 +206,7 @@ def _preflight(gateway: GuardedGateway, *, as_json: bool) -> int:
     if verdict is not None:
         log_admission(verdict.admission)
     if as_json:
-        print(json.dumps(_describe(verdict), default=str))
+        _answer(verdict)
     elif refusal is not None:
         log.say(format_error(refusal))
     else:
@@ -245,19 +244,22 @@ def _note_refusal(
     gateway.record.record_start(start)
 
 
-def _describe(verdict: Verdict | None) -> dict[str, object]:
-    if verdict is None:
-        return {"go": True, "looked": False}
-    from tailflip.flow.values import to_plain  # noqa: PLC0415
+def _answer(verdict: Verdict | None) -> None:
+    from tailflip.cli.answers.verbs import Preflight  # noqa: PLC0415 - for programs only
 
-    return {
-        "go": verdict.go,
-        "looked": True,
-        "reason": verdict.refusal.message if verdict.refusal else verdict.admission.reason,
-        "hint": verdict.refusal.hint if verdict.refusal else None,
-        "notes": verdict.admission.notes,
-        "before": to_plain(verdict.admission.before),
-        "after": to_plain(verdict.admission.after),
-        "reports": [to_plain(report) for report in verdict.admission.reports],
-        "death": to_plain(verdict.death) if verdict.death else None,
-    }
+    if verdict is None:
+        Preflight.to(go=True, looked=False).say()
+        return
+    admission, refusal = verdict.admission, verdict.refusal
+    Preflight.to(
+        go=verdict.go,
+        looked=True,
+        reason=refusal.message if refusal else admission.reason,
+        hint=refusal.hint if refusal else None,
+        notes=admission.notes,
+        before=admission.before,
+        after=admission.after,
+        reports=admission.reports,
+        death=verdict.death,
+        failed=[refusal] if refusal else (),
+    ).say()

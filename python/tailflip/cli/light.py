@@ -23,6 +23,10 @@ MORE = {
 }
 
 
+# Verbs that have verbs of their own.
+GROUPS = frozenset({"archive", "incidents", "config"})
+
+
 @dataclass(frozen=True)
 class Option:
     """An option; without `metavar` it is a flag. `key` is the setting that it sets."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,7 @@ import typer
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import ArchiveDamaged, TailflipError, Usage
-from tailflip.base.render import escape, format_report, to_json
+from tailflip.base.render import escape, format_report
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_count
 from tailflip.base.workspace import Workspace
@@ -103,8 +104,15 @@ def restore(
 
 
 def _print(outcome: RestoreOutcome, *, as_json: bool, applied: bool) -> None:
-    print(to_json(outcome) if as_json else _format_outcome(outcome, applied=applied))
-    end_with([_explain(each) for each in outcome.damaged])
+    errors: list[TailflipError] = [_explain(each) for each in outcome.damaged]
+    if as_json:
+        from tailflip.cli.answers.verbs import Restore  # noqa: PLC0415 - for programs only
+
+        about = {each.name: getattr(outcome, each.name) for each in fields(outcome)}
+        Restore.to(**about, action_ids=outcome.actions, applied=applied, failed=errors).say()
+    else:
+        print(_format_outcome(outcome, applied=applied))
+    end_with(errors)
 
 
 def _explain(damaged: Damaged) -> ArchiveDamaged:

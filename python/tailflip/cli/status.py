@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailflip.base import clock
-from tailflip.base.errors import TailflipError, Usage
-from tailflip.base.render import escape, format_error, to_json
+from tailflip.base.errors import TailflipError
+from tailflip.base.render import escape, format_error
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.report.reading import read_situation
 from tailflip.report.screen import format_screen
@@ -27,7 +27,10 @@ _CLEAR = "\x1b[H\x1b[2J"
 def status(
     *,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show it again every 2 s, until Ctrl-C.")
+        bool,
+        typer.Option(
+            "--watch", help="Show it again every 2 s, until Ctrl-C; with --json, a line each time."
+        ),
     ] = False,
     state_dir: StateDir = None,
     profile: Profile = None,
@@ -37,36 +40,49 @@ def status(
 
     Exit code 1 if the gateway may not start, or if an incident is open without your `ack`.
     """
-    if watch and as_json:
-        raise Usage("give either --watch or --json", hint="ask with --json as often as you like")
-    situation = _look(state_dir, profile, as_json=as_json)
+    situation = _look(state_dir, profile, as_json=as_json, as_line=watch)
     if watch:
-        situation = _watch(situation, state_dir, profile)
+        situation = _watch(situation, state_dir, profile, as_json=as_json)
     if situation.is_grave:
         raise typer.Exit(1)
 
 
-def _watch(situation: Situation, state_dir: Path | None, profile: str | None) -> Situation:
+def _watch(
+    situation: Situation, state_dir: Path | None, profile: str | None, *, as_json: bool
+) -> Situation:
     """Look until Ctrl-C, which is no failure; return the last situation."""
     try:
         while True:
             clock.sleep_s(_EVERY_S)
             try:
-                situation = _look(state_dir, profile, clear=sys.stdout.isatty())
+                clear = sys.stdout.isatty()
+                situation = _look(state_dir, profile, as_json=as_json, as_line=True, clear=clear)
             except TailflipError as e:
                 # At the next look the ledger may be free, or the configuration whole again.
                 print(format_error(e), file=sys.stderr)
+                if as_json:
+                    from tailflip.cli.answers.base import fail  # noqa: PLC0415 - for programs only
+
+                    fail(["status"], e)
     except KeyboardInterrupt:
         return situation
 
 
 def _look(
-    state_dir: Path | None, profile: str | None, *, as_json: bool = False, clear: bool = False
+    state_dir: Path | None,
+    profile: str | None,
+    *,
+    as_json: bool = False,
+    as_line: bool = False,
+    clear: bool = False,
 ) -> Situation:
     subject = find_subject(state_dir, profile)
     situation = read_situation(subject, clock.now_ms())
     if as_json:
-        print(to_json(situation))
+        from tailflip.cli.answers.verbs import Status  # noqa: PLC0415 - for programs only
+
+        answer = Status.of(situation)
+        answer.say_line() if as_line else answer.say()
         return situation
     # Write it at once: a screen that is cleared first flickers.
     screen = "\n".join(format_screen(situation))

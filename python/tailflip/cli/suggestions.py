@@ -34,6 +34,7 @@ _MEANT = {
     "gate": "before wrap",
     "preflight": "precheck ready admit",
     "version": "ver about",
+    "schema": "schemas json jsonschema",
     "help": "man usage-help commands verbs",
 }
 _MEANT_IN = {

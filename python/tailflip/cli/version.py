@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tailflip
+from tailflip.cli.options import AsJson  # noqa: TC001 - typer reads it
 from tailflip.stores.extension import features
 
 
@@ -11,6 +12,11 @@ def describe() -> str:
     return f"tailflip {tailflip.__version__} ({features()})"
 
 
-def version() -> None:
+def version(*, as_json: AsJson = False) -> None:
     """Print version and engine, as `tailflip --version` does."""
-    print(describe())
+    if as_json:
+        from tailflip.cli.answers.verbs import Version  # noqa: PLC0415 - for programs only
+
+        Version.to(version=tailflip.__version__, engine=features()).say()
+    else:
+        print(describe())

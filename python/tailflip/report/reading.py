@@ -18,9 +18,9 @@ from tailflip.report.installed import find_installed
 from tailflip.report.observation import observe_quickly
 from tailflip.report.status import (
     DAY_MS,
+    CountedIncident,
     Look,
     Memory,
-    OpenIncident,
     Record,
     Stores,
     measure_growth,
@@ -74,7 +74,7 @@ def read_situation(subject: Subject, now_ms: int) -> Situation:
         findings=seen.date_findings(now_ms),
         not_looked_for=seen.looked.not_looked_for,
         incidents=tuple(
-            OpenIncident(each, counts.get(each.id, 0))
+            CountedIncident(each, counts.get(each.id, 0))
             for each in history.incidents.read()
             if each.closed_ms is None
         ),

@@ -19,10 +19,10 @@ from tailflip.ledger.findings import NotedFinding
 from tailflip.ledger.starts import JudgedStart
 from tailflip.report.screen import HEIGHT, WIDTH, format_screen
 from tailflip.report.status import (
+    CountedIncident,
     Installed,
     Look,
     Memory,
-    OpenIncident,
     Record,
     Stores,
     find_start,
@@ -53,8 +53,8 @@ BIG = NotedFinding(
 )
 
 
-def make_open(**known: object) -> OpenIncident:
-    return OpenIncident(make_incident(id="7", **known), 5)
+def make_open(**known: object) -> CountedIncident:
+    return CountedIncident(make_incident(id="7", **known), 5)
 
 
 def made(kind: str = "start", **known: object) -> MadeDecision:
