@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.answers import check_answer
+from support.answers import check_answer, check_code
 from support.folders import Folders
 from tailflip import cli
 from tailflip.base import clock, log
@@ -44,6 +44,7 @@ class Place(Folders):
         code = cli.run(list(argv))
         log.flush()
         out, err = self.captured.readouterr()
+        check_code(argv, code)
         check_answer(argv, code, out)
         return code, out, err
 

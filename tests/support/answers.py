@@ -10,10 +10,14 @@ from jsonschema import Draft202012Validator
 
 from tailflip.cli.answers.base import name_verb
 from tailflip.cli.answers.verbs import ANSWERS
+from tailflip.cli.exit_codes import ALSO, ALWAYS
 from tailflip.cli.schema import make_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+
+STOPPED = 128
 
 
 @cache
@@ -33,6 +37,13 @@ def list_documents(out: str) -> Iterator[Any]:
         at += len(out[at:]) - len(out[at:].lstrip())
         document, at = decoder.raw_decode(out, at)
         yield document
+
+
+def check_code(argv: Sequence[str], code: int) -> None:
+    """Check that an exit code is one that is documented for the verb."""
+    verb = name_verb(list(argv))
+    if verb in ALSO and code < STOPPED:
+        assert code in (*ALWAYS, *ALSO[verb]), (argv, code)
 
 
 def check_answer(argv: Sequence[str], code: int, out: str) -> None:

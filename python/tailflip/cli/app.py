@@ -141,13 +141,13 @@ def _add(app: typer.Typer, verb: str) -> None:
         return
     module = import_module(f"tailflip.cli.{verb}")
     if verb not in GROUPS:
-        epilog = list_codes()
+        epilog = list_codes(verb)
         add = app.command(verb, cls=_Command, epilog=epilog, short_help=_ALL[verb])
         add(getattr(module, verb))
         return
     for each in module.app.registered_commands:
         each.cls = _Command
-        each.epilog = list_codes()
+        each.epilog = list_codes(f"{verb} {name_of(each)}")
     app.add_typer(module.app, name=verb, cls=_Group, short_help=_ALL[verb])
 
 
@@ -176,7 +176,7 @@ def _add_light(app: typer.Typer, verb: str) -> None:
         help=f"{ABOUT[verb]}\n\n{MORE[verb]}",
         short_help=_LIGHT[verb],
         options_metavar="[OPTIONS] -- COMMAND [ARGUMENTS]",
-        epilog=list_codes(),
+        epilog=list_codes(verb),
     )
     add(collect)
 
