@@ -16,6 +16,7 @@ from tailflip.base.render import escape, format_table
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_counted, format_time
 from tailflip.base.workspace import Workspace
+from tailflip.cli.completion import offer_actions
 from tailflip.cli.options import Apply, AsJson, end_with
 from tailflip.flow.outcomes import ActionKind
 from tailflip.report.narrative import describe_action, describe_rewrite
@@ -31,7 +32,14 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Action = Annotated[str, typer.Argument(help="An action's id, from `tailflip archive list`.")]
+Action = Annotated[
+    str,
+    typer.Argument(
+        metavar="ACTION",
+        help="An action's id, from `tailflip archive list`.",
+        autocompletion=offer_actions,
+    ),
+]
 
 
 @app.command("list")
@@ -124,6 +132,7 @@ def verify(
         list[str] | None,
         typer.Argument(
             metavar="ACTION",
+            autocompletion=offer_actions,
             help="Ids from `tailflip archive list`; without any, every archive.",
             show_default=False,
         ),
@@ -163,6 +172,7 @@ def expire(
         list[str] | None,
         typer.Argument(
             metavar="ACTION",
+            autocompletion=offer_actions,
             help="Ids from `tailflip archive list`, damaged ones too.",
             show_default=False,
         ),

@@ -15,6 +15,7 @@ from tailflip.base.render import escape, format_table
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_span, format_time
 from tailflip.base.workspace import Workspace
+from tailflip.cli.completion import offer_incidents
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.diagnose.causes import choose_step
 from tailflip.ledger.history import History
@@ -40,7 +41,12 @@ _MOST_LIVES = 2_000
 _MOST_EVIDENCE = 10
 
 IncidentId = Annotated[
-    str, typer.Argument(metavar="ID", help="An incident's number, from `tailflip incidents`.")
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="An incident's number, from `tailflip incidents`.",
+        autocompletion=offer_incidents,
+    ),
 ]
 
 
@@ -94,7 +100,11 @@ def _row(incident: Incident, deaths: int, now_ms: int) -> list[str]:
 def why(
     incident_id: Annotated[
         str | None,
-        typer.Argument(metavar="[ID]", help="An incident's number; without it, the newest."),
+        typer.Argument(
+            metavar="[ID]",
+            help="An incident's number; without it, the newest.",
+            autocompletion=offer_incidents,
+        ),
     ] = None,
     *,
     stderr: Annotated[

@@ -16,6 +16,7 @@ from tailflip.base.render import escape, format_report
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_count
 from tailflip.base.workspace import Workspace
+from tailflip.cli.completion import offer_actions, offer_jobs
 from tailflip.cli.options import Apply, AsJson, OneStore, StateDir, end_with
 from tailflip.cli.progress import show_progress
 from tailflip.ledger.actions import Ledger
@@ -42,6 +43,7 @@ def restore(
         list[str] | None,
         typer.Argument(
             metavar="ACTION|KEY",
+            autocompletion=offer_actions,
             help="An action's id from `tailflip archive list`: all of it, or only the keys and "
             "jobs also given. Or session keys, from whatever actions hold them.",
             show_default=False,
@@ -50,7 +52,11 @@ def restore(
     apply: Apply = False,
     job: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID|NAME", help="All archived runs of this cron job; repeatable."),
+        typer.Option(
+            metavar="ID|NAME",
+            help="All archived runs of this cron job; repeatable.",
+            autocompletion=offer_jobs,
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="All entries: of the action, or of all actions.")
