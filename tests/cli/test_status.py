@@ -344,7 +344,7 @@ def test_a_ledger_that_is_locked_for_long_is_an_error_not_a_hang(place, history)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         os.close(fd)
-    assert code == 74, err
+    assert code == 75, err
     assert "locked" in err
     assert time.monotonic() - begin < 30
 
