@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo quick test test-rust test-aarch64 test-python test-gateway test-systemd test-container nightly wheel wheel-aarch64 wheel-linux wheel-macos sdist man lint lint-workflows bench bench-memory bench-idle bench-gate soak peers fuzz fuzz-rust fuzz-python build clean
+.PHONY: demo quick test test-rust test-aarch64 test-python test-gateway test-systemd test-container nightly wheel wheel-aarch64 wheel-linux wheel-macos sdist picture man lint lint-workflows bench bench-memory bench-idle bench-gate soak peers fuzz fuzz-rust fuzz-python build clean
 
 RUST := $(shell find rust Cargo.toml Cargo.lock -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print 2>/dev/null)
 
@@ -105,6 +105,10 @@ wheel-aarch64: build
 	  CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc CARGO_TARGET_DIR=target/aarch64 \
 	  $(BIN)/maturin build --release --strip --target aarch64-unknown-linux-gnu \
 	  --interpreter python3.11 --compatibility linux --out dist
+
+# The terminal that the README shows: the commands are run, and what they print is drawn.
+picture: build
+	$(BIN)/python tests/tools/write_picture.py
 
 man: build
 	$(BIN)/python tests/tools/write_man.py --write

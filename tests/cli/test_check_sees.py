@@ -93,6 +93,7 @@ def test_programs_are_told_what_was_not_looked_for(sick):
     assert set(told["not_looked_for"]) == {
         "crash-loop", "restart-loop", "memory-elsewhere", "memory-trend", "start-refused",
         "entries-resurrected",
+        "settings-wrong",  # those of the shell are right: the gateway's start had its own
     }  # fmt: skip
     quick = json.loads(place.run("status", "--json")[1])
     assert set(told["not_looked_for"]) < set(quick["not_looked_for"])
@@ -150,6 +151,31 @@ def test_a_kind_that_fills_a_store_can_be_dropped_and_put_back(sick, key, option
     action = json.loads(out)["reports"][0]["action_id"]
     assert place.run("restore", action, "--apply")[0] == 0
     assert json.loads(place.store.read_bytes()) == store
+
+
+def test_each_kind_has_its_own_age(place):
+    """Once the last age counted for all kinds, and the first was forgotten without a word."""
+    now, hour_ms = clock.now_ms(), 3_600_000
+    entries = {
+        key: {"sessionId": f"{n}{hours}", "updatedAt": now - hours * hour_ms, "status": "done"}
+        for hours in (30, 90)
+        for n, key in enumerate(
+            (
+                f"agent:main:subagent:{hours}",
+                f"agent:main:dreaming-narrative-rem-0123456789ab-{now - hours * hour_ms}",
+            )
+        )
+    }
+    place.put(json.dumps(entries).encode())
+    argv = ("compact", "--drop-kind", "dream", "--older-than", "24h", "--drop-kind", "subagent")
+    code, out, _ = place.run(*argv, "--older-than", "40h", "--apply")
+    assert (code, "dream entries kept 24 h, subagent entries kept 40 h" in out) == (0, True)
+    assert list(json.loads(place.store.read_bytes())) == ["agent:main:subagent:30"]
+    assert place.run("restore", "--all", "--apply")[0] == 0
+    assert json.loads(place.store.read_bytes()) == entries
+    for more in (("1h", "--older-than", "1h"), ("false",)):
+        code, _, err = place.run(*argv, "--older-than", *more)
+        assert (code, "one age for all kinds, or one for each" in err) == (64, True), more
 
 
 @pytest.mark.parametrize(

@@ -73,12 +73,12 @@ def test_without_a_file_all_is_default_and_said_so(place):
     assert out.startswith(f"file: {place.root}/.config/tailflip/config.toml (not there)\n")
     code, out, _ = place.run("config", "check")
     assert code == 0
-    assert out.endswith("(not there)\nvalid; 0 settings are not left to the default\n")
+    assert out.endswith("(not there)\nvalid; no setting is set\n")
 
 
 def test_check_counts_what_is_set(place):
     write(place, "[restart]\ncap_s = 300\n")
-    assert place.run("config", "check")[1].endswith("valid; 1 setting is not left to the default\n")
+    assert place.run("config", "check")[1].endswith("valid; 1 setting is set\n")
     assert json.loads(place.run("config", "check", "--json")[1])["set"] == ["restart.cap_s"]
 
 
@@ -88,7 +88,7 @@ def test_a_mistake_is_code_78_and_one_line(place, verb):
     code, out, err = place.run("config", verb)
     assert (code, out) == (78, "")
     assert err == (
-        f"error: {path}: restart.cap: no such setting (did you mean restart.cap_s?)\n"
+        f"error: {path}:2: restart.cap: no such setting (did you mean restart.cap_s?)\n"
         "hint: `tailflip config example` lists all settings\n"
     )
 
@@ -104,7 +104,23 @@ def test_check_takes_a_file_that_is_not_yet_in_its_place(place, tmp_path):
     assert "log.level: must be one of debug, info, warning, error, found 'all'" in err
     code, _, err = place.run("config", "check", str(tmp_path / "none.toml"))
     assert code == 78
-    assert "no such configuration file" in err
+    # The hint spoke of TAILFLIP_CONFIG, which nobody had set.
+    assert err == (
+        f"error: no such configuration file: {tmp_path}/none.toml\n"
+        "hint: give the path of a file; without one, the file that tailflip reads is looked at\n"
+    )
+
+
+def test_every_mistake_is_a_line_with_its_place(place):
+    path = write(place, "[restart]\nfactor = 0\njitter = 5\n\n[heal]\nfoo = 1\n")
+    code, out, err = place.run("config", "check")
+    assert (code, out) == (78, "")
+    assert [line.partition(": no")[0].partition(": must")[0] for line in err.splitlines()] == [
+        f"error: {path}:6: heal.foo",
+        f"error: {path}:2: restart.factor",
+        f"error: {path}:3: restart.jitter",
+        "hint: `tailflip config example` lists all settings",
+    ]
 
 
 def test_hostile_text_in_a_file_does_not_reach_the_terminal(place):

@@ -344,6 +344,25 @@ def test_a_program_that_is_gone_is_told(place, host):
     code, out, _ = place.run("install")
     assert code == 0
     assert "/gone/node is not there: no start can succeed" in out
+    code, out, _ = place.run("check")
+    told = " ".join(out.split())
+    assert code == 1
+    assert "error: the gateway's service starts /gone/node, which is not there" in told
+    assert "[program-gone] hint: `openclaw gateway install --force` writes the service" in told
+
+
+def test_a_guard_that_is_gone_is_told(place, host):
+    """A virtual environment was deleted, and its drop-in still stood in front of the gateway."""
+    host.put_unit()
+    assert place.run("install", "--apply")[0] == 0
+    assert "program-gone" not in place.run("check")[1]
+    drop_in = host.units / DROP_IN
+    text = read_drop_in(host)
+    program = re.search(r"^ExecStart=([^ ]+) ", text, re.MULTILINE)[1]
+    drop_in.write_text(text.replace(f"ExecStart={program} ", 'ExecStart=-"/gone/tail flip" '))
+    told = " ".join(place.run("check")[1].split())
+    assert "tailflip in front of the gateway starts /gone/tail flip, which is not there" in told
+    assert "[program-gone] hint: `tailflip install --apply` writes it anew" in told
 
 
 @pytest.mark.parametrize("shell", ["/bin/sh -c", "/bin/bash -lc", "/usr/bin/env bash -c"])

@@ -120,9 +120,11 @@ def test_a_store_that_grew_is_told_by_its_runs_and_not_by_its_size(ledgers):
     assert ledgers.place.store.stat().st_size > before_bytes
     for verb in (("status",), ("archive", "list")):
         _, out, _ = ledgers.place.run(*verb)
-        (line,) = [line for line in out.splitlines() if step["action_id"] in line]
-        assert "reconcile: 1,200 runs ended" in line
-        assert " -> " not in line
+        lines = out.splitlines()
+        (at,) = [n for n, line in enumerate(lines) if step["action_id"] in line]
+        told = "".join(lines[max(0, at - 1) : at + 1])
+        assert "reconcile: 1,200 runs ended" in told
+        assert " -> " not in told
     shown = ledgers.place.run("archive", "show", step["action_id"])[1].splitlines()
     assert shown[0].endswith(": 1,200 runs ended")
     assert len(shown) == 1_201
@@ -277,6 +279,7 @@ def test_chats_that_are_left_are_told_apart_from_what_is_ended(ledgers):
     assert [word.split(": ")[0] for word in step["reasons"][:3]] == list(ended)
     _, out, _ = ledgers.place.run("reconcile", "zombies")
     assert "29 of them are chats, and left to the gateway" in out
+    assert "more; --json" not in out, "3 are ended, and 3 reasons are told"
 
 
 def test_a_run_in_flight_is_left_alone(ledgers):

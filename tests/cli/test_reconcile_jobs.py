@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 
 import pytest
@@ -141,6 +142,17 @@ def test_undo_leaves_what_somebody_set_since(cron):
     assert cron.path.read_text() == before
 
 
+def find_held(cron):
+    """Which verbs tell of a job that is held, and by which action it was."""
+    found = []
+    for verb in ("check", "status"):
+        told = json.loads(cron.place.run(verb, "--json")[1])["findings"]
+        held = [each.get("finding", each) for each in told]
+        hints = [each["hint"] for each in held if each["code"] == "job-held"]
+        found += [(verb, re.search(r"tailflip restore (\S+) --apply", hint)[1]) for hint in hints]
+    return found
+
+
 def test_a_killer_is_pushed_out_or_with_consent_disabled(cron, monkeypatch):
     cron.die()
     (hold,) = cron.run()
@@ -152,12 +164,15 @@ def test_a_killer_is_pushed_out_or_with_consent_disabled(cron, monkeypatch):
     assert cron.read()["enabled"] is False
     assert "runningAtMs" not in cron.read()["state"]
     assert cron.run("--apply") == []
+    assert find_held(cron) == [("check", hold["action_id"]), ("status", hold["action_id"])]
     code, _, err = cron.place.run("restore", hold["action_id"], "--apply")
     assert code == 0, err
     assert cron.path.read_text() == cron.text
+    assert find_held(cron) == []
 
     monkeypatch.delenv("TAILFLIP_RECONCILE_HOLD_JOBS")
-    cron.run("--apply")
+    (pushed,) = cron.run("--apply")
+    assert find_held(cron) == [("check", pushed["action_id"]), ("status", pushed["action_id"])]
     state = cron.read()["state"]
     assert cron.read()["enabled"] is True
     assert state["nextRunAtMs"] > clock.now_ms() + 5 * HOUR_MS

@@ -83,6 +83,20 @@ def fill(tasks):
     tasks.add("other", "lost", 60 * MIN_MS, runtime="acp", **lost)
 
 
+def test_check_sees_tasks_that_are_not_lost(tasks):
+    """It said that nothing was wrong, where `reconcile` had three ends to write."""
+    fill(tasks)
+    before = tasks.read()
+    code, out, _ = tasks.place.run("check")
+    told = " ".join(out.split())
+    assert code == 1
+    assert "warning: 3 tasks are called lost or running, and all ledgers together prove" in told
+    assert "[ledgers-disagree] hint: `tailflip reconcile` gives the reason of each" in told
+    assert tasks.read() == before
+    tasks.run("--apply")
+    assert "ledgers-disagree" not in tasks.place.run("check")[1]
+
+
 def test_lost_tasks_are_told_their_true_end_and_it_can_be_undone(tasks):
     fill(tasks)
     before = tasks.read()

@@ -135,6 +135,23 @@ def test_a_start_does_not_feed_a_storm(cron, consent):
     assert any("retry storm: 60 runs" in note for note in found.notes) is consent
 
 
+def test_check_sees_runs_that_are_over_beside_a_living_gateway(cron):
+    """Beside a dead one the survey finds them; beside a living one only `reconcile` did."""
+    cron.live()
+    cron.write()
+    began = cron.now - 3 * HOUR_MS
+    cron.log_runs([began])
+    key = "agent:main:cron:j:run:r"
+    entry = {"sessionId": "r", "updatedAt": began + 50, "startedAt": began, "status": "running"}
+    cron.place.put(json.dumps({key: entry}).encode())
+    _, out, _ = cron.place.run("check")
+    told = " ".join(out.split())
+    assert 'warning: 1 entry says "running", and all ledgers together prove another end' in told
+    assert json.loads(cron.place.store.read_bytes())[key] == entry
+    assert cron.place.run("reconcile", "zombies", "--apply")[0] == 0
+    assert "ledgers-disagree" not in cron.place.run("check")[1]
+
+
 def test_a_stuck_job_is_told_and_released_only_where_that_is_allowed(cron, monkeypatch):
     cron.live()
     cron.fake(sys.executable)

@@ -295,6 +295,7 @@ def test_a_store_far_from_any_installation(place, tmp_path):
 
 def test_no_store_at_all_is_nothing_to_do(place):
     place.state.mkdir()
+    (place.state / "openclaw.json").write_text("{}")
     for verb in ("inspect", "compact"):
         code, out, err = place.run(verb)
         assert (code, out) == (0, "")

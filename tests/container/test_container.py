@@ -57,7 +57,7 @@ def test_a_heap_that_ran_full_is_healed_inside_the_same_container(container):
     log = container.log()
     assert log.count("gateway started") == 2
     assert "verdict cause=v8-heap-oom" in log
-    assert "store compact done" in log
+    assert "store compacted" in log
     assert container.show("{{.RestartCount}}") == "0"
     container.stop()
     # What was taken out lies on the volume, and outlives the container.
@@ -76,7 +76,7 @@ def test_a_kill_by_the_containers_memory_limit_is_healed_too(container):
     container.wait(container.is_healthy, "answer after a death", 300)
     log = container.log()
     assert "verdict cause=cgroup-oom-kill confidence=proven" in log
-    assert "store compact done" in log
+    assert "store compacted" in log
     assert container.show("{{.RestartCount}}") == "0"
     assert container.exec("cat", "/proc/1/cmdline").stdout.split("\0")[1] == TAILFLIP
 
@@ -116,7 +116,7 @@ def test_the_one_shot_compactor_of_the_compose_file_makes_room_and_can_be_undone
     assert after.keys() <= before.keys()
     again = container.once(service["entrypoint"], *service["command"])
     assert again.returncode == 0
-    assert "store compact done" not in again.stderr
+    assert "store compacted" not in again.stderr
     for action in re.findall(r"tailflip (restore \S+ --apply)", done.stderr)[::-1]:
         undone = container.once([TAILFLIP], *action.split())
         assert undone.returncode == 0, undone.stderr

@@ -1,9 +1,9 @@
 """Every command in the documentation is executed: a page that lies is a failing test.
 
 Each page's ```sh blocks run in order in a home of their own, with the incident in small and a
-gateway's unit in it. After `sh` a block may say: `exit=N`, how its last command ends; `home=empty`,
-that it wants no unit; `docker` or `kubectl`, that those are stand-ins which check what they are
-given; `norun=why`, that it is not run here.
+gateway's unit in it. After `sh` a block may say: `exit=N`, how its last command ends, or
+`exit=1,0`, how each does; `home=empty`, that it wants no unit; `docker` or `kubectl`, that those
+are stand-ins which check what they are given; `norun=why`, that it is not run here.
 """
 
 from __future__ import annotations
@@ -25,17 +25,28 @@ from tailflip.cli.app import _LIGHT, _VERBS
 from tailflip.demo.incident import write_incident
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("stop-a-crash-loop", "install", "uninstall", "containers", "upgrade-to-sqlite")
+PAGES = (
+    "README.md",
+    "docs/stop-a-crash-loop.md",
+    "docs/keep-it-alive.md",
+    "docs/stuck-jobs.md",
+    "docs/install.md",
+    "docs/uninstall.md",
+    "docs/containers.md",
+    "docs/upgrade-to-sqlite.md",
+)
 # What is so before one reads the page.
-BEFORE = {"uninstall": ("tailflip install --apply", "tailflip compact --apply")}
-BLOCK = re.compile(r"^( *)```sh(?: (.*))?\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+BEFORE = {"docs/uninstall.md": ("tailflip install --apply", "tailflip compact --apply")}
+BLOCK = re.compile(r"^( *)```sh(?: ([^\n]*))?\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 # Systemd and OpenClaw themselves: tests/systemd has the real ones.
 STAND_INS = {
     "systemctl": 'case "$*" in *daemon-reload*|*openclaw-gateway*|*--version*|*tailflip*) ;; '
     "*) echo unknown >&2; exit 1 ;; esac",
     "openclaw": "exit 0",
     "make": 'test "$1" = wheel',
-    "kubectl": 'test "$1 $2" = "apply -k" && test -f "$3/kustomization.yaml"',
+    "kubectl": 'case "$1 $2" in "create secret") test "$3" = generic ;; '
+    '"apply -k") test -f "$3/kustomization.yaml" ;; *) exit 1 ;; esac',
+    "kustomize": 'test "$1 $2 $3" = "edit set image" && grep -q "${4%%=*}" kustomization.yaml',
     "docker": f'exec {sys.executable} {Path(__file__).with_name("docker.py")} "$@"',
 }
 
@@ -89,22 +100,31 @@ def run(home: Host, block: Block) -> None:
         **{k: v for k, v in os.environ.items() if k == "PYTHONPATH"},
     }
     lines = block.text.replace("\\\n", "").splitlines()
+    codes = [int(code) for code in block.about.get("exit", "0").split(",")]
+    assert len(codes) in (1, len(lines)), block
+    place: Path | None = None
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
+            continue
+        if line.startswith("cd "):
+            place = (place or ROOT) / line.removeprefix("cd ")
+            assert place.is_dir(), line
             continue
         needs_root = "packaging/" in line or line.startswith("make")
         done = subprocess.run(
             ["/bin/sh", "-c", line],
-            env=env, cwd=ROOT if needs_root else home.home,
+            env=env, cwd=place or (ROOT if needs_root else home.home),
             capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
-        wanted = int(block.about.get("exit", 0)) if number == len(lines) else 0
+        wanted = codes[number - 1] if len(codes) == len(lines) else 0
+        if len(codes) == 1 and number == len(lines):
+            wanted = codes[0]
         assert done.returncode == wanted, f"line {block.line}: {line}\n{done.stdout}{done.stderr}"
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_a_page_works_in_the_order_given(home, page):
-    blocks = read_blocks(ROOT / "docs" / f"{page}.md")
+    blocks = read_blocks(ROOT / page)
     assert blocks
     for line in BEFORE.get(page, ()):
         run(home, Block({}, line, 0))
@@ -114,7 +134,7 @@ def test_every_command_of_a_page_works_in_the_order_given(home, page):
 
 
 def test_pages_name_only_files_that_are_there():
-    for page in (ROOT / "docs").glob("*.md"):
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
             if not link.startswith("http"):
                 assert (page.parent / link).exists(), f"{page.name}: {link}"

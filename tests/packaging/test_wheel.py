@@ -11,7 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 # These start a gateway and stay, or need a night behind them; other tests have them.
-ELSEWHERE = tuple(f"tailflip {verb}" for verb in ("run", "gate", "preflight", "watch", "incidents"))
+# Commands that need a gateway or its service: tests/docs has a unit for them.
+ELSEWHERE = ("systemctl", *(f"tailflip {verb}" for verb in ("run", "gate", "install", "incidents")))
 VERSION = r"^tailflip \d+\.\d+\.\d+ \(\w+ .*\)\n$"
 
 
@@ -50,7 +51,7 @@ def test_plain_pip_in_an_empty_environment(built, elsewhere):
 def test_the_readmes_commands_in_order_from_the_wheel_alone(built, elsewhere):
     """As a reader would type them; only that the wheel stands for the checkout."""
     text = (ROOT / "README.md").read_text()
-    blocks = re.findall(r"```(sh|console)\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"```(sh|console)(?: [^\n]*)?\n(.*?)```", text, re.DOTALL)
     # The first screen shows what it says before it shows how to have it.
     words = [x for kind, block in blocks if kind == "sh" for x in block.splitlines() if x]
     words += [

@@ -43,6 +43,19 @@ def wait_listening(place, guarded):
 # --- what the gateway finds --------------------------------------------------------------
 
 
+def test_a_program_that_is_gone_is_told_and_on_record(place):
+    """Once `status` said "let it start, nothing was changed" of a start that never came about."""
+    guarded = place.start("gate", "--", "/gone/node", "/x/index.js", "gateway")
+    assert guarded.wait() == 78
+    assert "cannot start /gone/node: No such file" in guarded.said()
+    assert "openclaw gateway install --force" in guarded.said()
+    (life,) = place.lives()
+    assert (life.ended_ms is not None, life.death) == (True, None)
+    start = place.history.starts.read_last()
+    assert (start.go, start.reason) == (False, "cannot start /gone/node: No such file or directory")
+    assert "openclaw gateway install --force" in start.hint
+
+
 def test_the_gateway_is_the_process_that_was_started_with_all_its_things(place):
     told = place.root / "told"
     out, into = os.pipe()
@@ -128,7 +141,7 @@ def test_a_store_that_will_not_fit_is_compacted_first(place):
     guarded = gate(place, "--oom-above", str(FITS), flags=TIGHT)
     wait_listening(place, guarded)
     assert place.store.stat().st_size < FITS
-    assert "store compact done" in guarded.said()
+    assert "store compacted" in guarded.said()
 
 
 def test_a_damaged_store_is_salvaged_first(place):

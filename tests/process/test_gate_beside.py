@@ -67,7 +67,7 @@ def test_a_lock_of_a_dead_process_and_a_port_of_nobody_known_hold_nothing(place,
 
 def test_a_gateway_that_run_guards_is_not_started_by_a_gate_as_well(place):
     guarded = place.run("--die", "78", "--say", "Config invalid")
-    guarded.hear("kind=wait")
+    guarded.hear("waiting before the next start")
     second = place.start("preflight", "--", *place.command())
     assert second.wait(60) == 75
     assert f"by `tailflip run`, pid {guarded.pid}" in second.said()

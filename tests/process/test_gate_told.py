@@ -43,7 +43,7 @@ def test_a_living_gateway_is_guarded_at_its_starts(place):
     live(place)
     out = read_status(place, 0)
     assert find_row(out, "guarded") == "at each start by `tailflip gate`, by nobody in between"
-    assert re.fullmatch(r"\S+ \S+Z let it start; nothing was changed", find_row(out, "gate"))
+    assert re.fullmatch(r"\S+ \S+Z \(.*\) let it start; nothing was changed", find_row(out, "gate"))
     assert "answer" not in out, "nobody asked it"
     assert find_row(out, "next").startswith("nothing to do; if it dies, its service manager")
 
@@ -54,7 +54,9 @@ def test_what_it_touched_is_told_with_its_undo(place):
     assert gate(place, *OPTIONS).wait() == -signal.SIGABRT
     live(place, *OPTIONS)
     out = read_status(place, 1)  # nobody has taken note of the death
-    assert find_row(out, "gate").endswith(" let it start after 1 change; undo below")
+    assert find_row(out, "gate").endswith(
+        " let it start after 1 change; `tailflip archive list` has the undo"
+    )
     (action,) = place.history.starts.read_last().actions
     assert f"tailflip restore {action} --apply" in out
     assert find_row(out, "last").partition(" decided ")[2].startswith("to start it at once: v8-")
@@ -78,7 +80,7 @@ def test_a_gateway_that_stopped_under_it_is_not_called_dead(place):
     assert gate(place).wait() == 65
     ended = find_row(read_status(place, 1), "life")
     assert re.fullmatch(
-        r"ended before \S+ \S+Z, nobody saw when: nothing speaks for a death", ended
+        r"ended before \S+ \S+Z \(.*\), nobody saw when: nothing speaks for a death", ended
     )
 
 
@@ -87,7 +89,8 @@ def test_a_start_that_was_refused_is_grave_until_the_gateway_lives(place, verb):
     place.put(GARBAGE)
     assert place.start(verb, "--", *place.command()).wait() == 65
     out = read_status(place, 1)
-    assert " refused the start; nothing was changed: store is not" in find_row(out, verb)
+    assert out.startswith("DOWN: the start was refused: store is not ")
+    assert find_row(out, verb).endswith(" refused the start; nothing was changed")
     assert find_row(out, "starts") == "not allowed: the last one was refused"
     assert "look for a backup" in find_row(out, "next")
     place.put(b"{}")

@@ -144,7 +144,7 @@ def test_a_stop_of_all_processes_at_once_is_one_stop(place):
 
 def test_a_gateway_that_its_updater_parked_is_left_alone_and_its_guard_stays(place):
     guarded = place.run("--die", "79")
-    guarded.hear("kind=wait")
+    guarded.hear("waiting before the next start")
     [life] = place.lives()
     assert (life.death.cause, life.exit_code) == (Cause.PARKED, 79)
     assert guarded.process.poll() is None

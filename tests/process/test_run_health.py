@@ -35,7 +35,7 @@ def test_a_hang_that_ignores_sigterm_is_killed(place):
     guarded.wait_ready()
     worker = place.pids()[0]
     guarded.hear("did not end in time: killed")
-    guarded.hear("decision")
+    guarded.hear("the gateway will be started")
     assert not is_there(worker)
     assert place.lives()[0].death.cause is Cause.HANG
     assert guarded.stop() == 0
@@ -74,7 +74,7 @@ def test_a_long_silent_start_is_no_hang(place):
 def test_a_start_that_never_answers_is_given_up_after_its_patience(place):
     settings = {**QUICK, "health.start_patience_s": 1, "restart.first_delay_s": 30}
     guarded = place.run("--silent-start-s", "300", settings=settings)
-    guarded.hear("decision")
+    guarded.hear("the gateway will be started")
     [life] = place.lives()
     assert (life.death.cause, life.ready_ms) == (Cause.HANG, None)
     assert 1 <= (life.ended_ms - life.started_ms) / 1000 < 4

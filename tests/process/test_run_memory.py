@@ -31,7 +31,7 @@ def test_a_death_of_memory_is_cured_and_can_be_undone(place):
     assert dead.death.cause is Cause.V8_HEAP
     assert dead.cured
     assert living.ended_ms is None
-    assert "store compact done" in guarded.said()
+    assert "store compacted" in guarded.said()
     assert place.store.stat().st_size < FITS
     kept = json.loads(place.store.read_bytes())
     assert set(kept) < set(json.loads(before))

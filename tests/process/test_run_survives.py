@@ -165,7 +165,7 @@ def test_a_wait_is_resumed(place):
 
 def test_a_delay_is_resumed(place):
     first = place.run("--die", "2", "--deaths", "1", settings=LATER)
-    first.hear("decision kind=start")
+    first.hear("the gateway will be started")
     first.die()
     second = place.run("--die", "2", "--deaths", "1", settings=LATER)
     second.hear("resuming a wait")
@@ -204,13 +204,13 @@ def test_an_old_wait_is_not_resumed_after_the_life_that_followed_it(place):
 def test_a_death_that_was_not_yet_decided_on_is_decided_on_now(place):
     """Killed after the verdict was written, and before the decision."""
     first = place.run("--die", "2", "--deaths", "1", settings=LATER)
-    first.hear("decision kind=start")
+    first.hear("the gateway will be started")
     first.die()
     with place.history.lives._writing() as db:
         db.execute("DELETE FROM decisions")
         db.execute("DELETE FROM facts WHERE name = 'breaker'")
     second = place.run("--die", "2", "--deaths", "1", settings=LATER)
-    second.hear("decision kind=start")
+    second.hear("the gateway will be started")
     assert place.history.decisions.read_breaker().row == 1
     assert len(place.pids()) == 1
     assert second.stop() == 0

@@ -105,7 +105,7 @@ def test_watch_ends_what_is_over_at_once_and_after_changes(place):
         until(lambda: place.status("second") == "killed", place.log_text)
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
-    assert "reconciled zombies" in place.log_text()
+    assert "1 run ended" in place.log_text()
     assert "undo=" in place.log_text()
 
 

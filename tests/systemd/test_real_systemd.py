@@ -46,7 +46,7 @@ def test_a_death_of_memory_is_healed_within_one_restart(gateway):
     made.wait_up()
     assert made.show("NRestarts") == "1"
     assert store.stat().st_size < 2_000_000
-    assert "store compact done" in made.journal()
+    assert "store compacted" in made.journal()
     told = made.tailflip("incidents", "--state-dir", made.state).stdout
     assert "v8-heap-oom" in told
     undo = re.search(r"undo=\"?tailflip (restore \S+ --apply)", made.journal())

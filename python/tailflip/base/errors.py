@@ -18,6 +18,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class TailflipError(Exception):
     """An error a person can act on: one line, and a hint with the next step."""
@@ -93,6 +98,15 @@ class NoPermission(TailflipError):
 
 
 class ConfigInvalid(TailflipError):
-    """A configuration value is wrong."""
+    """A configuration value is wrong; `problems` are the mistakes, where there are several."""
 
     exit_code = 78
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def listing(cls, problems: Iterable[str], *, hint: str | None = None) -> ConfigInvalid:
+        """Make the error of several mistakes; each is one line where people read it."""
+        found = tuple(problems)
+        error = cls("; ".join(found), hint=hint)
+        error.problems = found
+        return error

@@ -1,6 +1,7 @@
-"""The log of a supervisor on standard error: one line an event, key=value.
+"""The log of a supervisor on standard error: one line an event, a sentence first, then key=value.
 
-The gateway's lines pass through the same stream, so the log's lines begin with `tailflip:`.
+The gateway's lines pass through the same stream, so the log's lines begin with their time and
+`tailflip:`; in systemd's journal, which adds the time, with `tailflip:`.
 Values are made safe for a terminal. Callers must not pass a session's content.
 """
 
@@ -8,10 +9,19 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
+import sys
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
+from tailflip.base import clock
 from tailflip.base.outlet import Outlet
 from tailflip.base.render import escape
+from tailflip.base.terminal import ERRORS
+from tailflip.base.units import format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _STDERR, _FLUSH_S = 2, 1.0
 # All writers share one outlet, so their lines stay in order.
@@ -42,10 +52,21 @@ class _Stream(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.setFormatter(logging.Formatter("tailflip: %(levelname)s: %(message)s"))
+        self._is_dated = not _goes_to_journal(os.environ)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
-        say(self.format(record))
+        """Write one line, with its time where nobody else adds one."""
+        when = f"{format_time(clock.now_ms())} " if self._is_dated else ""
+        say(when + self.format(record))
+
+
+def _goes_to_journal(env: Mapping[str, str]) -> bool:
+    """Say whether standard error is systemd's journal, which dates each line (systemd.exec(5))."""
+    try:
+        about = os.fstat(_STDERR)
+    except OSError:
+        return False
+    return env.get("JOURNAL_STREAM") == f"{about.st_dev}:{about.st_ino}"
 
 
 def start(level: str) -> None:
@@ -61,7 +82,8 @@ def start(level: str) -> None:
 
 def say(text: str) -> None:
     """Write a text for people on a line of its own, in order with log lines."""
-    outlet.put(text.encode("utf-8", "backslashreplace") + b"\n")
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    outlet.put(text.encode(encoding, ERRORS) + b"\n")
 
 
 def flush() -> None:
@@ -100,7 +122,7 @@ def error(message: str, **fields: object) -> None:
 
 
 def _format(message: str, fields: dict[str, object]) -> str:
-    parts = [message]
+    parts = [escape(message)]
     for name, value in fields.items():
         if value is None or value == "":
             continue

@@ -40,23 +40,44 @@ def parse_duration_ms(raw: str | float, default_unit: str) -> int:
     return _round(sum(float(part[1]) * _DURATION_MS[part[2]] for part in parts), text)
 
 
-def parse_time_option(option: str, text: str) -> int | None:
-    """Read a duration that overrides the gateway's setting; a bare number is hours.
-
-    Returns:
-        Milliseconds, or None for `false`, which turns a rule off.
+def parse_length_ms(text: str) -> int:
+    """Parse a length of time that a person gives us, in the same grammar; the unit is a must.
 
     Raises:
-        Usage: the text is neither a length of time nor `false`.
+        ValueError: it is no length of time, or has no unit: OpenClaw itself reads `7` as 7 h in
+            one place and as 7 ms in another.
     """
-    if text == "false":
-        return None
+    if not text.strip()[-1:].isalpha():
+        raise ValueError(f"no unit: {text!r}")
+    return parse_duration_ms(text, "ms")
+
+
+def parse_length_option(option: str, text: str) -> int:
+    """Read an option's length of time, in milliseconds.
+
+    Raises:
+        Usage: the text is no length of time, or has no unit.
+    """
+    return _parse_option(option, text, "90m, 24h or 7d")
+
+
+def parse_time_option(option: str, text: str) -> int | None:
+    """Read a length of time that overrides the gateway's setting; None is `false`, no limit.
+
+    Raises:
+        Usage: the text is neither a length of time with its unit nor `false`.
+    """
+    return None if text == "false" else _parse_option(option, text, "90m, 24h or false")
+
+
+def _parse_option(option: str, text: str, examples: str) -> int:
+    hint = f"write it as {examples}"
     try:
-        return parse_duration_ms(text, "h")
+        return parse_length_ms(text)
     except ValueError as e:
-        raise Usage(
-            f"{option} is not a length of time: {text}", hint="write it as 90m, 24h or false"
-        ) from e
+        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text.strip()):
+            raise Usage(f"{option} needs a unit of time: {text}", hint=hint) from e
+        raise Usage(f"{option} is not a length of time: {text}", hint=hint) from e
 
 
 def parse_size_bytes(raw: str | float, default_unit: str = "b") -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ from tailflip.base.errors import (
     Unavailable,
     Usage,
 )
+from tailflip.base.layout import lay_out_table
+from tailflip.base.terminal import find_width
 from tailflip.base.units import format_bytes, format_count, format_counted, format_span
 from tailflip.flow.numbers import Rule
 from tailflip.flow.values import to_plain
@@ -107,8 +110,10 @@ def choose_hint(error: TailflipError) -> str:
 
 
 def format_error(error: TailflipError) -> str:
-    """Write an error as one line, and its hint as another."""
-    return f"error: {escape(error.message)}\nhint: {escape(choose_hint(error))}"
+    """Write an error as one line, or a line for each of its problems, and its hint as another."""
+    told = getattr(error, "problems", ()) or (error.message,)
+    lines = [f"error: {escape(each)}" for each in told]
+    return "\n".join([*lines, f"hint: {escape(choose_hint(error))}"])
 
 
 def format_store(store: Store) -> str:
@@ -119,16 +124,11 @@ def format_store(store: Store) -> str:
 def format_table(
     head: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "  ", left: int = 1
 ) -> str:
-    """Align columns: the first `left` to the left, all others to the right; does not wrap."""
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    lines = []
-    for row in (head, *rows):
-        cells = (
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append((indent + "  ".join(cells)).rstrip())
-    return "\n".join(lines)
+    """Align columns: the first `left` to the left, all others to the right.
+
+    What is wider than the terminal becomes a list.
+    """
+    return lay_out_table(head, rows, indent=indent, left=left, width=find_width(sys.stdout))
 
 
 @dataclass(frozen=True)
@@ -211,8 +211,12 @@ def format_forecast(forecast: Forecast) -> str:
     if forecast.doubt is not None:
         need += f", {forecast.doubt}"
     if forecast.limit_bytes is None:
-        return f"{need}; its limit is {escape(forecast.source)}"
-    have = f"the limit is {format_bytes(forecast.limit_bytes)} ({escape(forecast.source)})"
+        return f"{need}; its limit is {escape(forecast.source)}: whether it fits is not known"
+    limit = f"{format_bytes(forecast.limit_bytes)} ({escape(forecast.source)})"
+    if not forecast.limit_known:
+        verdict = "it will not fit then" if forecast.over else "whether it fits is not known"
+        return f"{need}; the limit may be {limit}: {verdict}"
+    have = f"the limit is {limit}"
     if forecast.over:
         verdict = "it will not fit"
     elif forecast.close:

@@ -11,6 +11,7 @@ _TIME_STEPS = (
     (3_600_000, 3_600_000, "h"),
     (120_000, 60_000, "min"),
 )
+_NOW_MS = 1_000
 _IN_MS = 100  # below, a tenth of a second tells too little
 
 
@@ -52,8 +53,25 @@ def format_span(length_ms: float) -> str:
 
 
 def format_time(at_ms: int) -> str:
-    """Write a moment in UTC, to the second; one outside the calendar as its number."""
+    """Write a moment in the local zone with its offset, to the second: `2026-02-02 03:40:00+01:00`.
+
+    The offset of UTC is `Z`. A moment outside the calendar is its number.
+    """
     try:
-        return datetime.fromtimestamp(at_ms / 1_000, tz=UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        local = datetime.fromtimestamp(at_ms / 1_000, tz=UTC).astimezone()
     except (OverflowError, ValueError, OSError):
         return f"{at_ms} ms"
+    return local.isoformat(" ", "seconds").replace("+00:00", "Z")
+
+
+def format_ago(at_ms: int, now_ms: int) -> str:
+    """Write how far a moment lies from now: `3 min ago`, `in 5 min`, `now`."""
+    if abs(now_ms - at_ms) < _NOW_MS:
+        return "now"
+    length = format_span(abs(now_ms - at_ms))
+    return f"{length} ago" if at_ms <= now_ms else f"in {length}"
+
+
+def format_moment(at_ms: int, now_ms: int) -> str:
+    """Write a moment, and how far it lies from now."""
+    return f"{format_time(at_ms)} ({format_ago(at_ms, now_ms)})"

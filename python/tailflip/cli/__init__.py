@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -44,9 +45,14 @@ def main() -> NoReturn:
 
 def run(argv: list[str]) -> int:
     """Run one command line; every error becomes one line, a hint and an exit code."""
+    with ExitStack() as stack:
+        return _run(argv, stack)
+
+
+def _run(argv: list[str], stack: ExitStack) -> int:
     code = INTERRUPTED
     try:
-        code = _run_verb(argv)
+        code = _run_verb(argv, stack)
         sys.stdout.flush()
     except KeyboardInterrupt:
         pass
@@ -89,12 +95,17 @@ def _answer(argv: list[str], error: TailflipError) -> None:
         fail(own, error)
 
 
-def _run_verb(argv: list[str]) -> int:
+def _run_verb(argv: list[str], stack: ExitStack) -> int:
+    """Run a verb; what it prints, and an error after it, is fitted to the terminal."""
     if argv and argv[0] in LIGHT:
         from tailflip.cli.front import run_light  # noqa: PLC0415 - only what the verb needs
 
         return run_light(argv[0], argv[1:])
-    from tailflip.cli.app import run_verb  # noqa: PLC0415
+    from tailflip.cli.page import fitted, take_colour  # noqa: PLC0415 - likewise
+
+    argv, colours = take_colour(argv)
+    stack.enter_context(fitted(argv, colours))
+    from tailflip.cli.app import run_verb  # noqa: PLC0415 - likewise
 
     return run_verb(argv)
 

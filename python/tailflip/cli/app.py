@@ -11,11 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from tailflip.base.errors import Usage
 from tailflip.cli.exit_codes import list_codes
 from tailflip.cli.light import ABOUT, GROUPS, MORE, OPTIONS, Given
+from tailflip.cli.once import refuse_twice
 from tailflip.cli.suggestions import suggest
 
 if TYPE_CHECKING:
@@ -60,35 +60,10 @@ _OF_ITSELF = {
     "schema": "Print the JSON Schema of a verb's --json.",
 }
 _ALL = {**_VERBS, **_LIGHT, **_OF_ITSELF}
+# These use no setting, and name mistakes in them all the same.
+_WITHOUT_SETTINGS = frozenset({"archive", "install", "uninstall", "incidents why", "incidents ack"})
 _HELP = ("-h", "--help")
 _VERSION = ("-V", "--version")
-
-
-def _refuse_twice(command: Any, ctx: Any, args: list[str]) -> None:
-    """Refuse an option that was given twice, unless it says that it may be repeated."""
-    _, _, order = command.make_parser(ctx).parse_args(args=list(args))
-    seen = set()
-    for param in order:
-        once = not (param.multiple or param.is_flag) if hasattr(param, "is_flag") else False
-        if once and param.name in seen and not ctx.resilient_parsing:
-            raise Usage(f"{param.opts[0]} was given twice", hint="give it once")
-        seen.add(param.name)
-
-
-class _Command(TyperCommand):
-    """A verb."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        _refuse_twice(self, ctx, args)
-        return super().parse_args(ctx, args)
-
-
-class _Group(TyperGroup):
-    """A group of verbs."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        _refuse_twice(self, ctx, args)
-        return super().parse_args(ctx, args)
 
 
 def _show_version(wanted: bool) -> None:
@@ -109,6 +84,10 @@ def _root(
             is_eager=True,
         ),
     ] = False,
+    # `cli.page` takes it out of the command line before, wherever it stands: this is its help.
+    color: Annotated[
+        str, typer.Option(metavar="WHEN", help="auto, always or never; with any verb.")
+    ] = "auto",
 ) -> None:
     pass
 
@@ -142,13 +121,12 @@ def _add(app: typer.Typer, verb: str) -> None:
     module = import_module(f"tailflip.cli.{verb}")
     if verb not in GROUPS:
         epilog = list_codes(verb)
-        add = app.command(verb, cls=_Command, epilog=epilog, short_help=_ALL[verb])
+        add = app.command(verb, epilog=epilog, short_help=_ALL[verb])
         add(getattr(module, verb))
         return
     for each in module.app.registered_commands:
-        each.cls = _Command
         each.epilog = list_codes(f"{verb} {name_of(each)}")
-    app.add_typer(module.app, name=verb, cls=_Group, short_help=_ALL[verb])
+    app.add_typer(module.app, name=verb, short_help=_ALL[verb])
 
 
 def name_of(command: Any) -> str:
@@ -172,7 +150,6 @@ def _add_light(app: typer.Typer, verb: str) -> None:
     _declare(collect, verb)
     add = app.command(
         verb,
-        cls=_Command,
         help=f"{ABOUT[verb]}\n\n{MORE[verb]}",
         short_help=_LIGHT[verb],
         options_metavar="[OPTIONS] -- COMMAND [ARGUMENTS]",
@@ -232,8 +209,15 @@ def _call(argv: list[str]) -> object:
         (group,) = app.registered_groups
         commands = cast("typer.Typer", group.typer_instance).registered_commands
         _refuse_unknown(argv[1:], map(name_of, commands), group=argv[0])
+    command = typer.main.get_command(app)
+    refuse_twice(command, argv)
+    is_without = bool({*argv[:1], " ".join(argv[:2])} & _WITHOUT_SETTINGS)
+    if is_without and not set(_HELP) & set(argv):
+        from tailflip.cli.settings import read_and_tell  # noqa: PLC0415 - help does without
+
+        read_and_tell()
     try:
-        return app(args=argv or ["--help"], prog_name="tailflip", standalone_mode=False)
+        return command(args=argv or ["--help"], prog_name="tailflip", standalone_mode=False)
     except typer.Abort:
         raise KeyboardInterrupt from None
     except _REFUSED as e:

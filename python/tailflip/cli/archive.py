@@ -11,21 +11,33 @@ import typer
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError, Usage
-from tailflip.base.openclaw_units import parse_duration_ms
+from tailflip.base.openclaw_units import parse_length_option
 from tailflip.base.render import escape, format_table
 from tailflip.base.state_dir import Home
-from tailflip.base.units import format_bytes, format_count, format_counted, format_time
+from tailflip.base.units import (
+    format_bytes,
+    format_count,
+    format_counted,
+    format_moment,
+)
 from tailflip.base.workspace import Workspace
 from tailflip.cli.completion import offer_actions
-from tailflip.cli.options import Apply, AsJson, end_with
-from tailflip.flow.outcomes import ActionKind
+from tailflip.cli.options import Apply, AsJson, StateDir, choose_actions, end_with
+from tailflip.config.load import load
+from tailflip.flow.outcomes import STORE_KINDS, ActionKind
 from tailflip.report.narrative import describe_action, describe_rewrite
 from tailflip.stores import archive as kept
+from tailflip.stores.archive_limits import describe_limits, find_beyond
+from tailflip.stores.archive_weight import weigh
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from tailflip.flow.numbers import ArchiveNumbers
-    from tailflip.stores.archive import Archived, Shown
+    from tailflip.ledger.actions import Action as ActionOnRecord
+    from tailflip.stores.archive import Archived, Expiry, Shown
     from tailflip.stores.transcripts import Kept
+
 
 app = typer.Typer(
     help="List, show, check or let go what was removed.",
@@ -43,28 +55,49 @@ Action = Annotated[
 
 
 @app.command("list")
-def list_(as_json: AsJson = False) -> None:
-    """List what was done, newest first."""
+def list_(state_dir: StateDir = None, as_json: AsJson = False) -> None:
+    """List what was done, newest first; with --state-dir, to one gateway's files."""
     workspace = _workspace()
-    actions = kept.survey_archives(workspace)
+    is_wanted = choose_actions(state_dir)
+    actions = kept.survey_archives(workspace, is_wanted)
     if as_json:
         from tailflip.cli.answers.verbs import ArchiveList  # noqa: PLC0415 - for programs only
 
         ArchiveList.to(actions=actions).say()
-    elif actions:
+        return
+    if actions:
         head = ["action", "what", "when", "removed or changed", "archive", "transcripts", "store"]
-        print(format_table(head, [_row(each) for each in actions], indent="", left=3))
-        records = sum(each.manifest.rewrite.archive_bytes for each in actions if each.manifest)
-        files = sum(each.kept.bytes for each in actions if each.kept)
-        print(f"in all {format_bytes(records)} of entries, {format_bytes(files)} of transcripts")
+        now_ms = clock.now_ms()
+        rows = [_row(each, now_ms) for each in actions]
+        print(format_table(head, rows, indent="", left=3))
+        _print_totals(workspace, actions, is_wanted, now_ms)
     else:
-        print(f"nothing archived in {escape(workspace.home.root)}", file=sys.stderr)
+        of = f" of {escape(state_dir)}" if state_dir is not None else ""
+        print(f"nothing{of} archived in {escape(workspace.home.root)}", file=sys.stderr)
     for each in actions:
-        if each.damage is not None and not as_json:
+        if each.damage is not None:
             print(f"warning: {escape(each.damage)}", file=sys.stderr)
 
 
-def _row(each: Archived) -> list[str]:
+def _print_totals(
+    workspace: Workspace,
+    actions: Sequence[Archived],
+    is_wanted: Callable[[ActionOnRecord], bool],
+    now_ms: int,
+) -> None:
+    """Print the room that the listed archives take, and the limits of all."""
+    files = sum(each.kept.bytes for each in actions if each.kept)
+    weighed = [each for each in weigh(workspace) if is_wanted(each.action) and each.bytes]
+    total = sum(each.bytes for each in weighed)
+    count = format_counted(len(weighed), "archive", "takes", "take")
+    oldest = weighed[-1].action.created_ms if weighed else None
+    since = f"; the oldest is of {format_moment(oldest, now_ms)}" if oldest is not None else ""
+    print(f"in all {count} {format_bytes(total)}, {format_bytes(files)} of it transcripts{since}")
+    limits = describe_limits(load(os.environ).config.archive)
+    print(f"limits of all: {limits}; what is beyond goes at a guard's next look")
+
+
+def _row(each: Archived, now_ms: int) -> list[str]:
     action, manifest = each.action, each.manifest
     records = format_count(manifest.rewrite.records) if manifest else ""
     size = format_bytes(manifest.rewrite.archive_bytes) if manifest else ""
@@ -73,7 +106,7 @@ def _row(each: Archived) -> list[str]:
     return [
         escape(action.id),
         escape(describe_action(each)),
-        format_time(action.created_ms),
+        format_moment(action.created_ms, now_ms),
         records,
         size,
         format_bytes(each.kept.bytes) if each.kept and each.kept.files else "",
@@ -94,7 +127,7 @@ def show(action: Action, as_json: AsJson = False) -> None:
 
 def _print(shown: Shown) -> None:
     change = describe_rewrite(shown.manifest) if shown.manifest else "its manifest is damaged"
-    when = format_time(shown.action.created_ms)
+    when = format_moment(shown.action.created_ms, clock.now_ms())
     print(f"{escape(shown.action.store)}, {when}: {change}")
     for header in shown.headers:
         print(f"{header.rule:14}{format_bytes(header.bytes):>10}  {escape(header.key)}")
@@ -185,41 +218,71 @@ def expire(
             show_default=False,
         ),
     ] = None,
+    beyond_limits: Annotated[
+        bool,
+        typer.Option(
+            "--beyond-limits",
+            help="Archives beyond archive.keep and archive.max_size, as `run`, `gate` and "
+            "`watch` let them go.",
+        ),
+    ] = False,
     apply: Apply = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete archives for ever, with the transcripts they keep; they cannot be restored then."""
-    if (older_than is None) == (not actions):
-        raise Usage("give the ids of actions, or --older-than", hint="see `tailflip archive list`")
+    if [bool(actions), older_than is not None, beyond_limits].count(True) != 1:
+        raise Usage(
+            "give the ids of actions, or --older-than, or --beyond-limits",
+            hint="see `tailflip archive list`",
+        )
+    workspace, now_ms = _workspace(), clock.now_ms()
+    named: Sequence[str] = actions or ()
+    if beyond_limits:
+        named = find_beyond(workspace, load(os.environ).config.archive, now_ms)
     gone = kept.expire(
-        _workspace(),
-        action_ids=actions or (),
-        older_than_ms=None if older_than is None else _parse_age_ms(older_than),
-        now_ms=clock.now_ms(),
+        workspace,
+        action_ids=named,
+        older_than_ms=None
+        if older_than is None
+        else parse_length_option("--older-than", older_than),
+        now_ms=now_ms,
         apply=apply,
     )
     if as_json:
         from tailflip.cli.answers.verbs import ArchiveExpire  # noqa: PLC0415 - for programs only
 
-        ArchiveExpire.to(applied=apply, actions=gone.actions, failed=list(gone.errors)).say()
-        end_with(list(gone.errors))
-        return
-    for action in gone.actions:
-        print(f"{action.id}  {format_time(action.created_ms)}  {escape(action.store)}")
-    if not gone.actions:
-        print("no archive is that old", file=sys.stderr)
-    elif apply:
-        print(f"{len(gone.actions) - len(gone.errors)} deleted", file=sys.stderr)
+        ArchiveExpire.to(
+            applied=apply, actions=gone.actions, size_bytes=gone.bytes, failed=list(gone.errors)
+        ).say()
     else:
-        print("nothing was deleted; add --apply to delete these for ever", file=sys.stderr)
+        _print_expiry(gone, now_ms, applied=apply, beyond_limits=beyond_limits)
     end_with(list(gone.errors))
 
 
-def _parse_age_ms(older_than: str) -> int:
-    try:
-        return parse_duration_ms(older_than, "d")
-    except ValueError as e:
-        raise Usage(f"--older-than is not a length of time: {older_than}") from e
+def _print_expiry(gone: Expiry, now_ms: int, *, applied: bool, beyond_limits: bool) -> None:
+    for each in gone.archives:
+        at, store = format_moment(each.action.created_ms, now_ms), escape(each.action.store)
+        print(f"{each.action.id}  {at}  {escape(describe_action(each))}  {store}")
+    for each in gone.archives:
+        if each.action.kind not in STORE_KINDS:
+            lost = "cannot be undone any more" if applied else "can then not be undone any more"
+            print(
+                f"note: this change of {escape(each.action.store)} {lost}: "
+                f"{escape(describe_action(each))}",
+                file=sys.stderr,
+            )
+    if not gone.archives:
+        why = "beyond the limits" if beyond_limits else "that old"
+        print(f"no archive is {why}", file=sys.stderr)
+    elif applied:
+        deleted = format_counted(len(gone.archives) - len(gone.errors), "archive")
+        print(f"{deleted} deleted, {format_bytes(gone.bytes)} given back", file=sys.stderr)
+    else:
+        print(
+            f"{format_bytes(gone.bytes)} can be given back; nothing was deleted; "
+            "add --apply to delete these for ever",
+            file=sys.stderr,
+        )
 
 
 def _workspace() -> Workspace:

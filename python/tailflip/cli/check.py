@@ -15,13 +15,17 @@ from tailflip.base.units import format_bytes, format_counted
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, StorePaths  # noqa: TC001 - typer reads them
 from tailflip.cli.progress import show_progress
-from tailflip.config.load import load
+from tailflip.cli.settings import read_and_tell
 from tailflip.ledger.history import History
 from tailflip.report.examination import Asked, observe_thoroughly
+from tailflip.report.reading import read_situation
+from tailflip.report.subject import Subject
+from tailflip.report.verdict import format_verdict
 from tailflip.stores.target import look
 
 if TYPE_CHECKING:
     from tailflip.report.observation import Observation
+    from tailflip.report.status import Situation
 
 
 def check(
@@ -33,35 +37,43 @@ def check(
     heap_limit: HeapLimit = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is wrong with stores, jobs and leftovers: exit code 1 if anything is.
+    """Say what is wrong with gateway, stores, jobs and leftovers: exit code 1 if anything is.
 
-    Changes nothing.
+    The first line is the verdict: OK, WAITING, DOWN or AT RISK. Changes nothing.
     """
-    config = load(os.environ).config
+    settings = read_and_tell(state_dir, profile)
     scene = look(
-        os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent, config=config
+        os.environ,
+        paths=stores,
+        state_dir=state_dir,
+        profile=profile,
+        agent=agent,
+        settings=settings,
     )
     guard = os.path.realpath(scene.installation.state_dir)
     history = History(Workspace(Home.locate(os.environ), RealDisk()), guard)
-    asked = Asked(state_dir, profile, agent, heap_limit)
+    asked = Asked(state_dir, profile, agent, heap_limit, settings.mistakes)
     with show_progress() as on_progress:
-        seen = observe_thoroughly(scene, history, asked, config, on_progress)
+        seen = observe_thoroughly(scene, history, asked, on_progress)
+    subject = Subject(history, scene.installation, scene.config, mistakes=settings.mistakes)
+    found = read_situation(subject, seen, scene.now_ms)
     if as_json:
         from tailflip.cli.answers.verbs import Check  # noqa: PLC0415 - for programs only
 
-        Check.to(**_describe(seen)).say()
+        Check.to(**_describe(found, seen)).say()
     else:
-        _print(seen)
-    if seen.looked.findings:
+        _print(found, seen)
+    if found.is_grave or found.findings:
         raise typer.Exit(1)
 
 
-def _describe(seen: Observation) -> dict[str, Any]:
+def _describe(found: Situation, seen: Observation) -> dict[str, Any]:
     """Choose the fields for programs; the inputs hold private configuration."""
     inputs = seen.inputs
     return {
-        "findings": seen.looked.findings,
-        "not_looked_for": seen.looked.not_looked_for,
+        "verdict": found.verdict,
+        "findings": [each.finding for each in found.findings],
+        "not_looked_for": found.not_looked_for,
         "gateway": inputs.gateway,
         "forecast": inputs.forecast,
         "stores": inputs.stores or (),
@@ -72,10 +84,14 @@ def _describe(seen: Observation) -> dict[str, Any]:
     }
 
 
-def _print(seen: Observation) -> None:
-    inputs = seen.inputs
-    for finding in seen.looked.findings:
-        print(format_finding(finding), end="\n\n")
+def _print(found: Situation, seen: Observation) -> None:
+    inputs, verdict = seen.inputs, found.verdict
+    print(escape(format_verdict(verdict, found.look.now_ms)))
+    if verdict.step:
+        print(f"next: {escape(verdict.step)}")
+    print()
+    for each in found.findings:
+        print(format_finding(each.finding), end="\n\n")
     sizes = [each.size_bytes or 0 for each in inputs.stores or ()]
     summary = f"{format_counted(len(sizes), 'store')}, {format_bytes(sum(sizes))}"
     if inputs.forecast is not None:
@@ -95,5 +111,3 @@ def _print(seen: Observation) -> None:
             f"note: {action.kind} {action.id} was interrupted; the next --apply ends it",
             file=sys.stderr,
         )
-    if not seen.looked.findings:
-        print("nothing is wrong")

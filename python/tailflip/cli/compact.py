@@ -10,7 +10,7 @@ import typer
 
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import StoreInvalid, TailflipError, Usage
-from tailflip.base.openclaw_units import parse_time_option
+from tailflip.base.openclaw_units import parse_length_option, parse_time_option
 from tailflip.base.render import (
     escape,
     format_change,
@@ -38,19 +38,25 @@ from tailflip.cli.options import (
 from tailflip.cli.progress import show_progress
 from tailflip.config.load import load
 from tailflip.flow.limits import MAX_CAP_PER_JOB, MAX_CAP_TOTAL
+from tailflip.ledger.history import History
 from tailflip.plan.policy import DropKind  # noqa: TC001 - typer reads it
 from tailflip.stores.candidates import hint_to_decide
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.recovery import recover
-from tailflip.stores.target import look
+from tailflip.stores.target import group_by_installation, look
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tailflip.cli.answers.verbs import Compact
+    from tailflip.flow import outcomes
     from tailflip.flow.numbers import Measured, SurveyNumbers
     from tailflip.flow.observed import Evidence, Store
     from tailflip.plan.planner import Plan
     from tailflip.plan.policy import Policy
     from tailflip.stores.candidates import SalvagePlan
-    from tailflip.stores.compaction import Damage
+    from tailflip.stores.compaction import Aim, Damage
+    from tailflip.stores.target import Scene
 
 _SALVAGE_HINT = "--apply sets it aside whole and salvages it; do not start the gateway before"
 _ANEW_HINT = "--apply sets it aside whole and begins with an empty store: nothing is in it"
@@ -110,12 +116,16 @@ def compact(
     drop_kind: Annotated[
         list[DropKind] | None,
         typer.Option(
-            help="Also remove finished entries of this kind, with --older-than; repeatable."
+            help="Also remove finished entries of this kind, from the age that --older-than says; "
+            "repeatable, with one age for all kinds or one for each."
         ),
     ] = None,
     older_than: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="How old entries of --drop-kind must be, such as 7d."),
+        list[str] | None,
+        typer.Option(
+            metavar="TIME",
+            help="How old entries of --drop-kind must be, such as 7d; repeatable.",
+        ),
     ] = None,
     accept_loss: Annotated[
         bool,
@@ -134,36 +144,67 @@ def compact(
     first. A damaged store is salvaged: its readable entries stay, and the damaged file is
     kept whole.
     """
-    config = load(os.environ).config
     workspace = Workspace(Home.locate(os.environ), RealDisk())
-    scene = look(
-        os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent, config=config
-    )
-    find_limit = scene.begin_heap_limit(heap_limit, config)
-    policy = choose_policy(config.heal, scene.installation.retention_ms)
-    asked: dict[str, object] = {}
+    settings = load(os.environ)
+    asked: dict[str, object] = {
+        "slim": not no_slim,
+        "retire": not no_retire,
+        "single_flight": not no_single_flight,
+        "cap_per_job": cap_per_job,
+        "cap_total": cap_total,
+        "drop_kinds": _choose_kinds(drop_kind or [], older_than or []),
+    }
     if retention is not None:
         asked["retention_ms"] = parse_time_option("--retention", retention)
     if max_lifetime is not None:
         asked["max_lifetime_ms"] = parse_time_option("--max-lifetime", max_lifetime)
-    policy = policy.model_copy(
-        update={
-            "slim": not no_slim,
-            "retire": not no_retire,
-            "single_flight": not no_single_flight,
-            "cap_per_job": cap_per_job,
-            "cap_total": cap_total,
-            "drop_kinds": _choose_kinds(drop_kind or [], older_than),
-            **asked,
-        }
-    )
-    aim = choose_aim(
-        config.heal,
-        policy,
-        scene.capabilities,
-        dropped_keys=drop_key or (),
-        accept_loss=accept_loss,
-    )
+    groups = group_by_installation(stores or ()) or [[]]
+    errors: list[TailflipError] = []
+    answers: list[Compact] = []
+    for at, group in enumerate(groups):
+        # Each installation has its own gateway, heap and settings.
+        scene = look(
+            os.environ,
+            paths=group,
+            state_dir=state_dir,
+            profile=profile,
+            agent=agent,
+            settings=settings,
+        )
+        history = History(workspace, os.path.realpath(scene.installation.state_dir))
+        find_limit = scene.begin_heap_limit(history, heap_limit)
+        policy = choose_policy(scene.config.heal, scene.installation.retention_ms)
+        aim = choose_aim(
+            scene.config.heal,
+            policy.model_copy(update=asked),
+            scene.capabilities,
+            dropped_keys=drop_key or (),
+            accept_loss=accept_loss,
+        )
+        job, plan = _compact(scene, aim, workspace, find_limit, apply=apply)
+        found = _list_errors(job)
+        errors += found
+        if as_json:
+            answers.append(_answer(job, plan, found, applied=apply))
+        else:
+            if len(groups) > 1:
+                blank = "\n" if at else ""
+                print(f"{blank}installation {escape(scene.installation.state_dir)}\n")
+            _print_all(job, plan, found, applied=apply)
+    if as_json:
+        (answers[0] if len(answers) == 1 else answers[0].join(answers)).say()
+    end_with(errors)
+
+
+def _compact(
+    scene: Scene,
+    aim: Aim,
+    workspace: Workspace,
+    find_limit: Callable[[], outcomes.HeapLimit],
+    *,
+    apply: bool,
+) -> tuple[Compaction, Plan[Measured]]:
+    """Look at the stores of one installation and plan; with `apply`, also do it."""
     with show_progress() as on_progress:
         job = Compaction(scene, aim, workspace, on_progress)
         if apply:
@@ -175,31 +216,26 @@ def compact(
         plan = job.plan(find_limit())
         if apply:
             job.execute(plan)
-    errors = _list_errors(job)
-    if as_json:
-        _answer(job, plan, errors, applied=apply)
-    else:
-        _print_all(job, plan, errors, applied=apply)
-    end_with(errors)
+    return job, plan
 
 
-def _choose_kinds(
-    kinds: list[DropKind], older_than: str | None
-) -> tuple[tuple[DropKind, int], ...]:
-    """Read the kinds to drop, and the age from which they go.
+def _choose_kinds(kinds: list[DropKind], ages: list[str]) -> tuple[tuple[DropKind, int], ...]:
+    """Pair the kinds to drop with the ages from which they go: one for all, or one for each.
 
     Raises:
-        Usage: one option without the other, or no length of time.
+        Usage: one option without the other, ages that fit no kind, or no length of time.
     """
-    if not kinds and older_than is None:
-        return ()
-    limit_ms = parse_time_option("--older-than", older_than) if older_than is not None else None
-    if not kinds or limit_ms is None:
+    limits = [parse_length_option("--older-than", age) for age in ages]
+    if len(limits) == 1:
+        kinds = list(dict.fromkeys(kinds))
+        limits *= len(kinds)
+    is_paired = len(limits) == len(kinds) == len(set(kinds)) and bool(kinds or not ages)
+    if not is_paired:
         raise Usage(
-            "--drop-kind and --older-than go together",
+            "--drop-kind and --older-than go together: one age for all kinds, or one for each",
             hint="tailflip compact --drop-kind subagent --older-than 7d",
         )
-    return tuple((kind, limit_ms) for kind in dict.fromkeys(kinds))
+    return tuple(zip(kinds, limits, strict=True))
 
 
 def _salvage_all(job: Compaction) -> None:
@@ -339,10 +375,10 @@ def _format_salvage(plan: SalvagePlan) -> str:
 
 def _answer(
     job: Compaction, plan: Plan[Measured], errors: list[TailflipError], *, applied: bool
-) -> None:
+) -> Compact:
     from tailflip.cli.answers.verbs import Compact  # noqa: PLC0415 - for programs only
 
-    Compact.to(
+    return Compact.to(
         applied=applied,
         policy=plan.policy,
         stores=[
@@ -357,4 +393,4 @@ def _answer(
         gateway=job.scene.gateway,
         reports=job.reports,
         failed=errors,
-    ).say()
+    )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tailflip.base.errors import ConfigInvalid
 from tailflip.base.render import escape, format_table
 from tailflip.base.units import format_counted
 from tailflip.cli.config_text import format_bounds, format_value, write_toml
@@ -17,6 +18,8 @@ from tailflip.config.catalog import list_settings
 from tailflip.config.load import DEFAULT, load
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tailflip.config.catalog import Setting
     from tailflip.config.load import Loaded
 
@@ -42,38 +45,26 @@ def show(file: File = None, as_json: AsJson = False) -> None:
     if as_json:
         from tailflip.cli.answers.verbs import ConfigShow  # noqa: PLC0415 - for programs only
 
-        settings = [
-            {
-                "key": setting.key,
-                "value": _value(loaded, setting),
-                "default": setting.default,
-                "origin": loaded.origins[setting.key],
-                "unit": setting.unit,
-                "variable": setting.variable,
-                "must_be": format_bounds(setting),
-                "meaning": setting.meaning,
-            }
-            for setting in list_settings()
-        ]
-        ConfigShow.to(path=loaded.path, found=loaded.found, settings=settings).say()
+        ConfigShow.to(
+            path=loaded.path,
+            found=loaded.found,
+            settings=[_describe(loaded, each) for each in list_settings()],
+            gateways={
+                name: [_describe(loaded.choose(name), each) for each in _list_own(loaded, name)]
+                for name in loaded.gateways
+            },
+        ).say()
         return
-    rows = [
-        [
-            setting.key,
-            escape(format_value(setting, _value(loaded, setting))),
-            escape(loaded.origins[setting.key]),
-            setting.meaning.partition(";")[0],
-        ]
-        for setting in list_settings()
-    ]
-    head = ["setting", "value", "from", "what it is"]
     print(_describe_file(loaded))
-    print(format_table(head, rows, left=len(head)))
+    _print_table(loaded, list_settings())
+    for name in loaded.gateways:
+        print(f"\nonly for the gateway {escape(name)}:")
+        _print_table(loaded.choose(name), _list_own(loaded, name))
 
 
 @app.command()
 def check(file: File = None, as_json: AsJson = False) -> None:
-    """Say whether all settings are valid: exit code 78 and every mistake if not."""
+    """Say whether all settings are valid: exit code 78 and a line for each mistake if not."""
     loaded = _load(file)
     changed = [key for key, origin in loaded.origins.items() if origin != DEFAULT]
     if as_json:
@@ -82,8 +73,12 @@ def check(file: File = None, as_json: AsJson = False) -> None:
         ConfigCheck.to(path=loaded.path, found=loaded.found, set=changed).say()
         return
     print(_describe_file(loaded))
+    own = format_counted(len(loaded.gateways), "gateway", "has", "have")
+    rest = f"; {own} a section of its own" if loaded.gateways else ""
+    if len(loaded.gateways) > 1:
+        rest = f"; {own} sections of their own"
     count = format_counted(len(changed), "setting", "is", "are")
-    print(f"valid; {count} not left to the default")
+    print(f"valid; {count} set{rest}" if changed else f"valid; no setting is set{rest}")
 
 
 @app.command()
@@ -92,7 +87,45 @@ def example() -> None:
     sys.stdout.write(write_toml())
 
 
+def _list_own(loaded: Loaded, name: str) -> list[Setting]:
+    """List the settings that a gateway's own section sets."""
+    origins = loaded.gateways[name].origins
+    return [each for each in list_settings() if origins[each.key] != loaded.origins[each.key]]
+
+
+def _describe(loaded: Loaded, setting: Setting) -> dict[str, object]:
+    return {
+        "key": setting.key,
+        "value": _value(loaded, setting),
+        "default": setting.default,
+        "origin": loaded.origins[setting.key],
+        "unit": setting.unit,
+        "variable": setting.variable,
+        "must_be": format_bounds(setting),
+        "meaning": setting.meaning,
+    }
+
+
+def _print_table(loaded: Loaded, settings: Iterable[Setting]) -> None:
+    rows = [
+        [
+            setting.key,
+            escape(format_value(setting, _value(loaded, setting))),
+            escape(loaded.origins[setting.key]),
+            setting.meaning.partition(";")[0],
+        ]
+        for setting in settings
+    ]
+    head = ["setting", "value", "from", "what it is"]
+    print(format_table(head, rows, left=len(head)))
+
+
 def _load(file: Path | None) -> Loaded:
+    if file is not None and not file.exists():
+        raise ConfigInvalid(
+            f"no such configuration file: {file}",
+            hint="give the path of a file; without one, the file that tailflip reads is looked at",
+        )
     named = {} if file is None else {"TAILFLIP_CONFIG": str(file)}
     return load({**os.environ, **named})
 

@@ -22,34 +22,82 @@ _TOML_HEAD = """\
 # Its place is ~/.config/tailflip/config.toml, or wherever TAILFLIP_CONFIG says.
 # `tailflip config check FILE` looks for mistakes, `tailflip config show` says what holds and why.
 """
+_TOML_GATEWAYS = """\
+# A host with several gateways: all sections above, for one gateway alone. Its `state_dir` or
+# `profile` says which; without either, the section's name is its profile.
+# [gateways.work]
+# state_dir = "/srv/work"
+# [gateways.work.heal]
+# retention = "7d"
+"""
 _PAGE_HEAD = """\
 # Configuration
 
-tailflip needs none. Settings come from, the later the stronger:
+tailflip needs none. Settings come from these places; a later one overrides an earlier one:
 
 1. the defaults below;
 2. one TOML file: `$TAILFLIP_CONFIG`, else `$XDG_CONFIG_HOME/tailflip/config.toml`, else
    `~/.config/tailflip/config.toml`. It may be missing, unless `TAILFLIP_CONFIG` names it;
-3. the environment: `TAILFLIP_<SECTION>_<SETTING>`, such as `TAILFLIP_RESTART_CAP_S=600`. An empty
+3. the file's section of the gateway at hand ([several gateways](#several-gateways));
+4. the environment: `TAILFLIP_<SECTION>_<SETTING>`, such as `TAILFLIP_RESTART_CAP_S=600`. An empty
    variable counts as unset;
-4. flags of the verb that runs.
+5. options of the verb that runs.
 
-`tailflip config show` says which value holds and where it is from, `tailflip config check [FILE]`
-whether all is valid, `tailflip config example` prints a file with every setting commented out (the
-same as [systemd/tailflip.toml](../systemd/tailflip.toml)).
+All verbs read the same settings. `tailflip config show` says which value holds and where it is
+from. `tailflip config check [FILE]` says whether all is valid. `tailflip config example` prints a
+file with every setting commented out, the same as
+[systemd/tailflip.toml](../systemd/tailflip.toml).
 
-A mistake in any source is exit code 78 and one line with every mistake: where, which setting, the
-rule, and what was found. A misspelt setting is a mistake, in the file and in the environment.
-When settings are read again, a file with a mistake changes nothing. A file that cannot be read at
-all keeps no gateway down: `gate`, `run` and `preflight` say so, start it, and heal nothing.
+## Mistakes
+
+Each mistake is one line: file and line number, the setting, the rule, and what was found. A
+misspelt setting is a mistake, in the file and in the environment: every `TAILFLIP_` variable must
+be a setting, or one of those named below.
+
+| who reads | what a mistake does |
+|---|---|
+| `config check`, `compact`, `reconcile`, `watch` | exit code 78; nothing is changed |
+| `gate`, `preflight`, `run` | it is started all the same; the log, `status` and `check` say so |
+| `run` at SIGHUP | the settings stay as they were |
+| all other verbs | a warning; they answer |
+
+A start goes on with the last good file: the one that was read at an earlier start of this gateway.
+Where there is none, the settings that are right count, and the others are at their default.
+Wrong switches of `heal` and `reconcile` then count as false, and a wrong `retention` or
+`max_lifetime` too: a mistake must not take out what you wanted to keep. Where nothing of the file
+can be read, nothing is healed. A mistake in an option of the command is refused (exit code 78).
+
+## Several gateways
+
+A section `[gateways.NAME]` has the same sections below it, for one gateway alone. Its `state_dir`
+or `profile` says which gateway that is. Without either, its name is the profile. All verbs choose
+it by the gateway at hand, however that was found: by `--state-dir`, `--profile`, the environment,
+the path of a store, or the command that starts it.
+
+```toml
+[heal]
+retention = "3d"            # for all gateways
+
+[gateways.work]
+state_dir = "/srv/work"     # or: profile = "work"
+
+[gateways.work.heal]
+retention = "7d"            # for this one alone
+
+[gateways.work.gateway]
+heap_limit = "2gb"
+```
+
+## Names and units
 
 Names end in their unit: `_s` is seconds, and fractions are allowed. `auto` leaves a setting to
 tailflip. Sizes are in powers of 1024 (`512mb`, `2gb`, or bytes), lengths of time need a unit
 (`90m`, `24h`, `7d`, `1h30m`).
 
-Three further variables are no settings: `TAILFLIP_CONFIG` as above, `TAILFLIP_STATE_DIR` is where
-tailflip keeps archives and its ledger (see [what it touches](what-it-touches.md)), and
-`TAILFLIP_TRACEBACK=1` shows where a bug is.
+Further variables are no settings. `TAILFLIP_CONFIG` is named above. `TAILFLIP_STATE_DIR` is where
+tailflip keeps archives and its ledger (see [what it touches](what-it-touches.md)).
+`TAILFLIP_ALERT_COMMAND` is what the alert unit runs (see [install](install.md)).
+`TAILFLIP_TRACEBACK=1` shows where a bug is. `TAILFLIP_LIFE` is set by tailflip itself.
 """
 
 
@@ -84,7 +132,7 @@ def write_toml() -> str:
             lines += _comment(f"{setting.meaning} ({format_bounds(setting)})")
             lines += [f"#{setting.name} = {format_value(setting, setting.default, toml=True)}", ""]
         parts.append("\n".join(lines))
-    return "\n".join(parts).rstrip() + "\n"
+    return "\n".join([*parts, _TOML_GATEWAYS]).rstrip() + "\n"
 
 
 def write_page() -> str:

@@ -11,27 +11,27 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tailflip.base import log
+from tailflip.base import clock, log
+from tailflip.base.durable import RealDisk
 from tailflip.base.errors import ConfigInvalid, NoPermission, TailflipError, Usage
 from tailflip.base.life_variable import LIFE_VARIABLE
 from tailflip.base.render import format_error
+from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.cli.light import OPTIONS, read_options
 from tailflip.config.load import load
+from tailflip.diagnose.causes import GONE_PROGRAM
 from tailflip.flow.lives import LifeMode
 from tailflip.observe.gateway.foreground import find_misuse
 from tailflip.observe.gateway.release import find_missing_file
-from tailflip.supervise.context import GuardedGateway
 from tailflip.supervise.new_life import new_life
 from tailflip.supervise.preparation import log_admission
+from tailflip.supervise.settings import prepare_gateway
 
 if TYPE_CHECKING:
     from tailflip.cli.light import Given
+    from tailflip.supervise.context import GuardedGateway
     from tailflip.supervise.gate import Verdict
-
-_GONE_HINT = (
-    "the program is gone, perhaps with an update: `openclaw gateway install --force` writes the "
-    "service anew; by hand, give the command of a program that is there"
-)
 
 
 def run_light(verb: str, argv: list[str]) -> int:
@@ -51,17 +51,11 @@ def run_light(verb: str, argv: list[str]) -> int:
             hint=f"give the gateway's own: tailflip {verb} -- openclaw gateway run",
         )
     flags = _read_flags(verb, given)
-    loaded = load(os.environ, flags, may_be_unreadable=True)
-    config = loaded.config
-    log.start(config.log.level)
-    if loaded.problem is not None:
-        log.error(
-            "the settings cannot be read: the gateway starts without them, and nothing is healed",
-            error=loaded.problem,
-        )
+    log.start(load(os.environ, flags, goes_on=True).config.log.level)
     if unit is not None:
         command = _follow_unit(Path(unit), command)
-    gateway = GuardedGateway.prepare(command or ["openclaw"], os.environ, config)
+    workspace = Workspace(Home.locate(os.environ), RealDisk())
+    gateway = prepare_gateway(command or ["openclaw"], os.environ, flags, workspace)
     if command:
         _refuse_misuse(verb, gateway)
     if verb == "run":
@@ -89,6 +83,8 @@ def _read_flags(verb: str, given: Given) -> dict[str, str]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise Usage(f"--set wants KEY=VALUE, found {pair}")
+        if key.strip() in flags:
+            raise Usage(f"{key.strip()} was given twice, as --set {pair} too")
         flags[key.strip()] = value
     return flags
 
@@ -191,16 +187,17 @@ def _gate(gateway: GuardedGateway, *, park: bool) -> int:
     log.flush()
     try:
         os.execvpe(program, list(gateway.command), env)  # noqa: S606 - the user's own command
-    except PermissionError as e:
-        raise NoPermission(f"cannot start {program}: {e.strerror}") from e
     except OSError as e:
-        raise ConfigInvalid(f"cannot start {program}: {e.strerror}", hint=_GONE_HINT) from e
+        kind = NoPermission if isinstance(e, PermissionError) else ConfigInvalid
+        refusal = kind(f"cannot start {program}: {e.strerror}", hint=GONE_PROGRAM)
+        _note_failure(gateway, verdict, refusal, env[LIFE_VARIABLE])
+        raise refusal from e
 
 
 def _preflight(gateway: GuardedGateway, *, as_json: bool) -> int:
     gone = find_missing_file(gateway.command, gateway.env)
     if gone is not None:
-        raise ConfigInvalid(f"cannot start {gone}: it is not there", hint=_GONE_HINT)
+        raise ConfigInvalid(f"cannot start {gone}: it is not there", hint=GONE_PROGRAM)
     verdict = _judge(gateway)
     refusal = verdict.refusal if verdict is not None else None
     if verdict is not None:
@@ -231,8 +228,24 @@ def _begin_life(
     try:
         gateway.history.lives.begin(life, start)
     except (TailflipError, OSError) as e:
-        log.error("the start could not be put on record", error=e)
+        # Where the judgement failed, it was told already that nothing can be remembered.
+        tell = log.error if verdict is not None else log.debug
+        tell("the start could not be put on record", error=e)
     return life.id
+
+
+def _note_failure(
+    gateway: GuardedGateway, verdict: Verdict | None, refusal: TailflipError, life_id: str
+) -> None:
+    """Record that a start that was let through did not come about."""
+    from tailflip.supervise.admission import Admission  # noqa: PLC0415
+    from tailflip.supervise.gate import Verdict  # noqa: PLC0415
+
+    life = gateway.record.find_life(life_id)
+    if life is not None:
+        gateway.record.end_life(life.model_copy(update={"ended_ms": clock.now_ms()}))
+    admission = verdict.admission if verdict is not None else Admission()
+    _note_refusal(gateway, Verdict(admission, refusal), LifeMode.GATE, None)
 
 
 def _note_refusal(

@@ -13,14 +13,20 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.errors import Usage
 from tailflip.base.render import escape, format_table
 from tailflip.base.state_dir import Home
-from tailflip.base.units import format_bytes, format_count, format_span, format_time
+from tailflip.base.units import (
+    format_bytes,
+    format_count,
+    format_counted,
+    format_moment,
+    format_span,
+    format_time,
+)
 from tailflip.base.workspace import Workspace
 from tailflip.cli.completion import offer_incidents
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.diagnose.causes import choose_step
 from tailflip.ledger.history import History
 from tailflip.report.narrative import describe_cause, tell
-from tailflip.report.screen import cut
 from tailflip.report.status import CountedIncident
 from tailflip.report.subject import find_subject
 from tailflip.stores.archive import list_actions
@@ -78,8 +84,7 @@ def list_(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJso
         now_ms = clock.now_ms()
         rows = [_row(each, counts.get(each.id, 0), now_ms) for each in incidents]
         head = ["id", "state", "opened", "cause", "lasted", "deaths"]
-        for line in format_table(head, rows, indent="", left=4).split("\n"):
-            print(cut(line))
+        print(format_table(head, rows, indent="", left=4))
     else:
         print(f"no incidents of {escape(subject.history.guard)}", file=sys.stderr)
     for note in subject.notes:
@@ -91,7 +96,7 @@ def _row(incident: Incident, deaths: int, now_ms: int) -> list[str]:
     if incident.acked_ms is not None:
         state += ", seen"
     lasted = format_span((incident.closed_ms or now_ms) - incident.opened_ms)
-    opened = format_time(incident.opened_ms)
+    opened = format_moment(incident.opened_ms, now_ms)
     cause = incident.cause.value
     return [escape(incident.id), state, opened, cause, lasted, format_count(deaths)]
 
@@ -153,8 +158,9 @@ def why(
         return
     over = "over" if incident.closed_ms is not None else "open"
     print(f"incident {escape(incident.id)} ({over}): {describe_cause(incident.cause)}")
-    deaths = f"{format_count(len(lives))} x {escape(incident.signature)}"
-    print(f"gateway {escape(incident.guard)}, {deaths}\n")
+    deaths = f"{format_counted(len(lives), 'death')} ({escape(incident.signature)})"
+    since = format_moment(incident.opened_ms, clock.now_ms())
+    print(f"gateway {escape(incident.guard)}, {deaths}, since {since}\n")
     for line in lines:
         print(f"{format_time(line.at_ms)}  {escape(line.text)}")
     if evidence:
@@ -179,7 +185,7 @@ def ack(incident_id: IncidentId, *, as_json: AsJson = False) -> None:
 
         IncidentsAck.to(incident=incident).say()
         return
-    when = format_time(incident.acked_ms or 0)
+    when = format_moment(incident.acked_ms or 0, clock.now_ms())
     print(f"incident {escape(incident.id)} is noted as seen since {when}")
 
 

@@ -21,8 +21,9 @@ from tailflip.base.units import format_bytes, format_count, format_counted
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, StorePaths, end_with
 from tailflip.cli.progress import show_progress
-from tailflip.config.load import load
+from tailflip.cli.settings import read_and_tell
 from tailflip.diagnose.findings.jobs import RAPID_INTERVAL_MS, measure_interval_ms
+from tailflip.ledger.history import History
 from tailflip.observe.installation import read_job_names
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.litter import observe_folders
@@ -45,17 +46,23 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Show what fills the session stores: jobs, kinds of entries, fields. Changes nothing."""
-    config = load(os.environ).config
     scene = look(
-        os.environ, paths=stores, state_dir=state_dir, profile=profile, agent=agent, config=config
+        os.environ,
+        paths=stores,
+        state_dir=state_dir,
+        profile=profile,
+        agent=agent,
+        settings=read_and_tell(state_dir, profile),
     )
-    wait_for_limit = scene.begin_heap_limit(heap_limit, config)
+    workspace = Workspace(Home.locate(os.environ), RealDisk())
+    history = History(workspace, os.path.realpath(scene.installation.state_dir))
+    wait_for_limit, heal = scene.begin_heap_limit(history, heap_limit), scene.config.heal
     names = read_job_names(scene.installation.cron_store)
-    policy = choose_policy(config.heal, scene.installation.retention_ms)
-    aim = choose_aim(config.heal, policy, scene.capabilities, salvages=False)
+    policy = choose_policy(heal, scene.installation.retention_ms)
+    aim = choose_aim(heal, policy, scene.capabilities, salvages=False)
     found: dict[Store, SurveyNumbers] = {}
     with show_progress() as on_progress:
-        job = Compaction(scene, aim, Workspace(Home.locate(os.environ), RealDisk()), on_progress)
+        job = Compaction(scene, aim, workspace, on_progress)
         job.look()
         found = {store: each.numbers for store, each in job.measured.items()}
         for store in scene.kept:  # to be seen, also where the gateway does not load it

@@ -18,6 +18,7 @@ from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.cli.install_text import Item, format_items, print_lines, print_notes
 from tailflip.cli.options import Apply, AsJson, end_with
+from tailflip.diagnose.causes import GONE_PROGRAM
 from tailflip.install.apply import install as apply_install
 from tailflip.install.apply import list_changes
 from tailflip.install.manager import RealManager, read_systemd_version, verify
@@ -159,8 +160,7 @@ def _plan_services(
             gone = find_missing_file(each.command, each.env)
             if gone is not None:
                 said = f"{gone} is not there: no start can succeed"
-                hint = "`openclaw gateway install --force` writes the service anew"
-                plan = replace(plan, notes=(*plan.notes, f"{said}; {hint}"))
+                plan = replace(plan, notes=(*plan.notes, f"{said}; {GONE_PROGRAM}"))
             items.append(Item(each, plan, list_changes(plan), verify(plan, each, os.environ)))
     return items, errors
 

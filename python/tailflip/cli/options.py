@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,9 +11,13 @@ import typer
 
 from tailflip.base.render import format_error
 from tailflip.cli.completion import offer_agents
+from tailflip.observe.installation import choose_owned
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tailflip.base.errors import TailflipError
+    from tailflip.ledger.actions import Action
 
 StorePaths = Annotated[
     list[Path] | None,
@@ -43,12 +48,20 @@ HeapLimit = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="The gateway's heap limit, such as 2gb; without it, its node is asked.",
+        help="The gateway's heap limit, such as 2gb; without it, that of its process or service.",
         show_default=False,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
 Apply = Annotated[bool, typer.Option("--apply", help="Do it; without this, only say what.")]
+
+
+def choose_actions(state_dir: Path | None) -> Callable[[Action], bool]:
+    """Choose the actions on the files of one gateway; without a directory, all."""
+    if state_dir is None:
+        return lambda _: True
+    is_owned = choose_owned(os.environ, state_dir)
+    return lambda action: is_owned(action.store)
 
 
 def end_with(errors: list[TailflipError]) -> None:

@@ -17,15 +17,17 @@ from tailflip.base.state_dir import Home
 from tailflip.base.units import format_count
 from tailflip.base.workspace import Workspace
 from tailflip.cli.completion import offer_actions, offer_jobs
-from tailflip.cli.options import Apply, AsJson, OneStore, StateDir, end_with
+from tailflip.cli.options import Apply, AsJson, OneStore, StateDir, choose_actions, end_with
 from tailflip.cli.progress import show_progress
+from tailflip.cli.settings import read_and_tell
 from tailflip.ledger.actions import Ledger
 from tailflip.observe.gateway.liveness import read_gateway
-from tailflip.observe.installation import find_state_dir, locate, read_job_names
+from tailflip.observe.installation import locate, read_job_names
 from tailflip.reconcile.write import undo
 from tailflip.stores import archive
 from tailflip.stores.recovery import recover
 from tailflip.stores.restore import restore as put_back
+from tailflip.stores.settings import find_place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +94,7 @@ def restore(
         )
         _print(outcome, as_json=as_json, applied=apply)
         return
+    state_dir = find_place(read_and_tell(state_dir), os.environ, state_dir, None)
     with show_progress() as on_progress:
         outcome = put_back(
             workspace,
@@ -100,9 +103,10 @@ def restore(
             jobs=_find_job_ids(job or [], state_dir),
             everything=everything,
             store=store,
+            is_wanted=choose_actions(state_dir),
             apply=apply,
             now_ms=clock.now_ms(),
-            state_dir=find_state_dir(os.environ, state_dir, None),
+            state_dir=state_dir,
             gateway=_find_gateway(state_dir) if apply else None,
             on_progress=on_progress,
         )

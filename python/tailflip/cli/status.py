@@ -10,9 +10,11 @@ import typer
 from tailflip.base import clock
 from tailflip.base.errors import TailflipError
 from tailflip.base.render import escape, format_error
+from tailflip.base.terminal import find_width
+from tailflip.base.units import format_time
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
-from tailflip.report.reading import read_situation
-from tailflip.report.screen import format_screen
+from tailflip.report.reading import look_around, read_situation
+from tailflip.report.screen import HEIGHT, format_screen
 from tailflip.report.subject import find_subject
 
 if TYPE_CHECKING:
@@ -38,9 +40,9 @@ def status(
 ) -> None:
     """Show how the guarded gateway fares and what comes next; changes nothing.
 
-    Exit code 1 if the gateway may not start, or if an incident is open without your `ack`.
+    The first line is the verdict: OK, WAITING, DOWN or AT RISK. Exit code 1 unless it is OK.
     """
-    situation = _look(state_dir, profile, as_json=as_json, as_line=watch)
+    situation = _look(state_dir, profile, as_json=as_json, is_watched=watch)
     if watch:
         situation = _watch(situation, state_dir, profile, as_json=as_json)
     if situation.is_grave:
@@ -55,8 +57,7 @@ def _watch(
         while True:
             clock.sleep_s(_EVERY_S)
             try:
-                clear = sys.stdout.isatty()
-                situation = _look(state_dir, profile, as_json=as_json, as_line=True, clear=clear)
+                situation = _look(state_dir, profile, as_json=as_json, is_watched=True)
             except TailflipError as e:
                 # At the next look the ledger may be free, or the configuration whole again.
                 print(format_error(e), file=sys.stderr)
@@ -69,24 +70,24 @@ def _watch(
 
 
 def _look(
-    state_dir: Path | None,
-    profile: str | None,
-    *,
-    as_json: bool = False,
-    as_line: bool = False,
-    clear: bool = False,
+    state_dir: Path | None, profile: str | None, *, as_json: bool = False, is_watched: bool = False
 ) -> Situation:
-    subject = find_subject(state_dir, profile)
-    situation = read_situation(subject, clock.now_ms())
+    subject, now_ms = find_subject(state_dir, profile), clock.now_ms()
+    situation = read_situation(subject, look_around(subject, now_ms), now_ms)
     if as_json:
         from tailflip.cli.answers.verbs import Status  # noqa: PLC0415 - for programs only
 
         answer = Status.of(situation)
-        answer.say_line() if as_line else answer.say()
+        answer.say_line() if is_watched else answer.say()
         return situation
+    height = HEIGHT - 1 if is_watched else HEIGHT
+    lines = format_screen(situation, find_width(sys.stdout), height)
+    if is_watched:
+        lines.append(f"as of {format_time(now_ms)}, again every {_EVERY_S:g} s; Ctrl-C leaves")
+        if sys.stdout.isatty():
+            print(_CLEAR, end="")
     # Write it at once: a screen that is cleared first flickers.
-    screen = "\n".join(format_screen(situation))
-    print((_CLEAR if clear else "") + screen, flush=True)
+    print("\n".join(lines), flush=True)
     for note in subject.notes:
         print(f"note: {escape(note)}", file=sys.stderr)
     return situation

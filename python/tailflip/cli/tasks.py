@@ -11,9 +11,10 @@ import typer
 from tailflip.base.durable import RealDisk
 from tailflip.base.render import escape, format_gateway, format_table
 from tailflip.base.state_dir import Home
-from tailflip.base.units import format_span, format_time
+from tailflip.base.units import format_moment, format_span, format_time
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
+from tailflip.cli.settings import read_and_tell
 from tailflip.ledger.history import History
 from tailflip.reconcile.context import find_deaths
 from tailflip.reconcile.steps.tasks import judge_installation
@@ -40,7 +41,8 @@ def tasks(
     Runs are judged by run logs, by markers, and by the deaths of gateways. Runs that tailflip saw
     in flight are listed even where OpenClaw has no record of them. Changes nothing.
     """
-    scene = look(os.environ, state_dir=state_dir, profile=profile)
+    settings = read_and_tell(state_dir, profile)
+    scene = look(os.environ, state_dir=state_dir, profile=profile, settings=settings)
     workspace = Workspace(Home.locate(os.environ), RealDisk())
     history = History(workspace, os.path.realpath(scene.installation.state_dir))
     runs = history.runs
@@ -53,7 +55,11 @@ def tasks(
 
         Tasks.to(tasks=verdicts, runs=seen, gateway=scene.gateway, notes=notes).say()
         return
-    rows = [*_rows_of_tasks(verdicts), *_rows_of_runs(_leave_out_known(seen, verdicts))]
+    now_ms = scene.now_ms
+    rows = [
+        *_rows_of_tasks(verdicts, now_ms),
+        *_rows_of_runs(_leave_out_known(seen, verdicts), now_ms),
+    ]
     if rows:
         head = ["job", "began", "openclaw says", "in truth", "took", "because"]
         rows.sort(key=lambda row: row[1], reverse=True)
@@ -65,7 +71,7 @@ def tasks(
         print(f"note: {escape(note)}", file=sys.stderr)
 
 
-def _rows_of_tasks(verdicts: Sequence[TaskVerdict]) -> list[list[str]]:
+def _rows_of_tasks(verdicts: Sequence[TaskVerdict], now_ms: int) -> list[list[str]]:
     rows = []
     for each in verdicts:
         task, proof = each.task, each.proof
@@ -73,7 +79,7 @@ def _rows_of_tasks(verdicts: Sequence[TaskVerdict]) -> list[list[str]]:
         rows.append(
             [
                 escape(task.label or task.source_id or "?"),
-                format_time(began or 0),
+                format_moment(began or 0, now_ms),
                 escape(task.status),
                 each.verdict,
                 "" if proof.runtime_ms is None else format_span(proof.runtime_ms),
@@ -95,7 +101,7 @@ def _leave_out_known(runs: Sequence[SeenRun], verdicts: Sequence[TaskVerdict]) -
     ]
 
 
-def _rows_of_runs(runs: Sequence[SeenRun]) -> list[list[str]]:
+def _rows_of_runs(runs: Sequence[SeenRun], now_ms: int) -> list[list[str]]:
     """List runs that we saw in flight; OpenClaw's ledger may lack them (up to 2026.3.30, all)."""
     rows = []
     for run in runs:
@@ -103,5 +109,7 @@ def _rows_of_runs(runs: Sequence[SeenRun]) -> list[list[str]]:
         word = run.words[-1] if run.words else f"seen in flight at {format_time(run.seen_ms)}"
         verdict = run.verdict or "running"
         name = escape(run.title or run.job_id)
-        rows.append([name, format_time(run.began_ms), "(seen)", verdict, took, escape(word)])
+        rows.append(
+            [name, format_moment(run.began_ms, now_ms), "(seen)", verdict, took, escape(word)]
+        )
     return rows

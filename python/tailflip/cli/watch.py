@@ -10,12 +10,12 @@ import typer
 from tailflip.base import clock, log
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import Usage
-from tailflip.base.openclaw_units import parse_duration_ms
+from tailflip.base.openclaw_units import parse_length_option, parse_time_option
 from tailflip.base.sdnotify import Notifier
 from tailflip.base.state_dir import Home, Presence
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.config.load import load
-from tailflip.observe.installation import locate
+from tailflip.observe.installation import locate, require_state_dir
 from tailflip.supervise.watch import Told, Watch, Where
 
 
@@ -47,6 +47,9 @@ def watch(
     in flight is never touched. The cron store and the task ledger are not written. SIGTERM ends
     the watch, SIGHUP makes it look at once.
     """
+    if max_lifetime is not None:
+        parse_time_option("--max-lifetime", max_lifetime)  # a round would only log it
+    interval_s = _parse_interval(interval)
     env = os.environ
     config = load(env).config
     log.start(config.log.level)
@@ -55,7 +58,8 @@ def watch(
         state_dir=state_dir or config.gateway.state_dir,
         profile=profile or config.gateway.profile,
     )
-    where = Where(env, state_dir, profile, max_lifetime, _parse_interval(interval))
+    require_state_dir(installation.state_dir, installation.config_path)
+    where = Where(env, state_dir, profile, max_lifetime, interval_s)
     home, disk = Home.locate(env), RealDisk()
     watching = Watch(where, home, disk, Notifier.from_env(env), tell=_answer if as_json else None)
     guard = os.path.realpath(installation.state_dir)
@@ -90,10 +94,7 @@ def _answer(told: Told) -> None:
 def _parse_interval(text: str | None) -> float | None:
     if text is None:
         return None
-    try:
-        length_ms = parse_duration_ms(text, "s")
-    except ValueError as e:
-        raise Usage(f"--interval is not a length of time: {text}", hint="write it as 15m") from e
+    length_ms = parse_length_option("--interval", text)
     if length_ms < 1_000:  # noqa: PLR2004 - the least of `reconcile.interval_s`
         raise Usage(f"--interval is less than a second: {text}", hint="write it as 15m")
     return length_ms / 1_000

@@ -11,6 +11,14 @@ from tailflip.config.schema import Config, Section
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+# The settings that have an option of their own where a gateway is started.
+OPTIONS = {
+    "gateway.state_dir": "--state-dir",
+    "gateway.profile": "--profile",
+    "gateway.port": "--port",
+    "gateway.heap_limit": "--heap-limit",
+}
+
 
 @dataclass(frozen=True)
 class Setting:

@@ -102,10 +102,14 @@ def parse_config(path: Path, data: bytes) -> dict[str, Any]:
     try:
         return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as e:
-        raise ConfigInvalid(f"{path}: not UTF-8 at byte {e.start}") from e
+        line = data.count(b"\n", 0, e.start) + 1
+        raise ConfigInvalid(f"{path}:{line}: not UTF-8 at byte {e.start}") from e
     except (ValueError, RecursionError) as e:
-        reason = str(e) if isinstance(e, ValueError) else "nested too deeply"
-        raise ConfigInvalid(f"{path}: not valid TOML: {reason[:1].lower()}{reason[1:]}") from e
+        from tailflip.config.lines import split_place  # noqa: PLC0415 - a mistake alone pays
+
+        reason, at = split_place(str(e) if isinstance(e, ValueError) else "nested too deeply")
+        place = path if at is None else f"{path}:{at}"
+        raise ConfigInvalid(f"{place}: not valid TOML: {reason[:1].lower()}{reason[1:]}") from e
 
 
 def expand(path: str, env: Mapping[str, str]) -> str:

@@ -1,24 +1,39 @@
 """Loads settings from a TOML file, the environment and flags, and records where each is from.
 
 The file is $TAILFLIP_CONFIG, else $XDG_CONFIG_HOME/tailflip/config.toml, else
-~/.config/tailflip/config.toml. Defaults < file < TAILFLIP_<SECTION>_<KEY> < flags. SIGHUP loads
-again: the new settings are valid as a whole, or `ConfigInvalid` is raised and nothing changed.
+~/.config/tailflip/config.toml. Defaults < file < its section of the gateway at hand <
+TAILFLIP_<SECTION>_<KEY> < flags.
+
+A verb that acts refuses mistakes. One that starts a gateway, or only tells, goes on: with the last
+good file where it is known, else with what is right. A wrong setting of what tailflip may change
+then takes the value that changes least.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from tailflip.base.errors import ConfigInvalid, NoPermission
-from tailflip.config.catalog import list_settings
+from tailflip.base.life_variable import LIFE_VARIABLE
+from tailflip.config.catalog import OPTIONS, list_settings
 from tailflip.config.file import expand, find_path, fingerprint, parse_config, read_config
+from tailflip.config.mistakes import (
+    GATEWAYS,
+    Given,
+    Mistake,
+    Source,
+    explain,
+    explain_unknown,
+    refuse,
+)
 from tailflip.config.schema import (
+    OFF,
     Config,
     GatewaySettings,
     HealSettings,
@@ -32,8 +47,6 @@ from tailflip.config.schema import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from pydantic_core import ErrorDetails
 
     from tailflip.base.errors import TailflipError
     from tailflip.config.catalog import Setting
@@ -57,8 +70,29 @@ __all__ = [
 DEFAULT = "default"
 AUTO = "auto"
 _PREFIX = "TAILFLIP_"
-_ACTING = ("heal.enabled", "reconcile.enabled")
-_SHOWN_CHARS = 60
+# Variables of ours that are no settings; the last row is our tests'.
+_NO_SETTINGS = frozenset(
+    {"TAILFLIP_CONFIG", "TAILFLIP_STATE_DIR", "TAILFLIP_TRACEBACK", LIFE_VARIABLE}
+    | {"TAILFLIP_ALERT_COMMAND"}
+    | {"TAILFLIP_FUZZ_SECONDS", "TAILFLIP_SYSTEMD_CACHE"}
+)
+_OF_TESTS = "TAILFLIP_TEST_"
+# Where nothing of a file can be read, nothing is changed, and no start is refused for it.
+_ACTING = (
+    "heal.enabled",
+    "heal.admission",
+    "reconcile.enabled",
+    "archive.keep",
+    "archive.max_size",
+)
+# Where one of these is wrong, the value that changes least takes its place.
+_CAUTIOUS = {
+    "heal.retention": OFF,
+    "heal.max_lifetime": OFF,
+    "archive.keep": OFF,
+    "archive.max_size": OFF,
+}
+_SELECTORS = ("gateway.state_dir", "gateway.profile")
 _WORDS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
@@ -67,16 +101,16 @@ _NUMBERS = {
     int: re.compile(r"[+-]?[0-9]{1,18}"),
     float: re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?(e[+-]?[0-9]{1,3})?", re.IGNORECASE),
 }
-# Sentences for pydantic's kinds of error; {…} are filled in by pydantic's context.
-_RULES = {
-    "greater_than_equal": "must be at least {ge:.12g}",
-    "less_than_equal": "must be at most {le:.12g}",
-    "finite_number": "must be a finite number",
-    "bool_type": "must be true or false",
-    "int_type": "must be a whole number",
-    "float_type": "must be a number",
-    "value_error": "{error}",
-}
+
+
+@dataclass(frozen=True)
+class OfGateway:
+    """The settings of one gateway; `state_dir` or `profile` says which, None for all others."""
+
+    config: Config
+    origins: Mapping[str, str]
+    state_dir: Path | None = None
+    profile: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,102 +118,215 @@ class Loaded:
     """A valid configuration and where it is from.
 
     `origins` names the source of every setting, by its key such as "restart.cap_s": "default",
-    the file's path, "TAILFLIP_RESTART_CAP_S" or "--cap-s". `path` is the configuration file and
-    `found` says whether it exists; without a home directory `path` is None. `problem` says why
-    the file could not be read, where the caller goes on without it.
+    the file's path, "TAILFLIP_RESTART_CAP_S" or "--set restart.cap_s". `path` is the
+    configuration file and `found` says whether it exists; without a home directory `path` is
+    None. `gateways` are those with a section of their own, and `gateway` names the one at hand.
+    `mistakes` are empty unless the caller goes on with them. `is_last_good`: the file has a
+    mistake, and its last good text counts. `text` is the file's own, where it has no mistake.
     """
 
     config: Config
     origins: Mapping[str, str]
     path: Path | None
     found: bool
-    problem: TailflipError | None = None
+    gateways: Mapping[str, OfGateway] = field(default_factory=dict)
+    gateway: str | None = None
+    mistakes: tuple[str, ...] = ()
+    is_last_good: bool = False
+    text: bytes | None = field(default=None, repr=False)
 
+    @property
+    def what_counts(self) -> str:
+        """Say which settings count in spite of the mistakes."""
+        until = "until that is corrected"
+        if self.is_last_good:
+            return f"{until}, the last good settings count"
+        rest = "" if self.config.heal.enabled else ", and nothing is healed"
+        return f"{until}, the settings that are right count{rest}"
 
-@dataclass(frozen=True)
-class _Given:
-    """One value as it was given, before validation; `shown` is the value for messages."""
-
-    value: object
-    origin: str
-    shown: object
+    def choose(self, name: str) -> Loaded:
+        """Choose the settings of a gateway that has a section."""
+        own = self.gateways[name]
+        return replace(self, config=own.config, origins=own.origins, gateway=name)
 
 
 def load(
     env: Mapping[str, str],
     flags: Mapping[str, str] | None = None,
     *,
-    may_be_unreadable: bool = False,
+    goes_on: bool = False,
+    last_good: bytes | None = None,
 ) -> Loaded:
     """Read all settings and check them.
 
     Args:
         env: the environment; an empty variable counts as unset.
         flags: text by key, such as {"gateway.heap_limit": "2gb", "heal.admission": "false"}.
-        may_be_unreadable: go on without a file that cannot be read, so that the gateway can
-            start. Healing and reconciling are then off, unless the environment or a flag
-            turns them on.
+        goes_on: mistakes in the file and the environment are told and not raised. Where
+            nothing of the file can be read, healing and reconciling are off, unless the
+            environment or a flag turns them on.
+        last_good: the file's text when it had no mistake, for a caller that goes on.
 
     Raises:
-        ConfigInvalid: lists every problem in one line: origin, key, rule, value found.
+        ConfigInvalid: lists every mistake: place, key, rule, value found.
         NoPermission: the file may not be read.
     """
     path = find_path(env)
     data, problem = None, None
+    document: dict[str, Any] = {}
     try:
-        data = None if path is None else read_config(path)
+        data = _read(path, env)
+        document = {} if path is None or data is None else parse_config(path, data)
     except (ConfigInvalid, NoPermission) as e:
-        if not may_be_unreadable:
+        if not goes_on:
             raise
         problem = e
-    if problem is None and path is not None and data is None and env.get("TAILFLIP_CONFIG"):
+    stronger = {**dict(_take_environment(env)), **dict(_take_flags(flags or {}))}
+    reading = _judge_all(document, Source(str(path), data or b""), stronger, env, problem)
+    refused = [each for each in reading.mistakes if not goes_on or each.key in (flags or {})]
+    if refused:
+        raise refuse(refused)
+    is_wrong = any(each.is_in_file for each in reading.mistakes)
+    mistakes = tuple(each.text for each in reading.mistakes)
+    is_last_good = is_wrong and last_good is not None and path is not None
+    if is_last_good and path is not None and last_good is not None:
+        source = Source(str(path), last_good)
+        reading = _judge_all(_parse_again(path, last_good), source, stronger, env, None)
+    return Loaded(
+        reading.base.config,
+        reading.base.origins,
+        path,
+        data is not None,
+        reading.gateways,
+        mistakes=mistakes,
+        is_last_good=is_last_good,
+        text=None if is_wrong else data,
+    )
+
+
+def _read(path: Path | None, env: Mapping[str, str]) -> bytes | None:
+    data = None if path is None else read_config(path)
+    if path is not None and data is None and env.get("TAILFLIP_CONFIG"):
         raise ConfigInvalid(
             f"no such configuration file: {path}", hint="correct TAILFLIP_CONFIG, or unset it"
         )
-    given: dict[str, _Given] = {}
-    if path is not None and data is not None:
-        given |= _take_document(parse_config(path, data), str(path))
+    return data
+
+
+def _parse_again(path: Path, data: bytes) -> dict[str, Any]:
+    try:
+        return parse_config(path, data)
+    except ConfigInvalid:
+        return {}  # it was parsed when it was put on record
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """One document with the stronger sources laid over it, judged for each gateway."""
+
+    base: OfGateway
+    gateways: Mapping[str, OfGateway]
+    mistakes: tuple[Mistake, ...]
+
+
+def _judge_all(
+    document: Mapping[str, Any],
+    source: Source,
+    stronger: Mapping[str, Given],
+    env: Mapping[str, str],
+    problem: TailflipError | None,
+) -> _Reading:
+    """Judge the settings that count for all gateways, and those of each section."""
+    mistakes = [] if problem is None else [Mistake(problem.message, "", is_in_file=True)]
+    top = dict(_take_document(document, source))
     if problem is not None:
-        given |= {key: _Given(False, str(path), False) for key in _ACTING}
-    given |= _take_environment(env)
-    given |= _take_flags(flags or {})
-    config = _judge(given, env)
-    origins = {
-        setting.key: given[setting.key].origin if setting.key in given else DEFAULT
-        for setting in list_settings()
-    }
-    return Loaded(config, origins, path, data is not None, problem)
+        top |= {key: Given(False, source.path, False, key) for key in _ACTING}
+    base, found = _settle({**top, **stronger}, env)
+    mistakes += found
+    gateways = {}
+    for name, content in _list_gateways(document):
+        own = dict(_take_gateway(name, content, source))
+        if not any(key in own for key in _SELECTORS):
+            label = f"{GATEWAYS}.{name}"
+            own["gateway.profile"] = Given(name, source.path, name, label, source)
+        rest = {key: one for key, one in top.items() if key not in _SELECTORS}
+        alone, _ = _settle({key: own[key] for key in _SELECTORS if key in own}, env)
+        settings, found = _settle({**rest, **own, **stronger}, env)
+        where = alone.config.gateway
+        gateways[name] = replace(settings, state_dir=where.state_dir, profile=where.profile)
+        mistakes += found
+    return _Reading(base, gateways, tuple({each.text: each for each in mistakes}.values()))
 
 
-def _take_document(document: Mapping[str, Any], origin: str) -> Iterator[tuple[str, _Given]]:
-    """Yield a document's settings by key; a value outside all sections, by its own name."""
-    for section, content in document.items():
-        if isinstance(content, dict) and section in Config.model_fields:
-            for name, value in content.items():
-                yield f"{section}.{name}", _Given(value, origin, value)
+def _list_gateways(document: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    sections = document.get(GATEWAYS)
+    listed = sections.items() if isinstance(sections, dict) else ()
+    return [(name, content) for name, content in listed if isinstance(content, dict)]
+
+
+def _take_document(document: Mapping[str, Any], source: Source) -> Iterator[tuple[str, Given]]:
+    """Yield the settings for all gateways by key, and what is no section under its own name."""
+    for name, content in document.items():
+        if name != GATEWAYS:
+            yield from _take_section(name, content, source, source.path, "")
+        elif not isinstance(content, dict):
+            yield name, Given(content, source.path, content, name, source)
         else:
-            yield section, _Given(content, origin, content)
+            for each, inner in content.items():
+                if not isinstance(inner, dict):
+                    key = f"{GATEWAYS}.{each}"
+                    yield GATEWAYS, Given(inner, source.path, inner, key, source)
 
 
-def _take_environment(env: Mapping[str, str]) -> Iterator[tuple[str, _Given]]:
-    """Yield the variables of tailflip's sections by key; an unknown name as it is."""
+def _take_gateway(
+    name: str, content: Mapping[str, Any], source: Source
+) -> Iterator[tuple[str, Given]]:
+    """Yield the settings of one gateway; `state_dir` and `profile` may stand above its sections."""
+    before = f"{GATEWAYS}.{name}."
+    origin = f"{source.path} [{GATEWAYS}.{name}]"
+    for word, inner in content.items():
+        if f"gateway.{word}" in _SELECTORS:
+            yield f"gateway.{word}", Given(inner, origin, inner, before + word, source)
+        elif isinstance(inner, dict) or word in Config.model_fields:
+            yield from _take_section(word, inner, source, origin, before)
+        else:
+            yield before + word, Given(inner, origin, inner, before + word, source)
+
+
+def _take_section(
+    section: str, content: object, source: Source, origin: str, before: str
+) -> Iterator[tuple[str, Given]]:
+    """Yield a section's settings by key; a value outside all sections, by its own name."""
+    if isinstance(content, dict) and section in Config.model_fields:
+        for name, value in content.items():
+            key = f"{section}.{name}"
+            yield key, Given(value, origin, value, before + key, source)
+    else:
+        yield section, Given(content, origin, content, before + section, source)
+
+
+def _take_environment(env: Mapping[str, str]) -> Iterator[tuple[str, Given]]:
+    """Yield the variables of tailflip's own by key; an unknown name as it is."""
     known = {setting.variable: setting for setting in list_settings()}
-    prefixes = tuple(f"{_PREFIX}{section.upper()}_" for section in Config.model_fields)
     for name in sorted(env):
         text = env[name].strip()
-        if text and name.startswith(prefixes):
-            setting = known.get(name)
-            value = text if setting is None else _parse_text(setting, text)
-            yield setting.key if setting else name, _Given(value, name, text)
+        if not text or not name.startswith(_PREFIX):
+            continue
+        if name in _NO_SETTINGS or name.startswith(_OF_TESTS):
+            continue
+        setting = known.get(name)
+        value = text if setting is None else _parse_text(setting, text)
+        key = setting.key if setting else name
+        yield key, Given(value, name, text, key)
 
 
-def _take_flags(flags: Mapping[str, str]) -> Iterator[tuple[str, _Given]]:
+def _take_flags(flags: Mapping[str, str]) -> Iterator[tuple[str, Given]]:
     known = {setting.key: setting for setting in list_settings()}
     for key, text in flags.items():
         setting = known.get(key)
         value = text if setting is None else _parse_text(setting, text)
-        words = key.rpartition(".")[2].replace("_", "-")
-        yield key, _Given(value, f"--no-{words}" if value is False else f"--{words}", text)
+        option = OPTIONS.get(key)
+        yield key, Given(value, option or f"--set {key}", text, key)
 
 
 def _parse_text(setting: Setting, text: str) -> object:
@@ -190,33 +337,59 @@ def _parse_text(setting: Setting, text: str) -> object:
     return setting.type(text) if pattern is not None and pattern.fullmatch(text) else text
 
 
-def _judge(given: Mapping[str, _Given], env: Mapping[str, str]) -> Config:
-    """Make a valid configuration of the given values, or raise with all that is wrong."""
+def _settle(given: dict[str, Given], env: Mapping[str, str]) -> tuple[OfGateway, list[Mistake]]:
+    """Make a valid configuration of the given values, with every mistake in them.
+
+    Wrong values are left out, or make way for those by which tailflip changes least.
+    """
     settings = {setting.key: setting for setting in list_settings()}
-    problems: list[str] = []
+    mistakes = [explain_unknown(key, one) for key, one in given.items() if key not in settings]
+    right = {key: one for key, one in given.items() if key in settings}
+    for each in mistakes:
+        if each.meant is not None and each.meant not in right:
+            _replace_wrong(right, each.meant)
+    config = None
+    while config is None:
+        try:
+            config = Config.model_validate(_arrange(right, settings, env))
+        except ValidationError as e:
+            found = [explain(one, right, settings) for one in e.errors(include_url=False)]
+            mistakes += found
+            for each in found:
+                _replace_wrong(right, each.meant or each.key)
+    origins = {key: right[key].origin if key in right else DEFAULT for key in settings}
+    return OfGateway(config, origins), mistakes
+
+
+def _replace_wrong(right: dict[str, Given], key: str) -> None:
+    """Take a wrong value out; where it says what may be changed, put the least in its place."""
+    wrong = right.pop(key, None)
+    origin = DEFAULT if wrong is None else wrong.origin
+    if key.startswith(("heal.", "reconcile.")) and _is_switch(key):
+        right[key] = Given(False, origin, False, key)
+    elif key in _CAUTIOUS:
+        right[key] = Given(_CAUTIOUS[key], origin, _CAUTIOUS[key], key)
+    if key == "heal.enabled":
+        # What is not healed is not refused either: the mistake would keep the gateway down.
+        right["heal.admission"] = Given(False, origin, False, "heal.admission")
+
+
+def _arrange(
+    given: Mapping[str, Given], settings: Mapping[str, Setting], env: Mapping[str, str]
+) -> dict[str, dict[str, object]]:
+    """Arrange values by section, as the classes of the schema take them."""
     sections: dict[str, dict[str, object]] = {name: {} for name in Config.model_fields}
     for key, one in given.items():
-        setting = settings.get(key)
-        if setting is None:
-            problems.append(_explain_unknown(key, one))
-        elif one.value == AUTO and setting.optional:
-            sections[setting.section][setting.name] = None
-        elif setting.type is Path and isinstance(one.value, str):
-            sections[setting.section][setting.name] = _to_path(one, env)
-        else:
-            sections[setting.section][setting.name] = one.value
-    try:
-        config = Config.model_validate(sections)
-    except ValidationError as e:
-        problems += [_explain(error, given, settings) for error in e.errors(include_url=False)]
-    if problems:
-        raise ConfigInvalid(
-            "; ".join(problems), hint="`tailflip config example` lists all settings"
-        )
-    return config
+        setting, value = settings[key], one.value
+        if value == AUTO and setting.optional:
+            value = None
+        elif setting.type is Path and isinstance(value, str):
+            value = _to_path(one, env)
+        sections[setting.section][setting.name] = value
+    return sections
 
 
-def _to_path(one: _Given, env: Mapping[str, str]) -> object:
+def _to_path(one: Given, env: Mapping[str, str]) -> object:
     """Make a path of text; a flag's path may be relative: it was typed in a directory."""
     text = expand(str(one.value), env)
     if not text or "\0" in text or not (os.path.isabs(text) or one.origin.startswith("--")):  # noqa: PTH117
@@ -224,36 +397,5 @@ def _to_path(one: _Given, env: Mapping[str, str]) -> object:
     return Path(os.path.abspath(text))  # noqa: PTH100 - keeps symlinks
 
 
-def _explain(
-    error: ErrorDetails, given: Mapping[str, _Given], settings: Mapping[str, Setting]
-) -> str:
-    key = ".".join(map(str, error["loc"]))
-    setting = settings[key]
-    rule = _RULES.get(error["type"], f"must be {setting.form}").format(**error.get("ctx", {}))
-    if key not in given:
-        return f"{DEFAULT}: {key}: {rule}, found {_show(error['input'])}"
-    return f"{given[key].origin}: {key}: {rule}, found {_show(given[key].shown)}"
-
-
-def _explain_unknown(key: str, one: _Given) -> str:
-    """Name an unknown setting, and the known one that may have been meant."""
-    from difflib import get_close_matches  # noqa: PLC0415 - a mistake alone pays for the import
-
-    if key in Config.model_fields:
-        return f"{one.origin}: {key}: must be a section, found {_show(one.shown)}"
-    if key == one.origin:
-        names = [setting.variable for setting in list_settings()]
-    elif "." in key:
-        names = [setting.key for setting in list_settings()]
-    else:
-        names = list(Config.model_fields)
-    what = "setting" if "." in key or key == one.origin else "section"
-    close = get_close_matches(key, names, 1)
-    advice = f" (did you mean {close[0]}?)" if close else ""
-    where = "" if key == one.origin else f"{one.origin}: "
-    return f"{where}{key}: no such {what}{advice}"
-
-
-def _show(value: object) -> str:
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
-    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
+def _is_switch(key: str) -> bool:
+    return any(each.key == key and each.type is bool for each in list_settings())

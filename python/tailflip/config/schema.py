@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
 
-from tailflip.base.openclaw_units import parse_duration_ms, parse_size_bytes
+from tailflip.base.openclaw_units import parse_length_ms, parse_size_bytes
 from tailflip.flow.values import Value
 
 if TYPE_CHECKING:
@@ -34,11 +34,10 @@ def _check_duration(text: str) -> str:
     if text == OFF:
         return text
     try:
-        length_ms = parse_duration_ms(text, "ms")
+        length_ms = parse_length_ms(text)
     except ValueError:
-        length_ms = -1
-    if length_ms < 0 or not text[-1].isalpha():
-        raise ValueError('must be a length of time with its unit, such as "24h", or false')
+        rule = 'must be a length of time with its unit, such as "24h", or false'
+        raise ValueError(rule) from None
     if length_ms < _MINUTE_MS:
         raise ValueError("must be at least 1m")
     return text
@@ -58,8 +57,25 @@ def _check_size(text: str) -> str:
     return text
 
 
+def _check_size_limit(text: str) -> str:
+    text = text.strip().lower()
+    if text == OFF:
+        return text
+    try:
+        parse_size_bytes(text)
+    except ValueError:
+        raise ValueError('must be a size, such as "5gb" or "512mb", or false') from None
+    return text
+
+
 Duration = Annotated[str, BeforeValidator(_name_false), AfterValidator(_check_duration)]
 Size = Annotated[str, BeforeValidator(_name_bytes), AfterValidator(_check_size)]
+
+SizeLimit = Annotated[
+    str,
+    BeforeValidator(lambda value: _name_bytes(_name_false(value))),
+    AfterValidator(_check_size_limit),
+]
 
 
 def _setting(default: Any, meaning: str, *, form: str | None = None, **bounds: Any) -> Any:
@@ -113,7 +129,7 @@ class GatewaySettings(Section):
     )
     heap_limit: Size | None = _setting(
         None,
-        'heap limit of the gateway, such as "2gb"; auto: its own node is asked',
+        'heap limit, such as "2gb"; auto: that of the process, the service or the last start',
         form="a size",
     )
     service: str | None = _setting(
@@ -277,6 +293,32 @@ class LedgerSettings(Section):
     )
 
 
+class ArchiveSettings(Section):
+    """The limits of the archives. `run`, `gate`, `preflight` and `watch` delete what is beyond."""
+
+    keep: Duration = _setting(
+        "90d",
+        "how long an archive is kept, and an action can be undone; false: until you delete it",
+        form="a length of time, or false",
+    )
+    max_size: SizeLimit = _setting(
+        "5gb",
+        "room that all archives together may take: the oldest go first, the newest of each store "
+        "stays; false: no limit",
+        form="a size, or false",
+    )
+
+    @property
+    def keep_ms(self) -> int | None:
+        """The age in milliseconds from which on archives go; None for no limit."""
+        return _to_ms(self.keep)
+
+    @property
+    def max_bytes(self) -> int | None:
+        """The room for all archives in bytes; None for no limit."""
+        return None if self.max_size == OFF else parse_size_bytes(self.max_size)
+
+
 class LogSettings(Section):
     """The lines on standard error."""
 
@@ -286,7 +328,7 @@ class LogSettings(Section):
 
 
 class Config(Section):
-    """All settings, each valid. A room receives its own section."""
+    """All settings of one gateway, each valid. A room receives its own section."""
 
     gateway: GatewaySettings = Field(default_factory=GatewaySettings)
     heal: HealSettings = Field(default_factory=HealSettings)
@@ -295,8 +337,9 @@ class Config(Section):
     memory: MemorySettings = Field(default_factory=MemorySettings)
     reconcile: ReconcileSettings = Field(default_factory=ReconcileSettings)
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
+    archive: ArchiveSettings = Field(default_factory=ArchiveSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
 
 def _to_ms(text: str) -> int | None:
-    return None if text == OFF else parse_duration_ms(text, "ms")
+    return None if text == OFF else parse_length_ms(text)

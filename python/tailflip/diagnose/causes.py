@@ -95,6 +95,10 @@ REINSTALL = (
     "`npm i -g openclaw@VERSION`, then `openclaw gateway install --force`; "
     "the gateway is started when the package, node or the service file changes"
 )
+GONE_PROGRAM = (
+    "the program is gone, perhaps with an update: `openclaw gateway install --force` writes the "
+    "service anew; by hand, give the command of a program that is there"
+)
 NEW_NODE = (
     "install the Node.js that this release asks for, then `openclaw gateway install --force`; "
     "the gateway is started when node, the package or the service file changes"
@@ -165,7 +169,7 @@ CAUSES: dict[Cause, CauseRow] = {
     ),
     Cause.OTHER_INSTANCE: CauseRow(
         "another gateway works on the same state",
-        "stop the other gateway; this one is started when it is gone",
+        "stop the other gateway, or what holds its port; this one is started when that is gone",
         of_other=True,
     ),
     Cause.PORT_IN_USE: CauseRow(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -28,6 +29,18 @@ class JobStorm(NamedTuple):
     title: str
     storm: Storm
     allowed_ms: int | None
+
+
+class Disagreement(NamedTuple):
+    """Runs of which one ledger of OpenClaw's says something else than all of them together.
+
+    `subject` is the ledger; `says` is what it says, for one and for many.
+    """
+
+    subject: str
+    runs: int
+    noun: str
+    says: tuple[str, str]
 
 
 class StuckJob(NamedTuple):
@@ -106,3 +119,48 @@ class RefusedStart(NamedTuple):
     guard: str
     reason: str
     hint: str
+
+
+class Stand(StrEnum):
+    """Why a guarded gateway does not run: a breaker, a gate, a wait, or nothing that is known."""
+
+    STOPPED = "stopped"
+    REFUSED = "refused"
+    WAITS = "waits"
+    DOWN = "down"
+
+
+class Standstill(NamedTuple):
+    """A guarded gateway that does not run as it should, or not yet.
+
+    `since_ms` and `until_ms` are None where unknown. `ends_itself`: a guard lives that goes on by
+    itself. `hint` is what a person can do.
+    """
+
+    kind: Stand
+    guard: str
+    reason: str
+    hint: str
+    evidence: tuple[str, ...] = ()
+    since_ms: int | None = None
+    until_ms: int | None = None
+    ends_itself: bool = False
+
+
+class UnseenIncident(NamedTuple):
+    """An open incident that nobody has seen yet; `words` are its cause's."""
+
+    guard: str
+    incident: str
+    words: str
+    deaths: int
+    opened_ms: int
+
+
+class HeldJob(NamedTuple):
+    """A job that tailflip keeps from running, and the action that did it."""
+
+    job_id: str
+    title: str
+    action: str
+    since_ms: int

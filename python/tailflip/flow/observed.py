@@ -204,6 +204,37 @@ class KeptFile:
 
 
 @dataclass(frozen=True)
+class ArchiveUse:
+    """The room that tailflip's archives take; `keep` and `max_size` are the limits as written.
+
+    `too_old` counts those older than `keep`. `may_go` counts those that `run`, `gate` and
+    `watch` delete because of a limit.
+    """
+
+    path: Path
+    count: int
+    bytes: int
+    keep: str
+    max_size: str
+    too_old: int = 0
+    is_too_large: bool = False
+    may_go: int = 0
+    may_go_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class GoneProgram:
+    """A program that a service definition starts, and that is not there.
+
+    `is_ours`: it is tailflip, which one of its own files puts in front of the gateway.
+    """
+
+    definition: Path
+    program: str
+    is_ours: bool = False
+
+
+@dataclass(frozen=True)
 class FileIdentity:
     """The fields of a stat that must be the same at survey and rename."""
 

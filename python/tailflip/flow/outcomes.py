@@ -29,11 +29,13 @@ class HeapLimit:
     """The heap that a gateway may use; `bytes` is None where it is unknown.
 
     `source` says where the limit is from. `margin` is the share that a prediction may use.
+    `is_known` False: the bytes are the best that could be found, and may not be the gateway's.
     """
 
     bytes: int | None
     source: str
     margin: float = 0.9
+    is_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Forecast:
     """The predicted V8 heap for loading stores, against the gateway's limit.
 
     `limit_bytes` is None when no limit could be found; `source` says where it is from.
+    `limit_known` False: the limit may not be this gateway's, so nobody knows whether it fits.
     `measured`: the factor was measured on this very release. `release_known`: the release is
     known at all. `base_bytes` is the heap without any store.
     """
@@ -53,6 +56,7 @@ class Forecast:
     release_known: bool = True
     base_bytes: int = 0
     margin: float = 0.9
+    limit_known: bool = True
 
     @property
     def over(self) -> bool:

@@ -149,13 +149,20 @@ class Database:
 
     @property
     def exists(self) -> bool:
-        """Say whether the file exists.
+        """Say whether the file exists and holds anything.
+
+        A full disk leaves a file of no bytes; there nothing is on record, and nothing is written
+        to read that.
 
         Raises:
-            TailflipError: that is unknown; `Path.exists` hides some errors and raises others.
+            TailflipError: that is unknown.
         """
-        with naming(self.workspace.home.ledger):
-            return self.workspace.home.ledger.exists()
+        path = self.workspace.home.ledger
+        with naming(path):
+            try:
+                return path.stat().st_size > 0
+            except FileNotFoundError:
+                return False
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:

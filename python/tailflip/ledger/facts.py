@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # The heap that a gateway may use, put by its guard: asking node again costs a start of node.
 HEAP_LIMIT_FACT = "heap-limit"
+# The file of settings as it was at the last start without a mistake in it.
+SETTINGS_FACT = "settings"
 
 
 class Facts(Table):

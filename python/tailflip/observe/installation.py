@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tailflip.base.errors import CannotCreate, ConfigInvalid, Usage
+from tailflip.base.errors import CannotCreate, ConfigInvalid, TailflipError, Usage
 from tailflip.base.openclaw_units import parse_duration_ms, parse_size_bytes
 from tailflip.flow.observed import Store
 from tailflip.observe.files import can_be_path
@@ -21,7 +21,7 @@ from tailflip.observe.json5config import load_config
 from tailflip.observe.records.cron import read_cron_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 DEFAULT_PORT = 18789
 DEFAULT_RETENTION_MS = 86_400_000
@@ -30,6 +30,9 @@ MAIN_AGENT = "main"
 STORE_NAME = "sessions.json"
 _LEGACY_STATE = (".clawdbot", ".moldbot")
 _LEGACY_CONFIG = ("clawdbot.json", "moldbot.json")
+# What else a gateway leaves in its state directory.
+_STATE_FILES = ("cron/jobs.json", "tasks/runs.sqlite", "state/openclaw.sqlite")
+_SHOWN_BELOW = 5
 _PROFILE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}")
 _MAX_PORT = 65_535
 
@@ -86,6 +89,19 @@ def owns(path: str, name: str, installation: Installation | None) -> bool:
     return path in {os.path.realpath(each) for each in files}
 
 
+def choose_owned(env: Mapping[str, str], state_dir: Path) -> Callable[[str], bool]:
+    """Make a function that says whether a path on record is of one state directory's gateway.
+
+    The directory may be gone, or its configuration damaged: then what lay below it is its own.
+    """
+    try:
+        installation = locate(env, state_dir=state_dir)
+    except (TailflipError, OSError):
+        installation = None
+    name = os.path.realpath(state_dir)
+    return lambda path: owns(path, name, installation)
+
+
 def locate(
     env: Mapping[str, str], *, state_dir: Path | None = None, profile: str | None = None
 ) -> Installation:
@@ -134,6 +150,35 @@ def locate(
         rotate_bytes=_read_rotate_bytes(maintenance),
         notes=notes,
     )
+
+
+def require_state_dir(state_dir: Path, config_path: Path) -> None:
+    """Refuse a directory with nothing of OpenClaw's in it: it says nothing about a gateway.
+
+    Raises:
+        CannotCreate: it is no state directory.
+    """
+    if config_path.is_file() or _holds_state(state_dir):
+        return
+    try:
+        inside = sorted(each for each in state_dir.iterdir() if each.is_dir())
+    except OSError:
+        inside = []
+    below = [each for each in inside if _holds_state(each)]
+    below += [each / ".openclaw" for each in inside if _holds_state(each / ".openclaw")]
+    shown = ", ".join(map(str, below[:_SHOWN_BELOW]))
+    more = f" and {len(below) - _SHOWN_BELOW} more" if len(below) > _SHOWN_BELOW else ""
+    hint = "give the directory that holds openclaw.json: OPENCLAW_STATE_DIR of the gateway"
+    raise CannotCreate(
+        f"this is no state directory of OpenClaw: {state_dir}: neither openclaw.json nor agents, "
+        "cron or databases are in it; nothing was looked at",
+        hint=f"below it are: {shown}{more}; give one of them" if below else hint,
+    )
+
+
+def _holds_state(folder: Path) -> bool:
+    names = ("openclaw.json", *_LEGACY_CONFIG, *_STATE_FILES)
+    return any(_is_there(folder / name) for name in names) or _is_folder(folder / "agents")
 
 
 def read_job_names(cron_store: Path) -> dict[str, str]:

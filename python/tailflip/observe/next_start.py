@@ -1,4 +1,4 @@
-"""Finds the command that will start an installation's gateway, where none was given.
+"""Finds what a gateway runs with, and what starts next: its process, and its service definition.
 
 A service definition of this state directory starts its gateway at boot and after a death; the
 `openclaw` on a person's PATH may be another one. So the definition counts where there is one, and
@@ -7,17 +7,29 @@ the PATH where there is none.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tailflip.observe.gateway.heap import read_heap_limit
+from tailflip.base.errors import TailflipError
+from tailflip.base.life_variable import LIFE_VARIABLE
+from tailflip.observe.gateway.cgroup import read_limit
+from tailflip.observe.gateway.heap import HeapOwner
+from tailflip.observe.gateway.process import read_start
 from tailflip.observe.gateway.release import Release, read_release
 from tailflip.observe.gateway.signs import find_definitions
+from tailflip.observe.installation import find_state_dir
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from tailflip.flow.observed import Gateway
+    from tailflip.observe.gateway.process import Start
+    from tailflip.observe.host.service import Service
     from tailflip.observe.installation import Installation
+
+_THEIRS = ("OPENCLAW_", "CLAWDBOT_", "MOLTBOT_", "NODE_OPTIONS")
 
 
 @dataclass(frozen=True)
@@ -27,10 +39,20 @@ class NextStart:
     command: tuple[str, ...]
     release: Release
 
-    def find_heap_limit(self, pid: int | None) -> tuple[int | None, str]:
-        """Find the heap limit of the command's node; `pid` is of a living gateway."""
-        release = self.release
-        return read_heap_limit(release.env, release.node, pid=pid, flags=self.command)
+
+@dataclass(frozen=True)
+class Owners:
+    """What sizes the heap of a gateway, in the order in which it counts.
+
+    `services` are its definitions; several may name the same state directory. `shell` is the
+    caller's, which says nothing certain about a gateway. `may_recall`: what we have on record may
+    be about the gateway that lives.
+    """
+
+    living: HeapOwner | None
+    services: tuple[HeapOwner, ...]
+    shell: HeapOwner
+    may_recall: bool
 
 
 def find_next_start(installation: Installation, env: Mapping[str, str]) -> NextStart:
@@ -40,7 +62,7 @@ def find_next_start(installation: Installation, env: Mapping[str, str]) -> NextS
     """
     starts = [
         NextStart(service.command, service.release)
-        for service in find_definitions(installation, env)
+        for service in find_definitions(installation.state_dir, env)
         if service.release.version is not None
     ]
     if len({start.release.version for start in starts}) > 1:
@@ -49,3 +71,81 @@ def find_next_start(installation: Installation, env: Mapping[str, str]) -> NextS
         return starts[0]
     command = ("openclaw",)
     return NextStart(command, read_release(command, env))
+
+
+def find_owners(state_dir: Path, gateway: Gateway | None, env: Mapping[str, str]) -> Owners:
+    """Find what sizes the heap of a state directory's gateway.
+
+    Args:
+        state_dir: the gateway's.
+        gateway: the living one, if there is one.
+        env: the caller's.
+    """
+    services = tuple(find_definitions(state_dir, env))
+    pid = gateway.pid if gateway is not None and gateway.alive else None
+    start = None if pid is None else read_start(pid)
+    living = None if pid is None or start is None else _describe_living(pid, start, services)
+    release = read_release(("openclaw",), env)
+    shell = HeapOwner.of_ours("as this shell has it", release.env, release.node, ())
+    return Owners(
+        living,
+        tuple(map(_describe_service, services)),
+        shell,
+        may_recall=pid is None or (start is not None and LIFE_VARIABLE in start.env),
+    )
+
+
+def find_gateway_env(
+    state_dir: Path, gateway: Gateway | None, env: Mapping[str, str]
+) -> dict[str, str]:
+    """Find the environment in which a gateway runs or will start; the caller's if nothing tells.
+
+    Args:
+        state_dir: the gateway's.
+        gateway: the living one, if there is one; None reads its definitions alone.
+        env: the caller's, for what is no matter of OpenClaw's.
+    """
+    pid = gateway.pid if gateway is not None and gateway.alive else None
+    start = None if pid is None else read_start(pid)
+    theirs: Mapping[str, str] | None = None
+    if start is not None and _leads_to(start.env, state_dir):
+        theirs = start.env
+    elif service := next(find_definitions(state_dir, env), None):
+        theirs = dict(service.release.env)
+        if service.scope == "user" and theirs.get("HOME") == service.home:
+            theirs["HOME"] = env.get("HOME", service.home)  # by which we found the definition
+    if theirs is None:
+        return dict(env)
+    ours = {name: value for name, value in env.items() if not name.startswith(_THEIRS)}
+    return {**ours, **theirs, "OPENCLAW_STATE_DIR": str(state_dir)}
+
+
+def _leads_to(env: Mapping[str, str], state_dir: Path) -> bool:
+    """Say whether a process sees the state directory where we do: a container may not."""
+    try:
+        found = find_state_dir(env, None, env.get("OPENCLAW_PROFILE") or None)
+    except TailflipError:
+        return False
+    return os.path.realpath(found) == os.path.realpath(state_dir)
+
+
+def _describe_living(pid: int, start: Start, services: Sequence[Service]) -> HeapOwner:
+    """Describe a living gateway; up to 2026.4 it overwrites its arguments by its title."""
+    who = f"pid {pid}"
+    memory_bytes = read_limit(pid)
+    if Path(start.argv[0]).name.startswith("node"):
+        return HeapOwner(who, start.env, start.program, start.argv, memory_bytes)
+    # Its arguments are those of the definition that started it, where there is one.
+    flags = next((service.starts for service in services), ())
+    owner = HeapOwner(who, start.env, start.program, flags, memory_bytes)
+    if services or owner.options:
+        return owner
+    doubt = "its arguments cannot be read, and may say another limit"
+    return HeapOwner(who, start.env, start.program, (), memory_bytes, doubt)
+
+
+def _describe_service(service: Service) -> HeapOwner:
+    release = read_release(service.starts, service.env)
+    doubt = "; ".join(service.notes) or None
+    node, flags = release.node, service.starts
+    return HeapOwner(service.name, release.env, node, flags, service.memory_bytes, doubt)

@@ -67,6 +67,7 @@ def forecast(
         release_known=capabilities.is_known,
         base_bytes=use.base_bytes,
         margin=limit.margin,
+        limit_known=limit.is_known,
     )
 
 

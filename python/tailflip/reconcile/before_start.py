@@ -86,7 +86,7 @@ def mend(
     kinds = (*_KINDS, StepKind.STORMS) if config.reconcile.hold_jobs else _KINDS
     result = reconcile_all(work, kinds)
     done = [
-        f"{step.kind}: {format_done(what, count)}; undo: {step.undo}"
+        f"{format_done(what, count)}; undo: {step.undo}"
         for step in result.steps
         if step.action_id is not None
         for what, count in step.counts.items()

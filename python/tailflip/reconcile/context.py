@@ -43,8 +43,7 @@ class Terms:
     """The permissions and limits. `max_lifetime_ms` and `retention_ms` None turn their rules off.
 
     `capabilities` are those of the gateway that will start next. `write_tasks` allows writes
-    of the task ledger of a stopped gateway. `heap_limit_bytes` None: node is asked where the
-    limit matters.
+    of the task ledger of a stopped gateway.
     """
 
     max_lifetime_ms: int | None
@@ -52,7 +51,6 @@ class Terms:
     apply: bool
     capabilities: Capabilities
     write_tasks: bool = True
-    heap_limit_bytes: int | None = None
     settings: ReconcileSettings = field(default_factory=ReconcileSettings)
 
 
@@ -210,19 +208,15 @@ def begin(
         max_lifetime: Instead of `heal.max_lifetime`, in OpenClaw's grammar, or "false".
         retention: Instead of `heal.retention` and the gateway's own; likewise.
         write_tasks: Whether the gateway's task ledger may be written.
-        config: Settings, where the caller has them already.
+        config: The gateway's own settings, where the caller has them.
         capabilities: Those of the gateway that starts next, where the caller knows its command.
 
     Raises:
         Usage: A text is no length of time.
     """
-    config = load(env).config if config is None else config
-    scene = look(
-        env,
-        state_dir=state_dir or config.gateway.state_dir,
-        profile=profile or config.gateway.profile,
-        agent=agent,
-    )
+    settings = load(env) if config is None else config
+    scene = look(env, state_dir=state_dir, profile=profile, agent=agent, settings=settings)
+    config = scene.config
     history = History(workspace, os.path.realpath(scene.installation.state_dir))
     terms = Terms(
         max_lifetime_ms=(
@@ -237,7 +231,6 @@ def begin(
         ),
         apply=apply,
         write_tasks=write_tasks,
-        heap_limit_bytes=config.gateway.heap_limit_bytes,
         capabilities=scene.capabilities if capabilities is None else capabilities,
         settings=config.reconcile,
     )

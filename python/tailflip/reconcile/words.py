@@ -20,6 +20,12 @@ _ONE = {
     "stuck jobs released through openclaw": "stuck job released through openclaw",
 }
 _RULES = frozenset(rule.value for rule in Rule)
+_RULES_DONE = {
+    Rule.SLIM: ("entry", "made smaller"),
+    Rule.RETIRE: ("run", "ended"),
+    Rule.EXPIRE: ("finished run", "removed"),
+    Rule.FORCE_EXPIRE: ("run", "without a sign of life removed"),
+}
 
 
 def format_step(step: Step, *, applied: bool) -> str:
@@ -30,9 +36,11 @@ def format_step(step: Step, *, applied: bool) -> str:
         total = sum(step.running.values())
         lines.append(f'  {format_counted(total, "entry")} saying "running": {fates}')
     lines += _format_counts(step)
-    shown = step.words[:_SHOWN]
+    # What is left to the gateway comes last in `words`, and is no reason for a change.
+    reasons = max(len(step.words), sum(step.running.values())) - step.left
+    shown = step.words[: min(_SHOWN, reasons)]
     lines += [f"    {escape(word)}" for word in shown]
-    more = max(len(step.words), sum(step.running.values())) - len(shown)
+    more = reasons - len(shown)
     if shown and more > 0:
         lines.append(
             f"    and {format_count(more)} more; --json has {format_count(len(step.words))}"
@@ -52,6 +60,9 @@ def format_step(step: Step, *, applied: bool) -> str:
 
 def format_done(what: str, number: int) -> str:
     """Format a change by its key in `Step.counts`, with the count."""
+    if what in _RULES:
+        noun, done = _RULES_DONE.get(Rule(what), ("entry", f"removed by {what}"))
+        return format_counted(number, noun, done, done)
     if number == 1:
         what = _ONE.get(what, what)
     return f"{format_count(number)} {what}"

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TailflipError
 from tailflip.base.progress import be_quiet
+from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.findings.registry import find_all, merge
+from tailflip.flow.conditions import Disagreement
 from tailflip.flow.findings import Looked
 from tailflip.ledger.actions import Ledger
+from tailflip.observe.gateway.gone_programs import find_gone_programs
 from tailflip.observe.records.forms import read_forms
-from tailflip.reconcile.context import begin
+from tailflip.reconcile.context import StepKind, begin
 from tailflip.reconcile.kinds import TOLD, reconcile_all
 from tailflip.report.observation import Observation, recall_from
+from tailflip.stores.archive_limits import observe_use
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.litter import observe_folders
 from tailflip.stores.look import observe_all
@@ -21,26 +25,31 @@ from tailflip.stores.ownership import describe_kept
 from tailflip.stores.quick_look import look_quickly
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from tailflip.base.progress import Progress
-    from tailflip.config.load import Config
     from tailflip.ledger.history import History
+    from tailflip.reconcile.context import Step
     from tailflip.stores.target import Scene
 
 
 @dataclass(frozen=True)
 class Asked:
-    """The options that name a gateway, as reconciliation takes them."""
+    """The options that name a gateway, as reconciliation takes them.
+
+    `mistakes` are those in our own settings.
+    """
 
     state_dir: Path | None = None
     profile: str | None = None
     agent: str | None = None
     heap_limit: str | None = None
+    mistakes: tuple[str, ...] = ()
 
 
 def observe_thoroughly(
-    scene: Scene, history: History, asked: Asked, config: Config, on_progress: Progress
+    scene: Scene, history: History, asked: Asked, on_progress: Progress
 ) -> Observation:
     """Observe stores, jobs, records and processes; changes nothing.
 
@@ -48,16 +57,15 @@ def observe_thoroughly(
         scene: the installation and the chosen stores.
         history: the gateway's record.
         asked: the user's options that name the gateway.
-        config: the user's settings, by which stores are judged.
         on_progress: called while stores are read.
 
     Raises:
         Usage: the heap limit that was given is no size.
     """
-    wait_for_limit = scene.begin_heap_limit(asked.heap_limit, config)
+    wait_for_limit, heal = scene.begin_heap_limit(history, asked.heap_limit), scene.config.heal
     installation, workspace = scene.installation, history.workspace
-    policy = choose_policy(config.heal, installation.retention_ms)
-    aim = choose_aim(config.heal, policy, scene.capabilities, salvages=False)
+    policy = choose_policy(heal, installation.retention_ms)
+    aim = choose_aim(heal, policy, scene.capabilities, salvages=False)
     job = Compaction(scene, aim, workspace, on_progress)
     stores = (*scene.stores, *scene.missing)
     surveyed = observe_all(stores, lambda store: job.measure(store).numbers, scene.now_ms)
@@ -79,6 +87,9 @@ def observe_thoroughly(
         forecast=job.forecast(wait_for_limit()),
         kept=tuple(describe_kept(claim, actions) for claim in scene.kept.values()),
         folders=observe_folders(stores, scene.now_ms),
+        gone_programs=find_gone_programs(installation, scene.env),
+        archives=observe_use(workspace, scene.config.archive, scene.now_ms),
+        mistakes=asked.mistakes or None,
     )
     judged, judged_notes = _judge_jobs(scene, history, asked)
     notes = (*installation.notes, *forms.describe(), *judged_notes)
@@ -92,18 +103,35 @@ def observe_thoroughly(
 
 
 def _judge_jobs(scene: Scene, history: History, asked: Asked) -> tuple[Looked, tuple[str, ...]]:
-    """Find storms, stuck jobs and growth, as `reconcile` does; a failure of ours becomes a note."""
+    """Find what `reconcile` finds; a failure of ours becomes a note.
+
+    Runs of a dead gateway that say "running" are found by the survey of the stores already.
+    """
+    is_alive = scene.gateway.alive is True
+    kinds = (*TOLD, StepKind.TASKS, *((StepKind.ZOMBIES,) if is_alive else ()))
     try:
         work = begin(
             scene.env,
             workspace=history.workspace,
             apply=False,
             on_progress=be_quiet,
-            state_dir=asked.state_dir,
-            profile=asked.profile,
+            state_dir=scene.installation.state_dir,
             agent=asked.agent,
+            config=scene.config,
         )
-        result = reconcile_all(work, TOLD)
+        result = reconcile_all(work, kinds)
     except TailflipError as e:
-        return Looked(), (f"storms, stuck jobs and growth were not looked for: {e.message}",)
-    return result.looked, (*result.notes, *(e.message for e in result.errors))
+        return Looked(), (f"what `reconcile` finds was not looked for: {e.message}",)
+    disagreements = find_all(Inputs(disagreements=tuple(_list_disagreements(result.steps))))
+    notes = (*result.notes, *(e.message for e in result.errors))
+    return merge(result.looked, disagreements), notes
+
+
+def _list_disagreements(steps: Iterable[Step]) -> Iterator[Disagreement]:
+    for step in steps:
+        if step.kind is StepKind.TASKS and step.words:
+            says = ("is called lost or running", "are called lost or running")
+            yield Disagreement(step.subject, len(step.words), "task", says)
+        elif step.kind is StepKind.ZOMBIES and step.counts:
+            says = ('says "running"', 'say "running"')
+            yield Disagreement(step.subject, sum(step.counts.values()), "entry", says)

@@ -20,6 +20,7 @@ from tailflip.stores.quick_look import look_quickly
 if TYPE_CHECKING:
     from tailflip.flow.findings import Looked
     from tailflip.flow.observed import Gateway
+    from tailflip.flow.outcomes import Forecast
     from tailflip.ledger.actions import Action
     from tailflip.ledger.history import History
     from tailflip.observe.installation import Installation
@@ -56,6 +57,9 @@ def observe_quickly(
     gateway: Gateway | None,
     history: History,
     now_ms: int,
+    *,
+    forecast: Forecast | None = None,
+    mistakes: tuple[str, ...] = (),
 ) -> Observation:
     """Observe sizes, times and small files, and take the other findings from the record.
 
@@ -64,6 +68,8 @@ def observe_quickly(
         gateway: None without an installation.
         history: the gateway's record.
         now_ms: wall clock.
+        forecast: of sizes alone; None where they prove nothing.
+        mistakes: in our own settings.
     """
     inputs = Inputs()
     if installation is not None and gateway is not None:
@@ -74,6 +80,8 @@ def observe_quickly(
             root=history.workspace.home.root,
             now_ms=now_ms,
         )
+        inputs = replace(inputs, forecast=forecast)
+    inputs = replace(inputs, mistakes=mistakes or None)
     return recall_from(history, Observation(inputs, find_all(inputs)))
 
 

@@ -6,14 +6,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tailflip.base.openclaw_units import parse_size_bytes
 from tailflip.diagnose.trend import find_trend
-from tailflip.ledger.facts import HEAP_LIMIT_FACT
+from tailflip.flow.outcomes import HeapLimit
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.gateway.process import is_alive
 from tailflip.observe.gateway.vitals import read_tree
 from tailflip.observe.host.space import read_space
 from tailflip.observe.installation import measure_stores, owns
+from tailflip.observe.next_start import find_next_start, find_owners
+from tailflip.plan.forecast import LEAST_LIMIT_BYTES, forecast
+from tailflip.report.held import find_held_jobs
 from tailflip.report.installed import find_installed
 from tailflip.report.observation import observe_quickly
 from tailflip.report.status import (
@@ -24,14 +26,17 @@ from tailflip.report.status import (
     Record,
     Stores,
     measure_growth,
-    sum_up,
 )
+from tailflip.report.verdict import sum_up
 from tailflip.stores.archive import list_actions
+from tailflip.stores.heap_limit import find_limit, find_told_limit
 
 if TYPE_CHECKING:
     from tailflip.flow.lives import Life
     from tailflip.flow.observed import Gateway
+    from tailflip.flow.outcomes import Forecast
     from tailflip.ledger.starts import JudgedStart
+    from tailflip.report.observation import Observation
     from tailflip.report.status import Situation
     from tailflip.report.subject import Subject
     from tailflip.stores.archive import Archived
@@ -40,14 +45,24 @@ _LIVES = 200
 _GROWTH_MS = 7 * DAY_MS
 
 
-def read_situation(subject: Subject, now_ms: int) -> Situation:
-    """Read the record, look at processes and stores, and sum up.
-
-    No store is read: findings that need a survey are taken from the record.
-    """
+def look_around(subject: Subject, now_ms: int) -> Observation:
+    """Observe without reading a store: findings that need a survey are taken from the record."""
     history, installation = subject.history, subject.installation
     gateway = read_gateway(installation, os.environ) if installation is not None else None
-    seen = observe_quickly(installation, gateway, history, now_ms)
+    return observe_quickly(
+        installation,
+        gateway,
+        history,
+        now_ms,
+        forecast=_foresee_overflow(subject, gateway),
+        mistakes=subject.mistakes,
+    )
+
+
+def read_situation(subject: Subject, seen: Observation, now_ms: int) -> Situation:
+    """Read the record, look at processes and services, and sum up with what was observed."""
+    history, installation = subject.history, subject.installation
+    home, gateway = history.workspace.home, seen.inputs.gateway
     lives = history.lives.read(_LIVES)
     counts = history.lives.count_deaths()
     made, start = history.decisions.read_last(), history.starts.read_last()
@@ -56,23 +71,21 @@ def read_situation(subject: Subject, now_ms: int) -> Situation:
         guard=history.guard,
         gateway=gateway,
         port=installation.port if installation is not None else None,
-        supervisor=history.workspace.home.read_supervisor(history.guard),
+        supervisor=home.read_supervisor(history.guard),
         memory=_read_memory(subject, gateway, lives, now_ms),
         stores=_measure_stores(subject, now_ms),
-        installed=find_installed(os.environ, history.workspace.home, history.guard),
+        installed=find_installed(os.environ, home, history.guard),
         parked_pid=_find_parked(start),
         full=tuple(
             space.path
-            for space in seen.inputs.spaces
-            or read_space(Path(history.guard), history.workspace.home.root)
+            for space in seen.inputs.spaces or read_space(Path(history.guard), home.root)
             if space.is_scarce
         ),
+        problem=subject.problem,
     )
     record = Record(
         lives=lives,
         actions=_list_own_actions(subject),
-        findings=seen.date_findings(now_ms),
-        not_looked_for=seen.looked.not_looked_for,
         incidents=tuple(
             CountedIncident(each, counts.get(each.id, 0))
             for each in history.incidents.read()
@@ -83,7 +96,30 @@ def read_situation(subject: Subject, now_ms: int) -> Situation:
         start=start,
         undecided=bool(lives) and history.decisions.is_undecided(lives[0]),
     )
-    return sum_up(look, record)
+    held = find_held_jobs(home, record.actions, installation, now_ms)
+    return sum_up(look, record, seen, held)
+
+
+def _foresee_overflow(subject: Subject, gateway: Gateway | None) -> Forecast | None:
+    """Predict the heap from the stores' sizes; None unless they will not fit, or hardly.
+
+    Sizes alone prove no fit: a text outside Latin-1 takes twice the heap. A survey tells more.
+    """
+    installation = subject.installation
+    if installation is None:
+        return None
+    capabilities = find_next_start(installation, os.environ).release.capabilities
+    sizes = [measure_stores(installation)]
+    least = HeapLimit(LEAST_LIMIT_BYTES, "", subject.config.heal.margin)
+    # Stores that fit the smallest heap there is need no answer of node's, which takes its time.
+    if not _is_doubtful(forecast(sizes, capabilities, least, wide=False)):
+        return None
+    told = forecast(sizes, capabilities, _find_heap_limit(subject, gateway), wide=False)
+    return told if _is_doubtful(told) else None
+
+
+def _is_doubtful(told: Forecast) -> bool:
+    return told.over or told.close
 
 
 def _find_parked(start: JudgedStart | None) -> int | None:
@@ -96,7 +132,8 @@ def _find_parked(start: JudgedStart | None) -> int | None:
 def _read_memory(
     subject: Subject, gateway: Gateway | None, lives: tuple[Life, ...], now_ms: int
 ) -> Memory:
-    limit_bytes, source = _read_heap_limit(subject)
+    limit = _find_heap_limit(subject, gateway)
+    limit_bytes, source = limit.bytes, limit.source
     life = next((each for each in lives if each.ended_ms is None), None)
     samples = subject.history.samples.read(life.started_ms, life_id=life.id) if life else ()
     trend = find_trend(samples, limit_bytes, now_ms=now_ms) if limit_bytes and samples else None
@@ -110,14 +147,10 @@ def _read_memory(
     return Memory(last.rss_bytes, last.at_ms, limit_bytes, source, trend)
 
 
-def _read_heap_limit(subject: Subject) -> tuple[int | None, str]:
-    given = subject.config.gateway.heap_limit
-    if given is not None:
-        return parse_size_bytes(given), "gateway.heap_limit"
-    fact = subject.history.facts.get(HEAP_LIMIT_FACT)
-    if isinstance(fact, dict) and type(fact.get("limit_bytes")) is int:
-        return fact["limit_bytes"], str(fact.get("source"))
-    return None, "not known yet"
+def _find_heap_limit(subject: Subject, gateway: Gateway | None) -> HeapLimit:
+    told = find_told_limit(subject.config)
+    owners = find_owners(Path(subject.history.guard), gateway, os.environ)
+    return told or find_limit(subject.config, owners, subject.history)
 
 
 def _measure_stores(subject: Subject, now_ms: int) -> Stores | None:

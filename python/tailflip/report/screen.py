@@ -1,13 +1,24 @@
-"""Formats the screen of `status`: up to 30 lines of 100 columns."""
+"""Formats the screen of `status`: the verdict first, then what fits 24 lines of 80 columns."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from tailflip.base.render import escape, format_gateway, format_table
-from tailflip.base.units import format_bytes, format_count, format_counted, format_span, format_time
+from tailflip.base.layout import fit
+from tailflip.base.render import escape, format_gateway
+from tailflip.base.units import (
+    format_ago,
+    format_bytes,
+    format_count,
+    format_counted,
+    format_moment,
+    format_span,
+)
+from tailflip.flow.findings import Code
 from tailflip.flow.lives import BreakerState, LifeMode
 from tailflip.report.narrative import describe_action, describe_cause, describe_undo, tell_decision
+from tailflip.report.verdict import format_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,35 +28,65 @@ if TYPE_CHECKING:
     from tailflip.report.status import Memory, Situation, Stores
     from tailflip.stores.archive import Archived
 
-WIDTH = 100
-HEIGHT = 30
+WIDTH = 80
+HEIGHT = 23  # the prompt has the last line
 _SHOWN_DEATHS = 5
 _SHOWN_ACTIONS = 3
 _SHOWN_FINDINGS = 3
-_SHOWN_INCIDENTS = 3
-_MORE_NEXT = 2
+_SHOWN_INCIDENTS = 2
+# The verdict and the next step are what a person acts on: hostile texts alone are longer.
+_MOST_LINES, _MOST_OF_VERDICT = 3, 4
 _LABEL = 10
 _UNASKED = (LifeMode.GATE, LifeMode.PREFLIGHT)  # no process of ours asks whether it answers
 _HOUR_S = 3_600.0
+# The verdict says these, or the lines below it.
+_TOLD = frozenset(
+    {
+        Code.START_REFUSED,
+        Code.STARTS_STOPPED,
+        Code.START_WAITS,
+        Code.GATEWAY_DOWN,
+        Code.INCIDENT_OPEN,
+    }
+)
 
 
-def format_screen(situation: Situation) -> list[str]:
-    """Format the lines; cut a line that is too long, except a command that a person will copy."""
-    lines = [_label(name, text) for name, text in _describe(situation)]
-    lines += _format_incidents(situation)
-    lines += _format_deaths(situation)
-    lines += _format_actions(situation)
-    lines += _format_findings(situation)
+def format_screen(
+    situation: Situation, width: int | None = WIDTH, height: int = HEIGHT
+) -> list[str]:
+    """Format the lines: the verdict and the present state, then as much of the past as fits."""
+    now_ms = situation.look.now_ms
+    if width is not None and width < WIDTH:
+        height = height * WIDTH // width  # a narrow screen is longer: the same text must fit
+    lines = _fit(escape(format_verdict(situation.verdict, now_ms)), width, _MOST_OF_VERDICT)
+    step = f"{'next':{_LABEL}}{escape(situation.next_step)}"
+    lines += _fit(step, width, _MOST_OF_VERDICT)
+    present = ([f"{name:{_LABEL}}{text}"] for name, text in _describe(situation))
+    first, *older = [*_format_actions(situation)] or [[]]
+    blocks = (
+        present,
+        [first],  # the undo of what was done last is worth a place on any screen
+        _format_incidents(situation),
+        _format_findings(situation),
+        older,
+        _format_deaths(situation),
+    )
+    for block in blocks:
+        for item in block:
+            fitted = [line for text in item for line in _fit(text, width, _MOST_LINES)]
+            if len(lines) + len(fitted) > height:
+                break
+            lines += fitted
     return lines
 
 
-def cut(text: str, width: int = WIDTH) -> str:
-    """Cut a line to a width; `text` is escaped already."""
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def _label(name: str, text: str) -> str:
-    return cut(f"{name:{_LABEL}}{text}")
+def _fit(text: str, width: int | None, most: int) -> list[str]:
+    """Wrap an escaped text; one of more lines than `most` ends in `...`."""
+    lines = fit(text, width)
+    if width is not None and len(lines) > most:
+        last = lines[most - 1][: width - 4]
+        lines = [*lines[: most - 1], (last.rpartition(" ")[0].rstrip() or last) + " ..."]
+    return lines
 
 
 def _describe(situation: Situation) -> Iterator[tuple[str, str]]:
@@ -68,33 +109,18 @@ def _describe(situation: Situation) -> Iterator[tuple[str, str]]:
     if situation.undecided:
         yield "last", "a death was judged, and nothing decided: tailflip was ended in between"
     elif situation.decision is not None and situation.decided_ms is not None:
-        when = format_time(situation.decided_ms)
+        when = format_moment(situation.decided_ms, look.now_ms)
         told = tell_decision(situation.decision, situation.decided_ms)
         yield "last", f"{when} {escape(told)}"
-    # A person acts on this line, so it is wrapped and not cut.
-    first, *more = _wrap(escape(situation.next_step), WIDTH - _LABEL)
-    yield "next", first
-    for line in more[:_MORE_NEXT]:
-        yield "", line
 
 
-def _describe_touched(situation: Situation, actions: Sequence[str] | None) -> str:
+def _describe_touched(actions: Sequence[str] | None) -> str:
     if actions is None:
         return ""
     if not actions:
         return "; nothing was changed"
-    shown = {each.action.id for each in situation.actions[:_SHOWN_ACTIONS]}
-    where = "below" if shown.issuperset(actions) else "in `tailflip archive list`"
-    return f" after {format_counted(len(actions), 'change')}; undo {where}"
-
-
-def _wrap(text: str, width: int) -> list[str]:
-    lines = [""]
-    for word in text.split(" "):
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
-            lines.append("")
-        lines[-1] += f" {word}" if lines[-1] else word
-    return lines
+    changes = format_counted(len(actions), "change")
+    return f" after {changes}; `tailflip archive list` has the undo"
 
 
 def _describe_guard(situation: Situation) -> str:
@@ -102,7 +128,7 @@ def _describe_guard(situation: Situation) -> str:
     start = situation.start
     at_starts = f"at each start by `tailflip {escape(start.mode)}`" if start is not None else ""
     if found is not None:
-        since = format_time(found.started_ms)
+        since = format_moment(found.started_ms, situation.look.now_ms)
         beside = f"by `tailflip {escape(found.mode)}`, pid {found.pid}, since {since}"
         return f"{beside}; {at_starts}" if at_starts else beside
     if installed is not None and not installed.is_in_front:
@@ -117,12 +143,12 @@ def _describe_guard(situation: Situation) -> str:
 
 def _describe_start(situation: Situation, start: JudgedStart) -> str:
     """Describe a gate's verdict on the last start, its actions, and where their undo is."""
-    text = f"{format_time(start.at_ms)} "
-    touched = _describe_touched(situation, start.actions)
+    text = f"{format_moment(start.at_ms, situation.look.now_ms)} "
+    touched = _describe_touched(start.actions)
     if not start.go:
         parked = situation.look.parked_pid
         waits = f", and waits (pid {parked})" if parked is not None else ""
-        text += f"refused the start{waits}{touched}: {escape(start.reason)}"
+        text += f"refused the start{waits}{touched}"
     elif start.looked:
         text += f"let it start{touched}"
     else:
@@ -133,9 +159,9 @@ def _describe_start(situation: Situation, start: JudgedStart) -> str:
 def _describe_life(situation: Situation, life: Life) -> str:
     look = situation.look
     if life.ended_ms is not None:
-        return _describe_end(life, life.ended_ms)
+        return _describe_end(life, life.ended_ms, look.now_ms)
     pid = life.worker_pid or life.pid
-    text = f"since {format_time(life.started_ms)} ({format_span(look.now_ms - life.started_ms)})"
+    text = f"since {format_moment(life.started_ms, look.now_ms)}"
     text += f", pid {pid}" if pid is not None else ""
     # Under a guard, a gateway without lock and port may be starting.
     is_gone = look.gateway is not None and look.gateway.alive is False
@@ -148,21 +174,21 @@ def _describe_life(situation: Situation, life: Life) -> str:
     return f"{text}, first answer after {format_span(life.ready_ms - life.started_ms)}"
 
 
-def _describe_end(life: Life, ended_ms: int) -> str:
+def _describe_end(life: Life, ended_ms: int, now_ms: int) -> str:
     if life.death is not None:
         why = f": {describe_cause(life.death.cause)}"
     else:
         why = "" if life.end_known else ": nothing speaks for a death"
     if life.end_known:
         lived = format_span(ended_ms - life.started_ms)
-        return f"ended {format_time(ended_ms)}, it lasted {lived}{why}"
-    return f"ended before {format_time(ended_ms)}, nobody saw when{why}"
+        return f"ended {format_moment(ended_ms, now_ms)}, it lasted {lived}{why}"
+    return f"ended before {format_moment(ended_ms, now_ms)}, nobody saw when{why}"
 
 
 def _describe_memory(memory: Memory, now_ms: int) -> str:
     text = "not measured" if memory.rss_bytes is None else format_bytes(memory.rss_bytes)
     if memory.at_ms is not None and memory.at_ms != now_ms:
-        text += f" {format_span(now_ms - memory.at_ms)} ago"
+        text += f" {format_ago(memory.at_ms, now_ms)}"
     if memory.limit_bytes is not None:
         text += f", heap limit {format_bytes(memory.limit_bytes)} ({escape(memory.limit_source)})"
     if memory.trend is not None:
@@ -198,51 +224,57 @@ def _describe_breaker(situation: Situation) -> str:
     return text
 
 
-def _format_incidents(situation: Situation) -> Iterator[str]:
+def _format_incidents(situation: Situation) -> Iterator[list[str]]:
     for each in situation.incidents[:_SHOWN_INCIDENTS]:
         incident = each.incident
         seen = ", seen" if incident.acked_ms is not None else ""
-        since = format_time(incident.opened_ms)
-        yield cut(
-            f"incident {escape(incident.id)} is open since {since}{seen}: "
-            f"{format_counted(each.deaths, 'death')}, {incident.cause}; "
-            f"`tailflip incidents why {escape(incident.id)}`"
-        )
+        since = format_moment(incident.opened_ms, situation.look.now_ms)
+        told = f"incident {escape(incident.id)} is open since {since}{seen}: "
+        told += f"{format_counted(each.deaths, 'death')}, {incident.cause}; "
+        yield [f"{told}`tailflip incidents why {escape(incident.id)}`"]
 
 
-def _format_deaths(situation: Situation) -> Iterator[str]:
-    if not situation.deaths:
-        return
-    yield f"deaths ({format_count(situation.deaths_in_a_day)} in the last 24 h)"
-    rows = [_format_death(life) for life in situation.deaths[:_SHOWN_DEATHS]]
-    yield from map(cut, format_table(["time", "cause", "sure", "lived"], rows, left=3).split("\n"))
+def _format_findings(situation: Situation) -> Iterator[list[str]]:
+    """Tell the findings that the verdict, and the lines above, have not told."""
+    verdict = situation.verdict
+    told = [
+        each.finding
+        for each in situation.findings
+        if each.finding.code not in _TOLD and each.finding.message != verdict.reason
+    ]
+    counts = Counter(
+        f"{finding.severity}: {escape(finding.message)} [{escape(finding.code)}]"
+        for finding in told
+    )
+    for text, count in [*counts.items()][:_SHOWN_FINDINGS]:
+        yield [f"{text}, {format_counted(count, 'time')}" if count > 1 else text]
+    rest = len(counts) - _SHOWN_FINDINGS
+    if rest > 0:
+        yield [f"and {format_counted(rest, 'more finding')}: `tailflip check`"]
 
 
-def _format_death(life: Life) -> list[str]:
-    when = format_time(life.ended_ms or 0)
+def _format_actions(situation: Situation) -> Iterator[list[str]]:
+    for each in situation.actions[:_SHOWN_ACTIONS]:
+        yield _format_action(each, situation.look.now_ms)
+
+
+def _format_action(archived: Archived, now_ms: int) -> list[str]:
+    when = format_moment(archived.action.created_ms, now_ms)
+    lines = [f"done {when}: {escape(describe_action(archived))}"]
+    undo = describe_undo(archived)
+    return [*lines, f"  undo: {escape(undo)}"] if undo else lines
+
+
+def _format_deaths(situation: Situation) -> Iterator[list[str]]:
+    if situation.deaths:
+        yield [f"deaths ({format_count(situation.deaths_in_a_day)} in the last 24 h)"]
+    for life in situation.deaths[:_SHOWN_DEATHS]:
+        yield [_format_death(life, situation.look.now_ms)]
+
+
+def _format_death(life: Life, now_ms: int) -> str:
+    when = format_moment(life.ended_ms or 0, now_ms)
     lived = ("" if life.end_known else "at most ") + format_span((life.uptime_s or 0.0) * 1000)
     if life.death is None:
-        return [when, "not judged yet" if life.pid else "could not be started", "", lived]
-    return [when, life.death.cause.value, life.death.confidence.value, lived]
-
-
-def _format_actions(situation: Situation) -> Iterator[str]:
-    if not situation.actions:
-        return
-    rows = [_format_action(each) for each in situation.actions[:_SHOWN_ACTIONS]]
-    table = format_table(["action", "undo", "what"], rows, indent="", left=3)
-    yield from map(cut, table.split("\n"))
-
-
-def _format_action(archived: Archived) -> list[str]:
-    when, what = format_time(archived.action.created_ms), escape(describe_action(archived))
-    return [when, escape(describe_undo(archived) or ""), what]
-
-
-def _format_findings(situation: Situation) -> Iterator[str]:
-    for each in situation.findings[:_SHOWN_FINDINGS]:
-        finding = each.finding
-        yield cut(f"{finding.severity}: {escape(finding.message)} [{escape(finding.code)}]")
-    rest = len(situation.findings) - _SHOWN_FINDINGS
-    if rest > 0:
-        yield f"and {format_count(rest)} more: `tailflip check`"
+        return f"  {when} {'not judged yet' if life.pid else 'could not be started'}"
+    return f"  {when} {life.death.cause} ({life.death.confidence}) after {lived}"

@@ -17,12 +17,13 @@ from tailflip.flow.outcomes import STORE_KINDS, ActionKind
 from tailflip.flow.values import Value
 from tailflip.ledger.actions import Action, Ledger, State
 from tailflip.stores import recovery
+from tailflip.stores.archive_weight import measure
 from tailflip.stores.records import read_headers, verify_records
 from tailflip.stores.replace import write_file
 from tailflip.stores.transcripts import measure_kept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tailflip.base.state_dir import Home
     from tailflip.base.workspace import Workspace
@@ -90,10 +91,19 @@ class Shown:
 
 @dataclass(frozen=True)
 class Expiry:
-    """The archives to delete, or deleted, and those that could not be; they are tried again."""
+    """The archives to delete, or deleted, and those that could not be; they are tried again.
 
-    actions: tuple[Action, ...]
+    `bytes` is the room on the disk that they take, or took.
+    """
+
+    archives: tuple[Archived, ...]
+    bytes: int
     errors: tuple[TailflipError, ...] = ()
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """The actions that cannot be undone any more."""
+        return tuple(each.action for each in self.archives)
 
 
 class _Told(BaseModel):
@@ -125,23 +135,27 @@ def read_manifest(home: Home, action_id: str) -> Manifest:
             raise StoreInvalid(f"manifest is damaged: {path}", hint=_BY_HAND) from e
 
 
-def list_actions(workspace: Workspace) -> tuple[Archived, ...]:
-    """List every action that was done, newest first."""
+def list_actions(
+    workspace: Workspace, is_wanted: Callable[[Action], bool] = lambda _: True
+) -> tuple[Archived, ...]:
+    """List every action that was done, newest first; or the wanted ones."""
     return tuple(
-        Archived(
-            action,
-            _read_manifest_if_whole(workspace.home, action)[0],
-            _count_changes(workspace.home, action),
-        )
+        _describe(workspace.home, action)
         for action in Ledger(workspace).read_all()
-        if action.state in KEPT
+        if action.state in KEPT and is_wanted(action)
     )
 
 
-def survey_archives(workspace: Workspace) -> tuple[Archived, ...]:
-    """List every action that was done, newest first, with its archive's size and damage."""
+def _describe(home: Home, action: Action) -> Archived:
+    return Archived(action, _read_manifest_if_whole(home, action)[0], _count_changes(home, action))
+
+
+def survey_archives(
+    workspace: Workspace, is_wanted: Callable[[Action], bool] = lambda _: True
+) -> tuple[Archived, ...]:
+    """List actions as `list_actions` does, with each archive's size and damage."""
     found = []
-    for each in list_actions(workspace):
+    for each in list_actions(workspace, is_wanted):
         if each.action.kind != ActionKind.COMPACT:
             found.append(each)
             continue
@@ -293,22 +307,27 @@ def expire(
     An archive that cannot be deleted does not stop the others.
     """
     known = {a.id: a for a in Ledger(workspace).read_all() if a.state is State.DONE}
+    for action_id in action_ids:
+        if action_id not in known:
+            find_action(workspace, action_id)
+            raise Usage(
+                f"that action is not finished yet: {action_id}",
+                hint="any verb with --apply finishes it first",
+            )
     if action_ids:
-        for action_id in action_ids:
-            if find_action(workspace, action_id).id not in known:
-                raise Usage(
-                    f"that action is not finished yet: {action_id}",
-                    hint="any verb with --apply finishes it first",
-                )
-        chosen = tuple(known[action_id] for action_id in dict.fromkeys(action_ids))
+        chosen = [known[action_id] for action_id in dict.fromkeys(action_ids)]
     else:
-        chosen = tuple(
+        chosen = [
             a
             for a in known.values()
             if older_than_ms is not None and now_ms - a.created_ms > older_than_ms
-        )
+        ]
+    gone = Expiry(
+        tuple(_describe(workspace.home, action) for action in chosen),
+        sum(measure(workspace, action) for action in chosen),
+    )
     if not apply or not chosen:
-        return Expiry(chosen)
+        return gone
     errors: list[TailflipError] = []
     with workspace.claim():
         for action in chosen:
@@ -318,7 +337,7 @@ def expire(
                     recovery.remove_archive(workspace, expired)
             except TailflipError as e:
                 errors.append(e)
-    return Expiry(chosen, tuple(errors))
+    return replace(gone, errors=tuple(errors))
 
 
 def _stream(home: Home, action_id: str) -> Iterator[RecordHeader]:

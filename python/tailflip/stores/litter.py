@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from tailflip.flow.observed import ORPHANS, REPAIR_COPIES, FileKind, Leftover, T
 from tailflip.stores.formats import find_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tailflip.flow.observed import Store
     from tailflip.stores.engine import Sessions
@@ -38,7 +39,8 @@ _KINDS = tuple(
     )
 )
 _OTHER = "other"
-_CRON_TEMPORARY = re.compile(r"\.(?:[0-9]+\.)?[0-9a-f-]{8,36}\.tmp")
+_TEMPORARY = re.compile(r"(?P<name>.+?)\.(?:[0-9]+\.)?[0-9a-f-]{8,36}\.tmp")
+_LONGEST_WRITE_MS = 300_000
 
 
 def observe_folders(stores: tuple[Store, ...], now_ms: int) -> tuple[TranscriptFolder, ...]:
@@ -50,16 +52,40 @@ def observe_folders(stores: tuple[Store, ...], now_ms: int) -> tuple[TranscriptF
     return tuple(_observe(folder, paths, now_ms) for folder, paths in by_folder.items())
 
 
-def find_cron_temporaries(cron_store: Path, now_ms: int) -> tuple[Leftover, ...]:
-    """Find temporary files of killed writers of the cron store, older than five minutes."""
-    found = [
-        Leftover(Path(entry.path), size, modified_ms)
-        for entry, size, modified_ms in _scan(cron_store.parent)
-        if entry.name.startswith(cron_store.name)
-        and _CRON_TEMPORARY.fullmatch(entry.name, len(cron_store.name))
-        and now_ms - modified_ms > _OLD_MS // 12
-    ]
+def find_temporaries(
+    cron_store: Path, config_path: Path, state_dir: Path, now_ms: int
+) -> tuple[Leftover, ...]:
+    """Find temporary files of killed writers of the gateway's small files, by folder and name.
+
+    Those are the cron store with its state and run logs, the configuration, and the register of
+    sub-agents.
+
+    Source: `writeJsonAtomic` and `writeTextAtomic` of 2026.3.28 to 2026.7.35: a process id, then
+    hex digits or a uuid.
+    """
+    cron = cron_store.parent
+    places: dict[Path, tuple[str, ...]] = {}
+    for folder, name in (
+        (cron, re.escape(cron_store.name)),
+        (cron, re.escape(f"{cron_store.stem}-state.json")),
+        (cron / "runs", r".+\.jsonl"),
+        (config_path.parent, re.escape(config_path.name)),
+        (state_dir / "subagents", r"runs\.json"),
+    ):
+        places[folder] = (*places.get(folder, ()), name)
+    found = []
+    for folder, names in places.items():
+        target = re.compile("|".join(names))
+        for entry, size, modified_ms in _scan(folder, partial(_is_of, target)):
+            if now_ms - modified_ms > _LONGEST_WRITE_MS:
+                found.append(Leftover(Path(entry.path), size, modified_ms))
     return tuple(sorted(found, key=lambda each: each.path))
+
+
+def _is_of(target: re.Pattern[str], name: str) -> bool:
+    """Say whether a name is that of a temporary file for such a target."""
+    match = _TEMPORARY.fullmatch(name)
+    return match is not None and target.fullmatch(match["name"]) is not None
 
 
 def _observe(folder: Path, stores: list[Path], now_ms: int) -> TranscriptFolder:
@@ -102,13 +128,15 @@ def _name_kind(name: str) -> tuple[str, str | None]:
     return _OTHER, None
 
 
-def _scan(folder: Path) -> Iterator[tuple[os.DirEntry[str], int, int]]:
+def _scan(
+    folder: Path, is_wanted: Callable[[str], bool] = lambda _: True
+) -> Iterator[tuple[os.DirEntry[str], int, int]]:
     """Yield regular files with size and time of change; skip one that vanishes meanwhile."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 try:
-                    if not entry.is_file(follow_symlinks=False):
+                    if not is_wanted(entry.name) or not entry.is_file(follow_symlinks=False):
                         continue
                     status = entry.stat(follow_symlinks=False)
                 except OSError:

@@ -9,7 +9,7 @@ from tailflip.diagnose.findings.inputs import Inputs, JobList
 from tailflip.observe.gateway.listener import find_listener
 from tailflip.observe.host.space import read_space
 from tailflip.observe.records.cron import read_cron_store
-from tailflip.stores.litter import find_cron_temporaries
+from tailflip.stores.litter import find_temporaries
 from tailflip.stores.look import observe_all
 from tailflip.stores.ownership import find_claim, find_claims
 
@@ -54,7 +54,9 @@ def look_quickly(
         stores=stores,
         jobs=_read_jobs(installation, forms),
         knows_ends=forms.knows_ends,
-        cron_temporaries=find_cron_temporaries(installation.cron_store, now_ms),
+        temporaries=find_temporaries(
+            installation.cron_store, installation.config_path, installation.state_dir, now_ms
+        ),
         spaces=read_space(installation.state_dir, root),
         listeners=() if holder is None else (holder,),
     )

@@ -142,7 +142,7 @@ def _return_missing(workspace: Workspace) -> list[str]:
 def remove_archive(workspace: Workspace, action: Action) -> None:
     """Delete the archive of one action: our own files, and transcripts beside the store."""
     if action.kind == ActionKind.COMPACT:
-        delete_kept(workspace.disk, action)
+        delete_kept(workspace, action)
     directory = workspace.home.archive(action.id)
     if directory.is_dir():
         # Delete the manifest first: without it no reader takes the directory for whole.

@@ -25,7 +25,7 @@ from tailflip.stores.preflight import find_missing_room, find_refusals, refuse
 from tailflip.stores.records import read_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tailflip.base.progress import Progress
@@ -76,6 +76,7 @@ def restore(
     jobs: Sequence[str] = (),
     everything: bool = False,
     store: Path | None = None,
+    is_wanted: Callable[[Action], bool] = lambda _: True,
     apply: bool,
     now_ms: int,
     state_dir: Path | None = None,
@@ -95,6 +96,7 @@ def restore(
         jobs: Cron job ids, from whatever actions hold their runs.
         everything: All entries of all actions of the store.
         store: Needed where the actions are of several stores.
+        is_wanted: Whether entries may be taken from an action that was not named.
         apply: Put the entries back.
         now_ms: Names the action.
         state_dir: Of the installation, where it is known.
@@ -108,7 +110,13 @@ def restore(
         TryLater: Locked, or changing all the time.
     """
     wanted = _choose(
-        workspace, action_id=action_id, keys=keys, jobs=jobs, everything=everything, store=store
+        workspace,
+        action_id=action_id,
+        keys=keys,
+        jobs=jobs,
+        everything=everything,
+        store=store,
+        is_wanted=is_wanted,
     )
     wanted = _widen(workspace, replace(wanted, state_dir=state_dir), everything=everything)
     if wanted.actions[0].kind == ActionKind.SALVAGE:
@@ -172,6 +180,7 @@ def _choose(
     jobs: Sequence[str],
     everything: bool,
     store: Path | None,
+    is_wanted: Callable[[Action], bool],
 ) -> _Wanted:
     """Find the actions that hold the wanted entries; all of one store."""
     narrow = Selection(keys=tuple(keys), jobs=tuple(jobs))
@@ -186,9 +195,8 @@ def _choose(
         return _Wanted(action.store_path, (action,), selection)
     if not (keys or jobs or everything):
         raise Usage("nothing to restore was named", hint="see `tailflip archive list`")
-    held = [
-        a.action for a in archive.list_actions(workspace) if a.action.kind == ActionKind.COMPACT
-    ]
+    listed = archive.list_actions(workspace, is_wanted)
+    held = [each.action for each in listed if each.action.kind == ActionKind.COMPACT]
     if store is not None:
         held = [a for a in held if resolve(a.store_path) == resolve(store)]
     selection = Selection(all=True) if everything else narrow

@@ -6,29 +6,38 @@ import os
 import threading
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tailflip.base import clock
 from tailflip.base.errors import CannotCreate, Usage
-from tailflip.base.openclaw_units import parse_size_bytes
+from tailflip.config.schema import Config
 from tailflip.flow.observed import Store
-from tailflip.flow.outcomes import HeapLimit
 from tailflip.observe.gateway.liveness import read_gateway
-from tailflip.observe.installation import STORE_NAME, locate, normalise_agent_id
-from tailflip.observe.next_start import find_next_start
+from tailflip.observe.installation import (
+    STORE_NAME,
+    find_state_dir,
+    locate,
+    normalise_agent_id,
+    require_state_dir,
+)
+from tailflip.observe.next_start import find_gateway_env, find_next_start, find_owners
 from tailflip.stores.formats import find_engine
+from tailflip.stores.heap_limit import find_limit, find_told_limit
 from tailflip.stores.ownership import find_claims
 from tailflip.stores.proof.judge import judge_store
+from tailflip.stores.settings import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from tailflip.base.progress import Progress
-    from tailflip.config.load import Config
+    from tailflip.config.load import Loaded
     from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.numbers import Measured
     from tailflip.flow.observed import Evidence, Gateway
+    from tailflip.flow.outcomes import HeapLimit
+    from tailflip.ledger.history import History
     from tailflip.observe.installation import Installation
     from tailflip.observe.next_start import NextStart
     from tailflip.plan.policy import Policy
@@ -41,8 +50,10 @@ _STATE_DIR_ABOVE = 3  # STATE/agents/AGENT/sessions/sessions.json
 class Scene:
     """An installation at one moment; `stores` are those that the user chose.
 
-    `env` is the gateway's environment. `missing` are stores that should be there; empty when the
-    user named stores. `kept` are not ours to write, and in neither of the two.
+    `env` is the gateway's environment, as far as it could be found, and `caller_env` that of who
+    asks. `missing` are stores that should be there; empty when the
+    user named stores. `kept` are not ours to write, and in neither of the two. `config` has the
+    settings of this very gateway.
     """
 
     env: Mapping[str, str]
@@ -52,6 +63,8 @@ class Scene:
     missing: tuple[Store, ...]
     now_ms: int
     kept: Mapping[Store, Claim] = field(default_factory=dict)
+    config: Config = field(default_factory=Config)
+    caller_env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def others_bytes(self) -> int:
@@ -68,7 +81,7 @@ class Scene:
     @cached_property
     def next_start(self) -> NextStart:
         """The release that will start next here, where no command names it."""
-        return find_next_start(self.installation, self.env)
+        return find_next_start(self.installation, self.caller_env)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -87,25 +100,37 @@ class Scene:
         engine = find_engine(store.path)
         return engine.survey(store.path, policy, evidence, self.now_ms, on_progress)
 
-    def begin_heap_limit(self, given: str | None, config: Config) -> Callable[[], HeapLimit]:
+    def find_heap_limit(self, history: History | None, given: str | None = None) -> HeapLimit:
+        """Find the heap limit of this gateway; `given` is a person's word.
+
+        Raises:
+            Usage: the given limit is no size.
+        """
+        told = find_told_limit(self.config, given)
+        if told is not None:
+            return told
+        owners = find_owners(self.installation.state_dir, self.gateway, self.caller_env)
+        return find_limit(self.config, owners, history)
+
+    def begin_heap_limit(
+        self, history: History | None, given: str | None
+    ) -> Callable[[], HeapLimit]:
         """Begin to find the heap limit, and return a function that waits for it.
 
-        The limit is the one given, else the one set, else that of the node that starts next.
         Node takes as long to answer as we take to survey a store of a hundred megabytes.
 
         Raises:
             Usage: the given limit is no size.
         """
-        told = _read_given(given, config)
+        told = find_told_limit(self.config, given)
         if told is not None:
             return lambda: told
         found: list[HeapLimit] = []
-
-        def ask() -> None:
-            limit_bytes, source = self.next_start.find_heap_limit(self.gateway.pid)
-            found.append(HeapLimit(limit_bytes, source, config.heal.margin))
-
-        worker = threading.Thread(target=ask, name="tailflip-node", daemon=True)
+        worker = threading.Thread(
+            target=lambda: found.append(self.find_heap_limit(history)),
+            name="tailflip-node",
+            daemon=True,
+        )
         worker.start()
 
         def wait() -> HeapLimit:
@@ -115,18 +140,6 @@ class Scene:
         return wait
 
 
-def _read_given(given: str | None, config: Config) -> HeapLimit | None:
-    """Read the heap limit that a person gave, now or in the settings."""
-    margin = config.heal.margin
-    if given is None:
-        set_bytes = config.gateway.heap_limit_bytes
-        return None if set_bytes is None else HeapLimit(set_bytes, "gateway.heap_limit", margin)
-    try:
-        return HeapLimit(parse_size_bytes(given), "--heap-limit", margin)
-    except ValueError as e:
-        raise Usage(f"--heap-limit is not a size: {given}", hint="write it as 2gb or 512mb") from e
-
-
 def look(
     env: Mapping[str, str],
     *,
@@ -134,7 +147,7 @@ def look(
     state_dir: Path | None = None,
     profile: str | None = None,
     agent: str | None = None,
-    config: Config | None = None,
+    settings: Loaded | Config | None = None,
 ) -> Scene:
     """Find the installation, its gateway and the chosen stores.
 
@@ -144,21 +157,97 @@ def look(
         state_dir: The gateway's state directory.
         profile: OpenClaw's profile.
         agent: Choose this agent's store.
-        config: Its `gateway.state_dir` and `gateway.profile` count where neither was given.
+        settings: Those of the host, from which this gateway's are chosen, or its own. Their
+            `gateway.state_dir` and `gateway.profile` count where neither was given.
 
     Raises:
-        Usage: options contradict each other, or an agent has no store.
+        Usage: options contradict each other, an agent has no store, or the stores are of
+            several installations.
+        CannotCreate: the directory that a person asks about is no state directory.
     """
     if paths and agent is not None:
         raise Usage("give either paths of stores or --agent, not both")
-    if config is not None and not paths and state_dir is None and profile is None:
-        state_dir, profile = config.gateway.state_dir, config.gateway.profile
     given = [path.absolute() for path in paths or ()]
-    installation = _locate(env, given, state_dir, profile)
+    if len(group_by_installation(given)) > 1:
+        raise Usage(
+            "these stores are of several installations, and each has a gateway of its own",
+            hint="ask about one installation at a time; `compact` takes them all",
+        )
+    told = settings if isinstance(settings, Config) or settings is None else settings.config
+    if told is not None and not given and state_dir is None and profile is None:
+        state_dir, profile = told.gateway.state_dir, told.gateway.profile
+    if told is None or told is settings:  # the environment is the gateway's
+        found = _Found(env, _locate(env, given, state_dir, profile))
+    else:
+        found = _ask(env, given, state_dir, profile)
+    installation = found.installation
+    gateway = found.gateway or read_gateway(installation, env)
+    stores = _choose_stores(installation, given, agent)
+    missing = () if given or agent is not None else installation.missing
+    kept = find_claims((*stores, *missing), installation.state_dir)
+    return Scene(
+        env=found.env,
+        installation=installation,
+        gateway=gateway,
+        stores=tuple(store for store in stores if store not in kept),
+        missing=tuple(store for store in missing if store not in kept),
+        now_ms=clock.now_ms(),
+        kept={store: claim for store, claim in kept.items() if os.path.lexists(store.path)},
+        config=_choose_config(settings, env, installation, profile),
+        caller_env=env,
+    )
+
+
+def group_by_installation(paths: Sequence[Path]) -> list[list[Path]]:
+    """Group paths of stores by the installation that they lie in, in the order given."""
+    groups: dict[str | None, list[Path]] = {}
+    for path in paths:
+        state_dir = _guess_state_dir(path.absolute())
+        groups.setdefault(None if state_dir is None else os.path.realpath(state_dir), []).append(
+            path
+        )
+    return list(groups.values())
+
+
+class _Found(NamedTuple):
+    """An installation, with the environment of its gateway; None where that was not looked for."""
+
+    env: Mapping[str, str]
+    installation: Installation
+    gateway: Gateway | None = None
+
+
+def _ask(
+    env: Mapping[str, str], given: list[Path], state_dir: Path | None, profile: str | None
+) -> _Found:
+    """Find an installation for a person: with the gateway's own environment, not the person's.
+
+    Raises:
+        CannotCreate: the directory is no state directory.
+    """
+    own = find_gateway_env(_find_dir(env, given, state_dir, profile), None, env)
+    installation = _locate(own, given, state_dir, profile)
+    if not given and own == env:  # no definition starts a gateway there
+        require_state_dir(installation.state_dir, installation.config_path)
+    gateway = read_gateway(installation, env)
+    living = find_gateway_env(installation.state_dir, gateway, env)
+    if living == own:
+        return _Found(own, installation, gateway)
+    return _Found(living, locate(living, state_dir=installation.state_dir), gateway)
+
+
+def _choose_stores(
+    installation: Installation, given: list[Path], agent: str | None
+) -> tuple[Store, ...]:
+    """Choose the given stores, an agent's, or all.
+
+    Raises:
+        Usage: the agent has no store.
+    """
     stores = installation.stores
     if given:
         known = {os.path.realpath(store.path): store.agent_id for store in stores}
-        stores = tuple(
+        return tuple(
             Store(
                 path,
                 known.get(os.path.realpath(path), _guess_agent(path)),
@@ -166,25 +255,36 @@ def look(
             )
             for path in given
         )
-    elif agent is not None:
-        stores = tuple(s for s in stores if s.agent_id == normalise_agent_id(agent))
-        if not stores:
-            raise Usage(
-                f"no store of agent {agent} below {installation.state_dir}",
-                hint=f"agents are: {', '.join(installation.agents)}",
-            )
-    gateway = read_gateway(installation, env)
-    missing = () if given or agent is not None else installation.missing
-    kept = find_claims((*stores, *missing), installation.state_dir)
-    return Scene(
-        env=env,
-        installation=installation,
-        gateway=gateway,
-        stores=tuple(store for store in stores if store not in kept),
-        missing=tuple(store for store in missing if store not in kept),
-        now_ms=clock.now_ms(),
-        kept={store: claim for store, claim in kept.items() if os.path.lexists(store.path)},
-    )
+    if agent is None:
+        return stores
+    chosen = tuple(s for s in stores if s.agent_id == normalise_agent_id(agent))
+    if not chosen:
+        raise Usage(
+            f"no store of agent {agent} below {installation.state_dir}",
+            hint=f"agents are: {', '.join(installation.agents)}",
+        )
+    return chosen
+
+
+def _find_dir(
+    env: Mapping[str, str], given: Sequence[Path], state_dir: Path | None, profile: str | None
+) -> Path:
+    """Find the state directory before anything in it is read; as `_locate` does."""
+    guesses = [guess for path in given if (guess := _guess_state_dir(path)) is not None]
+    if state_dir is None and profile is None and guesses:
+        return guesses[0]
+    return find_state_dir(env, state_dir, profile)
+
+
+def _choose_config(
+    settings: Loaded | Config | None,
+    env: Mapping[str, str],
+    installation: Installation,
+    profile: str | None,
+) -> Config:
+    if settings is None or isinstance(settings, Config):
+        return settings or Config()
+    return choose(settings, env, installation.state_dir, profile).config
 
 
 def _locate(

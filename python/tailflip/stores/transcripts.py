@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base import clock, rights
 from tailflip.base.durable import open_regular, resolve
+from tailflip.base.errors import TailflipError
 from tailflip.observe.gateway.lock_owner import read_owner
 from tailflip.stores import records as archived
 from tailflip.stores.formats import find_engine
@@ -130,9 +131,10 @@ def measure_kept(action: Action) -> Kept:
     return Kept(where, len(sizes) + len(exposed), sum(sizes) + sum(exposed), len(exposed))
 
 
-def delete_kept(disk: Disk, action: Action) -> None:
+def delete_kept(workspace: Workspace, action: Action) -> None:
     """Delete for good the transcripts of an action, with their folder."""
-    folder = find_folder(action)
+    _delete_exposed(workspace, action)
+    disk, folder = workspace.disk, find_folder(action)
     if not folder.is_dir() or folder.is_symlink() or folder.parent.is_symlink():
         return
     for name, _ in _list_files(folder):
@@ -141,6 +143,24 @@ def delete_kept(disk: Disk, action: Action) -> None:
     disk.rmdir(folder)
     with suppress(OSError):  # other actions keep theirs there
         disk.rmdir(folder.parent)
+
+
+def _delete_exposed(workspace: Workspace, action: Action) -> None:
+    """Delete what an older version renamed to `.deleted.<time>`, as far as the archive names it."""
+    directory, suffix = resolve(action.store_path.parent), action.transcript_suffix
+
+    def name_exposed(path: Path) -> Path:
+        return path.with_name(path.name + suffix)
+
+    found: list[Path] = []
+    with suppress(OSError, TailflipError):  # without folder or archive none is proven ours
+        if _has(directory, lambda name: name.endswith(suffix)):
+            with open_regular(workspace.home.records(action.id)) as records:
+                for path, _ in _candidates(records, directory, name_exposed):
+                    found.append(name_exposed(path))
+    for path in found:
+        with suppress(FileNotFoundError):
+            workspace.disk.unlink(path)
 
 
 def note_missing(workspace: Workspace, action: Action) -> None:

@@ -14,7 +14,6 @@ from tailflip.base.errors import CannotCreate, StoreInvalid, TailflipError, TryL
 from tailflip.base.progress import be_quiet
 from tailflip.base.units import format_bytes
 from tailflip.flow.lives import Waiting
-from tailflip.flow.outcomes import HeapLimit
 from tailflip.flow.values import STRING_LIMIT_CHARS
 from tailflip.plan.forecast import may_fill_heap
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.numbers import Measured
     from tailflip.flow.observed import Store
-    from tailflip.flow.outcomes import Forecast, Report
+    from tailflip.flow.outcomes import Forecast, HeapLimit, Report
     from tailflip.stores.compaction import Damage
     from tailflip.stores.target import Scene
 
@@ -90,17 +89,11 @@ class Start:
 
     env: Mapping[str, str]
     capabilities: Capabilities
-    limit_bytes: int | None
-    limit_source: str
+    limit: HeapLimit
     heal: HealSettings
     state_dir: Path | None = None
     profile: str | None = None
     died_of_memory: int = 0
-
-    @property
-    def limit(self) -> HeapLimit:
-        """The heap that the gateway will have, and the share of it that stores may take."""
-        return HeapLimit(self.limit_bytes, self.limit_source, self.heal.margin)
 
 
 def admit(
@@ -167,7 +160,7 @@ def _heal(work: _Work) -> None:
     plan = compaction.plan(work.start.limit)
     found.before = found.after = plan.before
     is_tight = heal.admission and not plan.before.fits
-    may_kill = may_fill_heap(plan.before, work.start.limit_bytes)
+    may_kill = may_fill_heap(plan.before, work.start.limit.bytes)
     found.stores_may_kill = is_tight or may_kill
     again = work.start.died_of_memory > 0 and heal.after_oom and found.stores_may_kill
     too_long = any(size > STRING_LIMIT_CHARS for size in compaction.list_sizes_now().values())
@@ -238,7 +231,7 @@ def _bring_back(work: _Work, store: Store, damage: Damage) -> None:
 
 def _judge(work: _Work, forecast: Forecast) -> None:
     """Refuse a start that is expected to end in death or in the loss of a store."""
-    compaction, limit = work.compaction, work.start.limit_bytes
+    compaction, limit = work.compaction, work.start.limit.bytes
     for store, size in compaction.list_sizes_now().items():
         if size > STRING_LIMIT_CHARS:
             work.found.refuse(
@@ -267,7 +260,7 @@ def _judge(work: _Work, forecast: Forecast) -> None:
         _blame(
             work,
             f"loading the stores needs about {needs} of heap, the gateway has "
-            f"{format_bytes(limit)} ({work.start.limit_source})",
+            f"{format_bytes(limit)} ({work.start.limit.source})",
             f"nothing more may go; before, they held: {filling}",
             "give the gateway more heap (NODE_OPTIONS=--max-old-space-size=MB), or name "
             "what may go with `tailflip compact --drop-key KEY --apply`; with heal.admission = "

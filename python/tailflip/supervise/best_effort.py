@@ -33,7 +33,7 @@ class BestEffortHistory:
     """The record of one gateway, as far as the ledger can be used.
 
     No method raises because of the ledger. The reason is logged once, and again when the
-    reason changes or after a successful write.
+    reason changes or after a life was written.
     """
 
     def __init__(self, history: History) -> None:
@@ -44,15 +44,15 @@ class BestEffortHistory:
 
     def begin_life(self, life: Life) -> None:
         """Put a life on record before its process starts."""
-        self._write(lambda: self._history.lives.begin(life))
+        self._write(lambda: self._history.lives.begin(life), is_sure=True)
 
     def update_life(self, life: Life) -> None:
         """Put the present state of a life on record."""
-        self._write(lambda: self._history.lives.update(life))
+        self._write(lambda: self._history.lives.update(life), is_sure=True)
 
     def end_life(self, life: Life, stderr_tail: bytes = b"") -> None:
         """Put the end of a life on record, with its last words."""
-        self._write(lambda: self._history.lives.end(life, stderr_tail))
+        self._write(lambda: self._history.lives.end(life, stderr_tail), is_sure=True)
 
     def find_life(self, life_id: str) -> Life | None:
         """Find a life by its name."""
@@ -139,13 +139,15 @@ class BestEffortHistory:
 
     # -------------------------------------------------------------------------------------
 
-    def _write(self, effect: Callable[[], object]) -> None:
+    def _write(self, effect: Callable[[], object], *, is_sure: bool = False) -> None:
+        """Write, and log a failure; `is_sure`: this writes, whatever is on record already."""
         try:
             effect()
         except (TailflipError, OSError) as e:
             self._tell(e)
         else:
-            self._last_error = None
+            # An effect that found nothing to change has not shown that the ledger can be written.
+            self._last_error = None if is_sure else self._last_error
 
     def _read(self, look: Callable[[], _T], default: _D) -> _T | _D:
         try:

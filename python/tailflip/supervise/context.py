@@ -8,7 +8,6 @@ columns and files that hold this name are called `guard`.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,12 +16,12 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
-from tailflip.ledger.facts import HEAP_LIMIT_FACT
 from tailflip.ledger.history import History
-from tailflip.observe.gateway.heap import read_heap_limit
+from tailflip.observe.gateway.heap import HeapOwner
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.gateway.release import read_release
 from tailflip.observe.installation import find_state_dir, locate, owns
+from tailflip.stores.heap_limit import find_started_limit
 from tailflip.supervise.best_effort import BestEffortHistory
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from tailflip.base.durable import Disk
     from tailflip.config.load import Config
     from tailflip.flow.observed import Gateway
+    from tailflip.flow.outcomes import HeapLimit
     from tailflip.observe.gateway.release import Release
     from tailflip.observe.installation import Installation
 
@@ -120,31 +120,8 @@ class GuardedGateway:
         # A start needs no proof that no gateway lives: wait for one that is found.
         return found if found.alive or found.in_the_way else None
 
-    def find_heap_limit(self) -> tuple[int | None, str]:
-        """Find the heap limit in bytes, and its source; node is asked once."""
-        given = self.config.gateway.heap_limit_bytes
-        if given is not None:
-            return given, "gateway.heap_limit"
-        return read_heap_limit(
-            self.release.env, self.release.node, flags=self.command, cache=_HeapCache(self.history)
-        )
-
-
-@dataclass(frozen=True)
-class _HeapCache:
-    history: History
-
-    def get(self, key: str) -> tuple[int, str] | None:
-        """Return the recorded answer to this question, if there is one."""
-        with suppress(TailflipError):
-            fact = self.history.facts.get(HEAP_LIMIT_FACT)
-            if isinstance(fact, dict) and fact.get("key") == key:
-                return int(fact["limit_bytes"]), str(fact["source"])
-        return None
-
-    def put(self, key: str, limit_bytes: int, source: str) -> None:
-        """Put the answer on record; if that fails, node is asked again next time."""
-        with suppress(TailflipError):
-            self.history.workspace.create()
-            fact = {"key": key, "limit_bytes": limit_bytes, "source": source}
-            self.history.facts.put(HEAP_LIMIT_FACT, fact)
+    def find_heap_limit(self) -> HeapLimit:
+        """Find the heap limit of what our command starts; node is asked once."""
+        release = self.release
+        owner = HeapOwner.of_ours("", release.env, release.node, self.command)
+        return find_started_limit(self.config, owner, self.history)

@@ -81,7 +81,7 @@ class Fingerprints:
         """Fingerprint stores and heap limit; a change ends the wait after a memory fault."""
         installation = at or self.gateway.locate()
         paths = [store.path for store in installation.stores] if installation else []
-        return f"{_mark_known(paths)} {self.gateway.find_heap_limit()[0]}"
+        return f"{_mark_known(paths)} {self.gateway.find_heap_limit().bytes}"
 
     def mark_state(self, at: Installation | None = None) -> str:
         """Fingerprint databases and stores; a change ends the wait after a migration fault."""

@@ -1,19 +1,16 @@
-"""Actions of the supervisor in every phase: old records and files, settings, a good life."""
+"""Actions of the supervisor in every phase: old records and files, a good life."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tailflip.base import log
-from tailflip.base.errors import TailflipError
-from tailflip.config.load import load
+from tailflip.base import clock, log
+from tailflip.stores.archive_limits import keep_limits
 from tailflip.supervise import noted
 from tailflip.supervise.breaker import note_good_life
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tailflip.flow.lives import Breaker
     from tailflip.supervise.context import GuardedGateway
     from tailflip.supervise.event_loop import Loop
@@ -22,24 +19,16 @@ _EVERY_S = 6 * 3600.0
 
 
 def keep_house(gateway: GuardedGateway, loop: Loop) -> None:
-    """Delete old records and files of earlier lives, now and every six hours."""
+    """Delete old records, archives and files of earlier lives, now and every six hours."""
     gateway.record.expire(gateway.config.ledger.keep_days)
+    for note in keep_limits(gateway.history.workspace, gateway.config.archive, clock.now_ms()):
+        log.warning(note)
     for fifo in gateway.home.list_fifos():
         life = gateway.record.find_life(fifo.stem)
         if life is not None and life.ended_ms is not None:
             with suppress(OSError):
                 fifo.unlink()
     loop.at("house", _EVERY_S, lambda: keep_house(gateway, loop))
-
-
-def reload_settings(gateway: GuardedGateway, flags: Mapping[str, str]) -> None:
-    """Read the settings again; invalid ones change nothing."""
-    try:
-        gateway.config = load(gateway.env, flags).config
-        log.set_level(gateway.config.log.level)
-        log.info("settings were read again")
-    except TailflipError as e:
-        log.error("settings are not valid, the old ones stay", error=e)
 
 
 def close_breaker(gateway: GuardedGateway, breaker: Breaker) -> Breaker:

@@ -46,7 +46,7 @@ class MemoryWatch:
         """Forget the last life's measurements, and begin those of this life."""
         self._samples.clear()
         self._trend = None
-        self._limit_bytes = self._gateway.find_heap_limit()[0]
+        self._limit_bytes = self._gateway.find_heap_limit().bytes
         self._life_id = life.id
         self._began_ms = life.started_ms
         self._in_flight: set[tuple[str, int]] = set()

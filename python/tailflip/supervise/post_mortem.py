@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
 from tailflip.base.log import Level
-from tailflip.base.units import format_span
-from tailflip.diagnose.causes import OUT_OF_MEMORY, WANTED, choose_step
+from tailflip.base.units import format_span, format_time
+from tailflip.diagnose.causes import CAUSES, OUT_OF_MEMORY, WANTED, choose_step
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.loops import find_loop, find_restarts
 from tailflip.diagnose.trend import find_trend
 from tailflip.flow.conditions import GatewayLoop, MemoryDeath
-from tailflip.flow.lives import Asked
+from tailflip.flow.lives import Asked, DecisionKind, Waiting
 from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.actions import State
 from tailflip.observe.suspects import find_suspects
@@ -39,6 +39,11 @@ _STOP_S, _STOP_LOOK_S = 1.0, 0.05
 _SHELL_BASE = 128  # a shell tells signal n as exit 128 + n
 _STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 _CURES = frozenset({ActionKind.COMPACT, ActionKind.SALVAGE, ActionKind.HOLD})
+_DECIDED = {
+    DecisionKind.START: "the gateway will be started",
+    DecisionKind.WAIT: "waiting before the next start",
+    DecisionKind.END: "tailflip will end",
+}
 _LEAST_SPAN_S = 60.0  # a trend over less is noise
 
 
@@ -132,7 +137,7 @@ def record_death(
     gateway.record.end_life(ended, tail)
     log.write(
         Level.INFO if death.cause in WANTED else Level.ERROR,
-        "verdict",
+        f"the gateway {'ended' if death.cause in WANTED else 'died'}: {CAUSES[death.cause].words}",
         cause=death.cause,
         confidence=death.confidence,
         evidence="; ".join(death.evidence),
@@ -175,7 +180,7 @@ def _suspect(gateway: GuardedGateway, life: Life, admission: Admission) -> Memor
     told, at = admission.before, gateway.locate()
     if told is None or at is None or told.over:
         return None
-    limit_bytes = gateway.find_heap_limit()[0]
+    limit_bytes = gateway.find_heap_limit().bytes
     died_ms = life.ended_ms or clock.now_ms()
     samples = gateway.record.read_samples(life.id)
     trend = None
@@ -236,10 +241,10 @@ def record_decision(
     gateway.record.record_decision(decision, breaker, life_id)
     log.write(
         Level.ERROR if decision.alert else Level.INFO,
-        "decision",
-        kind=decision.kind,
+        _DECIDED[decision.kind],
         reason=decision.reason,
-        waiting=decision.waiting,
+        waiting=None if decision.waiting is Waiting.NOTHING else decision.waiting,
+        until=None if decision.at_ms is None else format_time(decision.at_ms),
     )
 
 
@@ -253,12 +258,17 @@ def _note_loops(gateway: GuardedGateway, death: Death) -> None:
     loop = find_loop(lives, deaths=settings.loop_deaths, good_life_s=settings.good_life_s)
     if loop is not None and death.cause not in WANTED:
         pace = format_span(1000 * loop.period_s)
-        log.error("crash loop", cause=loop.cause, deaths=loop.deaths, period=pace)
+        log.error(
+            "crash loop: the gateway dies of one cause again and again",
+            cause=loop.cause,
+            deaths=loop.deaths,
+            every=pace,
+        )
         note(gateway, Inputs(crash_loops=(GatewayLoop(gateway.name, loop, death.evidence),)))
     restarts = find_restarts(lives, deaths=settings.loop_deaths, good_life_s=settings.good_life_s)
     if restarts is None:
         note(gateway, Inputs(restart_loops=()))
         return
     pace = format_span(1000 * restarts.period_s)
-    log.error("restarts itself again and again", times=restarts.deaths, period=pace)
+    log.error("the gateway restarts itself again and again", restarts=restarts.deaths, every=pace)
     note(gateway, Inputs(restart_loops=(GatewayLoop(gateway.name, restarts, death.evidence),)))

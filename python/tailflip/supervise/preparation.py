@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailflip.base import log
+from tailflip.base import clock, log
 from tailflip.base.errors import TailflipError
 from tailflip.flow.outcomes import ActionKind
 from tailflip.observe.records.cron import read_cron_store
+from tailflip.stores.archive_limits import keep_limits
 from tailflip.supervise.admission import Start, admit
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from tailflip.flow.outcomes import Report
     from tailflip.supervise.admission import Admission
     from tailflip.supervise.context import GuardedGateway
+
+_DONE = {ActionKind.COMPACT.value: "compacted", ActionKind.SALVAGE.value: "salvaged"}
 
 
 def prepare_start(
@@ -30,12 +33,10 @@ def prepare_start(
         died_of_memory: deaths of memory in a row up to now.
         on_progress: may raise, to stop.
     """
-    limit_bytes, source = gateway.find_heap_limit()
     start = Start(
         env=gateway.release.env,
         capabilities=gateway.release.capabilities,
-        limit_bytes=limit_bytes,
-        limit_source=source,
+        limit=gateway.find_heap_limit(),
         heal=gateway.config.heal,
         state_dir=gateway.config.gateway.state_dir,
         profile=gateway.profile,
@@ -44,16 +45,17 @@ def prepare_start(
     found = admit(start, workspace=gateway.history.workspace, on_progress=on_progress)
     if found.go and (found.claim_running or _has_markers(gateway)):
         _reconcile(gateway, found, on_progress)
+    found.notes += keep_limits(gateway.history.workspace, gateway.config.archive, clock.now_ms())
     return found
 
 
 def log_admission(admission: Admission) -> None:
     """Log the findings before a start, and the actions done."""
     for note in admission.notes:
-        log.info("note", text=note)
+        log.info(note)
     for report in admission.reports:
         log.warning(
-            f"store {report.kind} done",
+            f"store {_DONE.get(report.kind, report.kind)}",
             path=report.store,
             before_bytes=report.bytes_before,
             after_bytes=report.bytes_after,

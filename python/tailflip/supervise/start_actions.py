@@ -8,10 +8,10 @@ from tailflip.base import clock, log
 from tailflip.flow.lives import Decision
 from tailflip.supervise.breaker import hold_back, note_start
 from tailflip.supervise.elapsed import read_moment
-from tailflip.supervise.housekeeping import reload_settings
 from tailflip.supervise.life_actions import begin_watch
 from tailflip.supervise.preparation import prepare_start
 from tailflip.supervise.refusal import explain_refusal
+from tailflip.supervise.settings import reload_settings
 from tailflip.supervise.states import Action, Event, Phase
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def start_or_wait(run: Supervisor, outcome: Outcome) -> None:
         return
     refusal = explain_refusal(run.gateway, run.take(outcome))
     if refusal is not None:
-        log.error("not started", reason=refusal.reason, hint=refusal.hint)
+        log.error("the gateway was not started", reason=refusal.reason, hint=refusal.hint)
         run.breaker, hold = run.wait.hold(
             run.breaker, refusal.waiting, refusal.reason, alert=refusal.alert
         )

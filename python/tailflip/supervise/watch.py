@@ -19,12 +19,15 @@ from tailflip.base import clock, log
 from tailflip.base.errors import TailflipError
 from tailflip.base.units import format_counted, format_span
 from tailflip.base.workspace import Workspace
+from tailflip.config.load import load
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.findings.registry import find_all
 from tailflip.flow.conditions import ReturnedEntries
 from tailflip.observe.host.changes import ChangeWatcher
 from tailflip.reconcile.context import StepKind, begin
 from tailflip.reconcile.kinds import reconcile_all
+from tailflip.reconcile.words import format_done
+from tailflip.stores.archive_limits import keep_limits
 from tailflip.stores.recovery import recover
 from tailflip.stores.returned import count_returned
 from tailflip.supervise.event_loop import Loop
@@ -169,6 +172,7 @@ class Watch:
             self._watch_files(work)
             self._do(work, _ROUND)
             around = self._look_around(work) if work.terms.apply else ()
+            self._keep_limits()
             self._tell(Told(work, around))
         except TailflipError as e:
             log.error(e.message, hint=e.hint or "")
@@ -179,6 +183,12 @@ class Watch:
     def _tell(self, told: Told) -> None:
         if self.tell is not None:
             self.tell(told)
+
+    def _keep_limits(self) -> None:
+        """Delete archives beyond the limits of the settings, and log that."""
+        limits = load(self.where.env).config.archive
+        for note in keep_limits(Workspace(self.home, self.disk), limits, clock.now_ms()):
+            log.warning(note)
 
     def _look_around(self, work: Reconciliation) -> tuple[Finding, ...]:
         """Make quick findings; log each once, and put it on record."""
@@ -208,8 +218,8 @@ class Watch:
         """Log the changes, and remember them for the second look."""
         if not step.counts or step.action_id is None:
             return
-        counts = {name.replace(" ", "-"): count for name, count in step.counts.items()}
-        log.info(f"reconciled {step.kind}", undo=step.action_id, **counts)
+        done = ", ".join(format_done(what, count) for what, count in step.counts.items())
+        log.info(done, subject=step.subject, undo=step.undo)
         for store in work.scene.stores:
             if str(store.path) == step.subject:
                 self._changed.setdefault(store, []).append(step.action_id)
@@ -264,4 +274,8 @@ class Watch:
         self._watcher.start()
         self._watched = paths
         interval_s = self.where.interval_s or work.terms.settings.interval_s
-        log.info("watching", stores=len(work.scene.stores), every=format_span(interval_s * 1000))
+        log.info(
+            "watching the stores",
+            stores=len(work.scene.stores),
+            every=format_span(interval_s * 1000),
+        )

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tailflip.base.openclaw_units import parse_duration_ms, parse_size_bytes
+from tailflip.base.errors import Usage
+from tailflip.base.openclaw_units import (
+    parse_duration_ms,
+    parse_length_option,
+    parse_size_bytes,
+    parse_time_option,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,3 +65,18 @@ def test_size(text, expected):
 def test_size_is_refused(text):
     with pytest.raises(ValueError):
         parse_size_bytes(text)
+
+
+@pytest.mark.parametrize("text", ["7", "0", " 1.5 ", "", "-1d", "1w", "d"])
+def test_a_length_of_time_that_a_person_gives_has_a_unit(text):
+    with pytest.raises(Usage, match=r"--x (needs a unit of time|is not a length of time)"):
+        parse_length_option("--x", text)
+    with pytest.raises(Usage):
+        parse_time_option("--x", text)
+
+
+def test_false_is_no_length_but_no_limit():
+    assert parse_time_option("--x", "false") is None
+    assert parse_time_option("--x", "1h30m") == parse_length_option("--x", "90m") == 5_400_000
+    with pytest.raises(Usage):
+        parse_length_option("--x", "false")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import time
 from pathlib import Path
 
 import pytest
 
 import tailflip
-from tailflip.base.units import format_counted
+from support.stores import NOW_MS
+from tailflip.base.units import format_ago, format_counted, format_moment, format_time
 
 PACKAGE = Path(tailflip.__file__).parent
 # A number, perhaps two words that tell of what kind, and a noun of many.
@@ -79,3 +81,19 @@ def test_no_message_says_1_markers(path: Path):
     name = path.relative_to(PACKAGE).as_posix()
     bare = find_bare_counts(path.read_text("utf-8"))
     assert [each for each in bare if f"{name}: {each[1]}" not in _NEVER_ONE] == []
+
+
+def test_a_moment_is_in_the_local_zone_with_its_offset(monkeypatch):
+    for zone, text in [
+        ("Europe/Berlin", "2026-02-02 03:40:00+01:00"),
+        ("America/St_Johns", "2026-02-01 23:10:00-03:30"),
+        ("UTC", "2026-02-02 02:40:00Z"),
+    ]:
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", zone)
+            time.tzset()
+            assert format_time(NOW_MS) == text
+            assert format_moment(NOW_MS - 180_000, NOW_MS).endswith(" (3 min ago)")
+        time.tzset()
+    assert format_ago(NOW_MS + 300_000, NOW_MS) == "in 5 min"
+    assert format_ago(NOW_MS, NOW_MS) == "now"

@@ -47,9 +47,9 @@ def test_place_of_the_file(env, expected):
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (b"[restart\n", r"FILE: not valid TOML: expected .* \(at line 1, column 9\)"),
-        (b"a = 1\na = 2\n", r"FILE: not valid TOML: .* \(at line 2, column 6\)"),
-        (b"[restart]\nfactor = \xff\n", r"FILE: not UTF-8 at byte 19"),
+        (b"[restart\n", r"FILE:1: not valid TOML: expected .*[^)]"),
+        (b"a = 1\na = 2\n", r"FILE:2: not valid TOML: .*[^)]"),
+        (b"[restart]\nfactor = \xff\n", r"FILE:2: not UTF-8 at byte 19"),
         (b"a = " + b"[" * 100_000, r"FILE: not valid TOML: .*"),
         (b"a = " + b"9" * 10_000, r"FILE: not valid TOML: .*"),
         (b"#" * (1 << 20) + b"#", r"FILE: larger than 1 MiB"),

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tailflip.config.load import Config, load
-from tailflip.config.schema import HealSettings
+from tailflip.config.schema import ArchiveSettings, HealSettings
 
 
 def load_text(tmp_path, text, env=None, flags=None):
@@ -39,6 +39,7 @@ def test_the_defaults_are_what_was_agreed():
     assert config.heal.retention is None
     assert config.heal.max_lifetime_ms == 3_600_000
     assert config.ledger.keep_days == 30
+    assert (config.archive.keep, config.archive.max_size) == ("90d", "5gb")
     assert config.log.level == "info"
     assert config.restart.on_hang
     assert set(config.gateway.model_dump().values()) == {None}
@@ -69,3 +70,17 @@ def test_heap_limit_in_bytes(tmp_path):
 def test_a_configuration_cannot_be_changed():
     with pytest.raises(ValidationError):
         Config().restart.cap_s = 5
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [("5gb", 5 << 30), (1_000_000, 1_000_000), ("1", 1), (" 2MB ", 2 << 20), (False, None)],
+)
+def test_a_size_limit_is_a_size_or_none(text, size_bytes):
+    assert ArchiveSettings(max_size=text).max_bytes == size_bytes
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "5 gigs", True, None])
+def test_a_size_limit_that_is_no_size_is_refused(text):
+    with pytest.raises(ValidationError):
+        ArchiveSettings(max_size=text)

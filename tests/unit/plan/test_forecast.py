@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 
-from tailflip.base import platform_calls
-from tailflip.base.platform_calls import Linux
 from tailflip.flow.outcomes import HeapLimit
-from tailflip.observe.gateway import heap
 from tailflip.observe.gateway.capabilities import find_capabilities
-from tailflip.observe.gateway.cgroup import read_limit
-from tailflip.observe.gateway.heap import read_heap_limit
 from tailflip.plan.forecast import find_largest_size, forecast, may_fill_heap
 
 MB = 1_000_000
@@ -192,81 +185,3 @@ def test_all_stores_count_together():
 
 def test_an_unknown_limit_is_never_exceeded():
     assert not told([10**12], None, None, wide=True).over
-
-
-def script(path, body):
-    path.write_text(f"#!/bin/sh\n{body}\n")
-    path.chmod(0o755)
-    return str(path)
-
-
-@pytest.fixture
-def cgroups(monkeypatch, tmp_path):
-    """Where a test lays out its cgroups, and `proc/self/cgroup` that says which of them is ours."""
-    proc = tmp_path / "proc"
-    (proc / "self").mkdir(parents=True)
-    monkeypatch.setattr(platform_calls, "here", Linux(proc))
-    monkeypatch.setattr(heap, "read_limit", partial(read_limit, root=tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def no_cgroup(cgroups):
-    """Nothing is laid out."""
-
-
-@pytest.mark.usefixtures("no_cgroup")
-def test_node_is_asked_with_the_gateways_heap_options_only(tmp_path):
-    node = script(tmp_path / "node", 'echo "$NODE_OPTIONS|$SECRET" >"$0.seen"; echo 123')
-    options = "--require ./evil.js --max_old_space_size=400 --inspect"
-    limit, source = read_heap_limit({"NODE_OPTIONS": options, "SECRET": "x"}, node)
-    assert limit == 123
-    assert "--max-old-space-size=400" in source
-    assert (tmp_path / "node.seen").read_text() == "--max-old-space-size=400|\n"
-
-
-@pytest.mark.usefixtures("no_cgroup")
-@pytest.mark.parametrize("body", ["exit 9", "echo words", "true"])
-def test_a_node_that_does_not_answer_is_unknown(tmp_path, body):
-    limit, source = read_heap_limit({}, script(tmp_path / "node", body))
-    assert limit is None
-    assert "unknown" in source
-
-
-@pytest.mark.usefixtures("no_cgroup")
-def test_no_node_is_unknown(tmp_path):
-    assert read_heap_limit({"PATH": str(tmp_path)})[0] is None
-
-
-def test_the_tightest_cgroup_on_the_way_up_bounds_the_heap(cgroups, tmp_path):
-    unit = tmp_path / "user.slice/gateway.service"
-    unit.mkdir(parents=True)
-    (unit / "memory.max").write_text("max\n")
-    (unit.parent / "memory.max").write_text("5000\n")
-    (tmp_path / "memory.max").write_text("9000\n")
-    (cgroups / "proc/self/cgroup").write_text("0::/user.slice/gateway.service\n")
-    node = script(tmp_path / "node", "echo 7000")
-    assert read_heap_limit({}, node) == (5000, "memory limit of the cgroup")
-    assert read_heap_limit({}, script(tmp_path / "small", "echo 4000"))[0] == 4000
-    assert read_heap_limit({"PATH": "/nowhere"})[0] == 5000
-
-
-def test_a_container_whose_path_is_not_mounted_has_its_limit_at_the_root(cgroups, tmp_path):
-    (tmp_path / "memory").mkdir()
-    (tmp_path / "memory/memory.limit_in_bytes").write_text("600\n")
-    (tmp_path / "memory.max").write_text("9223372036854771712\n")
-    text = "12:cpu,memory:/docker/abc\n1:cpu:/x\n0::/../..\ngarbage\n"
-    (cgroups / "proc/self/cgroup").write_text(text)
-    assert read_heap_limit({"PATH": "/nowhere"})[0] == 600
-
-
-@pytest.mark.usefixtures("cgroups")
-def test_the_cgroup_of_the_living_gateway_counts_and_not_ours(tmp_path):
-    for name, limit in (("ours", 10), ("theirs", 20)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "memory.max").write_text(f"{limit}\n")
-    (tmp_path / "proc/77").mkdir()
-    (tmp_path / "proc/self/cgroup").write_text("0::/ours\n")
-    (tmp_path / "proc/77/cgroup").write_text("0::/theirs\n")
-    assert read_heap_limit({"PATH": "/nowhere"})[0] == 10
-    assert read_heap_limit({"PATH": "/nowhere"}, pid=77)[0] == 20

@@ -19,13 +19,15 @@ from tailflip.observe.installation import locate
 from tailflip.report.observation import observe_quickly
 
 NOBODY = Gateway(False, None, None, "test")
-# What only a survey of the stores, the run log or a guard tells.
+# What only a survey of the stores, the run log or a guard tells; or settings and environment.
 SLOW = {
     "crash-loop", "restart-loop", "memory-elsewhere", "memory-trend", "start-refused",
     "store-invalid", "store-unreadable", "retained-source-changed", "import-waits",
     "owner-unknown", "store-on-record", "folder-litter", "kind-fills-store",
     "entries-resurrected", "heap-forecast", "heap-close", "store-growing", "runs-stuck",
+    "starts-stopped", "start-waits", "gateway-down", "incident-open", "job-held",
     "chats-running", "job-rapid", "job-storm", "job-stuck", "job-overdue",
+    "program-gone", "archives-beyond", "ledgers-disagree", "settings-wrong",
 }  # fmt: skip
 
 

@@ -10,25 +10,27 @@ import pytest
 from support.incident_history import GUARD, MB, make_archived, make_death, make_incident, make_life
 from support.stores import HOUR_MS, NOW_MS
 from tailflip.base.state_dir import Presence, Supervisor
-from tailflip.flow.findings import Finding
+from tailflip.diagnose.findings.inputs import Inputs
+from tailflip.flow.findings import Finding, Looked
 from tailflip.flow.lives import Breaker, BreakerState, Cause, Decision, Waiting
 from tailflip.flow.observed import Gateway, Sample
 from tailflip.flow.outcomes import Trend
 from tailflip.ledger.decisions import MadeDecision
-from tailflip.ledger.findings import NotedFinding
 from tailflip.ledger.starts import JudgedStart
+from tailflip.report.observation import Observation
 from tailflip.report.screen import HEIGHT, WIDTH, format_screen
+from tailflip.report.standing import find_start
 from tailflip.report.status import (
     CountedIncident,
     Installed,
     Look,
     Memory,
     Record,
+    Situation,
     Stores,
-    find_start,
     measure_growth,
-    sum_up,
 )
+from tailflip.report.verdict import sum_up as sum_up_seen
 
 ALIVE = Gateway(alive=True, pid=4121, started_ms=NOW_MS - HOUR_MS, evidence="lock /tmp/l")
 DEAD = Gateway(alive=False, pid=None, started_ms=None, evidence="no lock")
@@ -45,12 +47,19 @@ ALONE = replace(LOOK, supervisor=None)
 LIFE = make_life(
     "now", NOW_MS - HOUR_MS, ready_ms=NOW_MS - HOUR_MS + 43_000, pid=1, worker_pid=4121
 )
-EMPTY = Record(lives=(), actions=(), findings=(), incidents=(), breaker=Breaker(), made=None)
+EMPTY = Record(lives=(), actions=(), incidents=(), breaker=Breaker(), made=None)
 FINE = replace(EMPTY, lives=(LIFE,))
 OPEN = Breaker(state=BreakerState.OPEN, row=3, waiting=Waiting.CURE, until_ms=NOW_MS + HOUR_MS)
-BIG = NotedFinding(
-    Finding("heap-forecast", "error", "/c", "it needs 4.3 GB", "run `tailflip compact`"), 1, 1, None
-)
+BIG = Finding("heap-forecast", "error", "/c", "it needs 4.3 GB", "run `tailflip compact`")
+
+
+def sum_up(look: Look, record: Record, *findings: Finding) -> Situation:
+    return sum_up_seen(look, record, Observation(Inputs(), Looked(findings)))
+
+
+def draw(situation: Situation) -> str:
+    """The screen with its wrapped lines joined."""
+    return re.sub(r"\n +", " ", "\n".join(format_screen(situation)))
 
 
 def make_open(**known: object) -> CountedIncident:
@@ -67,8 +76,12 @@ def wait_for(waiting: Waiting) -> Record:
 
 NEXT = [
     ("all is well", LOOK, FINE, "nothing to do"),
-    ("an error stands", LOOK, replace(FINE, findings=(BIG,)), "run `tailflip compact`"),
-    ("a cure is awaited", LOOK, replace(EMPTY, breaker=OPEN), "what fills the heap.* at 2026-02"),
+    (
+        "a cure is awaited",
+        LOOK,
+        replace(EMPTY, breaker=OPEN),
+        "what fills the heap.*; `tailflip retry` makes a trial now",
+    ),
     ("a change is awaited", LOOK, wait_for(Waiting.CONFIG_CHANGE), "correct the configuration"),
     ("another gateway", LOOK, wait_for(Waiting.OTHER_INSTANCE), "stop the other gateway"),
     ("open without a reason", LOOK, wait_for(Waiting.TIME), "tailflip incidents"),
@@ -78,7 +91,12 @@ NEXT = [
         replace(EMPTY, breaker=Breaker(state=BreakerState.HALF_OPEN)),
         "one trial start",
     ),
-    ("a start is due", LOOK, replace(EMPTY, made=made(at_ms=NOW_MS)), "is started at .*: because"),
+    (
+        "a start is due",
+        LOOK,
+        replace(EMPTY, made=made(at_ms=NOW_MS)),
+        "it is started at .*; `tailflip retry` starts it now",
+    ),
     ("it started since", LOOK, replace(FINE, made=made(at_ms=NOW_MS)), "nothing to do"),
     ("unguarded", ALONE, EMPTY, "nothing guards it: stop it"),
     ("never guarded", replace(ALONE, gateway=DEAD), EMPTY, "nothing was ever guarded here"),
@@ -151,15 +169,14 @@ GUARDED = [
     (
         replace(LOOK, supervisor=Supervisor(7, Presence.WATCH, NOW_MS)),
         replace(EMPTY, lives=(GATE,)),
-        "by `tailflip watch`, pid 7, since 2026-02-02 02:40:00Z; at each start by `tailflip gate`",
+        "by `tailflip watch`, pid 7, since 2026-02-02 02:40:00Z (now); at each start by `tail",
     ),
 ]
 
 
 @pytest.mark.parametrize(("look", "record", "text"), GUARDED)
 def test_who_guards_is_read_from_what_is_there(look, record, text):
-    lines = format_screen(sum_up(look, record))
-    assert lines[2].startswith(f"guarded   {text}")
+    assert f"\nguarded   {text}" in draw(sum_up(look, record))
 
 
 def test_the_last_start_through_a_gate_is_the_one_that_counts():
@@ -173,19 +190,24 @@ def test_the_last_start_through_a_gate_is_the_one_that_counts():
 
 
 GRAVE = [
-    (replace(EMPTY, start=REFUSED), False),
+    (replace(FINE, start=REFUSED), False),
     (FINE, False),
     (replace(FINE, breaker=OPEN), True),
-    (replace(FINE, breaker=Breaker(state=BreakerState.HALF_OPEN)), False),
+    (replace(FINE, breaker=Breaker(state=BreakerState.HALF_OPEN)), True),
+    (EMPTY, True),
     (replace(FINE, incidents=(make_open(),)), True),
     (replace(FINE, incidents=(make_open(acked_ms=1),)), False),
-    (replace(FINE, findings=(BIG,)), False),
 ]
 
 
 @pytest.mark.parametrize(("record", "grave"), GRAVE)
 def test_it_is_grave_when_starts_stop_or_nobody_has_seen_an_incident(record, grave):
     assert sum_up(LOOK, record).is_grave is grave
+
+
+def test_an_error_that_stands_is_grave_and_its_cure_is_next():
+    found = sum_up(LOOK, FINE, BIG)
+    assert (found.is_grave, found.next_step) == (True, "run `tailflip compact`")
 
 
 def test_a_refused_start_is_grave_while_no_gateway_lives():
@@ -238,25 +260,27 @@ def test_a_healthy_gateway_on_the_screen():
     )
     assert "\n".join(format_screen(sum_up(look, FINE))) == (
         """\
+OK: the gateway runs, pid 4121; nothing is wrong; since 2026-02-02 01:40:00Z
+  (1 h ago)
+next      nothing to do
 guards    /home/u/.openclaw
 gateway   OpenClaw 2026.4.14, port 18789, running (lock /tmp/l)
-guarded   by `tailflip run`, pid 4100, since 2026-02-02 01:40:00Z
-life      since 2026-02-02 01:40:00Z (1 h), pid 4121, first answer after 43 s
-memory    310.0 MB, heap limit 2.3 GB (asked node); grows 3.6 MB an hour, full in 2 d
+guarded   by `tailflip run`, pid 4100, since 2026-02-02 01:40:00Z (1 h ago)
+life      since 2026-02-02 01:40:00Z (1 h ago), pid 4121, first answer after
+          43 s
+memory    310.0 MB, heap limit 2.3 GB (asked node); grows 3.6 MB an hour, full
+          in 2 d
 stores    9.0 MB in 2; grow 1.2 MB a day
-starts    allowed
-next      nothing to do"""
+starts    allowed"""
     )
 
 
 def make_worst(text: str, many: int) -> Record:
     """As much of everything as there can be, all of it named by `text`."""
-    finding = Finding("code" + text, "error", text, text, "do " + text)
     lives = [make_life(f"{n}{text}", n, 5, death=make_death()) for n in range(many)]
     return Record(
         lives=lives,
         actions=[make_archived(NOW_MS, text)] * many,
-        findings=[NotedFinding(finding, 1, 1, None)] * many,
         incidents=[make_open(signature=text)] * many,
         breaker=Breaker(row=10**9),
         made=MadeDecision(NOW_MS, None, Decision(kind="start", reason=text)),
@@ -270,7 +294,8 @@ def make_worst(text: str, many: int) -> Record:
 def test_the_screen_is_small_and_safe_whatever_is_on_record(text):
     memory = Memory(1, 1, 1, text, None)
     look = replace(LOOK, guard=text, memory=memory, gateway=replace(ALIVE, evidence=text))
-    lines = format_screen(sum_up(look, make_worst(text, 50)))
+    bad = Finding("code" + text, "error", text, text, "do " + text)
+    lines = format_screen(sum_up(look, make_worst(text, 50), *[bad] * 50))
     assert len(lines) <= HEIGHT
     assert max(map(len, lines)) <= WIDTH
     assert all(line.isprintable() for line in lines)
@@ -279,6 +304,8 @@ def test_the_screen_is_small_and_safe_whatever_is_on_record(text):
 def test_an_undo_command_is_never_cut():
     lines = format_screen(sum_up(LOOK, make_worst("x" * 400, 3)))
     undo = f"tailflip restore {make_archived(NOW_MS).action.id} --apply"
+    assert sum(undo in line for line in lines) == 1
+    lines = format_screen(sum_up(LOOK, make_worst("x", 3)), height=30)
     assert sum(undo in line for line in lines) == 3
 
 

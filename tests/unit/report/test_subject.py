@@ -82,7 +82,7 @@ def test_a_gateway_whose_configuration_is_broken_keeps_its_record(root):
     found = find_subject(root / "a", None)
     assert found.installation is None
     assert [life.id for life in found.history.lives.read()] == ["life of a"]
-    assert any("openclaw.json" in note for note in found.notes)
+    assert "openclaw.json" in found.problem
 
 
 def test_a_profile_that_openclaw_would_refuse_is_bad_arguments(root):

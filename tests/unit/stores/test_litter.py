@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from tailflip.flow.observed import LITTER, ORPHANS, Store
-from tailflip.stores.litter import find_cron_temporaries, observe_folders
+from tailflip.stores.litter import find_temporaries, observe_folders
 
 HOUR_MS = 3_600_000
 NOW = 1_800_000_000_000
@@ -80,10 +80,29 @@ def test_a_folder_that_is_gone_has_nothing(tmp_path):
     assert look(tmp_path) == {}
 
 
-def test_temporaries_of_the_cron_store(tmp_path):
-    store = put(tmp_path, "jobs.json")
-    found = put(tmp_path, "jobs.json.40705.af341ee67e13aa2b.tmp", age_ms=HOUR_MS)
-    put(tmp_path, "jobs.json.40706.af341ee67e13aa2b.tmp", age_ms=0)
-    put(tmp_path, "jobs.json.bak")
-    put(tmp_path, "other.json.40705.af341ee67e13aa2b.tmp")
-    assert [each.path for each in find_cron_temporaries(store, NOW)] == [found]
+TEMPORARIES = (
+    "cron/jobs.json.40705.af341ee67e13aa2b.tmp",
+    f"cron/jobs.json.{ID}.tmp",
+    "cron/jobs-state.json.40705.af341ee67e13aa2b.tmp",
+    "cron/runs/nightly.jsonl.40705.af341ee67e13aa2b.tmp",
+    f"openclaw.json.40705.{ID}.tmp",
+    f"subagents/runs.json.{ID}.tmp",
+)
+
+
+def test_temporaries_of_killed_writers_of_every_small_file_are_found(tmp_path):
+    for folder in ("cron/runs", "subagents"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in TEMPORARIES:
+        put(tmp_path, name, age_ms=HOUR_MS)
+    for name in ("cron/jobs.json", "cron/jobs.json.bak", "openclaw.json", "openclaw.json.bak.1"):
+        put(tmp_path, name)
+    put(tmp_path, "cron/jobs.json.40706.af341ee67e13aa2b.tmp", age_ms=0)
+    put(tmp_path, "cron/other.json.40705.af341ee67e13aa2b.tmp")
+    put(tmp_path, "cron/runs/nightly.jsonl.tmp")
+    put(tmp_path, f"notes.json.{ID}.tmp")
+    cron_store, config = tmp_path / "cron/jobs.json", tmp_path / "openclaw.json"
+    found = [each.path for each in find_temporaries(cron_store, config, tmp_path, NOW)]
+    assert found == sorted(tmp_path / name for name in TEMPORARIES)
+    shutil.rmtree(tmp_path)
+    assert find_temporaries(cron_store, config, tmp_path, NOW) == ()

@@ -17,6 +17,7 @@ from tailflip.base.workspace import Workspace
 from tailflip.config.schema import HealSettings
 from tailflip.demo.incident import write_incident
 from tailflip.flow.lives import Waiting
+from tailflip.flow.outcomes import HeapLimit
 from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.stores import tables, transaction
 from tailflip.stores.json import native
@@ -61,8 +62,7 @@ class Scene:
         asked = Start(
             env=self.env,
             capabilities=find_capabilities(version),
-            limit_bytes=limit_bytes,
-            limit_source="test",
+            limit=HeapLimit(limit_bytes, "test"),
             heal=HealSettings(**(heal or {})),
         )
         return admit(

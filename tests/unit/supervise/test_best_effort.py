@@ -110,6 +110,11 @@ def test_a_ledger_that_fails_is_told_once_until_that_changes(failing, monkeypatc
     failing.why = "full"
     record.update_life(LIFE)
     assert told[3:] == ["full"]
+    failing.why = None
+    record.expire(30.0)  # there may be nothing to delete: that shows nothing
+    failing.why = "full"
+    record.update_life(LIFE)
+    assert told[3:] == ["full"]
 
 
 def test_a_sample_that_is_not_recorded_is_no_news(failing, monkeypatch):

@@ -43,6 +43,17 @@ class Finding(Part):
     evidence: tuple[str, ...]
 
 
+class Verdict(Part):
+    """How the gateway fares in a word: ok, waiting, down or at-risk, and since when."""
+
+    state: str
+    reason: str
+    step: str = Field(description="What to do, or how to end the wait.")
+    since_ms: int | None
+    until_ms: int | None = Field(description="When the wait ends by itself.")
+    warning_count: int = taken("warnings")
+
+
 class StandingFinding(Part):
     """A finding, with its first and last sight."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -12,11 +12,15 @@ from tailflip.cli.answers import services as of_services
 from tailflip.cli.answers import stores as of_stores
 from tailflip.cli.answers.base import Answer, Part, taken
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 class Status(Answer):
     """How the gateway of one state directory fares. `life` lasts, or is the last one."""
 
     verb: Literal["status"] = "status"
+    verdict: of_gateway.Verdict
     now_ms: int = taken("look.now_ms")
     state_dir: str = taken("look.guard", "The gateway's state directory.")
     openclaw_version: str | None = taken("version")
@@ -50,6 +54,7 @@ class Check(Answer):
     """What is wrong; the exit code is 1 if there is a finding."""
 
     verb: Literal["check"] = "check"
+    verdict: of_gateway.Verdict
     findings: tuple[of_gateway.Finding, ...]
     not_looked_for: tuple[str, ...] = Field(description="Codes of findings.")
     gateway: of_gateway.Gateway | None
@@ -86,6 +91,19 @@ class Compact(Answer):
     fits: bool
     gateway: of_gateway.Gateway
     reports: tuple[of_stores.Report, ...]
+
+    @staticmethod
+    def join(answers: Sequence[Compact]) -> CompactSeveral:
+        """Join the answers for several installations."""
+        errors = [error for each in answers for error in each.errors]
+        return CompactSeveral.of({"installations": answers, "errors": errors})
+
+
+class CompactSeveral(Answer):
+    """The same for stores of several installations, each with its own gateway and settings."""
+
+    verb: Literal["compact"] = "compact"
+    installations: tuple[Compact, ...]
 
 
 class Terms(Part):
@@ -241,6 +259,7 @@ class ArchiveExpire(Answer):
 
     verb: Literal["archive expire"] = "archive expire"
     applied: bool
+    size_bytes: int
     actions: tuple[of_stores.Action, ...]
 
 
@@ -292,6 +311,9 @@ class ConfigShow(Answer):
     path: Path | None
     found: bool
     settings: tuple[Setting, ...]
+    gateways: dict[str, tuple[Setting, ...]] = Field(
+        description="The settings that a gateway's own section sets, by its name."
+    )
 
 
 class ConfigCheck(Answer):
@@ -331,7 +353,7 @@ ANSWERS: dict[str, tuple[type[Answer], ...]] = {
     "status": (Status,),
     "check": (Check,),
     "inspect": (Inspect,),
-    "compact": (Compact,),
+    "compact": (Compact, CompactSeveral),
     "reconcile": (Reconcile,),
     "tasks": (Tasks,),
     "watch": (Watch,),

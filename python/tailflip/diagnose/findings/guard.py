@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailflip.base.units import format_bytes, format_counted, format_span
+from tailflip.base.units import format_bytes, format_counted, format_span, format_time
 from tailflip.diagnose.findings.entry import Entry, Found, Stands
+from tailflip.flow.conditions import Stand
 from tailflip.flow.findings import Code, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tailflip.flow.conditions import GatewayLoop, MemoryDeath, MemoryTrend, RefusedStart
+    from tailflip.flow.conditions import (
+        GatewayLoop,
+        MemoryDeath,
+        MemoryTrend,
+        RefusedStart,
+        Standstill,
+        UnseenIncident,
+    )
 
 
 def _find_crash_loop(crash_loops: tuple[GatewayLoop, ...]) -> Iterator[Found]:
@@ -57,6 +65,41 @@ def _find_refused_start(refused_starts: tuple[RefusedStart, ...]) -> Iterator[Fo
         yield Found(refused.guard, refused.reason, hint=refused.hint)
 
 
+def _find_stopped(standstills: tuple[Standstill, ...]) -> Iterator[Found]:
+    return _tell(standstills, Stand.STOPPED)
+
+
+def _find_waiting(standstills: tuple[Standstill, ...]) -> Iterator[Found]:
+    return _tell(standstills, Stand.WAITS)
+
+
+def _find_down(standstills: tuple[Standstill, ...]) -> Iterator[Found]:
+    return _tell(standstills, Stand.DOWN)
+
+
+def _tell(standstills: tuple[Standstill, ...], kind: Stand) -> Iterator[Found]:
+    for each in standstills:
+        if each.kind is kind:
+            times = []
+            if each.since_ms is not None:
+                times.append(f"since {format_time(each.since_ms)}")
+            if each.until_ms is not None:
+                times.append(f"until {format_time(each.until_ms)} at the latest")
+            yield Found(each.guard, each.reason, (*times, *each.evidence), each.hint)
+
+
+def _find_unseen(unseen_incidents: tuple[UnseenIncident, ...]) -> Iterator[Found]:
+    for each in unseen_incidents:
+        yield Found(
+            each.guard,
+            f"incident {each.incident} is open, and nobody has seen it: "
+            f"{format_counted(each.deaths, 'death')}, {each.words}",
+            (f"since {format_time(each.opened_ms)}",),
+            f"`tailflip incidents why {each.incident}` tells the story; "
+            f"`tailflip incidents ack {each.incident}` notes that you have seen it",
+        )
+
+
 def _find_memory_trend(memory_trends: tuple[MemoryTrend, ...]) -> Iterator[Found]:
     for guard, trend, ahead_ms in memory_trends:
         yield Found(
@@ -65,6 +108,12 @@ def _find_memory_trend(memory_trends: tuple[MemoryTrend, ...]) -> Iterator[Found
             f"{format_bytes(trend.limit_bytes)} in about {format_span(ahead_ms)}",
             (f"measured over {format_span(int(trend.span_s * 1000))}",),
         )
+
+
+def _find_wrong_settings(mistakes: tuple[str, ...]) -> Iterator[Found]:
+    for text in mistakes:
+        place, _, _ = text.partition(": ")
+        yield Found(place, f"a mistake in tailflip's own settings: {text}")
 
 
 _MORE_HEAP = "give the gateway more heap (NODE_OPTIONS=--max-old-space-size=MB)"
@@ -109,11 +158,50 @@ ENTRIES = (
         stands=Stands.GUARDED,
     ),
     Entry(
+        Code.STARTS_STOPPED,
+        Severity.ERROR,
+        _find_stopped,
+        doc="The breaker is open: after deaths of one kind in a row, no start is allowed.",
+        hint="`tailflip incidents why` tells what happened",
+    ),
+    Entry(
+        Code.START_WAITS,
+        Severity.ERROR,
+        _find_waiting,
+        doc="The gateway does not run yet: its guard waits for a time or a change.",
+        hint="`tailflip status` says for what it waits",
+    ),
+    Entry(
+        Code.GATEWAY_DOWN,
+        Severity.ERROR,
+        _find_down,
+        doc="The gateway is guarded, does not run, and nothing is known to start it.",
+        hint="start its service again",
+    ),
+    Entry(
+        Code.INCIDENT_OPEN,
+        Severity.ERROR,
+        _find_unseen,
+        doc="The gateway died, has not lived well since, and nobody took note of it.",
+        hint="`tailflip incidents why` tells the story",
+    ),
+    Entry(
         Code.MEMORY_TREND,
         Severity.WARNING,
         _find_memory_trend,
         doc="The memory of the living gateway grows, and reaches its limit soon.",
         hint="restart the gateway at a quiet moment, or set memory.restart_ahead = true",
         stands=Stands.GUARDED,
+    ),
+    Entry(
+        Code.SETTINGS_WRONG,
+        Severity.ERROR,
+        _find_wrong_settings,
+        doc="The settings of tailflip itself have a mistake: the gateway starts with the last good "
+        "ones, else without the wrong ones.",
+        hint=(
+            "correct it: `tailflip config check` tells when all is right, and the gateway's next "
+            "start takes it"
+        ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Findings about a gateway's host: disk, port, configuration."""
+"""Findings about a gateway's host: disk, archives, service, port, configuration."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tailflip.flow.findings import Code, Severity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tailflip.flow.observed import ArchiveUse, GoneProgram
     from tailflip.observe.gateway.listener import Listener
     from tailflip.observe.host.space import Space
     from tailflip.observe.installation import Installation
@@ -26,6 +27,43 @@ def _find_scarce_disk(spaces: tuple[Space, ...]) -> Iterator[Found]:
                 "are free on its file system"
             )
             yield Found(str(space.path), f"{left}: nothing can be saved there")
+
+
+def _find_archives_beyond(archives: ArchiveUse) -> Iterator[Found]:
+    facts = []
+    if archives.too_old:
+        old = format_counted(archives.too_old, "archive", "is", "are")
+        facts.append(f"{old} older than archive.keep ({archives.keep})")
+    if archives.is_too_large:
+        facts.append(
+            f"{format_counted(archives.count, 'archive', 'takes', 'take')} "
+            f"{format_bytes(archives.bytes)}, more than archive.max_size ({archives.max_size})"
+        )
+    if facts:
+        yield Found(
+            str(archives.path),
+            "; ".join(facts),
+            hint=(
+                f"`tailflip archive expire --beyond-limits` shows {archives.may_go} that would go, "
+                f"with {format_bytes(archives.may_go_bytes)}; `run`, `gate` and `watch` delete "
+                "them by themselves"
+            )
+            if archives.may_go
+            else _NONE_MAY_GO,
+        )
+
+
+def _find_gone_program(gone_programs: tuple[GoneProgram, ...]) -> Iterator[Found]:
+    for each in gone_programs:
+        whose = "tailflip in front of the gateway" if each.is_ours else "the gateway's service"
+        yield Found(
+            str(each.definition),
+            f"{whose} starts {each.program}, which is not there: no start can succeed",
+            hint="`tailflip install --apply` writes it anew, `tailflip uninstall --apply` takes it "
+            "away"
+            if each.is_ours
+            else "",
+        )
 
 
 def _find_stranger(listeners: tuple[Listener, ...], installation: Installation) -> Iterator[Found]:
@@ -47,6 +85,10 @@ def _find_bad_retention(installation: Installation) -> Iterator[Found]:
         yield Found(str(installation.config_path), message)
 
 
+_NONE_MAY_GO = (
+    "none goes by itself: they are the newest of their store, or a gateway has their store on "
+    "record; see `tailflip archive list`, or raise the limit"
+)
 ENTRIES = (
     Entry(
         Code.DISK_FULL,
@@ -54,6 +96,20 @@ ENTRIES = (
         _find_scarce_disk,
         doc="The next save fails for want of room, and the gateway dies of it.",
         hint="free some room; `tailflip inspect` shows what lies beside the stores",
+    ),
+    Entry(
+        Code.ARCHIVES_BEYOND,
+        Severity.WARNING,
+        _find_archives_beyond,
+        doc="Archives of tailflip are older, or take more room, than its settings allow.",
+        hint="`tailflip archive expire --beyond-limits` shows what would go",
+    ),
+    Entry(
+        Code.PROGRAM_GONE,
+        Severity.ERROR,
+        _find_gone_program,
+        doc="The program that the gateway's service starts is not there, perhaps after an update.",
+        hint="`openclaw gateway install --force` writes the service anew",
     ),
     Entry(
         Code.PORT_TAKEN,

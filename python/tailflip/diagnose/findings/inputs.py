@@ -7,18 +7,24 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from tailflip.flow.conditions import (
+        Disagreement,
         GatewayLoop,
+        HeldJob,
         JobStorm,
         MemoryDeath,
         MemoryTrend,
         OverdueJob,
         RefusedStart,
         ReturnedEntries,
+        Standstill,
         StoreGrowth,
         StuckJob,
+        UnseenIncident,
     )
     from tailflip.flow.observed import (
+        ArchiveUse,
         Gateway,
+        GoneProgram,
         Job,
         KeptFile,
         Leftover,
@@ -48,10 +54,13 @@ class Inputs:
     """All that a look has seen; None where it did not look, empty where it found none.
 
     A finding needs inputs by these names. `stores` have sizes and files, `surveyed` also the
-    stores' contents. `listeners` hold the gateway's port, where no gateway was found. `spaces` are
-    the file systems of the state directory and of tailflip's own. `folders` are those of the
-    stores. `kept` are stores that tailflip does not write; no other input has them.
+    stores' contents. `gone_programs` are of its service.
+    `listeners` hold the gateway's port, where no gateway was found. `spaces` are
+    the file systems of the state directory and of tailflip's own. `archives` are tailflip's.
+    `folders` are those of the stores. `kept` are stores that tailflip does not write; no other
+    input has them.
     `knows_ends` False: ends of runs may stand in records that tailflip does not read.
+    `mistakes` are those in our own settings.
     """
 
     now_ms: int | None = None
@@ -63,11 +72,14 @@ class Inputs:
     forecast: Forecast | None = None
     jobs: JobList | None = None
     knows_ends: bool | None = None
-    cron_temporaries: tuple[Leftover, ...] | None = None
+    temporaries: tuple[Leftover, ...] | None = None
     folders: tuple[TranscriptFolder, ...] | None = None
     spaces: tuple[Space, ...] | None = None
+    archives: ArchiveUse | None = None
+    gone_programs: tuple[GoneProgram, ...] | None = None
     listeners: tuple[Listener, ...] | None = None
     storms: tuple[JobStorm, ...] | None = None
+    disagreements: tuple[Disagreement, ...] | None = None
     stuck: tuple[StuckJob, ...] | None = None
     overdue: tuple[OverdueJob, ...] | None = None
     growth: tuple[StoreGrowth, ...] | None = None
@@ -77,3 +89,7 @@ class Inputs:
     memory_deaths: tuple[MemoryDeath, ...] | None = None
     memory_trends: tuple[MemoryTrend, ...] | None = None
     refused_starts: tuple[RefusedStart, ...] | None = None
+    mistakes: tuple[str, ...] | None = None
+    standstills: tuple[Standstill, ...] | None = None
+    unseen_incidents: tuple[UnseenIncident, ...] | None = None
+    held_jobs: tuple[HeldJob, ...] | None = None

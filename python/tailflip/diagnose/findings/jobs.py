@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tailflip.diagnose.findings.inputs import JobList
-    from tailflip.flow.conditions import JobStorm, OverdueJob, StuckJob
+    from tailflip.flow.conditions import HeldJob, JobStorm, OverdueJob, StuckJob
     from tailflip.flow.numbers import JobNumbers, Tally
     from tailflip.flow.observed import Gateway, ObservedStore
     from tailflip.observe.installation import Installation
@@ -190,6 +190,18 @@ _ENDS_UNKNOWN = (
 )
 _END_OURS = "`tailflip reconcile --apply` ends sub-agents and base entries"
 _LEAVE_CHATS = "chats are left to the gateway: some releases resume by that mark"
+
+
+def _find_held_jobs(held_jobs: tuple[HeldJob, ...]) -> Iterator[Found]:
+    for job in held_jobs:
+        yield Found(
+            f"{job.title} ({job.job_id})",
+            f"job is held by tailflip since {format_time(job.since_ms)}: it does not run",
+            hint=f"repair it, then `openclaw cron enable {job.job_id}`; or undo the hold while "
+            f"the gateway is stopped: tailflip restore {job.action} --apply",
+        )
+
+
 ENTRIES = (
     Entry(
         Code.CRON_STORE_INVALID,
@@ -206,7 +218,7 @@ ENTRIES = (
             "Cron runs in a store claim to be running although their gateway is dead; it never "
             "corrects that."
         ),
-        hint="`tailflip compact --apply` settles them by evidence",
+        hint="`tailflip compact --apply` ends or removes those that are proven over",
     ),
     Entry(
         Code.CHATS_RUNNING,
@@ -260,5 +272,12 @@ ENTRIES = (
         _find_twin_jobs,
         doc="The same job is there more than once, and each of them runs.",
         hint="`openclaw cron list`, then `openclaw cron rm ID` for those that are too many",
+    ),
+    Entry(
+        Code.JOB_HELD,
+        Severity.WARNING,
+        _find_held_jobs,
+        doc="A job is kept from running by tailflip, because it ran again and again.",
+        hint="repair the job, then `openclaw cron enable`",
     ),
 )

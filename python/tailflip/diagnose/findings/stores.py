@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_bytes, format_count, format_counted
@@ -14,7 +15,7 @@ from tailflip.plan.policy import DropKind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tailflip.flow.conditions import ReturnedEntries
+    from tailflip.flow.conditions import Disagreement, ReturnedEntries
     from tailflip.flow.observed import KeptFile, Leftover, ObservedStore, TranscriptFolder
     from tailflip.observe.installation import Installation
 
@@ -125,9 +126,7 @@ def _find_rotation_trap(
 
 
 def _find_leftovers(
-    stores: tuple[ObservedStore, ...],
-    cron_temporaries: tuple[Leftover, ...],
-    installation: Installation,
+    stores: tuple[ObservedStore, ...], temporaries: tuple[Leftover, ...]
 ) -> Iterator[Found]:
     for each in stores:
         if each.litter:
@@ -139,13 +138,14 @@ def _find_leftovers(
                 _describe(each.litter),
                 _KEEP_LEFTOVERS if is_needed else "",
             )
-    if cron_temporaries:
+    for folder, files in groupby(temporaries, key=lambda each: each.path.parent):
+        left = tuple(files)
         yield Found(
-            str(installation.cron_store),
-            f"{_count(cron_temporaries)} of killed writers beside the cron store, "
-            f"{_size(cron_temporaries)}",
-            tuple(str(each.path) for each in cron_temporaries[:_SHOWN]),
-            "they are safe to remove while the gateway is stopped and the cron store is whole",
+            str(folder),
+            f"{_count(left)} of killed writers, {_size(left)}",
+            tuple(str(each.path) for each in left[:_SHOWN]),
+            "they are safe to remove while the gateway is stopped and the files beside them, "
+            "without the ending, are whole",
         )
 
 
@@ -182,6 +182,12 @@ def _find_filling_kind(surveyed: tuple[ObservedStore, ...]) -> Iterator[Found]:
                     hint=f"`tailflip compact --drop-kind {_DISPOSABLE[kind.name]}` "
                     "shows what can go",
                 )
+
+
+def _find_disagreements(disagreements: tuple[Disagreement, ...]) -> Iterator[Found]:
+    for each in disagreements:
+        said = format_counted(each.runs, each.noun, *each.says)
+        yield Found(each.subject, f"{said}, and all ledgers together prove another end")
 
 
 def _find_returned(returned: tuple[ReturnedEntries, ...]) -> Iterator[Found]:
@@ -302,6 +308,13 @@ ENTRIES = (
         _find_filling_kind,
         doc="Entries that nobody needs are most of a store, and no rule removes them.",
         hint="`tailflip compact --drop-kind` shows what can go",
+    ),
+    Entry(
+        Code.LEDGERS_DISAGREE,
+        Severity.WARNING,
+        _find_disagreements,
+        doc="A ledger of OpenClaw's is wrong about runs: it calls them running or lost.",
+        hint="`tailflip reconcile` gives the reason of each; `--apply` writes the true end",
     ),
     Entry(
         Code.ENTRIES_RESURRECTED,

@@ -1,98 +1,140 @@
-"""Finds the heap limit of the gateway's Node: asks that Node, and takes the cgroup's if lower."""
+"""Finds the heap limit of a gateway's Node: asks that Node, and takes the cgroup's if lower.
+
+V8 adds a reserve for young objects to `--max-old-space-size`, by Node's release and the machine's
+memory: 192 MB for 400 MB on Node 24. What counts at a death is the sum, so the sum is shown.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from tailflip.base.units import format_bytes
+from tailflip.flow.outcomes import HeapLimit
 from tailflip.observe.gateway.cgroup import read_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 _SCRIPT = "process.stdout.write(String(v8.getHeapStatistics().heap_size_limit))"
 _TIMEOUT_S = 10
 _PASSED = ("HOME", "LANG", "PATH", "TMPDIR")
+_OLD_SPACE = re.compile(r"--max-old-space-size=([0-9]{1,9})")
+_CGROUP = "memory limit of the cgroup"
+_answers: dict[str, int] = {}  # of this process: a verb asks more than once
 
 
-def read_heap_limit(
-    env: Mapping[str, str],
-    node: str | None = None,
-    *,
-    pid: int | None = None,
-    flags: Iterable[str] = (),
-    cache: Cache | None = None,
-) -> tuple[int | None, str]:
-    """Find the gateway's heap limit in bytes, and say where it is from.
+@dataclass(frozen=True)
+class HeapOwner:
+    """What sizes the heap of a gateway, and for people `who` says that.
 
-    Args:
-        env: of the gateway; those of its `NODE_OPTIONS` that size the heap are passed on.
-        node: the gateway's node; None takes the one on the PATH.
-        pid: of a living gateway, for its cgroup; None takes ours.
-        flags: words of the gateway's command; those that size the heap count.
-        cache: keeps node's answer until a part of its key changes.
+    `env` is the gateway's; those of its `NODE_OPTIONS` that size the heap are passed on. `node`
+    None takes the one on its PATH. `flags` are words of its command; those that size the heap
+    count. `memory_bytes` is the limit of its cgroup. `doubt` says what could not be read.
     """
-    cgroup = read_limit(pid)
-    options = _heap_options(" ".join([env.get("NODE_OPTIONS", ""), *flags]))
-    program = node or shutil.which("node", path=env.get("PATH"))
-    if program is None:
-        limit, source = None, "unknown: no node on the PATH"
-    elif cache is None:
-        limit, source = _ask_node(env, program, options)
-    else:
-        key = _key(program, options, cgroup)
-        limit, source = cache.get(key) or (None, "")
-        if limit is None:
-            limit, source = _ask_node(env, program, options)
-            if limit is not None:
-                cache.put(key, limit, source)
-    if cgroup is not None and (limit is None or cgroup < limit):
-        return cgroup, "memory limit of the cgroup"
-    return limit, source
+
+    who: str
+    env: Mapping[str, str] = field(repr=False)
+    node: str | None = None
+    flags: tuple[str, ...] = field(default=(), repr=False)
+    memory_bytes: int | None = None
+    doubt: str | None = None
+
+    @classmethod
+    def of_ours(
+        cls, who: str, env: Mapping[str, str], node: str | None, flags: tuple[str, ...]
+    ) -> HeapOwner:
+        """Describe a gateway that is started from here, in our own cgroup."""
+        return cls(who, env, node, flags, read_limit(None))
+
+    @property
+    def options(self) -> str:
+        """The options that size the heap: others may load code, open ports or write files."""
+        words = " ".join([self.env.get("NODE_OPTIONS", ""), *self.flags]).replace("_", "-").split()
+        sizing = ("--max-", "--min-", "--semi-", "--huge-max-")
+        return " ".join(word for word in words if word.startswith(sizing))
 
 
 class Cache(Protocol):
-    """Keeps an answer across processes."""
+    """Keeps node's answer across processes."""
 
-    def get(self, key: str) -> tuple[int, str] | None:
+    def get(self, key: str) -> int | None:
         """Return the answer under this key; None if another key was put since."""
 
-    def put(self, key: str, limit_bytes: int, source: str) -> None:
-        """Keep an answer under a key."""
+    def put(self, key: str, answer_bytes: int, limit: HeapLimit) -> None:
+        """Keep an answer under a key, with the limit that follows from it."""
 
 
-def _key(program: str, options: str, cgroup: int | None) -> str:
+def read_heap_limit(owner: HeapOwner, cache: Cache | None = None) -> HeapLimit:
+    """Find a gateway's heap limit, and say where it is from.
+
+    Args:
+        owner: what sizes the heap.
+        cache: keeps node's answer until a part of its key changes.
+    """
+    program = owner.node or shutil.which("node", path=owner.env.get("PATH"))
+    if program is None:
+        return _bound(owner, None, "unknown: no node on the PATH")
+    key = _key(program, owner)
+    answer = _answers.get(key) or (None if cache is None else cache.get(key))
+    is_new = answer is None
+    if answer is None:
+        answer = _ask_node(owner, program)
+    if answer is None:
+        return _bound(owner, None, f"unknown: {program} did not answer")
+    _answers[key] = answer
+    limit = _bound(owner, answer, _describe(program, owner.options, answer))
+    if cache is not None and is_new:
+        cache.put(key, answer, limit)
+    return limit
+
+
+def _bound(owner: HeapOwner, limit_bytes: int | None, source: str) -> HeapLimit:
+    """Take the cgroup's limit if it is lower, and name whose limit it is."""
+    memory = owner.memory_bytes
+    if memory is not None and (limit_bytes is None or memory < limit_bytes):
+        limit_bytes, source = memory, _CGROUP
+    if owner.who and limit_bytes is not None:
+        source = f"{owner.who}: {source}"
+    if owner.doubt is not None:
+        source += f"; {owner.doubt}"
+    return HeapLimit(limit_bytes, source, is_known=limit_bytes is not None and owner.doubt is None)
+
+
+def _describe(program: str, options: str, limit_bytes: int) -> str:
+    """Name the node and its options, and V8's reserve, which makes the limit larger than asked."""
+    asked = _OLD_SPACE.findall(options)
+    text = f"{program} {options}".rstrip()
+    reserve = limit_bytes - (int(asked[-1]) << 20) if asked else 0
+    return text if reserve <= 0 else f"{text} and V8's reserve of {format_bytes(reserve)}"
+
+
+def _key(program: str, owner: HeapOwner) -> str:
     """Name all that node's answer depends on: V8's default follows the machine's memory."""
     try:
         info = Path(program).stat()
         what = f"{program} {info.st_size} {info.st_mtime_ns}"
     except OSError:
         what = program
-    return f"{what} {options} {cgroup} {os.sysconf('SC_PHYS_PAGES')}"
+    return f"{what} {owner.options} {owner.memory_bytes} {os.sysconf('SC_PHYS_PAGES')}"
 
 
-def _ask_node(env: Mapping[str, str], program: str, options: str) -> tuple[int | None, str]:
-    passed = {name: env[name] for name in _PASSED if name in env}
+def _ask_node(owner: HeapOwner, program: str) -> int | None:
+    passed = {name: owner.env[name] for name in _PASSED if name in owner.env}
     try:
         answer = subprocess.run(
             [program, "-e", _SCRIPT],
-            env={**passed, "NODE_OPTIONS": options},
+            env={**passed, "NODE_OPTIONS": owner.options},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_TIMEOUT_S,
             check=True,
         ).stdout
-        return int(answer), f"{program} {options}".rstrip()
+        return int(answer)
     except (OSError, ValueError, subprocess.SubprocessError):
-        return None, f"unknown: {program} did not answer"
-
-
-def _heap_options(options: str) -> str:
-    """Keep the options that size the heap: others may load code, open ports or write files."""
-    words = options.replace("_", "-").split()
-    return " ".join(
-        word for word in words if word.startswith(("--max-", "--min-", "--semi-", "--huge-max-"))
-    )
+        return None

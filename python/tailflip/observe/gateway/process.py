@@ -7,8 +7,40 @@ as alive here, while the gateway takes it for dead.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tailflip.base import platform_calls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a living process was started with; `program` is its file, None where it is gone.
+
+    `env` and `argv` may hold secrets.
+    """
+
+    argv: tuple[str, ...] = field(repr=False)
+    env: Mapping[str, str] = field(repr=False)
+    program: str | None
+
+
+def read_start(pid: int) -> Start | None:
+    """Read what a process was started with; None if it is gone, or another user's."""
+    import psutil  # noqa: PLC0415 - asked for living gateways only
+
+    try:
+        process = psutil.Process(pid)
+        argv, env, program = process.cmdline(), process.environ(), process.exe()
+    except (psutil.Error, OSError, ValueError):
+        return None
+    if not argv:
+        return None
+    is_there = os.path.isfile(program)  # noqa: PTH113 - an update may have replaced it
+    return Start(tuple(argv), env, program if is_there else None)
 
 
 def start_ticks(pid: int) -> int | None:

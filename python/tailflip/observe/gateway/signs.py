@@ -107,19 +107,19 @@ def find_services(installation: Installation, env: Mapping[str, str]) -> tuple[S
     """Read the places of a state directory's gateway from its service definitions."""
     found = (
         ServicePlace(service.name, list_temp_roots(service.env), _read_port(service))
-        for service in find_definitions(installation, env)
+        for service in find_definitions(installation.state_dir, env)
     )
     return tuple(dict.fromkeys(found))
 
 
-def find_definitions(installation: Installation, env: Mapping[str, str]) -> Iterator[Service]:
+def find_definitions(state_dir: Path, env: Mapping[str, str]) -> Iterator[Service]:
     """Find the service definitions that start the gateway of a state directory."""
     from tailflip.observe.host import services  # noqa: PLC0415 - a start needs it seldom
 
-    real = os.path.realpath(installation.state_dir)
+    real = os.path.realpath(state_dir)
     homes = {env.get("HOME") or str(Path.home())}
     with suppress(KeyError, OSError):
-        homes.add(pwd.getpwuid(installation.state_dir.stat().st_uid).pw_dir)
+        homes.add(pwd.getpwuid(state_dir.stat().st_uid).pw_dir)
     for home in sorted(homes):
         places = services.Places.locate({**env, "HOME": home})
         # Folders of packages are left out: no package brings this service.

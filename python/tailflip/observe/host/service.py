@@ -22,8 +22,10 @@ class Service:
     `command` is the gateway's, without tailflip in front. `command_text` is the command as a unit
     of systemd writes it, with quotes; empty for launchd. `env` is what the definition puts into
     the environment; it holds secrets. `drop_ins` are all files that change the definition, and
-    `foreign` those that replace its command and are not tailflip's. `wrapper` is tailflip's script
-    in front of the gateway, and `cli` the command that runs OpenClaw's own command line.
+    `foreign` those that replace its command and are not tailflip's. `starts` is the command with
+    such a replacement, and `memory_bytes` the limit that the definition sets. `wrapper` is
+    tailflip's script in front of the gateway, and `cli` the command that runs OpenClaw's own
+    command line.
     """
 
     manager: Manager
@@ -44,6 +46,8 @@ class Service:
     wrapper: Path | None = None
     cli: tuple[str, ...] = ("openclaw",)
     notes: tuple[str, ...] = ()
+    starts: tuple[str, ...] = ()
+    memory_bytes: int | None = None
 
     @property
     def suffix(self) -> str:

@@ -23,9 +23,12 @@ from tailflip.observe.host.unitfile import (
     UnitUnreadable,
     choose_last,
     parse_command,
+    parse_memory,
     parse_unit,
     quote_word,
     read_environment,
+    read_manager_environment,
+    read_variables,
 )
 from tailflip.observe.host.wrapper_script import MARK, unwrap
 from tailflip.observe.installation import find_state_dir
@@ -153,9 +156,13 @@ def _read_unit(
         context = Context.for_unit(path, user if scope == "system" else None)
         commands = choose_last(main, "ExecStart")
         service_env, notes = read_environment([*main, *others], context)
-        service_env = {"HOME": context.home, **_only(env, "PATH"), **service_env}
+        shared = read_manager_environment(folders[0]) if scope == "user" else {}
+        service_env = {"HOME": context.home, **_only(env, "PATH"), **shared, **service_env}
         [text] = commands
         command, wrapper = unwrap(parse_command(text, context, service_env))
+        last = choose_last([*main, *others], "ExecStart")[-1]
+        starts, _ = unwrap(parse_command(last, context, service_env))
+        memory_bytes = parse_memory([*main, *others])
         if wrapper is not None:
             text = " ".join(map(quote_word, command))
     except (ValueError, KeyError, OSError):
@@ -181,6 +188,8 @@ def _read_unit(
         drop_ins=tuple(drop_ins),
         foreign=tuple(foreign),
         notes=tuple(notes),
+        starts=tuple(_without_gate(starts)),
+        memory_bytes=memory_bytes,
     )
 
 
@@ -194,11 +203,10 @@ def _read_plist(path: Path, scope: Scope, env: Mapping[str, str]) -> Service | N
     data = _read_bytes(path)
     try:
         content = plistlib.loads(data)
-        command, wrapper = unwrap(
-            _unwrap_shell([str(each) for each in content["ProgramArguments"]])
-        )
+        bare, sourced = _unwrap_shell([str(each) for each in content["ProgramArguments"]])
+        command, wrapper = unwrap(bare)
         said = content.get("EnvironmentVariables", {})
-        service_env = {str(key): str(value) for key, value in said.items()}
+        service_env = {str(key): str(value) for key, value in said.items()} | sourced
         user = content.get("UserName") if scope == "system" else None
         entry = pwd.getpwnam(user) if user else None
     except (
@@ -220,6 +228,7 @@ def _read_plist(path: Path, scope: Scope, env: Mapping[str, str]) -> Service | N
         path=path,
         data=data,
         command=tuple(_without_gate(command)),
+        starts=tuple(_without_gate(command)),
         command_text="",
         wrapper=wrapper,
         env=service_env,
@@ -277,14 +286,19 @@ def _without_gate(command: list[str]) -> list[str]:
     return command
 
 
-def _unwrap_shell(command: list[str]) -> list[str]:
+def _unwrap_shell(command: list[str]) -> tuple[list[str], dict[str, str]]:
     """Remove the script that sources an environment file, as OpenClaw from 2026.8.1 writes it.
 
-    `/bin/sh WRAPPER ENVFILE node …`, or without the shell.
+    `/bin/sh WRAPPER ENVFILE node …`, or without the shell. Returns the file's variables too.
     """
     at = 1 if command and command[0] == "/bin/sh" else 0
     is_wrapper = len(command) > at + 2 and command[at].endswith("-env-wrapper.sh")
-    return command[at + 2 :] if is_wrapper else command
+    if not is_wrapper:
+        return command, {}
+    try:
+        return command[at + 2 :], read_variables(Path(command[at + 1]))
+    except (OSError, ValueError):
+        return command[at + 2 :], {}
 
 
 def _only(env: Mapping[str, str], *names: str) -> dict[str, str]:

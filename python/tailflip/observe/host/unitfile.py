@@ -11,6 +11,7 @@ import os
 import pwd
 import re
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -210,13 +211,39 @@ def read_environment(
     return env, notes
 
 
+def read_manager_environment(units: Path) -> dict[str, str]:
+    """Read what a user's manager puts into all services: environment.d(5), beside its units."""
+    env: dict[str, str] = {}
+    with suppress(OSError):
+        for path in sorted((units.parent.parent / "environment.d").glob("*.conf")):
+            with suppress(OSError, ValueError):
+                env |= read_variables(path)
+    return env
+
+
+def parse_memory(assignments: Iterable[Assignment]) -> int | None:
+    """Read the memory limit that a unit sets: bytes; None for no limit, and for a share."""
+    values = choose_last(assignments, "MemoryMax")
+    match = re.fullmatch(r"([0-9]+)([KMGT]?)", values[-1]) if values else None
+    return None if match is None else int(match[1]) << 10 * "_KMGT".index(match[2] or "_")
+
+
 def _read_environment_file(value: str, context: Context) -> dict[str, str]:
     [name] = split_words(value.lstrip("-"))
-    path = Path(expand_specifiers(name, context))
+    return read_variables(Path(expand_specifiers(name, context)))
+
+
+def read_variables(path: Path) -> dict[str, str]:
+    """Read a file of variables, as systemd reads it or a shell sources it.
+
+    Raises:
+        OSError: the file cannot be read.
+        UnitUnreadable: a quote in it does not end.
+    """
     lines = read_regular(path, _MAX_UNIT_BYTES).decode("utf-8", "replace").splitlines()
     pairs = {}
     for line in lines:
-        key, equals, rest = line.strip().partition("=")
+        key, equals, rest = line.strip().removeprefix("export ").partition("=")
         if equals and _NAMED.fullmatch(key):
             pairs[key] = " ".join(split_words(rest)) if rest[:1] in "\"'" else rest.strip()
     return pairs

@@ -53,9 +53,7 @@ def look_at_growth(work: Reconciliation) -> None:
 
 def _find_size_that_hurts(work: Reconciliation, own_bytes: int, wide: bool) -> int:
     """Find the size up to which one store may grow while the others stay as they are."""
-    limit_bytes = work.terms.heap_limit_bytes
-    if limit_bytes is None:
-        limit_bytes, _ = work.scene.next_start.find_heap_limit(work.scene.gateway.pid)
+    limit_bytes = work.scene.find_heap_limit(work.history).bytes
     if limit_bytes is None:
         return STRING_LIMIT_CHARS
     stores = (store.path for store in work.scene.installation.stores)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base import platform_calls
 from tailflip.base.errors import ConfigInvalid, NoPermission
+from tailflip.diagnose.causes import GONE_PROGRAM
 from tailflip.observe.gateway.process import is_alive, start_ticks
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def start(command: Sequence[str], env: Mapping[str, str], stderr_fd: int) -> Chi
     except OSError as e:
         raise ConfigInvalid(
             f"cannot start {command[0]}: {e.strerror}",
-            hint="give the gateway's own command after `--`",
+            hint=GONE_PROGRAM,
         ) from e
     process.returncode = 0  # we wait for the child ourselves; Popen must not
     return Child(process.pid, start_ticks(process.pid), process.pid)

@@ -15,24 +15,31 @@ import tailflip
 from tailflip.diagnose.findings.inputs import Inputs, JobList
 from tailflip.diagnose.findings.registry import ENDED_BY_GOOD_LIFE, ENTRIES, find_all, merge, recall
 from tailflip.flow.conditions import (
+    Disagreement,
     GatewayLoop,
+    HeldJob,
     JobStorm,
     MemoryDeath,
     MemoryTrend,
     OverdueJob,
     RefusedStart,
     ReturnedEntries,
+    Stand,
+    Standstill,
     StoreGrowth,
     Storm,
     StuckJob,
+    UnseenIncident,
 )
 from tailflip.flow.findings import Code, Finding, Looked, Severity
 from tailflip.flow.lives import Cause, Loop
 from tailflip.flow.numbers import JobNumbers, SurveyNumbers, Tally
 from tailflip.flow.observed import (
     ORPHANS,
+    ArchiveUse,
     FileKind,
     Gateway,
+    GoneProgram,
     Job,
     KeptFile,
     Leftover,
@@ -111,11 +118,14 @@ HEALTHY = Inputs(
     forecast=Forecast(100, 200, 22.0, "test"),
     jobs=JobList((Job("j1", "night", True),)),
     knows_ends=True,
-    cron_temporaries=(),
+    temporaries=(),
     folders=(),
     spaces=(),
+    archives=ArchiveUse(Path("/a"), 3, 300, "90d", "300"),
+    gone_programs=(),
     listeners=(),
     storms=(),
+    disagreements=(),
     stuck=(),
     overdue=(),
     growth=(),
@@ -125,6 +135,10 @@ HEALTHY = Inputs(
     memory_deaths=(),
     memory_trends=(),
     refused_starts=(),
+    mistakes=(),
+    standstills=(),
+    unseen_incidents=(),
+    held_jobs=(),
 )
 ALIVE = Gateway(True, 1, NOW, "test")
 TWIN = Job("b", "x", True, does="does")
@@ -169,12 +183,15 @@ CASES = {
     "owner-unknown": {"kept": (dataclasses.replace(KEPT, is_unknown=True),)},
     "retention-invalid": here(retention_problem="cron.sessionRetention: bad"),
     "disk-full": {"spaces": (Space(Path("/s"), 1, 5, 10**12),)},
+    "archives-beyond": {"archives": ArchiveUse(Path("/a"), 3, 300, "90d", "false", 1)},
+    "program-gone": {"gone_programs": (GoneProgram(Path("/s/oc.service"), "/gone/node"),)},
     "port-taken": {"listeners": (Listener(7, "python3", is_gateway=False),)},
     "chats-running": store(numbers=numbers(running=(tally("channel", 29),))),
     "kind-fills-store": store(numbers=numbers(entries=399, kinds=(tally("sub-agent", 200),))),
     "jobs-twin": listed(Job("a", "x", True, does="does"), TWIN),
     "folder-litter": {"folders": (TranscriptFolder(Path("/s"), (FileKind(ORPHANS, 1000, 5),)),)},
     "job-storm": {"storms": (JobStorm("night", Storm(2075, NOW - 25 * MINUTE_MS, NOW), None),)},
+    "ledgers-disagree": {"disagreements": (Disagreement("/s", 2, "task", ("is", "are")),)},
     "job-stuck": {"stuck": (StuckJob("j1", "night", NOW - 11 * MINUTE_MS, "why", True),)},
     "job-overdue": {"overdue": (OverdueJob("night", NOW - 20 * MINUTE_MS, None),)},
     "store-growing": {"growth": (StoreGrowth("/s", 240.0, 2.4e7, 10, (), 10**9, NOW),)},
@@ -184,8 +201,17 @@ CASES = {
     "memory-elsewhere": {"memory_deaths": (MemoryDeath("/s", 100, None, False, ("a trace",)),)},
     "memory-trend": {"memory_trends": (TREND,)},
     "start-refused": {"refused_starts": (RefusedStart("/s", "it will die", "make room"),)},
+    "settings-wrong": {"mistakes": ("/c.toml:2: heal.retntion: no such setting",)},
+    "starts-stopped": {
+        "standstills": (Standstill(Stand.STOPPED, "/s", "3 deaths", "wait", since_ms=1),)
+    },
+    "start-waits": {"standstills": (Standstill(Stand.WAITS, "/s", "soon", "wait", until_ms=9),)},
+    "gateway-down": {"standstills": (Standstill(Stand.DOWN, "/s", "it ended", "start it"),)},
+    "incident-open": {"unseen_incidents": (UnseenIncident("/s", "7", "its heap was full", 3, 1),)},
+    "job-held": {"held_jobs": (HeldJob("j1", "night", "A1", 1),)},
 }
 ERRORS = {
+    "settings-wrong",
     "store-too-big",
     "store-invalid",
     "store-missing",
@@ -195,11 +221,16 @@ ERRORS = {
     "cron-store-invalid",
     "disk-full",
     "port-taken",
+    "program-gone",
     "retained-source-changed",
     "crash-loop",
     "restart-loop",
     "memory-elsewhere",
     "start-refused",
+    "starts-stopped",
+    "start-waits",
+    "gateway-down",
+    "incident-open",
 }
 
 
@@ -245,6 +276,30 @@ def test_each_problem_is_found_alone(code):
 )
 def test_what_looks_alike_is_no_problem(changes):
     assert find_all(dataclasses.replace(HEALTHY, **changes)).findings == ()
+
+
+BEYOND = "7.0 GB, more than archive.max_size (5gb)"
+
+
+@pytest.mark.parametrize(
+    ("use", "message", "hint"),
+    [
+        (
+            ArchiveUse(Path("/a"), 3, 7 * 10**9, "90d", "5gb", 2, True, 2, 3 * 10**9),
+            f"2 archives are older than archive.keep (90d); 3 archives take {BEYOND}",
+            "`tailflip archive expire --beyond-limits` shows 2 that would go, with 3.0 GB",
+        ),
+        (
+            ArchiveUse(Path("/a"), 1, 7 * 10**9, "false", "5gb", is_too_large=True),
+            f"1 archive takes {BEYOND}",
+            "none goes by itself",
+        ),
+    ],
+)
+def test_archives_beyond_their_limits_are_told_with_the_way_out(use, message, hint):
+    (found,) = find_all(dataclasses.replace(HEALTHY, archives=use)).findings
+    assert found.message == message
+    assert found.hint.startswith(hint)
 
 
 def test_errors_come_first_and_jobs_have_their_names():

@@ -1,0 +1,134 @@
+"""Words for mistakes in settings: where, which setting, the rule, and what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tailflip.base.errors import ConfigInvalid
+from tailflip.config.catalog import list_settings
+from tailflip.config.schema import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pydantic_core import ErrorDetails
+
+    from tailflip.config.catalog import Setting
+
+GATEWAYS = "gateways"
+_SHOWN_CHARS = 60
+_HINT = "`tailflip config example` lists all settings"
+# Sentences for pydantic's kinds of error; {…} are filled in by pydantic's context.
+_RULES = {
+    "greater_than_equal": "must be at least {ge:.12g}",
+    "less_than_equal": "must be at most {le:.12g}",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "value_error": "{error}",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file of settings; lines are counted when a mistake asks for one."""
+
+    path: str
+    data: bytes
+
+    def tell_place(self, name: str) -> str:
+        """Name the line of a key."""
+        from tailflip.config.lines import find_line, find_lines  # noqa: PLC0415 - a mistake alone pays
+
+        line = find_line(find_lines(self.data.decode("utf-8-sig", "replace")), name)
+        return self.path if line is None else f"{self.path}:{line}"
+
+
+@dataclass(frozen=True)
+class Given:
+    """One value as it was given, before validation.
+
+    `origin` is its source, and `name` what the source calls the setting. `shown` is the value
+    for messages. `source` is None outside of the file.
+    """
+
+    value: object
+    origin: str
+    shown: object
+    name: str
+    source: Source | None = None
+
+    @property
+    def place(self) -> str:
+        """The source, with its line in a file."""
+        return self.origin if self.source is None else self.source.tell_place(self.name)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One mistake. `key` is the given key, `meant` the setting to take out, if that is known."""
+
+    text: str
+    key: str
+    meant: str | None = None
+    is_in_file: bool = False
+
+
+def refuse(mistakes: Iterable[Mistake], hint: str = _HINT) -> ConfigInvalid:
+    """Make the error of all mistakes."""
+    return ConfigInvalid.listing((each.text for each in mistakes), hint=hint)
+
+
+def explain(
+    error: ErrorDetails, given: Mapping[str, Given], settings: Mapping[str, Setting]
+) -> Mistake:
+    """Explain a value that is against the rules of its setting."""
+    key = ".".join(map(str, error["loc"]))
+    rule = _RULES.get(error["type"], f"must be {settings[key].form}")
+    rule = rule.format(**error.get("ctx", {}))
+    # A default may be at odds with a value that was given: that one is named in the rule.
+    at = key if key in given else next((each for each in given if f"{each} " in rule), key)
+    one = given.get(at)
+    if one is None:
+        return Mistake(f"default: {key}: {rule}, found {show(error['input'])}", key)
+    said = _head(one) if at == key else f"{one.place}: {key}"
+    found = one.shown if at == key else error["input"]
+    return Mistake(f"{said}: {rule}, found {show(found)}", key, at, one.source is not None)
+
+
+def explain_unknown(key: str, one: Given) -> Mistake:
+    """Name an unknown setting, and the known one that may have been meant."""
+    from difflib import get_close_matches  # noqa: PLC0415 - a mistake alone pays for the import
+
+    in_file = one.source is not None
+    if key in Config.model_fields or key == GATEWAYS:
+        text = f"{_head(one)}: must be a section, found {show(one.shown)}"
+        return Mistake(text, key, None, in_file)
+    settings = list_settings()
+    is_variable = key == one.origin
+    if is_variable:
+        # Without what all variables have in common, which makes any two of them alike.
+        named = {each.variable.partition("_")[2]: each.variable for each in settings}
+    elif "." in key:
+        named = {each.key: each.key for each in settings}
+    else:
+        named = {name: name for name in (*Config.model_fields, GATEWAYS)}
+    close = get_close_matches(key.partition("_")[2] if is_variable else key, named, 1)
+    said = named[close[0]] if close else None
+    meant = next((each.key for each in settings if said in (each.key, each.variable)), None)
+    what = "setting" if "." in key or is_variable else "section"
+    advice = "" if said is None else f" (did you mean {said}?)"
+    return Mistake(f"{_head(one)}: no such {what}{advice}", key, meant, in_file)
+
+
+def show(value: object) -> str:
+    """Show a value in a message, cut to a length that can be read."""
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
+
+
+def _head(one: Given) -> str:
+    place = one.place
+    return place if place.endswith(one.name) else f"{place}: {one.name}"

@@ -1,0 +1,114 @@
+"""Chooses the next step, tailflip's or a person's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailflip.base.units import format_moment
+from tailflip.diagnose.causes import WAITS, choose_step
+from tailflip.flow.findings import Severity
+from tailflip.flow.lives import BreakerState, DecisionKind, Waiting
+from tailflip.report.standing import (
+    find_decision,
+    find_judged,
+    find_start,
+    is_held_by_other,
+    is_refused,
+    is_under_run,
+)
+from tailflip.report.status import RETRY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tailflip.flow.findings import Finding
+    from tailflip.ledger.starts import JudgedStart
+    from tailflip.report.status import Look, Record
+
+
+def choose_next_step(look: Look, record: Record) -> str:
+    """Choose the step that the guards and the record ask for; empty if all goes by itself."""
+    if is_held_by_other(look, record):
+        return _choose_beside(look, record)
+    if look.supervisor is None:
+        return _choose_unguarded(look, record)
+    breaker, decision = record.breaker, find_decision(record)
+    lasts = any(life.ended_ms is None for life in record.lives)
+    waits = not lasts and decision is not None and decision.kind is DecisionKind.WAIT
+    if breaker.state is BreakerState.OPEN or waits:
+        return f"{_choose_cure(record)}; `{RETRY}` makes a trial now"
+    if breaker.state is BreakerState.HALF_OPEN:
+        return "one trial start is being watched; if it lives long enough, all is well again"
+    if not lasts and decision is not None and decision.at_ms is not None:
+        when = format_moment(decision.at_ms, look.now_ms)
+        return f"nothing to do: it is started at {when}; `{RETRY}` starts it now"
+    return ""
+
+
+def choose_cure_of(findings: Sequence[Finding]) -> str:
+    """Choose the next step for the gravest finding; empty where no error stands."""
+    worst = next((each for each in findings if each.severity == Severity.ERROR), None)
+    return "" if worst is None else worst.hint
+
+
+def _choose_beside(look: Look, record: Record) -> str:
+    start = find_start(record)
+    if start is None or is_under_run(look):
+        return WAITS[Waiting.OTHER_INSTANCE].next_step
+    return (
+        f"start it in one place only: pid {start.other_pid} lives, and `tailflip {start.mode}` "
+        "lets no second one start beside it"
+    )
+
+
+def _choose_cure(record: Record) -> str:
+    """Choose the cure of the death that opened the breaker, else the change that is waited for."""
+    life = find_judged(record)
+    if life is None or life.death is None or record.breaker.waiting is Waiting.OTHER_INSTANCE:
+        step = WAITS[record.breaker.waiting].next_step
+        return step or "`tailflip incidents` tells what happened"
+    return choose_step(life.death.cause, life.death.hint, life.version)
+
+
+def _choose_unguarded(look: Look, record: Record) -> str:
+    start, installed = find_start(record), look.installed
+    if installed is not None and not installed.is_in_front:
+        mode = f" --mode {installed.mode}" if installed.mode not in (None, "gate") else ""
+        return (
+            f"`tailflip install{mode} --apply`: {installed.service} no longer starts "
+            "through tailflip"
+        )
+    if start is not None:
+        return _choose_at_start(look, record, start)
+    if installed is not None:
+        return f"restart {installed.service}: from then on tailflip stands before each start"
+    if look.gateway is not None and look.gateway.alive:
+        if record.lives and record.lives[0].ended_ms is None:
+            return "nothing guards it: start `tailflip run` again; it takes over what lives"
+        return "nothing guards it: stop it, then `tailflip run -- openclaw gateway run`"
+    return _choose_again(record)
+
+
+def _choose_again(record: Record) -> str:
+    if not record.lives:
+        return "nothing was ever guarded here: `tailflip run -- openclaw gateway run`"
+    return "nothing guards it: start `tailflip run` again; it goes on where it was"
+
+
+def _choose_at_start(look: Look, record: Record, start: JudgedStart) -> str:
+    if is_refused(look, start):
+        hint = start.hint or "see what is wrong with `tailflip check`"
+        if look.parked_pid is not None:
+            return f"the gate waits, and starts it when something has changed; {hint}"
+        return f"{hint}; then start its service again"
+    if look.gateway is not None and look.gateway.alive:
+        return (
+            "nothing to do; if it dies, its service manager starts it, and "
+            f"`tailflip {start.mode}` looks before that"
+        )
+    before = f"its service manager starts it; `tailflip {start.mode}`"
+    if record.undecided:
+        return f"{before} decides about its last death before that"
+    if any(life.ended_ms is None for life in record.lives[:1]):
+        return f"{before} finds out before that how it ended"
+    return f"{before} looks before that"
