@@ -90,7 +90,7 @@ def run_verbs(folder: Path, count: int, *, ended: bool) -> Iterator[tuple[str, m
     take = ("compact", "--apply", "--max-lifetime", "1h", "--retention", "1h")
     yield "compact --apply", run(take, state, "undo")
     listed = json.loads(run(("archive", "list", "--json"), state, "undo").stdout)
-    action = find_action(listed)
+    action = listed["actions"][0]["id"]
     for verb in (
         ("archive", "list"),
         ("archive", "show", action),
@@ -98,16 +98,6 @@ def run_verbs(folder: Path, count: int, *, ended: bool) -> Iterator[tuple[str, m
         ("restore", action, "--apply"),
     ):
         yield " ".join(word for word in verb if word != action), run(verb, state, "undo")
-
-
-def find_action(listed: object) -> str:
-    """Take the id of the newest action from what `archive list --json` says."""
-    while not (isinstance(listed, dict) and isinstance(listed.get("id"), str)):
-        if isinstance(listed, dict):
-            listed = listed.get("action") or next(v for v in listed.values() if isinstance(v, list))
-        elif isinstance(listed, list):
-            listed = listed[0]
-    return listed["id"]
 
 
 def measure_all(sizes: tuple[int, int], only: str) -> dict[tuple[str, str], list[measure.Measured]]:

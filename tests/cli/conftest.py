@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.answers import check_answer, check_code
 from support.folders import Folders
 from tailflip import cli
 from tailflip.base import clock, log
@@ -43,6 +44,8 @@ class Place(Folders):
         code = cli.run(list(argv))
         log.flush()
         out, err = self.captured.readouterr()
+        check_code(argv, code)
+        check_answer(argv, code, out)
         return code, out, err
 
     def list_litter(self) -> list[str]:

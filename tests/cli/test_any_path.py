@@ -107,8 +107,8 @@ def test_a_damaged_store_is_salvaged_and_put_back(odd):
     code, _, err = odd.run("compact", "--apply")
     assert code == 0, err
     _, out, _ = odd.run("archive", "list", "--json")
-    for each in json.loads(out):
-        assert odd.run("restore", each["action"]["id"], "--apply")[0] == 0, each
+    for each in json.loads(out)["actions"]:
+        assert odd.run("restore", each["id"], "--apply")[0] == 0, each
     assert odd.store.read_bytes() == damaged
 
 
@@ -123,9 +123,9 @@ def test_a_job_is_held_and_a_marker_cleared_and_both_come_back(odd):
     assert code == 0, err
     assert jobs.read_bytes() != before
     _, out, _ = odd.run("archive", "list", "--json")
-    for each in json.loads(out):
-        if each["action"]["store"] == str(jobs):
-            assert odd.run("restore", each["action"]["id"], "--apply")[0] == 0
+    for each in json.loads(out)["actions"]:
+        if each["store"] == str(jobs):
+            assert odd.run("restore", each["id"], "--apply")[0] == 0
     assert jobs.read_bytes() == before
 
 

@@ -13,7 +13,7 @@ VERBS = ("gate", "preflight", "run")
 def test_help_is_an_answer_and_no_failure(place, verb):
     code, out, err = place.run(verb, "--help")
     assert (code, err) == (0, "")
-    assert out.startswith(f"usage: tailflip {verb} [OPTIONS] -- COMMAND")
+    assert out.startswith(f"Usage: tailflip {verb} [OPTIONS] -- COMMAND [ARGUMENTS]\n")
     assert "--heap-limit" in out
 
 
@@ -22,7 +22,7 @@ def test_help_is_an_answer_and_no_failure(place, verb):
     ("words", "code", "said"),
     [
         (("--",), 64, "no command to start"),
-        (("openclaw", "gateway"), 64, "unrecognized arguments: openclaw gateway"),
+        (("openclaw", "gateway"), 64, "unexpected extra argument(s) (openclaw gateway)"),
         (("--set", "restart.cap_s", "--", "true"), 64, "--set wants KEY=VALUE"),
         (("--set", "restart.cap_s=-1", "--", "true"), 78, "restart.cap_s"),
         (("--set", "heal.nonsense=1", "--", "true"), 78, "heal.nonsense"),

@@ -167,7 +167,7 @@ def test_every_kind_of_end(ledgers):
         silent: None,
         failed: "failed",
     }
-    words = "\n".join(answer["steps"][0]["words"])
+    words = "\n".join(answer["steps"][0]["reasons"])
     assert "(by job and time)" in words
     assert "no gateway is running" in words
 
@@ -275,8 +275,8 @@ def test_chats_that_are_left_are_told_apart_from_what_is_ended(ledgers):
     ledgers.write()
     answer = ledgers.reconcile("zombies")
     [step] = [step for step in answer["steps"] if step["kind"] == "zombies"]
-    assert (step["counts"], step["left"]) == ({"retire": 3}, 29)
-    assert [word.split(": ")[0] for word in step["words"][:3]] == list(ended)
+    assert (step["counts"], step["entries_left"]) == ({"retire": 3}, 29)
+    assert [word.split(": ")[0] for word in step["reasons"][:3]] == list(ended)
     _, out, _ = ledgers.place.run("reconcile", "zombies")
     assert "29 of them are chats, and left to the gateway" in out
     assert "more; --json" not in out, "3 are ended, and 3 reasons are told"
@@ -291,7 +291,7 @@ def test_a_run_in_flight_is_left_alone(ledgers):
     before = ledgers.read()[key]
     answer = ledgers.reconcile("--apply", "--max-lifetime", "1s", "--retention", "1s")
     assert ledgers.read()[key] == before
-    assert answer["steps"][0]["running"] == {"alive": 1, "dead": 1}
+    assert answer["steps"][0]["running_by_fate"] == {"alive": 1, "dead": 1}
 
 
 def test_entry_with_a_persons_choice_is_told_its_end_too(ledgers):

@@ -93,7 +93,7 @@ def test_marker_of_the_dead_goes_and_comes_back(cron):
         f'\n        "runningAtMs": {cron.now - HOUR_MS},', ""
     )
     assert cron.path.stat().st_mode & 0o777 == 0o600
-    assert "no run log has an end of it: it was interrupted" in done["words"][0]
+    assert "no run log has an end of it: it was interrupted" in done["reasons"][0]
     assert cron.run("--apply") == [], "a second run does nothing"
 
     code, _, err = cron.place.run("archive", "show", done["action_id"])
@@ -157,7 +157,7 @@ def test_a_killer_is_pushed_out_or_with_consent_disabled(cron, monkeypatch):
     cron.die()
     (hold,) = cron.run()
     assert hold["counts"] == {"jobs held": 1}
-    assert "in flight at the last 3 deaths by memory in a row" in hold["words"][0]
+    assert "in flight at the last 3 deaths by memory in a row" in hold["reasons"][0]
 
     monkeypatch.setenv("TAILFLIP_RECONCILE_HOLD_JOBS", "true")
     (hold,) = cron.run("--apply")

@@ -149,7 +149,7 @@ def test_a_task_tells_the_end_that_the_run_log_has_lost(tasks):
     after = json.loads(tasks.place.store.read_bytes())
     assert [entry["status"] for entry in after.values()] == ["done", "timeout", "killed"]
     assert after["agent:main:cron:fine:run:r"]["endedAt"] == tasks.now - 33 * MIN_MS
-    words = json.loads(out)["steps"][0]["words"]
+    words = json.loads(out)["steps"][0]["reasons"]
     assert "the task ledger says it ended done" in words[0]
     assert "(by job and time)" in words[0]
 
@@ -199,7 +199,7 @@ def test_truth_is_shown_beside_what_openclaw_says(tasks):
             assert word in rows[name], out
     assert "other" not in rows
     code, out, _ = tasks.place.run("tasks", "--json")
-    assert {each["task"]["task_id"] for each in json.loads(out)["tasks"]} == rows.keys()
+    assert {each["task_id"] for each in json.loads(out)["tasks"]} == rows.keys()
 
 
 def test_beside_a_gateway_that_may_live_the_ledger_is_only_read(tasks, monkeypatch):

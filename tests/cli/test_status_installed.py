@@ -21,7 +21,7 @@ def host(place, monkeypatch):
 
 
 def read_installed(place, *words):
-    return json.loads(place.run("status", "--json", *words)[1])["look"]["installed"]
+    return json.loads(place.run("status", "--json", *words)[1])["installed"]
 
 
 def install(place, *words):

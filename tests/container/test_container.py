@@ -62,8 +62,8 @@ def test_a_heap_that_ran_full_is_healed_inside_the_same_container(container):
     container.stop()
     # What was taken out lies on the volume, and outlives the container.
     container.podman.call("rm", container.name)
-    actions = json.loads(container.once([TAILFLIP, "archive", "list", "--json"]).stdout)
-    assert any(each["action"]["id"] in log for each in actions)
+    listed = json.loads(container.once([TAILFLIP, "archive", "list", "--json"]).stdout)
+    assert any(each["id"] in log for each in listed["actions"])
 
 
 def test_a_kill_by_the_containers_memory_limit_is_healed_too(container):

@@ -67,7 +67,7 @@ def archived_keys(install: real_gateway.Install, state: Path) -> Counter[str]:
         )
         assert ran.returncode == 0, ran.stderr
         records_json = ran.stdout.splitlines()[1:]  # the first line is the manifest
-        found.update(r["key"] for r in map(json.loads, records_json) if r["after"] is None)
+        found.update(r["key"] for r in map(json.loads, records_json) if not r["is_changed"])
     return found
 
 

@@ -89,7 +89,7 @@ def test_sticky_running_is_ended_with_the_logs_time_beside_a_living_gateway(scen
         assert entry["endedAt"] == line["runAtMs"] + line["durationMs"]
         assert entry["runtimeMs"] == line["durationMs"]
         assert scene.base()["status"] == "done"
-        words = "\n".join(w for s in done["steps"] for w in s["words"])
+        words = "\n".join(w for s in done["steps"] for w in s["reasons"])
         assert "the run log says it ended done" in words
         cut = {"status", "endedAt", "runtimeMs"}
         assert {k: v for k, v in entry.items() if k not in cut} == {
@@ -251,7 +251,7 @@ def test_lost_tasks_get_their_true_end_and_openclaw_agrees(scene: Scene) -> None
         listed = json.loads(
             real_gateway.tailflip(scene.install, scene.state, "tasks", "--json").stdout
         )
-        truth = {each["task"]["task_id"]: each["verdict"] for each in listed["tasks"]}
+        truth = {each["task_id"]: each["verdict"] for each in listed["tasks"]}
         assert truth[finished] == "done"
         assert truth[killed] == "interrupted"
         answer = scene.reconcile("tasks", "--apply")

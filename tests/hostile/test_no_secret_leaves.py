@@ -193,8 +193,8 @@ def test_what_a_guarded_gateway_says_is_passed_on_and_kept_and_told_nowhere(plac
     for verb in (("status",), ("status", "--json"), ("incidents", "--json"), ("incidents",)):
         assert find_secrets(place.run(*verb).out) == []
     assert "***" in read_record(place)
-    (incident,) = json.loads(place.run("incidents", "--json").out)
-    number = str(incident["incident"]["id"])
+    (incident,) = json.loads(place.run("incidents", "--json").out)["incidents"]
+    number = str(incident["id"])
     assert find_secrets(place.run("incidents", "why", number).out) == []
     assert find_secrets(place.run("incidents", "why", number, "--stderr").out) != []
 

@@ -303,7 +303,7 @@ def test_preflight_heals_and_tells_a_program_what_it_did(place):
     assert guarded.process.returncode == 0
     assert (told["go"], told["looked"], told["hint"]) == (True, True, None)
     [report] = told["reports"]
-    assert report["bytes_after"] == place.store.stat().st_size < FITS
+    assert report["size_bytes_after"] == place.store.stat().st_size < FITS
     assert report["undo"].startswith("tailflip restore ")
 
 

@@ -6,7 +6,6 @@ python tests/tools/write_man.py --write    puts it where the wheel takes it from
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,55 @@ from typing import Any
 import typer
 
 import tailflip
-from tailflip.cli import front
-from tailflip.cli.app import _EXIT_CODES, build
+from tailflip.cli.app import build
+from tailflip.cli.exit_codes import ALSO, MEANINGS, STOPPED
 
 PATH = Path(__file__).parents[2] / "packaging/wheel/data/share/man/man1/tailflip.1"
+EXAMPLES = (
+    ("The gateway dies again and again: see why, and bring it back.", (
+        "tailflip check",
+        "tailflip compact",
+        "tailflip compact --apply",
+        "openclaw gateway run",
+    )),
+    ("Undo that; the id stands in the report, and in the list.", (
+        "tailflip archive list",
+        "tailflip restore ACTION --apply",
+    )),
+    ("Keep it alive: before each start of its service, or as its parent.", (
+        "tailflip install --apply",
+        "tailflip run -- openclaw gateway run",
+    )),
+    ("What happened in the night?", ("tailflip status", "tailflip incidents why")),
+    ("For a monitor: the exit code is 1 if something is wrong.", ("tailflip check --json",)),
+)  # fmt: skip
+ENVIRONMENT = (
+    ("TAILFLIP_CONFIG", "The file of settings, instead of the one below FILES."),
+    ("TAILFLIP_STATE_DIR", "Where archives and the ledger are kept."),
+    ("TAILFLIP_SECTION_SETTING", "A setting, such as TAILFLIP_RESTART_CAP_S=600."),
+    ("TAILFLIP_TRACEBACK", "If set, a bug shows where it is."),
+    ("OPENCLAW_STATE_DIR", "OpenClaw's state directory; --state-dir is stronger."),
+    ("OPENCLAW_CONFIG_PATH", "OpenClaw's configuration, if it is not openclaw.json in there."),
+    ("OPENCLAW_PROFILE", "OpenClaw's profile; --profile is stronger."),
+    ("OPENCLAW_HOME", "The home directory of OpenClaw, if it is not HOME."),
+    ("OPENCLAW_GATEWAY_PORT", "The gateway's port, where neither flags nor its configuration say."),
+    ("OPENCLAW_ALLOW_MULTI_GATEWAY", "If 1, a gateway may start beside a living one."),
+    ("NODE_OPTIONS", "Options of Node.js, such as the gateway's heap limit."),
+)
 FILES = (
     ("~/.config/tailflip/config.toml", "Settings; see tailflip config example."),
-    ("~/.local/state/tailflip/", "The ledger, archives of what was taken out, damaged stores."),
+    ("~/.local/state/tailflip/ledger.sqlite", "What was done, and what the gateway did."),
+    ("~/.local/state/tailflip/archive/", "What was taken out, byte for byte."),
+    ("~/.local/state/tailflip/quarantine/", "Damaged stores, byte for byte."),
+    ("~/.openclaw/openclaw.json", "OpenClaw's configuration; it is only read."),
+    ("~/.openclaw/agents/ID/sessions/sessions.json", "The session store of an agent."),
+)
+SEE_ALSO = (
+    "systemd.service(5), launchd.plist(5), node(1)",
+    (
+        "The documentation of this release: README.md, docs/stop-a-crash-loop.md, "
+        "docs/exit-codes.md, docs/json.md and docs/configuration.md in its source."
+    ),
 )
 
 
@@ -48,23 +89,8 @@ def list_typer_options(command: Any) -> list[tuple[str, str]]:
     return found
 
 
-def list_argparse_options(verb: str) -> list[tuple[str, str]]:
-    parser = front._build_parser(verb)
-    found = []
-    for action in parser._actions:
-        if isinstance(action, argparse._HelpAction):
-            continue
-        metavar = f" {action.metavar}" if action.metavar else ""
-        found.append((f"{', '.join(action.option_strings)}{metavar}", str(action.help)))
-    return found
-
-
 def write_verb(lines: list[str], name: str, command: Any) -> None:
     lines.append(f".SS {quote(name)}")
-    if name in front.ABOUT:
-        lines += [quote(front.ABOUT[name]), ".PP", quote(front._MORE[name])]
-        write_options(lines, list_argparse_options(name))
-        return
     for part in (command.help or "").split("\n\n"):
         lines += [quote(part), ".PP"]
     write_options(lines, list_typer_options(command))
@@ -87,9 +113,24 @@ def write_page() -> str:
     ]
     for name, command in root.commands.items():
         write_verb(lines, name, command)
-    lines += [".SH EXIT STATUS", quote(_EXIT_CODES.replace("Exit codes: ", "")), ".SH FILES"]
+    lines.append(".SH EXIT STATUS")
+    write_options(lines, [(str(code), meaning) for code, meaning in MEANINGS.items()])
+    write_options(lines, [tuple(STOPPED.split(" ", 1))])
+    lines += [".PP", "Each verb may end with 0, 64 and 70; the further codes of each:"]
+    write_options(
+        lines, [(verb, ", ".join(map(str, codes))) for verb, codes in ALSO.items() if codes]
+    )
+    lines.append(".SH ENVIRONMENT")
+    write_options(lines, list(ENVIRONMENT))
+    lines.append(".SH FILES")
     write_options(lines, list(FILES))
-    return "\n".join(lines) + "\n"
+    lines.append(".SH EXAMPLES")
+    for meaning, commands in EXAMPLES:
+        lines += [".PP", quote(meaning), ".PP", ".RS", ".nf", *map(quote, commands), ".fi", ".RE"]
+    lines.append(".SH SEE ALSO")
+    for each in SEE_ALSO:
+        lines += [quote(each), ".PP"]
+    return "\n".join(lines[:-1]) + "\n"
 
 
 def main() -> int:

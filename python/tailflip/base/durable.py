@@ -23,6 +23,7 @@ from tailflip.base.errors import (
     NoPermission,
     StoreInvalid,
     TailflipError,
+    TryLater,
 )
 from tailflip.base.regular import NotRegular, open_to_read
 from tailflip.flow.observed import FileIdentity
@@ -185,12 +186,26 @@ def naming(path: Path) -> Iterator[None]:
     except OSError as e:
         raise explain_os_error(path, e) from e
     except sqlite3.Error as e:
-        raise IoFailed(f"cannot use {path}: {e}") from e
+        raise explain_sqlite_error(path, e) from e
     except TailflipError as e:
         if str(path) in e.message or (isinstance(e, ArchiveDamaged) and e.hint is not None):
             raise  # the error names its file already
         what, colon, why = e.message.partition(": ")
         raise type(e)(f"{what}: {path}{colon}{why}", hint=e.hint) from e
+
+
+def explain_sqlite_error(path: Path, error: sqlite3.Error) -> TailflipError:
+    """Choose the error class, and so the exit code, of an error of SQLite."""
+    message = f"cannot use {path}: {error}"
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the primary code
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return TryLater(message)
+    if code == sqlite3.SQLITE_FULL:
+        return CannotCreate(message)
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        why, hint = rights.explain_denial(path)
+        return NoPermission(f"{message}: {why}", hint=hint)
+    return IoFailed(message)
 
 
 def explain_os_error(path: Path, error: OSError) -> TailflipError:

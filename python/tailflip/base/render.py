@@ -103,13 +103,17 @@ def to_json(value: object) -> str:
         return json.dumps(to_plain(value), indent=2)
 
 
+def choose_hint(error: TailflipError) -> str:
+    """Choose the next step: the error's own, else that of its class."""
+    known = (_HINTS[each] for each in type(error).__mro__ if each in _HINTS)
+    return error.hint or next(known, _HINTS[InternalError])
+
+
 def format_error(error: TailflipError) -> str:
     """Write an error as one line, or a line for each of its problems, and its hint as another."""
-    known = (_HINTS[each] for each in type(error).__mro__ if each in _HINTS)
-    hint = error.hint or next(known, _HINTS[InternalError])
     told = getattr(error, "problems", ()) or (error.message,)
     lines = [f"error: {escape(each)}" for each in told]
-    return "\n".join([*lines, f"hint: {escape(hint)}"])
+    return "\n".join([*lines, f"hint: {escape(choose_hint(error))}"])
 
 
 def format_store(store: Store) -> str:

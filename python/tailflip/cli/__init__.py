@@ -67,6 +67,7 @@ def _run(argv: list[str], stack: ExitStack) -> int:
             raise
         error = _explain(e)
         _tell(argv, format_error(error))
+        _answer(argv, error)
         return error.exit_code
     if code == INTERRUPTED:
         how = "interrupted"
@@ -83,6 +84,15 @@ def _tell(argv: list[str], text: str) -> None:
         log.flush()
     else:
         print(text, file=sys.stderr)
+
+
+def _answer(argv: list[str], error: TailflipError) -> None:
+    """Answer a program that asked for JSON with the error, too."""
+    own = argv[: argv.index("--")] if "--" in argv else argv
+    if "--json" in own:
+        from tailflip.cli.answers.base import fail  # noqa: PLC0415 - for programs only
+
+        fail(own, error)
 
 
 def _run_verb(argv: list[str], stack: ExitStack) -> int:

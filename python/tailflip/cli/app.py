@@ -6,22 +6,20 @@ a hundred megabytes.
 
 from __future__ import annotations
 
+import inspect
 from importlib import import_module
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-import tailflip
 from tailflip.base.errors import Usage
+from tailflip.cli.exit_codes import list_codes
+from tailflip.cli.light import ABOUT, GROUPS, MORE, OPTIONS, Given
 from tailflip.cli.once import refuse_twice
-from tailflip.stores.extension import features
+from tailflip.cli.suggestions import suggest
 
-_EXIT_CODES = """
-Exit codes: 0 done, or nothing to do. 1 check found a problem. 64 bad arguments. 65 store
-invalid, its bytes intact. 69 a service cannot be reached. 70 a bug. 73 no room, or no state
-directory. 74 read or write failed, the original in place. 75 try later. 77 permission.
-78 configuration. 128+n stopped by signal n.
-"""
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # The base of all refusals of typer's parser; newer releases do not export it.
 _REFUSED: type[Exception] = typer.BadParameter.__mro__[2]
@@ -55,15 +53,24 @@ _LIGHT = {
     "preflight": "The same without starting COMMAND: exit code 0 says go.",
     "run": "Start COMMAND, guard it, and start it again when it dies.",
 }
-_GROUPS = frozenset({"archive", "incidents", "config"})
+# They tell of tailflip itself.
+_OF_ITSELF = {
+    "help": "Show the help of a verb.",
+    "version": "Print version and engine.",
+    "schema": "Print the JSON Schema of a verb's --json.",
+}
+_ALL = {**_VERBS, **_LIGHT, **_OF_ITSELF}
 # These use no setting, and name mistakes in them all the same.
 _WITHOUT_SETTINGS = frozenset({"archive", "install", "uninstall", "incidents why", "incidents ack"})
-_VERSION = "--version"
+_HELP = ("-h", "--help")
+_VERSION = ("-V", "--version")
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"tailflip {tailflip.__version__} ({features()})")
+        from tailflip.cli.version import describe  # noqa: PLC0415 - the version alone
+
+        print(describe())
         raise typer.Exit
 
 
@@ -71,7 +78,7 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            _VERSION,
+            *_VERSION,
             help="Print version and engine, then exit.",
             callback=_show_version,
             is_eager=True,
@@ -93,44 +100,85 @@ def build(only: str | None = None) -> typer.Typer:
     app = typer.Typer(
         help="Brings an OpenClaw gateway back that dies of its session store: makes the store "
         "small in constant memory, keeps what it takes out, and puts it back when asked.",
-        epilog=_BEGIN + _EXIT_CODES,
+        epilog=f"{_BEGIN}\n{list_codes()}",
         add_completion=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
+        suggest_commands=False,
+        context_settings={"help_option_names": list(_HELP)},
     )
     app.callback()(_root)
-    every = () if only == _VERSION else tuple(_VERBS)
-    for verb in (only,) if only in _VERBS else every:
-        module = import_module(f"tailflip.cli.{verb}")
-        if verb in _GROUPS:
-            app.add_typer(module.app, name=verb, short_help=_VERBS[verb])
-        else:
-            add = app.command(verb, epilog=_EXIT_CODES, short_help=_VERBS[verb])
-            add(getattr(module, verb))
-    if only not in _VERBS and only != _VERSION:
-        _add_light(app)
+    every = () if only in _VERSION else tuple(_ALL)
+    for verb in (only,) if only in _ALL else every:
+        _add(app, verb)
     return app
 
 
-def _add_light(app: typer.Typer) -> None:
-    """List the verbs that have a parser of their own, for help and completion."""
-    from tailflip.cli import front  # noqa: PLC0415
+def _add(app: typer.Typer, verb: str) -> None:
+    if verb in _LIGHT:
+        _add_light(app, verb)
+        return
+    module = import_module(f"tailflip.cli.{verb}")
+    if verb not in GROUPS:
+        epilog = list_codes(verb)
+        add = app.command(verb, epilog=epilog, short_help=_ALL[verb])
+        add(getattr(module, verb))
+        return
+    for each in module.app.registered_commands:
+        each.epilog = list_codes(f"{verb} {name_of(each)}")
+    app.add_typer(module.app, name=verb, short_help=_ALL[verb])
 
-    def delegate(verb: str) -> None:
-        def call(context: typer.Context) -> None:
-            raise typer.Exit(front.run_light(verb, context.args))
 
-        settings = {"ignore_unknown_options": True, "allow_extra_args": True}
-        app.command(
-            verb,
-            help=front.ABOUT[verb],
-            short_help=_LIGHT[verb],
-            context_settings=settings,
-            add_help_option=False,
-        )(call)
+def name_of(command: Any) -> str:
+    """Name a verb of a group."""
+    return str(command.name or command.callback.__name__)
 
-    for verb in front.ABOUT:
-        delegate(verb)
+
+def _add_light(app: typer.Typer, verb: str) -> None:
+    """Declare a verb that has a parser of its own, for help, completion and mistakes."""
+
+    def collect(**values: object) -> Given:
+        given = Given()
+        for name, value in values.items():
+            if value is True:
+                given.flags.add(name)
+            elif value:
+                texts = value if isinstance(value, list) else [value]
+                given.texts[name] = [str(text) for text in texts]
+        return given
+
+    _declare(collect, verb)
+    add = app.command(
+        verb,
+        help=f"{ABOUT[verb]}\n\n{MORE[verb]}",
+        short_help=_LIGHT[verb],
+        options_metavar="[OPTIONS] -- COMMAND [ARGUMENTS]",
+        epilog=list_codes(verb),
+    )
+    add(collect)
+
+
+def _declare(call: Callable[..., Given], verb: str) -> None:
+    """Give a function the signature that makes Typer offer the verb's options."""
+    parameters = []
+    for option in OPTIONS[verb]:
+        kind: Any = bool if option.metavar is None else str
+        default: Any = False if option.metavar is None else None
+        if option.metavar is not None:
+            kind = list[str] | None if option.repeats else str | None
+        declared = typer.Option(
+            option.name, metavar=option.metavar, help=option.meaning, show_default=False
+        )
+        parameters.append(
+            inspect.Parameter(
+                option.field,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=default,
+                annotation=Annotated[kind, declared],
+            )
+        )
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {each.name: each.annotation for each in parameters}
 
 
 def run_verb(argv: list[str]) -> int:
@@ -140,24 +188,68 @@ def run_verb(argv: list[str]) -> int:
         Usage: bad arguments, in our own words.
         KeyboardInterrupt: the verb was interrupted.
     """
-    command = typer.main.get_command(build(argv[0] if argv else None))
+    answer = _call(argv)
+    return answer if isinstance(answer, int) else 0
+
+
+def read_options_slowly(verb: str, argv: list[str]) -> Given | None:
+    """Read the options of a light verb; None after help.
+
+    Raises:
+        Usage: bad arguments, in our own words.
+    """
+    answer = _call([verb, *argv])
+    return answer if isinstance(answer, Given) else None
+
+
+def _call(argv: list[str]) -> object:
+    _refuse_unknown(argv, _ALL)
+    app = build(argv[0] if argv else None)
+    if argv and argv[0] in GROUPS:
+        (group,) = app.registered_groups
+        commands = cast("typer.Typer", group.typer_instance).registered_commands
+        _refuse_unknown(argv[1:], map(name_of, commands), group=argv[0])
+    command = typer.main.get_command(app)
     refuse_twice(command, argv)
     is_without = bool({*argv[:1], " ".join(argv[:2])} & _WITHOUT_SETTINGS)
-    if is_without and "--help" not in argv:
+    if is_without and not set(_HELP) & set(argv):
         from tailflip.cli.settings import read_and_tell  # noqa: PLC0415 - help does without
 
         read_and_tell()
     try:
-        return command(args=argv or ["--help"], prog_name="tailflip", standalone_mode=False) or 0
+        return command(args=argv or ["--help"], prog_name="tailflip", standalone_mode=False)
     except typer.Abort:
         raise KeyboardInterrupt from None
     except _REFUSED as e:
         raise _explain_refusal(e, argv) from e
 
 
+def _refuse_unknown(argv: list[str], known: Any, *, group: str = "") -> None:
+    """Refuse a verb that there is not, and name the one that is meant."""
+    names = tuple(known)
+    if not argv or argv[0].startswith("-") or argv[0] in names:
+        return
+    prefix = f"tailflip {group}".rstrip()
+    meant = suggest(argv[0], names, group)
+    hint = f"did you mean `tailflip {meant}`? " if meant else ""
+    raise Usage(
+        f"no such command: {argv[0]}",
+        hint=f"{hint}see `{prefix} --help`" if not hint else f"{hint}`{prefix} --help` lists all",
+    )
+
+
 def _explain_refusal(error: Exception, argv: list[str]) -> Usage:
     format_message = getattr(error, "format_message", error.__str__)
-    message = str(format_message()).strip().rstrip(".")
+    message = str(getattr(error, "message", None) or format_message())
+    possible = getattr(error, "possibilities", None)
+    if not possible:
+        message = str(format_message())
+    message = message.strip().rstrip(".")
     message = message[:1].lower() + message[1:]
-    verb = f"{argv[0]} " if argv and argv[0] in _VERBS else ""
-    return Usage(message, hint=f"see `tailflip {verb}--help`")
+    words = [word for word in argv[:1] if word in _ALL]
+    hint = f"see `tailflip {' '.join([*words, '--help'])}`"
+    if possible:
+        hint = f"did you mean {' or '.join(sorted(possible))}? {hint}"
+    elif words and words[0] in _LIGHT and "unexpected extra" in message:
+        hint = f"the gateway's command goes after `--`: tailflip {words[0]} -- openclaw gateway run"
+    return Usage(message, hint=hint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError, Usage
 from tailflip.base.openclaw_units import parse_length_option
-from tailflip.base.render import escape, format_table, to_json
+from tailflip.base.render import escape, format_table
 from tailflip.base.state_dir import Home
 from tailflip.base.units import (
     format_bytes,
@@ -22,10 +21,10 @@ from tailflip.base.units import (
     format_moment,
 )
 from tailflip.base.workspace import Workspace
+from tailflip.cli.completion import offer_actions
 from tailflip.cli.options import Apply, AsJson, StateDir, choose_actions, end_with
 from tailflip.config.load import load
 from tailflip.flow.outcomes import STORE_KINDS, ActionKind
-from tailflip.flow.values import to_plain
 from tailflip.report.narrative import describe_action, describe_rewrite
 from tailflip.stores import archive as kept
 from tailflip.stores.archive_limits import describe_limits, find_beyond
@@ -45,7 +44,14 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Action = Annotated[str, typer.Argument(help="An action's id, from `tailflip archive list`.")]
+Action = Annotated[
+    str,
+    typer.Argument(
+        metavar="ACTION",
+        help="An action's id, from `tailflip archive list`.",
+        autocompletion=offer_actions,
+    ),
+]
 
 
 @app.command("list")
@@ -55,7 +61,9 @@ def list_(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     is_wanted = choose_actions(state_dir)
     actions = kept.survey_archives(workspace, is_wanted)
     if as_json:
-        print(to_json(actions))
+        from tailflip.cli.answers.verbs import ArchiveList  # noqa: PLC0415 - for programs only
+
+        ArchiveList.to(actions=actions).say()
         return
     if actions:
         head = ["action", "what", "when", "removed or changed", "archive", "transcripts", "store"]
@@ -111,30 +119,31 @@ def show(action: Action, as_json: AsJson = False) -> None:
     """List the entries that one action removed or changed; --json writes a line for each."""
     shown = kept.show(_workspace(), action)
     if as_json:
-        print(json.dumps(_describe(shown)))
+        _answer(shown)
     else:
-        change = describe_rewrite(shown.manifest) if shown.manifest else "its manifest is damaged"
-        when = format_moment(shown.action.created_ms, clock.now_ms())
-        print(f"{escape(shown.action.store)}, {when}: {change}")
-    for header in shown.headers:
-        if as_json:
-            print(header.model_dump_json())
-        else:
-            print(f"{header.rule:14}{format_bytes(header.bytes):>10}  {escape(header.key)}")
-    if not as_json:
-        _print_kept(shown.kept)
+        _print(shown)
     end_with([shown.damage] if shown.damage is not None else [])
 
 
-def _describe(shown: Shown) -> object:
-    """Describe the manifest and the kept transcripts in one object."""
-    manifest, files = shown.manifest, shown.kept
-    about: dict[str, object] = {"action": shown.action.id}
-    if manifest is not None:
-        about = dict(manifest)
-    folder = None if files.folder is None else os.fspath(files.folder)
-    about["transcripts"] = {"folder": folder, "files": files.files, "bytes": files.bytes}
-    return to_plain(about)
+def _print(shown: Shown) -> None:
+    change = describe_rewrite(shown.manifest) if shown.manifest else "its manifest is damaged"
+    when = format_moment(shown.action.created_ms, clock.now_ms())
+    print(f"{escape(shown.action.store)}, {when}: {change}")
+    for header in shown.headers:
+        print(f"{header.rule:14}{format_bytes(header.bytes):>10}  {escape(header.key)}")
+    _print_kept(shown.kept)
+
+
+def _answer(shown: Shown) -> None:
+    from tailflip.cli.answers.verbs import ArchivedEntry, ArchiveShow  # noqa: PLC0415 - for programs only
+
+    failed = [shown.damage] if shown.damage is not None else []
+    first = ArchiveShow.to(
+        action=shown.action, rewrite=shown.manifest, transcripts=shown.kept, failed=failed
+    )
+    first.say_line()
+    for header in shown.headers:
+        ArchivedEntry.of(header).say_line()
 
 
 def _print_kept(files: Kept) -> None:
@@ -156,6 +165,7 @@ def verify(
         list[str] | None,
         typer.Argument(
             metavar="ACTION",
+            autocompletion=offer_actions,
             help="Ids from `tailflip archive list`; without any, every archive.",
             show_default=False,
         ),
@@ -181,8 +191,11 @@ def verify(
             size = format_bytes(numbers.raw_bytes)
             count = format_counted(numbers.records, "record")
             print(f"{escape(action)}: whole, {count}, {size} inside")
-    if as_json and (len(actions or ()) != 1 or whole):
-        print(to_json(whole if len(actions or ()) != 1 else whole[named[0]]))
+    if as_json:
+        from tailflip.cli.answers.verbs import ArchiveVerify  # noqa: PLC0415 - for programs only
+
+        archives = [{"action_id": each, **dict(numbers)} for each, numbers in whole.items()]
+        ArchiveVerify.to(archives=archives, failed=errors).say()
     end_with(errors)
 
 
@@ -192,6 +205,7 @@ def expire(
         list[str] | None,
         typer.Argument(
             metavar="ACTION",
+            autocompletion=offer_actions,
             help="Ids from `tailflip archive list`, damaged ones too.",
             show_default=False,
         ),
@@ -235,7 +249,11 @@ def expire(
         apply=apply,
     )
     if as_json:
-        print(to_json({"applied": apply, "actions": gone.actions, "bytes": gone.bytes}))
+        from tailflip.cli.answers.verbs import ArchiveExpire  # noqa: PLC0415 - for programs only
+
+        ArchiveExpire.to(
+            applied=apply, actions=gone.actions, size_bytes=gone.bytes, failed=list(gone.errors)
+        ).say()
     else:
         _print_expiry(gone, now_ms, applied=apply, beyond_limits=beyond_limits)
     end_with(list(gone.errors))

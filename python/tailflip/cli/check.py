@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from tailflip.base.durable import RealDisk
-from tailflip.base.render import escape, format_finding, format_forecast, format_gateway, to_json
+from tailflip.base.render import escape, format_finding, format_forecast, format_gateway
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_counted
 from tailflip.base.workspace import Workspace
@@ -58,14 +58,16 @@ def check(
     subject = Subject(history, scene.installation, scene.config, mistakes=settings.mistakes)
     found = read_situation(subject, seen, scene.now_ms)
     if as_json:
-        print(to_json(_describe(found, seen)))
+        from tailflip.cli.answers.verbs import Check  # noqa: PLC0415 - for programs only
+
+        Check.to(**_describe(found, seen)).say()
     else:
         _print(found, seen)
     if found.is_grave or found.findings:
         raise typer.Exit(1)
 
 
-def _describe(found: Situation, seen: Observation) -> dict[str, object]:
+def _describe(found: Situation, seen: Observation) -> dict[str, Any]:
     """Choose the fields for programs; the inputs hold private configuration."""
     inputs = seen.inputs
     return {
@@ -74,12 +76,9 @@ def _describe(found: Situation, seen: Observation) -> dict[str, object]:
         "not_looked_for": found.not_looked_for,
         "gateway": inputs.gateway,
         "forecast": inputs.forecast,
-        "stores": [
-            {"path": s.store.path, "agent": s.store.agent_id, "bytes": s.size_bytes}
-            for s in inputs.stores or ()
-        ],
-        "kept": inputs.kept,
-        "half_done": [action.id for action in seen.half_done],
+        "stores": inputs.stores or (),
+        "kept": inputs.kept or (),
+        "half_done_action_ids": [action.id for action in seen.half_done],
         "disks": inputs.spaces,
         "notes": seen.notes,
     }

@@ -21,7 +21,6 @@ from tailflip.base.render import (
     format_rules,
     format_store,
     format_table,
-    to_json,
 )
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_counted, format_span, format_time
@@ -49,6 +48,7 @@ from tailflip.stores.target import group_by_installation, look
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tailflip.cli.answers.verbs import Compact
     from tailflip.flow import outcomes
     from tailflip.flow.numbers import Measured, SurveyNumbers
     from tailflip.flow.observed import Evidence, Store
@@ -160,7 +160,7 @@ def compact(
         asked["max_lifetime_ms"] = parse_time_option("--max-lifetime", max_lifetime)
     groups = group_by_installation(stores or ()) or [[]]
     errors: list[TailflipError] = []
-    documents: list[dict[str, object]] = []
+    answers: list[Compact] = []
     for at, group in enumerate(groups):
         # Each installation has its own gateway, heap and settings.
         scene = look(
@@ -184,14 +184,15 @@ def compact(
         job, plan = _compact(scene, aim, workspace, find_limit, apply=apply)
         found = _list_errors(job)
         errors += found
-        documents.append(_describe(job, plan, found, applied=apply))
-        if not as_json:
+        if as_json:
+            answers.append(_answer(job, plan, found, applied=apply))
+        else:
             if len(groups) > 1:
                 blank = "\n" if at else ""
                 print(f"{blank}installation {escape(scene.installation.state_dir)}\n")
             _print_all(job, plan, found, applied=apply)
     if as_json:
-        print(to_json(documents[0] if len(groups) == 1 else {"installations": documents}))
+        (answers[0] if len(answers) == 1 else answers[0].join(answers)).say()
     end_with(errors)
 
 
@@ -372,22 +373,24 @@ def _format_salvage(plan: SalvagePlan) -> str:
     return f"{escape(plan.store)}: salvage\n{table}\n{escape(plan.describe())}"
 
 
-def _describe(
+def _answer(
     job: Compaction, plan: Plan[Measured], errors: list[TailflipError], *, applied: bool
-) -> dict[str, object]:
-    return {
-        "applied": applied,
-        "policy": plan.policy,
-        "stores": [
+) -> Compact:
+    from tailflip.cli.answers.verbs import Compact  # noqa: PLC0415 - for programs only
+
+    return Compact.to(
+        applied=applied,
+        policy=plan.policy,
+        stores=[
             {"path": store.path, "agent": store.agent_id, "survey": surveyed.numbers}
             for store, surveyed in plan.surveyed.items()
         ],
-        "damaged": [d.plan for d in job.damaged.values() if d.plan is not None],
-        "before": plan.before,
-        "after": plan.after,
-        "pressure": plan.pressure,
-        "fits": plan.fits,
-        "gateway": job.scene.gateway,
-        "reports": job.reports,
-        "errors": [{"message": e.message, "code": e.exit_code} for e in errors],
-    }
+        salvages=[d.plan for d in job.damaged.values() if d.plan is not None],
+        before=plan.before,
+        after=plan.after,
+        pressure=plan.pressure,
+        fits=plan.fits,
+        gateway=job.scene.gateway,
+        reports=job.reports,
+        failed=errors,
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailflip.base.errors import ConfigInvalid
-from tailflip.base.render import escape, format_table, to_json
+from tailflip.base.render import escape, format_table
 from tailflip.base.units import format_counted
 from tailflip.cli.config_text import format_bounds, format_value, write_toml
 from tailflip.cli.options import AsJson  # noqa: TC001 - typer reads it
@@ -43,20 +43,17 @@ def show(file: File = None, as_json: AsJson = False) -> None:
     """Say which value every setting has, and where it is from."""
     loaded = _load(file)
     if as_json:
-        gateways = {name: _list_own(loaded, name) for name in loaded.gateways}
-        print(
-            to_json(
-                {
-                    "path": loaded.path,
-                    "found": loaded.found,
-                    "settings": [_describe(loaded, each) for each in list_settings()],
-                    "gateways": {
-                        name: [_describe(loaded.choose(name), each) for each in own]
-                        for name, own in gateways.items()
-                    },
-                }
-            )
-        )
+        from tailflip.cli.answers.verbs import ConfigShow  # noqa: PLC0415 - for programs only
+
+        ConfigShow.to(
+            path=loaded.path,
+            found=loaded.found,
+            settings=[_describe(loaded, each) for each in list_settings()],
+            gateways={
+                name: [_describe(loaded.choose(name), each) for each in _list_own(loaded, name)]
+                for name in loaded.gateways
+            },
+        ).say()
         return
     print(_describe_file(loaded))
     _print_table(loaded, list_settings())
@@ -71,7 +68,9 @@ def check(file: File = None, as_json: AsJson = False) -> None:
     loaded = _load(file)
     changed = [key for key, origin in loaded.origins.items() if origin != DEFAULT]
     if as_json:
-        print(to_json({"path": loaded.path, "found": loaded.found, "set": changed}))
+        from tailflip.cli.answers.verbs import ConfigCheck  # noqa: PLC0415 - for programs only
+
+        ConfigCheck.to(path=loaded.path, found=loaded.found, set=changed).say()
         return
     print(_describe_file(loaded))
     own = format_counted(len(loaded.gateways), "gateway", "has", "have")

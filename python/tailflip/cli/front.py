@@ -1,17 +1,15 @@
 """`gate`, `preflight` and `run`: the three verbs that a gateway starts behind.
 
-argparse reads their options: they run at every start, and `run` stays for weeks.
+They do without Typer: they run at every start, and `run` stays for weeks.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import signal
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
 from tailflip.base.durable import RealDisk
@@ -20,6 +18,7 @@ from tailflip.base.life_variable import LIFE_VARIABLE
 from tailflip.base.render import format_error
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
+from tailflip.cli.light import OPTIONS, read_options
 from tailflip.diagnose.causes import GONE_PROGRAM
 from tailflip.flow.lives import LifeMode
 from tailflip.observe.gateway.foreground import find_misuse
@@ -29,66 +28,31 @@ from tailflip.supervise.preparation import log_admission
 from tailflip.supervise.settings import prepare_gateway
 
 if TYPE_CHECKING:
+    from tailflip.cli.light import Given
     from tailflip.supervise.context import GuardedGateway
     from tailflip.supervise.gate import Verdict
-
-ABOUT = {
-    "gate": "Look at the session stores, heal what must be, then become COMMAND.",
-    "preflight": "The same without COMMAND being started: exit code 0 says go.",
-    "run": "Start COMMAND and guard it: watch, find out why it died, heal, start again.",
-}
-_MORE = {
-    "gate": "For a service manager that restarts the gateway itself: put `tailflip gate --` in "
-    "front of its command. Nothing of tailflip stays behind in the process.",
-    "preflight": "For ExecStartPre= and init containers. COMMAND tells which gateway will start, "
-    "and with which heap.",
-    "run": "SIGTERM and SIGINT stop both, SIGHUP reads the settings again, SIGUSR1 and SIGUSR2 "
-    "restart the gateway. `tailflip status` shows how it goes.",
-}
-_SHORT = {
-    "--state-dir": ("gateway.state_dir", "DIR", "OpenClaw's state directory"),
-    "--profile": ("gateway.profile", "NAME", "OpenClaw's profile"),
-    "--port": ("gateway.port", "PORT", "the gateway's port"),
-    "--heap-limit": ("gateway.heap_limit", "SIZE", "the gateway's heap limit, such as 2gb"),
-}
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise Usage(message, hint=f"see `{self.prog} --help`")
-
-
-class _Once(argparse.Action):
-    """Takes one value; a second one is refused, for the first would be dropped in silence."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        if getattr(namespace, self.dest, None) is not None:
-            parser.error(f"{option_string} was given twice")
-        setattr(namespace, self.dest, values)
 
 
 def run_light(verb: str, argv: list[str]) -> int:
     """Run one of the three verbs and return its exit code; `gate` returns only to refuse."""
     own, dashes, command = _split(argv)
-    try:
-        options = _build_parser(verb).parse_args(own)
-    except SystemExit:  # --help was all that was asked for
+    given = read_options(verb, own)
+    if given is None:
+        from tailflip.cli.app import read_options_slowly  # noqa: PLC0415 - help and mistakes only
+
+        given = read_options_slowly(verb, own)
+    if given is None:  # help was all that was asked for
         return 0
-    if not (command or options.unit) and (verb != "preflight" or dashes):
+    unit = given.last("unit")
+    if not (command or unit) and (verb != "preflight" or dashes):
         raise Usage(
             "no command to start",
             hint=f"give the gateway's own: tailflip {verb} -- openclaw gateway run",
         )
-    flags = _read_flags(options)
+    flags = _read_flags(verb, given)
     log.start("info")  # until the settings of this gateway are known
-    if options.unit is not None:
-        command = _follow_unit(options.unit, command)
+    if unit is not None:
+        command = _follow_unit(Path(unit), command)
     workspace = Workspace(Home.locate(os.environ), RealDisk())
     gateway = prepare_gateway(command or ["openclaw"], os.environ, flags, workspace)
     if command:
@@ -96,8 +60,8 @@ def run_light(verb: str, argv: list[str]) -> int:
     if verb == "run":
         return _supervise(gateway, flags)
     if verb == "preflight":
-        return _preflight(gateway, as_json=options.json)
-    return _gate(gateway, park=options.park)
+        return _preflight(gateway, as_json="json" in given.flags)
+    return _gate(gateway, park="park" in given.flags)
 
 
 def _split(argv: list[str]) -> tuple[list[str], bool, list[str]]:
@@ -108,45 +72,13 @@ def _split(argv: list[str]) -> tuple[list[str], bool, list[str]]:
     return argv, False, []
 
 
-def _build_parser(verb: str) -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog=f"tailflip {verb}",
-        usage=f"tailflip {verb} [OPTIONS] -- COMMAND [ARGUMENTS]",
-        description=ABOUT[verb],
-        epilog=f"{_MORE[verb]} Exit codes are those of `tailflip --help`.",
-    )
-    for name, (key, metavar, meaning) in _SHORT.items():
-        parser.add_argument(name, dest=key, metavar=metavar, help=meaning, action=_Once)
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="any setting, such as heal.admission=false; `tailflip config show` lists them",
-    )
-    parser.add_argument(
-        "--unit",
-        type=Path,
-        action=_Once,
-        metavar="FILE",
-        help="a unit of systemd: start what its own ExecStart says now; COMMAND only if that "
-        "cannot be read",
-    )
-    if verb == "gate":
-        parser.add_argument(
-            "--park",
-            action="store_true",
-            help="do not exit when the start is refused: wait, and look again once something "
-            "has changed; for launchd, which would start it again whatever the exit code",
-        )
-    if verb == "preflight":
-        parser.add_argument("--json", action="store_true", help="write JSON to standard output")
-    return parser
-
-
-def _read_flags(options: argparse.Namespace) -> dict[str, str]:
-    flags = {key: value for key, _, _ in _SHORT.values() if (value := getattr(options, key))}
-    for pair in options.set:
+def _read_flags(verb: str, given: Given) -> dict[str, str]:
+    flags = {
+        option.key: value
+        for option in OPTIONS[verb]
+        if option.key is not None and (value := given.last(option.field))
+    }
+    for pair in given.texts.get("set", ()):
         key, equals, value = pair.partition("=")
         if not equals:
             raise Usage(f"--set wants KEY=VALUE, found {pair}")
@@ -270,7 +202,7 @@ def _preflight(gateway: GuardedGateway, *, as_json: bool) -> int:
     if verdict is not None:
         log_admission(verdict.admission)
     if as_json:
-        print(json.dumps(_describe(verdict), default=str))
+        _answer(verdict)
     elif refusal is not None:
         log.say(format_error(refusal))
     else:
@@ -324,19 +256,22 @@ def _note_refusal(
     gateway.record.record_start(start)
 
 
-def _describe(verdict: Verdict | None) -> dict[str, object]:
-    if verdict is None:
-        return {"go": True, "looked": False}
-    from tailflip.flow.values import to_plain  # noqa: PLC0415
+def _answer(verdict: Verdict | None) -> None:
+    from tailflip.cli.answers.verbs import Preflight  # noqa: PLC0415 - for programs only
 
-    return {
-        "go": verdict.go,
-        "looked": True,
-        "reason": verdict.refusal.message if verdict.refusal else verdict.admission.reason,
-        "hint": verdict.refusal.hint if verdict.refusal else None,
-        "notes": verdict.admission.notes,
-        "before": to_plain(verdict.admission.before),
-        "after": to_plain(verdict.admission.after),
-        "reports": [to_plain(report) for report in verdict.admission.reports],
-        "death": to_plain(verdict.death) if verdict.death else None,
-    }
+    if verdict is None:
+        Preflight.to(go=True, looked=False).say()
+        return
+    admission, refusal = verdict.admission, verdict.refusal
+    Preflight.to(
+        go=verdict.go,
+        looked=True,
+        reason=refusal.message if refusal else admission.reason,
+        hint=refusal.hint if refusal else None,
+        notes=admission.notes,
+        before=admission.before,
+        after=admission.after,
+        reports=admission.reports,
+        death=verdict.death,
+        failed=[refusal] if refusal else (),
+    ).say()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import Usage
-from tailflip.base.render import escape, format_table, to_json
+from tailflip.base.render import escape, format_table
 from tailflip.base.state_dir import Home
 from tailflip.base.units import (
     format_bytes,
@@ -22,10 +22,12 @@ from tailflip.base.units import (
     format_time,
 )
 from tailflip.base.workspace import Workspace
+from tailflip.cli.completion import offer_incidents
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.diagnose.causes import choose_step
 from tailflip.ledger.history import History
 from tailflip.report.narrative import describe_cause, tell
+from tailflip.report.status import CountedIncident
 from tailflip.report.subject import find_subject
 from tailflip.stores.archive import list_actions
 
@@ -45,7 +47,12 @@ _MOST_LIVES = 2_000
 _MOST_EVIDENCE = 10
 
 IncidentId = Annotated[
-    str, typer.Argument(metavar="ID", help="An incident's number, from `tailflip incidents`.")
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="An incident's number, from `tailflip incidents`.",
+        autocompletion=offer_incidents,
+    ),
 ]
 
 
@@ -68,8 +75,10 @@ def list_(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJso
     incidents = subject.history.incidents.read()
     counts = subject.history.lives.count_deaths()
     if as_json:
-        both = [{"incident": each, "deaths": counts.get(each.id, 0)} for each in incidents]
-        print(to_json(both))
+        from tailflip.cli.answers.verbs import IncidentsList  # noqa: PLC0415 - for programs only
+
+        both = [CountedIncident(each, counts.get(each.id, 0)) for each in incidents]
+        IncidentsList.to(incidents=both, notes=subject.notes).say()
         return
     if incidents:
         now_ms = clock.now_ms()
@@ -96,7 +105,11 @@ def _row(incident: Incident, deaths: int, now_ms: int) -> list[str]:
 def why(
     incident_id: Annotated[
         str | None,
-        typer.Argument(metavar="[ID]", help="An incident's number; without it, the newest."),
+        typer.Argument(
+            metavar="[ID]",
+            help="An incident's number; without it, the newest.",
+            autocompletion=offer_incidents,
+        ),
     ] = None,
     *,
     stderr: Annotated[
@@ -113,8 +126,13 @@ def why(
     incident = _find_newest() if incident_id is None else history.incidents.find(incident_id)
     history = History(history.workspace, incident.guard)
     lives = history.lives.read(_MOST_LIVES, incident=incident.id)
+    kept = next((life.id for life in lives if history.lives.read_stderr(life.id)), None)
     if stderr:
-        _print_stderr(history, lives)
+        if as_json:
+            text = history.lives.read_stderr(kept) if kept is not None else b""
+            _answer(incident, stderr_life_id=kept, stderr=text.decode("utf-8", "replace"))
+        else:
+            _print_stderr(history, lives)
         return
     lines = tell(
         incident,
@@ -126,10 +144,16 @@ def why(
         history.findings.read(open_only=False),
         undecided=_find_undecided(history),
     )
-    kept = next((life.id for life in lives if history.lives.read_stderr(life.id)), None)
+    evidence = _gather_evidence(lives)
+    step = _choose_step(lives) if incident.closed_ms is None else None
     if as_json:
-        print(
-            to_json({"incident": incident, "story": lines, "lives": lives, "stderr_of_life": kept})
+        _answer(
+            incident,
+            story=lines,
+            lives=lives,
+            evidence=evidence,
+            next_step=step,
+            stderr_life_id=kept,
         )
         return
     over = "over" if incident.closed_ms is not None else "open"
@@ -139,12 +163,10 @@ def why(
     print(f"gateway {escape(incident.guard)}, {deaths}, since {since}\n")
     for line in lines:
         print(f"{format_time(line.at_ms)}  {escape(line.text)}")
-    evidence = _gather_evidence(lives)
     if evidence:
         print("\nevidence")
     for item in evidence:
         print(f"  {escape(item)}")
-    step = _choose_step(lives) if incident.closed_ms is None else None
     if step is not None:
         print(f"\nnext: {escape(step)}")
     if kept is not None:
@@ -159,10 +181,18 @@ def ack(incident_id: IncidentId, *, as_json: AsJson = False) -> None:
     """Note that you have seen an incident, so that `status` no longer calls for you."""
     incident = _open().incidents.ack(incident_id, clock.now_ms())
     if as_json:
-        print(to_json(incident))
+        from tailflip.cli.answers.verbs import IncidentsAck  # noqa: PLC0415 - for programs only
+
+        IncidentsAck.to(incident=incident).say()
         return
     when = format_moment(incident.acked_ms or 0, clock.now_ms())
     print(f"incident {escape(incident.id)} is noted as seen since {when}")
+
+
+def _answer(incident: Incident, **told: Any) -> None:
+    from tailflip.cli.answers.verbs import IncidentsWhy  # noqa: PLC0415 - for programs only
+
+    IncidentsWhy.to(incident=incident, **told).say()
 
 
 def _open() -> History:

@@ -15,7 +15,6 @@ from tailflip.base.render import (
     format_store,
     format_survey,
     format_table,
-    to_json,
 )
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_counted
@@ -80,19 +79,17 @@ def inspect(
     folders = observe_folders(scene.stores, scene.now_ms)
     prediction = job.forecast(wait_for_limit())
     if as_json:
+        from tailflip.cli.answers.verbs import Inspect  # noqa: PLC0415 - for programs only
+
         shown = [{"path": s.path, "agent": s.agent_id, "survey": n} for s, n in found.items()]
-        print(
-            to_json(
-                {
-                    "stores": shown,
-                    "job_names": names,
-                    "folders": folders,
-                    "gateway": scene.gateway,
-                    "forecast": prediction,
-                    "errors": [{"message": e.message, "code": e.exit_code} for e in errors],
-                }
-            )
-        )
+        Inspect.to(
+            stores=shown,
+            job_names=names,
+            folders=folders,
+            gateway=scene.gateway,
+            forecast=prediction,
+            failed=errors,
+        ).say()
     elif found:
         for folder in folders:
             print(f"{escape(folder.path)}\n\n{_format_folder(folder)}", end="\n\n")

@@ -14,7 +14,6 @@ import typer
 from tailflip.base import clock, platform_calls
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import StoreInvalid, TailflipError, Usage
-from tailflip.base.render import to_json
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.cli.install_text import Item, format_items, print_lines, print_notes
@@ -110,7 +109,14 @@ def install(
                 )
             )
     if as_json:
-        print(to_json(_describe(items, outcomes, applied=apply)))
+        from tailflip.cli.answers.services import Install  # noqa: PLC0415 - for programs only
+
+        Install.to(
+            applied=apply,
+            services=[_describe(each) for each in items],
+            outcomes=outcomes,
+            failed=[*errors, *refused],
+        ).say()
     else:
         print_lines(format_items(items, applied=apply))
         print_notes(outcomes)
@@ -224,35 +230,27 @@ def is_named(name: str, names: Sequence[str]) -> bool:
     return not names or name in names or name.removesuffix(".service") in names
 
 
-def _describe(
-    items: Sequence[Item], outcomes: Sequence[Outcome], *, applied: bool
-) -> dict[str, object]:
+def _describe(item: Item) -> dict[str, object]:
+    service, plan = item.service, item.plan
     return {
-        "applied": applied,
-        "services": [
+        "name": plan.subject,
+        "manager": plan.manager,
+        "scope": plan.scope,
+        "mode": plan.mode,
+        "openclaw_version": service.release.text if service else None,
+        "state_dir": service.state_dir if service else None,
+        "files": [
             {
-                "name": item.plan.subject,
-                "manager": item.plan.manager,
-                "scope": item.plan.scope,
-                "mode": item.plan.mode,
-                "version": item.service.release.text if item.service else None,
-                "state_dir": item.service.state_dir if item.service else None,
-                "files": [
-                    {
-                        "path": each.path,
-                        "why": each.why,
-                        "changes": each in item.changes,
-                        "text": each.data.decode("utf-8", "replace"),
-                    }
-                    for each in item.plan.files
-                ],
-                "enable": item.plan.enable,
-                "commands": item.plan.commands,
-                "notes": item.plan.notes,
-                "next_step": item.plan.next_step,
-                "complaints": item.complaints,
+                "path": each.path,
+                "why": each.why,
+                "changes": each in item.changes,
+                "text": each.data.decode("utf-8", "replace"),
             }
-            for item in items
+            for each in plan.files
         ],
-        "outcomes": outcomes,
+        "enable": plan.enable,
+        "commands": plan.commands,
+        "notes": plan.notes,
+        "next_step": plan.next_step,
+        "complaints": item.complaints,
     }

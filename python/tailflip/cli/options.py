@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailflip.base.render import format_error
+from tailflip.cli.completion import offer_agents
 from tailflip.observe.installation import choose_owned
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ OneStore = Annotated[
 Profile = Annotated[
     str | None, typer.Option(metavar="NAME", help="OpenClaw's profile, as in its --profile.")
 ]
-Agent = Annotated[str | None, typer.Option(metavar="ID", help="Only this agent's store.")]
+Agent = Annotated[
+    str | None,
+    typer.Option(metavar="ID", help="Only this agent's store.", autocompletion=offer_agents),
+]
 HeapLimit = Annotated[
     str | None,
     typer.Option(

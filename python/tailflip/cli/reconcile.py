@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailflip.base.durable import RealDisk
-from tailflip.base.render import escape, format_finding, format_gateway, to_json
+from tailflip.base.render import escape, format_finding, format_gateway
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Agent, Apply, AsJson, Profile, StateDir, end_with
@@ -86,7 +86,17 @@ def reconcile(
         )
         result = reconcile_all(work, kinds or ())
     if as_json:
-        print(to_json(_describe(work, result)))
+        from tailflip.cli.answers.verbs import Reconcile  # noqa: PLC0415 - for programs only
+
+        Reconcile.to(
+            applied=work.terms.apply,
+            terms=work.terms,
+            steps=result.steps,
+            findings=result.findings,
+            gateway=work.scene.gateway,
+            notes=result.notes,
+            failed=result.errors,
+        ).say()
     else:
         _print(work, result)
     end_with(result.errors)
@@ -104,15 +114,3 @@ def _print(work: Reconciliation, result: Result) -> None:
         print("nothing to do")
     elif result.changes and not work.terms.apply:
         print("nothing was changed; add --apply to do it")
-
-
-def _describe(work: Reconciliation, result: Result) -> dict[str, object]:
-    return {
-        "applied": work.terms.apply,
-        "terms": work.terms,
-        "steps": result.steps,
-        "findings": result.findings,
-        "gateway": work.scene.gateway,
-        "notes": result.notes,
-        "errors": [{"message": e.message, "code": e.exit_code} for e in result.errors],
-    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,10 +12,11 @@ import typer
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import ArchiveDamaged, TailflipError, Usage
-from tailflip.base.render import escape, format_report, to_json
+from tailflip.base.render import escape, format_report
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_count
 from tailflip.base.workspace import Workspace
+from tailflip.cli.completion import offer_actions, offer_jobs
 from tailflip.cli.options import Apply, AsJson, OneStore, StateDir, choose_actions, end_with
 from tailflip.cli.progress import show_progress
 from tailflip.cli.settings import read_and_tell
@@ -43,6 +45,7 @@ def restore(
         list[str] | None,
         typer.Argument(
             metavar="ACTION|KEY",
+            autocompletion=offer_actions,
             help="An action's id from `tailflip archive list`: all of it, or only the keys and "
             "jobs also given. Or session keys, from whatever actions hold them.",
             show_default=False,
@@ -51,7 +54,11 @@ def restore(
     apply: Apply = False,
     job: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID|NAME", help="All archived runs of this cron job; repeatable."),
+        typer.Option(
+            metavar="ID|NAME",
+            help="All archived runs of this cron job; repeatable.",
+            autocompletion=offer_jobs,
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="All entries: of the action, or of all actions.")
@@ -108,8 +115,15 @@ def restore(
 
 
 def _print(outcome: RestoreOutcome, *, as_json: bool, applied: bool) -> None:
-    print(to_json(outcome) if as_json else _format_outcome(outcome, applied=applied))
-    end_with([_explain(each) for each in outcome.damaged])
+    errors: list[TailflipError] = [_explain(each) for each in outcome.damaged]
+    if as_json:
+        from tailflip.cli.answers.verbs import Restore  # noqa: PLC0415 - for programs only
+
+        about = {each.name: getattr(outcome, each.name) for each in fields(outcome)}
+        Restore.to(**about, action_ids=outcome.actions, applied=applied, failed=errors).say()
+    else:
+        print(_format_outcome(outcome, applied=applied))
+    end_with(errors)
 
 
 def _explain(damaged: Damaged) -> ArchiveDamaged:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailflip.base import clock
-from tailflip.base.errors import TailflipError, Usage
-from tailflip.base.render import escape, format_error, to_json
+from tailflip.base.errors import TailflipError
+from tailflip.base.render import escape, format_error
 from tailflip.base.terminal import find_width
 from tailflip.base.units import format_time
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
@@ -29,7 +29,10 @@ _CLEAR = "\x1b[H\x1b[2J"
 def status(
     *,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show it again every 2 s, until Ctrl-C.")
+        bool,
+        typer.Option(
+            "--watch", help="Show it again every 2 s, until Ctrl-C; with --json, a line each time."
+        ),
     ] = False,
     state_dir: StateDir = None,
     profile: Profile = None,
@@ -39,25 +42,29 @@ def status(
 
     The first line is the verdict: OK, WAITING, DOWN or AT RISK. Exit code 1 unless it is OK.
     """
-    if watch and as_json:
-        raise Usage("give either --watch or --json", hint="ask with --json as often as you like")
     situation = _look(state_dir, profile, as_json=as_json, is_watched=watch)
     if watch:
-        situation = _watch(situation, state_dir, profile)
+        situation = _watch(situation, state_dir, profile, as_json=as_json)
     if situation.is_grave:
         raise typer.Exit(1)
 
 
-def _watch(situation: Situation, state_dir: Path | None, profile: str | None) -> Situation:
+def _watch(
+    situation: Situation, state_dir: Path | None, profile: str | None, *, as_json: bool
+) -> Situation:
     """Look until Ctrl-C, which is no failure; return the last situation."""
     try:
         while True:
             clock.sleep_s(_EVERY_S)
             try:
-                situation = _look(state_dir, profile, is_watched=True)
+                situation = _look(state_dir, profile, as_json=as_json, is_watched=True)
             except TailflipError as e:
                 # At the next look the ledger may be free, or the configuration whole again.
                 print(format_error(e), file=sys.stderr)
+                if as_json:
+                    from tailflip.cli.answers.base import fail  # noqa: PLC0415 - for programs only
+
+                    fail(["status"], e)
     except KeyboardInterrupt:
         return situation
 
@@ -68,7 +75,10 @@ def _look(
     subject, now_ms = find_subject(state_dir, profile), clock.now_ms()
     situation = read_situation(subject, look_around(subject, now_ms), now_ms)
     if as_json:
-        print(to_json(situation))
+        from tailflip.cli.answers.verbs import Status  # noqa: PLC0415 - for programs only
+
+        answer = Status.of(situation)
+        answer.say_line() if is_watched else answer.say()
         return situation
     height = HEIGHT - 1 if is_watched else HEIGHT
     lines = format_screen(situation, find_width(sys.stdout), height)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailflip.base.durable import RealDisk
-from tailflip.base.render import escape, format_gateway, format_table, to_json
+from tailflip.base.render import escape, format_gateway, format_table
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_moment, format_span, format_time
 from tailflip.base.workspace import Workspace
@@ -51,12 +51,9 @@ def tasks(
     verdicts = verdicts[:limit]
     seen = runs.read(limit)
     if as_json:
-        theirs = [
-            {"task": each.task, "verdict": each.verdict, "words": each.proof.words}
-            for each in verdicts
-        ]
-        document = {"tasks": theirs, "runs": seen, "gateway": scene.gateway, "notes": notes}
-        print(to_json(document))
+        from tailflip.cli.answers.verbs import Tasks  # noqa: PLC0415 - for programs only
+
+        Tasks.to(tasks=verdicts, runs=seen, gateway=scene.gateway, notes=notes).say()
         return
     now_ms = scene.now_ms
     rows = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from tailflip.base.durable import RealDisk
-from tailflip.base.render import to_json
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.cli.install import ServiceName, is_named
@@ -37,7 +36,9 @@ def uninstall(
             manager = RealManager(os.environ, record.manager)
             outcomes.append(apply_uninstall(record, workspace=workspace, manager=manager))
     if as_json:
-        print(to_json({"applied": apply, "records": records, "outcomes": outcomes}))
+        from tailflip.cli.answers.services import Uninstall  # noqa: PLC0415 - for programs only
+
+        Uninstall.to(applied=apply, services=records, outcomes=outcomes).say()
         return
     for record in records:
         print_lines(format_record(record, applied=apply))

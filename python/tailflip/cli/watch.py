@@ -13,10 +13,10 @@ from tailflip.base.errors import Usage
 from tailflip.base.openclaw_units import parse_length_option, parse_time_option
 from tailflip.base.sdnotify import Notifier
 from tailflip.base.state_dir import Home, Presence
-from tailflip.cli.options import Profile, StateDir  # noqa: TC001 - typer reads them
+from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.config.load import load
 from tailflip.observe.installation import locate, require_state_dir
-from tailflip.supervise.watch import Watch, Where
+from tailflip.supervise.watch import Told, Watch, Where
 
 
 def watch(
@@ -38,6 +38,7 @@ def watch(
     rounds: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="End after so many rounds.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Stand beside a living gateway: end runs that are over, and report what is wrong.
 
@@ -60,13 +61,34 @@ def watch(
     require_state_dir(installation.state_dir, installation.config_path)
     where = Where(env, state_dir, profile, max_lifetime, interval_s)
     home, disk = Home.locate(env), RealDisk()
-    watching = Watch(where, home, disk, Notifier.from_env(env))
+    watching = Watch(where, home, disk, Notifier.from_env(env), tell=_answer if as_json else None)
     guard = os.path.realpath(installation.state_dir)
     with (
         watching.catching_signals(),
         home.supervise(guard, Presence.WATCH, clock.now_ms(), disk),
     ):
         watching.run(rounds)
+
+
+def _answer(told: Told) -> None:
+    """Print what a round did and found as one line of JSON."""
+    from tailflip.cli.answers.base import fail  # noqa: PLC0415 - for programs only
+    from tailflip.cli.answers.verbs import Watch as Round  # noqa: PLC0415 - for programs only
+
+    if told.error is not None:
+        fail(["watch"], told.error)
+    if told.work is None:
+        return
+    work, result = told.work, told.work.result
+    Round.to(
+        at_ms=work.scene.now_ms,
+        applied=work.terms.apply,
+        steps=result.steps,
+        findings=[*result.findings, *told.around],
+        gateway=work.scene.gateway,
+        notes=result.notes,
+        failed=result.errors,
+    ).say_line()
 
 
 def _parse_interval(text: str | None) -> float | None:

@@ -20,9 +20,9 @@ from tailflip.report.installed import find_installed
 from tailflip.report.observation import observe_quickly
 from tailflip.report.status import (
     DAY_MS,
+    CountedIncident,
     Look,
     Memory,
-    OpenIncident,
     Record,
     Stores,
     measure_growth,
@@ -87,7 +87,7 @@ def read_situation(subject: Subject, seen: Observation, now_ms: int) -> Situatio
         lives=lives,
         actions=_list_own_actions(subject),
         incidents=tuple(
-            OpenIncident(each, counts.get(each.id, 0))
+            CountedIncident(each, counts.get(each.id, 0))
             for each in history.incidents.read()
             if each.closed_ms is None
         ),

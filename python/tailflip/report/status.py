@@ -54,8 +54,8 @@ class Stores:
 
 
 @dataclass(frozen=True)
-class OpenIncident:
-    """An incident that is not over, with the deaths on record."""
+class CountedIncident:
+    """An incident, with its deaths on record."""
 
     incident: Incident
     deaths: int
@@ -113,7 +113,7 @@ class Record:
 
     lives: Sequence[Life]
     actions: Sequence[Archived]
-    incidents: Sequence[OpenIncident]
+    incidents: Sequence[CountedIncident]
     breaker: Breaker
     made: MadeDecision | None
     start: JudgedStart | None = None
@@ -167,7 +167,7 @@ class Situation:
     deaths_in_a_day: int
     actions: tuple[Archived, ...]
     findings: tuple[NotedFinding, ...]
-    incidents: tuple[OpenIncident, ...]
+    incidents: tuple[CountedIncident, ...]
     breaker: Breaker
     decision: Decision | None
     decided_ms: int | None

@@ -34,12 +34,13 @@ from tailflip.supervise.event_loop import Loop
 from tailflip.supervise.quick_findings import find_quickly, tell_new
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from tailflip.base.durable import Disk
     from tailflip.base.sdnotify import Notifier
     from tailflip.base.state_dir import Home
+    from tailflip.flow.findings import Finding
     from tailflip.flow.observed import Store
     from tailflip.reconcile.context import Reconciliation, Step
 
@@ -62,15 +63,28 @@ class Where:
     interval_s: float | None = None
 
 
+@dataclass(frozen=True)
+class Told:
+    """What one round did and found, for whoever listens; `error` if it could not look."""
+
+    work: Reconciliation | None = None
+    around: tuple[Finding, ...] = ()
+    error: TailflipError | None = None
+
+
 @dataclass
 class Watch:
-    """The rounds of a watch. `stop` and `reload` may be called from any thread."""
+    """The rounds of a watch. `stop` and `reload` may be called from any thread.
+
+    `tell` hears of each round, in the thread of the watch.
+    """
 
     where: Where
     home: Home
     disk: Disk
     notifier: Notifier
     rounds: int = 0
+    tell: Callable[[Told], None] | None = None
     _loop: Loop = field(default_factory=Loop)
     _is_over: bool = False
     _swept_s: float | None = None
@@ -157,13 +171,18 @@ class Watch:
                 work = self._look(apply=False)
             self._watch_files(work)
             self._do(work, _ROUND)
-            if work.terms.apply:
-                self._look_around(work)
+            around = self._look_around(work) if work.terms.apply else ()
             self._keep_limits()
+            self._tell(Told(work, around))
         except TailflipError as e:
             log.error(e.message, hint=e.hint or "")
+            self._tell(Told(error=e))
             self.notifier.status(f"cannot look: {e.message}")
         return interval_s
+
+    def _tell(self, told: Told) -> None:
+        if self.tell is not None:
+            self.tell(told)
 
     def _keep_limits(self) -> None:
         """Delete archives beyond the limits of the settings, and log that."""
@@ -171,13 +190,14 @@ class Watch:
         for note in keep_limits(Workspace(self.home, self.disk), limits, clock.now_ms()):
             log.warning(note)
 
-    def _look_around(self, work: Reconciliation) -> None:
+    def _look_around(self, work: Reconciliation) -> tuple[Finding, ...]:
         """Make quick findings; log each once, and put it on record."""
         scene, history = work.scene, work.history
         root = self.home.root
         looked = find_quickly(scene.installation, scene.gateway, root, scene.now_ms)
         tell_new(looked.findings, history.findings.read())
         history.findings.note(looked.findings, scene.now_ms, looked.codes)
+        return looked.findings
 
     def _do(self, work: Reconciliation, kinds: tuple[str, ...]) -> None:
         result = reconcile_all(work, kinds)

@@ -21,10 +21,10 @@ from tailflip.report.observation import Observation
 from tailflip.report.screen import HEIGHT, WIDTH, format_screen
 from tailflip.report.standing import find_start
 from tailflip.report.status import (
+    CountedIncident,
     Installed,
     Look,
     Memory,
-    OpenIncident,
     Record,
     Situation,
     Stores,
@@ -62,8 +62,8 @@ def draw(situation: Situation) -> str:
     return re.sub(r"\n +", " ", "\n".join(format_screen(situation)))
 
 
-def make_open(**known: object) -> OpenIncident:
-    return OpenIncident(make_incident(id="7", **known), 5)
+def make_open(**known: object) -> CountedIncident:
+    return CountedIncident(make_incident(id="7", **known), 5)
 
 
 def made(kind: str = "start", **known: object) -> MadeDecision:

@@ -1,0 +1,1 @@
+"""What `--json` answers: the interface for programs, apart from the values that we pass around."""

@@ -1,0 +1,22 @@
+"""`tailflip version`: print version and engine."""
+
+from __future__ import annotations
+
+import tailflip
+from tailflip.cli.options import AsJson  # noqa: TC001 - typer reads it
+from tailflip.stores.extension import features
+
+
+def describe() -> str:
+    """Name the version and what the engine can do."""
+    return f"tailflip {tailflip.__version__} ({features()})"
+
+
+def version(*, as_json: AsJson = False) -> None:
+    """Print version and engine, as `tailflip --version` does."""
+    if as_json:
+        from tailflip.cli.answers.verbs import Version  # noqa: PLC0415 - for programs only
+
+        Version.to(version=tailflip.__version__, engine=features()).say()
+    else:
+        print(describe())

@@ -1,0 +1,329 @@
+"""Every verb, and every exit code that is documented for it: each is provoked.
+
+That no verb ends with another is asked of every command line that the tests in this folder run.
+"""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import fcntl
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from support.incident_history import make_death, record_night
+from support.service_definitions import Host
+from support.verbs import list_verbs
+from tailflip import cli
+from tailflip.base import clock
+from tailflip.base.durable import RealDisk
+from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
+from tailflip.cli.exit_codes import ALSO, ALWAYS, MEANINGS, list_codes
+from tailflip.ledger import database
+from tailflip.ledger.history import History
+from tailflip.stores.json import native
+
+PAGE = Path(__file__).parents[2] / "docs" / "exit-codes.md"
+ARGV = {
+    "status": "status",
+    "check": "check",
+    "inspect": "inspect",
+    "compact": "compact --apply",
+    "reconcile": "reconcile --apply",
+    "tasks": "tasks",
+    "watch": "watch --rounds 1",
+    "restore": "restore {action} --apply",
+    "archive list": "archive list",
+    "archive show": "archive show {action}",
+    "archive verify": "archive verify {action}",
+    "archive expire": "archive expire {action} --apply",
+    "incidents list": "incidents list",
+    "incidents why": "incidents why 1",
+    "incidents ack": "incidents ack 1",
+    "config show": "config show",
+    "config check": "config check",
+    "config example": "config example",
+    "install": "install --apply",
+    "uninstall": "uninstall --apply",
+    "demo": "demo --size-mb 1",
+    "gate": "gate -- /usr/bin/true",
+    "preflight": "preflight -- /usr/bin/true",
+    "run": "run -- /usr/bin/sleep 60",
+    "help": "help",
+    "version": "version",
+    "schema": "schema",
+}
+
+
+class Scene:
+    """An installation with a unit, an archive and an incident, and what may go wrong there."""
+
+    def __init__(self, place, monkeypatch, stack):
+        self.place, self.monkeypatch, self.stack = place, monkeypatch, stack
+        place.fill(100_000)
+        Host(place.root).put_unit()
+        place.run("compact", "--apply")
+        self.action = json.loads(place.run("archive", "list", "--json")[1])["actions"][0]["id"]
+        self.history = History(Workspace(Home(place.home), RealDisk()), str(place.state))
+        record_night(self.history, store=str(place.store))
+        place.fill(100_000)
+
+    def run(self, verb: str, argv: str | None = None) -> int:
+        words = (argv or ARGV[verb]).format(action=self.action).split()
+        return self.place.run(*words)[0]
+
+    def nothing(self):
+        """All is as it should be."""
+
+    def healthy(self):
+        self.place.put(b"{}")
+        shutil.rmtree(self.place.state / "cron")
+        shutil.rmtree(self.place.home)
+
+    def open_incident(self):
+        self.history.incidents.open(make_death(), clock.now_ms())
+
+    def no_state_directory(self):
+        self.place.state.rename(self.place.root / "moved")
+
+    def broken_gateway_config(self):
+        (self.place.state / "openclaw.json").write_text("{")
+
+    def broken_settings(self):
+        path = self.place.root / ".config/tailflip/config.toml"
+        path.parent.mkdir(parents=True)
+        path.write_text("[heal]\nnonsense = 1\n")
+
+    def broken_store(self):
+        self.place.put(b"{garbage")
+
+    def broken_archive(self):
+        for path in (self.place.home / "archive").glob("*/*"):
+            path.write_bytes(b"rotten")
+
+    def broken_ledger(self):
+        (self.place.home / "ledger.sqlite").write_bytes(b"rotten" * 999)
+
+    def busy_ledger(self):
+        self.monkeypatch.setattr(database, "_BUSY_S", 0.01)
+        db = sqlite3.connect(self.place.home / "ledger.sqlite", isolation_level=None)
+        self.stack.callback(db.close)
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("BEGIN EXCLUSIVE")
+
+    def full_ledger(self):
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+
+        def fail(*_args, **_options):
+            raise error
+
+        self.monkeypatch.setattr(database.sqlite3, "connect", fail)
+
+    def claimed(self):
+        fd = os.open(self.place.home / "claim", os.O_RDWR | os.O_CREAT)
+        self.stack.callback(os.close, fd)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+
+    def guarded(self):
+        home = Home(self.place.home)
+        guard = os.path.realpath(self.place.state)
+        self.stack.enter_context(home.supervise(guard, "run", clock.now_ms(), RealDisk()))
+        self.monkeypatch.setattr("tailflip.supervise.gate.HAND_OFF_S", 0)
+
+    def own_directory_is_a_file(self):
+        shutil.rmtree(self.place.home)
+        self.place.home.write_text("")
+
+    def too_many_sessions(self):
+        """The engine takes no more: what it is given does not fit."""
+        self.monkeypatch.setattr(native, "all", lambda _fits: False, raising=False)
+
+    def refused_unit(self):
+        program = self.place.root / "bin" / "systemd-analyze"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text('#!/bin/sh\necho "$@: no such key" >&2\nexit 1\n')
+        program.chmod(0o755)
+
+    def no_room_for_a_demo(self):
+        def fail(**_options):
+            raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
+
+        self.monkeypatch.setattr(tempfile, "mkdtemp", fail)
+
+    def installed(self):
+        self.place.run("install", "--apply")
+
+    def broken_record(self):
+        for path in (self.place.home / "installed").iterdir():
+            path.write_text("{")
+
+    def fail_at(self, name: str, number: int, *, writes: bool = False):
+        """Let the system refuse every open of files of a name, and every removal."""
+        root = str(self.place.root)
+
+        def wrap(real):
+            def fake(path=".", how=0, *args, **options):
+                is_write = how & (os.O_WRONLY | os.O_RDWR) if isinstance(how, int) else how != "rb"
+                if not isinstance(path, int) and (is_write or not writes):
+                    text = os.fsdecode(path)
+                    if text.startswith(root) and name in text:
+                        raise OSError(number, os.strerror(number), os.fspath(path))
+                given = (how, *args) if how != 0 or real is os_open else args
+                return real(path, *given, **options)
+
+            return fake
+
+        os_open = os.open
+        for module, function in (
+            *((os, "open"), (builtins, "open"), (io, "open")),
+            *((os, "scandir"), (os, "listdir"), (os, "unlink")),
+        ):
+            self.monkeypatch.setattr(module, function, wrap(getattr(module, function)))
+
+
+def at(name: str, number: int, *, writes: bool = False):
+    return lambda scene: scene.fail_at(name, number, writes=writes)
+
+
+DENIED, BROKEN, FULL = errno.EACCES, errno.EIO, errno.ENOSPC
+LOOKS = ("check", "inspect", "compact", "reconcile", "tasks", "watch")
+OF_STORES = ("inspect", "compact", "reconcile", "restore", "preflight", "gate")
+OF_LEDGER = (
+    *("status", "check", "compact", "reconcile", "tasks", "restore", "incidents list"),
+    *("incidents why", "incidents ack", "archive list", "archive show", "archive verify"),
+    "archive expire",
+)
+OF_ARCHIVE = ("archive show", "archive verify")
+# How each code of each verb is provoked.
+WAYS = {
+    **{(verb, 0): Scene.nothing for verb in ARGV},
+    ("check", 0): Scene.healthy,
+    ("check", 1): Scene.nothing,
+    ("status", 1): Scene.open_incident,
+    **{(verb, 65): Scene.broken_store for verb in OF_STORES},
+    **{(verb, 74): at("sessions.json", BROKEN) for verb in OF_STORES},
+    **{(verb, 77): at("sessions.json", DENIED) for verb in OF_STORES},
+    **{(verb, 73): Scene.full_ledger for verb in OF_LEDGER},
+    **{(verb, 74): Scene.broken_ledger for verb in OF_LEDGER},
+    **{(verb, 75): Scene.busy_ledger for verb in OF_LEDGER},
+    **{(verb, 73): Scene.no_state_directory for verb in LOOKS},
+    **{(verb, 75): Scene.claimed for verb in ("compact", "reconcile", "restore")},
+    **{(verb, 78): Scene.broken_gateway_config for verb in LOOKS},
+    **{(verb, 65): Scene.broken_archive for verb in OF_ARCHIVE},
+    **{(verb, 77): at("records.zst", DENIED) for verb in OF_ARCHIVE},
+    ("archive expire", 77): at("records.zst", DENIED),
+    **{(verb, 69): Scene.too_many_sessions for verb in ("inspect", "compact", "reconcile")},
+    **{(verb, 75): Scene.guarded for verb in ("watch", "gate", "preflight", "run")},
+    **{(verb, 78): Scene.broken_settings for verb in ("config show", "config check")},
+    ("install", 65): Scene.refused_unit,
+    ("install", 73): Scene.own_directory_is_a_file,
+    ("install", 74): at("systemd", BROKEN, writes=True),
+    ("install", 77): at("systemd", DENIED, writes=True),
+    ("uninstall", 65): Scene.broken_record,
+    ("uninstall", 74): at("installed/", BROKEN),
+    ("uninstall", 77): at("installed/", DENIED),
+    ("demo", 73): Scene.no_room_for_a_demo,
+}
+OTHER_WORDS = {
+    ("gate", 78): "gate -- /nonexistent/node",
+    ("preflight", 78): "preflight -- /nonexistent/node",
+    ("run", 78): "run --set heal.nonsense=1 -- /usr/bin/true",
+}
+WAYS |= dict.fromkeys(OTHER_WORDS, Scene.nothing)
+
+
+@pytest.fixture
+def scene(place, monkeypatch):
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", f"{place.root / 'bin'}:/usr/bin:/bin")
+    with ExitStack() as stack:
+        yield Scene(place, monkeypatch, stack)
+
+
+def test_every_verb_and_code_of_the_table_is_provoked():
+    assert set(ALSO) == set(ARGV) == set(list_verbs()) | {"gate", "preflight", "run"}
+    documented = {(verb, code) for verb, codes in ALSO.items() for code in (0, *codes)}
+    assert set(WAYS) == documented
+    assert {code for _, code in documented} | set(ALWAYS) == set(MEANINGS)
+
+
+@pytest.mark.parametrize(("verb", "code"), WAYS, ids=str)
+def test_a_code_is_provoked(scene, verb, code):
+    if (verb, code) in (("gate", 0), ("run", 0)):
+        pytest.skip("it becomes another program, or stays: see the test below")
+    if verb == "uninstall" and code:
+        scene.installed()
+    WAYS[verb, code](scene)
+    assert scene.run(verb, OTHER_WORDS.get((verb, code))) == code
+
+
+def test_gate_becomes_a_program_that_ends_well_and_run_ends_when_asked(scene):
+    own = [sys.executable, "-m", "tailflip"]
+    assert subprocess.run([*own, *ARGV["gate"].split()], check=False).returncode == 0
+    guard = subprocess.Popen([*own, *ARGV["run"].split()], stderr=subprocess.PIPE, text=True)
+    while "gateway started" not in guard.stderr.readline():
+        assert guard.poll() is None
+    guard.send_signal(signal.SIGTERM)
+    guard.communicate(timeout=60)
+    assert guard.returncode == 0
+
+
+@pytest.mark.parametrize("verb", ARGV)
+def test_bad_arguments(place, verb):
+    own, dashes, command = ARGV[verb].partition(" -- ")
+    assert place.run(*f"{own} --frob{dashes}{command}".split())[0] == 64
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(RuntimeError, 70), (KeyboardInterrupt, 130)], ids=["bug", "interrupt"]
+)
+@pytest.mark.parametrize("verb", ARGV)
+def test_a_bug_and_an_interruption(place, monkeypatch, verb, error, code):
+    """As from anywhere within the verb; no text of the error is shown, which may be private."""
+
+    def fail(*_args, **_options):
+        raise error("secret")
+
+    where = "tailflip.cli.front.load" if verb in ("gate", "preflight", "run") else None
+    monkeypatch.setattr(where or "typer.core.TyperCommand.invoke", fail)
+    found, out, err = place.run(*ARGV[verb].split())
+    assert (found, out) == (code, "")
+    assert "secret" not in err
+
+
+def test_the_page_has_the_same_table():
+    """`status` ends with 1, too, and no page said so."""
+    rows = re.findall(r"^\| `([a-z ]+)` \| ([\d, ]*) \|$", PAGE.read_text(), re.MULTILINE)
+    table = {verb: tuple(map(int, re.findall(r"\d+", codes))) for verb, codes in rows}
+    assert table == ALSO
+
+
+@pytest.mark.parametrize("verb", ALSO)
+def test_help_names_the_codes_of_the_verb(place, verb):
+    _, out, _ = place.run(*verb.split(), "--help")
+    told = " ".join(out.split())
+    assert list_codes(verb) in told
+
+
+def test_terminated_is_143():
+    code = "import os, signal; from tailflip import cli; cli._run_verb = lambda argv: "
+    code += "(signal.signal(15, cli._terminate), os.kill(os.getpid(), 15)); cli.main()"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 128 + signal.SIGTERM
+    assert ran.stderr == "error: terminated; every store is wholly old or wholly new\n"
+    assert cli.INTERRUPTED == 130
