@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tailflip.ledger.findings import NotedFinding
     from tailflip.stores.archive import Archived
 
+RETRY = "tailflip retry"
 DAY_MS = 86_400_000
 _MIN_GROWTH_MS = 600_000  # a shorter time says nothing about a day
 _DROP = 0.95  # below this share of the last size, entries were taken out
@@ -242,7 +243,8 @@ def choose_next_step(look: Look, record: Record) -> str:
         return "one trial start is being watched; if it lives long enough, all is well again"
     lasts = any(life.ended_ms is None for life in record.lives)
     if not lasts and decision is not None and decision.at_ms is not None:
-        return f"the gateway is started at {format_time(decision.at_ms)}: {decision.reason}"
+        when = format_time(decision.at_ms)
+        return f"the gateway is started at {when}, or by `{RETRY}` now: {decision.reason}"
     worst = next(
         (each for each in record.findings if each.finding.severity == Severity.ERROR), None
     )
@@ -323,7 +325,8 @@ def _format_trial(breaker: Breaker, decision: Decision | None) -> str:
     at_ms = breaker.until_ms
     if at_ms is None and decision is not None:
         at_ms = decision.at_ms
-    return "" if at_ms is None else f"; one trial at {format_time(at_ms)}"
+    when = "" if at_ms is None else f" at {format_time(at_ms)}, or"
+    return f"; one trial{when} by `{RETRY}` now"
 
 
 def _is_unwanted(life: Life) -> bool:

@@ -7,7 +7,7 @@ the time between them need, logs why the ledger failed, and returns what an empt
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tailflip.base import clock, log
 from tailflip.base.errors import TailflipError
@@ -93,6 +93,16 @@ class BestEffortHistory:
         """Put the verdict on a start on record."""
         self._write(lambda: self._history.starts.record(start))
 
+    def take_trial(self) -> bool:
+        """Say whether a person asked for a trial at once; it counts once."""
+        last = self.read_last_life()
+        life_id = last.id if last is not None else None
+        return self._read(lambda: self._history.starts.take_trial(life_id), default=False)
+
+    def is_trial_asked(self) -> bool:
+        """Say whether a person asked for a trial that no start has honoured."""
+        return self._read(self._history.starts.is_trial_asked, default=False)
+
     # --- incidents and findings ----------------------------------------------------------
 
     def open_incident(self, death: Death, now_ms: int) -> Incident | None:
@@ -132,6 +142,14 @@ class BestEffortHistory:
 
         workspace = self._history.workspace
         return tuple(self._read(Ledger(workspace).read_all, ()))
+
+    def get_fact(self, name: str) -> Any:
+        """Read a fact; None where there is none."""
+        return self._read(lambda: self._history.facts.get(name), None)
+
+    def put_fact(self, name: str, value: object) -> None:
+        """Put a fact on record."""
+        self._write(lambda: self._history.facts.put(name, value))
 
     def expire(self, keep_days: float) -> None:
         """Delete records that are older than the settings keep."""

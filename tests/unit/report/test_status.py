@@ -79,6 +79,8 @@ NEXT = [
         "one trial start",
     ),
     ("a start is due", LOOK, replace(EMPTY, made=made(at_ms=NOW_MS)), "is started at .*: because"),
+    ("or now", LOOK, replace(EMPTY, made=made(at_ms=NOW_MS)), "`tailflip retry` now: because"),
+    ("a trial now", LOOK, replace(EMPTY, breaker=OPEN), "one trial at .*, or by `tailflip retry`"),
     ("it started since", LOOK, replace(FINE, made=made(at_ms=NOW_MS)), "nothing to do"),
     ("unguarded", ALONE, EMPTY, "nothing guards it: stop it"),
     ("never guarded", replace(ALONE, gateway=DEAD), EMPTY, "nothing was ever guarded here"),
