@@ -135,6 +135,49 @@ def test_restore_puts_back_one_job_by_its_name(place):
     assert len(now) < len(data)
 
 
+def test_restore_tells_before_and_after_that_the_gateway_will_die_of_it(place, monkeypatch):
+    """A store of 60 MB was put back, and not a word said that it kills the gateway again."""
+    place.fill()
+    place.run("compact", "--apply")
+    action = json.loads(place.run("archive", "list", "--json")[1])[0]["action"]["id"]
+    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", "238mb")
+    code, out, err = place.run("restore", action)
+    assert code == 0, err
+    assert re.search(r"^before:  .*: it fits$", out, re.MULTILINE), out
+    assert re.search(r"^after:   .*: it will not fit$", out, re.MULTILINE), out
+    assert re.search(r"^gateway: not running \(", out, re.MULTILINE), out
+    assert "would then die of it; `tailflip compact --apply`" in out
+    planned = json.loads(place.run("restore", action, "--json")[1])
+    code, out, _ = place.run("restore", action, "--apply")
+    assert code == 0
+    assert not re.search(r"^before: ", out, re.MULTILINE), "that is over"
+    assert re.search(r"^after:   .*: it will not fit$", out, re.MULTILINE), out
+    assert "will die of it; `tailflip compact --apply`" in out
+    assert planned["bytes_after"] == place.store.stat().st_size
+    assert planned["after"]["heap_bytes"] > planned["before"]["heap_bytes"]
+    assert planned["gateway"]["alive"] is False
+
+
+def test_restore_says_nothing_of_dying_where_it_fits(place, monkeypatch):
+    place.fill()
+    place.run("compact", "--apply")
+    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", "4gb")
+    code, out, _ = place.run("restore", "--all", "--apply")
+    assert code == 0
+    assert re.search(r"^after:   .*: it fits$", out, re.MULTILINE), out
+    assert "die" not in out
+    assert re.search(r"transcripts? (is|are) back", out) or "transcript" not in out
+
+
+def test_a_mistake_in_our_settings_stops_no_undo(place, monkeypatch):
+    place.fill()
+    place.run("compact", "--apply")
+    monkeypatch.setenv("TAILFLIP_HEAL_RETENTION", "never ever")
+    code, _, err = place.run("restore", "--all", "--apply")
+    assert code == 0
+    assert "note: the forecast is made without our settings" in err
+
+
 def test_restore_reports_a_key_that_lives_again_and_leaves_it(place):
     place.fill()
     place.run("compact", "--apply")
@@ -147,7 +190,7 @@ def test_restore_reports_a_key_that_lives_again_and_leaves_it(place):
     place.put(json.dumps(entries | {key: {"sessionId": "new"}}, indent=2).encode())
     code, out, _ = place.run("restore", key, "--apply")
     assert code == 0
-    assert "live again" in out
+    assert "1 entry stays archived: its key lives again" in out
     assert key in out
     assert json.loads(place.store.read_bytes())[key] == {"sessionId": "new"}
 
@@ -187,7 +230,7 @@ def test_one_damaged_archive_is_passed_over_told_and_can_be_let_go_alone(place):
     new, old = [each["action"]["id"] for each in json.loads(out)]
     (place.home / "archive" / old / "records.zst").write_bytes(b"rotten")
     code, out, err = place.run("restore", "--all", "--apply")
-    assert (code, "1 come back" in out) == (65, True)
+    assert (code, "1 entry comes back" in out) == (65, True)
     assert f"archive/{old}/records.zst" in err
     assert "passed over" in err
     assert set(json.loads(place.store.read_bytes())) == {extra}
@@ -423,3 +466,27 @@ def test_every_registered_verb_lists_the_exit_codes():
     for command in app.registered_commands:
         assert command.name in light or "75 try later" in command.epilog
     assert light <= {command.name for command in app.registered_commands}
+
+
+@pytest.mark.parametrize("apply", [[], ["--apply"]])
+def test_whether_a_gateway_runs_is_told_wherever_its_files_are_changed(place, apply):
+    """`restore` and `archive expire` said nothing of a gateway that runs."""
+    place.fill()
+    place.run("reconcile", "--apply")
+    place.run("compact", "--apply")
+    for words in (["reconcile"], ["compact"], ["restore", "--all"]):
+        code, out, err = place.run(*words, *apply)
+        assert code == 0, err
+        assert re.search(r"^gateway: not running \(", out, re.MULTILINE), (words, out)
+    time.sleep(0.002)
+    _, out, _ = place.run("archive", "expire", "--older-than", "0ms", *apply)
+    assert f", of {place.state}" in out
+    assert re.search(r"^gateway: not running \(", out, re.MULTILINE), out
+
+
+def test_a_plan_to_salvage_says_whether_a_gateway_runs(place):
+    data = place.fill()
+    place.put(data[:-40])
+    _, out, _ = place.run("compact")
+    assert "salvage" in out
+    assert re.search(r"^gateway: not running \(", out, re.MULTILINE), out

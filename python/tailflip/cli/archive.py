@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,18 +14,25 @@ from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError, Usage
 from tailflip.base.openclaw_units import parse_duration_ms
-from tailflip.base.render import escape, format_table, to_json
+from tailflip.base.render import escape, format_gateway, format_table, to_json
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_counted, format_time
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Apply, AsJson, end_with
 from tailflip.flow.outcomes import ActionKind
 from tailflip.flow.values import to_plain
+from tailflip.observe.gateway.liveness import read_gateway
+from tailflip.observe.installation import locate
+from tailflip.observe.records.receipts import find_state_dirs
 from tailflip.report.narrative import describe_action, describe_rewrite
 from tailflip.stores import archive as kept
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tailflip.flow.numbers import ArchiveNumbers
+    from tailflip.flow.observed import Gateway
+    from tailflip.ledger import actions as ledger
     from tailflip.stores.archive import Archived, Shown
     from tailflip.stores.transcripts import Kept
 
@@ -184,12 +192,15 @@ def expire(
         now_ms=clock.now_ms(),
         apply=apply,
     )
+    gateways = _find_gateways(gone.actions)
     if as_json:
-        print(to_json({"applied": apply, "actions": gone.actions}))
+        print(to_json({"applied": apply, "actions": gone.actions, "gateways": gateways}))
         end_with(list(gone.errors))
         return
     for action in gone.actions:
         print(f"{action.id}  {format_time(action.created_ms)}  {escape(action.store)}")
+    for folder, gateway in gateways.items():
+        print(f"gateway: {format_gateway(gateway)}, of {escape(folder)}")
     if not gone.actions:
         print("no archive is that old", file=sys.stderr)
     elif apply:
@@ -197,6 +208,15 @@ def expire(
     else:
         print("nothing was deleted; add --apply to delete these for ever", file=sys.stderr)
     end_with(list(gone.errors))
+
+
+def _find_gateways(actions: Sequence[ledger.Action]) -> dict[str, Gateway]:
+    """Find the gateways of the state directories that the stores of actions lie in."""
+    found: dict[str, Gateway] = {}
+    for folder in {each for action in actions for each in find_state_dirs(action.store_path)[:1]}:
+        with suppress(TailflipError, OSError):  # an archive may outlive its installation
+            found[str(folder)] = read_gateway(locate(os.environ, state_dir=folder), os.environ)
+    return dict(sorted(found.items()))
 
 
 def _parse_age_ms(older_than: str) -> int:

@@ -244,6 +244,24 @@ def _print_all(
     salvages = [damage.plan for damage in job.damaged.values() if damage.plan is not None]
     for salvage in salvages:
         print(_format_salvage(salvage), end="\n\n")
+    _print_stores(job, plan)
+    if plan.surveyed:
+        _print_forecast(job, plan)
+    if plan.surveyed or salvages:
+        print(f"gateway: {format_gateway(job.scene.gateway)}")
+    for note in dict.fromkeys(n for e in job.evidence.values() for n in e.notes):
+        print(f"note: {escape(note)}", file=sys.stderr)
+    if applied:
+        for report in job.reports:
+            print(f"\n{format_report(report)}")
+    elif any(s.numbers.rules for s in plan.surveyed.values()) or salvages:
+        print("\nnothing was changed; add --apply to do it")
+    elif not (errors or plan.surveyed):
+        where = escape(job.scene.installation.state_dir)
+        print(f"no session store below {where}", file=sys.stderr)
+
+
+def _print_stores(job: Compaction, plan: Plan[Measured]) -> None:
     for store, surveyed in plan.surveyed.items():
         numbers = surveyed.numbers
         rules = format_rules(numbers.rules)
@@ -254,20 +272,6 @@ def _print_all(
             change = escape(_explain_nothing(numbers, job.evidence[store], plan.policy))
         print(f"{format_store(store)}: {change}")
         print(rules, end="\n\n" if rules else "\n")
-    if plan.surveyed:
-        _print_forecast(job, plan)
-    for note in dict.fromkeys(n for e in job.evidence.values() for n in e.notes):
-        print(f"note: {escape(note)}", file=sys.stderr)
-    if applied:
-        for report in job.reports:
-            print(f"\n{format_report(report)}")
-        return
-    does_something = any(s.numbers.rules for s in plan.surveyed.values()) or salvages
-    if does_something:
-        print("\nnothing was changed; add --apply to do it")
-    elif not (errors or plan.surveyed):
-        where = escape(job.scene.installation.state_dir)
-        print(f"no session store below {where}", file=sys.stderr)
 
 
 def _print_forecast(job: Compaction, plan: Plan[Measured]) -> None:
@@ -275,7 +279,6 @@ def _print_forecast(job: Compaction, plan: Plan[Measured]) -> None:
     if any(surveyed.numbers.rules for surveyed in plan.surveyed.values()):
         print(f"before:  {format_forecast(plan.before)}")
     print(f"after:   {format_forecast(plan.after)}")
-    print(f"gateway: {format_gateway(job.scene.gateway)}")
     if plan.pressure:
         print(f"beyond hygiene, because of the forecast: {', '.join(plan.pressure)}")
     if plan.fits:
