@@ -36,11 +36,25 @@ from tailflip.stores.target import look
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tailflip.ledger.actions import Action
     from tailflip.stores.archive import Damaged
     from tailflip.stores.restore import RestoreOutcome
     from tailflip.stores.target import Scene
 
 _SHOWN_CONFLICTS = 10
+# What becomes of entries, or of changes: the added, the replaced, the unchanged, the conflicts.
+_VERBS = (
+    ("comes back", "come back"),
+    ("gets back what was cut", "get back what was cut"),
+    ("is there already", "are there already"),
+    ("stays archived: its key lives again", "stay archived: their keys live again"),
+)
+_VERBS_OF_CHANGES = (
+    ("comes back", "come back"),
+    ("is taken back", "are taken back"),
+    ("is taken back already", "are taken back already"),
+    ("stays: its value is another now", "stay: their values are others now"),
+)
 
 
 def restore(
@@ -94,7 +108,7 @@ def restore(
         )
         at = _look(None, state_dir, config)
         seen = None if at is None else Foreseen(at.gateway)
-        _print(outcome, as_json=as_json, applied=apply, seen=seen)
+        _print(outcome, action, as_json=as_json, applied=apply, seen=seen)
         return
     scene = _look(action.store_path if action is not None else store, state_dir, config)
     with show_progress() as on_progress:
@@ -116,16 +130,23 @@ def restore(
         seen = None
         if scene is not None:
             seen = foresee(scene, config, workspace, grown_bytes, on_progress)
-    _print(outcome, as_json=as_json, applied=apply, seen=seen)
+    _print(outcome, action, as_json=as_json, applied=apply, seen=seen)
 
 
-def _print(outcome: RestoreOutcome, *, as_json: bool, applied: bool, seen: Foreseen | None) -> None:
+def _print(
+    outcome: RestoreOutcome,
+    action: Action | None,
+    *,
+    as_json: bool,
+    applied: bool,
+    seen: Foreseen | None,
+) -> None:
     """Print the outcome; `seen` None: no installation is left, and nobody loads the store."""
     if as_json:
         told = dict.fromkeys(("gateway", "before", "after")) if seen is None else vars(seen)
         print(to_json({**vars(outcome), **told}))
     else:
-        print(_format_outcome(outcome, seen, applied=applied))
+        print(_format_outcome(outcome, action, seen, applied=applied))
     end_with([_explain(each) for each in outcome.damaged])
 
 
@@ -177,22 +198,20 @@ def _find_job_ids(named: list[str], state_dir: Path | None) -> list[str]:
     ]
 
 
-def _format_outcome(outcome: RestoreOutcome, seen: Foreseen | None, *, applied: bool) -> str:
+def _format_outcome(
+    outcome: RestoreOutcome, action: Action | None, seen: Foreseen | None, *, applied: bool
+) -> str:
     if outcome.report is not None:
         lines = [format_report(outcome.report)]
     else:
         lines = [f"{escape(outcome.store)}: from {', '.join(map(escape, outcome.actions))}"]
-    counts = {
-        ("comes back", "come back"): outcome.added,
-        ("gets back what was cut", "get back what was cut"): outcome.replaced,
-        ("is there already", "are there already"): outcome.unchanged,
-        (
-            "stays archived: its key lives again",
-            "stay archived: their keys live again",
-        ): outcome.conflicts,
-    }
+    is_change = action is not None and action.kind in undo.KINDS
+    noun, verbs = ("change", _VERBS_OF_CHANGES) if is_change else ("entry", _VERBS)
+    numbers = outcome.added, outcome.replaced, outcome.unchanged, outcome.conflicts
     lines += [
-        f"  {format_counted(count, 'entry', *verbs)}" for verbs, count in counts.items() if count
+        f"  {format_counted(number, noun, *each)}"
+        for number, each in zip(numbers, verbs, strict=True)
+        if number
     ]
     lines += [f"    {escape(key)}" for key in outcome.conflict_keys[:_SHOWN_CONFLICTS]]
     if outcome.conflicts > _SHOWN_CONFLICTS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import ExitStack
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -54,18 +55,13 @@ def correct(
     if not repeated:
         return list(found)
     narrow = Selection(keys=repeated)
-    scratch: list[int] = []
     try:
-        scratch += (open_scratch(), open_scratch())
-        return _follow(
-            home, engine, source, found=found, actions=actions, narrow=narrow, scratch=scratch
-        )
+        with ExitStack() as stack:
+            return _follow(
+                home, engine, source, found=found, actions=actions, narrow=narrow, stack=stack
+            )
     except (TailflipError, OSError):
         return list(found)  # there is no room for it; the restore itself will tell the same
-    finally:
-        for fd in scratch:
-            if fd >= 0:
-                os.close(fd)
 
 
 def _follow(
@@ -76,23 +72,21 @@ def _follow(
     found: Sequence[RestoreNumbers],
     actions: Sequence[Action],
     narrow: Selection,
-    scratch: list[int],
+    stack: ExitStack,
 ) -> list[RestoreNumbers]:
     """Put the repeated keys back in turn, and exchange their part of the numbers."""
     reading: Opened | int = source
     before_bytes = reached_bytes = source.size_bytes
     corrected = []
     for numbers, action in zip(found, actions, strict=True):
-        out = scratch[1]
-        os.ftruncate(out, 0)
-        os.lseek(out, 0, os.SEEK_SET)
+        out = open_scratch()
+        stack.callback(os.close, out)
         with archive.reading_records(home, action.id) as records:
             alone = engine.put_back(source, None, records, narrow)
         with archive.reading_records(home, action.id) as records:
             after = engine.put_back(reading, out, records, narrow)
         grown_bytes, reached_bytes = after.bytes - reached_bytes, after.bytes
         reading = out
-        scratch.reverse()
         others = [key for key in numbers.conflict_keys if key not in alone.conflict_keys]
         corrected.append(
             numbers.model_copy(
