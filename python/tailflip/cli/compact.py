@@ -38,14 +38,19 @@ from tailflip.cli.options import (
 )
 from tailflip.cli.progress import show_progress
 from tailflip.config.load import load
+from tailflip.diagnose.findings.jobs import describe_storm
 from tailflip.flow.limits import MAX_CAP_PER_JOB, MAX_CAP_TOTAL
 from tailflip.plan.policy import DropKind  # noqa: TC001 - typer reads it
+from tailflip.reconcile.causes import find_causes
 from tailflip.stores.candidates import hint_to_decide
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.recovery import recover
 from tailflip.stores.target import look
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tailflip.flow.conditions import JobStorm
     from tailflip.flow.numbers import Measured, SurveyNumbers
     from tailflip.flow.observed import Evidence, Store
     from tailflip.plan.planner import Plan
@@ -54,6 +59,7 @@ if TYPE_CHECKING:
     from tailflip.stores.compaction import Damage
 
 _SALVAGE_HINT = "--apply sets it aside whole and salvages it; do not start the gateway before"
+_SHOWN_CAUSES = 5
 _ANEW_HINT = "--apply sets it aside whole and begins with an empty store: nothing is in it"
 
 
@@ -177,10 +183,12 @@ def compact(
         if apply:
             job.execute(plan)
     errors = _list_errors(job)
+    causes = find_causes(job, config, workspace) if job.reports or _has_work(plan) else ()
     if as_json:
-        print(to_json(_describe(job, plan, errors, applied=apply)))
+        print(to_json(_describe(job, plan, errors, causes, applied=apply)))
     else:
         _print_all(job, plan, errors, applied=apply)
+        _print_causes(causes)
     end_with(errors)
 
 
@@ -254,11 +262,26 @@ def _print_all(
     if applied:
         for report in job.reports:
             print(f"\n{format_report(report)}")
-    elif any(s.numbers.rules for s in plan.surveyed.values()) or salvages:
+    elif _has_work(plan) or salvages:
         print("\nnothing was changed; add --apply to do it")
     elif not (errors or plan.surveyed):
         where = escape(job.scene.installation.state_dir)
         print(f"no session store below {where}", file=sys.stderr)
+
+
+def _has_work(plan: Plan[Measured]) -> bool:
+    return any(surveyed.numbers.rules for surveyed in plan.surveyed.values())
+
+
+def _print_causes(causes: Sequence[JobStorm]) -> None:
+    """Name the jobs that will fill the store again, and the command that stops each."""
+    for each in causes[:_SHOWN_CAUSES]:
+        print(f"\nthis will fill the store again: {escape(each.title)}: {describe_storm(each)}")
+        stop = f"`openclaw cron disable {escape(each.job_id)}`" if each.job_id else "disable it"
+        print(f"  stop it: {stop}; `openclaw cron runs` shows its errors")
+    if len(causes) > _SHOWN_CAUSES:
+        more = format_counted(len(causes) - _SHOWN_CAUSES, "more job")
+        print(f"  and {more}: `tailflip check` names all of them")
 
 
 def _print_stores(job: Compaction, plan: Plan[Measured]) -> None:
@@ -276,7 +299,7 @@ def _print_stores(job: Compaction, plan: Plan[Measured]) -> None:
 
 def _print_forecast(job: Compaction, plan: Plan[Measured]) -> None:
     print(f"policy:  {_format_policy(plan.policy)}")
-    if any(surveyed.numbers.rules for surveyed in plan.surveyed.values()):
+    if _has_work(plan):
         print(f"before:  {format_forecast(plan.before)}")
     print(f"after:   {format_forecast(plan.after)}")
     if plan.pressure:
@@ -342,7 +365,12 @@ def _format_salvage(plan: SalvagePlan) -> str:
 
 
 def _describe(
-    job: Compaction, plan: Plan[Measured], errors: list[TailflipError], *, applied: bool
+    job: Compaction,
+    plan: Plan[Measured],
+    errors: list[TailflipError],
+    causes: Sequence[JobStorm],
+    *,
+    applied: bool,
 ) -> dict[str, object]:
     return {
         "applied": applied,
@@ -358,5 +386,8 @@ def _describe(
         "fits": plan.fits,
         "gateway": job.scene.gateway,
         "reports": job.reports,
+        "causes": [
+            {"job": each.job_id, "title": each.title, "runs": each.storm.runs} for each in causes
+        ],
         "errors": [{"message": e.message, "code": e.exit_code} for e in errors],
     }

@@ -252,9 +252,12 @@ class Compaction:
     ) -> Report:
         """Compact one store as it was surveyed; `now_ms` names the action."""
         # A healthy start compacts nothing and needs no such import.
+        from tailflip.stores.removed_storms import find_in_store, remember  # noqa: PLC0415
         from tailflip.stores.transaction import compact_store  # noqa: PLC0415
 
-        return self._act(
+        installation = self.scene.installation
+        storms = find_in_store(installation, store, self.scene.now_ms)
+        report = self._act(
             lambda: compact_store(
                 store,
                 policy,
@@ -265,6 +268,9 @@ class Compaction:
                 expected=surveyed,
             )
         )
+        if report.action_id:
+            remember(self.workspace, installation.state_dir, storms)
+        return report
 
     def list_sizes_now(self) -> Mapping[Store, int]:
         """List the present size of each store that the gateway loads."""
