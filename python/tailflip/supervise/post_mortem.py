@@ -18,6 +18,7 @@ from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.actions import State
 from tailflip.observe.suspects import find_suspects
 from tailflip.supervise.breaker import decide, is_loop
+from tailflip.supervise.elapsed import read_end
 from tailflip.supervise.noted import note
 from tailflip.supervise.preparation import prepare_start
 from tailflip.supervise.process.handoff import consume_handoff
@@ -121,7 +122,7 @@ def record_death(
         incident = gateway.record.open_incident(death, now_ms)
     ended = life.model_copy(
         update={
-            "ended_ms": now_ms,
+            **read_end(life),
             "death": death,
             "exit_code": clues.exit_code,
             "signal": clues.signal,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailflip.base import clock, log
+from tailflip.base import log
 from tailflip.flow.lives import DecisionKind, LifeMode
 from tailflip.supervise.breaker import anchor
 from tailflip.supervise.by_hand import is_by_hand
+from tailflip.supervise.elapsed import read_end
 from tailflip.supervise.post_mortem import record_decision
 from tailflip.supervise.process.guarded import Service
 from tailflip.supervise.unseen_end import find_unseen_end
@@ -45,7 +46,7 @@ def find_left(gateway: GuardedGateway, breaker: Breaker, fingerprints: Fingerpri
             return Left(service=service)
         if gateway.find_other() is None:
             return Left(end=find_unseen_end(gateway, last))
-        gone = last.model_copy(update={"ended_ms": clock.now_ms(), "end_known": False})
+        gone = last.model_copy(update={**read_end(last), "end_known": False})
         gateway.record.end_life(gone)
     standing = gateway.record.read_standing_decision()
     if standing is not None and standing.kind is not DecisionKind.END:
