@@ -490,3 +490,18 @@ def test_a_plan_to_salvage_says_whether_a_gateway_runs(place):
     _, out, _ = place.run("compact")
     assert "salvage" in out
     assert re.search(r"^gateway: not running \(", out, re.MULTILINE), out
+
+
+def test_tasks_says_what_it_read_and_where_the_other_runs_stand(place):
+    """ "no run is on record", it said, beside 1,629 runs in the store."""
+    place.fill()
+    runs = sum(":run:" in key for key in json.loads(place.store.read_bytes()))
+    lines = place.state.glob("cron/runs/*.jsonl")
+    ended = sum(len(path.read_text().splitlines()) for path in lines)
+    code, out, err = place.run("tasks")
+    assert code == 0, err
+    assert "no run is in OpenClaw's task ledger, and tailflip saw none in flight" in out
+    assert f"{place.state}/tasks/runs.sqlite: it is not there" in out
+    assert f"session stores: {runs} cron runs; `tailflip inspect`" in out
+    assert f"run logs: {ended} runs that ended; `openclaw cron runs`" in out
+    assert runs > 0 < ended
