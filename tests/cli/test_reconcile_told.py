@@ -11,6 +11,7 @@ from contextlib import closing
 
 import pytest
 
+from support.incident_history import make_death, make_life
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
@@ -307,3 +308,21 @@ def test_a_schedule_in_the_database_is_not_said_to_be_gone(cron):
         db.execute("CREATE TABLE cron_jobs (id TEXT)")
     message = check(cron)[1]["job-storm"]["message"]
     assert message.endswith("its schedule stands in records that tailflip does not read yet")
+
+
+def test_a_run_has_one_end_whoever_writes_it(cron):
+    """`compact` did not know of its gateway's death, and wrote another end than `reconcile`."""
+    guard = str(cron.place.state.resolve())
+    history = History(Workspace(Home(cron.place.home), RealDisk()), guard)
+    life = make_life("a", cron.now - 3 * HOUR_MS, 2 * HOUR_MS, guard=guard, death=make_death())
+    history.lives.begin(life)
+    ends = {}
+    for verb in ("compact", "reconcile"):
+        stormy_store(cron, count=3)
+        assert cron.place.run(verb, "--apply")[0] == 0
+        ends[verb] = {
+            key: (entry["status"], entry["endedAt"])
+            for key, entry in json.loads(cron.place.store.read_bytes()).items()
+        }
+    assert ends["compact"] == ends["reconcile"]
+    assert set(ends["compact"].values()) == {("killed", life.ended_ms)}

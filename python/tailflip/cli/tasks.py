@@ -18,9 +18,9 @@ from tailflip.base.workspace import Workspace
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.flow.numbers import KeyKind
 from tailflip.ledger.history import History
+from tailflip.ledger.lives import find_deaths
 from tailflip.observe.records.runlog import read_run_logs
 from tailflip.observe.records.tasks import find_ledger
-from tailflip.reconcile.context import find_deaths
 from tailflip.reconcile.steps.tasks import judge_installation
 from tailflip.stores.formats import find_engine
 from tailflip.stores.target import look

@@ -21,7 +21,7 @@ from tailflip.stores.ownership import find_claims
 from tailflip.stores.proof.judge import judge_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from tailflip.base.progress import Progress
@@ -75,9 +75,11 @@ class Scene:
         """The abilities of the release that will start next here."""
         return self.next_start.release.capabilities
 
-    def read_evidence(self, store: Store, dropped_keys: frozenset[str]) -> Evidence:
-        """Gather proof of life and death about one store's entries."""
-        judged = judge_store(self.installation, store, self.gateway, self.now_ms)
+    def read_evidence(
+        self, store: Store, dropped_keys: frozenset[str], deaths: Sequence[tuple[int, int]]
+    ) -> Evidence:
+        """Gather proof of life and death about one store's entries; `deaths` as `judge_store`."""
+        judged = judge_store(self.installation, store, self.gateway, self.now_ms, deaths)
         return replace(judged.evidence, dropped_keys=dropped_keys)
 
     def survey(
