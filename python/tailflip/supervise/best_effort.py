@@ -6,6 +6,7 @@ the time between them need, logs why the ledger failed, and returns what an empt
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,18 +28,22 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
+_MOST_LEFT = 500  # each life leaves a few
 
 
 class BestEffortHistory:
     """The record of one gateway, as far as the ledger can be used.
 
     No method raises because of the ledger. The reason is logged once, and again when the
-    reason changes or after a successful write.
+    reason changes or after a successful write. What could not be written, as on a full disk, is
+    kept in order, and written with the next write that succeeds.
     """
 
     def __init__(self, history: History) -> None:
         self._history = history
         self._last_error: str | None = None
+        self._left: deque[Callable[[], object]] = deque(maxlen=_MOST_LEFT)
+        self._incidents: dict[str, str] = {}  # of lives whose end was written late
 
     # --- lives ---------------------------------------------------------------------------
 
@@ -48,11 +53,27 @@ class BestEffortHistory:
 
     def update_life(self, life: Life) -> None:
         """Put the present state of a life on record."""
-        self._write(lambda: self._history.lives.update(life))
+        self._write(lambda: self._history.lives.update(self._with_incident(life)))
 
     def end_life(self, life: Life, stderr_tail: bytes = b"") -> None:
         """Put the end of a life on record, with its last words."""
         self._write(lambda: self._history.lives.end(life, stderr_tail))
+
+    def end_in_incident(
+        self, life: Life, death: Death, now_ms: int, stderr_tail: bytes = b""
+    ) -> Life:
+        """Put the end of a life on record with its incident; return the life as it is there."""
+        ended = life
+
+        def write() -> None:
+            nonlocal ended
+            incident = self._history.incidents.open(death, now_ms)
+            self._incidents = {life.id: incident.id}  # updates of this life alone may follow
+            ended = self._with_incident(life)
+            self._history.lives.end(ended, stderr_tail)
+
+        self._write(write)
+        return ended
 
     def find_life(self, life_id: str) -> Life | None:
         """Find a life by its name."""
@@ -126,6 +147,7 @@ class BestEffortHistory:
     def record_sample(self, sample: Sample, life_id: str) -> None:
         """Put a measurement on record if it has changed; a failure is not logged."""
         with suppress(TailflipError, OSError):
+            self._catch_up()
             self._history.samples.record(sample, life_id)
 
     def read_samples(self, life_id: str) -> tuple[Sample, ...]:
@@ -157,13 +179,39 @@ class BestEffortHistory:
 
     # -------------------------------------------------------------------------------------
 
+    def _with_incident(self, life: Life) -> Life:
+        incident = life.incident or self._incidents.get(life.id)
+        return life.model_copy(update={"incident": incident})
+
     def _write(self, effect: Callable[[], object]) -> None:
+        self._left.append(effect)
         try:
-            effect()
+            self._catch_up()
         except (TailflipError, OSError) as e:
             self._tell(e)
         else:
             self._last_error = None
+
+    def _catch_up(self) -> None:
+        """Write what is left, the oldest first.
+
+        Where the oldest alone cannot be written, it is given up: it must not stop the others.
+        """
+        while self._left:
+            oldest = self._left.popleft()
+            try:
+                oldest()
+            except (TailflipError, OSError):
+                if not self._left:
+                    self._left.append(oldest)
+                    raise
+                newest = self._left.pop()
+                try:
+                    newest()
+                except (TailflipError, OSError):
+                    self._left.appendleft(oldest)
+                    self._left.append(newest)
+                    raise
 
     def _read(self, look: Callable[[], _T], default: _D) -> _T | _D:
         try:
@@ -174,5 +222,5 @@ class BestEffortHistory:
 
     def _tell(self, error: Exception) -> None:
         if str(error) != self._last_error:
-            log.error("the ledger could not be used: nothing was recorded", error=error)
+            log.error("the ledger could not be used: written once it can be", error=error)
         self._last_error = str(error)

@@ -117,9 +117,6 @@ def record_death(
 ) -> Life:
     """Put the verdict on record, and return the updated life."""
     now_ms = clock.now_ms()
-    incident = None
-    if death.cause not in WANTED:
-        incident = gateway.record.open_incident(death, now_ms)
     ended = life.model_copy(
         update={
             **read_end(life),
@@ -127,10 +124,12 @@ def record_death(
             "exit_code": clues.exit_code,
             "signal": clues.signal,
             "peak_rss_bytes": clues.peak_rss_bytes or life.peak_rss_bytes,
-            "incident": incident.id if incident is not None else None,
         }
     )
-    gateway.record.end_life(ended, tail)
+    if death.cause in WANTED:
+        gateway.record.end_life(ended, tail)
+    else:
+        ended = gateway.record.end_in_incident(ended, death, now_ms, tail)
     log.write(
         Level.INFO if death.cause in WANTED else Level.ERROR,
         "verdict",
