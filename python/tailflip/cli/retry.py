@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import NoPermission, TryLater
 from tailflip.base.render import escape, to_json
+from tailflip.base.state_dir import Presence
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.diagnose.causes import WAITS
-from tailflip.flow.lives import LifeMode, Waiting
+from tailflip.flow.lives import Waiting
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.gateway.process import is_alive
 from tailflip.report.installed import find_installed
@@ -104,7 +105,7 @@ def _find_living(subject: Subject) -> int | None:
 def _find_waiting(history: History) -> int | None:
     """Find the process that waits: `run`, or a gate that is parked."""
     supervisor = history.workspace.home.read_supervisor(history.guard)
-    if supervisor is not None and supervisor.mode == LifeMode.RUN and supervisor.pid:
+    if supervisor is not None and supervisor.mode is Presence.RUN and supervisor.pid:
         return supervisor.pid
     start = history.starts.read_last()
     if start is None or start.go or start.pid is None:
