@@ -153,7 +153,7 @@ def undo_changes(
             return done
         undo = record.model_copy(
             update={
-                "kind": "restore",
+                "kind": ActionKind.RESTORE,
                 "created_ms": now_ms,
                 "digest_before": _digest(current),
                 "digest_after": _digest(new),
