@@ -130,7 +130,7 @@ def test_lost_tasks_are_told_their_true_end_and_it_can_be_undone(tasks):
         assert "reconcile: 3 tasks fixed" in tasks.place.run(*verb)[1]
     code, out, err = tasks.place.run("restore", done["action_id"], "--apply")
     assert code == 0, err
-    assert "3 get back" in out
+    assert "3 changes are taken back" in out
     assert tasks.read() == before
     assert tasks.path.stat().st_mode & 0o777 == 0o600
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sqlite3
 import sys
+from contextlib import closing
 
 import pytest
 
+from support.incident_history import make_death, make_life
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
@@ -230,3 +233,113 @@ def test_growth_is_foretold_from_the_ledger(cron, monkeypatch):
     assert len(history.facts.get(fact)) == 10
     cron.run("growth", "--apply")
     assert len(history.facts.get(fact)) == 10, "one an hour is enough"
+
+
+# --- a job is judged by its history and its schedule, whatever was removed since
+
+
+def stormy_store(cron, count=30):
+    """Interrupted runs of one job, seconds apart: they are in the store, and in no run log."""
+    began = cron.now - 2 * HOUR_MS
+    runs = {
+        f"agent:main:cron:j:run:r{n}": {
+            "sessionId": f"r{n}",
+            "updatedAt": began + n * 2_000,
+            "startedAt": began + n * 2_000,
+            "status": "running",
+        }
+        for n in range(count)
+    }
+    cron.place.put(json.dumps(runs, indent=2).encode())
+    cron.write()
+
+
+def check(cron):
+    code, out, _ = cron.place.run("check", "--json")
+    return code, {each["code"]: each for each in json.loads(out)["findings"]}
+
+
+def test_compact_ends_by_naming_the_job_and_check_does_not_forget_it(cron):
+    """The evidence went with the runs: `check` then said that nothing is wrong."""
+    stormy_store(cron)
+    before = check(cron)[1]["job-storm"]
+    assert cron.place.run("compact", "--apply")[0] == 0, "it marks the runs over"
+    code, out, err = cron.place.run("compact", "--retention", "1h", "--apply")
+    assert code == 0, err
+    end = out.strip().splitlines()[-2:]
+    assert end[0].startswith("this will fill the store again: n (j): 30 runs in 58 s")
+    assert "`openclaw cron disable j`" in end[1]
+    assert json.loads(cron.place.store.read_bytes()) == {}
+    code, found = check(cron)
+    assert (code, list(found)) == (1, ["job-storm"])
+    assert found["job-storm"] == before
+    assert "`openclaw cron disable j`" in before["hint"]
+
+
+@pytest.mark.parametrize("first", ["compact", "reconcile"])
+def test_the_answer_does_not_depend_on_the_order(cron, first):
+    stormy_store(cron)
+    before = check(cron)[1]["job-storm"]
+    for verb in sorted(("compact", "reconcile"), key=lambda each: each != first):
+        assert cron.place.run(verb, "--apply")[0] == 0
+        assert check(cron)[1]["job-storm"] == before, verb
+    assert list(check(cron)[1]) == ["job-storm"]
+
+
+def disable(cron):
+    root = json.loads(cron.path.read_bytes())
+    root["jobs"][0]["enabled"] = False
+    cron.path.write_text(json.dumps(root))
+
+
+HEALED = {
+    "it was disabled": disable,
+    "it was deleted": lambda cron: cron.path.write_text('{"version": 1, "jobs": []}'),
+    "it ran well since": lambda cron: cron.write(lastRunAtMs=cron.now - HOUR_MS, lastStatus="ok"),
+}
+
+
+@pytest.mark.parametrize("how", HEALED)
+@pytest.mark.parametrize("verb", ["compact", "reconcile"])
+def test_what_is_healed_is_not_red_any_more(cron, verb, how):
+    """After `reconcile` it stayed red although all was healed: killed runs stay for a day."""
+    stormy_store(cron)
+    assert cron.place.run(verb, "--apply")[0] == 0
+    HEALED[how](cron)
+    assert check(cron) == (0, {})
+
+
+def test_a_job_that_failed_since_is_not_healed(cron):
+    stormy_store(cron)
+    assert cron.place.run("compact", "--apply")[0] == 0
+    cron.write(lastRunAtMs=cron.now - HOUR_MS, lastStatus="error")
+    assert list(check(cron)[1]) == ["job-storm"]
+
+
+def test_a_schedule_in_the_database_is_not_said_to_be_gone(cron):
+    """2026.7.35 keeps jobs in state/openclaw.sqlite: "it has no schedule any more" was untrue."""
+    stormy_store(cron)
+    cron.path.unlink()
+    (cron.place.state / "state").mkdir()
+    with closing(sqlite3.connect(cron.place.state / "state" / "openclaw.sqlite")) as db:
+        db.execute("CREATE TABLE cron_jobs (id TEXT)")
+    message = check(cron)[1]["job-storm"]["message"]
+    assert message.endswith("its schedule stands in records that tailflip does not read yet")
+
+
+def test_a_run_has_one_end_whoever_writes_it(cron):
+    """`compact` did not know of its gateway's death, and wrote another end than `reconcile`."""
+    guard = str(cron.place.state.resolve())
+    history = History(Workspace(Home(cron.place.home), RealDisk()), guard)
+    life = make_life("a", cron.now - 3 * HOUR_MS, 2 * HOUR_MS, guard=guard, death=make_death())
+    history.lives.begin(life)
+    ends = {}
+    for verb in ("compact", "reconcile"):
+        stormy_store(cron, count=3)
+        assert cron.place.run(verb, "--apply")[0] == 0
+        ends[verb] = {
+            key: (entry["status"], entry["endedAt"])
+            for key, entry in json.loads(cron.place.store.read_bytes()).items()
+        }
+    assert ends["compact"] == ends["reconcile"]
+    assert set(ends["compact"].values()) == {("killed", life.ended_ms)}

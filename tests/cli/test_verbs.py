@@ -136,6 +136,49 @@ def test_restore_puts_back_one_job_by_its_name(place):
     assert len(now) < len(data)
 
 
+def test_restore_tells_before_and_after_that_the_gateway_will_die_of_it(place, monkeypatch):
+    """A store of 60 MB was put back, and not a word said that it kills the gateway again."""
+    place.fill()
+    place.run("compact", "--apply")
+    action = json.loads(place.run("archive", "list", "--json")[1])[0]["action"]["id"]
+    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", "238mb")
+    code, out, err = place.run("restore", action)
+    assert code == 0, err
+    assert re.search(r"^before:  .*: it fits$", out, re.MULTILINE), out
+    assert re.search(r"^after:   .*: it will not fit$", out, re.MULTILINE), out
+    assert re.search(r"^gateway: not running \(", out, re.MULTILINE), out
+    assert "would then die of it; `tailflip compact --apply`" in out
+    planned = json.loads(place.run("restore", action, "--json")[1])
+    code, out, _ = place.run("restore", action, "--apply")
+    assert code == 0
+    assert not re.search(r"^before: ", out, re.MULTILINE), "that is over"
+    assert re.search(r"^after:   .*: it will not fit$", out, re.MULTILINE), out
+    assert "will die of it; `tailflip compact --apply`" in out
+    assert planned["bytes_after"] == place.store.stat().st_size
+    assert planned["after"]["heap_bytes"] > planned["before"]["heap_bytes"]
+    assert planned["gateway"]["alive"] is False
+
+
+def test_restore_says_nothing_of_dying_where_it_fits(place, monkeypatch):
+    place.fill()
+    place.run("compact", "--apply")
+    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", "4gb")
+    code, out, _ = place.run("restore", "--all", "--apply")
+    assert code == 0
+    assert re.search(r"^after:   .*: it fits$", out, re.MULTILINE), out
+    assert "die" not in out
+    assert re.search(r"transcripts? (is|are) back", out) or "transcript" not in out
+
+
+def test_a_mistake_in_our_settings_stops_no_undo(place, monkeypatch):
+    place.fill()
+    place.run("compact", "--apply")
+    monkeypatch.setenv("TAILFLIP_HEAL_RETENTION", "never ever")
+    code, _, err = place.run("restore", "--all", "--apply")
+    assert code == 0
+    assert "note: the forecast is made without our settings" in err
+
+
 def test_restore_reports_a_key_that_lives_again_and_leaves_it(place):
     place.fill()
     place.run("compact", "--apply")
@@ -148,7 +191,7 @@ def test_restore_reports_a_key_that_lives_again_and_leaves_it(place):
     place.put(json.dumps(entries | {key: {"sessionId": "new"}}, indent=2).encode())
     code, out, _ = place.run("restore", key, "--apply")
     assert code == 0
-    assert "live again" in out
+    assert "1 entry stays archived: its key lives again" in out
     assert key in out
     assert json.loads(place.store.read_bytes())[key] == {"sessionId": "new"}
 
@@ -188,7 +231,7 @@ def test_one_damaged_archive_is_passed_over_told_and_can_be_let_go_alone(place):
     new, old = [each["id"] for each in json.loads(out)["actions"]]
     (place.home / "archive" / old / "records.zst").write_bytes(b"rotten")
     code, out, err = place.run("restore", "--all", "--apply")
-    assert (code, "1 come back" in out) == (65, True)
+    assert (code, "1 entry comes back" in out) == (65, True)
     assert f"archive/{old}/records.zst" in err
     assert "passed over" in err
     assert set(json.loads(place.store.read_bytes())) == {extra}
@@ -425,3 +468,42 @@ def test_every_registered_verb_lists_the_exit_codes():
         assert command.epilog == list_codes(command.name)
         names.add(command.name)
     assert names > cli.LIGHT
+
+
+@pytest.mark.parametrize("apply", [[], ["--apply"]])
+def test_whether_a_gateway_runs_is_told_wherever_its_files_are_changed(place, apply):
+    """`restore` and `archive expire` said nothing of a gateway that runs."""
+    place.fill()
+    place.run("reconcile", "--apply")
+    place.run("compact", "--apply")
+    for words in (["reconcile"], ["compact"], ["restore", "--all"]):
+        code, out, err = place.run(*words, *apply)
+        assert code == 0, err
+        assert re.search(r"^gateway: not running \(", out, re.MULTILINE), (words, out)
+    time.sleep(0.002)
+    _, out, _ = place.run("archive", "expire", "--older-than", "0ms", *apply)
+    assert f", of {place.state}" in out
+    assert re.search(r"^gateway: not running \(", out, re.MULTILINE), out
+
+
+def test_a_plan_to_salvage_says_whether_a_gateway_runs(place):
+    data = place.fill()
+    place.put(data[:-40])
+    _, out, _ = place.run("compact")
+    assert "salvage" in out
+    assert re.search(r"^gateway: not running \(", out, re.MULTILINE), out
+
+
+def test_tasks_says_what_it_read_and_where_the_other_runs_stand(place):
+    """ "no run is on record", it said, beside 1,629 runs in the store."""
+    place.fill()
+    runs = sum(":run:" in key for key in json.loads(place.store.read_bytes()))
+    lines = place.state.glob("cron/runs/*.jsonl")
+    ended = sum(len(path.read_text().splitlines()) for path in lines)
+    code, out, err = place.run("tasks")
+    assert code == 0, err
+    assert "no run is in OpenClaw's task ledger, and tailflip saw none in flight" in out
+    assert f"{place.state}/tasks/runs.sqlite: it is not there" in out
+    assert f"session stores: {runs} cron runs; `tailflip inspect`" in out
+    assert f"run logs: {ended} runs that ended; `openclaw cron runs`" in out
+    assert runs > 0 < ended

@@ -196,6 +196,7 @@ WRITES = {
     "preflight": (["preflight", "--", "true"], None),
     "run": (["run", "--", "sleep", "60"], "gateway started"),
     "watch": (["watch", "--rounds", "1"], None),
+    "retry": (["retry"], None),
     "incidents ack": (["incidents", "ack", "1"], None),
     "demo": (["demo", "--size-mb", "1"], None),
 }

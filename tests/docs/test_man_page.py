@@ -23,7 +23,7 @@ SECTIONS = [
     *("EXAMPLES", "SEE ALSO"),
 ]
 # For tailflip alone, from one of its processes to another.
-OWN = {"TAILFLIP_LIFE"}
+OWN = {"TAILFLIP_LIFE", "TAILFLIP_FUZZ_SECONDS", "TAILFLIP_SYSTEMD_CACHE"}  # the last are tests'
 
 
 def read_sections() -> dict[str, str]:

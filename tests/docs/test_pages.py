@@ -21,7 +21,7 @@ import yaml
 
 from support.service_definitions import Host
 from tailflip.base import clock
-from tailflip.cli.app import _LIGHT, _VERBS
+from tailflip.cli.app import _ALL
 from tailflip.demo.incident import write_incident
 
 ROOT = Path(__file__).parents[2]
@@ -143,7 +143,7 @@ def test_pages_name_only_files_that_are_there():
 def test_the_readme_names_every_verb_in_its_table():
     rows = re.findall(r"^\| (`.*?`) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     named = [verb for row in rows for verb in re.findall(r"`(\w+)`", row)]
-    assert sorted(named) == sorted([*_VERBS, *_LIGHT])
+    assert sorted(named) == sorted(_ALL)
 
 
 def test_the_stand_in_for_docker_knows_the_services():

@@ -26,6 +26,7 @@ from tailflip.base.render import format_error
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.config.load import Config, load
+from tailflip.diagnose.storms import find_storms
 from tailflip.flow.observed import Gateway, Job
 from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.observe.gateway.liveness import read_dead_lock, read_gateway
@@ -38,7 +39,6 @@ from tailflip.observe.records.cron import parse_jobs, read_cron_store
 from tailflip.observe.records.runlog import RunLine, is_text, read_run_logs
 from tailflip.observe.records.subagents import read_subagents
 from tailflip.reconcile.judge.markers import plan_hold, plan_markers
-from tailflip.reconcile.judge.storms import find_storms
 from tailflip.reconcile.judge.stuck import find_stuck, pick_ends
 from tailflip.reconcile.write.jsonedit import MISSING, Edit, edit_jobs
 from tailflip.stores import archive

@@ -148,7 +148,7 @@ class Place:
         with self.judging()[0], self.judging()[1]:
             scene = look(self.env)
             [store] = scene.stores
-            return self.rewrite(scene.read_evidence(store, frozenset()), scene.now_ms)
+            return self.rewrite(scene.read_evidence(store, frozenset(), ()), scene.now_ms)
 
     def reconcile(self):
         """Return the store as reconcile would leave it."""

@@ -40,6 +40,7 @@ _VERBS = {
     "reconcile": "Make OpenClaw's ledgers agree about runs.",
     "tasks": "How cron runs really ended.",
     "watch": "Stand beside a living gateway that others start and stop.",
+    "retry": "After a repair: start the gateway now, whatever it waits for.",
     "restore": "Put archived entries back, byte for byte.",
     "archive": "List, show, check or delete archives of what was removed.",
     "incidents": "What happened to the gateway, why, and how it was cured.",

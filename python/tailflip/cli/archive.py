@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,7 @@ from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError, Usage
 from tailflip.base.openclaw_units import parse_length_option
-from tailflip.base.render import escape, format_table
+from tailflip.base.render import escape, format_gateway, format_table
 from tailflip.base.state_dir import Home
 from tailflip.base.units import (
     format_bytes,
@@ -25,15 +26,19 @@ from tailflip.cli.completion import offer_actions
 from tailflip.cli.options import Apply, AsJson, StateDir, choose_actions, end_with
 from tailflip.config.load import load
 from tailflip.flow.outcomes import STORE_KINDS, ActionKind
+from tailflip.observe.gateway.liveness import read_gateway
+from tailflip.observe.installation import locate
+from tailflip.observe.records.receipts import find_state_dirs
 from tailflip.report.narrative import describe_action, describe_rewrite
 from tailflip.stores import archive as kept
 from tailflip.stores.archive_limits import describe_limits, find_beyond
 from tailflip.stores.archive_weight import weigh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tailflip.flow.numbers import ArchiveNumbers
+    from tailflip.flow.observed import Gateway
     from tailflip.ledger.actions import Action as ActionOnRecord
     from tailflip.stores.archive import Archived, Expiry, Shown
     from tailflip.stores.transcripts import Kept
@@ -248,21 +253,35 @@ def expire(
         now_ms=now_ms,
         apply=apply,
     )
+    gateways = _find_gateways(gone.actions)
     if as_json:
         from tailflip.cli.answers.verbs import ArchiveExpire  # noqa: PLC0415 - for programs only
 
         ArchiveExpire.to(
-            applied=apply, actions=gone.actions, size_bytes=gone.bytes, failed=list(gone.errors)
+            applied=apply,
+            actions=gone.actions,
+            size_bytes=gone.bytes,
+            gateways=[{"state_dir": folder, "gateway": each} for folder, each in gateways.items()],
+            failed=list(gone.errors),
         ).say()
     else:
-        _print_expiry(gone, now_ms, applied=apply, beyond_limits=beyond_limits)
+        _print_expiry(gone, gateways, now_ms, applied=apply, beyond_limits=beyond_limits)
     end_with(list(gone.errors))
 
 
-def _print_expiry(gone: Expiry, now_ms: int, *, applied: bool, beyond_limits: bool) -> None:
+def _print_expiry(
+    gone: Expiry,
+    gateways: Mapping[str, Gateway],
+    now_ms: int,
+    *,
+    applied: bool,
+    beyond_limits: bool,
+) -> None:
     for each in gone.archives:
         at, store = format_moment(each.action.created_ms, now_ms), escape(each.action.store)
         print(f"{each.action.id}  {at}  {escape(describe_action(each))}  {store}")
+    for folder, gateway in gateways.items():
+        print(f"gateway: {format_gateway(gateway)}, of {escape(folder)}")
     for each in gone.archives:
         if each.action.kind not in STORE_KINDS:
             lost = "cannot be undone any more" if applied else "can then not be undone any more"
@@ -283,6 +302,15 @@ def _print_expiry(gone: Expiry, now_ms: int, *, applied: bool, beyond_limits: bo
             "add --apply to delete these for ever",
             file=sys.stderr,
         )
+
+
+def _find_gateways(actions: Sequence[ActionOnRecord]) -> dict[str, Gateway]:
+    """Find the gateways of the state directories that the stores of actions lie in."""
+    found: dict[str, Gateway] = {}
+    for folder in {each for action in actions for each in find_state_dirs(action.store_path)[:1]}:
+        with suppress(TailflipError, OSError):  # an archive may outlive its installation
+            found[str(folder)] = read_gateway(locate(os.environ, state_dir=folder), os.environ)
+    return dict(sorted(found.items()))
 
 
 def _workspace() -> Workspace:

@@ -13,18 +13,10 @@ from tailflip.base.errors import StoreInvalid, TailflipError, Usage
 from tailflip.base.openclaw_units import parse_length_option, parse_time_option
 from tailflip.base.render import (
     escape,
-    format_change,
-    format_forecast,
-    format_gateway,
-    format_kinds,
-    format_report,
-    format_rules,
-    format_store,
-    format_table,
 )
 from tailflip.base.state_dir import Home
-from tailflip.base.units import format_bytes, format_count, format_counted, format_span, format_time
 from tailflip.base.workspace import Workspace
+from tailflip.cli.compact_text import has_work, print_all, print_causes
 from tailflip.cli.options import (
     Agent,
     Apply,
@@ -40,21 +32,21 @@ from tailflip.config.load import load
 from tailflip.flow.limits import MAX_CAP_PER_JOB, MAX_CAP_TOTAL
 from tailflip.ledger.history import History
 from tailflip.plan.policy import DropKind  # noqa: TC001 - typer reads it
+from tailflip.reconcile.causes import find_causes
 from tailflip.stores.candidates import hint_to_decide
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.recovery import recover
 from tailflip.stores.target import group_by_installation, look
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tailflip.cli.answers.verbs import Compact
     from tailflip.flow import outcomes
-    from tailflip.flow.numbers import Measured, SurveyNumbers
-    from tailflip.flow.observed import Evidence, Store
+    from tailflip.flow.conditions import JobStorm
+    from tailflip.flow.numbers import Measured
+    from tailflip.flow.observed import Store
     from tailflip.plan.planner import Plan
-    from tailflip.plan.policy import Policy
-    from tailflip.stores.candidates import SalvagePlan
     from tailflip.stores.compaction import Aim, Damage
     from tailflip.stores.target import Scene
 
@@ -184,13 +176,15 @@ def compact(
         job, plan = _compact(scene, aim, workspace, find_limit, apply=apply)
         found = _list_errors(job)
         errors += found
+        causes = find_causes(job, workspace) if job.reports or has_work(plan) else ()
         if as_json:
-            answers.append(_answer(job, plan, found, applied=apply))
+            answers.append(_answer(job, plan, found, causes, applied=apply))
         else:
             if len(groups) > 1:
                 blank = "\n" if at else ""
                 print(f"{blank}installation {escape(scene.installation.state_dir)}\n")
-            _print_all(job, plan, found, applied=apply)
+            print_all(job, plan, found, applied=apply)
+            print_causes(causes)
     if as_json:
         (answers[0] if len(answers) == 1 else answers[0].join(answers)).say()
     end_with(errors)
@@ -273,108 +267,13 @@ def _hint(error: TailflipError, damage: Damage, job: Compaction) -> TailflipErro
     return StoreInvalid(error.message, hint=hint)
 
 
-def _print_all(
-    job: Compaction, plan: Plan[Measured], errors: list[TailflipError], *, applied: bool
-) -> None:
-    salvages = [damage.plan for damage in job.damaged.values() if damage.plan is not None]
-    for salvage in salvages:
-        print(_format_salvage(salvage), end="\n\n")
-    for store, surveyed in plan.surveyed.items():
-        numbers = surveyed.numbers
-        rules = format_rules(numbers.rules)
-        change = format_change(
-            numbers.entries, numbers.entries_after, numbers.bytes, numbers.bytes_after
-        )
-        if not rules:
-            change = escape(_explain_nothing(numbers, job.evidence[store], plan.policy))
-        print(f"{format_store(store)}: {change}")
-        print(rules, end="\n\n" if rules else "\n")
-    if plan.surveyed:
-        _print_forecast(job, plan)
-    for note in dict.fromkeys(n for e in job.evidence.values() for n in e.notes):
-        print(f"note: {escape(note)}", file=sys.stderr)
-    if applied:
-        for report in job.reports:
-            print(f"\n{format_report(report)}")
-        return
-    does_something = any(s.numbers.rules for s in plan.surveyed.values()) or salvages
-    if does_something:
-        print("\nnothing was changed; add --apply to do it")
-    elif not (errors or plan.surveyed):
-        where = escape(job.scene.installation.state_dir)
-        print(f"no session store below {where}", file=sys.stderr)
-
-
-def _print_forecast(job: Compaction, plan: Plan[Measured]) -> None:
-    print(f"policy:  {_format_policy(plan.policy)}")
-    if any(surveyed.numbers.rules for surveyed in plan.surveyed.values()):
-        print(f"before:  {format_forecast(plan.before)}")
-    print(f"after:   {format_forecast(plan.after)}")
-    print(f"gateway: {format_gateway(job.scene.gateway)}")
-    if plan.pressure:
-        print(f"beyond hygiene, because of the forecast: {', '.join(plan.pressure)}")
-    if plan.fits:
-        return
-    if job.aim.ladder:
-        short = "it will not fit" if not plan.after.close else "too little is to spare"
-        print(f"even so {short}; what remains is protected. By kind, before:")
-    else:
-        why = plan.after.doubt or "heal.pressure is false"
-        print(
-            f"only hygiene, as before a start: {why}; --retention, --cap-per-job and --cap-total "
-            "go further. By kind, before:"
-        )
-    for surveyed in plan.surveyed.values():
-        print(format_kinds(surveyed.numbers))
-
-
-def _explain_nothing(numbers: SurveyNumbers, evidence: Evidence, policy: Policy) -> str:
-    """Explain why no run goes: each shows life, or is not old enough."""
-    runs = sum(job.runs for job in numbers.jobs) + numbers.jobs_untracked
-    parts = []
-    if evidence.spared:
-        shown = format_counted(evidence.spared, "finished run", "shows life", "show life")
-        parts.append(f"{shown}, such as one: {evidence.spared_because}")
-    if runs > evidence.spared and policy.retention_ms is not None:
-        parts.append(f"no other run ended longer than {format_span(policy.retention_ms)} ago")
-    return f"nothing to do: {'; '.join(parts)}" if parts else "nothing to do"
-
-
-def _format_policy(policy: Policy) -> str:
-    keep, live = policy.retention_ms, policy.max_lifetime_ms
-    parts = [
-        "finished runs are kept for ever" if keep is None else f"runs kept {format_span(keep)}",
-        "no longest life" if live is None else f"longest life without a sign {format_span(live)}",
-    ]
-    if policy.cap_per_job is not None:
-        parts.append(f"{format_counted(policy.cap_per_job, 'run')} of a job")
-    if policy.cap_total is not None:
-        parts.append(f"{format_counted(policy.cap_total, 'run')} in all")
-    parts += [f"{kind} entries kept {format_span(limit)}" for kind, limit in policy.drop_kinds]
-    return ", ".join(parts)
-
-
-def _format_salvage(plan: SalvagePlan) -> str:
-    head = ["can be had from", "entries", "bytes", "left behind", "lost", "written"]
-    rows = []
-    for candidate in plan.candidates:
-        mark = " (this one)" if candidate is plan.best else ""
-        rows.append(
-            [
-                escape(candidate.path.name) + mark,
-                format_count(candidate.written.entries),
-                format_bytes(candidate.written.bytes),
-                format_count(candidate.left),
-                format_bytes(candidate.lost_bytes),
-                format_time(candidate.modified_ms),
-            ]
-        )
-    table = format_table(head, rows)
-    return f"{escape(plan.store)}: salvage\n{table}\n{escape(plan.describe())}"
-
-
 def _answer(
-    job: Compaction, plan: Plan[Measured], errors: list[TailflipError], *, applied: bool
+    job: Compaction,
+    plan: Plan[Measured],
+    errors: list[TailflipError],
+    causes: Sequence[JobStorm],
+    *,
+    applied: bool,
 ) -> Compact:
     from tailflip.cli.answers.verbs import Compact  # noqa: PLC0415 - for programs only
 
@@ -392,5 +291,8 @@ def _answer(
         fits=plan.fits,
         gateway=job.scene.gateway,
         reports=job.reports,
+        causes=[
+            {"job_id": each.job_id, "title": each.title, "runs": each.storm.runs} for each in causes
+        ],
         failed=errors,
     )

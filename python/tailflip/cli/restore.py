@@ -12,31 +12,48 @@ import typer
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import ArchiveDamaged, TailflipError, Usage
-from tailflip.base.render import escape, format_report
+from tailflip.base.render import escape, format_forecast, format_gateway, format_report
 from tailflip.base.state_dir import Home
-from tailflip.base.units import format_count
+from tailflip.base.units import format_count, format_counted
 from tailflip.base.workspace import Workspace
 from tailflip.cli.completion import offer_actions, offer_jobs
 from tailflip.cli.options import Apply, AsJson, OneStore, StateDir, choose_actions, end_with
 from tailflip.cli.progress import show_progress
 from tailflip.cli.settings import read_and_tell
 from tailflip.ledger.actions import Ledger
-from tailflip.observe.gateway.liveness import read_gateway
+from tailflip.ledger.history import History
 from tailflip.observe.installation import locate, read_job_names
 from tailflip.reconcile.write import undo
 from tailflip.stores import archive
+from tailflip.stores.foresee import Foreseen, foresee
 from tailflip.stores.recovery import recover
 from tailflip.stores.restore import restore as put_back
 from tailflip.stores.settings import find_place
+from tailflip.stores.target import look
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tailflip.flow.observed import Gateway
+    from tailflip.config.load import Loaded
+    from tailflip.ledger.actions import Action
     from tailflip.stores.archive import Damaged
     from tailflip.stores.restore import RestoreOutcome
+    from tailflip.stores.target import Scene
 
 _SHOWN_CONFLICTS = 10
+# What becomes of entries, or of changes: the added, the replaced, the unchanged, the conflicts.
+_VERBS = (
+    ("comes back", "come back"),
+    ("gets back what was cut", "get back what was cut"),
+    ("is there already", "are there already"),
+    ("stays archived: its key lives again", "stay archived: their keys live again"),
+)
+_VERBS_OF_CHANGES = (
+    ("comes back", "come back"),
+    ("is taken back", "are taken back"),
+    ("is taken back already", "are taken back already"),
+    ("stays: its value is another now", "stay: their values are others now"),
+)
 
 
 def restore(
@@ -79,6 +96,7 @@ def restore(
         raise Usage("give one action at a time", hint="`--all` takes all actions of a store")
     if everything and (keys or job):
         raise Usage("--all leaves nothing for keys and jobs to choose")
+    settings = read_and_tell(state_dir)
     if apply:
         for note in recover(workspace):
             print(f"note: {escape(note)}", file=sys.stderr)
@@ -92,10 +110,13 @@ def restore(
             now_ms=clock.now_ms(),
             state_dir=state_dir,
         )
-        _print(outcome, as_json=as_json, applied=apply)
+        at = _look(None, state_dir, settings)
+        seen = None if at is None else Foreseen(at.gateway)
+        _print(outcome, action, as_json=as_json, applied=apply, seen=seen)
         return
     is_wanted = choose_actions(state_dir)  # by what was said, not by where a gateway is found
-    state_dir = find_place(read_and_tell(state_dir), os.environ, state_dir, None)
+    state_dir = find_place(settings, os.environ, state_dir, None)
+    scene = _look(action.store_path if action is not None else store, state_dir, settings)
     with show_progress() as on_progress:
         outcome = put_back(
             workspace,
@@ -108,22 +129,52 @@ def restore(
             apply=apply,
             now_ms=clock.now_ms(),
             state_dir=state_dir,
-            gateway=_find_gateway(state_dir) if apply else None,
+            gateway=scene.gateway if scene is not None and apply else None,
             on_progress=on_progress,
         )
-    _print(outcome, as_json=as_json, applied=apply)
+        scene = _look(outcome.store, state_dir, settings)
+        grown_bytes = 0 if apply else outcome.bytes_after - outcome.bytes_before
+        seen = None
+        if scene is not None:
+            history = History(workspace, os.path.realpath(scene.installation.state_dir))
+            seen = foresee(scene, history, grown_bytes, on_progress)
+    _print(outcome, action, as_json=as_json, applied=apply, seen=seen)
 
 
-def _print(outcome: RestoreOutcome, *, as_json: bool, applied: bool) -> None:
+def _print(
+    outcome: RestoreOutcome,
+    action: Action | None,
+    *,
+    as_json: bool,
+    applied: bool,
+    seen: Foreseen | None,
+) -> None:
+    """Print the outcome; `seen` None: no installation is left, and nobody loads the store."""
     errors: list[TailflipError] = [_explain(each) for each in outcome.damaged]
     if as_json:
         from tailflip.cli.answers.verbs import Restore  # noqa: PLC0415 - for programs only
 
         about = {each.name: getattr(outcome, each.name) for each in fields(outcome)}
-        Restore.to(**about, action_ids=outcome.actions, applied=applied, failed=errors).say()
+        told = dict.fromkeys(("gateway", "before", "after")) if seen is None else vars(seen)
+        Restore.to(
+            **about, **told, action_ids=outcome.actions, applied=applied, failed=errors
+        ).say()
     else:
-        print(_format_outcome(outcome, applied=applied))
+        print(_format_outcome(outcome, action, seen, applied=applied))
     end_with(errors)
+
+
+def _look(store: Path | None, state_dir: Path | None, settings: Loaded) -> Scene | None:
+    """Look at the installation of a store; None where none is left."""
+    try:
+        return look(
+            os.environ,
+            paths=[store] if store is not None else None,
+            state_dir=state_dir,
+            settings=settings,
+        )
+    except (TailflipError, OSError):
+        return None
 
 
 def _explain(damaged: Damaged) -> ArchiveDamaged:
@@ -133,14 +184,6 @@ def _explain(damaged: Damaged) -> ArchiveDamaged:
         hint=f"{can}: `tailflip archive show {damaged.action}`, `zstdcat`; without use for it, "
         f"`tailflip archive expire {damaged.action} --apply`",
     )
-
-
-def _find_gateway(state_dir: Path | None) -> Gateway | None:
-    """Find the gateway of the store; None where no installation is left."""
-    try:
-        return read_gateway(locate(os.environ, state_dir=state_dir), os.environ)
-    except (TailflipError, OSError):
-        return None
 
 
 def _find_job_ids(named: list[str], state_dir: Path | None) -> list[str]:
@@ -158,23 +201,44 @@ def _find_job_ids(named: list[str], state_dir: Path | None) -> list[str]:
     ]
 
 
-def _format_outcome(outcome: RestoreOutcome, *, applied: bool) -> str:
+def _format_outcome(
+    outcome: RestoreOutcome, action: Action | None, seen: Foreseen | None, *, applied: bool
+) -> str:
     if outcome.report is not None:
         lines = [format_report(outcome.report)]
     else:
         lines = [f"{escape(outcome.store)}: from {', '.join(map(escape, outcome.actions))}"]
-    counts = {
-        "come back": outcome.added,
-        "get back what was cut from them": outcome.replaced,
-        "are there already": outcome.unchanged,
-        "live again under their key, and stay as they are": outcome.conflicts,
-    }
-    lines += [f"  {format_count(count)} {what}" for what, count in counts.items() if count]
+    is_change = action is not None and action.kind in undo.KINDS
+    noun, verbs = ("change", _VERBS_OF_CHANGES) if is_change else ("entry", _VERBS)
+    numbers = outcome.added, outcome.replaced, outcome.unchanged, outcome.conflicts
+    lines += [
+        f"  {format_counted(number, noun, *each)}"
+        for number, each in zip(numbers, verbs, strict=True)
+        if number
+    ]
     lines += [f"    {escape(key)}" for key in outcome.conflict_keys[:_SHOWN_CONFLICTS]]
     if outcome.conflicts > _SHOWN_CONFLICTS:
         lines.append("    …")
+    lines += _format_foreseen(seen, applied=applied) if seen is not None else ()
     if not applied:
         lines.append("nothing was changed; add --apply to do it")
     elif outcome.report is None:
         lines.append("nothing to do")
     return "\n".join(lines)
+
+
+def _format_foreseen(seen: Foreseen, *, applied: bool) -> list[str]:
+    """Say whether the gateway can load the store as it was, and as it is or would be."""
+    lines = []
+    if seen.before is not None and not applied:
+        lines.append(f"before:  {format_forecast(seen.before)}")
+    if seen.after is not None:
+        lines.append(f"after:   {format_forecast(seen.after)}")
+    lines.append(f"gateway: {format_gateway(seen.gateway)}")
+    if seen.after is not None and seen.after.over:
+        dies = "will die" if applied else "would then die"
+        lines.append(
+            f"warning: a gateway that starts with this {dies} of it; `tailflip compact --apply` "
+            "makes the store small again"
+        )
+    return lines

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tailflip.base.durable import RealDisk
+from tailflip.base.errors import TailflipError
 from tailflip.base.render import escape, format_gateway, format_table
 from tailflip.base.state_dir import Home
-from tailflip.base.units import format_moment, format_span, format_time
+from tailflip.base.units import format_counted, format_moment, format_span, format_time
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.cli.settings import read_and_tell
+from tailflip.flow.numbers import KeyKind
 from tailflip.ledger.history import History
-from tailflip.reconcile.context import find_deaths
+from tailflip.ledger.lives import find_deaths
+from tailflip.observe.records.runlog import read_run_logs
+from tailflip.observe.records.tasks import find_ledger
 from tailflip.reconcile.steps.tasks import judge_installation
+from tailflip.stores.formats import find_engine
 from tailflip.stores.target import look
 
 if TYPE_CHECKING:
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
 
     from tailflip.ledger.runs import SeenRun
     from tailflip.reconcile.judge.tasks import TaskVerdict
+    from tailflip.stores.target import Scene
 
 _SAME_MS = 2_000
 
@@ -48,7 +55,7 @@ def tasks(
     runs = history.runs
     notes: list[str] = []
     verdicts, _ = judge_installation(scene, notes, runs, find_deaths(history.lives.read()))
-    verdicts = verdicts[:limit]
+    total, verdicts = len(verdicts), verdicts[:limit]
     seen = runs.read(limit)
     if as_json:
         from tailflip.cli.answers.verbs import Tasks  # noqa: PLC0415 - for programs only
@@ -65,10 +72,36 @@ def tasks(
         rows.sort(key=lambda row: row[1], reverse=True)
         print(format_table(head, rows[:limit], indent="", left=len(head)))
     else:
-        print("no run is on record")
+        print("no run is in OpenClaw's task ledger, and tailflip saw none in flight")
+    print(_tell_read(scene, total, len(seen)))
     print(f"gateway: {format_gateway(scene.gateway)}")
     for note in dict.fromkeys(notes):
         print(f"note: {escape(note)}", file=sys.stderr)
+
+
+def _count_runs(scene: Scene) -> int:
+    """Count the cron runs in the stores; those that cannot be read count none."""
+    count = 0
+    for store in scene.stores:
+        with suppress(TailflipError, OSError):
+            entries = find_engine(store.path).entries(store.path)
+            count += sum(entry.kind == KeyKind.CRON_RUN for entry in entries)
+    return count
+
+
+def _tell_read(scene: Scene, tasks: int, seen: int) -> str:
+    """Say which records were read, and where the other runs stand."""
+    ledger = find_ledger(scene.installation.state_dir)
+    logs = scene.installation.cron_store.parent / "runs"
+    known = format_counted(tasks, "cron task") if os.path.lexists(ledger) else "it is not there"
+    ended = sum(1 for _ in read_run_logs(logs, []))
+    runs = format_counted(_count_runs(scene), "cron run")
+    return (
+        f"read: the task ledger {escape(ledger)}: {known}; "
+        f"seen in flight by tailflip: {format_counted(seen, 'run')}\n"
+        f"run logs: {format_counted(ended, 'run')} that ended; `openclaw cron runs` lists them\n"
+        f"session stores: {runs}; `tailflip inspect` shows them by job"
+    )
 
 
 def _rows_of_tasks(verdicts: Sequence[TaskVerdict], now_ms: int) -> list[list[str]]:

@@ -24,11 +24,17 @@ class Storm(NamedTuple):  # one is made for each run
 
 
 class JobStorm(NamedTuple):
-    """A storm of one job; `allowed_ms` is the least distance that its schedule allows."""
+    """A storm of one job.
+
+    `allowed_ms` is the least distance that its schedule allows; where that is None, `why_none` says
+    why. `job_id` is empty where the job is known by its runs alone.
+    """
 
     title: str
     storm: Storm
     allowed_ms: int | None
+    why_none: str = "it has no schedule any more"
+    job_id: str = ""
 
 
 class Disagreement(NamedTuple):

@@ -132,9 +132,9 @@ class Life(Value):
     `guard` names the installation: the real path of its state directory. `pid` is of the
     process that was started and `worker_pid` of the gateway itself, each with its start in
     clock ticks since boot (None where the system has none). `ready_ms` is the first answer.
-    `exit_code` and `signal` as in `Clues`. `started_mono_ms` is `started_ms` by the clock of
-    that boot. `end_known` False: the gateway was found dead later, at `ended_ms`. `cured`: a change
-    after this death may help.
+    `exit_code` and `signal` as in `Clues`. The times with `mono` are the same by the clock of that
+    boot, which nobody can set; None where it was another boot. `end_known` False: the gateway was
+    found dead later, at `ended_ms`. `cured`: a change after this death may help.
     """
 
     id: str
@@ -150,8 +150,10 @@ class Life(Value):
     worker_pid: int | None = None
     worker_ticks: int | None = None
     ready_ms: int | None = None
+    ready_mono_ms: int | None = None
     peak_rss_bytes: int | None = None
     ended_ms: int | None = None
+    ended_mono_ms: int | None = None
     end_known: bool = True
     exit_code: int | None = None
     signal: int | None = None
@@ -162,7 +164,21 @@ class Life(Value):
     @property
     def uptime_s(self) -> float | None:
         """The length of the life; None while it lasts."""
-        return None if self.ended_ms is None else (self.ended_ms - self.started_ms) / 1000
+        lasted_ms = self._measure_until(self.ended_ms, self.ended_mono_ms)
+        return None if lasted_ms is None else lasted_ms / 1000
+
+    @property
+    def ready_after_ms(self) -> int | None:
+        """The time from the start to the first answer; None without one."""
+        return self._measure_until(self.ready_ms, self.ready_mono_ms)
+
+    def _measure_until(self, at_ms: int | None, mono_ms: int | None) -> int | None:
+        """Measure by the clock of the boot where possible: the other one may have been set."""
+        if at_ms is None:
+            return None
+        if mono_ms is not None and self.started_mono_ms is not None:
+            return max(0, mono_ms - self.started_mono_ms)
+        return max(0, at_ms - self.started_ms)
 
 
 @dataclass(frozen=True)

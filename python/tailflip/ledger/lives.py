@@ -16,6 +16,7 @@ from tailflip.ledger.table import Table
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
     from tailflip.ledger.starts import JudgedStart
 
@@ -23,6 +24,15 @@ _NEW_LIFE = (
     "INSERT INTO lives (id, guard, started_ms, ended_ms, incident, details) "
     "VALUES (?, ?, ?, ?, ?, ?)"
 )
+
+
+def find_deaths(lives: Sequence[Life]) -> tuple[tuple[int, int], ...]:
+    """List start and end of the lives whose end is on record."""
+    return tuple(
+        (life.started_ms, life.ended_ms)
+        for life in lives
+        if life.ended_ms is not None and life.end_known
+    )
 
 
 class Lives(Table):

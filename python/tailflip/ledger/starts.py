@@ -1,4 +1,7 @@
-"""The last start that `gate` or `preflight` judged, kept for `status` after they end."""
+"""The last start that `gate` or `preflight` judged, kept for `status` after they end.
+
+And the trial that a person asked for, until a start honours it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 _FACT = "last-start"
+_TRIAL = "asked-trial"
 
 
 class JudgedStart(Value):
@@ -55,6 +59,22 @@ class Starts(Facts):
         with suppress(ValidationError):
             return None if text is None else JudgedStart.model_validate_json(text)
         return None
+
+    def ask_trial(self, life_id: str | None) -> None:
+        """Record that a person wants a trial at once, after this life, the last one."""
+        self.put(_TRIAL, {"after": life_id})
+
+    def take_trial(self, life_id: str | None) -> bool:
+        """Say whether a trial was asked for after this life, the last one; it counts once."""
+        asked = self.get(_TRIAL)
+        if not isinstance(asked, dict):
+            return False
+        self.put(_TRIAL, None)
+        return asked.get("after") in (None, life_id)
+
+    def is_trial_asked(self) -> bool:
+        """Say whether a trial was asked for that no start has honoured."""
+        return isinstance(self.get(_TRIAL), dict)
 
 
 def put_start(db: sqlite3.Connection, guard: str, start: JudgedStart) -> None:

@@ -15,6 +15,7 @@ from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.flow.findings import Looked
 from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.history import History
+from tailflip.ledger.lives import find_deaths
 from tailflip.observe.records.runlog import read_run_logs
 from tailflip.reconcile.write.cron_store import Hands
 from tailflip.stores.ownership import find_claim
@@ -235,12 +236,3 @@ def begin(
         settings=config.reconcile,
     )
     return Reconciliation(scene, terms, workspace, on_progress, history, history.lives.read())
-
-
-def find_deaths(lives: Sequence[Life]) -> tuple[tuple[int, int], ...]:
-    """List start and end of the lives whose end is on record."""
-    return tuple(
-        (life.started_ms, life.ended_ms)
-        for life in lives
-        if life.ended_ms is not None and life.end_known
-    )

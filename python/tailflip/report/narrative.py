@@ -221,7 +221,7 @@ def _tell_life(life: Life, decisions: Sequence[MadeDecision]) -> _Chapter:
     version = f" (OpenClaw {life.version})" if life.version else ""
     lines = [Line(life.started_ms, f"the gateway was started{version}")]
     if life.ready_ms is not None:
-        took = format_span(life.ready_ms - life.started_ms)
+        took = format_span(life.ready_after_ms or 0)
         lines.append(Line(life.ready_ms, f"the gateway answered, {took} after its start"))
     key: list[object] = [life.version, life.ready_ms is None, life.ended_ms is None]
     if life.ended_ms is not None:

@@ -171,7 +171,7 @@ def _describe_life(situation: Situation, life: Life) -> str:
         return text
     if life.ready_ms is None:
         return f"{text}, has not answered yet"
-    return f"{text}, first answer after {format_span(life.ready_ms - life.started_ms)}"
+    return f"{text}, first answer after {format_span(life.ready_after_ms or 0)}"
 
 
 def _describe_end(life: Life, ended_ms: int, now_ms: int) -> str:

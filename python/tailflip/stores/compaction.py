@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
 from tailflip.base.errors import StoreInvalid, TailflipError, TryLater
 from tailflip.base.progress import be_quiet
+from tailflip.ledger.lives import Lives, find_deaths
 from tailflip.observe.records.era import has_session_databases
 from tailflip.plan.forecast import forecast
 from tailflip.plan.planner import plan_stores
@@ -132,6 +134,15 @@ class Compaction:
     evidence: dict[Store, Evidence] = field(default_factory=dict)
     reports: list[Report] = field(default_factory=list)
 
+    @cached_property
+    def deaths(self) -> tuple[tuple[int, int], ...]:
+        """Start and end of the gateways whose death is in our ledger; a run ended with its own."""
+        guard = os.path.realpath(self.scene.installation.state_dir)
+        try:
+            return find_deaths(Lives(self.workspace, guard).read())
+        except TailflipError:
+            return ()
+
     def look(self) -> None:
         """Survey every store of the scene; look for candidates of those that are broken or gone."""
         for store in self.scene.stores:
@@ -181,7 +192,9 @@ class Compaction:
     def survey(self, store: Store, policy: Policy) -> Measured:
         """Measure a store under a policy; evidence is gathered once for each store."""
         if store not in self.evidence:
-            self.evidence[store] = self.scene.read_evidence(store, self.aim.dropped_keys)
+            self.evidence[store] = self.scene.read_evidence(
+                store, self.aim.dropped_keys, self.deaths
+            )
         return self.scene.survey(store, policy, self.evidence[store], self.on_progress)
 
     def forecast(self, limit: HeapLimit) -> Forecast:
@@ -252,9 +265,12 @@ class Compaction:
     ) -> Report:
         """Compact one store as it was surveyed; `now_ms` names the action."""
         # A healthy start compacts nothing and needs no such import.
+        from tailflip.stores.removed_storms import find_in_store, remember  # noqa: PLC0415
         from tailflip.stores.transaction import compact_store  # noqa: PLC0415
 
-        return self._act(
+        installation = self.scene.installation
+        storms = find_in_store(installation, store, self.scene.now_ms)
+        report = self._act(
             lambda: compact_store(
                 store,
                 policy,
@@ -265,6 +281,9 @@ class Compaction:
                 expected=surveyed,
             )
         )
+        if report.action_id:
+            remember(self.workspace, installation.state_dir, storms)
+        return report
 
     def list_sizes_now(self) -> Mapping[Store, int]:
         """List the present size of each store that the gateway loads."""

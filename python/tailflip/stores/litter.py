@@ -12,15 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tailflip.base.errors import TailflipError
 from tailflip.flow.observed import ORPHANS, REPAIR_COPIES, FileKind, Leftover, TranscriptFolder
-from tailflip.stores.formats import find_engine
+from tailflip.stores.transcripts import gather_needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tailflip.flow.observed import Store
-    from tailflip.stores.engine import Sessions
 
 _OLD_MS = 3_600_000  # the entry of a younger transcript may not be written yet
 _ID = "[0-9A-Za-z][0-9A-Za-z._-]*?"
@@ -90,7 +88,7 @@ def _is_of(target: re.Pattern[str], name: str) -> bool:
 
 def _observe(folder: Path, stores: list[Path], now_ms: int) -> TranscriptFolder:
     counts: dict[str, list[int]] = {}
-    needed = _gather_needed(stores)
+    needed = gather_needed(stores)
     for entry, size, modified_ms in _scan(folder):
         kind, session = _name_kind(entry.name)
         if (
@@ -105,19 +103,6 @@ def _observe(folder: Path, stores: list[Path], now_ms: int) -> TranscriptFolder:
         found[1] += size
     kinds = (FileKind(name, files, size) for name, (files, size) in counts.items())
     return TranscriptFolder(folder, tuple(sorted(kinds, key=lambda kind: (-kind.bytes, kind.name))))
-
-
-def _gather_needed(stores: list[Path]) -> list[Sessions] | None:
-    """Gather the sessions that the entries name; None where a store cannot be read."""
-    needed = []
-    for path in stores:
-        try:
-            needed.append(find_engine(path).gather_sessions(path))
-        except FileNotFoundError:
-            continue
-        except (OSError, TailflipError):
-            return None
-    return needed
 
 
 def _name_kind(name: str) -> tuple[str, str | None]:

@@ -68,4 +68,4 @@ def _read_jobs(installation: Installation, forms: Forms) -> JobList:
     jobs, problem = found.jobs, found.problem
     if find_claim(installation.cron_store, installation.state_dir) is not None:
         jobs, problem = tuple(replace(job, running_at_ms=None) for job in jobs), None
-    return JobList(jobs if forms.cron.is_read else (), problem)
+    return JobList(jobs if forms.cron.is_read else (), problem, forms.may_hold)

@@ -20,9 +20,9 @@ from tailflip.ledger.actions import Ledger
 from tailflip.stores import archive, recovery, salvage
 from tailflip.stores import draft as drafts
 from tailflip.stores.formats import find_engine
+from tailflip.stores.generations import correct, read_wanted
 from tailflip.stores.ownership import choose_undone, find_claim, require_leave
 from tailflip.stores.preflight import find_missing_room, find_refusals, refuse
-from tailflip.stores.records import read_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,9 +41,11 @@ if TYPE_CHECKING:
 class RestoreOutcome:
     """The outcome of a restore: planned, or done if there is a `report`.
 
-    `actions` are those that entries come from, newest first. An entry that several of
-    them hold counts once for each. `conflict_keys` names some of the `conflicts`. `damaged` names
-    the archives that were passed over; their entries are in none of the other numbers.
+    `actions` are those that entries come from, newest first. An entry that several of them hold
+    counts once for each: an older generation with other bytes than the newest is one of the
+    `conflicts`, of which `conflict_keys` names some. `bytes_before` and `bytes_after` are of the
+    store. `damaged` names the archives that were passed over; their entries are in none of the
+    other numbers.
     """
 
     store: Path
@@ -55,6 +57,8 @@ class RestoreOutcome:
     conflict_keys: tuple[str, ...]
     report: Report | None
     damaged: tuple[archive.Damaged, ...] = ()
+    bytes_before: int = 0
+    bytes_after: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,16 @@ def restore(
     started, engine = clock.monotonic_s(), find_engine(wanted.store)
     if not apply:
         with naming(wanted.store), engine.opening(wanted.store) as source:
-            return _measure(workspace.home, engine, wanted, source)[0]
+            found = _measure(workspace.home, engine, wanted, source)
+            found = correct(
+                workspace.home,
+                engine,
+                source,
+                found=found,
+                actions=wanted.actions,
+                selection=wanted.selection,
+            )
+            return _sum_up(wanted, source, found)
 
     def attempt(source: Opened) -> RestoreOutcome:
         return _restore_once(
@@ -237,14 +250,10 @@ def _sort_out(
 
 
 def _holds(home: Home, action: Action, selection: Selection) -> bool:
-    keys, jobs = set(selection.keys), set(selection.jobs)
-    with archive.reading_records(home, action.id) as fd:
-        return any(h.key in keys or h.job in jobs for h in read_headers(fd))
+    return any(True for _ in read_wanted(home, action, selection))
 
 
-def _measure(
-    home: Home, engine: Engine, wanted: _Wanted, source: Opened
-) -> tuple[RestoreOutcome, list[RestoreNumbers]]:
+def _measure(home: Home, engine: Engine, wanted: _Wanted, source: Opened) -> list[RestoreNumbers]:
     """Compare each action with the present store: entries to put back, and every conflict."""
     if source.is_missing:
         raise StoreInvalid(
@@ -254,7 +263,12 @@ def _measure(
     for action in wanted.actions:
         with archive.reading_records(home, action.id) as records:
             found.append(engine.put_back(source, None, records, wanted.selection))
-    outcome = RestoreOutcome(
+    return found
+
+
+def _sum_up(wanted: _Wanted, source: Opened, found: Sequence[RestoreNumbers]) -> RestoreOutcome:
+    before_bytes = source.size_bytes
+    return RestoreOutcome(
         store=wanted.store,
         actions=tuple(a.id for a in wanted.actions),
         added=sum(n.added for n in found),
@@ -264,8 +278,9 @@ def _measure(
         conflict_keys=tuple(k for n in found for k in n.conflict_keys),
         report=None,
         damaged=wanted.damaged,
+        bytes_before=before_bytes,
+        bytes_after=before_bytes + sum(n.bytes - before_bytes for n in found),
     )
-    return outcome, found
 
 
 def _restore_once(
@@ -277,7 +292,8 @@ def _restore_once(
     now_ms: int,
     on_progress: Progress | None,
 ) -> RestoreOutcome:
-    outcome, measured = _measure(workspace.home, engine, wanted, source)
+    measured = _measure(workspace.home, engine, wanted, source)
+    outcome = _sum_up(wanted, source, measured)
     if not outcome.added + outcome.replaced:
         return outcome
     before_bytes = source.size_bytes
@@ -302,12 +318,13 @@ def _restore_once(
             is_as_written=lambda fd: engine.verify(fd, on_progress) == written,
         )
         transcripts, warnings = drafts.finish(workspace, draft)
-    added = sum(n.added for n in passes)
+    # Each pass was compared with what the passes before it had put back.
+    done = _sum_up(wanted, source, passes)
     report = Report(
         action_id=draft.action.id,
         kind=ActionKind.RESTORE,
         store=str(wanted.store),
-        entries_before=last.entries - added,
+        entries_before=last.entries - done.added,
         entries_after=last.entries,
         bytes_before=before_bytes,
         bytes_after=last.bytes,
@@ -315,8 +332,7 @@ def _restore_once(
         lock_held_s=round(draft.lock_held_s, 3),
         warnings=warnings,
     )
-    replaced = sum(n.replaced for n in passes)
-    return replace(outcome, added=added, replaced=replaced, report=report)
+    return replace(done, bytes_before=before_bytes, bytes_after=last.bytes, report=report)
 
 
 def _write(

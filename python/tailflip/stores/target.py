@@ -88,9 +88,11 @@ class Scene:
         """The abilities of the release that will start next here."""
         return self.next_start.release.capabilities
 
-    def read_evidence(self, store: Store, dropped_keys: frozenset[str]) -> Evidence:
-        """Gather proof of life and death about one store's entries."""
-        judged = judge_store(self.installation, store, self.gateway, self.now_ms)
+    def read_evidence(
+        self, store: Store, dropped_keys: frozenset[str], deaths: Sequence[tuple[int, int]]
+    ) -> Evidence:
+        """Gather proof of life and death about one store's entries; `deaths` as `judge_store`."""
+        judged = judge_store(self.installation, store, self.gateway, self.now_ms, deaths)
         return replace(judged.evidence, dropped_keys=dropped_keys)
 
     def survey(

@@ -25,6 +25,8 @@ from tailflip.base import clock, rights
 from tailflip.base.durable import open_regular, resolve
 from tailflip.base.errors import TailflipError
 from tailflip.observe.gateway.lock_owner import read_owner
+from tailflip.observe.installation import STORE_NAME
+from tailflip.observe.records.receipts import find_state_dirs
 from tailflip.stores import records as archived
 from tailflip.stores.formats import find_engine
 from tailflip.stores.lock import TRANSCRIPT_STALE_MS, is_stale
@@ -32,7 +34,7 @@ from tailflip.stores.ownership import Owners
 from tailflip.stores.unfinished import FOLDER, PENDING, find_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from tailflip.base.durable import Disk
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from tailflip.base.workspace import Workspace
     from tailflip.flow.numbers import RecordHeader
     from tailflip.ledger.actions import Action
+    from tailflip.stores.engine import Sessions
 
 _SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ENDING = ".jsonl"
@@ -70,7 +73,7 @@ class Kept:
 
 
 def archive_transcripts(workspace: Workspace, action: Action) -> Moves:
-    """Set aside transcripts of removed entries that no entry refers to any more.
+    """Set aside transcripts of removed entries that no entry of any agent refers to any more.
 
     A transcript whose own lock has a living owner stays.
     """
@@ -86,7 +89,12 @@ def archive_transcripts(workspace: Workspace, action: Action) -> Moves:
         _make_folder(workspace.disk, folder)
         return path, new
 
-    moves = _move(workspace, action, action.store_path, present=lambda path: path, plan=plan)
+    # An entry of another agent may name a transcript of this folder (`sessionFile`). Where a store
+    # cannot be read, nobody knows.
+    others = gather_needed(_list_other_stores(action.store_path))
+    moves = _move(
+        workspace, action, action.store_path, present=lambda path: path, plan=plan, others=others
+    )
     if moves.moved:
         workspace.disk.fsync_dir(folder)
         workspace.disk.fsync_dir(directory)
@@ -190,20 +198,26 @@ def _move(
     *,
     present: Callable[[Path], Path],
     plan: Callable[..., tuple[Path, Path] | None],
+    others: Sequence[Sessions] | None = (),
 ) -> Moves:
     """Ask the store about every candidate, one after the other, and rename those that `plan` names.
 
-    Beside a store that a gateway has on record, `Owners.may_move` decides.
+    Beside a store that a gateway has on record, `Owners.may_move` decides. `others` are the
+    sessions that entries of other stores name, None if one of those could not be read.
     """
     directory = resolve(store_path.parent)
     moved = failed = 0
     owners = Owners(store_path)
     kept = owners.find(store_path)
     needed = find_engine(store_path).gather_sessions(store_path)
+
+    def is_needed(session: str) -> bool:
+        return needed.has(session) or others is None or any(each.has(session) for each in others)
+
     with open_regular(workspace.home.records(action.id)) as records:
         for path, sessions in _candidates(records, directory, present):
             try:
-                move = plan(path, referenced=any(needed.has(session) for session in sessions))
+                move = plan(path, referenced=any(map(is_needed, sessions)))
                 if move is None or not owners.may_move(kept, *move):
                     continue
                 workspace.disk.rename(*move)
@@ -213,6 +227,30 @@ def _move(
                 # already right, and the caller reports the number.
                 failed += 1
     return Moves(moved, failed)
+
+
+def gather_needed(stores: Iterable[Path]) -> list[Sessions] | None:
+    """Gather the sessions that the entries of stores name; None where one cannot be read."""
+    needed = []
+    for path in stores:
+        try:
+            needed.append(find_engine(path).gather_sessions(path))
+        except FileNotFoundError:
+            continue
+        except (OSError, TailflipError):
+            return None
+    return needed
+
+
+def _list_other_stores(store_path: Path) -> list[Path]:
+    """List the stores of the other agents in the state directories that the store lies in."""
+    own = resolve(store_path)
+    found = (
+        path
+        for folder in find_state_dirs(store_path)
+        for path in sorted(folder.glob(f"agents/*/sessions/{STORE_NAME}"))
+    )
+    return [path for path in found if resolve(path) != own]
 
 
 def _make_folder(disk: Disk, folder: Path) -> None:

@@ -6,8 +6,9 @@ the time between them need, logs why the ledger failed, and returns what an empt
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tailflip.base import clock, log
 from tailflip.base.errors import TailflipError
@@ -27,18 +28,22 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
+_MOST_LEFT = 500  # each life leaves a few
 
 
 class BestEffortHistory:
     """The record of one gateway, as far as the ledger can be used.
 
     No method raises because of the ledger. The reason is logged once, and again when the
-    reason changes or after a life was written.
+    reason changes or after a write that is sure. What could not be written, as on a full disk, is
+    kept in order, and written with the next write that succeeds.
     """
 
     def __init__(self, history: History) -> None:
         self._history = history
         self._last_error: str | None = None
+        self._left: deque[Callable[[], object]] = deque(maxlen=_MOST_LEFT)
+        self._incidents: dict[str, str] = {}  # of lives whose end was written late
 
     # --- lives ---------------------------------------------------------------------------
 
@@ -48,11 +53,27 @@ class BestEffortHistory:
 
     def update_life(self, life: Life) -> None:
         """Put the present state of a life on record."""
-        self._write(lambda: self._history.lives.update(life), is_sure=True)
+        self._write(lambda: self._history.lives.update(self._with_incident(life)), is_sure=True)
 
     def end_life(self, life: Life, stderr_tail: bytes = b"") -> None:
         """Put the end of a life on record, with its last words."""
         self._write(lambda: self._history.lives.end(life, stderr_tail), is_sure=True)
+
+    def end_in_incident(
+        self, life: Life, death: Death, now_ms: int, stderr_tail: bytes = b""
+    ) -> Life:
+        """Put the end of a life on record with its incident; return the life as it is there."""
+        ended = life
+
+        def write() -> None:
+            nonlocal ended
+            incident = self._history.incidents.open(death, now_ms)
+            self._incidents = {life.id: incident.id}  # updates of this life alone may follow
+            ended = self._with_incident(life)
+            self._history.lives.end(ended, stderr_tail)
+
+        self._write(write)
+        return ended
 
     def find_life(self, life_id: str) -> Life | None:
         """Find a life by its name."""
@@ -93,6 +114,16 @@ class BestEffortHistory:
         """Put the verdict on a start on record."""
         self._write(lambda: self._history.starts.record(start))
 
+    def take_trial(self) -> bool:
+        """Say whether a person asked for a trial at once; it counts once."""
+        last = self.read_last_life()
+        life_id = last.id if last is not None else None
+        return self._read(lambda: self._history.starts.take_trial(life_id), default=False)
+
+    def is_trial_asked(self) -> bool:
+        """Say whether a person asked for a trial that no start has honoured."""
+        return self._read(self._history.starts.is_trial_asked, default=False)
+
     # --- incidents and findings ----------------------------------------------------------
 
     def open_incident(self, death: Death, now_ms: int) -> Incident | None:
@@ -116,6 +147,7 @@ class BestEffortHistory:
     def record_sample(self, sample: Sample, life_id: str) -> None:
         """Put a measurement on record if it has changed; a failure is not logged."""
         with suppress(TailflipError, OSError):
+            self._catch_up()
             self._history.samples.record(sample, life_id)
 
     def read_samples(self, life_id: str) -> tuple[Sample, ...]:
@@ -133,21 +165,55 @@ class BestEffortHistory:
         workspace = self._history.workspace
         return tuple(self._read(Ledger(workspace).read_all, ()))
 
+    def get_fact(self, name: str) -> Any:
+        """Read a fact; None where there is none."""
+        return self._read(lambda: self._history.facts.get(name), None)
+
+    def put_fact(self, name: str, value: object) -> None:
+        """Put a fact on record."""
+        self._write(lambda: self._history.facts.put(name, value))
+
     def expire(self, keep_days: float) -> None:
         """Delete records that are older than the settings keep."""
         self._write(lambda: self._history.expire(clock.now_ms(), keep_days))
 
     # -------------------------------------------------------------------------------------
 
+    def _with_incident(self, life: Life) -> Life:
+        incident = life.incident or self._incidents.get(life.id)
+        return life.model_copy(update={"incident": incident})
+
     def _write(self, effect: Callable[[], object], *, is_sure: bool = False) -> None:
         """Write, and log a failure; `is_sure`: this writes, whatever is on record already."""
+        self._left.append(effect)
         try:
-            effect()
+            self._catch_up()
         except (TailflipError, OSError) as e:
             self._tell(e)
         else:
             # An effect that found nothing to change has not shown that the ledger can be written.
             self._last_error = None if is_sure else self._last_error
+
+    def _catch_up(self) -> None:
+        """Write what is left, the oldest first.
+
+        Where the oldest alone cannot be written, it is given up: it must not stop the others.
+        """
+        while self._left:
+            oldest = self._left.popleft()
+            try:
+                oldest()
+            except (TailflipError, OSError):
+                if not self._left:
+                    self._left.append(oldest)
+                    raise
+                newest = self._left.pop()
+                try:
+                    newest()
+                except (TailflipError, OSError):
+                    self._left.appendleft(oldest)
+                    self._left.append(newest)
+                    raise
 
     def _read(self, look: Callable[[], _T], default: _D) -> _T | _D:
         try:
@@ -158,5 +224,5 @@ class BestEffortHistory:
 
     def _tell(self, error: Exception) -> None:
         if str(error) != self._last_error:
-            log.error("the ledger could not be used: nothing was recorded", error=error)
+            log.error("the ledger could not be used: written once it can be", error=error)
         self._last_error = str(error)

@@ -15,13 +15,27 @@ from tailflip.base import clock, platform_calls
 from tailflip.flow.lives import DecisionKind, Moment
 
 if TYPE_CHECKING:
-    from tailflip.flow.lives import Decision
+    from tailflip.flow.lives import Decision, Life
 
 
 def read_moment() -> Moment:
     """Read both clocks."""
     boot = platform_calls.here.boot_id() or f"process {os.getpid()}"
     return Moment(at_ms=clock.now_ms(), mono_ms=clock.boot_ms(), boot=boot)
+
+
+def read_end(life: Life) -> dict[str, int | None]:
+    """Read the times of a life's end, which is now."""
+    return {"ended_ms": clock.now_ms(), "ended_mono_ms": _read_mono_ms(life)}
+
+
+def read_answer(life: Life) -> dict[str, int | None]:
+    """Read the times of a life's first answer, which is now."""
+    return {"ready_ms": clock.now_ms(), "ready_mono_ms": _read_mono_ms(life)}
+
+
+def _read_mono_ms(life: Life) -> int | None:
+    return clock.boot_ms() if life.boot_id == platform_calls.here.boot_id() else None
 
 
 def passed_ms(since: Moment, now: Moment) -> int | None:

@@ -101,7 +101,7 @@ def judge_start(gateway: GuardedGateway, *, patience_s: float = HAND_OFF_S) -> V
     breaker, decision = choose_next(gateway, breaker, death, life, world)
     # A service manager that starts it again after a wanted end does so when its update is done.
     held = None if death.cause in WANTED else decision
-    return Verdict(admission, _find_refusal(gateway, admission, breaker, held), death)
+    return Verdict(admission, _find_refusal(gateway, admission, breaker, held, death), death)
 
 
 def describe_start(verdict: Verdict | None, mode: LifeMode, pid: int | None) -> JudgedStart:
@@ -179,10 +179,11 @@ def _is_ours(gateway: GuardedGateway, pid: int) -> bool:
 
 
 def look_for_change(gateway: GuardedGateway) -> tuple[str, ...]:
-    """Name the change that a refused start waits for."""
+    """Name the change that a refused start waits for, a person's wish included."""
     at, prints = gateway.locate(), _begin_fingerprints(gateway)
     marks = (prints.mark_config, prints.mark_stores, prints.mark_state)
-    return (*(mark(at) for mark in marks), prints.mark_program())
+    asked = str(gateway.record.is_trial_asked())
+    return (*(mark(at) for mark in marks), prints.mark_program(), asked)
 
 
 def wait_for_change(gateway: GuardedGateway, seen: tuple[str, ...]) -> None:
@@ -212,8 +213,13 @@ def _begin_fingerprints(gateway: GuardedGateway) -> Fingerprints:
 
 
 def _find_refusal(
-    gateway: GuardedGateway, admission: Admission, breaker: Breaker, decision: Decision | None
+    gateway: GuardedGateway,
+    admission: Admission,
+    breaker: Breaker,
+    decision: Decision | None,
+    death: Death | None = None,
 ) -> TailflipError | None:
+    """Find why the start is refused; `death` was found out now, and nobody was told of it yet."""
     if not admission.go:
         error = TailflipError(admission.reason, hint=admission.hint)
         error.exit_code = admission.exit_code
@@ -223,8 +229,20 @@ def _find_refusal(
     world = _begin_fingerprints(gateway).read_world()
     if is_due(reconsider(breaker, decision, world), world):
         return None
-    hint = _choose_hint(gateway, decision)
+    if _is_asked(gateway, decision, death):
+        log.info("a person asked for this start: trying now", waited=decision.reason)
+        return None
+    hint = f"{_choose_hint(gateway, decision)}; `tailflip retry` makes the next start a trial"
     return _HELD[decision.waiting](f"not started: {decision.reason}", hint=hint)
+
+
+def _is_asked(gateway: GuardedGateway, decision: Decision, death: Death | None) -> bool:
+    """Say whether a person asked for this start, and knows or can know what it waits for."""
+    if gateway.record.take_trial():
+        return True
+    from tailflip.supervise.by_hand import is_by_hand  # noqa: PLC0415 - few starts are held
+
+    return is_by_hand(gateway, decision) and death is None
 
 
 def _choose_hint(gateway: GuardedGateway, decision: Decision) -> str:

@@ -10,6 +10,7 @@ from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.flow.lives import Asked
 from tailflip.flow.observed import Gateway
 from tailflip.supervise import housekeeping
+from tailflip.supervise.elapsed import read_answer
 from tailflip.supervise.noted import note
 from tailflip.supervise.process.reaper import reap_orphans
 from tailflip.supervise.quick_findings import find_quickly, tell_new
@@ -44,7 +45,7 @@ def meet(run: Supervisor) -> None:
     service.find_worker()
     if service.find_foreign() is not None:
         return  # our gateway will end for that, with its own message
-    service.life = service.life.model_copy(update={"ready_ms": clock.now_ms()})
+    service.life = service.life.model_copy(update=read_answer(service.life))
     run.gateway.record.update_life(service.life)
     log.info("gateway answers", after_s=round(service.uptime_s, 1), pid=service.child.pid)
     run.phase = Phase.RUNNING

@@ -18,6 +18,7 @@ from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.actions import State
 from tailflip.observe.suspects import find_suspects
 from tailflip.supervise.breaker import decide, is_loop
+from tailflip.supervise.elapsed import read_end
 from tailflip.supervise.noted import note
 from tailflip.supervise.preparation import prepare_start
 from tailflip.supervise.process.handoff import consume_handoff
@@ -121,20 +122,19 @@ def record_death(
 ) -> Life:
     """Put the verdict on record, and return the updated life."""
     now_ms = clock.now_ms()
-    incident = None
-    if death.cause not in WANTED:
-        incident = gateway.record.open_incident(death, now_ms)
     ended = life.model_copy(
         update={
-            "ended_ms": now_ms,
+            **read_end(life),
             "death": death,
             "exit_code": clues.exit_code,
             "signal": clues.signal,
             "peak_rss_bytes": clues.peak_rss_bytes or life.peak_rss_bytes,
-            "incident": incident.id if incident is not None else None,
         }
     )
-    gateway.record.end_life(ended, tail)
+    if death.cause in WANTED:
+        gateway.record.end_life(ended, tail)
+    else:
+        ended = gateway.record.end_in_incident(ended, death, now_ms, tail)
     log.write(
         Level.INFO if death.cause in WANTED else Level.ERROR,
         f"the gateway {'ended' if death.cause in WANTED else 'died'}: {CAUSES[death.cause].words}",

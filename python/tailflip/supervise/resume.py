@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailflip.base import clock, log
+from tailflip.base import log
 from tailflip.flow.lives import DecisionKind, LifeMode
 from tailflip.supervise.breaker import anchor
+from tailflip.supervise.by_hand import is_by_hand
+from tailflip.supervise.elapsed import read_end
 from tailflip.supervise.post_mortem import record_decision
 from tailflip.supervise.process.guarded import Service
 from tailflip.supervise.unseen_end import find_unseen_end
@@ -44,16 +46,27 @@ def find_left(gateway: GuardedGateway, breaker: Breaker, fingerprints: Fingerpri
             return Left(service=service)
         if gateway.find_other() is None:
             return Left(end=find_unseen_end(gateway, last))
-        gone = last.model_copy(update={"ended_ms": clock.now_ms(), "end_known": False})
+        gone = last.model_copy(update={**read_end(last), "end_known": False})
         gateway.record.end_life(gone)
     standing = gateway.record.read_standing_decision()
     if standing is not None and standing.kind is not DecisionKind.END:
-        log.info("resuming a wait", reason=standing.reason)
-        anchored = anchor(standing, fingerprints.read_world())
-        if anchored != standing:
-            record_decision(gateway, breaker, anchored, last.id if last else None)
-        return Left(decision=anchored)
+        return _resume_wait(gateway, breaker, standing, fingerprints)
     # The last supervisor may have ended between verdict and decision.
     if last is not None and last.death is not None and gateway.record.is_undecided(last):
         return Left(end=(last.death, last))
     return Left()
+
+
+def _resume_wait(
+    gateway: GuardedGateway, breaker: Breaker, standing: Decision, fingerprints: Fingerprints
+) -> Left:
+    """Resume a wait, unless a person made or asked for this start."""
+    if gateway.record.take_trial() or is_by_hand(gateway, standing):
+        log.info("a person asked for this start: trying now", waited=standing.reason)
+        return Left()
+    log.info("resuming a wait", reason=standing.reason)
+    anchored = anchor(standing, fingerprints.read_world())
+    if anchored != standing:
+        last = gateway.record.read_last_life()
+        record_decision(gateway, breaker, anchored, last.id if last else None)
+    return Left(decision=anchored)

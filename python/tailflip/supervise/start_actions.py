@@ -63,8 +63,12 @@ def start_or_wait(run: Supervisor, outcome: Outcome) -> None:
 
 
 def reconsider(run: Supervisor) -> None:
-    """Prepare a start if the wait is over."""
-    if run.wait.is_over(run.breaker):
+    """Prepare a start if the wait is over, or `tailflip retry` ended it."""
+    if run.gateway.record.take_trial():
+        log.info("asked to try now", by="tailflip retry")
+        run.wait.stop()
+        prepare(run)
+    elif run.wait.is_over(run.breaker):
         prepare(run)
 
 

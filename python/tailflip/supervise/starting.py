@@ -9,7 +9,7 @@ from tailflip.base import clock
 from tailflip.base.errors import TailflipError, TryLater
 from tailflip.flow.lives import Decision, DecisionKind, LifeMode, Waiting
 from tailflip.supervise.backoff import start_delay_s
-from tailflip.supervise.elapsed import read_moment
+from tailflip.supervise.elapsed import read_end, read_moment
 from tailflip.supervise.new_life import hide_secrets, new_life
 from tailflip.supervise.process.guarded import Service
 
@@ -39,7 +39,7 @@ class Starter:
         try:
             service = Service.start(gateway, life)
         except (TailflipError, OSError) as e:
-            gateway.record.end_life(life.model_copy(update={"ended_ms": clock.now_ms()}))
+            gateway.record.end_life(life.model_copy(update=read_end(life)))
             if isinstance(e, OSError):
                 e = TryLater(f"cannot start the gateway: {e.strerror or e}")
             if not was_started:

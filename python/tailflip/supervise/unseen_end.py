@@ -8,6 +8,7 @@ from tailflip.base import clock
 from tailflip.diagnose.causes import WANTED
 from tailflip.flow.lives import LifeMode
 from tailflip.observe.gateway.past import find_past_clues
+from tailflip.supervise.elapsed import read_end
 
 if TYPE_CHECKING:
     from tailflip.flow.lives import Death, Life
@@ -33,7 +34,7 @@ def find_unseen_end(gateway: GuardedGateway, last: Life | None) -> tuple[Death, 
         found = find_past_clues(installation, gateway.env, last, now_ms, unit)
     if found is None:
         if last is not None:
-            ended = last.model_copy(update={"end_known": False, "ended_ms": now_ms})
+            ended = last.model_copy(update={"end_known": False, **read_end(last)})
             gateway.record.end_life(ended)
         return None
     # Most ends are clean: then none of these is needed.

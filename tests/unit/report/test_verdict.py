@@ -18,7 +18,7 @@ from tailflip.flow.observed import Gateway
 from tailflip.ledger.decisions import MadeDecision
 from tailflip.ledger.starts import JudgedStart
 from tailflip.report.observation import Observation
-from tailflip.report.status import Installed, Look, Memory, OpenIncident, Record
+from tailflip.report.status import CountedIncident, Installed, Look, Memory, Record
 from tailflip.report.verdict import format_verdict, sum_up
 
 ALIVE = Gateway(alive=True, pid=4121, started_ms=NOW_MS - HOUR_MS, evidence="lock")
@@ -69,8 +69,8 @@ BESIDE = replace(
         at_ms=NOW_MS - 60_000, mode="gate", go=False, reason="another", other_pid=4121
     ),
 )
-UNSEEN = OpenIncident(make_incident(id="7"), 5)
-SEEN = OpenIncident(make_incident(id="7", acked_ms=1), 5)
+UNSEEN = CountedIncident(make_incident(id="7"), 5)
+SEEN = CountedIncident(make_incident(id="7", acked_ms=1), 5)
 FINE = replace(EMPTY, lives=(LIVES,))
 
 LOOP = (

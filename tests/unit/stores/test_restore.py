@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,11 +23,11 @@ from tailflip.stores.transaction import compact_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tailflip.base.state_dir import Home
 
 DISK = RealDisk()
+PAGE = Path(__file__).parents[3] / "docs" / "undo.md"
 OLD_JOB, NEW_JOB = "job-old", "job-new"
 
 
@@ -216,3 +217,16 @@ def test_an_action_that_is_not_there_is_named(place: Place) -> None:
     with pytest.raises(Usage, match="no such action"):
         archive.expire(Workspace(place.home, DISK), action_ids=["x"], now_ms=NOW_MS, apply=True)
     assert place.folder.exists()
+
+
+def test_restored_entries_come_last_and_the_page_says_so(place: Place) -> None:
+    living = {"agent:main:main": make_entry("living", 0)}
+    place.store.write_bytes(format_store(living))
+    place.restore(action_id=place.old)
+    assert next(iter(json.loads(place.store.read_bytes()))) == "agent:main:main"
+    first = dict(list(place.entries.items())[:1])
+    place.store.write_bytes(format_store(first | living))
+    place.restore(action_id=place.old)
+    keys = list(json.loads(place.store.read_bytes()))
+    assert keys[:2] == [*first, *living], "those that were there stay where they are"
+    assert "come last in the store" in PAGE.read_text()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.stores import GONE, HOUR_MS, NOW_MS, make_store
+from support.stores import GONE, HOUR_MS, NOW_MS, format_store, make_entry, make_store, run_key
 from tailflip.base.durable import RealDisk
 from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Store
@@ -142,3 +142,23 @@ def test_an_archive_that_expires_takes_the_note_with_it(home, names):
     )
     assert recover(Workspace(home, RealDisk())) == ()
     assert list(home.archives.iterdir()) == []
+
+
+@pytest.mark.parametrize("theirs", ["names it", "cannot be read", "names another"])
+def test_a_transcript_that_an_entry_of_another_agent_names_stays(
+    store_path: Path, home: Home, theirs: str
+) -> None:
+    """The entries of one store were asked alone, and a session of another agent lost its text."""
+    make_store(store_path, {run_key(n, "job"): make_entry(n, 60 * HOUR_MS) for n in ("r0", "r1")})
+    before, gone = list_transcripts(store_path), "r0.jsonl"
+    store, workspace = Store(store_path, "main"), Workspace(home, RealDisk())
+    other = store_path.parents[2] / "other" / "sessions" / "sessions.json"
+    other.parent.mkdir(parents=True)
+    file = str(store_path.with_name(gone if theirs == "names it" else "elsewhere.jsonl"))
+    entry = make_entry("of-other", 0, sessionFile=file)
+    data = format_store({"agent:other:main": entry})
+    other.write_bytes(b"{" if theirs == "cannot be read" else data)
+    compact_store(store, Policy(), GONE, workspace=workspace, now_ms=NOW_MS)
+    left = list_transcripts(store_path)
+    assert (gone in left) is (theirs != "names another")
+    assert (left == before) is (theirs == "cannot be read"), "unknown means keep"

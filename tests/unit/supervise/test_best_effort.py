@@ -6,12 +6,13 @@ import inspect
 
 import pytest
 
-from support.incident_history import make_life
+from support.incident_history import make_death, make_life
+from support.stores import NOW_MS
 from tailflip.base import log
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import IoFailed
 from tailflip.base.workspace import Workspace
-from tailflip.flow.lives import Breaker
+from tailflip.flow.lives import Breaker, Decision
 from tailflip.ledger.history import History
 from tailflip.supervise.best_effort import BestEffortHistory
 
@@ -30,6 +31,11 @@ METHODS = {
     "read_standing_decision": ((), None),
     "is_undecided": ((LIFE,), False),
     "record_start": ((None,), None),
+    "end_in_incident": ((LIFE, make_death(), 0), LIFE),
+    "take_trial": ((), False),
+    "is_trial_asked": ((), False),
+    "get_fact": (("a",), None),
+    "put_fact": (("a", 1), None),
     "open_incident": ((None, 0), None),
     "close_incidents": ((), ()),
     "read_findings": ((), ()),
@@ -117,9 +123,48 @@ def test_a_ledger_that_fails_is_told_once_until_that_changes(failing, monkeypatc
     assert told[3:] == ["full"]
 
 
+def test_what_can_never_be_written_does_not_stop_the_others(home):
+    history = History(Workspace(home, RealDisk()), "/state")
+    record = BestEffortHistory(history)
+
+    def fail():
+        raise IoFailed("a row that we did not write")
+
+    record._write(fail)
+    record.begin_life(LIFE)
+    record.record_breaker(Breaker(row=2))
+    assert record.read_last_life() == LIFE
+    assert record.read_breaker() == Breaker(row=2)
+
+
 def test_a_sample_that_is_not_recorded_is_no_news(failing, monkeypatch):
     """One comes every few seconds: the next tries again."""
     told = []
     monkeypatch.setattr(log, "error", lambda *_, **__: told.append(True))
     BestEffortHistory(failing).record_sample(None, "a")
     assert told == []
+
+
+def test_a_death_on_a_full_disk_is_on_record_once_there_is_room(home, monkeypatch):
+    """With our disk full a death was never on record, not even later."""
+    history = History(Workspace(home, RealDisk()), "/state")
+    record, death = BestEffortHistory(history), make_death()
+    record.begin_life(LIFE)
+    full = pytest.MonkeyPatch()
+
+    def fail(_self):
+        raise IoFailed("no space left on device")
+
+    full.setattr("tailflip.ledger.table.Table._writing", fail)
+    ended = LIFE.model_copy(update={"ended_ms": LIFE.started_ms + 5_000, "death": death})
+    assert record.end_in_incident(ended, death, NOW_MS, b"last words") == ended
+    record.record_decision(Decision(kind="start", reason="r"), Breaker(row=1), LIFE.id)
+    record.update_life(ended.model_copy(update={"cured": True}))
+    assert history.lives.read(1) == (LIFE,)
+    full.undo()
+    record.begin_life(LIFE.model_copy(update={"id": "next"}))
+    (_, dead), (incident,) = history.lives.read(), history.incidents.read()
+    assert (dead.death, dead.cured, dead.incident) == (death, True, incident.id)
+    assert history.lives.read_stderr(LIFE.id) == b"last words"
+    assert history.lives.count_deaths() == {incident.id: 1}
+    assert history.decisions.read_breaker() == Breaker(row=1)

@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 
 from tailflip.base import clock
-from tailflip.flow.lives import Decision, Moment
-from tailflip.supervise.elapsed import find_left_ms, passed_ms, read_moment
+from tailflip.flow.lives import Decision, LifeMode, Moment
+from tailflip.supervise.elapsed import (
+    find_left_ms,
+    passed_ms,
+    read_answer,
+    read_end,
+    read_moment,
+)
+from tailflip.supervise.new_life import new_life
 
 THEN = Moment(at_ms=1_000_000, mono_ms=500, boot="a")
 PASSED = [
@@ -50,3 +57,14 @@ def test_a_moment_is_of_both_clocks(monkeypatch):
     now = read_moment()
     assert (now.at_ms, now.mono_ms) == (7, 8)
     assert now.boot == read_moment().boot
+
+
+def test_an_end_is_read_by_both_clocks_within_one_boot(make_gateway):
+    """After a jump of the clock a death was told after -10775.9 s."""
+    life = new_life(make_gateway(), LifeMode.RUN, clock.now_ms() + 3 * 3_600_000)
+    ended = life.model_copy(update=read_end(life) | read_answer(life))
+    assert 0 <= ended.uptime_s < 60
+    assert 0 <= ended.ready_after_ms < 60_000
+    other = life.model_copy(update={"boot_id": "another"})
+    assert read_end(other)["ended_mono_ms"] is None
+    assert read_answer(other)["ready_mono_ms"] is None

@@ -218,3 +218,10 @@ class Disk(Part):
     free_bytes: int
     total_bytes: int
     free_files: int | None
+
+
+class GatewayOf(Part):
+    """The gateway of one state directory."""
+
+    state_dir: Path
+    gateway: Gateway

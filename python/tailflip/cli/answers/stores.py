@@ -216,3 +216,11 @@ class VerifiedArchive(Part):
     size_bytes: int = taken("raw_bytes", "The entries, not compressed.")
     archive_bytes: int
     digest: str
+
+
+class CausingJob(Part):
+    """A job that filled a store, and will fill it again."""
+
+    job_id: str | None
+    title: str
+    runs: int

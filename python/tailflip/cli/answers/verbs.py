@@ -91,6 +91,9 @@ class Compact(Answer):
     fits: bool
     gateway: of_gateway.Gateway
     reports: tuple[of_stores.Report, ...]
+    causes: tuple[of_stores.CausingJob, ...] = Field(
+        description="Jobs that will fill the stores again."
+    )
 
     @staticmethod
     def join(answers: Sequence[Compact]) -> CompactSeveral:
@@ -213,6 +216,9 @@ class Restore(Answer):
     conflict_keys: tuple[str, ...] = Field(description="Some of them.")
     report: of_stores.Report | None
     damaged: tuple[Damaged, ...]
+    gateway: of_gateway.Gateway | None = Field(description="None where no installation is left.")
+    before: of_gateway.Forecast | None
+    after: of_gateway.Forecast | None
 
 
 class ArchiveList(Answer):
@@ -261,6 +267,7 @@ class ArchiveExpire(Answer):
     applied: bool
     size_bytes: int
     actions: tuple[of_stores.Action, ...]
+    gateways: tuple[of_gateway.GatewayOf, ...]
 
 
 class IncidentsList(Answer):
@@ -340,6 +347,17 @@ class Preflight(Answer):
     death: of_gateway.Death | None = None
 
 
+class Retry(Answer):
+    """What was asked, and of whom. `asked` false: a gateway lives, and nothing waits."""
+
+    verb: Literal["retry"] = "retry"
+    asked: bool
+    pid: int | None = Field(description="Who waits; null where the next start honours the wish.")
+    waited_for: str | None
+    next_step: str
+    notes: tuple[str, ...]
+
+
 class Version(Answer):
     """The version of tailflip, and what its engine can do."""
 
@@ -356,6 +374,7 @@ ANSWERS: dict[str, tuple[type[Answer], ...]] = {
     "compact": (Compact, CompactSeveral),
     "reconcile": (Reconcile,),
     "tasks": (Tasks,),
+    "retry": (Retry,),
     "watch": (Watch,),
     "restore": (Restore,),
     "archive list": (ArchiveList,),

@@ -38,10 +38,14 @@ if TYPE_CHECKING:
 
 
 class JobList(NamedTuple):
-    """The jobs of a cron store; `problem` says why it could not be read."""
+    """The jobs of a cron store; `problem` says why it could not be read.
+
+    `is_listed`: these are all jobs that there are.
+    """
 
     jobs: tuple[Job, ...]
     problem: str | None = None
+    is_listed: bool = False
 
     def name(self, job_id: str) -> str:
         """Name a job: by its name with its id, else by its id alone."""

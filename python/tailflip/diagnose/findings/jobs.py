@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_count, format_counted, format_span, format_time
 from tailflip.diagnose.findings.entry import Entry, Found
+from tailflip.diagnose.storms import is_over
+from tailflip.flow.conditions import Storm
 from tailflip.flow.findings import Code, Severity
 from tailflip.flow.numbers import KeyKind
 
@@ -39,7 +41,7 @@ def describe_storm(storm: JobStorm) -> str:
     """Describe how often a job ran, and how often it was meant to."""
     row, allowed_ms = storm.storm, storm.allowed_ms
     allows = (
-        "it has no schedule any more"
+        storm.why_none
         if allowed_ms is None
         else f"its schedule allows one every {format_span(allowed_ms)}"
     )
@@ -111,10 +113,14 @@ def _tell(tally: Tally) -> str:
 
 
 def _find_rapid_jobs(surveyed: tuple[ObservedStore, ...], jobs: JobList) -> Iterator[Found]:
+    known = {job.job_id: job for job in jobs.jobs}
     for each in surveyed:
         for job in _jobs(each):
             interval_ms = measure_interval_ms(job)
-            if interval_ms is not None and interval_ms < RAPID_INTERVAL_MS:
+            if interval_ms is None or interval_ms >= RAPID_INTERVAL_MS:
+                continue
+            row = Storm(job.runs, job.first_ms or 0, job.last_ms or 0)
+            if not is_over(row, known.get(job.job), is_listed=jobs.is_listed):
                 yield Found(
                     jobs.name(job.job),
                     f"{format_counted(job.runs, 'run')}, one every {format_span(interval_ms)} "
@@ -126,7 +132,8 @@ def _find_rapid_jobs(surveyed: tuple[ObservedStore, ...], jobs: JobList) -> Iter
 def _find_storms(storms: tuple[JobStorm, ...]) -> Iterator[Found]:
     for each in storms:
         between = f"from {format_time(each.storm.first_ms)} to {format_time(each.storm.last_ms)}"
-        yield Found(each.title, describe_storm(each), (between,))
+        hint = f"{_LOOK_AT_RUNS}; `openclaw cron disable {each.job_id}` stops it, or {_HOLD}"
+        yield Found(each.title, describe_storm(each), (between,), hint if each.job_id else "")
 
 
 def _find_stuck_jobs(stuck: tuple[StuckJob, ...], now_ms: int) -> Iterator[Found]:
@@ -190,6 +197,8 @@ _ENDS_UNKNOWN = (
 )
 _END_OURS = "`tailflip reconcile --apply` ends sub-agents and base entries"
 _LEAVE_CHATS = "chats are left to the gateway: some releases resume by that mark"
+_LOOK_AT_RUNS = "look at its errors with `openclaw cron runs`"
+_HOLD = "reconcile.hold_jobs before a start"
 
 
 def _find_held_jobs(held_jobs: tuple[HeldJob, ...]) -> Iterator[Found]:
@@ -240,10 +249,7 @@ ENTRIES = (
         Severity.WARNING,
         _find_storms,
         doc="A job ran again and again, closer together than its schedule allows.",
-        hint=(
-            "look at its errors with `openclaw cron runs`; `openclaw cron disable` stops it, or "
-            "reconcile.hold_jobs before a start"
-        ),
+        hint=f"{_LOOK_AT_RUNS}; `openclaw cron disable` stops it, or {_HOLD}",
     ),
     Entry(
         Code.JOB_STUCK,

@@ -100,6 +100,18 @@ def read_service_end(unit: Unit, env: Mapping[str, str], since_ms: int) -> Servi
     return parse_properties(shown or "", unit.invocation, end)
 
 
+def read_restarts(unit: Unit, env: Mapping[str, str]) -> int | None:
+    """Read how often systemd restarted the unit by itself; None when that is unknown.
+
+    A person's start adds nothing. After an end it sets the count to 0; one that cuts a pending
+    restart short leaves the count (systemd 252, `service_enter_dead`, `service_stop`).
+    """
+    scope = ["--user"] if unit.user else []
+    shown = _run(["systemctl", *scope, "show", unit.name, "--property", "NRestarts"], env)
+    name, _, count = (shown or "").strip().partition("=")
+    return int(count) if name == "NRestarts" and count.isdigit() else None
+
+
 def parse_journal(lines: Iterable[str], invocation: str | None) -> ServiceEnd | None:
     """Judge the last run in journal lines (JSON, oldest first) that is not `invocation`."""
     entries = [entry for line in lines if (entry := _parse_entry(line)) is not None]

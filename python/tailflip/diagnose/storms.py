@@ -27,6 +27,8 @@ _MOST_GAP_MS = 120_000
 _UNKNOWN_MS = 60_000
 RECENT_MS = 86_400_000  # older runs are not looked at
 _MINUTE_MS = 60_000
+_UNREAD = "its schedule stands in records that tailflip does not read yet"
+_NO_GAP = "its schedule sets no time between two runs"
 _FIELD = re.compile(r"(\*|[0-9]+(?:-[0-9]+)?)(?:/([0-9]+))?")
 _UNITS = ((1_000, 60), (60_000, 60), (3_600_000, 24))  # seconds, minutes, hours of an expression
 
@@ -41,7 +43,7 @@ def find_storm(starts_ms: Iterable[int], allowed_ms: int | None) -> tuple[Storm 
     Returns:
         None for a row of less than `LEAST_RUNS`.
     """
-    limit = min(_MOST_GAP_MS, (_UNKNOWN_MS if allowed_ms is None else allowed_ms) // 2)
+    limit = _find_limit(allowed_ms)
     worst: Storm | None = None
     count = begin = first = last = 0
     for count, at in enumerate(starts_ms, 1):
@@ -52,6 +54,11 @@ def find_storm(starts_ms: Iterable[int], allowed_ms: int | None) -> tuple[Storm 
         if runs >= LEAST_RUNS and (worst is None or runs > worst.runs):
             worst = Storm(runs, first, at)
     return worst, count
+
+
+def _find_limit(allowed_ms: int | None) -> int:
+    """Find the distance from which on two runs are not too close together."""
+    return min(_MOST_GAP_MS, (_UNKNOWN_MS if allowed_ms is None else allowed_ms) // 2)
 
 
 def find_storms(
@@ -83,10 +90,40 @@ def _find_each(
         yield job_hash, count, storm
 
 
-def describe(title: str, job: Job | None, storm: Storm) -> JobStorm:
-    """Describe a storm together with the distance that the job's schedule allows."""
-    allowed_ms = None if job is None else find_least_gap_ms(job.schedule)
-    return JobStorm(title, storm, allowed_ms)
+def describe(title: str, job: Job | None, storm: Storm, *, is_read: bool = True) -> JobStorm:
+    """Describe a storm together with the distance that the job's schedule allows.
+
+    Args:
+        title: the job's name for people.
+        job: None where the cron store has it no more, or could not be read.
+        storm: of its runs.
+        is_read: the cron store was read.
+    """
+    if job is None:
+        told = JobStorm(title, storm, None)
+        return told if is_read else told._replace(why_none=_UNREAD)
+    allowed_ms = find_least_gap_ms(job.schedule)
+    return JobStorm(title, storm, allowed_ms, _NO_GAP, job.job_id)
+
+
+def is_over(storm: Storm, job: Job | None, *, is_listed: bool = True) -> bool:
+    """Say whether a job will not go on with its storm, by its schedule and its run history.
+
+    A job that was disabled or deleted starts no run. One that ended well later, and was not started
+    again at once, is as it should be.
+
+    Args:
+        storm: of the job's runs.
+        job: None where the cron store does not have it.
+        is_listed: the cron store lists all jobs that there are.
+    """
+    if job is None:
+        return is_listed
+    if not job.enabled:
+        return True
+    last_ms, allowed_ms = job.last_run_at_ms, find_least_gap_ms(job.schedule)
+    ended_well = last_ms is not None and job.last_status == "ok"
+    return ended_well and (last_ms or 0) - storm.last_ms >= _find_limit(allowed_ms)
 
 
 def find_least_gap_ms(schedule: Schedule) -> int | None:

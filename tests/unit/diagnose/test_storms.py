@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.findings.registry import find_all
+from tailflip.diagnose.storms import (
+    describe,
+    find_least_gap_ms,
+    find_storm,
+    find_storms,
+)
 from tailflip.flow.conditions import Storm
 from tailflip.flow.observed import Job, Schedule
 from tailflip.reconcile.judge.growth import (
     DAY_MS,
     HOUR_MS,
-)
-from tailflip.reconcile.judge.storms import (
-    describe,
-    find_least_gap_ms,
-    find_storm,
-    find_storms,
 )
 
 NOW = 1_800_000_000_000
