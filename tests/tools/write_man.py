@@ -39,6 +39,8 @@ ENVIRONMENT = (
     ("TAILFLIP_CONFIG", "The file of settings, instead of the one below FILES."),
     ("TAILFLIP_STATE_DIR", "Where archives and the ledger are kept."),
     ("TAILFLIP_SECTION_SETTING", "A setting, such as TAILFLIP_RESTART_CAP_S=600."),
+    ("TAILFLIP_ALERT_COMMAND", "What the alert unit runs; see docs/install.md."),
+    ("NO_COLOR, FORCE_COLOR", "No colours, or colours also in a pipe; --color is stronger."),
     ("TAILFLIP_TRACEBACK", "If set, a bug shows where it is."),
     ("OPENCLAW_STATE_DIR", "OpenClaw's state directory; --state-dir is stronger."),
     ("OPENCLAW_CONFIG_PATH", "OpenClaw's configuration, if it is not openclaw.json in there."),
