@@ -216,7 +216,7 @@ def test_settings_that_cannot_be_read_let_no_archive_go(place, monkeypatch):
     file = place.root / "config.toml"
     file.mkdir()
     monkeypatch.setenv("TAILFLIP_CONFIG", str(file))
-    loaded = load(os.environ, may_be_unreadable=True)
+    loaded = load(os.environ, goes_on=True)
     assert (loaded.config.archive.keep_ms, loaded.config.archive.max_bytes) == (None, None)
     prepare_start(GuardedGateway.prepare(("openclaw", "gateway"), os.environ, loaded.config))
     assert len(list_archives(place)) == 1

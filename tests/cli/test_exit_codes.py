@@ -299,7 +299,7 @@ def test_a_bug_and_an_interruption(place, monkeypatch, verb, error, code):
     def fail(*_args, **_options):
         raise error("secret")
 
-    where = "tailflip.cli.front.load" if verb in ("gate", "preflight", "run") else None
+    where = "tailflip.cli.front.prepare_gateway" if verb in ("gate", "preflight", "run") else None
     monkeypatch.setattr(where or "typer.core.TyperCommand.invoke", fail)
     found, out, err = place.run(*ARGV[verb].split())
     assert (found, out) == (code, "")

@@ -89,7 +89,7 @@ def test_a_gate_tells_no_run_an_end_that_it_cannot_know(place, runs):
     )
     assert ran.returncode == 0, ran.stderr
     assert place.store.read_bytes() == before
-    assert "6 entries that say 'running' were left as they are" in ran.stderr
+    assert '6 entries that say "running" were left as they are' in ran.stderr
     assert "openclaw.sqlite, which is not read yet" in ran.stderr
 
 

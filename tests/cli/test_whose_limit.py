@@ -106,7 +106,8 @@ def test_without_a_definition_our_record_counts(place, host, monkeypatch):
     for unit in host.units.iterdir():
         unit.unlink()
     monkeypatch.setenv("NODE_OPTIONS", "--max-old-space-size=500")
-    place.run("preflight", "--set", "heal.enabled=false", "--", "/bin/true")
+    command = (str(place.root / "bin" / "node"), str(host.put_package("2026.4.14")), "gateway")
+    place.run("preflight", "--set", "heal.enabled=false", "--", *command)
     heap._answers.clear()
     monkeypatch.setenv("NODE_OPTIONS", "--max-old-space-size=8000")
     check_all(place, 692, "at its last start by tailflip: ", ": it will not fit")

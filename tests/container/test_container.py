@@ -56,7 +56,7 @@ def test_a_heap_that_ran_full_is_healed_inside_the_same_container(container):
     container.wait(container.is_healthy, "answer after a death", 300)
     log = container.log()
     assert log.count("gateway started") == 2
-    assert "verdict cause=v8-heap-oom" in log
+    assert "cause=v8-heap-oom" in log
     assert "store compacted" in log
     assert container.show("{{.RestartCount}}") == "0"
     container.stop()
@@ -75,7 +75,7 @@ def test_a_kill_by_the_containers_memory_limit_is_healed_too(container):
     )
     container.wait(container.is_healthy, "answer after a death", 300)
     log = container.log()
-    assert "verdict cause=cgroup-oom-kill confidence=proven" in log
+    assert "cause=cgroup-oom-kill confidence=proven" in log
     assert "store compacted" in log
     assert container.show("{{.RestartCount}}") == "0"
     assert container.exec("cat", "/proc/1/cmdline").stdout.split("\0")[1] == TAILFLIP

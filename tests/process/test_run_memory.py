@@ -184,7 +184,10 @@ def test_a_loop_is_told_the_breaker_opens_and_a_trial_is_made(place):
     assert place.history.lives.count_deaths() == {incident.id: 4}
     assert [f.finding.code for f in place.history.findings.read()] == ["crash-loop"]
     # One alert for the loop, not one for every death.
-    assert sum("error: decision" in line for line in guarded.said().splitlines()) == 1
+    assert (
+        sum("error: waiting before the next start" in line for line in guarded.said().splitlines())
+        == 1
+    )
     assert guarded.stop() == 0
 
 

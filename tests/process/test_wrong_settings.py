@@ -30,7 +30,8 @@ def ask(place, *words, env):
 
 def list_wrong(place):
     found = place.history.findings.read()
-    return [each.finding.message for each in found if each.finding.code == Code.SETTINGS_WRONG]
+    wrong = [each.finding for each in found if each.finding.code == Code.SETTINGS_WRONG]
+    return [f"{each.subject}: {each.message.partition('settings: ')[2]}" for each in wrong]
 
 
 @pytest.mark.parametrize("verb", ["gate", "preflight"])

@@ -19,7 +19,6 @@ from tailflip.base.render import format_error
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.cli.light import OPTIONS, read_options
-from tailflip.config.load import load
 from tailflip.diagnose.causes import GONE_PROGRAM
 from tailflip.flow.lives import LifeMode
 from tailflip.observe.gateway.foreground import find_misuse
@@ -51,7 +50,7 @@ def run_light(verb: str, argv: list[str]) -> int:
             hint=f"give the gateway's own: tailflip {verb} -- openclaw gateway run",
         )
     flags = _read_flags(verb, given)
-    log.start(load(os.environ, flags, goes_on=True).config.log.level)
+    log.start("info")  # until the settings of this gateway are known
     if unit is not None:
         command = _follow_unit(Path(unit), command)
     workspace = Workspace(Home.locate(os.environ), RealDisk())

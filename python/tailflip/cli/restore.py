@@ -94,6 +94,7 @@ def restore(
         )
         _print(outcome, as_json=as_json, applied=apply)
         return
+    is_wanted = choose_actions(state_dir)  # by what was said, not by where a gateway is found
     state_dir = find_place(read_and_tell(state_dir), os.environ, state_dir, None)
     with show_progress() as on_progress:
         outcome = put_back(
@@ -103,7 +104,7 @@ def restore(
             jobs=_find_job_ids(job or [], state_dir),
             everything=everything,
             store=store,
-            is_wanted=choose_actions(state_dir),
+            is_wanted=is_wanted,
             apply=apply,
             now_ms=clock.now_ms(),
             state_dir=state_dir,

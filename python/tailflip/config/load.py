@@ -85,13 +85,8 @@ _ACTING = (
     "archive.keep",
     "archive.max_size",
 )
-# Where one of these is wrong, the value that changes least takes its place.
-_CAUTIOUS = {
-    "heal.retention": OFF,
-    "heal.max_lifetime": OFF,
-    "archive.keep": OFF,
-    "archive.max_size": OFF,
-}
+# Where one of these is wrong, it counts as false: nothing is removed for it.
+_CAUTIOUS = ("heal.retention", "heal.max_lifetime", "archive.keep", "archive.max_size")
 _SELECTORS = ("gateway.state_dir", "gateway.profile")
 _WORDS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
@@ -368,7 +363,7 @@ def _replace_wrong(right: dict[str, Given], key: str) -> None:
     if key.startswith(("heal.", "reconcile.")) and _is_switch(key):
         right[key] = Given(False, origin, False, key)
     elif key in _CAUTIOUS:
-        right[key] = Given(_CAUTIOUS[key], origin, _CAUTIOUS[key], key)
+        right[key] = Given(OFF, origin, OFF, key)
     if key == "heal.enabled":
         # What is not healed is not refused either: the mistake would keep the gateway down.
         right["heal.admission"] = Given(False, origin, False, "heal.admission")

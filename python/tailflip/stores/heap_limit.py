@@ -97,7 +97,7 @@ class _OnRecord:
         """Put the answer on record; if that fails, node is asked again next time."""
         with suppress(TailflipError):
             self.history.workspace.create()
-            told = {"limit_bytes": limit.bytes, "source": limit.source}
+            told = {"limit_bytes": limit.bytes, "source": limit.source, "known": limit.is_known}
             fact = {"key": key, "answer_bytes": answer_bytes, **told}
             self.history.facts.put(HEAP_LIMIT_FACT, fact)
 
@@ -107,7 +107,8 @@ class _OnRecord:
         limit_bytes, source = fact.get("limit_bytes"), fact.get("source")
         if not isinstance(limit_bytes, int):
             return None
-        return HeapLimit(limit_bytes, f"at its last start by tailflip: {source}")
+        source = f"at its last start by tailflip: {source}"
+        return HeapLimit(limit_bytes, source, is_known=fact.get("known") is not False)
 
     def _read(self) -> dict[str, object]:
         with suppress(TailflipError):

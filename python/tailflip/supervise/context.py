@@ -123,5 +123,7 @@ class GuardedGateway:
     def find_heap_limit(self) -> HeapLimit:
         """Find the heap limit of what our command starts; node is asked once."""
         release = self.release
-        owner = HeapOwner.of_ours("", release.env, release.node, self.command)
+        # `sh -c ...` may set another heap inside.
+        doubt = "what the command starts is not known" if release.entry is None else None
+        owner = HeapOwner.of_ours("", release.env, release.node, self.command, doubt)
         return find_started_limit(self.config, owner, self.history)

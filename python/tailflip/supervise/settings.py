@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from tailflip.base import log
 from tailflip.base.errors import TailflipError
 from tailflip.config.load import load
-from tailflip.flow.findings import Code
 from tailflip.observe.gateway.release import read_release
 from tailflip.stores.settings import choose, read_settings, remember
 from tailflip.supervise.context import GuardedGateway
@@ -70,6 +69,8 @@ def _tell(gateway: GuardedGateway, loaded: Loaded) -> None:
     with suppress(TailflipError, OSError):
         is_mended = remember(gateway.history, loaded)
     if is_mended:
+        from tailflip.flow.findings import Code  # noqa: PLC0415 - most starts had no mistake
+
         gateway.record.note((), (Code.SETTINGS_WRONG,))
     if not loaded.mistakes:
         return

@@ -72,6 +72,13 @@ def test_a_doubtful_source_makes_way_for_a_sure_one(owner, history):
     assert find(history, living=living, shell=shell, may_recall=False).bytes == 1
 
 
+def test_a_recorded_start_of_an_unknown_command_is_a_doubt(owner, history):
+    """`gate -- sh -c ...` may set another heap inside."""
+    find_started_limit(Config(), owner("ours", 3, doubt="a shell"), history)
+    found = find(history, shell=owner("shell", 4))
+    assert (found.bytes, found.is_known) == (3, False)
+
+
 def test_two_definitions_that_disagree_are_the_smaller_one_and_a_doubt(owner, history):
     found = find(history, services=[owner("a", 9), owner("b", 5)], shell=owner("shell"))
     assert (found.bytes, found.is_known) == (5, False)

@@ -112,8 +112,8 @@ def _find_memory_trend(memory_trends: tuple[MemoryTrend, ...]) -> Iterator[Found
 
 def _find_wrong_settings(mistakes: tuple[str, ...]) -> Iterator[Found]:
     for text in mistakes:
-        place, _, _ = text.partition(": ")
-        yield Found(place, f"a mistake in tailflip's own settings: {text}")
+        place, _, rest = text.partition(": ")
+        yield Found(place, f"a mistake in tailflip's own settings: {rest or text}")
 
 
 _MORE_HEAP = "give the gateway more heap (NODE_OPTIONS=--max-old-space-size=MB)"

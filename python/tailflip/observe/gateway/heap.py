@@ -47,10 +47,15 @@ class HeapOwner:
 
     @classmethod
     def of_ours(
-        cls, who: str, env: Mapping[str, str], node: str | None, flags: tuple[str, ...]
+        cls,
+        who: str,
+        env: Mapping[str, str],
+        node: str | None,
+        flags: tuple[str, ...],
+        doubt: str | None = None,
     ) -> HeapOwner:
         """Describe a gateway that is started from here, in our own cgroup."""
-        return cls(who, env, node, flags, read_limit(None))
+        return cls(who, env, node, flags, read_limit(None), doubt)
 
     @property
     def options(self) -> str:
