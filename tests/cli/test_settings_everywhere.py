@@ -85,7 +85,7 @@ def test_settings_count_in_every_verb(place, monkeypatch):
     assert json.loads(place.run("inspect", "--json")[1])["forecast"]["limit_bytes"] == 8 << 30
     assert json.loads(place.run("check", "--json")[1])["forecast"]["limit_bytes"] == 8 << 30
     status = json.loads(place.run("status", "--json")[1])
-    assert status["look"]["memory"]["limit_bytes"] == 8 << 30
+    assert status["memory"]["limit_bytes"] == 8 << 30
     reconcile = json.loads(place.run("reconcile", "--json")[1])
     assert reconcile["terms"]["retention_ms"] == 7 * 86_400_000
 
@@ -98,7 +98,7 @@ def test_the_state_directory_of_the_settings_is_every_verb_s(place, monkeypatch)
     for verb in ("check", "inspect", "compact"):
         shown = json.loads(place.run(verb, "--json")[1])
         assert [each["path"] for each in shown["stores"]] == [str(other.store)], verb
-    assert json.loads(place.run("status", "--json")[1])["look"]["guard"] == str(other.state)
+    assert json.loads(place.run("status", "--json")[1])["state_dir"] == str(other.state)
     assert str(other.state) in place.run("incidents")[2]
     steps = json.loads(place.run("reconcile", "--json")[1])["steps"]
     assert {each["subject"] for each in steps if each["kind"] == "retention"} <= {str(other.store)}
@@ -132,7 +132,7 @@ def test_each_gateway_has_its_own_section_however_it_is_named(place, monkeypatch
     assert shown["before"]["limit_bytes"] == 3 << 30
     if how != "path":
         status = json.loads(place.run("status", *words, "--json")[1])
-        assert status["look"]["memory"]["limit_bytes"] == 3 << 30
+        assert status["memory"]["limit_bytes"] == 3 << 30
     monkeypatch.setenv("OPENCLAW_STATE_DIR", str(place.state))
     if how != "file":
         shown = json.loads(place.run("compact", "--json")[1])

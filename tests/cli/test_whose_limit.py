@@ -54,7 +54,7 @@ def check_all(place, limit_mib, source, verdict, *, known=True):
         assert told["limit_known"] is known, verb
         assert source in told["source"], verb
         assert line.endswith(verdict), verb
-    memory = json.loads(place.run("status", "--json")[1])["look"]["memory"]
+    memory = json.loads(place.run("status", "--json")[1])["memory"]
     assert memory["limit_bytes"] == limit_mib << 20
     assert source in memory["limit_source"]
 

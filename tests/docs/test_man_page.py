@@ -22,8 +22,8 @@ SECTIONS = [
     *("NAME", "SYNOPSIS", "DESCRIPTION", "VERBS", "EXIT STATUS", "ENVIRONMENT", "FILES"),
     *("EXAMPLES", "SEE ALSO"),
 ]
-# For tailflip alone, from one of its processes to another.
-OWN = {"TAILFLIP_LIFE", "TAILFLIP_FUZZ_SECONDS", "TAILFLIP_SYSTEMD_CACHE"}  # the last are tests'
+# From one process of tailflip to another, and of its tests.
+OWN = {"TAILFLIP_LIFE", "TAILFLIP_FUZZ_SECONDS", "TAILFLIP_SYSTEMD_CACHE"}
 
 
 def read_sections() -> dict[str, str]:
@@ -61,7 +61,7 @@ def test_every_variable_of_ours_is_told():
     used -= {setting.variable for setting in list_settings()}
     told = {name for name, _ in write_man.ENVIRONMENT}
     assert used - OWN <= told
-    for name in told - {"TAILFLIP_SECTION_SETTING", "NODE_OPTIONS"}:
+    for name in told - {"TAILFLIP_SECTION_SETTING", "NODE_OPTIONS", "NO_COLOR, FORCE_COLOR"}:
         assert any(name in path.read_text() for path in PACKAGE.rglob("*.py")), name
 
 

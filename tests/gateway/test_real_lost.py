@@ -25,7 +25,7 @@ def tell_truth(scene: Scene) -> dict[str, str]:
     ran = real_gateway.tailflip(scene.install, scene.state, "tasks", "--json")
     assert ran.returncode == 0, ran.stderr
     listed: list[dict[str, Any]] = json.loads(ran.stdout)["tasks"]
-    return {each["task_id"]: each["verdict"] for each in listed}
+    return {each["task_id"]: each["true_status"] for each in listed}
 
 
 def list_theirs(scene: Scene) -> dict[str, dict[str, Any]]:

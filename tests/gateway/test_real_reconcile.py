@@ -251,7 +251,7 @@ def test_lost_tasks_get_their_true_end_and_openclaw_agrees(scene: Scene) -> None
         listed = json.loads(
             real_gateway.tailflip(scene.install, scene.state, "tasks", "--json").stdout
         )
-        truth = {each["task_id"]: each["verdict"] for each in listed["tasks"]}
+        truth = {each["task_id"]: each["true_status"] for each in listed["tasks"]}
         assert truth[finished] == "done"
         assert truth[killed] == "interrupted"
         answer = scene.reconcile("tasks", "--apply")

@@ -80,7 +80,7 @@ def test_a_start_takes_the_last_good_settings(place):
     assert code == 0
     assert "until that is corrected, the last good settings count" in heard
     code, out, _ = ask(place, "status", "--json", env=env)
-    assert json.loads(out)["look"]["memory"]["limit_bytes"] == 777 << 20
+    assert json.loads(out)["memory"]["limit_bytes"] == 777 << 20
     assert "the last good settings count" in ask(place, "status", env=env)[2]
 
 

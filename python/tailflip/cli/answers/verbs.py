@@ -155,20 +155,20 @@ class Task(Part):
     created_ms: int | None = taken("task.created_ms")
     started_ms: int | None = taken("task.started_ms")
     ended_ms: int | None = taken("task.ended_ms")
-    verdict: str
+    true_status: str = taken("verdict")
     runtime_ms: int | None = taken("proof.runtime_ms", "How long it ran.")
     reasons: tuple[str, ...] = taken("proof.words")
 
 
 class SeenRun(Part):
-    """A run that tailflip saw in flight; `verdict` null: it is."""
+    """A run that tailflip saw in flight."""
 
     job_id: str
     title: str
     started_ms: int = taken("began_ms")
     seen_ms: int
     ended_ms: int | None
-    verdict: str | None
+    true_status: str | None = taken("verdict", "Null: it runs.")
     reasons: tuple[str, ...] = taken("words")
 
 
