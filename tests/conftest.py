@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,10 @@ from tailflip.base.state_dir import Home
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+# A worker of xdist says 80 columns: what tests read is a pipe, which has none.
+os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture
