@@ -31,10 +31,8 @@ def compact(place, *argv):
 
 
 def list_actions(place, *argv):
-    return [
-        each["action"]["id"]
-        for each in json.loads(place.run("archive", "list", "--json", *argv)[1])
-    ]
+    _, out, _ = place.run("archive", "list", "--json", *argv)
+    return [each["id"] for each in json.loads(out)["actions"]]
 
 
 def age(place, days):
@@ -137,7 +135,7 @@ def test_expire_beyond_limits_does_what_the_guards_do(place, monkeypatch):
     code, out, _ = place.run("archive", "expire", "--beyond-limits", "--apply", "--json")
     told = json.loads(out)
     assert (code, [each["id"] for each in told["actions"]]) == (0, [action])
-    assert told["bytes"] > 0
+    assert told["size_bytes"] > 0
     assert list_archives(place) == []
 
 

@@ -45,6 +45,7 @@ ARGV = {
     "reconcile": "reconcile --apply",
     "tasks": "tasks",
     "watch": "watch --rounds 1",
+    "retry": "retry",
     "restore": "restore {action} --apply",
     "archive list": "archive list",
     "archive show": "archive show {action}",
@@ -58,7 +59,7 @@ ARGV = {
     "config example": "config example",
     "install": "install --apply",
     "uninstall": "uninstall --apply",
-    "demo": "demo --size-mb 1",
+    "demo": "demo --size-mb 20",
     "gate": "gate -- /usr/bin/true",
     "preflight": "preflight -- /usr/bin/true",
     "run": "run -- /usr/bin/sleep 60",
@@ -144,6 +145,15 @@ class Scene:
         self.stack.enter_context(home.supervise(guard, "run", clock.now_ms(), RealDisk()))
         self.monkeypatch.setattr("tailflip.supervise.gate.HAND_OFF_S", 0)
 
+    def guarded_unit(self):
+        units = self.place.root / ".config/systemd/user"
+        units.mkdir(parents=True, exist_ok=True)
+        (units / "openclaw-gateway.service").write_text(
+            f"[Service]\nEnvironment=OPENCLAW_STATE_DIR={self.place.state}\n"
+            "ExecStart=/usr/bin/node /opt/openclaw/dist/index.js gateway\n"
+        )
+        self.guarded()
+
     def own_directory_is_a_file(self):
         shutil.rmtree(self.place.home)
         self.place.home.write_text("")
@@ -205,7 +215,7 @@ OF_STORES = ("inspect", "compact", "reconcile", "restore", "preflight", "gate")
 OF_LEDGER = (
     *("status", "check", "compact", "reconcile", "tasks", "restore", "incidents list"),
     *("incidents why", "incidents ack", "archive list", "archive show", "archive verify"),
-    "archive expire",
+    *("archive expire", "retry"),
 )
 OF_ARCHIVE = ("archive show", "archive verify")
 # How each code of each verb is provoked.
@@ -233,6 +243,7 @@ WAYS = {
     ("install", 73): Scene.own_directory_is_a_file,
     ("install", 74): at("systemd", BROKEN, writes=True),
     ("install", 77): at("systemd", DENIED, writes=True),
+    ("install", 75): Scene.guarded_unit,
     ("uninstall", 65): Scene.broken_record,
     ("uninstall", 74): at("installed/", BROKEN),
     ("uninstall", 77): at("installed/", DENIED),
@@ -321,7 +332,7 @@ def test_help_names_the_codes_of_the_verb(place, verb):
 
 
 def test_terminated_is_143():
-    code = "import os, signal; from tailflip import cli; cli._run_verb = lambda argv: "
+    code = "import os, signal; from tailflip import cli; cli._run_verb = lambda *_: "
     code += "(signal.signal(15, cli._terminate), os.kill(os.getpid(), 15)); cli.main()"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 128 + signal.SIGTERM

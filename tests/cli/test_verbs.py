@@ -140,7 +140,7 @@ def test_restore_tells_before_and_after_that_the_gateway_will_die_of_it(place, m
     """A store of 60 MB was put back, and not a word said that it kills the gateway again."""
     place.fill()
     place.run("compact", "--apply")
-    action = json.loads(place.run("archive", "list", "--json")[1])[0]["action"]["id"]
+    action = json.loads(place.run("archive", "list", "--json")[1])["actions"][0]["id"]
     monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", "238mb")
     code, out, err = place.run("restore", action)
     assert code == 0, err
@@ -154,7 +154,7 @@ def test_restore_tells_before_and_after_that_the_gateway_will_die_of_it(place, m
     assert not re.search(r"^before: ", out, re.MULTILINE), "that is over"
     assert re.search(r"^after:   .*: it will not fit$", out, re.MULTILINE), out
     assert "will die of it; `tailflip compact --apply`" in out
-    assert planned["bytes_after"] == place.store.stat().st_size
+    assert planned["size_bytes_after"] == place.store.stat().st_size
     assert planned["after"]["heap_bytes"] > planned["before"]["heap_bytes"]
     assert planned["gateway"]["alive"] is False
 
@@ -176,7 +176,8 @@ def test_a_mistake_in_our_settings_stops_no_undo(place, monkeypatch):
     monkeypatch.setenv("TAILFLIP_HEAL_RETENTION", "never ever")
     code, _, err = place.run("restore", "--all", "--apply")
     assert code == 0
-    assert "note: the forecast is made without our settings" in err
+    assert "warning: TAILFLIP_HEAL_RETENTION" in err
+    assert "until that is corrected" in err
 
 
 def test_restore_reports_a_key_that_lives_again_and_leaves_it(place):

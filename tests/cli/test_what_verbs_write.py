@@ -198,7 +198,7 @@ WRITES = {
     "watch": (["watch", "--rounds", "1"], None),
     "retry": (["retry"], None),
     "incidents ack": (["incidents", "ack", "1"], None),
-    "demo": (["demo", "--size-mb", "1"], None),
+    "demo": (["demo", "--size-mb", "20"], None),
 }
 
 

@@ -56,7 +56,7 @@ def check_all(place, limit_mib, source, verdict, *, known=True):
         assert line.endswith(verdict), verb
     memory = json.loads(place.run("status", "--json")[1])["memory"]
     assert memory["limit_bytes"] == limit_mib << 20
-    assert source in memory["limit_source"]
+    assert source in memory["source"]
 
 
 def test_the_unit_s_heap_counts_and_not_the_shell_s(place, host):

@@ -261,7 +261,9 @@ def expire(
             applied=apply,
             actions=gone.actions,
             size_bytes=gone.bytes,
-            gateways=[{"state_dir": folder, "gateway": each} for folder, each in gateways.items()],
+            state_dirs=[
+                {"state_dir": folder, "gateway": each} for folder, each in gateways.items()
+            ],
             failed=list(gone.errors),
         ).say()
     else:

@@ -292,7 +292,8 @@ def _answer(
         gateway=job.scene.gateway,
         reports=job.reports,
         causes=[
-            {"job_id": each.job_id, "title": each.title, "runs": each.storm.runs} for each in causes
+            {"job_id": each.job_id, "title": each.title, "run_count": each.storm.runs}
+            for each in causes
         ],
         failed=errors,
     )

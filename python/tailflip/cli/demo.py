@@ -33,7 +33,7 @@ _RESTORED_JOB = "morning-sleep-report"
 
 def demo(
     size_mb: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Size of the store, in MB.")
+        int, typer.Option(min=20, max=10_000, help="Size of the store, in MB.")
     ] = INCIDENT_BYTES // 10**6,
 ) -> None:
     """Rebuild the incident in a scratch directory, cure it by hand, then let `run` cure it.

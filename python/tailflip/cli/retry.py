@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailflip.base.errors import NoPermission, TryLater
+from tailflip.base.errors import TryLater
 from tailflip.base.render import escape
 from tailflip.base.state_dir import Presence
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
@@ -84,11 +85,9 @@ def _ask(subject: Subject) -> Asked:
     pid = _find_waiting(history)
     if pid is None:
         return Asked(True, None, waited, _name_start(history))
-    try:
+    with suppress(PermissionError):
         # It looks by itself every few seconds; this only saves them.
         take_over(pid).send(signal.SIGCONT)
-    except PermissionError as e:
-        raise NoPermission(f"may not wake pid {pid}: {e.strerror}; it tries within a minute") from e
     return Asked(True, pid, waited, "`tailflip status` shows what comes of it")
 
 

@@ -24,6 +24,7 @@ class Forecast(Part):
 
     heap_bytes: int
     limit_bytes: int | None
+    limit_known: bool = Field(description="False: the limit may be another gateway's.")
     source: str = Field(description="Where the limit is from.")
     factor: float = Field(description="Bytes of heap for each byte of the stores.")
     base_bytes: int = Field(description="The heap without any store.")

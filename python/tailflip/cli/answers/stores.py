@@ -223,4 +223,4 @@ class CausingJob(Part):
 
     job_id: str | None
     title: str
-    runs: int
+    run_count: int

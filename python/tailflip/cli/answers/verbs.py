@@ -217,6 +217,8 @@ class Restore(Answer):
     report: of_stores.Report | None
     damaged: tuple[Damaged, ...]
     gateway: of_gateway.Gateway | None = Field(description="None where no installation is left.")
+    size_bytes_before: int = taken("bytes_before", "Of the store.")
+    size_bytes_after: int = taken("bytes_after", "Of the store.")
     before: of_gateway.Forecast | None
     after: of_gateway.Forecast | None
 
@@ -267,7 +269,7 @@ class ArchiveExpire(Answer):
     applied: bool
     size_bytes: int
     actions: tuple[of_stores.Action, ...]
-    gateways: tuple[of_gateway.GatewayOf, ...]
+    state_dirs: tuple[of_gateway.GatewayOf, ...]
 
 
 class IncidentsList(Answer):
