@@ -64,7 +64,7 @@ def settle_all(workspace: Workspace) -> tuple[str, ...]:
             verb = "undone" if ended.state is State.UNDONE else "finished"
             notes.append(f"{action.kind} {action.id} of {action.store} was half done: {verb}")
     notes += _return_missing(workspace)
-    for action in find_expired(workspace):
+    for action in find_expired(workspace.home, Ledger(workspace).read_all()):
         try:
             remove_archive(workspace, action)
         except OSError as e:

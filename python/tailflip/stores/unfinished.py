@@ -9,9 +9,10 @@ import os
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import resolve
-from tailflip.ledger.actions import Action, Ledger, State
+from tailflip.ledger.actions import HALF_DONE, Action, Ledger, State
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from tailflip.base.state_dir import Home
@@ -23,23 +24,24 @@ FOLDER = ".tailflip"
 
 def is_unfinished(workspace: Workspace) -> bool:
     """Say whether there is a half-done action, an expired archive or a transcript to return."""
+    actions = Ledger(workspace).read_all()
     return bool(
-        Ledger(workspace).read_half_done()
-        or find_expired(workspace)
+        any(action.state in HALF_DONE for action in actions)
+        or find_expired(workspace.home, actions)
         or find_missing(workspace.home)
     )
 
 
-def find_expired(workspace: Workspace) -> tuple[Action, ...]:
+def find_expired(home: Home, actions: Iterable[Action]) -> tuple[Action, ...]:
     """Find expired actions whose files are still there: their deletion was interrupted."""
     return tuple(
         a
-        for a in Ledger(workspace).read_all()
+        for a in actions
         if a.state is State.EXPIRED
         and any(
             map(
                 os.path.lexists,
-                (workspace.home.archive(a.id), workspace.home.quarantined(a.id), find_folder(a)),
+                (home.archive(a.id), home.quarantined(a.id), find_folder(a)),
             )
         )
     )
