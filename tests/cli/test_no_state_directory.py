@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from support.folders import Folders
 from support.service_definitions import Host
 from tailflip.observe.gateway import heap
 
@@ -85,21 +84,11 @@ def test_a_repeatable_option_may_be_given_twice(place):
     assert place.run("compact", "--drop-key", "a", "--drop-key", "b")[0] == 0
 
 
-def other_place(place, name):
-    class Other(Folders):
-        root = place.root / name
-
-    other = Other()
-    other.put_bytes(place.store.read_bytes())
-    (other.state / "openclaw.json").write_text("{}")
-    return other
-
-
 def test_stores_of_two_installations_are_each_judged_by_their_own(place, monkeypatch):
     """Both were judged by one gateway's life and heap, and the forecast was the sum of both."""
     heap._answers.clear()
     place.fill()
-    other = other_place(place, "other")
+    other = place.put_other("other")
     (other.state / "openclaw.json").write_text('{"cron": {"sessionRetention": "5d"}}')
     host = Host(place.root)
     unit = host.put_unit()

@@ -6,8 +6,6 @@ import json
 
 import pytest
 
-from support.folders import Folders
-
 TYPO = "[heal]\nretntion = '7d'\n"
 TELLING = [
     ("status",),
@@ -61,18 +59,6 @@ def test_check_has_it_as_a_finding(place, monkeypatch):
     assert "heal.retntion" in found["settings-wrong"]["message"]
 
 
-def other_place(place, name):
-    """A second installation, with a store of its own."""
-
-    class Other(Folders):
-        root = place.root / name
-
-    other = Other()
-    other.put_bytes(place.store.read_bytes())
-    (other.state / "openclaw.json").write_text("{}")
-    return other
-
-
 def test_settings_count_in_every_verb(place, monkeypatch):
     """`config show` said 7d, and `compact` would have removed what is older than 24 h."""
     place.fill()
@@ -93,7 +79,7 @@ def test_settings_count_in_every_verb(place, monkeypatch):
 def test_the_state_directory_of_the_settings_is_every_verb_s(place, monkeypatch):
     """`reconcile` worked on one gateway, and `check`, `compact`, `status` on another."""
     place.fill()
-    other = other_place(place, "other")
+    other = place.put_other("other")
     write(place, monkeypatch, f"[gateway]\nstate_dir = '{other.state}'\n")
     for verb in ("check", "inspect", "compact"):
         shown = json.loads(place.run(verb, "--json")[1])
@@ -119,7 +105,7 @@ heap_limit = "3gb"
 @pytest.mark.parametrize("how", ["flag", "path", "env", "file"])
 def test_each_gateway_has_its_own_section_however_it_is_named(place, monkeypatch, how):
     place.fill()
-    other = other_place(place, "other")
+    other = place.put_other("other")
     text = SECTIONS.format(other=other.state)
     words = {"flag": ("--state-dir", str(other.state)), "path": (str(other.store),)}.get(how, ())
     if how == "env":

@@ -36,6 +36,14 @@ class Folders:
         self.store.write_bytes(data)
         self.store.chmod(0o600)
 
+    def put_other(self, name: str) -> Folders:
+        """Put a second installation below these, with a store of the same bytes."""
+        other = Folders()
+        other.root = self.root / name
+        other.put_bytes(self.store.read_bytes())
+        (other.state / "openclaw.json").write_text("{}")
+        return other
+
     def put_openclaw(self, version: str) -> str:
         """Put a package `openclaw` of a version on the PATH; it ends well at once."""
         package = self.root / "lib" / "node_modules" / "openclaw"
