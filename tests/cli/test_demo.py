@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from tailflip.base import clock
@@ -47,6 +48,22 @@ def test_the_demo_plays_to_its_end_and_cleans_up(tmp_path, monkeypatch, gateway)
     assert ("a stand-in" in done.stdout) == (gateway == "stand-in")
     assert re.search(r"removed$", done.stderr)
     assert list(scratch.iterdir()) == []
+
+
+def test_a_gateway_that_does_not_come_back_ends_the_demo_and_is_not_left_behind(
+    tmp_path, monkeypatch
+):
+    """A program named node that ends at once kept the demo waiting, and its guard outlived it."""
+    node = tmp_path / "node"
+    node.write_text("#!/bin/sh\nexit 0\n")
+    node.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    argv = [sys.executable, "-m", "tailflip", "demo", "--size-mb", "20"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 70
+    assert "the gateway did not come back" in done.stderr
+    left = [each.cmdline() for each in psutil.process_iter()]
+    assert [words for words in left if str(node) in words] == []
 
 
 def test_the_incident_has_its_numbers_and_always_the_same_bytes(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -22,7 +21,7 @@ _HERE = Path(__file__).parent
 _STAND_IN_BEARS = 0.35  # share of the store's bytes above which the stand-in dies
 _PATIENCE_S = 120.0
 _TRACE = re.compile(rb"\s*\d+: 0x")  # V8 prints its own stack, forty lines of it
-_ANSWERS = b"gateway answers"
+_ANSWERS, _WAITS = b"gateway answers", b"waiting before the next start"
 
 
 class GuardedAct:
@@ -63,16 +62,19 @@ class GuardedAct:
             stderr=subprocess.STDOUT,
             stdout=subprocess.PIPE,
         ) as run:
-            timer = threading.Timer(_PATIENCE_S, run.kill)
+            timer = threading.Timer(_PATIENCE_S, run.terminate)
             timer.start()
-            answered = _follow(run)
-            timer.cancel()
+            try:
+                answered = _follow(run)
+            finally:
+                timer.cancel()
+                run.terminate()  # it may not outlive the demo, however that ends
         if not answered:
             raise InternalError("the demonstration failed: the gateway did not come back")
 
 
 def _follow(run: subprocess.Popen[bytes]) -> bool:
-    """Show what `run` and the gateway say, and stop them once the gateway answers."""
+    """Show what both say; stop them once the gateway answers, or `run` waits in a crash loop."""
     answered = False
     assert run.stdout is not None  # noqa: S101 - it was asked for
     for line in run.stdout:
@@ -80,9 +82,9 @@ def _follow(run: subprocess.Popen[bytes]) -> bool:
             continue
         sys.stdout.buffer.write(line)
         sys.stdout.buffer.flush()
-        if _ANSWERS in line and not answered:
-            answered = True
-            run.send_signal(signal.SIGTERM)
+        answered = answered or _ANSWERS in line
+        if _ANSWERS in line or _WAITS in line:
+            run.terminate()
     return answered
 
 
