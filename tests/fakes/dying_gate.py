@@ -11,14 +11,13 @@ import sys
 
 from dying_supervisor import DyingDisk
 
-from tailflip.cli.front import run_light
-from tailflip.supervise import context
+from tailflip.cli import front
 
 
 def main() -> int:
     disk = DyingDisk(int(sys.argv[1]), before=sys.argv[2] == "before")
-    context.RealDisk = lambda: disk
-    return run_light("gate", sys.argv[3:])
+    front.RealDisk = lambda: disk
+    return front.run_light("gate", sys.argv[3:])
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def open_breaker(place, deaths=3):
     """A gateway that died three times and would live now, and `run` that waits all the same."""
     guarded = place.run("--die", "2", "--deaths", str(deaths), settings=LATER)
     guarded.hear("crash loop")
-    guarded.hear("decision kind=wait")
+    guarded.hear("waiting before the next start")
     wait_until(
         lambda: place.history.decisions.read_breaker().state is BreakerState.OPEN, "open breaker"
     )
@@ -59,7 +59,7 @@ def test_run_that_waits_in_its_breaker_makes_a_trial_at_once(place):
 def test_a_trial_that_fails_is_one_trial(place):
     guarded = open_breaker(place, deaths=4)
     assert ask(place)[0] == 0
-    guarded.hear("decision kind=wait", 2)
+    guarded.hear("waiting before the next start", 2)
     guarded.wait_watching(place.config)
     assert len(place.pids()) == 4
     assert not place.history.starts.is_trial_asked()
@@ -70,7 +70,7 @@ def test_a_trial_that_fails_is_one_trial(place):
 
 def test_a_delay_before_a_start_is_cut_short(place):
     guarded = place.run("--die", "2", "--deaths", "1", settings=SLOW)
-    guarded.hear("decision kind=start")
+    guarded.hear("the gateway will be started")
     guarded.wait_watching(place.config)
     assert "tailflip retry" in " ".join(ask(place, "status")[1].split())
     assert ask(place)[0] == 0

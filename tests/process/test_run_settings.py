@@ -59,7 +59,11 @@ def test_flags_win_over_a_file_that_is_read_again(place):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("openclaw", "gateway", "run"), 64, "unrecognized arguments"),
+        (
+            ("openclaw", "gateway", "run"),
+            64,
+            "got unexpected extra argument(s) (openclaw gateway run)",
+        ),
         (("--set", "restart.cap_s=-1", "--", "true"), 78, "restart.cap_s"),
         (("--", "/nonexistent/openclaw"), 78, "cannot start /nonexistent/openclaw"),
         (("--", "no-such-program"), 78, "cannot start no-such-program"),
