@@ -149,8 +149,10 @@ def _read_memory(
 
 def _find_heap_limit(subject: Subject, gateway: Gateway | None) -> HeapLimit:
     told = find_told_limit(subject.config)
+    if told is not None:
+        return told
     owners = find_owners(Path(subject.history.guard), gateway, os.environ)
-    return told or find_limit(subject.config, owners, subject.history)
+    return find_limit(subject.config, owners, subject.history)
 
 
 def _measure_stores(subject: Subject, now_ms: int) -> Stores | None:
