@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import pytest
@@ -68,3 +69,15 @@ def test_preflight_says_no_to_a_program_that_is_gone(place, command):
     assert (code, out) == (78, "")
     assert "error: cannot start /gone/node: it is not there" in err
     assert "openclaw gateway install --force" in err
+
+
+@pytest.mark.parametrize(("mode", "code"), [(0o644, 77), (0o755, 78)], ids=["no right", "no form"])
+def test_a_gate_that_could_not_become_its_gateway_ignores_a_broken_pipe_again(place, mode, code):
+    """The gateway's defaults stayed: its own error, to a reader that had gone, was its death."""
+    program = place.root / "gateway"
+    program.write_text("not a program")
+    program.chmod(mode)
+    found, _, err = place.run("gate", "--", str(program))
+    assert (found, "cannot start" in err) == (code, True)
+    assert signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGXFSZ) is signal.SIG_IGN

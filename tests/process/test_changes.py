@@ -261,10 +261,11 @@ def wake_ups():
 @pytest.mark.skipif(sys.platform != "linux", reason="wake-ups are counted by /proc")
 def test_nothing_wakes_up_while_nothing_changes(folder, watch):
     """A watcher that polls would cost more than the gateway it guards."""
+    others = len(os.listdir("/proc/self/task"))  # noqa: PTH208 - of tests that ran before
     watcher = watch(folder / "sessions.json", folder.parent / "openclaw.json")
     drain(watcher)
     before, cpu = wake_ups(), time.process_time()
     time.sleep(2)
     assert wake_ups() - before <= 1
     assert time.process_time() - cpu < 0.02
-    assert len(os.listdir("/proc/self/task")) < 12  # noqa: PTH208
+    assert len(os.listdir("/proc/self/task")) - others <= 8  # noqa: PTH208

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from tailflip.supervise.context import GuardedGateway
     from tailflip.supervise.gate import Verdict
 
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+
 
 def run_light(verb: str, argv: list[str]) -> int:
     """Run one of the three verbs and return its exit code; `gate` returns only to refuse."""
@@ -179,14 +181,15 @@ def _gate(gateway: GuardedGateway, *, park: bool) -> int:
         verdict = _judge(gateway, is_parking=True)
     env = dict(gateway.env)
     env[LIFE_VARIABLE] = _begin_life(gateway, verdict, LifeMode.GATE, os.getpid())
-    # Python ignores these two signals; a started program expects their defaults.
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
     program = gateway.command[0]
     log.flush()
+    # Python ignores these two signals; a started program expects their defaults.
+    ignored = {number: signal.signal(number, signal.SIG_DFL) for number in _IGNORED_BY_PYTHON}
     try:
         os.execvpe(program, list(gateway.command), env)  # noqa: S606 - the user's own command
     except OSError as e:
+        for number, handler in ignored.items():
+            signal.signal(number, handler)
         kind = NoPermission if isinstance(e, PermissionError) else ConfigInvalid
         refusal = kind(f"cannot start {program}: {e.strerror}", hint=GONE_PROGRAM)
         _note_failure(gateway, verdict, refusal, env[LIFE_VARIABLE])
