@@ -117,6 +117,8 @@ FAILURES = [
     (["preflight", "--frob"], "preflight", "usage", 64),
     (["watch", "--interval", "soon"], "watch", "usage", 64),
     (["undo"], "undo", "usage", 64),
+    (["--color", "never", "archive", "show", "nope"], "archive show", "usage", 64),
+    (["--color=sometimes", "check"], "", "usage", 64),
 ]
 
 

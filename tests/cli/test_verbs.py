@@ -404,14 +404,19 @@ def test_a_bug_is_said_without_the_contents_it_may_quote(place, monkeypatch):
     assert "0123456789" not in err
 
 
-def test_interrupt_ends_with_130(place, monkeypatch):
+def test_an_interruption_is_an_answer_too(place, monkeypatch):
+    """A program that asked for JSON got nothing, and had to read English."""
     place.fill()
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tailflip.stores.target.read_gateway", interrupt)
-    assert place.run("inspect")[0] == 130
+    code, out, err = place.run("inspect", "--json")
+    told = json.loads(out)
+    assert (code, told["verb"]) == (130, "inspect")
+    assert (told["errors"][0]["kind"], told["errors"][0]["exit_code"]) == ("interrupted", 130)
+    assert err.startswith("error: interrupted; every store is wholly old or wholly new\n")
 
 
 @pytest.mark.parametrize(

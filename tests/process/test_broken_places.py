@@ -285,7 +285,11 @@ def test_a_file_system_that_takes_nothing(place, verb, options):
         done = finish(process, verb)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ("go\n" if verb == "preflight" else "STARTED\n"), done.stderr
-    told = [line for line in done.stderr.splitlines() if "tailflip: error: " in line]
+    told = [
+        line
+        for line in done.stderr.splitlines()
+        if line.startswith("tailflip: ") and " error: " in line
+    ]
     assert told
     if verb != "run":
         assert len(told) == 1, "one fault, one line"

@@ -272,7 +272,7 @@ def test_a_ledger_that_cannot_be_used_keeps_no_gateway_down(place, broken):
         place.home.ledger.write_bytes(b"not a database, and long enough to be looked at" * 100)
     guarded = gate(place)
     assert wait_listening(place, guarded) == guarded.pid
-    assert "tailflip: error" in guarded.said()
+    assert " error: " in guarded.said()
 
 
 @pytest.mark.parametrize("home", ["/proc/tailflip", "/dev/null/tailflip"])

@@ -51,7 +51,7 @@ def check_answer(argv: Sequence[str], code: int, out: str) -> None:
     own = list(argv[: argv.index("--")] if "--" in argv else argv)
     if "--json" not in own:
         return
-    verb = name_verb(own)
+    verb = name_verb(own[2:] if own[0] == "--color" else own)
     documents = list(list_documents(out))
     assert documents, (argv, "a program that asks for JSON gets JSON")
     errors = [error for each in documents for error in each["errors"]]

@@ -11,7 +11,9 @@
     ├── IoFailed         74  a read or write failed; the original is in place
     ├── TryLater         75  lock held, gateway running, store changed under us (retry helps)
     ├── NoPermission     77  permission
-    └── ConfigInvalid    78  configuration: key path, rule, value found
+    ├── ConfigInvalid    78  configuration: key path, rule, value found
+    └── Interrupted     130  Ctrl-C ended the verb; every store is wholly old or wholly new
+        └── Terminated      SIGTERM (143) ended it
 
 `TryLater` alone sets `retry`: trying again may help.
 """
@@ -110,3 +112,15 @@ class ConfigInvalid(TailflipError):
         error = cls("; ".join(found), hint=hint)
         error.problems = found
         return error
+
+
+class Interrupted(TailflipError):
+    """Ctrl-C ended the verb; every store is wholly old or wholly new."""
+
+    exit_code = 130
+
+
+class Terminated(Interrupted):
+    """SIGTERM ended the verb; every store is wholly old or wholly new."""
+
+    exit_code = 143

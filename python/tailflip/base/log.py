@@ -1,7 +1,7 @@
 """The log of a supervisor on standard error: one line an event, a sentence first, then key=value.
 
-The gateway's lines pass through the same stream, so the log's lines begin with their time and
-`tailflip:`; in systemd's journal, which adds the time, with `tailflip:`.
+The gateway's lines pass through the same stream, so the log's lines begin with `tailflip:`. Their
+time follows, but not in systemd's journal, which adds it.
 Values are made safe for a terminal. Callers must not pass a session's content.
 """
 
@@ -51,13 +51,13 @@ class _Stream(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFormatter(logging.Formatter("tailflip: %(levelname)s: %(message)s"))
+        self.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
         self._is_dated = not _goes_to_journal(os.environ)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line, with its time where nobody else adds one."""
         when = f"{format_time(clock.now_ms())} " if self._is_dated else ""
-        say(when + self.format(record))
+        say(f"tailflip: {when}{self.format(record)}")
 
 
 def _goes_to_journal(env: Mapping[str, str]) -> bool:

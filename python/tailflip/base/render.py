@@ -20,12 +20,14 @@ from tailflip.base.errors import (
     CannotCreate,
     ConfigInvalid,
     InternalError,
+    Interrupted,
     IoFailed,
     NoPermission,
     OnRecord,
     StoreChanged,
     StoreInvalid,
     TailflipError,
+    Terminated,
     TryLater,
     Unavailable,
     Usage,
@@ -69,6 +71,8 @@ _HINTS: dict[type[TailflipError], str] = {
     StoreChanged: "the gateway writes it now; try again, or stop the gateway first",
     NoPermission: "run as the user the gateway runs as",
     ConfigInvalid: "correct the configuration; nothing was changed",
+    Interrupted: "run it again when you like; nothing is left half done",
+    Terminated: "run it again; nothing is left half done",
 }
 _SHOWN_FIELDS = 6
 _SHOWN_JOBS = 20

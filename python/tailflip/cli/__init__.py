@@ -6,21 +6,20 @@ import os
 import signal
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from tailflip.base import log
 from tailflip.base.durable import explain_os_error
-from tailflip.base.errors import InternalError, TailflipError
+from tailflip.base.errors import InternalError, Interrupted, TailflipError, Terminated, Usage
 from tailflip.base.render import format_error
 
 if TYPE_CHECKING:
     from types import FrameType
 
-INTERRUPTED = 128 + 2
-_BROKEN_PIPE = 128 + 13
-_TERMINATED = 128 + 15
+INTERRUPTED = Interrupted.exit_code
+_BROKEN_PIPE = 128 + signal.SIGPIPE
 # Set by SIGTERM: typer turns it and Ctrl-C into the same exception.
 _terminated = threading.Event()
 # These verbs run before every start of a gateway, or beside it for weeks: they do
@@ -65,16 +64,19 @@ def _run(argv: list[str], stack: ExitStack) -> int:
     except Exception as e:
         if os.environ.get("TAILFLIP_TRACEBACK"):
             raise
-        error = _explain(e)
-        _tell(argv, format_error(error))
-        _answer(argv, error)
-        return error.exit_code
+        return _fail(argv, _explain(e))
     if code == INTERRUPTED:
-        how = "interrupted"
+        kind, how = (Interrupted, "interrupted")
         if _terminated.is_set():
-            how, code = "terminated", _TERMINATED
-        _tell(argv, f"error: {how}; every store is wholly old or wholly new")
+            kind, how = (Terminated, "terminated")
+        return _fail(argv, kind(f"{how}; every store is wholly old or wholly new"))
     return int(code)
+
+
+def _fail(argv: list[str], error: TailflipError) -> int:
+    _tell(argv, format_error(error))
+    _answer(argv, error)
+    return error.exit_code
 
 
 def _tell(argv: list[str], text: str) -> None:
@@ -91,7 +93,10 @@ def _answer(argv: list[str], error: TailflipError) -> None:
     own = argv[: argv.index("--")] if "--" in argv else argv
     if "--json" in own:
         from tailflip.cli.answers.base import fail  # noqa: PLC0415 - for programs only
+        from tailflip.cli.page import take_colour  # noqa: PLC0415 - likewise
 
+        with suppress(Usage):  # a wrong `--color` is the error itself
+            own, _ = take_colour(own)
         fail(own, error)
 
 

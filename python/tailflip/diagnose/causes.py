@@ -249,7 +249,9 @@ WAITS: dict[Waiting, Wait] = {
         CAUSES[Cause.DISK_FULL].next_step,
     ),
     Waiting.OTHER_INSTANCE: Wait(
-        "the other gateway is gone", "other gateway", CAUSES[Cause.OTHER_INSTANCE].next_step
+        "the state directory and its port are free",
+        "other gateway",
+        CAUSES[Cause.OTHER_INSTANCE].next_step,
     ),
 }
 

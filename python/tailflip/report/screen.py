@@ -211,7 +211,7 @@ def _describe_breaker(situation: Situation) -> str:
     if situation.refused:
         return "not allowed: the last one was refused"
     if situation.held:
-        return "held back until the other gateway is gone"
+        return "held back until the state directory and its port are free"
     dead = format_counted(breaker.row, "death")
     if breaker.row > 1:
         dead += " of one kind in a row"

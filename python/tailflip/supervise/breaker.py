@@ -159,7 +159,7 @@ def reconsider(breaker: Breaker, decision: Decision, world: World) -> Decision:
     if decision.waiting is Waiting.OTHER_INSTANCE:
         if world.other_alive:
             return decision
-        return _start_now("the other gateway is gone", world)
+        return _start_now("the state directory and its port are free", world)
     if decision.kind is DecisionKind.START:
         wanted = _start_now(decision.reason, world) if _is_time(decision, world) else None
     elif has_changed(breaker, decision.waiting, world):
@@ -255,7 +255,7 @@ def _is_mixed(deaths: int, limits: RestartSettings) -> bool:
 
 
 def _stand_aside(counted: Breaker, told: str, world: World) -> tuple[Breaker, Decision]:
-    """Wait until the other gateway is gone, without trials: they would be refused again."""
+    """Wait until directory and port are free, without trials: they would be refused again."""
     opens = counted.row >= world.limits.loop_deaths
     newly = opens and counted.state is BreakerState.CLOSED
     state = BreakerState.OPEN if opens else BreakerState.CLOSED

@@ -23,6 +23,8 @@ EXIT_CODES = {
     "StoreChanged": 75,
     "NoPermission": 77,
     "ConfigInvalid": 78,
+    "Interrupted": 130,
+    "Terminated": 143,
 }
 KINDS = {
     name: kind
@@ -36,7 +38,7 @@ def test_every_error_has_its_exit_code():
 
 
 def test_the_drawn_tree_is_the_tree():
-    drawn = dict(re.findall(r"── (\w+) +(\d\d)  ", errors.__doc__))
+    drawn = dict(re.findall(r"── (\w+) +(\d{2,3})  ", errors.__doc__))
     assert drawn == {
         name: str(kind.exit_code) for name, kind in KINDS.items() if kind.__base__ is TailflipError
     }

@@ -37,7 +37,7 @@ def lines(capfd, monkeypatch):
     def read() -> list[str]:
         log.flush()
         text: str = capfd.readouterr().err
-        assert all(line.startswith(f"{WHEN} tailflip: ") for line in text.splitlines())
+        assert all(line.startswith(f"tailflip: {WHEN} ") for line in text.splitlines())
         return text.replace(f"{WHEN} ", "").splitlines()
 
     yield read
@@ -98,7 +98,7 @@ def test_a_reader_that_is_gone_spoils_no_exit_code():
         "raise SystemExit(7)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
-    assert process.stderr.readline().endswith(b" tailflip: info: first\n")
+    assert process.stderr.readline().endswith(b" info: first\n")
     process.stderr.close()
     assert process.wait(10) == 7
 

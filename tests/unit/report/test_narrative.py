@@ -169,7 +169,7 @@ DECISIONS = [
     ),
     (
         Decision(kind="wait", reason="two", waiting=Waiting.OTHER_INSTANCE),
-        "decided to wait until the other gateway is gone: two",
+        "decided to wait until the state directory and its port are free: two",
     ),
     (Decision(kind="end", reason="asked", exit_code=0), "decided to end with exit code 0: asked"),
 ]

@@ -325,13 +325,13 @@ def test_memory_that_was_measured_before_says_when():
 
 
 def test_a_start_held_back_for_another_gateway_is_one_story():
-    """It said "starts allowed", and "decided to wait until the other gateway is gone"."""
+    """It said "starts allowed", and that it waits until directory and port are free."""
     start = JudgedStart(
         at_ms=NOW_MS, mode="gate", go=False, reason="another gateway, pid 4121", other_pid=4121
     )
     situation = sum_up(ALONE, replace(EMPTY, start=start))
     screen = "\n".join(format_screen(situation))
-    assert "starts    held back until the other gateway is gone" in screen
+    assert "starts    held back until the state directory and its port are free" in screen
     assert "refused the start" in screen
     assert "pid 4121 lives" in situation.next_step
     gone = sum_up(replace(ALONE, gateway=DEAD), replace(EMPTY, start=start))
@@ -341,5 +341,7 @@ def test_a_start_held_back_for_another_gateway_is_one_story():
 def test_what_run_waits_for_is_what_status_says():
     waiting = Breaker(waiting=Waiting.OTHER_INSTANCE)
     situation = sum_up(LOOK, replace(EMPTY, breaker=waiting))
-    assert "held back until the other gateway is gone" in "\n".join(format_screen(situation))
+    assert "held back until the state directory and its port are free" in "\n".join(
+        format_screen(situation)
+    )
     assert situation.next_step.startswith("stop the other gateway")
