@@ -51,8 +51,8 @@ file with every setting commented out, the same as
 ## Mistakes
 
 Each mistake is one line: file and line number, the setting, the rule, and what was found. A
-misspelt setting is a mistake, in the file and in the environment: every `TAILFLIP_` variable must
-be a setting, or one of those named below.
+misspelt setting is a mistake, in the file and in the environment. So every `TAILFLIP_` variable
+must be a setting, or one of those named below.
 
 | who reads | what a mistake does |
 |---|---|
@@ -64,14 +64,14 @@ be a setting, or one of those named below.
 A start goes on with the last good file: the one that was read at an earlier start of this gateway.
 Where there is none, the settings that are right count, and the others are at their default.
 Wrong switches of `heal` and `reconcile` then count as false, and a wrong `retention` or
-`max_lifetime` too: a mistake must not take out what you wanted to keep. Where nothing of the file
+`max_lifetime` too. A mistake must not take out what you wanted to keep. Where nothing of the file
 can be read, nothing is healed. A mistake in an option of the command is refused (exit code 78).
 
 ## Several gateways
 
 A section `[gateways.NAME]` has the same sections below it, for one gateway alone. Its `state_dir`
 or `profile` says which gateway that is. Without either, its name is the profile. All verbs choose
-it by the gateway at hand, however that was found: by `--state-dir`, `--profile`, the environment,
+it by the gateway at hand. They find that gateway by `--state-dir`, `--profile`, the environment,
 the path of a store, or the command that starts it.
 
 ```toml

@@ -272,8 +272,8 @@ class ReconcileSettings(Section):
     )
     hold_jobs: bool = _setting(
         False,
-        "hold such a job by disabling it, before a start also one that still runs again and "
-        "again; false: the next run of such a job is pushed out by 6 h",
+        "hold such a job by disabling it, also one that runs again at each start; "
+        "false: put its next run off by 6 h",
     )
     release_stuck_jobs: bool = _setting(
         False,
