@@ -324,7 +324,7 @@ def test_a_schedule_in_the_database_is_not_said_to_be_gone(cron):
     with closing(sqlite3.connect(cron.place.state / "state" / "openclaw.sqlite")) as db:
         db.execute("CREATE TABLE cron_jobs (id TEXT)")
     message = check(cron)[1]["job-storm"]["message"]
-    assert message.endswith("its schedule stands in records that tailflip does not read yet")
+    assert message.endswith("its schedule stands in records that tailflip cannot read")
 
 
 def test_a_run_has_one_end_whoever_writes_it(cron):

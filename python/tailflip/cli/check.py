@@ -17,6 +17,7 @@ from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, St
 from tailflip.cli.progress import show_progress
 from tailflip.cli.settings import read_and_tell
 from tailflip.ledger.history import History
+from tailflip.observe.records.forms import Form
 from tailflip.report.examination import Asked, observe_thoroughly
 from tailflip.report.reading import read_situation
 from tailflip.report.subject import Subject
@@ -24,6 +25,9 @@ from tailflip.report.verdict import format_verdict
 from tailflip.stores.target import look
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tailflip.observe.records.forms import Record
     from tailflip.report.observation import Observation
     from tailflip.report.status import Situation
 
@@ -80,6 +84,7 @@ def _describe(found: Situation, seen: Observation) -> dict[str, Any]:
         "kept": inputs.kept or (),
         "half_done_action_ids": [action.id for action in seen.half_done],
         "disks": inputs.spaces,
+        "record_forms": seen.records,
         "notes": seen.notes,
     }
 
@@ -102,6 +107,8 @@ def _print(found: Situation, seen: Observation) -> None:
         print(f"left alone, and not loaded again: {kept}")
     if inputs.gateway is not None:
         print(f"gateway: {format_gateway(inputs.gateway)}")
+    if seen.records:
+        print(f"records: {_format_records(seen.records)}")
     for space in inputs.spaces or ():
         print(f"disk: {format_bytes(space.free_bytes)} free for {escape(space.path)}")
     for note in seen.notes:
@@ -111,3 +118,25 @@ def _print(found: Situation, seen: Observation) -> None:
             f"note: {action.kind} {action.id} was interrupted; the next --apply ends it",
             file=sys.stderr,
         )
+
+
+def _format_records(records: Sequence[Record]) -> str:
+    """Say where each kind of record lies; those that are not there are left out."""
+    places: dict[str, list[str]] = {}
+    for record in records:
+        schema = f" (schema {record.schema})" if record.schema is not None else ""
+        where = f"{_WHERE[record.form]}{schema}"
+        if record.form is not Form.ABSENT:
+            places.setdefault(where, []).append(record.kind)
+    told = [f"{', '.join(kinds)} {where}" for where, kinds in places.items()]
+    return "; ".join(told) or "none is there"
+
+
+_WHERE = {
+    Form.ABSENT: "",
+    Form.FILES: "in files",
+    Form.SPLIT: "in split files",
+    Form.SQLITE: "in SQLite",
+    Form.UNKNOWN: "of an unknown schema",
+    Form.UNREADABLE: "unreadable",
+}

@@ -53,12 +53,13 @@ def offer_incidents(incomplete: str) -> list[Offer]:
 
 def offer_jobs(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """Offer the names of cron jobs, or their ids where they have no name."""
-    from tailflip.observe.installation import locate, read_job_names  # noqa: PLC0415
+    from tailflip.observe.installation import locate  # noqa: PLC0415
+    from tailflip.observe.records.reading import read_job_names  # noqa: PLC0415
 
     offers: list[Offer] = []
     with _quietly():
         place = locate(os.environ, state_dir=_state_dir(ctx))
-        for job_id, name in read_job_names(place.cron_store).items():
+        for job_id, name in read_job_names(place).items():
             offers.append((name or job_id, job_id))
     return _choose(offers, incomplete)
 

@@ -24,7 +24,7 @@ from tailflip.cli.progress import show_progress
 from tailflip.cli.settings import read_and_tell
 from tailflip.diagnose.findings.jobs import RAPID_INTERVAL_MS, measure_interval_ms
 from tailflip.ledger.history import History
-from tailflip.observe.installation import read_job_names
+from tailflip.observe.records.reading import read_job_names
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 from tailflip.stores.litter import observe_folders
 from tailflip.stores.target import look
@@ -57,7 +57,7 @@ def inspect(
     workspace = Workspace(Home.locate(os.environ), RealDisk())
     history = History(workspace, os.path.realpath(scene.installation.state_dir))
     wait_for_limit, heal = scene.begin_heap_limit(history, heap_limit), scene.config.heal
-    names = read_job_names(scene.installation.cron_store)
+    names = read_job_names(scene.installation)
     policy = choose_policy(heal, scene.installation.retention_ms)
     aim = choose_aim(heal, policy, scene.capabilities, salvages=False)
     found: dict[Store, SurveyNumbers] = {}

@@ -22,7 +22,8 @@ from tailflip.cli.progress import show_progress
 from tailflip.cli.settings import read_and_tell
 from tailflip.ledger.actions import Ledger
 from tailflip.ledger.history import History
-from tailflip.observe.installation import locate, read_job_names
+from tailflip.observe.installation import locate
+from tailflip.observe.records.reading import read_job_names
 from tailflip.reconcile.write import undo
 from tailflip.stores import archive
 from tailflip.stores.foresee import Foreseen, foresee
@@ -191,7 +192,7 @@ def _find_job_ids(named: list[str], state_dir: Path | None) -> list[str]:
     if not named:
         return []
     try:
-        names = read_job_names(locate(os.environ, state_dir=state_dir).cron_store)
+        names = read_job_names(locate(os.environ, state_dir=state_dir))
     except TailflipError:
         return named  # an archive can be restored where no installation is left
     return [

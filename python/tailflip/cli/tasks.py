@@ -20,8 +20,7 @@ from tailflip.cli.settings import read_and_tell
 from tailflip.flow.numbers import KeyKind
 from tailflip.ledger.history import History
 from tailflip.ledger.lives import find_deaths
-from tailflip.observe.records.runlog import read_run_logs
-from tailflip.observe.records.tasks import find_ledger
+from tailflip.observe.records.reading import Records
 from tailflip.reconcile.steps.tasks import judge_installation
 from tailflip.stores.formats import find_engine
 from tailflip.stores.target import look
@@ -54,7 +53,9 @@ def tasks(
     history = History(workspace, os.path.realpath(scene.installation.state_dir))
     runs = history.runs
     notes: list[str] = []
-    verdicts, _ = judge_installation(scene, notes, runs, find_deaths(history.lives.read()))
+    records = Records(scene.installation)
+    deaths = find_deaths(history.lives.read())
+    verdicts, _ = judge_installation(scene, records, notes, runs, deaths)
     total, verdicts = len(verdicts), verdicts[:limit]
     seen = runs.read(limit)
     if as_json:
@@ -73,7 +74,7 @@ def tasks(
         print(format_table(head, rows[:limit], indent="", left=len(head)))
     else:
         print("no run is in OpenClaw's task ledger, and tailflip saw none in flight")
-    print(_tell_read(scene, total, len(seen)))
+    print(_tell_read(scene, records, total, len(seen)))
     print(f"gateway: {format_gateway(scene.gateway)}")
     for note in dict.fromkeys(notes):
         print(f"note: {escape(note)}", file=sys.stderr)
@@ -89,17 +90,16 @@ def _count_runs(scene: Scene) -> int:
     return count
 
 
-def _tell_read(scene: Scene, tasks: int, seen: int) -> str:
+def _tell_read(scene: Scene, records: Records, tasks: int, seen: int) -> str:
     """Say which records were read, and where the other runs stand."""
-    ledger = find_ledger(scene.installation.state_dir)
-    logs = scene.installation.cron_store.parent / "runs"
+    ledger = records.find_task_ledger()
     known = format_counted(tasks, "cron task") if os.path.lexists(ledger) else "it is not there"
-    ended = sum(1 for _ in read_run_logs(logs, []))
+    ended = sum(1 for _ in records.read_lines([]))
     runs = format_counted(_count_runs(scene), "cron run")
     return (
         f"read: the task ledger {escape(ledger)}: {known}; "
         f"seen in flight by tailflip: {format_counted(seen, 'run')}\n"
-        f"run logs: {format_counted(ended, 'run')} that ended; `openclaw cron runs` lists them\n"
+        f"run history: {format_counted(ended, 'run')} that ended; `openclaw cron runs` lists them\n"
         f"session stores: {runs}; `tailflip inspect` shows them by job"
     )
 

@@ -153,6 +153,13 @@ class Standstill(NamedTuple):
     ends_itself: bool = False
 
 
+class UnreadRecord(NamedTuple):
+    """Kinds of a gateway's records that tailflip cannot read, all for the same reason."""
+
+    kinds: tuple[str, ...]
+    why: str
+
+
 class UnseenIncident(NamedTuple):
     """An open incident that nobody has seen yet; `words` are its cause's."""
 

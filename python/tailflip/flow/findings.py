@@ -43,6 +43,7 @@ class Code(StrEnum):
     HEAP_CLOSE = "heap-close"
     STORE_GROWING = "store-growing"
     CRON_STORE_INVALID = "cron-store-invalid"
+    RECORDS_UNREAD = "records-unread"
     RUNS_STUCK = "runs-stuck"
     CHATS_RUNNING = "chats-running"
     LEDGERS_DISAGREE = "ledgers-disagree"

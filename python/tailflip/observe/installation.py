@@ -18,7 +18,6 @@ from tailflip.base.openclaw_units import parse_duration_ms, parse_size_bytes
 from tailflip.flow.observed import Store
 from tailflip.observe.files import can_be_path
 from tailflip.observe.json5config import load_config
-from tailflip.observe.records.cron import read_cron_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -179,11 +178,6 @@ def require_state_dir(state_dir: Path, config_path: Path) -> None:
 def _holds_state(folder: Path) -> bool:
     names = ("openclaw.json", *_LEGACY_CONFIG, *_STATE_FILES)
     return any(_is_there(folder / name) for name in names) or _is_folder(folder / "agents")
-
-
-def read_job_names(cron_store: Path) -> dict[str, str]:
-    """Read the names of cron jobs by id; empty if the cron store cannot be read."""
-    return {job.job_id: job.name for job in read_cron_store(cron_store).jobs if job.name}
 
 
 def normalise_agent_id(value: str) -> str:

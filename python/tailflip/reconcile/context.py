@@ -16,7 +16,7 @@ from tailflip.flow.findings import Looked
 from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.history import History
 from tailflip.ledger.lives import find_deaths
-from tailflip.observe.records.runlog import read_run_logs
+from tailflip.observe.records.reading import Records
 from tailflip.reconcile.write.cron_store import Hands
 from tailflip.stores.ownership import find_claim
 from tailflip.stores.proof.judge import judge_store
@@ -151,9 +151,8 @@ class Reconciliation:
         return self.scene.now_ms + self._moment - 1
 
     def read_lines(self) -> Iterator[RunLine]:
-        """Read the lines of all run logs."""
-        folder = self.scene.installation.cron_store.parent / "runs"
-        return read_run_logs(folder, self.result.notes)
+        """Read the ends of all runs on record."""
+        return Records(self.scene.installation).read_lines(self.result.notes)
 
     def judge(self, store: Store) -> Judgement:
         """Judge a store once; an end that we write into it changes no verdict."""

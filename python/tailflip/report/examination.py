@@ -92,12 +92,14 @@ def observe_thoroughly(
         mistakes=asked.mistakes or None,
     )
     judged, judged_notes = _judge_jobs(scene, history, asked)
-    notes = (*installation.notes, *forms.describe(), *judged_notes)
+    told = set(forms.describe())  # a finding tells the same
+    notes = (*installation.notes, *(note for note in judged_notes if note not in told))
     observation = Observation(
         inputs,
         merge(find_all(inputs), judged),
         ledger.read_half_done(),
         tuple(dict.fromkeys(notes)),
+        records=forms.every,
     )
     return recall_from(history, observation)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tailflip.base.errors import TailflipError
 from tailflip.flow.conditions import HeldJob
 from tailflip.flow.outcomes import ActionKind
-from tailflip.observe.records.cron import read_cron_store
+from tailflip.observe.records.reading import read_jobs
 from tailflip.reconcile.write.cron_store import Changes
 from tailflip.reconcile.write.record import read_record
 
@@ -35,7 +35,7 @@ def find_held_jobs(
     holds = [each.action for each in actions if each.action.kind == ActionKind.HOLD]
     if not holds or installation is None:
         return ()
-    jobs = {job.job_id: job for job in read_cron_store(installation.cron_store).jobs}
+    jobs = {job.job_id: job for job in read_jobs(installation).jobs}
     found: dict[str, HeldJob] = {}
     for action in holds:
         try:

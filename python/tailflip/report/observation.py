@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from tailflip.ledger.actions import Action
     from tailflip.ledger.history import History
     from tailflip.observe.installation import Installation
+    from tailflip.observe.records.forms import Record
 
 
 @dataclass(frozen=True)
 class Observation:
     """The inputs and the findings; `half_done` are interrupted actions of ours.
 
+    `records` are the gateway's own, where a look told their forms.
     The inputs hold the user's configuration: print chosen parts of them.
     """
 
@@ -38,6 +40,7 @@ class Observation:
     half_done: tuple[Action, ...] = ()
     notes: tuple[str, ...] = ()
     noted: tuple[NotedFinding, ...] = field(default=(), repr=False)
+    records: tuple[Record, ...] = ()
 
     def date_findings(self, now_ms: int) -> tuple[NotedFinding, ...]:
         """Give each finding the time since which it is known to be open."""

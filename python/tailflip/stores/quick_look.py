@@ -9,6 +9,8 @@ from tailflip.diagnose.findings.inputs import Inputs, JobList
 from tailflip.observe.gateway.listener import find_listener
 from tailflip.observe.host.space import read_space
 from tailflip.observe.records.cron import read_cron_store
+from tailflip.observe.records.forms import Form
+from tailflip.observe.records.reading import Records
 from tailflip.stores.litter import find_temporaries
 from tailflip.stores.look import observe_all
 from tailflip.stores.ownership import find_claim, find_claims
@@ -46,14 +48,17 @@ def look_quickly(
         claims = find_claims(listed, installation.state_dir)
         own = (store for store in listed if store not in claims)
         stores = observe_all(own, lambda _store: None, now_ms)
+    jobs = _read_jobs(installation, forms)
     holder = find_listener(installation.port) if gateway.alive is None else None
     return Inputs(
         now_ms=now_ms,
         installation=installation,
         gateway=gateway,
         stores=stores,
-        jobs=_read_jobs(installation, forms),
+        jobs=jobs,
         knows_ends=forms.knows_ends,
+        # A cron store that does not parse is a finding of its own.
+        unread=forms.sum_up(("cron",) if jobs.problem else ()),
         temporaries=find_temporaries(
             installation.cron_store, installation.config_path, installation.state_dir, now_ms
         ),
@@ -63,9 +68,11 @@ def look_quickly(
 
 
 def _read_jobs(installation: Installation, forms: Forms) -> JobList:
-    """Read the jobs; from a cron store on record, take the names."""
+    """Read the jobs; from a file on record, take the names."""
+    if forms.cron.form is Form.SQLITE:
+        return JobList(Records(installation, forms).read_jobs().jobs, is_listed=True)
     found = read_cron_store(installation.cron_store)
-    jobs, problem = found.jobs, found.problem
+    jobs, problem = found.jobs if forms.cron.is_read else (), found.problem
     if find_claim(installation.cron_store, installation.state_dir) is not None:
         jobs, problem = tuple(replace(job, running_at_ms=None) for job in jobs), None
-    return JobList(jobs if forms.cron.is_read else (), problem, forms.may_hold)
+    return JobList(jobs, problem, forms.lists_jobs)

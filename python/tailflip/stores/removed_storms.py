@@ -15,7 +15,7 @@ from tailflip.base.errors import TailflipError
 from tailflip.diagnose.storms import MOST_TOLD, RECENT_MS, find_storms
 from tailflip.flow.conditions import Storm
 from tailflip.ledger.facts import Facts
-from tailflip.observe.records.cron import read_cron_store
+from tailflip.observe.records.reading import read_jobs
 from tailflip.stores.formats import find_engine
 from tailflip.stores.tables import Starts
 
@@ -33,7 +33,7 @@ def find_in_store(installation: Installation, store: Store, now_ms: int) -> dict
     """Find the storms that a store's own runs tell, by job id; reads the store once."""
     starts = Starts(secrets.randbits(63))
     find_engine(store.path).gather_starts(store.path, starts, now_ms - RECENT_MS)
-    listed = read_cron_store(installation.cron_store).jobs
+    listed = read_jobs(installation).jobs
     jobs = {starts.hash(job.job_id): job for job in listed}
     found: dict[str, Storm] = {}
     for job_hash, storm in find_storms((starts,), jobs):

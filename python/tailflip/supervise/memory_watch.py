@@ -16,7 +16,7 @@ from tailflip.flow.conditions import MemoryTrend
 from tailflip.flow.observed import Sample
 from tailflip.ledger.runs import SeenRun
 from tailflip.observe.installation import measure_stores
-from tailflip.observe.records.cron import read_cron_store
+from tailflip.observe.records.reading import read_jobs
 
 if TYPE_CHECKING:
     from tailflip.flow.lives import Life
@@ -100,7 +100,7 @@ class MemoryWatch:
         installation = at or self._gateway.locate()
         if installation is None:
             return
-        jobs = read_cron_store(installation.cron_store).jobs
+        jobs = read_jobs(installation).jobs
         now_ms = clock.now_ms()
         runs = {
             (job.job_id, job.running_at_ms): SeenRun(
@@ -118,7 +118,7 @@ class MemoryWatch:
         installation = at or self._gateway.locate()
         if installation is None:
             return False
-        cron = read_cron_store(installation.cron_store)
+        cron = read_jobs(installation)
         return cron.problem is None and all(job.running_at_ms is None for job in cron.jobs)
 
     def describe(self, service: Service) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock, log
 from tailflip.base.errors import TailflipError
 from tailflip.flow.outcomes import ActionKind
-from tailflip.observe.records.cron import read_cron_store
+from tailflip.observe.records.reading import read_jobs
 from tailflip.stores.archive_limits import keep_limits
 from tailflip.supervise.admission import Start, admit
 
@@ -69,7 +69,7 @@ def _has_markers(gateway: GuardedGateway) -> bool:
     installation = gateway.locate()
     if installation is None:
         return False
-    jobs = read_cron_store(installation.cron_store).jobs
+    jobs = read_jobs(installation).jobs
     return any(job.running_at_ms is not None for job in jobs)
 
 

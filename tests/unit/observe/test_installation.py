@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tailflip.base.errors import CannotCreate, ConfigInvalid, Usage
-from tailflip.observe.installation import locate, normalise_agent_id, read_job_names
+from tailflip.observe.installation import locate, normalise_agent_id
 
 
 def put(path, text="{}"):
@@ -206,10 +206,3 @@ def test_a_relative_template_is_noted(state, env):
 )
 def test_agent_ids(raw, normal):
     assert normalise_agent_id(raw) == normal
-
-
-def test_job_names(tmp_path):
-    path = put(tmp_path / "jobs.json", "{jobs: [{id: 'j', name: 'night'}, {id: 'k'}, null, 3],}")
-    assert read_job_names(path) == {"j": "night"}
-    assert read_job_names(tmp_path / "gone") == {}
-    assert read_job_names(put(tmp_path / "bad", "{")) == {}

@@ -226,3 +226,17 @@ class GatewayOf(Part):
 
     state_dir: Path
     gateway: Gateway
+
+
+class Record(Part):
+    """A kind of record that the gateway keeps, and its form on the disk.
+
+    `why` says why it is not read; `schema_number` is that of its tables.
+    """
+
+    kind: str
+    form: str = Field(
+        description="absent, files, split files, SQLite, unknown schema, or unreadable."
+    )
+    schema_number: int | None = taken("schema")
+    why: str

@@ -63,6 +63,7 @@ class Check(Answer):
     kept: tuple[of_stores.KeptFile, ...]
     half_done_action_ids: tuple[str, ...]
     disks: tuple[of_gateway.Disk, ...] | None
+    record_forms: tuple[of_gateway.Record, ...]
     notes: tuple[str, ...]
 
 

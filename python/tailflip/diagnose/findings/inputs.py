@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Standstill,
         StoreGrowth,
         StuckJob,
+        UnreadRecord,
         UnseenIncident,
     )
     from tailflip.flow.observed import (
@@ -64,7 +65,7 @@ class Inputs:
     `folders` are those of the stores. `kept` are stores that tailflip does not write; no other
     input has them.
     `knows_ends` False: ends of runs may stand in records that tailflip does not read.
-    `mistakes` are those in our own settings.
+    `unread` are the records that cannot be read. `mistakes` are those in our own settings.
     """
 
     now_ms: int | None = None
@@ -76,6 +77,7 @@ class Inputs:
     forecast: Forecast | None = None
     jobs: JobList | None = None
     knows_ends: bool | None = None
+    unread: tuple[UnreadRecord, ...] | None = None
     temporaries: tuple[Leftover, ...] | None = None
     folders: tuple[TranscriptFolder, ...] | None = None
     spaces: tuple[Space, ...] | None = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tailflip.diagnose.findings.inputs import JobList
-    from tailflip.flow.conditions import HeldJob, JobStorm, OverdueJob, StuckJob
+    from tailflip.flow.conditions import HeldJob, JobStorm, OverdueJob, StuckJob, UnreadRecord
     from tailflip.flow.numbers import JobNumbers, Tally
     from tailflip.flow.observed import Gateway, ObservedStore
     from tailflip.observe.installation import Installation
@@ -63,6 +63,12 @@ def _find_broken_jobs(jobs: JobList, installation: Installation) -> Iterator[Fou
             str(installation.cron_store),
             f"cron store cannot be read: {jobs.problem}; no job will run",
         )
+
+
+def _find_unread(unread: tuple[UnreadRecord, ...]) -> Iterator[Found]:
+    for each in unread:
+        kinds = ", ".join(each.kinds)
+        yield Found(kinds, f"what the gateway has on record cannot be read: {each.why}")
 
 
 def _find_stuck_runs(
@@ -192,7 +198,7 @@ def _jobs(each: ObservedStore) -> tuple[JobNumbers, ...]:
 _NO_RUNS = "that are no cron runs say"
 _NO_HISTORY = "its run history is empty"
 _ENDS_UNKNOWN = (
-    "how they ended stands in records that tailflip does not read yet: it leaves them alone until "
+    "how they ended stands in records that tailflip cannot read: it leaves them alone until "
     "they are past the retention"
 )
 _END_OURS = "`tailflip reconcile --apply` ends sub-agents and base entries"
@@ -218,6 +224,16 @@ ENTRIES = (
         _find_broken_jobs,
         doc="The cron store does not parse, so the gateway's cron does not start.",
         hint="compare it with jobs.json.bak beside it",
+    ),
+    Entry(
+        Code.RECORDS_UNREAD,
+        Severity.WARNING,
+        _find_unread,
+        doc=(
+            "Records of the gateway are damaged, or of a schema that tailflip does not know. Runs "
+            "that they may know more about are kept as they are."
+        ),
+        hint="`openclaw doctor` looks at a damaged database; a later tailflip may know the schema",
     ),
     Entry(
         Code.RUNS_STUCK,

@@ -94,7 +94,7 @@ def _parse_jobs(root: Any, states: Mapping[str, Any] | None) -> tuple[Job, ...]:
     listed = jobs if isinstance(jobs, list) else ()
     if states is not None:
         listed = [_with_state(job, states) for job in listed]
-    return tuple(job for each in listed if (job := _parse_job(each)) is not None)
+    return tuple(job for each in listed if (job := parse_job(each)) is not None)
 
 
 def _with_state(job: Any, states: Mapping[str, Any]) -> Any:
@@ -119,13 +119,14 @@ def _read_states(cron_store: Path) -> Mapping[str, Any] | None:
     return jobs
 
 
-def _parse_job(raw: Any) -> Job | None:
+def parse_job(raw: Any) -> Job | None:
+    """Parse one job with its `state`; None if it is none."""
     job_id = read_job_id(raw)
     if job_id is None or not is_text(job_id):
         return None
     state, payload = _object(raw.get("state")), _object(raw.get("payload"))
     name, target = raw.get("name"), raw.get("sessionTarget")
-    status = state.get("lastStatus")
+    status = state.get("lastStatus") or state.get("lastRunStatus")
     return Job(
         job_id=job_id,
         name=name if is_text(name) else "",

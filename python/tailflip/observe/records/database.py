@@ -17,12 +17,16 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
+from enum import Enum, auto
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import TracebackType
+    from typing import Self
 
 _T = TypeVar("_T")
 
@@ -31,10 +35,107 @@ _ATTEMPTS = 5
 _BUSY_S = 1.0
 # A larger copy costs more than a reader's locks beside a gateway that has the database open.
 _MOST_COPIED_BYTES = 32 << 20
+_PAGE_ROWS = 1_000  # each page is one short read, so that no log grows behind a long one
+
+
+class _How(Enum):
+    """How a database is open: as a file that stands still, as a private copy, or as it lies."""
+
+    IMMUTABLE = auto()
+    COPY = auto()
+    IN_PLACE = auto()
+
+
+class Database:
+    """One database that a gateway may be writing, open until its `with` ends.
+
+    Reads in turn see the database of their own moment, or all of them that of the first.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Take a path; the file is opened by the first read."""
+        self._path = Path(os.path.realpath(path))
+        self._stack = ExitStack()
+        self._db: sqlite3.Connection | None = None
+        self._mark: tuple[int, ...] = ()
+        self._how = _How.IN_PLACE
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the database, and remove a copy."""
+        self._close()
+
+    def read(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Read once; `read` is called again if the file changed meanwhile.
+
+        Raises:
+            sqlite3.Error: the file is no database, is damaged, or changes all the time.
+            OSError: the file is missing, not a regular file, or may not be read.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                db = self._open()
+                found = read(db)
+            except (sqlite3.Error, OSError):
+                if self._is_same():
+                    raise
+            else:
+                if self._is_same():
+                    return found
+            self._close()
+        raise sqlite3.OperationalError("it changes while it is read")
+
+    def pages(
+        self,
+        statement: str,
+        values: tuple[Any, ...],
+        after: tuple[Any, ...],
+    ) -> Iterator[tuple[Any, ...]]:
+        """Stream rows, page by page; a file that changed is opened again where the page ended.
+
+        Args:
+            statement: takes `values`, the columns of `after`, and the number of rows to give. Its
+                rows begin with the columns by which they are sorted and compared with `after`.
+            values: the first parameters.
+            after: before the first row.
+
+        Raises:
+            sqlite3.Error: as `read`.
+            OSError: as `read`.
+        """
+        while True:
+            rows = self.read(partial(_fetch, statement, (*values, *after, _PAGE_ROWS)))
+            yield from rows
+            if len(rows) < _PAGE_ROWS:
+                return
+            after = rows[-1][: len(after)]
+
+    def _open(self) -> sqlite3.Connection:
+        if self._db is None:
+            self._mark = _mark(self._path)
+            self._db, self._how = _open(self._path, self._stack)
+            if self._how is _How.COPY and _mark(self._path) != self._mark:
+                self._close()
+                raise sqlite3.OperationalError("it changed while it was copied")
+        return self._db
+
+    def _is_same(self) -> bool:
+        """Say whether what was read is of one moment: SQLite sees to it where it has a log."""
+        has_log = self._db is not None and self._how is not _How.IMMUTABLE
+        return has_log or _mark(self._path) == self._mark
+
+    def _close(self) -> None:
+        self._stack.close()
+        self._db = None
 
 
 def read_database(path: Path, read: Callable[[sqlite3.Connection], _T]) -> _T:
-    """Read a database that a gateway may be writing.
+    """Read a database that a gateway may be writing, once.
 
     Args:
         path: must exist.
@@ -44,19 +145,14 @@ def read_database(path: Path, read: Callable[[sqlite3.Connection], _T]) -> _T:
         sqlite3.Error: the file is no database, is damaged, or changes all the time.
         OSError: the file is missing, not a regular file, or may not be read.
     """
-    real = Path(os.path.realpath(path))
-    for _ in range(_ATTEMPTS):
-        before = _mark(real)
-        try:
-            with _open(real) as db:
-                found = read(db)
-        except (sqlite3.Error, OSError):
-            if _mark(real) == before:
-                raise
-            continue
-        if _mark(real) == before:
-            return found
-    raise sqlite3.OperationalError("it changes while it is read")
+    with Database(path) as database:
+        return database.read(read)
+
+
+def _fetch(
+    statement: str, values: tuple[Any, ...], db: sqlite3.Connection
+) -> list[tuple[Any, ...]]:
+    return db.execute(statement, values).fetchall()
 
 
 def _mark(path: Path) -> tuple[int, ...]:
@@ -66,19 +162,17 @@ def _mark(path: Path) -> tuple[int, ...]:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[sqlite3.Connection]:
+def _open(path: Path, stack: ExitStack) -> tuple[sqlite3.Connection, _How]:
+    """Open a database, or a private copy of it."""
     beside = [path.with_name(path.name + suffix) for suffix in _BESIDE]
     beside = [each for each in beside if has_bytes(each)]
-    with ExitStack() as stack:
-        if not beside:
-            db = stack.enter_context(closing(_connect(path, "mode=ro&immutable=1")))
-        else:
-            copy = _copy((path, *beside), stack)
-            # A reader makes no file where `-shm` exists, and locks for a short time.
-            at, how = (path, "mode=ro") if copy is None else (copy, "mode=rw")
-            db = stack.enter_context(closing(_connect(at, how)))
-        yield db
+    if not beside:
+        return stack.enter_context(closing(_connect(path, "mode=ro&immutable=1"))), _How.IMMUTABLE
+    copy = _copy((path, *beside), stack)
+    if copy is not None:
+        return stack.enter_context(closing(_connect(copy, "mode=rw"))), _How.COPY
+    # A reader makes no file where `-shm` exists, and locks for a short time.
+    return stack.enter_context(closing(_connect(path, "mode=ro"))), _How.IN_PLACE
 
 
 def _copy(files: tuple[Path, ...], stack: ExitStack) -> Path | None:
@@ -107,6 +201,17 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
     # A gateway writes text that is not UTF-8, such as halves of surrogate pairs.
     db.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     return db
+
+
+def is_empty(path: Path) -> bool:
+    """Say whether a database is a new file, without anything in its log either.
+
+    Raises:
+        OSError: the file is missing, or its stat cannot be read.
+    """
+    status = path.stat()
+    is_new = stat.S_ISREG(status.st_mode) and not status.st_size
+    return is_new and not any(has_bytes(path.with_name(path.name + each)) for each in _BESIDE)
 
 
 def has_bytes(path: Path) -> bool:

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
 def has_session_databases(installation: Installation) -> bool:
     """Say whether an agent's database holds sessions; an unreadable database counts as holding."""
-    found = sorted((installation.state_dir / "agents").glob(f"*/agent/{AGENT_DATABASE}"))
-    return any(_has_sessions(path) for path in found)
+    return any(_has_sessions(path) for path in list_agent_databases(installation))
+
+
+def list_agent_databases(installation: Installation) -> list[Path]:
+    """List the agents' databases in their usual place."""
+    return sorted((installation.state_dir / "agents").glob(f"*/agent/{AGENT_DATABASE}"))
 
 
 def _has_sessions(path: Path) -> bool:

@@ -1,9 +1,10 @@
 """Tells the form of each kind of record on the disk, and so which records cannot be read.
 
-Releases keep the same records in different places: cron jobs, run history, tasks and sub-agents
-lie in JSON files and `tasks/runs.sqlite` up to 2026.5.28, in `state/openclaw.sqlite` from
-2026.6.1 on, each kind for itself. The form is read from the disk, not from a version. A record in
-an unread form proves nothing, and entries without proof are kept.
+Releases keep the same records in different places: cron jobs, run history, tasks, sub-agents and
+the restart state lie in files up to 2026.5.28, in `state/openclaw.sqlite` from 2026.6.1 on, each
+kind for itself. Sessions follow in 2026.8.1, in a database an agent. The form is read from the
+disk, not from a version. A record in an unread form proves nothing, and entries without proof are
+kept.
 
 Source: tables of 2026.7.35, 8.1 and 9.6 as their gateways made them.
 """
@@ -12,22 +13,35 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
-from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tailflip.base.regular import open_to_read
+from tailflip.flow.conditions import UnreadRecord
 from tailflip.observe.records.cron import read_cron_store
-from tailflip.observe.records.database import has_bytes
+from tailflip.observe.records.database import is_empty
+from tailflip.observe.records.era import list_agent_databases
+from tailflip.observe.records.receipts import has_sessions
+from tailflip.observe.records.state_database import (
+    JOBS,
+    NEWEST_SCHEMA,
+    RECEIPTS,
+    RUN_LOG,
+    SUBAGENTS,
+    TASKS,
+    read_schema,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tailflip.observe.installation import Installation
+    from tailflip.observe.records.state_database import Tables
 
 NOT_READ = "not read: "
+NEWEST_AGENT_SCHEMA = 23  # of 2026.9.6
 _CRON_VERSION = 1
 DATABASE = "state/openclaw.sqlite"
 
@@ -38,38 +52,47 @@ class Form(StrEnum):
     ABSENT = "absent"
     FILES = "files"  # read here
     SPLIT = "split files"  # 2026.5: jobs in one, their state in the other; read, not written
-    SQLITE = "sqlite"  # not read
+    SQLITE = "SQLite"  # read, not written
+    UNKNOWN = "unknown schema"
     UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)
 class Record:
-    """One kind of record; for an unreadable one, with the reason."""
+    """One kind of record; `why` is the reason where it is not read, `schema` that of its tables."""
 
     kind: str
     form: Form
     why: str = ""
+    schema: int | None = None
 
     @property
     def is_read(self) -> bool:
         """Say whether the record was read, or is known to be empty."""
-        return self.form not in (Form.SQLITE, Form.UNREADABLE)
+        return self.form not in (Form.UNKNOWN, Form.UNREADABLE)
 
 
 @dataclass(frozen=True)
 class Forms:
-    """All kinds of record beside the session stores."""
+    """All kinds of record. Nobody here reads the restart state, or sessions in SQLite."""
 
     cron: Record
     run_log: Record
     tasks: Record
     subagents: Record
+    sessions: Record = Record("sessions", Form.ABSENT)
+    restart: Record = Record("restart state", Form.ABSENT)
 
     @property
     def unread(self) -> tuple[Record, ...]:
         """List the records that cannot be read."""
-        every = (self.cron, self.run_log, self.tasks, self.subagents)
-        return tuple(record for record in every if not record.is_read)
+        return tuple(record for record in self.every if not record.is_read)
+
+    @property
+    def every(self) -> tuple[Record, ...]:
+        """List the records of all kinds."""
+        others = (self.cron, self.run_log, self.tasks, self.subagents, self.restart)
+        return (self.sessions, *others)
 
     @property
     def knows_ends(self) -> bool:
@@ -80,7 +103,7 @@ class Forms:
     def may_clear_markers(self) -> bool:
         """Say whether tailflip can find orphaned markers, and remove them.
 
-        2026.5 does both by itself at its next start.
+        2026.5 and later do both by themselves at their next start.
         """
         return self.cron.form is Form.FILES and self.knows_ends
 
@@ -89,72 +112,104 @@ class Forms:
         """Say whether the gateway reads from files whether a job is enabled."""
         return self.cron.form in (Form.FILES, Form.SPLIT)
 
+    @property
+    def lists_jobs(self) -> bool:
+        """Say whether all jobs that there are can be listed."""
+        return self.may_hold or self.cron.form is Form.SQLITE
+
+    def sum_up(self, without: Sequence[str] = ()) -> tuple[UnreadRecord, ...]:
+        """Sum up the records that cannot be read, by reason; `without` names fields of this."""
+        by_reason: dict[str, list[str]] = {}
+        told_elsewhere = [getattr(self, name) for name in without]
+        for record in self.unread:
+            if record not in told_elsewhere:
+                by_reason.setdefault(record.why, []).append(record.kind)
+        return tuple(UnreadRecord(tuple(kinds), why) for why, kinds in by_reason.items())
+
     def describe(self) -> tuple[str, ...]:
         """Describe the records that cannot be read, and what is therefore left alone."""
-        if not self.unread:
-            return ()
-        by_reason: dict[str, list[str]] = {}
-        for record in self.unread:
-            by_reason.setdefault(record.why, []).append(record.kind)
-        told = [f"{', '.join(kinds)}: {why}" for why, kinds in by_reason.items()]
         left = "runs that it may know more about are kept as they are"
-        return tuple(f"{NOT_READ}{each}; {left}" for each in told)
+        return tuple(
+            f"{NOT_READ}{', '.join(each.kinds)}: {each.why}; {left}" for each in self.sum_up()
+        )
 
 
 def read_forms(installation: Installation) -> Forms:
     """Read each kind's form from the disk."""
     state = installation.state_dir
-    tables = _Tables.read(state / DATABASE)
+    found = _StateDatabase.read(state / DATABASE)
     return Forms(
-        cron=tables.find("cron jobs", {"cron_jobs", "cron_run_receipts"})
-        or _read_cron(installation.cron_store),
+        cron=found.find("cron jobs", JOBS, RECEIPTS) or _read_cron(installation.cron_store),
         # From 2026.9 on the run history is part of the tasks.
-        run_log=tables.find("cron run history", {"cron_run_logs", "cron_run_receipts"})
+        run_log=found.find("cron run history", RUN_LOG, RECEIPTS)
         or _read_run_log(installation.cron_store.parent / "runs"),
-        tasks=tables.find("background tasks", {"task_runs"})
+        tasks=found.find("background tasks", TASKS)
         or _read_file("background tasks", state / "tasks" / "runs.sqlite"),
-        subagents=tables.find("sub-agent runs", {"subagent_runs"})
+        subagents=found.find("sub-agent runs", SUBAGENTS)
         or _read_file("sub-agent runs", state / "subagents" / "runs.json"),
+        sessions=_read_sessions(installation),
+        restart=found.find("restart state", "gateway_restart_sentinel")
+        or _read_file("restart state", state / "restart-sentinel.json"),
     )
 
 
-@dataclass(frozen=True)
-class _Tables:
-    """The names of the tables in the gateway's database; None: the database cannot be read.
+def _read_sessions(installation: Installation) -> Record:
+    kind = "sessions"
+    schemas = []
+    for path in list_agent_databases(installation):
+        try:
+            if has_sessions(path):
+                schemas.append(read_schema(path).version)
+        except (OSError, sqlite3.Error) as e:
+            return Record(kind, Form.UNREADABLE, f"{path} cannot be read: {e}")
+    if not schemas:
+        return Record(kind, Form.FILES if installation.stores else Form.ABSENT)
+    if max(schemas) > NEWEST_AGENT_SCHEMA:
+        why = f"an agent's database has schema {max(schemas)}, newer than {NEWEST_AGENT_SCHEMA}"
+        return Record(kind, Form.UNKNOWN, why)
+    return Record(kind, Form.SQLITE, schema=max(schemas))
 
-    `partial`: some names may stand in its log alone.
-    """
+
+@dataclass(frozen=True)
+class _StateDatabase:
+    """The tables of the gateway's database; None: there are none, or `why` they cannot be read."""
 
     path: Path
-    names: frozenset[str] | None
-    partial: bool = False
+    tables: Tables | None = None
+    why: str = ""
 
     @classmethod
-    def read(cls, path: Path) -> _Tables:
-        """Read the names without a lock and without making a file."""
+    def read(cls, path: Path) -> _StateDatabase:
+        """Read the names of the tables without making a file."""
         try:
-            info = path.stat()
-            if not stat.S_ISREG(info.st_mode):
-                return cls(path, None)
-            if not info.st_size:
-                return cls(path, frozenset())
-            partial = has_bytes(path.with_name(f"{path.name}-wal"))
-            uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-            with closing(sqlite3.connect(uri, uri=True)) as db:
-                rows = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            if is_empty(path):
+                return cls(path)
+            return cls(path, read_schema(path))
         except FileNotFoundError:
-            return cls(path, frozenset())
-        except (OSError, sqlite3.Error):
-            return cls(path, None)
-        return cls(path, frozenset(str(row[0]) for row in rows), partial)
+            return cls(path)
+        except (OSError, sqlite3.Error) as e:
+            return cls(path, why=f"{path} cannot be read: {e}")
 
-    def find(self, kind: str, names: set[str]) -> Record | None:
-        """Return the record of a kind if this database holds or may hold it."""
-        if self.names is None:
-            return Record(kind, Form.UNREADABLE, f"{self.path} cannot be read")
-        if self.partial or names & self.names:
-            return Record(kind, Form.SQLITE, f"they are in {self.path}, which is not read yet")
-        return None
+    def find(self, kind: str, table: str, *others: str) -> Record | None:
+        """Return the record of a kind if this database holds or may hold it.
+
+        Args:
+            kind: for people.
+            table: holds the records.
+            others: tables beside which such records are no longer in files either.
+        """
+        if self.tables is None:
+            return Record(kind, Form.UNREADABLE, self.why) if self.why else None
+        if not self.tables.columns.keys() & {table, *others}:
+            return None
+        if self.tables.version > NEWEST_SCHEMA:
+            why = f"{self.path} has schema {self.tables.version}, newer than {NEWEST_SCHEMA}"
+            return Record(kind, Form.UNKNOWN, why)
+        lacking = self.tables.lacks(table) if table in self.tables.columns else ()
+        if lacking:
+            why = f"table {table} of {self.path} lacks {', '.join(lacking)}"
+            return Record(kind, Form.UNKNOWN, why)
+        return Record(kind, Form.SQLITE, schema=self.tables.version)
 
 
 def _read_cron(path: Path) -> Record:

@@ -55,13 +55,13 @@ from tailflip.observe.records.recorded import (
     read_manifests,
     read_tables,
 )
+from tailflip.observe.records.state_database import NEWEST_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RUNS = "session-sqlite-migration-runs"
 DEFERRED_IMPORT = "deferred-plugin-session-import"
-_NEWEST_STATE_SCHEMA = 18  # of 2026.9.6; a later schema may have records that are unknown here
 _NEWEST_QUARANTINE_SCHEMA = 2
 _TAIL_PARTS = 2
 AGENT_DATABASE = "openclaw-agent.sqlite"
@@ -166,7 +166,7 @@ def read_receipts(state_dir: Path) -> Receipts:
     """Read the records of a state directory; `problem` tells what could not be read."""
     named = Named()
     databases = {
-        find_state_database(state_dir): _NEWEST_STATE_SCHEMA,
+        find_state_database(state_dir): NEWEST_SCHEMA,
         state_dir / "state" / "openclaw-quarantine.sqlite": _NEWEST_QUARANTINE_SCHEMA,
     }
     for path, newest in databases.items():

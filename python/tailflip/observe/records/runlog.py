@@ -1,7 +1,9 @@
 """Reads the gateway's cron run logs: one line for each run that ended, none for others.
 
 Source: `<cron store>/runs/<jobId>.jsonl`. An interrupted run has no line. A run that was cut by
-its time-out, or that threw early, has a line without session id and key.
+its time-out, or that threw early, has a line without session id and key. From 2026.4.25 on an
+interrupted run has a line, too: an error that the next start writes, with the time of that start as
+its end.
 """
 
 from __future__ import annotations
@@ -18,18 +20,23 @@ from tailflip.base.regular import open_to_read
 from tailflip.base.units import format_counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 MAX_LINE_BYTES = 1 << 20
 RUN_KEY = re.compile(r"agent:([^:]+):cron:[^:]+:run:[^:]+")
 _TIMED_OUT = re.compile(r"timed? ?out", re.IGNORECASE)
+# Source: the text of the gateway's repair at its start, 2026.4.25 to 2026.9.6.
+_INTERRUPTED = re.compile(r"interrupted by gateway restart")
 _STATUS = {"ok": "done", "error": "failed"}
 _MAX_MS = 1 << 53
 _SUFFIX = ".jsonl"
 
 
 class RunLine(NamedTuple):  # fast to make: there may be 100,000
-    """One ended run; `status` done, failed or timeout. `key` and `session_id` may be missing."""
+    """One ended run; `key` and `session_id` may be missing.
+
+    `status` is done, failed, timeout, or killed: its gateway died, at the end or before it.
+    """
 
     job_id: str
     key: str | None
@@ -104,8 +111,13 @@ def _parse_line(line: bytes, job_id: str) -> RunLine | None:
         raw = json.loads(line)
     if not isinstance(raw, dict):
         raise ValueError("not an object")  # noqa: TRY004 - about a line, not a caller
+    return make_line(raw, job_id) if raw.get("action") == "finished" else None
+
+
+def make_line(raw: Mapping[str, Any], job_id: str) -> RunLine | None:
+    """Make the line of an ended run of its members; None if they prove no end."""
     status = _STATUS.get(str(raw.get("status")))
-    if raw.get("action") != "finished" or status is None:
+    if status is None:
         return None
     started, lasted = to_ms(raw.get("runAtMs")), to_ms(raw.get("durationMs"))
     if started is None:
@@ -115,7 +127,10 @@ def _parse_line(line: bytes, job_id: str) -> RunLine | None:
         if logged is None:
             return None
         lasted = max(0, logged - started)
-    if status == "failed" and _TIMED_OUT.search(str(raw.get("error", ""))):
+    error = str(raw.get("error", ""))
+    if status == "failed" and _INTERRUPTED.search(error):
+        status = "killed"
+    elif status == "failed" and _TIMED_OUT.search(error):
         status = "timeout"
     return RunLine(
         job_id=_text(raw.get("jobId")) or job_id,

@@ -47,7 +47,7 @@ def read_subagents(path: Path, notes: list[str]) -> tuple[SubagentRun, ...] | No
         notes.append(f"sub-agent registry is not valid JSON: {path}: what it protects is unknown")
         return None
     runs = root.get("runs") if isinstance(root, dict) else None
-    found = (_parse(run) for run in (runs.values() if isinstance(runs, dict) else ()))
+    found = (parse_run(run) for run in (runs.values() if isinstance(runs, dict) else ()))
     return tuple(run for run in found if run is not None)
 
 
@@ -56,7 +56,8 @@ def list_protected(registry: Iterable[SubagentRun]) -> frozenset[str]:
     return frozenset(key for run in registry if run.ended_ms is None for key in run.keys)
 
 
-def _parse(raw: Any) -> SubagentRun | None:
+def parse_run(raw: Any) -> SubagentRun | None:
+    """Parse one run; None if it names no entry."""
     if not isinstance(raw, dict):
         return None
     names = ("childSessionKey", "requesterSessionKey", "controllerSessionKey")

@@ -17,8 +17,19 @@ if TYPE_CHECKING:
 MOST_ROWS = 20_000
 # The gateway's words for a run that ended, and ours; `lost` and `cancelled` prove no end.
 ENDED = {"succeeded": "done", "failed": "failed", "timed_out": "timeout"}
-_COLUMNS = "task_id, runtime, source_id, run_id, label, status, created_at, started_at, ended_at"
-_COLUMNS += ", last_event_at, error"
+TASK_COLUMNS = (
+    "task_id",
+    "runtime",
+    "source_id",
+    "run_id",
+    "label",
+    "status",
+    "created_at",
+    "started_at",
+    "ended_at",
+    "last_event_at",
+    "error",
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ def read_tasks(state_dir: Path, notes: list[str]) -> tuple[Task, ...] | None:
 
 def _select(db: sqlite3.Connection) -> list[tuple[Any, ...]]:
     return db.execute(
-        f"SELECT {_COLUMNS} FROM task_runs "  # noqa: S608 - names from above
+        f"SELECT {', '.join(TASK_COLUMNS)} FROM task_runs "  # noqa: S608 - names from above
         "ORDER BY created_at DESC, task_id LIMIT ?",
         (MOST_ROWS,),
     ).fetchall()

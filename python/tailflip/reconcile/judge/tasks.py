@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 CRON = "cron"
 LOST = "lost"
 UNKNOWN = "unknown"
-_THEIRS = {ours: theirs for theirs, ours in ENDED.items()}
+# A run that was killed with its gateway has failed, as the gateway's own repair says.
+_THEIRS = {ours: theirs for theirs, ours in ENDED.items()} | {"killed": "failed"}
 _SLACK_MS = 2_000
 _PATIENCE_MS = 10 * 60_000  # the line of a finished run is written within seconds
 _KEPT_MS = 7 * 86_400_000  # as long as the gateway keeps a task that ended

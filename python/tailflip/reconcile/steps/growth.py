@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.flow.observed import Evidence
 from tailflip.flow.values import STRING_LIMIT_CHARS
-from tailflip.observe.records.cron import read_cron_store
+from tailflip.observe.records.reading import read_jobs
 from tailflip.plan.forecast import find_largest_size
 from tailflip.plan.policy import Policy
 from tailflip.reconcile.judge import growth
@@ -24,7 +24,7 @@ _TOUCH_NOTHING = Policy(
 def look_at_growth(work: Reconciliation) -> None:
     """Measure each store, and name the day on which its size will hurt."""
     scene, history = work.scene, work.history
-    names = {job.job_id: job.title for job in read_cron_store(scene.installation.cron_store).jobs}
+    names = {job.job_id: job.title for job in read_jobs(scene.installation).jobs}
     growing: list[StoreGrowth] = []
     for store in scene.stores:
         with work.result.keeping_error():

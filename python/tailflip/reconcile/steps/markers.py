@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_counted
 from tailflip.flow.outcomes import ActionKind
-from tailflip.observe.records.cron import read_cron_store
-from tailflip.observe.records.forms import read_forms
+from tailflip.observe.records.reading import Records
 from tailflip.reconcile.context import Step, StepKind
 from tailflip.reconcile.judge.markers import count_deaths, plan_hold, plan_markers
 from tailflip.reconcile.judge.stuck import pick_ends
@@ -27,7 +26,8 @@ def clear_markers(work: Reconciliation) -> None:
     scene = work.scene
     if work.is_kept(scene.installation.cron_store):
         return  # its marks are out of date
-    cron = read_cron_store(scene.installation.cron_store)
+    records = Records(scene.installation)
+    cron = records.read_jobs()
     if cron.problem is not None:
         work.result.notes.append(f"cron store cannot be read: {cron.problem}")
     marked = {job.job_id: job for job in cron.jobs if job.running_at_ms is not None}
@@ -40,7 +40,7 @@ def clear_markers(work: Reconciliation) -> None:
             f"{format_counted(count, 'marker')} of running jobs {were} left alone; {why}"
         )
         return
-    if not read_forms(scene.installation).may_clear_markers:
+    if not records.forms.may_clear_markers:
         return
     ends = pick_ends(tuple(marked.values()), work.read_lines())
     changes = [

@@ -12,8 +12,7 @@ from tailflip.diagnose import storms
 from tailflip.diagnose.findings.jobs import describe_storm
 from tailflip.diagnose.storms import describe, find_storms, is_over
 from tailflip.flow.outcomes import ActionKind
-from tailflip.observe.records.cron import read_cron_store
-from tailflip.observe.records.forms import read_forms
+from tailflip.observe.records.reading import Records
 from tailflip.plan.policy import HOUR_MS
 from tailflip.reconcile.judge.markers import plan_hold
 from tailflip.reconcile.steps.markers import change_jobs
@@ -35,13 +34,14 @@ def look_for_storms(work: Reconciliation) -> None:
     A job is judged by its history and its schedule, whatever was removed since.
     """
     scene = work.scene
-    forms = read_forms(scene.installation)
+    records = Records(scene.installation)
+    forms = records.forms
     seed = secrets.randbits(63)
     by_log, by_store = Starts(seed), Starts(seed)
     _gather(work, by_log, by_store)
-    listed = read_cron_store(scene.installation.cron_store).jobs
+    listed = records.read_jobs().jobs
     titles = {by_log.hash(job.job_id): job.title for job in listed}
-    jobs = {by_log.hash(job.job_id): job for job in listed if forms.cron.is_read}
+    jobs = {by_log.hash(job.job_id): job for job in listed}
     found = _find(work, (by_log, by_store), jobs)
     # Runs that were removed are in no store any more; their storm is on record.
     for job_id, storm in recall(work.history.facts, scene.now_ms).items():
@@ -54,7 +54,7 @@ def look_for_storms(work: Reconciliation) -> None:
     storms_found: list[JobStorm] = []
     for job_hash, storm in found.items():
         job = jobs.get(job_hash)
-        if is_over(storm, job, is_listed=forms.may_hold):
+        if is_over(storm, job, is_listed=forms.lists_jobs):
             continue
         title = titles.get(job_hash) or by_log.name(job_hash) or by_store.name(job_hash)
         told = describe(title or storms.NAMELESS, job, storm, is_read=forms.cron.is_read)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.diagnose.findings.jobs import describe_stuck
-from tailflip.observe.records.cron import read_cron_store
+from tailflip.observe.records.reading import read_jobs
 from tailflip.reconcile.context import Step, StepKind
 from tailflip.reconcile.judge.stuck import find_stuck, pick_ends
 from tailflip.reconcile.write.release import release_jobs
@@ -21,7 +21,7 @@ def look_for_stuck(work: Reconciliation) -> None:
     if scene.gateway.alive is not True:
         work.result.inputs = replace(work.result.inputs, stuck=(), overdue=())
         return
-    jobs = read_cron_store(scene.installation.cron_store).jobs
+    jobs = read_jobs(scene.installation).jobs
     at_work = {job for judged in work.judge_all() for job in judged.at_work}
     ends = pick_ends(jobs, work.read_lines())
     found = find_stuck(jobs, ends, scene.gateway, scene.now_ms, at_work)

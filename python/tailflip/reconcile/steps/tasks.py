@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_counted
 from tailflip.ledger.runs import Runs
-from tailflip.observe.records.cron import read_cron_store
-from tailflip.observe.records.forms import Form, read_forms
-from tailflip.observe.records.runlog import read_run_logs
-from tailflip.observe.records.tasks import find_ledger, read_tasks
+from tailflip.observe.records.forms import Form
+from tailflip.observe.records.reading import Records
 from tailflip.reconcile.context import Step, StepKind
 from tailflip.reconcile.judge.tasks import (
     TaskEvidence,
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tailflip.ledger.runs import Runs
-    from tailflip.observe.records.tasks import Task
     from tailflip.reconcile.context import Reconciliation
     from tailflip.reconcile.judge.tasks import TaskVerdict
     from tailflip.stores.target import Scene
@@ -35,27 +32,33 @@ def repair_tasks(work: Reconciliation) -> None:
     """Record the runs in flight and those that ended, and correct the gateway's own ledger."""
     scene, notes = work.scene, work.result.notes
     runs = work.history.runs
-    verdicts, ledgers = judge_installation(scene, notes, runs, work.deaths)
+    records = Records(scene.installation)
+    verdicts, ledgers = judge_installation(scene, records, notes, runs, work.deaths)
     if work.terms.apply:
         runs.put(follow_runs(runs.read_open(), ledgers))
     corrections = plan_corrections(verdicts)
     if not corrections:
         return
-    if work.is_kept(find_ledger(scene.installation.state_dir)):
+    ledger = records.find_task_ledger()
+    is_ours = records.forms.tasks.form is Form.FILES
+    if is_ours and work.is_kept(ledger):
         return
-    is_allowed = scene.gateway.alive is False and work.terms.write_tasks
+    is_allowed = is_ours and scene.gateway.alive is False and work.terms.write_tasks
     words = tuple(f"{each.task_id}: {'; '.join(each.words)}" for each in corrections)
     step = Step(
         kind=StepKind.TASKS,
-        subject=str(find_ledger(scene.installation.state_dir)),
+        subject=str(ledger),
         counts={"tasks told their true end": len(corrections)} if is_allowed else {},
         words=words,
     )
     if not is_allowed:
-        notes.append(
-            f"the task ledger is wrong about {format_counted(len(corrections), 'task')}; it is "
-            "corrected only while the gateway is stopped, `tailflip tasks` shows the truth"
+        when = (
+            "it is corrected only while the gateway is stopped"
+            if is_ours
+            else f"it lies in {ledger}, which tailflip does not write"
         )
+        wrong = f"the task ledger is wrong about {format_counted(len(corrections), 'task')}"
+        notes.append(f"{wrong}; {when}, `tailflip tasks` shows the truth")
     with work.result.keeping_error():
         if work.terms.apply and is_allowed:
             action_id, _ = apply_corrections(
@@ -67,24 +70,24 @@ def repair_tasks(work: Reconciliation) -> None:
 
 
 def judge_installation(
-    scene: Scene, notes: list[str], runs: Runs, deaths: Sequence[tuple[int, int]]
+    scene: Scene,
+    records: Records,
+    notes: list[str],
+    runs: Runs,
+    deaths: Sequence[tuple[int, int]],
 ) -> tuple[tuple[TaskVerdict, ...], TaskEvidence]:
     """Judge every task in the gateway's ledger; return the ledgers of the judgement too."""
-    installation = scene.installation
-    forms = read_forms(installation)
+    forms = records.forms
     notes += forms.describe()
-    tasks: tuple[Task, ...] | None = ()  # what lies in the old place is not what the gateway reads
-    if forms.tasks.form is not Form.SQLITE:
-        tasks = read_tasks(installation.state_dir, notes)
-    cron = read_cron_store(installation.cron_store)
-    if cron.problem is not None:
+    tasks, cron = records.read_tasks(notes), records.read_jobs()
+    if cron.problem is not None and forms.cron.is_read:
         notes.append(f"cron store cannot be read: {cron.problem}")
-    lines = read_run_logs(installation.cron_store.parent / "runs", notes)
+    lines = records.read_lines(notes)
     ledgers = TaskEvidence(
         now_ms=scene.now_ms,
         gateway=scene.gateway,
         lines=pick_lines(lines, tasks or (), runs.read_open()),
-        jobs={job.job_id: job for job in cron.jobs if forms.cron.is_read},
+        jobs={job.job_id: job for job in cron.jobs},
         deaths=deaths,
         knows_ends=forms.knows_ends,
         knows_markers=forms.cron.is_read,

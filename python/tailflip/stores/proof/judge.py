@@ -14,11 +14,8 @@ from typing import TYPE_CHECKING
 from tailflip.flow.numbers import KeyKind
 from tailflip.flow.observed import Evidence, OverRun
 from tailflip.observe.gateway.processes import read_run_keys
-from tailflip.observe.records.cron import read_cron_store
-from tailflip.observe.records.forms import read_forms
-from tailflip.observe.records.runlog import read_run_logs
-from tailflip.observe.records.subagents import list_protected, read_subagents
-from tailflip.observe.records.tasks import read_tasks
+from tailflip.observe.records.reading import Records
+from tailflip.observe.records.subagents import list_protected
 from tailflip.observe.records.transcripts import find_folders, read_locks, read_written_ms
 from tailflip.plan.policy import Policy
 from tailflip.stores.formats import find_engine
@@ -169,18 +166,17 @@ def judge_store(
         StoreInvalid: The file is no store.
     """
     notes: list[str] = []
-    tasks = read_tasks(installation.state_dir, notes)
-    registry = read_subagents(installation.state_dir / "subagents" / "runs.json", notes)
-    cron = read_cron_store(installation.cron_store)
-    if cron.problem is not None:
+    records = Records(installation)
+    forms, cron = records.forms, records.read_jobs()
+    tasks, registry = records.read_tasks(notes), records.read_subagents(notes)
+    if cron.problem is not None and forms.cron.is_read:
         notes.append(f"cron store cannot be read: {cron.problem}")
-    forms = read_forms(installation)
     notes += forms.describe()
     ledgers = _Ledgers(
         now_ms=now_ms,
         gateway=gateway,
         locks=read_locks(installation, store, gateway, now_ms),
-        jobs={job.job_id: job for job in cron.jobs if forms.cron.is_read},
+        jobs={job.job_id: job for job in cron.jobs},
         registry={run.keys[0]: run for run in registry or ()},
         registry_read=registry is not None,
         protected=list_protected(registry or ()),
@@ -188,9 +184,9 @@ def judge_store(
         lives=lives,
         run_keys=read_run_keys(),
         knows_ends=forms.knows_ends and tasks is not None,
-        knows_markers=forms.cron.is_read and cron.problem is None,
+        knows_markers=cron.problem is None,
     )
-    lines = read_run_logs(installation.cron_store.parent / "runs", notes)
+    lines = records.read_lines(notes)
     told = gather_lines(lines, tasks or ())
     return _judge_all(find_engine(store.path).entries(store.path, told), ledgers, notes)
 

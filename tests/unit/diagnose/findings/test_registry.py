@@ -29,6 +29,7 @@ from tailflip.flow.conditions import (
     StoreGrowth,
     Storm,
     StuckJob,
+    UnreadRecord,
     UnseenIncident,
 )
 from tailflip.flow.findings import Code, Finding, Looked, Severity
@@ -118,6 +119,7 @@ HEALTHY = Inputs(
     forecast=Forecast(100, 200, 22.0, "test"),
     jobs=JobList((Job("j1", "night", True),)),
     knows_ends=True,
+    unread=(),
     temporaries=(),
     folders=(),
     spaces=(),
@@ -173,6 +175,7 @@ CASES = {
     "heap-close": {"forecast": Forecast(200, 200, 22.0, "test")},
     "rotation-trap": here(enforces=True, rotate_bytes=999),
     "cron-store-invalid": listed(problem="not valid JSON"),
+    "records-unread": {"unread": (UnreadRecord(("cron jobs",), "schema 99"),)},
     "runs-stuck": store(numbers=numbers(job(2, MINUTE_MS, running=2))),
     "job-rapid": store(numbers=numbers(job(11, 10 * MINUTE_MS - 1, done=11))),
     "marker-orphaned": listed(Job("j1", "night", True, running_at_ms=NOW - MINUTE_MS)),

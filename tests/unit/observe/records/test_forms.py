@@ -8,7 +8,10 @@ from contextlib import closing
 
 import pytest
 
+from support.state_rows import JSON_ONLY, SPLIT, StateRows
 from tailflip.observe.records.forms import Form
+
+KINDS = ("cron", "run_log", "tasks", "subagents")
 
 
 def test_nothing_there_is_absent_and_hides_nothing(state):
@@ -37,14 +40,46 @@ def test_files_are_read(state):
 )
 def test_each_kind_moves_for_itself(state, table, kind):
     state.put("cron/jobs.json", {"version": 1, "jobs": []})
+    rows = StateRows(state.root, SPLIT)
+    for other in {"cron_jobs", "cron_run_logs", "task_runs", "subagent_runs"} - {table}:
+        rows.change(f"DROP TABLE {other}")
+    found = state.read()
+    forms = dict(zip(KINDS, state.forms, strict=True))
+    assert forms.pop(kind) is Form.SQLITE
+    assert forms == {
+        other: Form.FILES if other == "cron" else Form.ABSENT for other in KINDS if other != kind
+    }
+    assert (found.unread, found.knows_ends) == ((), True)
+    assert found.may_clear_markers is (kind != "cron")
+
+
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [
+        ("cron_jobs", "cron"),
+        ("cron_run_logs", "run_log"),
+        ("task_runs", "tasks"),
+        ("subagent_runs", "subagents"),
+    ],
+)
+def test_a_table_without_the_columns_is_of_an_unknown_schema(state, table, kind):
+    """A later release may name them otherwise: nothing is guessed, nothing taken for dead."""
+    state.put("cron/jobs.json", {"version": 1, "jobs": []})
     state.database(table, "migration_sources")
     found = state.read()
     assert {record.kind: record.form for record in found.unread} == {
-        getattr(found, kind).kind: Form.SQLITE
+        getattr(found, kind).kind: Form.UNKNOWN
     }
-    assert str(state.root / "state/openclaw.sqlite") in found.describe()[0]
+    assert f"table {table} of {state.root / 'state/openclaw.sqlite'} lacks" in found.describe()[0]
     assert found.knows_ends is (kind not in ("run_log", "tasks"))
     assert found.may_clear_markers is (kind == "subagents")
+
+
+@pytest.mark.parametrize("shape", [SPLIT, JSON_ONLY])
+def test_a_schema_that_is_newer_than_known_is_told_and_not_read(state, shape):
+    StateRows(state.root, shape).change("PRAGMA user_version = 99")
+    assert state.forms == (Form.UNKNOWN,) * 4
+    assert "has schema 99, newer than" in state.read().describe()[0]
 
 
 def test_a_database_without_them_leaves_the_files_as_they_are(state):
@@ -67,7 +102,7 @@ def test_tables_may_stand_in_the_databases_log_alone(state):
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("CREATE TABLE cron_run_logs (x)")
         db.commit()
-        assert state.forms == (Form.SQLITE,) * 4
+        assert state.forms == (Form.ABSENT, Form.UNKNOWN, Form.ABSENT, Form.ABSENT)
         before = sorted((state.root / "state").iterdir())
         state.read()
         assert sorted((state.root / "state").iterdir()) == before  # without a trace

@@ -1,0 +1,169 @@
+"""2026.6 and 2026.7: sessions in `sessions.json`, all else in the state database, and one truth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+
+import pytest
+
+from support.state_rows import SPLIT, StateRows
+from tailflip.base import clock
+from tailflip.flow.observed import Gateway
+
+HOUR_MS = 3_600_000
+JOB = "7c0f6b0e-0000-4000-8000-000000000001"
+BASE = f"agent:main:cron:{JOB}"
+
+
+class Era:
+    """An installation of 2026.6.11: runs that say "running", and what the database says of them."""
+
+    def __init__(self, place):
+        self.place, self.now = place, clock.now_ms()
+        place.state.mkdir(exist_ok=True)
+        self.rows = StateRows(place.state, SPLIT)
+        self.entries = {"agent:main:main": {"sessionId": "chat", "updatedAt": self.now - HOUR_MS}}
+
+    def add_run(self, session, hours, *, ended=None, error=None):
+        """A run that says "running"; `ended` is its status in the run history."""
+        began = self.now - int(hours * HOUR_MS)
+        key = f"{BASE}:run:{session}"
+        self.entries[key] = {
+            "sessionId": session,
+            "updatedAt": began + 1000,
+            "startedAt": began,
+            "status": "running",
+        }
+        if ended:
+            self.rows.add_run(
+                JOB, began, lasted_ms=60_000, status=ended, error=error, key=key, session=session
+            )
+
+    def save(self):
+        self.place.put(json.dumps(self.entries, indent=2).encode())
+
+    def read(self):
+        entries = json.loads(self.place.store.read_bytes()).values()
+        return {entry["sessionId"]: entry for entry in entries}
+
+    def hash_database(self):
+        folder = self.rows.path.parent
+        return {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()
+        }
+
+
+@pytest.fixture
+def era(place):
+    made = Era(place)
+    made.add_run("ok", 3, ended="ok")
+    made.add_run("bad", 4, ended="error", error="Error: 500")
+    made.add_run("late", 5, ended="error", error="job timed out")
+    made.add_run("gone", 6)  # no end on record: its gateway died
+    made.add_run("old", 30, ended="ok")
+    made.save()
+    return made
+
+
+def test_a_run_that_the_database_proves_finished_is_settled_with_its_own_end(place, era):
+    """2026.7.35: six runs that its own run log called ok were written down as killed."""
+    before = era.hash_database()
+    code, out, err = place.run("reconcile", "--apply")
+    assert code == 0, (out, err)
+    found = era.read()
+    assert {name: found[name]["status"] for name in ("ok", "bad", "late", "gone")} == {
+        "ok": "done",
+        "bad": "failed",
+        "late": "timeout",
+        "gone": "killed",
+    }
+    assert found["ok"]["endedAt"] == era.now - 3 * HOUR_MS + 60_000
+    assert "old" not in found, "it ended, and is past the retention"
+    assert "not read" not in out + err
+    assert era.hash_database() == before
+
+
+def test_a_compaction_takes_the_proof_from_the_database(place, era):
+    before = era.hash_database()
+    code, out, err = place.run("compact", "--apply")
+    assert code == 0, err
+    assert "force-expired" not in out
+    found = era.read()
+    assert "old" not in found
+    assert found["chat"]["sessionId"] == "chat"
+    assert era.hash_database() == before
+
+
+@pytest.mark.parametrize("verb", ["check", "reconcile", "tasks"])
+def test_a_living_gateways_run_is_in_flight_for_every_verb(place, era, monkeypatch, verb):
+    """Its marker stands in a column of the database alone."""
+    era.add_run("now", 0.1)
+    era.save()
+    era.rows.add_job(JOB, {"runningAtMs": era.entries[f"{BASE}:run:now"]["startedAt"] - 10})
+    gateway = Gateway(True, os.getpid(), era.now - 2 * HOUR_MS, "it lives", in_the_way=True)
+    monkeypatch.setattr("tailflip.stores.target.read_gateway", lambda *_: gateway)
+    argv = (verb, "--apply") if verb == "reconcile" else (verb,)
+    code, _, err = place.run(*argv)
+    assert code in (0, 1), err
+    assert era.read()["now"]["status"] == "running"
+
+
+def test_a_compaction_beside_a_living_gateway_leaves_the_run_in_flight(place, era, monkeypatch):
+    era.add_run("now", 2)
+    era.save()
+    era.rows.add_job(
+        JOB,
+        {"runningAtMs": era.entries[f"{BASE}:run:now"]["startedAt"] - 10},
+        payload={"kind": "agentTurn", "timeoutSeconds": 0},
+    )
+    gateway = Gateway(True, os.getpid(), era.now - 3 * HOUR_MS, "it lives", in_the_way=True)
+    monkeypatch.setattr("tailflip.stores.target.read_gateway", lambda *_: gateway)
+    for _ in range(20):
+        assert place.run("reconcile", "--apply")[0] in (0, 1)
+    assert era.read()["now"]["status"] == "running"
+
+
+def test_the_marker_of_a_dead_gateway_is_told_and_left_to_the_next_start(place, era):
+    era.rows.add_job(JOB, {"runningAtMs": era.now - 2 * HOUR_MS}, name="nightly")
+    before = era.hash_database()
+    code, out, _ = place.run("check")
+    assert code == 1
+    assert "nightly" in out
+    assert "marked as running" in out
+    place.run("reconcile", "--apply")
+    assert era.hash_database() == before
+
+
+def test_tasks_lists_what_the_database_has(place, era):
+    began = era.now - 6 * HOUR_MS
+    era.rows.add_job(JOB, {}, name="nightly")
+    era.rows.add_task(
+        "t1",
+        job_id=JOB,
+        status="lost",
+        began_ms=began,
+        ended_ms=era.now - HOUR_MS,
+        error="backing session missing",
+    )
+    era.rows.add_task("t2", job_id=JOB, status="running", began_ms=era.now - 3 * HOUR_MS)
+    code, out, err = place.run("tasks", "--json")
+    assert code == 0, err
+    told = {each["task_id"]: each for each in json.loads(out)["tasks"]}
+    assert set(told) == {"t1", "t2"}
+    assert told["t2"]["true_status"] == "done", "the run history has its end"
+    code, out, _ = place.run("tasks")
+    assert str(era.rows.path) in out
+    assert "run history: 4 runs that ended" in out
+
+
+def test_a_ledger_that_is_wrong_is_told_and_not_written(place, era):
+    era.rows.add_task("t2", job_id=JOB, status="running", began_ms=era.now - 3 * HOUR_MS)
+    before = era.hash_database()
+    code, out, err = place.run("reconcile", "--apply")
+    assert code == 0
+    assert "which tailflip does not write" in out + err
+    assert era.hash_database() == before
+    place.run("check")
+    assert era.hash_database() == before
