@@ -8,9 +8,10 @@ import os
 
 import pytest
 
-from support.state_rows import SPLIT, StateRows
+from support.state_rows import JSON_ONLY, SPLIT, StateRows
 from tailflip.base import clock
 from tailflip.flow.observed import Gateway
+from tailflip.observe.gateway.process import start_ticks
 
 HOUR_MS = 3_600_000
 JOB = "7c0f6b0e-0000-4000-8000-000000000001"
@@ -167,3 +168,16 @@ def test_a_ledger_that_is_wrong_is_told_and_not_written(place, era):
     assert era.hash_database() == before
     place.run("check")
     assert era.hash_database() == before
+
+
+@pytest.mark.parametrize(("pid", "says"), [(os.getpid(), "running"), (1 << 22, "interrupted")])
+def test_a_run_whose_owner_lives_by_its_receipt_is_at_work(place, pid, says):
+    """2026.8.1 and later write down the process that owns each run."""
+    place.state.mkdir(exist_ok=True)
+    rows, began = StateRows(place.state, JSON_ONLY), clock.now_ms() - 6 * HOUR_MS
+    rows.add_receipt(JOB, began, pid, start_ticks(os.getpid()))
+    rows.add_task("t", job_id=JOB, status="running", began_ms=began)
+    place.put(b"{}")
+    code, out, err = place.run("tasks", "--json")
+    assert code == 0, err
+    assert [each["true_status"] for each in json.loads(out)["tasks"]] == [says]

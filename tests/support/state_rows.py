@@ -138,6 +138,22 @@ class StateRows:
             ended_ms=ended,
             detail=detail,
             key=key,
+            error=error,
+        )
+
+    def add_receipt(
+        self, job_id: str, began_ms: int, pid: int, ticks: int | None, *, status: str = "running"
+    ) -> None:
+        self.put(
+            "cron_run_receipts",
+            receipt_id=f"{job_id}-{began_ms}",
+            store_key=self.store_key,
+            job_id=job_id,
+            status=status,
+            owner_pid=pid,
+            owner_start_time=ticks,
+            started_at_ms=began_ms,
+            finished_at_ms=None if status == "running" else began_ms + 1,
         )
 
     def add_task(

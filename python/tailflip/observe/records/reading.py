@@ -14,6 +14,7 @@ from tailflip.observe.records.forms import DATABASE, Form, read_forms
 from tailflip.observe.records.runlog import read_run_logs
 from tailflip.observe.records.state_database import (
     read_job_rows,
+    read_open_receipts,
     read_run_rows,
     read_subagent_rows,
     read_task_rows,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tailflip.observe.installation import Installation
     from tailflip.observe.records.forms import Forms
     from tailflip.observe.records.runlog import RunLine
+    from tailflip.observe.records.state_database import RunReceipt
     from tailflip.observe.records.subagents import SubagentRun
     from tailflip.observe.records.tasks import Task
 
@@ -104,6 +106,16 @@ class Records:
         except _NOT_READ as e:
             notes.append(f"sub-agent registry cannot be read: {self._database}: {e}")
             return None
+
+    def read_open_receipts(self, notes: list[str]) -> tuple[RunReceipt, ...]:
+        """Read the receipts of runs without an end; releases before 2026.8.1 have none."""
+        if self.forms.cron.form is not Form.SQLITE:
+            return ()
+        try:
+            return read_open_receipts(self._database, self._installation.cron_store)
+        except _NOT_READ as e:
+            notes.append(f"receipts of runs cannot be read: {self._database}: {e}")
+            return ()
 
     def find_task_ledger(self) -> Path:
         """Name the file that holds the background tasks, whether it exists or not."""

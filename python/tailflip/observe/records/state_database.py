@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import from_json
 
@@ -52,6 +52,9 @@ NEEDED = {
             "duration_ms",
         ]
     ),
+    RECEIPTS: frozenset(
+        ["store_key", "job_id", "status", "owner_pid", "owner_start_time", "started_at_ms"]
+    ),
     TASKS: frozenset(TASK_COLUMNS),
     SUBAGENTS: frozenset({"run_id", "child_session_key", "requester_session_key", "payload_json"}),
 }
@@ -74,6 +77,7 @@ _SUBAGENT = {
 _NOT_ASKED: frozenset[str] = frozenset()
 _MOST_JSON_CHARS = 1 << 20  # of one row
 _MOST_ERROR_CHARS = 400
+_CRON_RUN = "cron-run"  # the kind of a detail that tells of an ended run
 _LOG_MEMBERS = ("ts", "status", "error", "sessionId", "sessionKey", "runAtMs", "durationMs")
 
 
@@ -169,33 +173,79 @@ def read_run_rows(path: Path, cron_store: Path) -> Iterator[RunLine]:
         has_log = RUN_LOG in tables.columns and not tables.lacks(RUN_LOG)
         if has_log and database.read(lambda db: db.execute(_ANY_LOG).fetchone()) is not None:
             key = database.read(lambda db: _choose_key(db, RUN_LOG, cron_store))
-            rows = database.pages(_LOG, (key,), ("", -1))
+            made = map(_make_log, database.pages(_LOG, (key,), ("", -1)))
         elif "detail_json" in tables.columns.get(TASKS, ()):
-            rows = database.pages(_DETAILS, (), (-1,))
+            made = map(_make_detail, database.pages(_DETAILS, (), (-1,)))
         else:
             return
-        for row in rows:
-            job_id, *values = row[-1 - len(_LOG_MEMBERS) :]
-            line = make_line(dict(zip(_LOG_MEMBERS, values, strict=True)), str(job_id))
+        for job_id, raw in made:
+            line = make_line(raw, job_id)
             if line is not None:
                 yield line
 
 
+def _make_log(row: tuple[Any, ...]) -> tuple[str, Mapping[str, Any]]:
+    job_id, _, *values = row
+    return str(job_id), dict(zip(_LOG_MEMBERS, values, strict=True))
+
+
+def _make_detail(row: tuple[Any, ...]) -> tuple[str, Mapping[str, Any]]:
+    _, job_id, at_ms, error, key, text = row
+    kind, status, session, began_ms, lasted_ms = from_json(text) if text else (None,) * 5
+    raw = {"ts": at_ms, "error": error, "sessionKey": key, "sessionId": session}
+    raw |= {"status": status if kind == _CRON_RUN else None}
+    return str(job_id), raw | {"runAtMs": began_ms, "durationMs": lasted_ms}
+
+
 _ANY_LOG = f"SELECT 1 FROM {RUN_LOG} LIMIT 1"  # noqa: S608 - a name from above
 _LOG = (
-    "SELECT job_id, seq, job_id, ts, status, "  # noqa: S608 - names from above
+    "SELECT job_id, seq, ts, status, "  # noqa: S608 - names from above
     f"substr(error, 1, {_MOST_ERROR_CHARS}), session_id, session_key, run_at_ms, duration_ms "
     f"FROM {RUN_LOG} WHERE store_key = ? AND (job_id, seq) > (?, ?) ORDER BY job_id, seq LIMIT ?"
 )
+# Several paths at once give one JSON array, and the text is parsed once.
 _DETAILS = (
     "SELECT rowid, source_id, coalesce(ended_at, last_event_at, created_at), "  # noqa: S608
-    "json_extract(detail_json, '$.status'), "
-    f"substr(coalesce(json_extract(detail_json, '$.error'), error), 1, {_MOST_ERROR_CHARS}), "
-    "json_extract(detail_json, '$.sessionId'), child_session_key, "
-    "json_extract(detail_json, '$.runAtMs'), json_extract(detail_json, '$.durationMs') "
+    f"substr(error, 1, {_MOST_ERROR_CHARS}), child_session_key, "
+    "CASE WHEN json_valid(detail_json) THEN json_extract(detail_json, '$.kind', '$.status', "
+    "'$.sessionId', '$.runAtMs', '$.durationMs') END "
     f"FROM {TASKS} WHERE rowid > ? AND runtime = 'cron' AND source_id IS NOT NULL "
-    "AND CASE WHEN json_valid(detail_json) THEN json_extract(detail_json, '$.kind') END "
-    "= 'cron-run' ORDER BY rowid LIMIT ?"
+    "AND detail_json IS NOT NULL ORDER BY rowid LIMIT ?"
+)
+
+
+class RunReceipt(NamedTuple):
+    """A run that its gateway has not ended on record, with the process that owns it.
+
+    `owner_ticks` is the start of that process in clock ticks, None where it is not on record.
+    """
+
+    job_id: str
+    started_ms: int
+    owner_pid: int
+    owner_ticks: int | None
+
+
+def read_open_receipts(path: Path, cron_store: Path) -> tuple[RunReceipt, ...]:
+    """Read the receipts of runs without an end; the table allows one a job (2026.8.1 and later).
+
+    Raises:
+        sqlite3.Error: the database cannot be read, or which receipts are ours is unclear.
+        OSError: as `read_schema`.
+    """
+
+    def read(db: sqlite3.Connection) -> list[tuple[Any, ...]]:
+        if not _list_columns(db, RECEIPTS) >= NEEDED[RECEIPTS]:
+            return []
+        key = _choose_key(db, RECEIPTS, cron_store)
+        return db.execute(_OPEN_RECEIPTS, (key, MOST_ROWS)).fetchall()
+
+    return tuple(RunReceipt(*row) for row in read_database(path, read))
+
+
+_OPEN_RECEIPTS = (
+    "SELECT job_id, started_at_ms, owner_pid, owner_start_time "  # noqa: S608 - names from above
+    f"FROM {RECEIPTS} WHERE store_key = ? AND status = 'running' LIMIT ?"
 )
 
 

@@ -40,6 +40,7 @@ _LOST_ERROR = "backing session missing"
 class TaskEvidence:
     """The ledgers by which tasks are judged; `deaths` are start and end of gateways that died.
 
+    `at_work` are job and start of runs whose owner, by its receipt, lives.
     `knows_ends` and `knows_markers` are as in `Facts`.
     """
 
@@ -48,6 +49,7 @@ class TaskEvidence:
     lines: Sequence[RunLine]
     jobs: Mapping[str, Job]
     deaths: Sequence[tuple[int, int]] = ()
+    at_work: Sequence[tuple[str, int]] = ()
     knows_ends: bool = True
     knows_markers: bool = True
 
@@ -111,6 +113,11 @@ def _collect(task: Task, by_job: Mapping[str, list[RunLine]], ledgers: TaskEvide
         timeout_ms=job.timeout_ms if job is not None else None,
         task_seen_ms=task.heard_ms if task.status == "running" else None,
         died_ms=min(died, default=None),
+        at_work=began is not None
+        and any(
+            job_id == task.source_id and abs(at_ms - began) <= _SLACK_MS
+            for job_id, at_ms in ledgers.at_work
+        ),
         knows_ends=ledgers.knows_ends,
         knows_markers=ledgers.knows_markers,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_counted
 from tailflip.ledger.runs import Runs
+from tailflip.observe.gateway.process import is_alive
 from tailflip.observe.records.forms import Form
 from tailflip.observe.records.reading import Records
 from tailflip.reconcile.context import Step, StepKind
@@ -89,6 +90,11 @@ def judge_installation(
         lines=pick_lines(lines, tasks or (), runs.read_open()),
         jobs={job.job_id: job for job in cron.jobs},
         deaths=deaths,
+        at_work=[
+            (each.job_id, each.started_ms)
+            for each in records.read_open_receipts(notes)
+            if is_alive(each.owner_pid, each.owner_ticks)
+        ],
         knows_ends=forms.knows_ends,
         knows_markers=forms.cron.is_read,
     )
