@@ -2,8 +2,9 @@
 
 Cron jobs, their run history, background tasks and sub-agent runs lie there from 2026.6.1 on. Up to
 2026.7.x a row has the values that change in columns of their own, which count over the same values
-in its JSON; from 2026.8.1 on JSON alone has them. The run history has its own table up to 2026.8.1.
-Later it is the detail of each cron task that ended.
+in its JSON; from 2026.8.1 on JSON alone has them. The run history has its own table up to 2026.7.x.
+From 2026.8.1 on, which has receipts of runs, it is the detail of each cron task that ended, and
+what the old table had is copied there.
 
 Source: the tables of 2026.6.1, 2026.6.11, 2026.7.35, 2026.8.1, 2026.9.5 and 2026.9.6, and their
 `stateFromRow`, `parseStoredRunLogEntry`, `rowToSubagentRunRecord`, `cronTaskRecordToRunLogEntry`.
@@ -162,7 +163,7 @@ def _choose_key(db: sqlite3.Connection, table: str, cron_store: Path) -> str:
 
 
 def read_run_rows(path: Path, cron_store: Path) -> Iterator[RunLine]:
-    """Stream the runs that ended: of the run history's own table, else of the tasks' details.
+    """Stream the runs that ended: of the tasks' details, else of the run history's own table.
 
     Raises:
         sqlite3.Error: the database cannot be read, or changes all the time.
@@ -170,12 +171,12 @@ def read_run_rows(path: Path, cron_store: Path) -> Iterator[RunLine]:
     """
     with Database(path) as database:
         tables = database.read(_read_schema)
-        has_log = RUN_LOG in tables.columns and not tables.lacks(RUN_LOG)
-        if has_log and database.read(lambda db: db.execute(_ANY_LOG).fetchone()) is not None:
+        is_moved = RECEIPTS in tables.columns and "detail_json" in tables.columns.get(TASKS, ())
+        if is_moved:
+            made = map(_make_detail, database.pages(_DETAILS, (), (-1,)))
+        elif RUN_LOG in tables.columns:
             key = database.read(lambda db: _choose_key(db, RUN_LOG, cron_store))
             made = map(_make_log, database.pages(_LOG, (key,), ("", -1)))
-        elif "detail_json" in tables.columns.get(TASKS, ()):
-            made = map(_make_detail, database.pages(_DETAILS, (), (-1,)))
         else:
             return
         for job_id, raw in made:
@@ -197,7 +198,6 @@ def _make_detail(row: tuple[Any, ...]) -> tuple[str, Mapping[str, Any]]:
     return str(job_id), raw | {"runAtMs": began_ms, "durationMs": lasted_ms}
 
 
-_ANY_LOG = f"SELECT 1 FROM {RUN_LOG} LIMIT 1"  # noqa: S608 - a name from above
 _LOG = (
     "SELECT job_id, seq, ts, status, "  # noqa: S608 - names from above
     f"substr(error, 1, {_MOST_ERROR_CHARS}), session_id, session_key, run_at_ms, duration_ms "

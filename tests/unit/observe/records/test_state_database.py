@@ -196,3 +196,18 @@ def test_the_receipts_of_runs_without_an_end_name_their_owner(tmp_path, store):
 
 def test_releases_before_the_receipts_have_none(tmp_path, store):
     assert read_open_receipts(StateRows(tmp_path, SPLIT).path, store) == ()
+
+
+def test_a_table_of_the_history_that_was_copied_into_tasks_is_not_read_twice(tmp_path, store):
+    """2026.8.1 copies the old rows, and may leave the table behind."""
+    rows = StateRows(tmp_path, JSON_ONLY)
+    rows.add_run("j", T0)
+    rows.change(
+        "CREATE TABLE cron_run_logs (store_key, job_id, seq, ts, status, error, session_id, "
+        "session_key, run_at_ms, duration_ms)"
+    )
+    rows.change(
+        "INSERT INTO cron_run_logs VALUES (?, 'j', 1, ?, 'ok', NULL, 's', NULL, ?, 1000)",
+        *(rows.store_key, T0 + 1000, T0),
+    )
+    assert [line.started_ms for line in read_run_rows(rows.path, store)] == [T0]
