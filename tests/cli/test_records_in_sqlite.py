@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -170,14 +172,60 @@ def test_a_ledger_that_is_wrong_is_told_and_not_written(place, era):
     assert era.hash_database() == before
 
 
-@pytest.mark.parametrize(("pid", "says"), [(os.getpid(), "running"), (1 << 22, "interrupted")])
-def test_a_run_whose_owner_lives_by_its_receipt_is_at_work(place, pid, says):
+@pytest.mark.parametrize(("lives", "says"), [(True, "running"), (False, "interrupted")])
+def test_a_run_whose_owner_lives_by_its_receipt_is_at_work(place, lives, says):
     """2026.8.1 and later write down the process that owns each run."""
     place.state.mkdir(exist_ok=True)
     rows, began = StateRows(place.state, JSON_ONLY), clock.now_ms() - 6 * HOUR_MS
-    rows.add_receipt(JOB, began, pid, start_ticks(os.getpid()))
+    rows.add_receipt(JOB, began, os.getpid() if lives else 1 << 22, start_ticks(os.getpid()))
     rows.add_task("t", job_id=JOB, status="running", began_ms=began)
     place.put(b"{}")
     code, out, err = place.run("tasks", "--json")
     assert code == 0, err
     assert [each["true_status"] for each in json.loads(out)["tasks"]] == [says]
+
+
+@pytest.fixture
+def databases(place):
+    """A state directory of 2026.9.6, where sessions are in a database, too."""
+    place.state.mkdir(exist_ok=True)
+    rows = StateRows(place.state, JSON_ONLY)
+    database = place.state / "agents/main/agent/openclaw-agent.sqlite"
+    database.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(database)) as db:
+        db.execute("CREATE TABLE session_nodes (session_key TEXT PRIMARY KEY, entry_json TEXT)")
+        db.execute("INSERT INTO session_nodes VALUES ('agent:main:main', '{}')")
+        db.execute("PRAGMA user_version = 23")
+        db.commit()
+    return rows
+
+
+def test_sessions_in_sqlite_are_said_to_be_there_and_no_forecast_is_made_up(place, databases):
+    """`check` said "1 store, 0 B ... it fits", and the others "no session store"."""
+    code, out, _ = place.run("check")
+    assert (code, "sessions are in SQLite, which is not measured yet" in out) == (0, True)
+    assert "it fits" not in out
+    assert "records: sessions in SQLite (schema 23); cron jobs, " in " ".join(out.split())
+    for verb in ("inspect", "compact"):
+        code, _, err = place.run(verb)
+        assert code == 0
+        assert "are in SQLite, which tailflip does not compact yet" in " ".join(err.split())
+
+
+def test_a_ledger_in_sqlite_is_not_offered_to_be_written(place, databases):
+    databases.add_task("t", job_id=JOB, status="running", began_ms=clock.now_ms() - 3 * HOUR_MS)
+    databases.add_run(JOB, clock.now_ms() - 3 * HOUR_MS)
+    _, out, _ = place.run("check", "--json")
+    (found,) = [f for f in json.loads(out)["findings"] if f["code"] == "ledgers-disagree"]
+    assert "is not written" in found["hint"]
+    assert "--apply" not in found["hint"]
+
+
+@pytest.mark.parametrize("schema", [24, 99])
+def test_an_agents_database_of_a_later_schema_is_a_finding(place, databases, schema):
+    database = place.state / "agents/main/agent/openclaw-agent.sqlite"
+    with closing(sqlite3.connect(database)) as db:
+        db.execute(f"PRAGMA user_version = {schema}")
+    code, out, _ = place.run("check")
+    assert code == 1
+    assert f"an agent's database has schema {schema}, newer than 23" in " ".join(out.split())

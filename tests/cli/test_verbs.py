@@ -511,5 +511,5 @@ def test_tasks_says_what_it_read_and_where_the_other_runs_stand(place):
     assert "no run is in OpenClaw's task ledger, and tailflip saw none in flight" in out
     assert f"{place.state}/tasks/runs.sqlite: it is not there" in out
     assert f"session stores: {runs} cron runs; `tailflip inspect`" in out
-    assert f"run logs: {ended} runs that ended; `openclaw cron runs`" in out
+    assert f"run history: {ended} runs that ended; `openclaw cron runs`" in out
     assert runs > 0 < ended

@@ -17,7 +17,7 @@ from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, St
 from tailflip.cli.progress import show_progress
 from tailflip.cli.settings import read_and_tell
 from tailflip.ledger.history import History
-from tailflip.observe.records.forms import Form
+from tailflip.observe.records.forms import SESSIONS, Form
 from tailflip.report.examination import Asked, observe_thoroughly
 from tailflip.report.reading import read_situation
 from tailflip.report.subject import Subject
@@ -97,11 +97,7 @@ def _print(found: Situation, seen: Observation) -> None:
     print()
     for each in found.findings:
         print(format_finding(each.finding), end="\n\n")
-    sizes = [each.size_bytes or 0 for each in inputs.stores or ()]
-    summary = f"{format_counted(len(sizes), 'store')}, {format_bytes(sum(sizes))}"
-    if inputs.forecast is not None:
-        summary += f"; {format_forecast(inputs.forecast)}"
-    print(summary)
+    print(_sum_up_stores(seen))
     if inputs.kept:
         kept = ", ".join(escape(each.path) for each in inputs.kept)
         print(f"left alone, and not loaded again: {kept}")
@@ -118,6 +114,20 @@ def _print(found: Situation, seen: Observation) -> None:
             f"note: {action.kind} {action.id} was interrupted; the next --apply ends it",
             file=sys.stderr,
         )
+
+
+def _sum_up_stores(seen: Observation) -> str:
+    sizes = [each.size_bytes or 0 for each in seen.inputs.stores or ()]
+    summary = f"{format_counted(len(sizes), 'store')}, {format_bytes(sum(sizes))}"
+    if any(_is_sqlite_sessions(record) for record in seen.records):
+        return f"{summary}; sessions are in SQLite, which is not measured yet"
+    if seen.inputs.forecast is not None:
+        summary += f"; {format_forecast(seen.inputs.forecast)}"
+    return summary
+
+
+def _is_sqlite_sessions(record: Record) -> bool:
+    return record.kind == SESSIONS and record.form is Form.SQLITE
 
 
 def _format_records(records: Sequence[Record]) -> str:

@@ -18,6 +18,7 @@ from tailflip.base.render import (
 )
 from tailflip.base.units import format_bytes, format_count, format_counted, format_span, format_time
 from tailflip.diagnose.findings.jobs import describe_storm
+from tailflip.observe.records.era import has_session_databases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tailflip.flow.conditions import JobStorm
     from tailflip.flow.numbers import Measured, SurveyNumbers
     from tailflip.flow.observed import Evidence
+    from tailflip.observe.installation import Installation
     from tailflip.plan.planner import Plan
     from tailflip.plan.policy import Policy
     from tailflip.stores.candidates import SalvagePlan
@@ -54,8 +56,17 @@ def print_all(
     elif has_work(plan) or salvages:
         print("\nnothing was changed; add --apply to do it")
     elif not (errors or plan.surveyed):
-        where = escape(job.scene.installation.state_dir)
-        print(f"no session store below {where}", file=sys.stderr)
+        say_no_store(job.scene.installation)
+
+
+def say_no_store(installation: Installation) -> None:
+    """Say that there is no session store to work on, and where the sessions are instead."""
+    where = escape(installation.state_dir)
+    if has_session_databases(installation):
+        told = f"the sessions below {where} are in SQLite, which tailflip does not compact yet"
+    else:
+        told = f"no session store below {where}"
+    print(told, file=sys.stderr)
 
 
 def has_work(plan: Plan[Measured]) -> bool:

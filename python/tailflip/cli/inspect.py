@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import RealDisk
@@ -19,6 +18,7 @@ from tailflip.base.render import (
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_counted
 from tailflip.base.workspace import Workspace
+from tailflip.cli.compact_text import say_no_store
 from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, StorePaths, end_with
 from tailflip.cli.progress import show_progress
 from tailflip.cli.settings import read_and_tell
@@ -95,7 +95,7 @@ def inspect(
             print(f"{escape(folder.path)}\n\n{_format_folder(folder)}", end="\n\n")
         print(f"forecast: {format_forecast(prediction)}")
     elif not errors:
-        print(f"no session store below {escape(scene.installation.state_dir)}", file=sys.stderr)
+        say_no_store(scene.installation)
     end_with(errors)
 
 

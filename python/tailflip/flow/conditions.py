@@ -40,13 +40,15 @@ class JobStorm(NamedTuple):
 class Disagreement(NamedTuple):
     """Runs of which one ledger of OpenClaw's says something else than all of them together.
 
-    `subject` is the ledger; `says` is what it says, for one and for many.
+    `subject` is the ledger; `says` is what it says, for one and for many. `is_ours`: tailflip may
+    write the true end.
     """
 
     subject: str
     runs: int
     noun: str
     says: tuple[str, str]
+    is_ours: bool = True
 
 
 class StuckJob(NamedTuple):

@@ -13,7 +13,7 @@ from tailflip.flow.conditions import Disagreement
 from tailflip.flow.findings import Looked
 from tailflip.ledger.actions import Ledger
 from tailflip.observe.gateway.gone_programs import find_gone_programs
-from tailflip.observe.records.forms import read_forms
+from tailflip.observe.records.forms import Form, read_forms
 from tailflip.reconcile.context import StepKind, begin
 from tailflip.reconcile.kinds import TOLD, reconcile_all
 from tailflip.report.observation import Observation, recall_from
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from tailflip.base.progress import Progress
     from tailflip.ledger.history import History
+    from tailflip.observe.records.forms import Forms
     from tailflip.reconcile.context import Step
     from tailflip.stores.target import Scene
 
@@ -91,7 +92,7 @@ def observe_thoroughly(
         archives=observe_use(workspace, scene.config.archive, scene.now_ms),
         mistakes=asked.mistakes or None,
     )
-    judged, judged_notes = _judge_jobs(scene, history, asked)
+    judged, judged_notes = _judge_jobs(scene, history, asked, forms)
     told = set(forms.describe())  # a finding tells the same
     notes = (*installation.notes, *(note for note in judged_notes if note not in told))
     observation = Observation(
@@ -104,7 +105,9 @@ def observe_thoroughly(
     return recall_from(history, observation)
 
 
-def _judge_jobs(scene: Scene, history: History, asked: Asked) -> tuple[Looked, tuple[str, ...]]:
+def _judge_jobs(
+    scene: Scene, history: History, asked: Asked, forms: Forms
+) -> tuple[Looked, tuple[str, ...]]:
     """Find what `reconcile` finds; a failure of ours becomes a note.
 
     Runs of a dead gateway that say "running" are found by the survey of the stores already.
@@ -124,16 +127,17 @@ def _judge_jobs(scene: Scene, history: History, asked: Asked) -> tuple[Looked, t
         result = reconcile_all(work, kinds)
     except TailflipError as e:
         return Looked(), (f"what `reconcile` finds was not looked for: {e.message}",)
-    disagreements = find_all(Inputs(disagreements=tuple(_list_disagreements(result.steps))))
+    disagreements = find_all(Inputs(disagreements=tuple(_list_disagreements(result.steps, forms))))
     notes = (*result.notes, *(e.message for e in result.errors))
     return merge(result.looked, disagreements), notes
 
 
-def _list_disagreements(steps: Iterable[Step]) -> Iterator[Disagreement]:
+def _list_disagreements(steps: Iterable[Step], forms: Forms) -> Iterator[Disagreement]:
     for step in steps:
         if step.kind is StepKind.TASKS and step.words:
             says = ("is called lost or running", "are called lost or running")
-            yield Disagreement(step.subject, len(step.words), "task", says)
+            is_ours = forms.tasks.form is not Form.SQLITE
+            yield Disagreement(step.subject, len(step.words), "task", says, is_ours)
         elif step.kind is StepKind.ZOMBIES and step.counts:
             says = ('says "running"', 'say "running"')
             yield Disagreement(step.subject, sum(step.counts.values()), "entry", says)

@@ -184,10 +184,19 @@ def _find_filling_kind(surveyed: tuple[ObservedStore, ...]) -> Iterator[Found]:
                 )
 
 
+_TASKS_ONLY_TOLD = (
+    "`tailflip tasks` gives the reason of each; the gateway's database is not written"
+)
+
+
 def _find_disagreements(disagreements: tuple[Disagreement, ...]) -> Iterator[Found]:
     for each in disagreements:
         said = format_counted(each.runs, each.noun, *each.says)
-        yield Found(each.subject, f"{said}, and all ledgers together prove another end")
+        yield Found(
+            each.subject,
+            f"{said}, and all ledgers together prove another end",
+            hint="" if each.is_ours else _TASKS_ONLY_TOLD,
+        )
 
 
 def _find_returned(returned: tuple[ReturnedEntries, ...]) -> Iterator[Found]:

@@ -69,6 +69,13 @@ def read_owner(path: Path) -> LockOwner | None:
     )
 
 
+def make_owner(pid: int, start_ticks: int | None, at_ms: int) -> LockOwner:
+    """Make the owner that a row of a database names, written at `at_ms`, as a lock file does."""
+    return LockOwner(
+        device=0, inode=0, changed_ms=at_ms, pid=pid, created_ms=at_ms, start_ticks=start_ticks
+    )
+
+
 def owner_lives(owner: LockOwner) -> bool | None:
     """Say whether the process that took the lock lives; None if the lock names no process.
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tailflip.observe.records.state_database import Tables
 
 NOT_READ = "not read: "
+SESSIONS = "sessions"
 NEWEST_AGENT_SCHEMA = 23  # of 2026.9.6
 _CRON_VERSION = 1
 DATABASE = "state/openclaw.sqlite"
@@ -80,7 +81,7 @@ class Forms:
     run_log: Record
     tasks: Record
     subagents: Record
-    sessions: Record = Record("sessions", Form.ABSENT)
+    sessions: Record = Record(SESSIONS, Form.ABSENT)
     restart: Record = Record("restart state", Form.ABSENT)
 
     @property
@@ -154,7 +155,7 @@ def read_forms(installation: Installation) -> Forms:
 
 
 def _read_sessions(installation: Installation) -> Record:
-    kind = "sessions"
+    kind = SESSIONS
     schemas = []
     for path in list_agent_databases(installation):
         try:

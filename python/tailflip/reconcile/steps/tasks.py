@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_counted
 from tailflip.ledger.runs import Runs
-from tailflip.observe.gateway.process import is_alive
+from tailflip.observe.gateway.lock_owner import make_owner, owner_lives
 from tailflip.observe.records.forms import Form
 from tailflip.observe.records.reading import Records
 from tailflip.reconcile.context import Step, StepKind
@@ -93,7 +93,7 @@ def judge_installation(
         at_work=[
             (each.job_id, each.started_ms)
             for each in records.read_open_receipts(notes)
-            if is_alive(each.owner_pid, each.owner_ticks)
+            if owner_lives(make_owner(each.owner_pid, each.owner_ticks, each.started_ms))
         ],
         knows_ends=forms.knows_ends,
         knows_markers=forms.cron.is_read,
