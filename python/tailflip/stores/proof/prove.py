@@ -118,9 +118,7 @@ def _judge(facts: Facts) -> Proof:
         if proof is not None:
             return proof
     if end is not None:
-        when = f"the {end.source} says it ended {end.status} at {format_time(end.ended_ms)}"
-        words = (f"{when} ({end.how})", *against)
-        return Proof(Fate.OVER, words, end.status, end.ended_ms, end.runtime_ms)
+        return _tell_end(end, facts.died_ms, against)
     return (
         _prove_by_owner(facts)
         or _prove_by_signs(facts)
@@ -184,6 +182,18 @@ def _prove_by_lock(facts: Facts, end: End | None) -> Proof | None:
     if end is not None:
         words.append(f"although the {end.source} says it ended {end.status}")
     return Proof(Fate.ALIVE, tuple(words))
+
+
+def _tell_end(end: End, died_ms: int | None, against: tuple[str, ...]) -> Proof:
+    """Tell an end on record; of a killed run the record has the time at which that was found."""
+    when = f"the {end.source} says it ended {end.status} at {format_time(end.ended_ms)}"
+    ended_ms, runtime_ms = end.ended_ms, end.runtime_ms
+    if end.status == "killed":
+        when = f"the {end.source} says it was killed, at {format_time(ended_ms)} or before"
+        if died_ms is not None and died_ms < ended_ms:
+            runtime_ms = max(0, runtime_ms - (ended_ms - died_ms))
+            ended_ms = died_ms
+    return Proof(Fate.OVER, (f"{when} ({end.how})", *against), end.status, ended_ms, runtime_ms)
 
 
 def _prove_by_process(facts: Facts, end: End | None) -> Proof | None:

@@ -13,6 +13,7 @@ from tailflip.observe.gateway.process import start_ticks
 from tailflip.observe.installation import locate
 from tailflip.observe.records import runlog
 from tailflip.stores.proof.judge import judge_store
+from tailflip.stores.proof.prove import End, Facts, Fate, prove
 
 NOW = 1_800_000_000_000
 STOPPED = Gateway(False, None, None, "test")
@@ -225,3 +226,18 @@ def test_fifos_do_not_hang(state):
     assert got.over.find(key("a")) is None
     (note,) = got.notes
     assert "runs.json: not a regular file; runs that it may know more about are kept" in note
+
+
+@pytest.mark.parametrize(
+    ("died_ms", "ended_ms", "runtime_ms"),
+    [(None, 9_000, 8_000), (3_000, 3_000, 2_000), (9_500, 9_000, 8_000)],
+)
+def test_a_killed_run_ended_with_its_gateway_and_not_at_the_repair(died_ms, ended_ms, runtime_ms):
+    """From 2026.4.25 on the next start writes its own time down as the end of such a run."""
+    end = End("killed", 9_000, 8_000, "run log", "by job and start")
+    proof = prove(
+        Facts(now_ms=NOW, gateway=STOPPED, updated_ms=1_000, ends=(end,), died_ms=died_ms)
+    )
+    assert (proof.fate, proof.status) == (Fate.OVER, "killed")
+    assert (proof.ended_ms, proof.runtime_ms) == (ended_ms, runtime_ms)
+    assert "or before (by job and start)" in proof.words[0]
