@@ -18,7 +18,7 @@ $(DEMO)/.built: $(RUST) $(shell find python -name '*.py' -o -name '*.mjs') pypro
 	@echo "2 of 3: compile the engine and install tailflip (about a minute; needs a C compiler)"
 	@command -v cargo >/dev/null || echo "cargo is not there: pip fetches a Rust toolchain first (740 MB)"
 	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-	  CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_OPT_LEVEL=2 \
+	  CARGO_PROFILE_RELEASE_DEBUG=false CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
 	  CARGO_TARGET_DIR=$(CURDIR)/target/demo-engine $(DEMO)/bin/pip install .
 	@echo "3 of 3: the demo"
 	@touch $@

@@ -47,16 +47,25 @@ class MiddleScene(Scene):
     def lines(self) -> list[dict[str, Any]]:
         return self.ask("SELECT * FROM cron_run_logs WHERE job_id = ? ORDER BY seq", self.job)
 
+    def begin_run(self) -> None:
+        """Start a run that stays in flight; its entry says nothing of it in these releases."""
+        self.model.forget_calls()
+        self.model.hold()
+        self.call("cron", "run", self.job)
+        self.model.wait_for_call()
+        until(lambda: "runningAtMs" in self.read_job()["state"], "the marker")
+
     def told(self, *verb: str) -> dict[str, Any]:
         ran = real_gateway.tailflip(self.install, self.state, *verb, "--json")
         assert ran.returncode in (0, 1), ran.stderr
         return json.loads(ran.stdout)
 
-    def say_running(self, key: str) -> None:
-        """Leave an entry as a crash leaves it, for a run that ended well."""
-        entries = self.entries()
-        entries[key] |= {"status": "running"}
-        entries[key].pop("endedAt", None)
+    def say_running(self, line: dict[str, Any]) -> None:
+        """Leave the entry that a crash of an older release leaves, for a run that ended."""
+        began = line["run_at_ms"]
+        entry = {"sessionId": line["session_id"], "status": "running"}
+        times = {"startedAt": began, "updatedAt": began + 10}
+        entries = self.entries() | {line["session_key"]: entry | times}
         self.store.write_text(json.dumps(entries, indent=2))
 
 
@@ -66,10 +75,6 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MiddleScen
         yield MiddleScene(made.install, made.state, made.port, made.model)
 
 
-def list_runs(scene: MiddleScene) -> dict[str, dict[str, Any]]:
-    return {key: entry for key, entry in scene.entries().items() if ":run:" in key}
-
-
 def test_a_run_that_the_database_proves_finished_is_settled(scene):
     """On 7.35 a plain gate wrote "killed" into runs that the gateway's own log calls ok."""
     with scene.started():
@@ -77,22 +82,21 @@ def test_a_run_that_the_database_proves_finished_is_settled(scene):
         scene.begin_run()
         scene.end_run()
         assert [line["status"] for line in scene.lines()] == ["ok"]
-    (key,) = list_runs(scene)
-    scene.say_running(key)
-    before = scene.ask("SELECT * FROM cron_run_logs")
+    (line,) = before = scene.lines()
+    scene.say_running(line)
     scene.reconcile("--apply")
-    entry = list_runs(scene)[key]
+    entry = scene.entries()[line["session_key"]]
     assert entry["status"] == "done"
-    line = scene.lines()[0]
     assert abs(entry["endedAt"] - (line["run_at_ms"] + line["duration_ms"])) <= 1
-    assert scene.ask("SELECT * FROM cron_run_logs") == before
+    assert scene.lines() == before
 
 
 def test_a_run_in_flight_is_untouched_by_every_verb_and_sweep(scene):
     with scene.started():
         scene.add_job()
         scene.begin_run()
-        key, before = next(iter(list_runs(scene).items()))
+        before = scene.entries()
+        assert f"agent:main:cron:{scene.job}" in before
         scene.told("compact", "--apply")
         with subprocess.Popen(
             [
@@ -105,8 +109,7 @@ def test_a_run_in_flight_is_untouched_by_every_verb_and_sweep(scene):
         ) as watch:
             _, said = watch.communicate(timeout=300)
         assert watch.returncode == 0, said
-        assert list_runs(scene)[key]["sessionId"] == before["sessionId"]
-        assert list_runs(scene)[key].get("status") == before.get("status")
+        assert scene.entries().keys() == before.keys()
         (task,) = scene.told("tasks")["tasks"]
         assert task["true_status"] == "running"
         scene.end_run()
@@ -120,7 +123,7 @@ def test_the_marker_of_a_dead_gateway_is_told_and_its_run_is_ended(scene):
         scene.begin_run()
         scene.kill()
     found = {each["code"] for each in scene.told("check")["findings"]}
-    assert {"marker-orphaned", "runs-stuck"} <= found
+    assert "marker-orphaned" in found
     tasks = scene.told("tasks")["tasks"]
     assert [task["true_status"] for task in tasks] == ["interrupted"]
     rows = scene.ask("SELECT task_id FROM task_runs")

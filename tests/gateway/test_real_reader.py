@@ -34,7 +34,9 @@ def live(scene, seconds: float, *, read: bool) -> dict[str, int]:
     largest: dict[str, int] = {}
     end, number = time.monotonic() + seconds, 0
     while time.monotonic() < end:
-        scene.call("cron", "run", scene.job)
+        where = ("--url", f"ws://127.0.0.1:{scene.port}", "--token", real_gateway.TOKEN)
+        said = scene.install.openclaw(scene.state, "cron", "run", scene.job, *where)
+        assert said.returncode == 0 or "already-running" in said.stdout, said.stderr[-1000:]
         if read:
             verb = VERBS[number % len(VERBS)]
             ran = real_gateway.tailflip(scene.install, scene.state, *verb, "--json")
