@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo quick test test-rust test-aarch64 test-python test-gateway test-systemd test-container nightly wheel wheel-aarch64 wheel-linux wheel-macos sdist picture man lint lint-workflows bench bench-memory bench-idle bench-gate soak peers fuzz fuzz-rust fuzz-python build clean
+.PHONY: demo quick test test-rust test-aarch64 test-python test-gateway test-systemd test-container matrix matrix-all heaps nightly wheel wheel-aarch64 wheel-linux wheel-macos sdist picture man lint lint-workflows bench bench-memory bench-idle bench-gate soak peers fuzz fuzz-rust fuzz-python build clean
 
 RUST := $(shell find rust Cargo.toml Cargo.lock -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print 2>/dev/null)
 
@@ -68,6 +68,19 @@ test-systemd: build
 # Builds our image on the real OpenClaw and runs it: needs Debian's podman, runc and mmdebstrap.
 test-container: build
 	$(BIN)/python -m pytest -m container -rs
+
+# Real releases from npm, one at a time on disk; each gives a line of docs/releases.md. RELEASES
+# names them, KEEP=1 leaves them in the cache. `matrix-all` asks those that have no line yet.
+MATRIX = PYTHONPATH=tests:tests/gateway $(BIN)/python -m matrix
+matrix: build
+	$(MATRIX) matrix $(RELEASES)
+
+matrix-all: build
+	$(MATRIX) matrix --all
+
+# The smallest heap that each release lives with, by bisection: minutes a release.
+heaps: build
+	$(MATRIX) heaps $(RELEASES)
 
 nightly: build
 	$(BIN)/python -m pytest -m nightly -rs

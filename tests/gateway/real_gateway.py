@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,8 @@ HEAP_DEATH = "JavaScript heap out of memory"
 OVERRIDES = {"linkedom": "0.18.12", "libsignal": "6.0.0"}
 # On 2026.3.28 the optional packages are needed to start (axios); on 2026.4.14 they only cost room.
 OMIT_OPTIONAL = frozenset({"2026.4.14"})
-JSON_ERA = frozenset({"2026.3.28", "2026.4.14"})  # they keep sessions in sessions.json
+# What a release says that has no /healthz: before 2026.3 that path gives the page of the console.
+_LISTENS, _SETTLED_S = "listening on ws://", 5
 QUIET = dict.fromkeys(
     (
         "OPENCLAW_SKIP_CHANNELS",
@@ -144,8 +145,9 @@ class Install:
 
     def listed_sessions(self, state: Path) -> set[str]:
         """Return the session keys that `openclaw sessions --json` shows."""
-        every = () if self.version in JSON_ERA else ("--limit", "all")
-        ran = self.openclaw(state, "sessions", "--json", *every)
+        ran = self.openclaw(state, "sessions", "--json", "--limit", "all")
+        if ran.returncode != 0 and "unknown option" in ran.stderr:  # it lists all, always
+            ran = self.openclaw(state, "sessions", "--json")
         assert ran.returncode == 0, ran.stderr[-2000:]
         # Some starts log a line of theirs to stdout, before or after the document.
         document, _ = json.JSONDecoder().raw_decode(ran.stdout, ran.stdout.index("{\n"))
@@ -217,6 +219,7 @@ class Running:
     process: subprocess.Popen[bytes]
     port: int
     log: Path
+    has_healthz: bool = field(default=True, kw_only=True)
 
     def is_healthy(self, path: str = "/healthz", status: str = "live") -> bool:
         """Ask it how it is; from 2026.8.1 on any path is answered, with a page."""
@@ -224,6 +227,8 @@ class Running:
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
+            if not self.has_healthz:
+                return True
             is_json = "json" in (answer.getheader("Content-Type") or "")
             if answer.status != http.HTTPStatus.OK or not is_json:
                 return False
@@ -236,11 +241,17 @@ class Running:
     def settle(self, timeout_s: float = 90) -> bool:
         """Wait until it answers /healthz (True) or is dead (False)."""
         until = time.monotonic() + timeout_s
+        listens_since = None
         while time.monotonic() < until:
             if self.process.poll() is not None:
                 return False
             if self.is_healthy():
                 return True
+            if listens_since is None and _LISTENS in self.output():
+                listens_since = time.monotonic()
+            if listens_since is not None and time.monotonic() - listens_since > _SETTLED_S:
+                self.has_healthz = False
+                return self.is_healthy()
             time.sleep(0.1)
         raise TimeoutError(f"neither healthy nor dead after {timeout_s} s: {self.output()[-2000:]}")
 

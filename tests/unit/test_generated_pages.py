@@ -2,6 +2,7 @@
 
 import pytest
 
+from matrix import page
 from tools.write_docs import DOCS, PAGES
 
 
@@ -9,3 +10,8 @@ from tools.write_docs import DOCS, PAGES
 def test_a_made_page_is_current(name: str):
     """Write it anew with `python tests/tools/write_docs.py`."""
     assert (DOCS / name).read_text("utf-8") == PAGES[name]()
+
+
+def test_the_page_of_releases_is_current():
+    """Write it anew with `PYTHONPATH=tests:tests/gateway python -m matrix page`."""
+    assert page.PAGE.read_text("utf-8") == page.write()

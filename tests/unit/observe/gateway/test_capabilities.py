@@ -12,7 +12,8 @@ import pytest
 import tailflip
 from tailflip.flow.capabilities import Capabilities
 from tailflip.observe.gateway import capabilities as table
-from tailflip.observe.gateway.capabilities import HEAPS, TABLE, Ability, find_capabilities
+from tailflip.observe.gateway import heaps
+from tailflip.observe.gateway.capabilities import TABLE, Ability, find_capabilities
 
 PACKAGE = Path(tailflip.__file__).parent
 _YEARS = range(2020, 2100)  # that a version begins with
@@ -55,7 +56,6 @@ def test_each_ability_has_one_row_that_names_its_source():
     for row in TABLE:
         assert (row.since, row.until) != (None, None), row
         assert "2026." in row.source, row
-    assert all("MB" in heap.source for heap in HEAPS)
     names = {each.name for each in fields(Capabilities)}
     told = {str(row.ability) for row in TABLE} - {str(each) for each in table._FIGURES}
     assert told <= names
@@ -69,11 +69,11 @@ def _is_version(node: ast.AST) -> bool:
     return is_whole and numbers[0] in _YEARS
 
 
-def test_no_module_outside_the_table_compares_versions():
+def test_no_module_outside_the_tables_compares_versions():
     """A comparison needs the other side: a tuple that begins with a year, or two `.version`."""
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
-        if path == Path(table.__file__):
+        if path in {Path(table.__file__), Path(heaps.__file__)}:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             ordered = isinstance(node, ast.Compare) and any(

@@ -1,0 +1,111 @@
+"""Ask real releases of OpenClaw what tailflip must know of them.
+
+    make matrix RELEASES="2026.6.11 2026.7.35"    # without RELEASES: the list below
+    make matrix-all                               # all stable releases that have no line yet
+    make heaps RELEASES="2026.7.35"
+
+A release is installed from npm, asked, and removed (KEEP=1 keeps it; so does having been there
+before). Each gives one line in a record beside this file; docs/releases.md is written from both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import real_gateway
+
+from matrix import heaps, lines, page, release
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LISTED = (
+    "2026.1.29",
+    "2026.2.12",
+    "2026.2.26",
+    "2026.3.13",
+    "2026.3.28",
+    "2026.4.2",
+    "2026.4.14",
+    "2026.4.29",
+    "2026.5.7",
+    "2026.5.28",
+    "2026.6.1",
+    "2026.6.11",
+    "2026.6.35",
+    "2026.7.1-2",
+    "2026.7.35",
+    "2026.8.1",
+    "2026.8.2",
+    "2026.9.3",
+    "2026.9.5",
+    "2026.9.6",
+)
+_STABLE = re.compile(r"2026\.\d+\.\d+(-\d+)?")  # a beta has a word in its version
+
+
+def list_stable() -> list[str]:
+    """List the stable releases since 2026.1.29, as npm knows them."""
+    ran = subprocess.run(
+        ["npm", "view", "openclaw", "versions", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    found = [version for version in json.loads(ran.stdout) if _STABLE.fullmatch(version)]
+    return sorted((x for x in found if lines.order(x) >= (2026, 1, 29)), key=lines.order)
+
+
+@contextmanager
+def on_disk(version: str) -> Iterator[None]:
+    """Take a release off the disk afterwards, unless it was there or is to be kept."""
+    folder = real_gateway.cache_dir() / version
+    stays = folder.exists() or os.environ.get("KEEP") == "1"
+    try:
+        yield
+    finally:
+        if not stays:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["matrix", "heaps", "page"])
+    parser.add_argument("releases", nargs="*")
+    parser.add_argument("--all", action="store_true", help="all stable ones without a line")
+    asked = parser.parse_args()
+    if asked.what == "page":
+        page.PAGE.write_text(page.write(), "utf-8")
+        return
+    record, ask = {
+        "matrix": (lines.MATRIX, release.try_release),
+        "heaps": (lines.HEAPS, heaps.try_release),
+    }[asked.what]
+    releases = asked.releases or [*LISTED]
+    if asked.all:
+        releases = [each for each in list_stable() if each not in lines.read(record)]
+    for number, version in enumerate(releases, 1):
+        print(f"{version} ({number} of {len(releases)})", flush=True)
+        line = lines.Line(version, f"{datetime.now(UTC):%Y-%m-%d}")
+        with on_disk(version), tempfile.TemporaryDirectory(prefix="tailflip-matrix-") as folder:
+            try:
+                ask(line, Path(folder))
+            finally:
+                lines.keep(record, lines.as_row(line))
+        page.PAGE.write_text(page.write(), "utf-8")
+        print(f"  {line.outcome}, {line.seconds} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

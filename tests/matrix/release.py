@@ -1,0 +1,336 @@
+"""What is asked of one release: a killed run, a death by a small heap, a compaction, its undo."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import guarded
+import held_runs
+import real_gateway
+
+from matrix.lines import Line, NotServed, NotThere
+from support.stores import split_members
+from tailflip.demo.incident import write_incident
+from tailflip.flow.findings import Code
+from tailflip.flow.lives import Cause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from held_runs import Scene
+    from real_gateway import Install
+
+MB = 1_000_000
+REFUSED = 78  # the exit code of a release that does not import an older store
+INSTALL = "is installed"
+BOOT = "boots on an empty directory"
+KILLED = "is killed in mid-run"
+DIES = "dies of a store alone"
+COMPACTS = "compact --apply"
+_HEAPS_MIB = (256, 320, 400, 512, 640)
+_SIZES_MB = (20, 60, 120)
+_LATER_S = 15  # some die a while after their first answer
+NOT_YET = "which is not read yet"  # tailflip's own words for a record that it cannot read
+
+
+@dataclass
+class Trial:
+    install: Install
+    folder: Path
+    line: Line
+    heap_mib: int = 0
+    dies_with: int = 0
+
+    def copy(self, state: Path, name: str) -> Path:
+        """Copy a state directory, so that what is asked of it changes nothing for the next."""
+        place = self.folder / name
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        return shutil.copytree(state, place / "state", symlinks=True)
+
+
+def try_release(line: Line, folder: Path) -> None:
+    """Ask everything of one release; whatever happens is in the line."""
+    with line.asking(INSTALL, 900) as told:
+        install = real_gateway.install(line.release)
+        told.append(f"Node {_node_version(install)}")
+    if not line.went_well(INSTALL):
+        return
+    trial = Trial(install, folder, line)
+    try:
+        ask_of_killed_run(trial)
+        ask_of_death(trial)
+        ask_of_compaction(trial)
+    finally:
+        for state in folder.glob("*/state"):
+            guarded.end_all(state)
+
+
+def _node_version(install: Install) -> str:
+    ran = subprocess.run([install.node, "--version"], capture_output=True, text=True, check=True)
+    return ran.stdout.strip().removeprefix("v")
+
+
+# A run that is killed, and what is told of it.
+
+
+def ask_of_killed_run(trial: Trial) -> None:
+    line, place = trial.line, trial.folder / "killed"
+    place.mkdir()
+    with held_runs.prepare(trial.install, place) as scene:
+        with line.asking(BOOT, 120), scene.started():
+            pass
+        with line.asking(KILLED, 150):
+            line.need(BOOT)
+            crash_in_mid_run(scene)
+        with line.asking("check or reconcile tell of the killed run", 60) as told:
+            line.need(KILLED)
+            _check(trial, scene, told)
+        with line.asking("tasks are those of `openclaw tasks list`", 90) as told:
+            line.need(KILLED)
+            _compare_tasks(trial, scene, told)
+        with line.asking("reconcile settles the killed run", 60) as told:
+            line.need(KILLED)
+            _reconcile(trial, scene, told)
+        with line.asking("boots after that; `cron list` has the job, not running", 150) as told:
+            line.need(KILLED)
+            scene.model.release()
+            with scene.started():
+                job = _listed_job(scene)
+                told.append(f"last status: {job['state'].get('lastStatus')}")
+                assert "runningAtMs" not in job["state"], "it is said to run"
+
+
+def crash_in_mid_run(scene: Scene) -> None:
+    """Let one run end well, and leave what a killed gateway leaves of the next."""
+    with scene.started():
+        scene.add_job(*known_flags(scene))
+        scene.model.release()
+        run_job(scene)
+        scene.model.wait_for_call(60)
+        time.sleep(4)  # its end is written
+        scene.model.forget_calls()
+        scene.model.hold()
+        run_job(scene)
+        scene.model.wait_for_call(60)
+        time.sleep(2)  # so is this one's beginning
+        scene.kill()
+    guarded.end_all(scene.state)
+
+
+def known_flags(scene: Scene) -> tuple[str, ...]:
+    """The flags of `cron add`; the first releases deliver only when they are told to."""
+    offered = scene.install.openclaw(scene.state, "cron", "add", "--help").stdout
+    return tuple(x for x in held_runs.JOB_FLAGS if x != "--no-deliver" or x in offered)
+
+
+def run_job(scene: Scene) -> None:
+    """Ask for a run without waiting: some releases answer when the run is over."""
+    offered = scene.install.openclaw(scene.state, "cron", "run", "--help").stdout
+    forced = ["--force"] if "--force" in offered else []
+    where = ["--url", f"ws://127.0.0.1:{scene.port}", "--token", real_gateway.TOKEN]
+    program = [str(scene.install.node), str(scene.install.package / "openclaw.mjs")]
+    subprocess.Popen(
+        [*program, "cron", "run", scene.job, *forced, *where],
+        env=scene.install.environment(scene.state),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _ask(trial: Trial, state: Path, *words: str) -> dict[str, Any]:
+    ran = real_gateway.tailflip(trial.install, state, *words, "--json")
+    assert ran.returncode in {0, 1}, f"exit {ran.returncode}: {ran.stderr[-600:]}"
+    answer: dict[str, Any] = json.loads(ran.stdout)
+    return answer
+
+
+def _refuse_unless_read(answer: dict[str, Any], what: str) -> None:
+    """Raise NotServed where tailflip says itself that it cannot read what it would need."""
+    if any(NOT_YET in note for note in answer["notes"]):
+        raise NotServed(f"{what}; tailflip says that the gateway's database is not read yet")
+    raise AssertionError(what)
+
+
+def _check(trial: Trial, scene: Scene, told: list[str]) -> None:
+    """Ask `check`, which tells a marker when it is old, and what `reconcile` would do."""
+    answer = _ask(trial, scene.state, "check")
+    codes = [finding["code"] for finding in answer["findings"]]
+    would = [x["kind"] for x in _ask(trial, scene.state, "reconcile")["steps"] if x["counts"]]
+    told.append(f"{answer['verdict']['state']}: {', '.join(codes) or 'no finding'}")
+    told.append(f"reconcile would change: {', '.join(would) or 'nothing'}")
+    if Code.MARKER_ORPHANED not in codes and "markers" not in would:
+        _refuse_unless_read(answer, "the job's marker is not told")
+
+
+def _compare_tasks(trial: Trial, scene: Scene, told: list[str]) -> None:
+    apart = trial.copy(scene.state, "tasks")  # the real command may write
+    ran = trial.install.openclaw(apart, "tasks", "list", "--json")
+    if ran.returncode and ("unknown command" in ran.stderr or "nknown" in ran.stdout):
+        raise NotThere("this release has no `openclaw tasks`")
+    assert ran.returncode == 0, f"openclaw tasks list: {ran.stderr[-300:]}"
+    theirs = {each["taskId"]: each["status"] for each in _document(ran.stdout)["tasks"]}
+    answer = _ask(trial, scene.state, "tasks", "--limit", "5000")
+    ours = {each["task_id"]: each["status"] for each in answer["tasks"]}
+    told.append(f"OpenClaw lists {len(theirs)}, tailflip {len(ours)}")
+    if ours != theirs:
+        _refuse_unless_read(answer, "they differ")
+
+
+def _reconcile(trial: Trial, scene: Scene, told: list[str]) -> None:
+    answer = _ask(trial, scene.state, "reconcile", "--apply")
+    done = {step["kind"]: step["counts"] for step in answer["steps"] if step["counts"]}
+    told.append(f"changed: {json.dumps(done) if done else 'nothing'}")
+    again = _ask(trial, scene.state, "reconcile")
+    assert not any(step["counts"] for step in again["steps"]), "a second one would change more"
+    stuck = []
+    if scene.store.exists():
+        stuck = [key for key, x in scene.entries().items() if x.get("status") == "running"]
+    if stuck or not done:
+        _refuse_unless_read(answer, f"{len(stuck)} entries say running, of a gateway that is dead")
+
+
+def _listed_job(scene: Scene) -> dict[str, Any]:
+    jobs = _document(scene.call("cron", "list", "--all", "--json"))["jobs"]
+    job: dict[str, Any] = next(each for each in jobs if each["id"] == scene.job)
+    return job
+
+
+def _document(text: str) -> dict[str, Any]:
+    """Read the document that a command wrote, among lines of its log."""
+    found: dict[str, Any] = json.JSONDecoder().raw_decode(text, text.index("{\n"))[0]
+    return found
+
+
+# A small heap and a small store stand for the incident's.
+
+
+def ask_of_death(trial: Trial) -> None:
+    line = trial.line
+    with line.asking("boots empty with a small heap", 240) as told:
+        line.need(BOOT)
+        trial.heap_mib = next(mib for mib in _HEAPS_MIB if _lives(trial, 0, mib))
+        told.append(f"{trial.heap_mib} MiB")
+    with line.asking(DIES, 300) as told:
+        line.need("boots empty with a small heap")
+        for size in _SIZES_MB:
+            end = _how_it_ends(trial, size, trial.heap_mib)
+            if end == "refused":
+                raise NotThere("it refuses a `sessions.json` with exit 78, and keeps the file")
+            if end == "died":
+                trial.dies_with = size
+                break
+        assert trial.dies_with, f"lives with {size} MB at {trial.heap_mib} MiB"
+        told.append(f"{trial.dies_with} MB at {trial.heap_mib} MiB")
+    with line.asking("is cured under `tailflip run`", 240) as told:
+        line.need(DIES)
+        _cure(trial, told)
+
+
+@contextmanager
+def incident(trial: Trial, name: str, size_mb: int) -> Iterator[tuple[Path, Path, int]]:
+    """A state directory with an incident's store; it is gone afterwards."""
+    place = trial.folder / name
+    state = place / "state"
+    state.mkdir(parents=True)
+    store = state / "agents" / "main" / "sessions" / "sessions.json"
+    try:
+        if size_mb:
+            now_ms = int(time.time() * 1000)
+            store = write_incident(state, size_bytes=size_mb * MB, now_ms=now_ms)["store"]
+        yield state, store, real_gateway.configure(state)
+    finally:
+        guarded.end_all(state)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _how_it_ends(trial: Trial, size_mb: int, heap_mib: int) -> str:
+    with (
+        incident(trial, "alone", size_mb) as (state, _, port),
+        real_gateway.gateway(trial.install, state, heap_mib=heap_mib, port=port) as running,
+    ):
+        if running.settle(120) and running.stays_up(_LATER_S if size_mb else 5):
+            return "lived"
+        if running.process.wait(30) == REFUSED:
+            return "refused"
+        assert real_gateway.HEAP_DEATH in running.output(), running.output()[-300:]
+        return "died"
+
+
+def _lives(trial: Trial, size_mb: int, heap_mib: int) -> bool:
+    return _how_it_ends(trial, size_mb, heap_mib) == "lived"
+
+
+def _cure(trial: Trial, told: list[str]) -> None:
+    with incident(trial, "guarded", trial.dies_with) as (state, store, port):
+        chats = {key for key in json.loads(store.read_bytes()) if ":cron:" not in key}
+        with guarded.run(
+            trial.install,
+            state,
+            *guarded.WITHOUT_ADMISSION,
+            port=port,
+            heap_mib=trial.heap_mib,
+        ) as running:
+            running.wait_for_life(2, 200)
+            death = running.lives()[0].death
+            assert death is not None
+            assert death.cause is Cause.V8_HEAP, f"taken for {death.cause}"
+            assert running.stays_up(3), running.tell()[-600:]
+            told.append(f"{len(running.deaths())} death, then it lives")
+        listed = trial.install.listed_sessions(state)
+        assert chats <= listed, f"{len(chats - listed)} chats are not listed"
+
+
+# A compaction, a boot on what is left, and the way back.
+
+
+def ask_of_compaction(trial: Trial) -> None:
+    line = trial.line
+    with incident(trial, "compacted", 20) as (state, store, port):
+        before = dict(split_members(store.read_bytes()))
+        chats = {key for key in before if ":cron:" not in key}
+        with line.asking(COMPACTS, 60) as told:
+            line.need(BOOT)
+            answer = _ask(trial, state, "compact", "--apply")
+            assert answer["applied"], "nothing was applied"
+            after = dict(split_members(store.read_bytes()))
+            told.append(f"{len(before)} entries to {len(after)}")
+        with line.asking("boots, and `sessions` lists every chat", 150) as told:
+            line.need(COMPACTS)
+            with real_gateway.gateway(trial.install, state, port=port) as running:
+                if not running.settle():
+                    refused = running.process.wait() == REFUSED
+                    if refused:
+                        raise NotThere("it refuses a `sessions.json` with exit 78")
+                    raise AssertionError(running.output()[-300:])
+                assert running.stays_up(3)
+            listed = trial.install.listed_sessions(state)
+            told.append(f"{len(listed)} listed")
+            assert chats <= listed, f"{len(chats - listed)} chats are not listed"
+        with line.asking("restore puts everything back", 60) as told:
+            line.need(COMPACTS)
+            if not store.exists():
+                raise NotServed("the release has moved the store into its database")
+            _ask(trial, state, "restore", "--all", "--apply")
+            again = dict(split_members(store.read_bytes()))
+            lost = before.keys() - again.keys()
+            same = sum(again.get(key) == text for key, text in before.items())
+            told.append(f"{same} of {len(before)} entries byte for byte")
+            assert not lost, f"{len(lost)} entries are not there"
+            removed = before.keys() - after.keys()
+            changed = [key for key in removed if again[key] != before[key]]
+            assert not changed, f"{len(changed)} archived entries differ"
+    with line.asking("compacts the sessions that it keeps itself", 60) as told:
+        line.need(KILLED)
+        answer = _ask(trial, trial.folder / "killed" / "state", "compact")
+        told.append(f"{len(answer['stores'])} stores")
+        if not answer["stores"]:
+            raise NotServed("sessions are in the gateway's database, which has no compaction yet")

@@ -1,0 +1,42 @@
+"""The heap of a release comes from what was measured; between two releases, the hungrier counts."""
+
+from __future__ import annotations
+
+import itertools
+
+from tailflip.observe.gateway.heaps import (
+    DATABASES,
+    HEAPS,
+    choose_database_heap,
+    choose_heap,
+    is_measured,
+)
+
+
+def test_each_measured_heap_names_what_it_was_fitted_to():
+    assert [heap.version for heap in HEAPS] == sorted(heap.version for heap in HEAPS)
+    assert all("MB" in heap.source for heap in HEAPS)
+
+
+def test_a_measured_release_has_its_own_heap():
+    for heap in HEAPS:
+        assert is_measured(heap.version)
+        assert choose_heap(heap.version) == heap.use
+
+
+def test_between_two_releases_the_hungrier_counts():
+    for before, after in itertools.pairwise(HEAPS):
+        if (before.version >= DATABASES) != (after.version >= DATABASES):
+            continue
+        between = (*before.version[:2], before.version[2] + 1)
+        if between == after.version:
+            continue
+        assert not is_measured(between)
+        assert choose_heap(between).factor == max(before.use.factor, after.use.factor)
+
+
+def test_an_unknown_release_is_taken_for_the_hungriest():
+    factors = [heap.use.factor for heap in HEAPS]
+    assert choose_heap(None).factor == max(factors)
+    assert choose_database_heap(None) == choose_heap(None)
+    assert not is_measured(None)

@@ -1,0 +1,78 @@
+"""The matrix of releases: whatever a step does is an answer, and a record has a line a release."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import pytest
+
+from matrix import lines, page
+from matrix.lines import Line, NotServed, NotThere, Outcome
+
+
+def ask(line: Line, asked: str, error: Exception | None = None) -> None:
+    with line.asking(asked, 60) as told:
+        told.append("so")
+        if error is not None:
+            raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (None, Outcome.OK),
+        (AssertionError("no"), Outcome.FAILED),
+        (subprocess.TimeoutExpired("openclaw", 180), Outcome.FAILED),
+        (NotServed("no"), Outcome.NOT_SERVED),
+        (NotThere("no"), Outcome.NOT_THERE),
+    ],
+)
+def test_whatever_a_step_raises_is_its_answer(error, outcome):
+    line = Line("2026.7.35", "2026-11-29")
+    ask(line, "boots", error)
+    assert [answer.outcome for answer in line.answers] == [outcome]
+    assert line.answers[0].told.startswith("so")
+
+
+def test_a_step_that_takes_too_long_is_an_answer_too():
+    line = Line("2026.7.35", "2026-11-29")
+    with line.asking("boots", 0.05):
+        try:
+            time.sleep(20)
+        except Exception:  # noqa: BLE001 - as a step may catch whatever fails
+            pytest.fail("a step cannot swallow the end of its time")
+    assert line.outcome is Outcome.FAILED
+    assert "not over after" in line.answers[0].told
+
+
+def test_what_needs_a_failed_step_is_not_asked():
+    line = Line("2026.7.35", "2026-11-29")
+    ask(line, "boots", AssertionError("no"))
+    with line.asking("is killed", 60):
+        line.need("boots")
+    assert line.answers[1].outcome is Outcome.NOT_ASKED
+
+
+def test_the_worst_answer_is_the_outcome_of_a_line():
+    line = Line("2026.7.35", "2026-11-29")
+    ask(line, "a")
+    ask(line, "b", NotThere("no"))
+    assert line.outcome is Outcome.OK
+    ask(line, "c", NotServed("no"))
+    assert line.outcome is Outcome.NOT_SERVED
+    ask(line, "d", AssertionError("no"))
+    assert line.outcome is Outcome.FAILED
+
+
+def test_a_record_keeps_one_line_a_release_in_the_order_of_releases(tmp_path):
+    record = tmp_path / "matrix.jsonl"
+    for release in ("2026.7.35", "2026.7.1-2", "2026.7.1", "2026.10.1", "2026.7.1-2"):
+        lines.keep(record, lines.as_row(Line(release, "2026-11-29")))
+    assert list(lines.read(record)) == ["2026.7.1", "2026.7.1-2", "2026.7.35", "2026.10.1"]
+
+
+def test_two_smallest_heaps_give_factor_and_base():
+    factor, base = page.fit({8: 300, 24: 460})
+    assert factor == pytest.approx(160 * (1 << 20) / 16_000_000, abs=0.06)
+    assert factor * 8_000_000 + base == pytest.approx(300 << 20, rel=0.001)
