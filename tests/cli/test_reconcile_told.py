@@ -185,6 +185,18 @@ def test_a_stuck_job_is_told_and_released_only_where_that_is_allowed(cron, monke
     assert "it took nothing out" in err
 
 
+def test_openclaw_is_found_on_the_callers_path_where_the_gateways_has_none(cron, monkeypatch):
+    """A living gateway's own PATH, as its service gives it, seldom has the command."""
+    cron.live()
+    cron.fake(sys.executable)
+    cron.write(runningAtMs=cron.now - 3 * HOUR_MS)
+    monkeypatch.setenv("TAILFLIP_RECONCILE_RELEASE_STUCK_JOBS", "true")
+    bare = {**os.environ, "PATH": "/nonexistent"}
+    monkeypatch.setattr("tailflip.stores.target.find_gateway_env", lambda *_: bare)
+    cron.run("stuck", "--apply")
+    assert cron.calls() == ["disable j", "enable j"]
+
+
 def test_a_release_that_fails_is_an_error_and_enabling_is_tried_again(cron, monkeypatch):
     cron.live()
     cron.fake(sys.executable, broken="enable")

@@ -9,7 +9,7 @@ from tailflip.diagnose.findings.jobs import describe_stuck
 from tailflip.observe.records.reading import read_jobs
 from tailflip.reconcile.context import Step, StepKind
 from tailflip.reconcile.judge.stuck import find_stuck, pick_ends
-from tailflip.reconcile.write.release import release_jobs
+from tailflip.reconcile.write.release import find_command, release_jobs
 
 if TYPE_CHECKING:
     from tailflip.reconcile.context import Reconciliation
@@ -39,5 +39,7 @@ def look_for_stuck(work: Reconciliation) -> None:
     )
     with work.result.keeping_error():
         if work.terms.apply:
-            release_jobs([job for job, _ in stuck], work.hands, work.lives, work.next_moment())
+            # A service's PATH seldom has the command; a person's has it.
+            command = find_command((scene.caller_env, scene.env), work.lives)
+            release_jobs([job for job, _ in stuck], work.hands, command, work.next_moment())
         work.result.steps.append(step)

@@ -18,7 +18,7 @@ from tailflip.ledger.actions import Action, Details, Ledger, State
 from tailflip.stores.draft import make_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tailflip.flow.lives import Life
     from tailflip.flow.observed import Job
@@ -28,15 +28,14 @@ _PATIENCE_S = 60.0
 _TRIES = 3
 
 
-def release_jobs(jobs: Sequence[Job], hands: Hands, lives: Sequence[Life], now_ms: int) -> None:
-    """Disable and enable each job through the gateway.
+def release_jobs(jobs: Sequence[Job], hands: Hands, command: Sequence[str], now_ms: int) -> None:
+    """Disable and enable each job through the gateway, by OpenClaw's command.
 
     There is nothing to undo: a job is enabled before and after.
 
     Raises:
-        Unavailable: OpenClaw's command cannot be found, or it failed.
+        Unavailable: OpenClaw's command failed.
     """
-    command = find_command(hands.env, lives)
     hands.workspace.create()
     ledger = Ledger(hands.workspace)
     store = str(hands.installation.cron_store)
@@ -63,8 +62,8 @@ def release_jobs(jobs: Sequence[Job], hands: Hands, lives: Sequence[Life], now_m
             ledger.advance(action, State.DONE)
 
 
-def find_command(env: Mapping[str, str], lives: Sequence[Life]) -> tuple[str, ...]:
-    """Find OpenClaw's command: that of the last gateway, else the one on the PATH.
+def find_command(envs: Iterable[Mapping[str, str]], lives: Sequence[Life]) -> tuple[str, ...]:
+    """Find OpenClaw's command: that of the last gateway, else the one on the first PATH with it.
 
     Raises:
         Unavailable: there is none.
@@ -72,7 +71,8 @@ def find_command(env: Mapping[str, str], lives: Sequence[Life]) -> tuple[str, ..
     for life in lives:
         if "gateway" in life.command:
             return life.command[: life.command.index("gateway")]
-    found = shutil.which("openclaw", path=env.get("PATH"))
+    places = (shutil.which("openclaw", path=env.get("PATH")) for env in envs)
+    found = next(filter(None, places), None)
     if found is None:
         raise Unavailable(
             "no `openclaw` on the PATH: a stuck job cannot be released",
