@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 RAPID_INTERVAL_MS = 60_000
 RAPID_RUNS = 10
-_STRUCK_MS = 10_000  # a run may just have started; its job is not stuck yet
 _RUN_KIND = KeyKind.CRON_RUN
 # `reconcile` ends entries of these kinds; other entries that say "running" are chats.
 _ENDED_BY_US = (KeyKind.CRON_BASE, KeyKind.SUBAGENT)
@@ -164,11 +163,11 @@ def _find_overdue_jobs(overdue: tuple[OverdueJob, ...], now_ms: int) -> Iterator
         )
 
 
-def _find_orphaned_markers(jobs: JobList, gateway: Gateway, now_ms: int) -> Iterator[Found]:
+def _find_orphaned_markers(jobs: JobList, gateway: Gateway) -> Iterator[Found]:
     if gateway.alive is not False:
         return
     for job in jobs.jobs:
-        if job.running_at_ms is not None and now_ms - job.running_at_ms > _STRUCK_MS:
+        if job.running_at_ms is not None:
             yield Found(
                 jobs.name(job.job_id),
                 f"job is marked as running since {format_time(job.running_at_ms)}, "
