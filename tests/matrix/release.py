@@ -19,6 +19,7 @@ from support.stores import split_members
 from tailflip.demo.incident import write_incident
 from tailflip.flow.findings import Code
 from tailflip.flow.lives import Cause
+from tailflip.observe.records.forms import NOT_READ
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,6 @@ COMPACTS = "compact --apply"
 _HEAPS_MIB = (256, 320, 400, 512, 640)
 _SIZES_MB = (20, 60, 120)
 _LATER_S = 15  # some die a while after their first answer
-NOT_YET = "which is not read yet"  # tailflip's own words for a record that it cannot read
 
 
 @dataclass
@@ -155,13 +155,14 @@ def _ask(trial: Trial, state: Path, *words: str) -> dict[str, Any]:
 
 def _refuse_unless_read(answer: dict[str, Any], what: str) -> None:
     """Raise NotServed where tailflip says itself that it cannot read what it would need."""
-    if any(NOT_YET in note for note in answer["notes"]):
-        raise NotServed(f"{what}; tailflip says that the gateway's database is not read yet")
+    codes = {each["code"] for each in answer.get("findings", ())}
+    if "records-unread" in codes or any(note.startswith(NOT_READ) for note in answer["notes"]):
+        raise NotServed(f"{what}; tailflip says that it cannot read the gateway's records")
     raise AssertionError(what)
 
 
 def _check(trial: Trial, scene: Scene, told: list[str]) -> None:
-    """Ask `check`, which tells a marker when it is old, and what `reconcile` would do."""
+    """Ask `check`, which tells a dead gateway's marker, and what `reconcile` would do."""
     answer = _ask(trial, scene.state, "check")
     codes = [finding["code"] for finding in answer["findings"]]
     would = [x["kind"] for x in _ask(trial, scene.state, "reconcile")["steps"] if x["counts"]]

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 from tailflip.base.regular import open_to_read
 from tailflip.flow.conditions import UnreadRecord
 from tailflip.observe.records.cron import read_cron_store
-from tailflip.observe.records.database import is_empty
+from tailflip.observe.records.database import is_empty, read_database
 from tailflip.observe.records.era import list_agent_databases
-from tailflip.observe.records.receipts import has_sessions
+from tailflip.observe.records.receipts import has_nodes
 from tailflip.observe.records.state_database import (
     JOBS,
     NEWEST_SCHEMA,
@@ -156,11 +156,10 @@ def read_forms(installation: Installation) -> Forms:
 
 def _read_sessions(installation: Installation) -> Record:
     kind = SESSIONS
-    schemas = []
+    schemas: list[int] = []
     for path in list_agent_databases(installation):
         try:
-            if has_sessions(path):
-                schemas.append(read_schema(path).version)
+            schemas += read_database(path, _read_session_schema)
         except (OSError, sqlite3.Error) as e:
             return Record(kind, Form.UNREADABLE, f"{path} cannot be read: {e}")
     if not schemas:
@@ -169,6 +168,11 @@ def _read_sessions(installation: Installation) -> Record:
         why = f"an agent's database has schema {max(schemas)}, newer than {NEWEST_AGENT_SCHEMA}"
         return Record(kind, Form.UNKNOWN, why)
     return Record(kind, Form.SQLITE, schema=max(schemas))
+
+
+def _read_session_schema(db: sqlite3.Connection) -> tuple[int, ...]:
+    """Read the schema of an agent's database; empty if it holds no sessions."""
+    return db.execute("PRAGMA user_version").fetchone() if has_nodes(db) else ()
 
 
 @dataclass(frozen=True)

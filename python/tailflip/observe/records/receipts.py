@@ -192,10 +192,11 @@ def has_sessions(database: Path) -> bool:
         OSError: the database cannot be read.
         sqlite3.Error: the database is damaged.
     """
-    return read_database(database, _has_nodes)
+    return read_database(database, has_nodes)
 
 
-def _has_nodes(db: sqlite3.Connection) -> bool:
+def has_nodes(db: sqlite3.Connection) -> bool:
+    """Say whether an agent's open database holds sessions."""
     try:
         return db.execute("SELECT 1 FROM session_nodes LIMIT 1").fetchone() is not None
     except sqlite3.OperationalError as error:

@@ -12,6 +12,8 @@ from support.state_rows import JSON_ONLY, SPLIT, StateRows
 from tailflip.observe.records.forms import Form
 
 KINDS = ("cron", "run_log", "tasks", "subagents")
+TABLES = ("cron_jobs", "cron_run_logs", "task_runs", "subagent_runs")
+EACH_TABLE = pytest.mark.parametrize(("table", "kind"), [*zip(TABLES, KINDS, strict=True)])
 
 
 def test_nothing_there_is_absent_and_hides_nothing(state):
@@ -29,19 +31,11 @@ def test_files_are_read(state):
     assert state.read().may_clear_markers
 
 
-@pytest.mark.parametrize(
-    ("table", "kind"),
-    [
-        ("cron_jobs", "cron"),
-        ("cron_run_logs", "run_log"),
-        ("task_runs", "tasks"),
-        ("subagent_runs", "subagents"),
-    ],
-)
+@EACH_TABLE
 def test_each_kind_moves_for_itself(state, table, kind):
     state.put("cron/jobs.json", {"version": 1, "jobs": []})
     rows = StateRows(state.root, SPLIT)
-    for other in {"cron_jobs", "cron_run_logs", "task_runs", "subagent_runs"} - {table}:
+    for other in set(TABLES) - {table}:
         rows.change(f"DROP TABLE {other}")
     found = state.read()
     forms = dict(zip(KINDS, state.forms, strict=True))
@@ -53,15 +47,7 @@ def test_each_kind_moves_for_itself(state, table, kind):
     assert found.may_clear_markers is (kind != "cron")
 
 
-@pytest.mark.parametrize(
-    ("table", "kind"),
-    [
-        ("cron_jobs", "cron"),
-        ("cron_run_logs", "run_log"),
-        ("task_runs", "tasks"),
-        ("subagent_runs", "subagents"),
-    ],
-)
+@EACH_TABLE
 def test_a_table_without_the_columns_is_of_an_unknown_schema(state, table, kind):
     """A later release may name them otherwise: nothing is guessed, nothing taken for dead."""
     state.put("cron/jobs.json", {"version": 1, "jobs": []})
