@@ -229,3 +229,18 @@ def test_an_agents_database_of_a_later_schema_is_a_finding(place, databases, sch
     code, out, _ = place.run("check")
     assert code == 1
     assert f"an agent's database has schema {schema}, newer than 23" in " ".join(out.split())
+
+
+def test_a_history_that_breaks_while_it_is_read_ends_no_run(place, era, monkeypatch):
+    """What was lost may have been the end of any run: none is taken for killed."""
+
+    def break_off(*_):
+        yield from ()
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr("tailflip.observe.records.reading.read_run_rows", break_off)
+    code, out, err = place.run("reconcile", "--apply")
+    assert code == 0, err
+    assert "run history cannot be read" in out + err
+    found = era.read()
+    assert {found[name]["status"] for name in ("ok", "bad", "late", "gone")} == {"running"}

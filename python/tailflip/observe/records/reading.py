@@ -6,7 +6,7 @@ What lies in the old place of a kind that moved is not what the gateway reads, a
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tailflip.observe.records import tasks as task_files
 from tailflip.observe.records.cron import CronStore, read_cron_store
@@ -22,7 +22,7 @@ from tailflip.observe.records.state_database import (
 from tailflip.observe.records.subagents import read_subagents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tailflip.observe.installation import Installation
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tailflip.observe.records.subagents import SubagentRun
     from tailflip.observe.records.tasks import Task
 
+_T = TypeVar("_T")
 _NOT_READ = (sqlite3.Error, OSError)
 
 
@@ -46,6 +47,12 @@ class Records:
     def __init__(self, installation: Installation, forms: Forms | None = None) -> None:
         self._installation = installation
         self._forms = forms
+        self._lost_ends = False
+
+    @property
+    def knows_ends(self) -> bool:
+        """Say whether all ends of cron runs are known; ask after they were read."""
+        return self.forms.knows_ends and not self._lost_ends
 
     @property
     def forms(self) -> Forms:
@@ -80,6 +87,7 @@ class Records:
         try:
             yield from read_run_rows(self._database, self._installation.cron_store)
         except _NOT_READ as e:
+            self._lost_ends = True
             notes.append(f"run history cannot be read: {self._database}: {e}")
 
     def read_tasks(self, notes: list[str]) -> tuple[Task, ...] | None:
@@ -88,11 +96,7 @@ class Records:
             return None
         if self.forms.tasks.form is not Form.SQLITE:
             return task_files.read_tasks(self._installation.state_dir, notes)
-        try:
-            return read_task_rows(self._database)
-        except _NOT_READ as e:
-            notes.append(f"task ledger cannot be read: {self._database}: {e}")
-            return None
+        return self._read("task ledger", notes, read_task_rows)
 
     def read_subagents(self, notes: list[str]) -> tuple[SubagentRun, ...] | None:
         """Read all runs of sub-agents; None, with a note, if they cannot be read."""
@@ -101,21 +105,25 @@ class Records:
         if self.forms.subagents.form is not Form.SQLITE:
             registry = self._installation.state_dir / "subagents" / "runs.json"
             return read_subagents(registry, notes)
-        try:
-            return read_subagent_rows(self._database)
-        except _NOT_READ as e:
-            notes.append(f"sub-agent registry cannot be read: {self._database}: {e}")
-            return None
+        return self._read("sub-agent registry", notes, read_subagent_rows)
 
     def read_open_receipts(self, notes: list[str]) -> tuple[RunReceipt, ...]:
         """Read the receipts of runs without an end; releases before 2026.8.1 have none."""
         if self.forms.cron.form is not Form.SQLITE:
             return ()
+        store = self._installation.cron_store
+        found = self._read("run receipts", notes, lambda path: read_open_receipts(path, store))
+        return found or ()
+
+    def _read(
+        self, what: str, notes: list[str], read: Callable[[Path], tuple[_T, ...]]
+    ) -> tuple[_T, ...] | None:
+        """Read rows of the database; None, with a note, if they cannot be read."""
         try:
-            return read_open_receipts(self._database, self._installation.cron_store)
+            return read(self._database)
         except _NOT_READ as e:
-            notes.append(f"receipts of runs cannot be read: {self._database}: {e}")
-            return ()
+            notes.append(f"{what} cannot be read: {self._database}: {e}")
+            return None
 
     def find_task_ledger(self) -> Path:
         """Name the file that holds the background tasks, whether it exists or not."""

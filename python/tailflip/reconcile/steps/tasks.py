@@ -95,7 +95,7 @@ def judge_installation(
             for each in records.read_open_receipts(notes)
             if owner_lives(make_owner(each.owner_pid, each.owner_ticks, each.started_ms))
         ],
-        knows_ends=forms.knows_ends,
+        knows_ends=records.knows_ends,
         knows_markers=forms.cron.is_read,
     )
     return judge_tasks(tasks or (), ledgers), ledgers

@@ -172,6 +172,7 @@ def judge_store(
     if cron.problem is not None and forms.cron.is_read:
         notes.append(f"cron store cannot be read: {cron.problem}")
     notes += forms.describe()
+    told = gather_lines(records.read_lines(notes), tasks or ())
     ledgers = _Ledgers(
         now_ms=now_ms,
         gateway=gateway,
@@ -183,11 +184,9 @@ def judge_store(
         folders=find_folders(installation, store),
         lives=lives,
         run_keys=read_run_keys(),
-        knows_ends=forms.knows_ends and tasks is not None,
+        knows_ends=records.knows_ends and tasks is not None,
         knows_markers=cron.problem is None,
     )
-    lines = records.read_lines(notes)
-    told = gather_lines(lines, tasks or ())
     return _judge_all(find_engine(store.path).entries(store.path, told), ledgers, notes)
 
 
