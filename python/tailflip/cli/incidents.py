@@ -145,7 +145,7 @@ def why(
         undecided=_find_undecided(history),
     )
     evidence = _gather_evidence(lives)
-    step = _choose_step(lives) if incident.closed_ms is None else None
+    step = _choose_step(lives, heard=kept is not None) if incident.closed_ms is None else None
     if as_json:
         _answer(
             incident,
@@ -238,11 +238,12 @@ def _gather_evidence(lives: Sequence[Life]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(items))[:_MOST_EVIDENCE]
 
 
-def _choose_step(lives: Sequence[Life]) -> str | None:
+def _choose_step(lives: Sequence[Life], *, heard: bool) -> str | None:
     """Choose the next step for the newest death of an incident."""
     for life in lives:
         if life.death is not None:
-            return choose_step(life.death.cause, life.death.hint, life.version)
+            death = life.death
+            return choose_step(death.cause, death.hint, life.version, heard=heard)
     return None
 
 

@@ -274,7 +274,11 @@ def _format_deaths(situation: Situation) -> Iterator[list[str]]:
 
 def _format_death(life: Life, now_ms: int) -> str:
     when = format_moment(life.ended_ms or 0, now_ms)
-    lived = ("" if life.end_known else "at most ") + format_span((life.uptime_s or 0.0) * 1000)
     if life.death is None:
         return f"  {when} {'not judged yet' if life.pid else 'could not be started'}"
-    return f"  {when} {life.death.cause} ({life.death.confidence}) after {lived}"
+    told = f"  {when} {life.death.cause} ({life.death.confidence})"
+    if life.end_known:
+        return f"{told} after {format_span((life.uptime_s or 0.0) * 1000)}"
+    if life.uptime_s is None:
+        return f"{told}, found then; the time is not known"
+    return f"{told}, found then; it lived at most {format_span(life.uptime_s * 1000)}"
