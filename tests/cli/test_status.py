@@ -19,7 +19,7 @@ from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home, Presence
 from tailflip.base.workspace import Workspace
-from tailflip.flow.lives import Breaker, Decision
+from tailflip.flow.lives import Breaker, Cause, Decision
 from tailflip.ledger.history import History
 
 DISK = RealDisk()
@@ -305,7 +305,8 @@ def test_ack_says_since_when_and_keeps_the_first_time(place, history, monkeypatc
 
 
 REFUSED = [
-    (["incidents", "ack"], 64, r"missing argument"),
+    (["incidents", "ack"], 64, r"^error: no incident is open of /"),
+    (["incidents", "ack", "1", "--all"], 64, r"^error: an incident or --all, not both"),
     (["incidents", "why"], 64, r"^error: no incidents of /"),
     (["incidents", "why", "9"], 64, r"^error: no such incident: 9\nhint: see `tailflip incidents`"),
     (["incidents", "ack", "\x1b[2J"], 64, r"^error: no such incident: \\x1b\[2J\n"),
@@ -425,3 +426,32 @@ def test_stores_that_will_not_fit_are_told_before_anything_was_guarded(place, mo
     assert place.run("check")[1].startswith("AT RISK: loading the stores needs about ")
     assert place.run("compact", "--apply")[0] == 0
     assert "AT RISK" not in place.run("status")[1]
+
+
+def test_the_only_open_incident_needs_no_number(place, history):
+    """`why` took none and `ack` wanted one."""
+    record(history, place)
+    opened = history.incidents.open(make_death(), NOW_MS)
+    assert place.run("incidents", "why")[1].startswith(f"incident {opened.id} (open)")
+    code, out, err = place.run("incidents", "ack")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"incident {opened.id} is noted as seen since ")
+
+
+def test_of_several_open_incidents_one_is_named_or_all(place, history):
+    causes = (Cause.V8_HEAP, Cause.HANG)
+    ids = [history.incidents.open(make_death(cause), NOW_MS).id for cause in causes]
+    code, _, err = place.run("incidents", "ack")
+    assert (code, "2 incidents are open: 2, 1" in err) == (64, True)
+    assert "--all" in err
+    told = json.loads(place.run("incidents", "ack", "--all", "--json")[1])
+    assert sorted(each["id"] for each in told["incidents"]) == ids
+    assert all(each.acked_ms for each in history.incidents.read())
+
+
+def test_a_quick_look_does_not_say_that_nothing_is_wrong(place):
+    """`check` had a finding about a job beside a `status` that called all well."""
+    place.put(b"{}")
+    out = " ".join(place.run("status")[1].split())
+    assert "nothing is wrong" not in out
+    assert "; a quick look found nothing wrong, `tailflip check` takes a full look" in out

@@ -47,10 +47,11 @@ _MOST_LIVES = 2_000
 _MOST_EVIDENCE = 10
 
 IncidentId = Annotated[
-    str,
+    str | None,
     typer.Argument(
-        metavar="ID",
-        help="An incident's number, from `tailflip incidents`.",
+        metavar="[ID]",
+        help="An incident's number, from `tailflip incidents`; without it, the newest, or for "
+        "`ack` the only open one.",
         autocompletion=offer_incidents,
     ),
 ]
@@ -103,14 +104,7 @@ def _row(incident: Incident, deaths: int, now_ms: int) -> list[str]:
 
 @app.command()
 def why(
-    incident_id: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[ID]",
-            help="An incident's number; without it, the newest.",
-            autocompletion=offer_incidents,
-        ),
-    ] = None,
+    incident_id: IncidentId = None,
     *,
     stderr: Annotated[
         bool,
@@ -177,16 +171,25 @@ def why(
 
 
 @app.command()
-def ack(incident_id: IncidentId, *, as_json: AsJson = False) -> None:
+def ack(
+    incident_id: IncidentId = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every open incident.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Note that you have seen an incident, so that `status` no longer calls for you."""
-    incident = _open().incidents.ack(incident_id, clock.now_ms())
+    if incident_id is not None and every:
+        raise Usage("an incident or --all, not both", hint="leave one of them out")
+    ids = [incident_id] if incident_id is not None else _list_open(every=every)
+    seen = [_open().incidents.ack(each, clock.now_ms()) for each in ids]
     if as_json:
         from tailflip.cli.answers.verbs import IncidentsAck  # noqa: PLC0415 - for programs only
 
-        IncidentsAck.to(incident=incident).say()
+        IncidentsAck.to(incident=seen[0], incidents=seen).say()
         return
-    when = format_moment(incident.acked_ms or 0, clock.now_ms())
-    print(f"incident {escape(incident.id)} is noted as seen since {when}")
+    for incident in seen:
+        when = format_moment(incident.acked_ms or 0, clock.now_ms())
+        print(f"incident {escape(incident.id)} is noted as seen since {when}")
 
 
 def _answer(incident: Incident, **told: Any) -> None:
@@ -205,6 +208,21 @@ def _find_newest() -> Incident:
     for incident in history.incidents.read(1):
         return incident
     raise Usage(f"no incidents of {history.guard}", hint="name one, from `tailflip incidents`")
+
+
+def _list_open(*, every: bool) -> list[str]:
+    """List the open incidents of the gateway, newest first; one where not all are meant."""
+    history = find_subject(None, None).history
+    found = [each.id for each in history.incidents.read() if each.closed_ms is None]
+    if not found:
+        raise Usage(
+            f"no incident is open of {history.guard}",
+            hint="one that is over is named by its number, from `tailflip incidents`",
+        )
+    if len(found) > 1 and not every:
+        many = f"{format_counted(len(found), 'incident')} are open: {', '.join(found)}"
+        raise Usage(many, hint="name one, or say --all")
+    return found
 
 
 def _find_what_followed(
