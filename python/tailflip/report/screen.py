@@ -58,7 +58,9 @@ def format_screen(
     now_ms = situation.look.now_ms
     if width is not None and width < WIDTH:
         height = height * WIDTH // width  # a narrow screen is longer: the same text must fit
-    lines = _fit(escape(format_verdict(situation.verdict, now_ms)), width, _MOST_OF_VERDICT)
+    lines = _fit(
+        escape(format_verdict(situation.verdict, now_ms, is_quick=True)), width, _MOST_OF_VERDICT
+    )
     step = f"{'next':{_LABEL}}{escape(situation.next_step)}"
     lines += _fit(step, width, _MOST_OF_VERDICT)
     present = ([f"{name:{_LABEL}}{text}"] for name, text in _describe(situation))

@@ -260,8 +260,8 @@ def test_a_healthy_gateway_on_the_screen():
     )
     assert "\n".join(format_screen(sum_up(look, FINE))) == (
         """\
-OK: the gateway runs, pid 4121; nothing is wrong; since 2026-02-02 01:40:00Z
-  (1 h ago)
+OK: the gateway runs, pid 4121; since 2026-02-02 01:40:00Z (1 h ago); a quick
+  look found nothing wrong, `tailflip check` takes a full look
 next      nothing to do
 guards    /home/u/.openclaw
 gateway   OpenClaw 2026.4.14, port 18789, running (lock /tmp/l)
