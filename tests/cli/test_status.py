@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from support.heap import make_tight
 from support.incident_history import ACTION, PERIOD_MS, STDERR, make_death, make_life, record_night
 from support.stores import HOUR_MS, NOW_MS, list_tree
 from tailflip.base import clock
@@ -417,7 +418,7 @@ def test_check_and_status_begin_with_the_same_verdict(place, history, monkeypatc
 
 def test_stores_that_will_not_fit_are_told_before_anything_was_guarded(place, monkeypatch):
     """`status` said `starts allowed`, code 0, of a store that was about to kill the gateway."""
-    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", "300mb")
+    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", f"{make_tight(30_000_000)}b")
     place.fill(30_000_000)
     code, out, err = place.run("status")
     assert (code, err) == (1, "")

@@ -11,14 +11,14 @@ import time
 import pytest
 
 from support.guarded_gateway import NEAR, wait_until
+from support.heap import make_tight
 from support.stores import NOW_MS, make_entry
 from tailflip.base import clock
 from tailflip.flow.lives import BreakerState, Cause, Waiting
 
 STORE = 3_000_000
 FITS = 1_000_000  # what the gateway can load
-# By the forecast for an unknown release: 200 MB, and 22 bytes for each of the store's.
-TIGHT = ("--heap-limit", "260mb")
+TIGHT = ("--heap-limit", f"{make_tight(STORE)}b")
 NO_ADMISSION = {"heal.admission": "false"}
 NEARLY = {**NO_ADMISSION, "gateway.heap_limit": NEAR}
 

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from support.heap import make_tight
 from tailflip.base import clock
 from tailflip.demo.incident import write_incident
 from tailflip.flow.lives import Cause, Confidence, LifeMode
@@ -18,7 +19,7 @@ from tailflip.supervise.preparation import prepare_start
 from tailflip.supervise.unseen_end import find_unseen_end
 
 SIZE = 3_000_000
-TIGHT = {"gateway.heap_limit": "250mb"}
+TIGHT = {"gateway.heap_limit": f"{make_tight(SIZE)}b"}
 HOUR_MS = 3_600_000
 
 
