@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # How `diagnose.deaths` words what a gateway blamed for its refusal.
 _BLAME = ("problem at ", "variable ")
 _AT_STARTS = (LifeMode.GATE, LifeMode.PREFLIGHT)
+_GOOD_MS = 180_000
 
 
 def list_conditions(
@@ -67,7 +68,9 @@ def _is_cured(counted: CountedIncident, look: Look, record: Record) -> bool:
     died = next((each for each in older if each and each.incident == counted.incident.id), None)
     if newest is None or died is None or not died.cured or counted.deaths != 1:
         return False
-    is_up = newest.ready_ms is not None or newest.mode in _AT_STARTS
+    # Behind a gate nobody asks whether it answers: its age tells.
+    is_old = look.now_ms - newest.started_ms > _GOOD_MS
+    is_up = newest.ready_ms is not None or (newest.mode in _AT_STARTS and is_old)
     is_alive = look.gateway is not None and look.gateway.alive is True
     return newest.ended_ms is None and is_up and is_alive
 

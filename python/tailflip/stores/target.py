@@ -92,7 +92,14 @@ class Scene:
         self, store: Store, dropped_keys: frozenset[str], deaths: Sequence[tuple[int, int]]
     ) -> Evidence:
         """Gather proof of life and death about one store's entries; `deaths` as `judge_store`."""
-        judged = judge_store(self.installation, store, self.gateway, self.now_ms, deaths)
+        judged = judge_store(
+            self.installation,
+            store,
+            self.gateway,
+            self.now_ms,
+            deaths,
+            ends_chats=self.capabilities.leaves_running_chats,
+        )
         return replace(judged.evidence, dropped_keys=dropped_keys)
 
     def survey(

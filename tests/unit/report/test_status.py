@@ -360,8 +360,10 @@ ANSWERS = make_life("l", NOW_MS - 60_000, ready_ms=NOW_MS - 50_000)
         ((ANSWERS, DIED), 2, False),
         ((ANSWERS.model_copy(update={"ready_ms": None}), DIED), 1, False),
         ((DIED,), 1, False),
+        ((GATE, DIED), 1, True),
+        ((GATE.model_copy(update={"started_ms": NOW_MS - 9_000}), DIED), 1, False),
     ],
-    ids=["cured", "not cured", "again", "no answer yet", "dead"],
+    ids=["cured", "not cured", "again", "no answer yet", "dead", "gate", "gate just now"],
 )
 def test_one_death_that_was_cured_calls_for_nobody_once_the_gateway_answers(lives, deaths, is_ok):
     record = replace(EMPTY, lives=lives, incidents=(replace(NIGHT, deaths=deaths),))
