@@ -200,7 +200,7 @@ _ENDS_UNKNOWN = (
 )
 _END_OURS = "`tailflip reconcile --apply` ends sub-agents and base entries"
 _LEAVE_CHATS = (
-    "it ends chats before 2026.4.24, too. A later release may resume by that mark: there, and where "
+    "it ends chats before 2026.4.24, too. A later release may resume by that mark: there, and if "
     "the release is not known, chats are left to the gateway"
 )
 _LOOK_AT_RUNS = "look at its errors with `openclaw cron runs`"
