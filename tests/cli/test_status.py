@@ -456,3 +456,15 @@ def test_a_quick_look_does_not_say_that_nothing_is_wrong(place):
     out = " ".join(place.run("status")[1].split())
     assert "nothing is wrong" not in out
     assert "; a quick look found nothing wrong, `tailflip check` takes a full look" in out
+
+
+def test_a_cured_death_wants_nothing_more(place, history):
+    """The gateway lived again, and its story still ended with what fills the heap."""
+    incident = history.incidents.open(make_death(), NOW_MS - 9_000)
+    died = make_life("d", NOW_MS - 20_000, 9_000, death=make_death(), incident=incident.id)
+    history.lives.begin(died.model_copy(update={"cured": True}))
+    history.lives.begin(make_life("l", NOW_MS - 5_000))
+    out = place.run("incidents", "why")[1]
+    assert (
+        "\nnext: nothing to do: it was cured, and is over once the gateway has lived well\n" in out
+    )

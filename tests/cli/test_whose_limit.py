@@ -117,7 +117,7 @@ def test_where_only_the_shell_tells_nobody_says_it_fits(place, host):
     place.fill(400_000)
     for unit in host.units.iterdir():
         unit.unlink()
-    source = "a guess, from this shell: "
+    source = "this shell, a guess: "
     check_all(place, 8192, source, ": whether it fits is not known", known=False)
     for verb in VERBS:
         out = place.run(verb)[1]

@@ -128,9 +128,10 @@ def why(
         else:
             _print_stderr(history, lives)
         return
+    followed = _find_what_followed(history, incident, lives)
     lines = tell(
         incident,
-        [*_find_what_followed(history, incident, lives), *lives],
+        [*followed, *lives],
         history.decisions.read_since(
             min([incident.opened_ms, *(each.started_ms for each in lives)])
         ),
@@ -139,7 +140,7 @@ def why(
         undecided=_find_undecided(history),
     )
     evidence = _gather_evidence(lives)
-    step = _choose_step(lives, heard=kept is not None) if incident.closed_ms is None else None
+    step = _choose_step(incident, lives, followed, heard=kept is not None)
     if as_json:
         _answer(
             incident,
@@ -256,8 +257,14 @@ def _gather_evidence(lives: Sequence[Life]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(items))[:_MOST_EVIDENCE]
 
 
-def _choose_step(lives: Sequence[Life], *, heard: bool) -> str | None:
-    """Choose the next step for the newest death of an incident."""
+def _choose_step(
+    incident: Incident, lives: Sequence[Life], followed: Sequence[Life], *, heard: bool
+) -> str | None:
+    """Choose the next step for the newest death of an open incident."""
+    if incident.closed_ms is not None:
+        return None
+    if lives and lives[0].cured and any(life.ended_ms is None for life in followed):
+        return "nothing to do: it was cured, and is over once the gateway has lived well"
     for life in lives:
         if life.death is not None:
             death = life.death
