@@ -67,8 +67,9 @@ def _format_item(item: Item, *, applied: bool, is_done: bool, verbose: bool) -> 
         elif is_new and not applied:
             yield from _format_difference(each)
     yield from (f"  then: {escape(' '.join(command))}" for command in plan.commands)
-    started = "started" if is_done else "not started" if applied else "to be started"
-    yield from (f"  {started}, and at each boot: {escape(name)}" for name in plan.enable)
+    started = f"{'' if applied else 'to be '}started, and at each boot"
+    started = "not started" if applied and not is_done else started
+    yield from (f"  {started}: {escape(name)}" for name in plan.enable)
     yield from (f"  note: {escape(note)}" for note in plan.notes)
     if item.changes and plan.mode is not Mode.WATCH and (is_done or not applied):
         yield f"  in force from the next start on; at once with: {escape(plan.next_step)}"

@@ -13,8 +13,9 @@ import pytest
 from support.heap import make_tight
 from tailflip.base import clock
 from tailflip.demo.incident import write_incident
-from tailflip.flow.lives import Cause, Confidence, LifeMode
+from tailflip.flow.lives import Breaker, Cause, Confidence, LifeMode
 from tailflip.supervise.found_need import find_need
+from tailflip.supervise.post_mortem import heal
 from tailflip.supervise.preparation import prepare_start
 from tailflip.supervise.unseen_end import find_unseen_end
 
@@ -88,6 +89,8 @@ def test_an_end_before_a_compaction_by_hand_counts_as_cured(guarded, stale_lock)
     assert death.cause is Cause.V8_HEAP
     assert any("they have been compacted since" in each for each in death.evidence)
     assert life.cured
+    heal(guarded, Breaker(), death, life)
+    assert guarded.history.findings.read() == (), "the stores were the cause, and are small now"
 
 
 def test_without_a_beginning_no_length_is_invented(guarded, stale_lock, monkeypatch):
