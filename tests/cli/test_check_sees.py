@@ -215,3 +215,24 @@ def test_a_stranger_on_the_port_is_named(sick, monkeypatch):
         found = check(place)["port-taken"]
     assert f"is held by pid {os.getpid()} (" in found["message"]
     assert found["severity"] == "error"
+
+
+def test_a_broken_configuration_hides_nothing_else(place):
+    """`check` ended with its first word about the configuration, and looked at nothing."""
+    place.fill(100_000)
+    (place.state / "openclaw.json").write_text('{"gateway": {"port": ')
+    litter = place.store.with_name("sessions.json.1b4e28ba-2fa1-41d2-883f-0016d3cca427.tmp")
+    litter.write_text("{}")
+    os.utime(litter, (1, 1))
+    code, out, err = place.run("check")
+    assert code == 78
+    assert out.startswith("AT RISK: ")
+    assert "openclaw.json" in out.splitlines()[0]
+    assert "error: configuration is not valid JSON5" in err
+    told = json.loads(place.run("check", "--json")[1])
+    assert [each["kind"] for each in told["errors"]] == ["config-invalid"]
+    assert told["verdict"]["state"] == "at-risk"
+    assert [each["path"] for each in told["stores"]] == [str(place.store)]
+    codes = {each["code"] for each in told["findings"]}
+    assert {"marker-orphaned", "zombie-runs"} & codes, codes
+    assert any(litter.name in str(each) for each in told["findings"]), codes

@@ -177,6 +177,9 @@ class Scene:
     def installed(self):
         self.place.run("install", "--apply")
 
+    def no_manager(self):
+        (self.place.root / "manager/systemctl").write_text("#!/bin/sh\nexit 1\n")
+
     def broken_record(self):
         for path in (self.place.home / "installed").iterdir():
             path.write_text("{")
@@ -240,6 +243,8 @@ WAYS = {
     **{(verb, 75): Scene.guarded for verb in ("watch", "gate", "preflight", "run")},
     **{(verb, 78): Scene.broken_settings for verb in ("config show", "config check")},
     ("install", 65): Scene.refused_unit,
+    ("install", 69): Scene.no_manager,
+    ("uninstall", 69): Scene.no_manager,
     ("install", 73): Scene.own_directory_is_a_file,
     ("install", 74): at("systemd", BROKEN, writes=True),
     ("install", 77): at("systemd", DENIED, writes=True),
@@ -263,7 +268,8 @@ WAYS |= dict.fromkeys(OTHER_WORDS, Scene.nothing)
 def scene(place, monkeypatch):
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PATH", f"{place.root / 'bin'}:/usr/bin:/bin")
+    manager = Host(place.root).put_service_manager()
+    monkeypatch.setenv("PATH", f"{place.root / 'bin'}:{manager}")
     with ExitStack() as stack:
         yield Scene(place, monkeypatch, stack)
 

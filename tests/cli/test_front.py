@@ -81,3 +81,13 @@ def test_a_gate_that_could_not_become_its_gateway_ignores_a_broken_pipe_again(pl
     assert (found, "cannot start" in err) == (code, True)
     assert signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN
     assert signal.getsignal(signal.SIGXFSZ) is signal.SIG_IGN
+
+
+def test_a_death_that_cannot_be_put_on_record_is_told(place, monkeypatch):
+    """The disk was full: what the gate found out was gone with its process, without a word."""
+    place.fill(100_000)
+    monkeypatch.setattr("tailflip.supervise.best_effort.BestEffortHistory.settle", lambda _: 2)
+    code, out, err = place.run("preflight", "--", "/usr/bin/true")
+    assert (code, out) == (0, "go\n")
+    assert "could not be put on record: this log alone has it" in err
+    assert "notes=2" in err

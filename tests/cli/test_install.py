@@ -16,37 +16,113 @@ from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home, Presence
 
-NO_BUS = (
-    "note: openclaw-gateway.service: run this by hand: systemctl --user daemon-reload "
-    "(Failed to connect to bus: No medium found)\n"
-)
 DROP_IN = "openclaw-gateway.service.d/10-tailflip.conf"
 
 
 @pytest.fixture
 def host(place, monkeypatch):
-    """No bus, no system units; but the real checker where there is one."""
+    """A manager that obeys, no system units; but the real checker where there is one."""
     for name in ("OPENCLAW_STATE_DIR", "TAILFLIP_STATE_DIR", "OPENCLAW_GATEWAY_PORT"):
         monkeypatch.delenv(name, raising=False)
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("PATH", Host(place.root).put_service_manager())
     return Host(place.root)
+
+
+@pytest.fixture
+def no_bus(host, monkeypatch):
+    """The systemctl of a shell without a user bus, as in a container or under `su`."""
+    (host.home / "manager/systemctl").write_text(
+        "#!/bin/sh\necho 'Failed to connect to bus: No medium found' >&2\nexit 1\n"
+    )
+    return lambda there: monkeypatch.setattr(
+        "tailflip.install.manager._BOOTED", place_of(host, there=there)
+    )
+
+
+def place_of(host, *, there):
+    return host.home if there else host.home / "nowhere"
 
 
 def read_drop_in(host, name=DROP_IN):
     return (host.units / name).read_text()
 
 
-def test_a_dry_run_shows_every_text_and_writes_nothing(place, host):
+def test_a_dry_run_is_a_short_plan_and_writes_nothing(place, host):
     host.put_unit()
     before = list_tree(place.root)
     code, out, err = place.run("install")
     assert (code, err) == (0, "")
+    assert len(out.splitlines()) < 10
+    assert "stands before each start; to be written\n" in out
+    assert "nothing was changed; add --verbose to see the whole files, --apply to do it" in out
+    assert list_tree(place.root) == before
+
+
+def test_verbose_shows_every_text(place, host):
+    host.put_unit()
+    out = place.run("install", "--verbose")[1]
     assert "| ExecStart=\n" in out
     assert "gate --unit=" in out
-    assert "nothing was changed; add --apply to do it" in out
-    assert list_tree(place.root) == before
+
+
+def test_of_a_file_that_is_there_the_changed_lines_are_shown(place, host):
+    unit = host.put_unit()
+    place.run("install", "--apply")
+    out = place.run("install", "--mode", "run")[1]
+    changed = [line.strip() for line in out.splitlines() if line.startswith(("    - ", "    + "))]
+    assert any(f" gate --unit={unit} " in line for line in changed if line.startswith("- "))
+    assert any(f" run --unit={unit} " in line for line in changed if line.startswith("+ "))
+    assert "StartLimitIntervalSec" not in out
+
+
+@pytest.mark.parametrize("mode", ["gate", "run", "watch"])
+def test_without_a_bus_it_says_that_nothing_was_started_and_what_starts_it(
+    place, host, no_bus, mode
+):
+    host.put_unit()
+    no_bus(there=True)
+    code, out, err = place.run("install", "--mode", mode, "--apply")
+    assert code == 69
+    assert "written\n" in out
+    assert not re.search(r"^  started", out, re.MULTILINE)
+    assert "in force from the next start on" not in out
+    assert "nothing was started: Failed to connect to bus: No medium found\n" in err
+    last = {
+        "gate": "systemctl --user restart openclaw-gateway.service",
+        "run": "systemctl --user restart openclaw-gateway.service",
+        "watch": "systemctl --user enable --now tailflip-watch.service",
+    }
+    assert f"`systemctl --user daemon-reload && {last[mode]}`" in err
+    # It stays true: a second call says it again, for still nobody was told.
+    assert place.run("install", "--mode", mode, "--apply")[0] == 69
+
+
+def test_without_a_manager_it_says_how_the_gateway_is_guarded(place, host, no_bus):
+    host.put_unit()
+    no_bus(there=False)
+    code, _, err = place.run("install", "--mode", "run", "--apply")
+    assert (code, "no systemd runs here, so use `tailflip run -- " in err) == (69, True)
+    assert "`tailflip uninstall --apply` takes the files away" in err
+    code, out, err = place.run("uninstall", "--apply")
+    assert (code, "10-tailflip.conf: removed" in out) == (69, True)
+    assert "nothing is left to do" in err
+
+
+def test_an_own_service_that_was_not_started_is_not_called_started(place, host, no_bus):
+    (host.home / ".openclaw").mkdir()
+    no_bus(there=False)
+    command = host.list_command()
+    words = ("install", "--mode", "run", "--apply", "--json", "--", *command)
+    code, out, _ = place.run(*words)
+    told = json.loads(out)
+    assert code == 69
+    assert told["outcomes"][0]["undone"][-1]["command"][-2:] == [
+        "enable",
+        "tailflip-gateway.service",
+    ]
+    assert f"`tailflip run -- {' '.join(command)}`" in told["errors"][0]["hint"]
 
 
 def test_installing_twice_is_installing_once(place, host):
@@ -89,7 +165,7 @@ def test_from_2026_8_on_openclaw_is_told_of_a_wrapper(place, host):
     unit = host.put_unit(NEW)
     before = list_tree(place.root)
     code, _, err = place.run("install", "--apply")
-    assert (code, err) == (0, NO_BUS)
+    assert (code, err) == (0, "")
     script = host.home / ".local/share/tailflip/openclaw-gateway-gate.sh"
     assert f"ExecStart={script} gateway --port 18789\n" in unit.read_text()
     assert not unit.with_name(f"{unit.name}.d").exists()
@@ -107,7 +183,7 @@ def test_run_stands_in_the_wrapper_too(place, host):
     unit = host.put_unit(NEW)
     before = list_tree(place.root)
     code, out, err = place.run("install", "--mode", "run", "--apply")
-    assert (code, err) == (0, NO_BUS)
+    assert (code, err) == (0, "")
     assert "has no watchdog" in out
     script = host.home / ".local/share/tailflip/openclaw-gateway-gate.sh"
     assert f"ExecStart={script} gateway --port 18789\n" in unit.read_text()
@@ -130,7 +206,7 @@ def test_another_mode_changes_the_wrapper_and_openclaw_need_not_know(place, host
     program = node.read_bytes()
     node.write_text("#!/bin/sh\nexit 1\n")
     code, out, err = place.run("install", "--mode", "run", "--apply")
-    assert (code, err) == (0, NO_BUS)
+    assert (code, err) == (0, "")
     assert "in force from the next start on" in out
     assert unit.read_text() == text
     assert " run -- " in (host.home / ".local/share/tailflip/openclaw-gateway-gate.sh").read_text()
@@ -261,7 +337,13 @@ def test_a_living_supervisor_is_not_joined_by_another(place, host):
 def test_without_a_service_it_says_what_to_do(place, host):
     code, _, err = place.run("install")
     assert code == 64
-    assert "--mode run -- openclaw gateway run" in err
+    assert "openclaw gateway run" in err
+
+
+def test_without_a_service_and_a_manager_it_names_run(place, host, no_bus):
+    no_bus(there=False)
+    code, _, err = place.run("install", "--mode", "run", "--apply")
+    assert (code, "`tailflip run -- openclaw gateway run`" in err) == (64, True)
 
 
 def test_a_file_that_was_changed_since_is_not_removed(place, host):

@@ -282,6 +282,25 @@ def test_chats_that_are_left_are_told_apart_from_what_is_ended(ledgers):
     assert "more; --json" not in out, "3 are ended, and 3 reasons are told"
 
 
+@pytest.mark.parametrize(("version", "left"), [("2026.4.14", 0), ("2026.5.28", 29)])
+def test_chats_of_a_release_that_does_not_resume_them_are_ended(ledgers, version, left):
+    """28 agents were stuck in "running" after EMFILE, for ever: openclaw/openclaw #84968."""
+    ledgers.place.put_openclaw(version)
+    seen = {"updatedAt": ledgers.now - 30 * HOUR_MS, "status": "running"}
+    keys = ["agent:main:main", *(f"agent:main:slack:channel:c{n}" for n in range(28))]
+    ledgers.entries |= {key: {"sessionId": f"s{n}", **seen} for n, key in enumerate(keys)}
+    ledgers.write()
+    before = ledgers.read()
+    answer = ledgers.reconcile("zombies", "--apply")
+    [step] = [step for step in answer["steps"] if step["kind"] == "zombies"]
+    assert (sum(step["counts"].values()), step["entries_left"]) == (29 - left, left)
+    statuses = [entry["status"] for entry in ledgers.read().values()]
+    assert statuses == ["running" if left else "killed"] * 29
+    if not left:
+        assert ledgers.place.run(*step["undo"].split()[1:])[0] == 0
+        assert ledgers.read() == before
+
+
 def test_a_run_in_flight_is_left_alone(ledgers):
     key = ledgers.run("live", 3 * HOUR_MS)
     ledgers.run("dead", 3 * HOUR_MS)

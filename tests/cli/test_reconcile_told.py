@@ -11,6 +11,7 @@ from contextlib import closing
 
 import pytest
 
+from support.heap import need
 from support.incident_history import make_death, make_life
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
@@ -236,8 +237,7 @@ def test_growth_is_foretold_from_the_ledger(cron, monkeypatch):
     assert codes(cron.run("growth")) == [], "without a heap limit only 512 MB hurt"
     assert len(history.facts.get(fact)) == 9, "dry runs write nothing"
 
-    # (300 MB - 200 MB that every gateway takes) / 22 bytes a byte = 4.5 MB
-    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", "300000000")
+    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", str(need(4_520_000)))
     answer = cron.run("growth", "--apply")
     assert codes(answer) == ["store-growing"]
     assert "(at 4.5 MB)" in answer["findings"][0]["message"]

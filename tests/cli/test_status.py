@@ -13,13 +13,14 @@ import time
 
 import pytest
 
+from support.heap import make_tight
 from support.incident_history import ACTION, PERIOD_MS, STDERR, make_death, make_life, record_night
 from support.stores import HOUR_MS, NOW_MS, list_tree
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home, Presence
 from tailflip.base.workspace import Workspace
-from tailflip.flow.lives import Breaker, Decision
+from tailflip.flow.lives import Breaker, Cause, Decision
 from tailflip.ledger.history import History
 
 DISK = RealDisk()
@@ -305,7 +306,8 @@ def test_ack_says_since_when_and_keeps_the_first_time(place, history, monkeypatc
 
 
 REFUSED = [
-    (["incidents", "ack"], 64, r"missing argument"),
+    (["incidents", "ack"], 64, r"^error: no incident is open of /"),
+    (["incidents", "ack", "1", "--all"], 64, r"^error: an incident or --all, not both"),
     (["incidents", "why"], 64, r"^error: no incidents of /"),
     (["incidents", "why", "9"], 64, r"^error: no such incident: 9\nhint: see `tailflip incidents`"),
     (["incidents", "ack", "\x1b[2J"], 64, r"^error: no such incident: \\x1b\[2J\n"),
@@ -416,7 +418,7 @@ def test_check_and_status_begin_with_the_same_verdict(place, history, monkeypatc
 
 def test_stores_that_will_not_fit_are_told_before_anything_was_guarded(place, monkeypatch):
     """`status` said `starts allowed`, code 0, of a store that was about to kill the gateway."""
-    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", "300mb")
+    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", f"{make_tight(30_000_000)}b")
     place.fill(30_000_000)
     code, out, err = place.run("status")
     assert (code, err) == (1, "")
@@ -425,3 +427,44 @@ def test_stores_that_will_not_fit_are_told_before_anything_was_guarded(place, mo
     assert place.run("check")[1].startswith("AT RISK: loading the stores needs about ")
     assert place.run("compact", "--apply")[0] == 0
     assert "AT RISK" not in place.run("status")[1]
+
+
+def test_the_only_open_incident_needs_no_number(place, history):
+    """`why` took none and `ack` wanted one."""
+    record(history, place)
+    opened = history.incidents.open(make_death(), NOW_MS)
+    assert place.run("incidents", "why")[1].startswith(f"incident {opened.id} (open)")
+    code, out, err = place.run("incidents", "ack")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"incident {opened.id} is noted as seen since ")
+
+
+def test_of_several_open_incidents_one_is_named_or_all(place, history):
+    causes = (Cause.V8_HEAP, Cause.HANG)
+    ids = [history.incidents.open(make_death(cause), NOW_MS).id for cause in causes]
+    code, _, err = place.run("incidents", "ack")
+    assert (code, "2 incidents are open: 2, 1" in err) == (64, True)
+    assert "--all" in err
+    told = json.loads(place.run("incidents", "ack", "--all", "--json")[1])
+    assert sorted(each["id"] for each in told["incidents"]) == ids
+    assert all(each.acked_ms for each in history.incidents.read())
+
+
+def test_a_quick_look_does_not_say_that_nothing_is_wrong(place):
+    """`check` had a finding about a job beside a `status` that called all well."""
+    place.put(b"{}")
+    out = " ".join(place.run("status")[1].split())
+    assert "nothing is wrong" not in out
+    assert "; a quick look found nothing wrong, `tailflip check` takes a full look" in out
+
+
+def test_a_cured_death_wants_nothing_more(place, history):
+    """The gateway lived again, and its story still ended with what fills the heap."""
+    incident = history.incidents.open(make_death(), NOW_MS - 9_000)
+    died = make_life("d", NOW_MS - 20_000, 9_000, death=make_death(), incident=incident.id)
+    history.lives.begin(died.model_copy(update={"cured": True}))
+    history.lives.begin(make_life("l", NOW_MS - 5_000))
+    out = place.run("incidents", "why")[1]
+    assert (
+        "\nnext: nothing to do: it was cured, and is over once the gateway has lived well\n" in out
+    )

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from support.heap import make_tight
 from tailflip import cli
 from tailflip.cli.app import build
 from tailflip.cli.exit_codes import list_codes
@@ -141,7 +142,7 @@ def test_restore_tells_before_and_after_that_the_gateway_will_die_of_it(place, m
     place.fill()
     place.run("compact", "--apply")
     action = json.loads(place.run("archive", "list", "--json")[1])["actions"][0]["id"]
-    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", "238mb")
+    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", f"{make_tight(3_000_000)}b")
     code, out, err = place.run("restore", action)
     assert code == 0, err
     assert re.search(r"^before:  .*: it fits$", out, re.MULTILINE), out

@@ -13,6 +13,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from support.heap import make_roomy
 from support.stores import (
     GONE,
     HOUR_MS,
@@ -540,7 +541,7 @@ class Gating(Ledgers):
     def prepare(self) -> None:
         super().prepare()
         # Too little for the store as it is, enough for what a compaction leaves of it.
-        limit = int((200_000_000 + 22 * len(self.original) - 20_000) / 0.9)
+        limit = make_roomy(len(self.original)) - 22_223
         self.flags = {"gateway.heap_limit": f"{limit}b"}
 
     def rows_at_last(self) -> list[list[tuple[object, ...]]]:

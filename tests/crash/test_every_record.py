@@ -9,12 +9,12 @@ import subprocess
 import pytest
 from parallel import WORKERS, in_parallel
 
-from support.guarded_gateway import FAKE, SETTINGS, Place, wait_until
+from support.guarded_gateway import FAKE, NEAR, SETTINGS, Place, wait_until
 from tailflip.base import clock
 
 FITS = 1_000_000
 # The stores can have filled it, and the look before a start does not heal them first.
-SMALL_HEAP = {"heal.admission": "false", "gateway.heap_limit": "265mb"}
+SMALL_HEAP = {"heal.admission": "false", "gateway.heap_limit": NEAR}
 
 
 def drive(place, at, when, options):

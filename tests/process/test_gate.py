@@ -11,12 +11,13 @@ import sys
 import pytest
 
 from support.guarded_gateway import NEAR, wait_until
+from support.heap import make_tight
 from support.stores import NOW_MS, format_store, make_entries, make_entry
 from tailflip.base import clock
 from tailflip.flow.lives import Breaker, BreakerState, Cause, Decision, Waiting
 
 STORE, FITS = 3_000_000, 1_000_000
-TIGHT = ("--heap-limit", "260mb")
+TIGHT = ("--heap-limit", f"{make_tight(3_000_000)}b")
 NO_ADMISSION = ("--set", "heal.admission=false")
 GARBAGE = b"\x7fELF\x02\x01\x01 garbage"
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from support.folders import Folders
+from support.heap import make_near
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.workspace import Workspace
@@ -34,7 +35,7 @@ FAKE = Path(__file__).parents[1] / "fakes" / "fake_gateway.py"
 DEADLINE_S = 15.0
 # A heap limit at which a store of 3 MB fits by the forecast for an unknown release, and does not
 # if the forecast is wrong by as much as it may be.
-NEAR = "310mb"
+NEAR = f"{make_near(3_000_000)}b"
 # Quick enough for a test; every test may override each.
 SETTINGS: Mapping[str, object] = {
     "restart.first_delay_s": 0.05,

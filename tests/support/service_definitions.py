@@ -94,6 +94,14 @@ class Host:
     def agents(self) -> Path:
         return self.home / "Library" / "LaunchAgents"
 
+    def put_service_manager(self) -> str:
+        """Put a systemctl in place that does as it is told; return a PATH that has it."""
+        program = self.home / "manager" / "systemctl"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text("#!/bin/sh\nexit 0\n")
+        program.chmod(0o755)
+        return f"{program.parent}:/usr/bin:/bin"
+
     def put_package(self, version: str) -> Path:
         """Make a package that its package.json makes one; return its entry."""
         package = self.home / "lib" / version / "node_modules" / "openclaw"

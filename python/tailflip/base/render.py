@@ -209,25 +209,35 @@ def _format_tallies(title: str, tallies: Sequence[Tally], whole_bytes: int) -> s
     return format_table([title, "entries", "bytes", "of store"], rows)
 
 
-def format_forecast(forecast: Forecast) -> str:
-    """Show the predicted heap, the limit, and what follows from them."""
+def format_forecast(forecast: Forecast, *, is_second: bool = False) -> str:
+    """Show the predicted heap, the limit, and what follows from them.
+
+    Args:
+        forecast: the prediction.
+        is_second: the line above told the same release and limit, which are left out.
+    """
     need = f"about {format_bytes(forecast.heap_bytes)} of heap to load"
+    verdict = _judge_forecast(forecast)
+    if is_second:
+        return f"{need}: {verdict}"
     if forecast.doubt is not None:
         need += f", {forecast.doubt}"
     if forecast.limit_bytes is None:
-        return f"{need}; its limit is {escape(forecast.source)}: whether it fits is not known"
+        return f"{need}; its limit is {escape(forecast.source)}: {verdict}"
     limit = f"{format_bytes(forecast.limit_bytes)} ({escape(forecast.source)})"
-    if not forecast.limit_known:
-        verdict = "it will not fit then" if forecast.over else "whether it fits is not known"
-        return f"{need}; the limit may be {limit}: {verdict}"
-    have = f"the limit is {limit}"
+    return f"{need}; the limit {'is' if forecast.limit_known else 'may be'} {limit}: {verdict}"
+
+
+def _judge_forecast(forecast: Forecast) -> str:
+    if not forecast.limit_known and forecast.over:
+        return "it will not fit then"
+    if forecast.limit_bytes is None or not forecast.limit_known:
+        return "whether it fits is not known"
     if forecast.over:
-        verdict = "it will not fit"
-    elif forecast.close:
-        verdict = f"it fits, with less than {100 * (1 - forecast.margin):.0f} % to spare"
-    else:
-        verdict = "it fits"
-    return f"{need}; {have}: {verdict}"
+        return "it will not fit"
+    if forecast.close:
+        return f"it fits, with less than {100 * (1 - forecast.margin):.0f} % to spare"
+    return "it fits"
 
 
 def format_gateway(gateway: Gateway) -> str:

@@ -13,7 +13,15 @@ from tailflip.base.render import escape, format_finding, format_forecast, format
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_counted
 from tailflip.base.workspace import Workspace
-from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, StorePaths  # noqa: TC001 - typer reads them
+from tailflip.cli.options import (
+    Agent,
+    AsJson,
+    HeapLimit,
+    Profile,
+    StateDir,
+    StorePaths,
+    end_with,
+)
 from tailflip.cli.progress import show_progress
 from tailflip.cli.settings import read_and_tell
 from tailflip.ledger.history import History
@@ -53,20 +61,31 @@ def check(
         profile=profile,
         agent=agent,
         settings=settings,
+        is_lenient=True,
     )
+    problem = scene.installation.problem
     guard = os.path.realpath(scene.installation.state_dir)
     history = History(Workspace(Home.locate(os.environ), RealDisk()), guard)
     asked = Asked(state_dir, profile, agent, heap_limit, settings.mistakes)
     with show_progress() as on_progress:
         seen = observe_thoroughly(scene, history, asked, on_progress)
-    subject = Subject(history, scene.installation, scene.config, mistakes=settings.mistakes)
+    subject = Subject(
+        history,
+        scene.installation,
+        scene.config,
+        problem="" if problem is None else "; ".join(filter(None, (problem.message, problem.hint))),
+        mistakes=settings.mistakes,
+    )
     found = read_situation(subject, seen, scene.now_ms)
     if as_json:
         from tailflip.cli.answers.verbs import Check  # noqa: PLC0415 - for programs only
 
-        Check.to(**_describe(found, seen)).say()
+        failed = [] if problem is None else [problem]
+        Check.to(**_describe(found, seen), failed=failed).say()
     else:
         _print(found, seen)
+    if problem is not None:
+        end_with([problem])
     if found.is_grave or found.findings:
         raise typer.Exit(1)
 

@@ -132,7 +132,8 @@ def _judge(gateway: GuardedGateway, *, is_parking: bool = False) -> Verdict | No
     except (TailflipError, OSError) as e:
         hint = e.hint if isinstance(e, TailflipError) else None
         log.error(
-            "nothing can be remembered, and no store healed; the gateway starts all the same",
+            "nothing can be remembered, and no store healed; how the last gateway ended is not put "
+            "on record; the gateway starts all the same",
             error=e,
             hint=hint,
         )
@@ -179,6 +180,7 @@ def _gate(gateway: GuardedGateway, *, park: bool) -> int:
         gateway.look_at_release()
         seen = _look(gateway)
         verdict = _judge(gateway, is_parking=True)
+    _settle(gateway)
     env = dict(gateway.env)
     env[LIFE_VARIABLE] = _begin_life(gateway, verdict, LifeMode.GATE, os.getpid())
     program = gateway.command[0]
@@ -213,8 +215,21 @@ def _preflight(gateway: GuardedGateway, *, as_json: bool) -> int:
     if refusal is not None:
         _note_refusal(gateway, verdict, LifeMode.PREFLIGHT, None)
         return refusal.exit_code
+    _settle(gateway)
     _begin_life(gateway, verdict, LifeMode.PREFLIGHT, None)
     return 0
+
+
+def _settle(gateway: GuardedGateway) -> None:
+    """Say what is lost with this process: on a full disk, how the last gateway ended."""
+    left = gateway.record.settle()
+    if left:
+        log.error(
+            "how the last gateway ended, and what was decided, could not be put on record: "
+            "this log alone has it",
+            notes=left,
+            hint="make room on the disk of tailflip's own directory (`df -h`)",
+        )
 
 
 def _begin_life(

@@ -47,10 +47,11 @@ _MOST_LIVES = 2_000
 _MOST_EVIDENCE = 10
 
 IncidentId = Annotated[
-    str,
+    str | None,
     typer.Argument(
-        metavar="ID",
-        help="An incident's number, from `tailflip incidents`.",
+        metavar="[ID]",
+        help="An incident's number, from `tailflip incidents`; without it, the newest, or for "
+        "`ack` the only open one.",
         autocompletion=offer_incidents,
     ),
 ]
@@ -103,14 +104,7 @@ def _row(incident: Incident, deaths: int, now_ms: int) -> list[str]:
 
 @app.command()
 def why(
-    incident_id: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[ID]",
-            help="An incident's number; without it, the newest.",
-            autocompletion=offer_incidents,
-        ),
-    ] = None,
+    incident_id: IncidentId = None,
     *,
     stderr: Annotated[
         bool,
@@ -134,9 +128,10 @@ def why(
         else:
             _print_stderr(history, lives)
         return
+    followed = _find_what_followed(history, incident, lives)
     lines = tell(
         incident,
-        [*_find_what_followed(history, incident, lives), *lives],
+        [*followed, *lives],
         history.decisions.read_since(
             min([incident.opened_ms, *(each.started_ms for each in lives)])
         ),
@@ -145,7 +140,7 @@ def why(
         undecided=_find_undecided(history),
     )
     evidence = _gather_evidence(lives)
-    step = _choose_step(lives) if incident.closed_ms is None else None
+    step = _choose_step(incident, lives, followed, heard=kept is not None)
     if as_json:
         _answer(
             incident,
@@ -177,16 +172,25 @@ def why(
 
 
 @app.command()
-def ack(incident_id: IncidentId, *, as_json: AsJson = False) -> None:
+def ack(
+    incident_id: IncidentId = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every open incident.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Note that you have seen an incident, so that `status` no longer calls for you."""
-    incident = _open().incidents.ack(incident_id, clock.now_ms())
+    if incident_id is not None and every:
+        raise Usage("an incident or --all, not both", hint="leave one of them out")
+    ids = [incident_id] if incident_id is not None else _list_open(every=every)
+    seen = [_open().incidents.ack(each, clock.now_ms()) for each in ids]
     if as_json:
         from tailflip.cli.answers.verbs import IncidentsAck  # noqa: PLC0415 - for programs only
 
-        IncidentsAck.to(incident=incident).say()
+        IncidentsAck.to(incident=seen[0], incidents=seen).say()
         return
-    when = format_moment(incident.acked_ms or 0, clock.now_ms())
-    print(f"incident {escape(incident.id)} is noted as seen since {when}")
+    for incident in seen:
+        when = format_moment(incident.acked_ms or 0, clock.now_ms())
+        print(f"incident {escape(incident.id)} is noted as seen since {when}")
 
 
 def _answer(incident: Incident, **told: Any) -> None:
@@ -205,6 +209,21 @@ def _find_newest() -> Incident:
     for incident in history.incidents.read(1):
         return incident
     raise Usage(f"no incidents of {history.guard}", hint="name one, from `tailflip incidents`")
+
+
+def _list_open(*, every: bool) -> list[str]:
+    """List the open incidents of the gateway, newest first; one where not all are meant."""
+    history = find_subject(None, None).history
+    found = [each.id for each in history.incidents.read() if each.closed_ms is None]
+    if not found:
+        raise Usage(
+            f"no incident is open of {history.guard}",
+            hint="one that is over is named by its number, from `tailflip incidents`",
+        )
+    if len(found) > 1 and not every:
+        many = f"{format_counted(len(found), 'incident')} are open: {', '.join(found)}"
+        raise Usage(many, hint="name one, or say --all")
+    return found
 
 
 def _find_what_followed(
@@ -238,11 +257,18 @@ def _gather_evidence(lives: Sequence[Life]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(items))[:_MOST_EVIDENCE]
 
 
-def _choose_step(lives: Sequence[Life]) -> str | None:
-    """Choose the next step for the newest death of an incident."""
+def _choose_step(
+    incident: Incident, lives: Sequence[Life], followed: Sequence[Life], *, heard: bool
+) -> str | None:
+    """Choose the next step for the newest death of an open incident."""
+    if incident.closed_ms is not None:
+        return None
+    if lives and lives[0].cured and any(life.ended_ms is None for life in followed):
+        return "nothing to do: it was cured, and is over once the gateway has lived well"
     for life in lives:
         if life.death is not None:
-            return choose_step(life.death.cause, life.death.hint, life.version)
+            death = life.death
+            return choose_step(death.cause, death.hint, life.version, heard=heard)
     return None
 
 

@@ -21,9 +21,15 @@ from tailflip.cli.options import Apply, AsJson, end_with
 from tailflip.diagnose.causes import GONE_PROGRAM
 from tailflip.install.apply import install as apply_install
 from tailflip.install.apply import list_changes
-from tailflip.install.manager import RealManager, read_systemd_version, verify
+from tailflip.install.manager import (
+    RealManager,
+    is_manager_there,
+    read_systemd_version,
+    verify,
+)
 from tailflip.install.plan import choose_program, find_conflicts, plan_install, plan_own_service
 from tailflip.install.record import read_records
+from tailflip.install.unfinished import tell_not_installed
 from tailflip.install.values import Facts, Mode
 from tailflip.observe.gateway.release import find_missing_file, read_release
 from tailflip.observe.host.services import Places, find_opaque_services, find_services
@@ -71,10 +77,13 @@ def install(
     system: Annotated[
         bool, typer.Option("--system", help="With a command: a service of the system, as root.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show the whole text of each file.")
+    ] = False,
     apply: Apply = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put tailflip in front of the gateway's service. Prints every file; --apply writes them.
+    """Put tailflip in front of the gateway's service. Names each file; --apply writes them.
 
     Finds the services of all profiles, the user's and the system's. Checks each text with the
     platform's own checker. `tailflip uninstall` takes every file away again. It takes effect at
@@ -108,6 +117,12 @@ def install(
                     now_ms=clock.now_ms(),
                 )
             )
+    unfinished = [
+        tell_not_installed(item.plan, outcome, item.command)
+        for item, outcome in zip(items, outcomes, strict=False)
+        if outcome.undone
+    ]
+    failed = [*errors, *refused, *unfinished]
     if as_json:
         from tailflip.cli.answers.services import Install  # noqa: PLC0415 - for programs only
 
@@ -115,12 +130,12 @@ def install(
             applied=apply,
             services=[_describe(each) for each in items],
             outcomes=outcomes,
-            failed=[*errors, *refused],
+            failed=failed,
         ).say()
     else:
-        print_lines(format_items(items, applied=apply))
+        print_lines(format_items(items, outcomes, applied=apply and not refused, verbose=verbose))
         print_notes(outcomes)
-    end_with([*errors, *refused])
+    end_with(failed)
 
 
 def _plan_services(
@@ -138,10 +153,12 @@ def _plan_services(
             "WorkingDirectory=), or put `tailflip gate --` in front of `node` in it by hand",
         )
     if not chosen:
+        own = "give the gateway's command: tailflip install --mode run -- openclaw gateway run"
+        alone = "no service manager runs here: `tailflip run -- openclaw gateway run` guards it"
+        is_there = is_manager_there(platform_calls.here.service_manager)
         raise Usage(
             f"no such service: {', '.join(names)}" if names else "no service starts a gateway here",
-            hint="`openclaw gateway install` makes one; or give the gateway's command: "
-            "tailflip install --mode run -- openclaw gateway run",
+            hint=f"`openclaw gateway install` makes one; or {own}" if is_there else alone,
         )
     mine = {(each.subject, each.scope) for each in read_records(home)}
     items: list[Item] = []
@@ -161,7 +178,8 @@ def _plan_services(
             if gone is not None:
                 said = f"{gone} is not there: no start can succeed"
                 plan = replace(plan, notes=(*plan.notes, f"{said}; {GONE_PROGRAM}"))
-            items.append(Item(each, plan, list_changes(plan), verify(plan, each, os.environ)))
+            complaints = verify(plan, each, os.environ)
+            items.append(Item(each, each.command, plan, list_changes(plan), complaints))
     return items, errors
 
 
@@ -190,7 +208,7 @@ def _plan_command(command: Sequence[str], home: Home, *, system: bool) -> Item:
             f"this gateway is guarded already, by tailflip {guarding.mode}, pid {guarding.pid}",
             hint="stop that one first",
         )
-    return Item(None, plan, list_changes(plan), verify(plan, None, os.environ))
+    return Item(None, command, plan, list_changes(plan), verify(plan, None, os.environ))
 
 
 def _gather_facts(places: Places, service: Service | None) -> Facts:

@@ -234,7 +234,8 @@ def _format_foreseen(seen: Foreseen, *, applied: bool) -> list[str]:
     if seen.before is not None and not applied:
         lines.append(f"before:  {format_forecast(seen.before)}")
     if seen.after is not None:
-        lines.append(f"after:   {format_forecast(seen.after)}")
+        told = format_forecast(seen.after, is_second=bool(lines))
+        lines.append(f"after:   {told}")
     lines.append(f"gateway: {format_gateway(seen.gateway)}")
     if seen.after is not None and seen.after.over:
         dies = "will die" if applied else "would then die"

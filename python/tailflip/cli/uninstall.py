@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.cli.install import ServiceName, is_named
 from tailflip.cli.install_text import format_record, print_lines, print_notes
-from tailflip.cli.options import Apply, AsJson  # noqa: TC001 - typer reads them
+from tailflip.cli.options import Apply, AsJson, end_with
 from tailflip.install.apply import uninstall as apply_uninstall
 from tailflip.install.manager import RealManager
 from tailflip.install.record import read_records
+from tailflip.install.unfinished import tell_not_removed
+
+if TYPE_CHECKING:
+    from tailflip.base.errors import TailflipError
 
 
 def uninstall(
@@ -35,15 +40,22 @@ def uninstall(
         for record in reversed(records):
             manager = RealManager(os.environ, record.manager)
             outcomes.append(apply_uninstall(record, workspace=workspace, manager=manager))
+    failed: list[TailflipError] = [
+        tell_not_removed(record, outcome)
+        for record, outcome in zip(reversed(records), outcomes, strict=False)
+        if outcome.undone
+    ]
     if as_json:
         from tailflip.cli.answers.services import Uninstall  # noqa: PLC0415 - for programs only
 
-        Uninstall.to(applied=apply, services=records, outcomes=outcomes).say()
-        return
-    for record in records:
-        print_lines(format_record(record, applied=apply))
-    print_notes(outcomes)
-    if not records:
-        print("nothing is installed")
-    elif not apply:
-        print("nothing was changed; add --apply to do it")
+        answer = Uninstall.to(applied=apply, services=records, outcomes=outcomes, failed=failed)
+        answer.say()
+    else:
+        for record in records:
+            print_lines(format_record(record, applied=apply))
+        print_notes(outcomes)
+        if not records:
+            print("nothing is installed")
+        elif not apply:
+            print("nothing was changed; add --apply to do it")
+    end_with(failed)

@@ -111,7 +111,12 @@ _HEAP = (
     "`tailflip check` says what fills the heap; "
     "it is started when the stores or the configuration change"
 )
-_LOOK = "`tailflip incidents why` tells what it said; `openclaw doctor` looks at the rest"
+_LOOK = (
+    "`tailflip incidents why --stderr` shows what it said last; `openclaw doctor` looks at the rest"
+)
+_UNHEARD = (
+    "`openclaw doctor` looks at the gateway; what it says before its next end, tailflip keeps"
+)
 _NOTHING = "nothing to do"
 
 CAUSES: dict[Cause, CauseRow] = {
@@ -260,6 +265,18 @@ WANTED = frozenset(cause for cause, row in CAUSES.items() if row.wish is not Non
 OUT_OF_MEMORY = frozenset(cause for cause, row in CAUSES.items() if row.of_memory)
 
 
-def choose_step(cause: Cause, hint: str = "", version: str | None = None) -> str:
-    """Choose the next step for a death: its own hint if it has one, else its cause's."""
-    return (hint or CAUSES[cause].next_step).replace("VERSION", version or "latest")
+def choose_step(
+    cause: Cause, hint: str = "", version: str | None = None, *, heard: bool = True
+) -> str:
+    """Choose the next step for a death: its own hint if it has one, else its cause's.
+
+    Args:
+        cause: of the death.
+        hint: the death's own.
+        version: of the release.
+        heard: False where nothing is kept of what the gateway wrote to stderr.
+    """
+    step = CAUSES[cause].next_step
+    if step == _LOOK and not heard:
+        step = _UNHEARD
+    return (hint or step).replace("VERSION", version or "latest")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tailflip.base.units import format_bytes
 from tailflip.diagnose.causes import CAUSES, SET_FLAGS
 from tailflip.diagnose.exits import (
     ABORT,
@@ -267,6 +268,21 @@ def _judge_stop(seen: Seen) -> Death | None:  # noqa: PLR0911 - one for each end
     return None
 
 
+def _judge_stores(seen: Seen) -> Death | None:
+    """Judge an end without a reason by its stores: they needed more heap than there was."""
+    need = seen.clues.need
+    if need is None or seen.words.error is not None or seen.signal not in (None, KILL, ABORT):
+        return None
+    how = (
+        f"its stores needed about {format_bytes(need.heap_bytes)} of heap, and the limit was "
+        f"{format_bytes(need.limit_bytes)}"
+    )
+    if need.was_compacted:
+        how += "; they have been compacted since"
+    sure = Confidence.LIKELY if need.measured else Confidence.GUESS
+    return _death(Cause.V8_HEAP, sure, seen.end, how)
+
+
 def _end_by_signal(seen: Seen, name: str, *said: str) -> Death:
     """Judge an end by a signal that people send, whose sender is unknown."""
     how = "not sent by tailflip, and nothing says who sent it"
@@ -357,4 +373,5 @@ _RULES: tuple[Callable[[Seen], Death | None], ...] = (
     _judge_worker_heap,
     _judge_wrapped_kill,
     _judge_stop,
+    _judge_stores,
 )

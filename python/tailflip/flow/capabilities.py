@@ -42,3 +42,4 @@ class Capabilities:
     keeps_wrapper: bool
     disowns_replaced_command: bool
     lets_interrupted_jobs_wait: bool
+    leaves_running_chats: bool

@@ -63,6 +63,19 @@ class Asked(StrEnum):
 
 
 @dataclass(frozen=True)
+class StoreNeed:
+    """Stores that needed more heap than there was, by the forecast.
+
+    `measured`: on this very release. `was_compacted`: they have been made smaller since.
+    """
+
+    heap_bytes: int
+    limit_bytes: int
+    measured: bool
+    was_compacted: bool
+
+
+@dataclass(frozen=True)
 class Clues:
     """The clues to one end of a gateway's process; `classify` judges by them.
 
@@ -72,7 +85,9 @@ class Clues:
     `guarded`: the guard saw the end, and knows everybody who asked for one. `oom_kills` is the
     growth of the cgroup's counter during this life, None without a counter. `oomd`: systemd-oomd
     killed the cgroup. `heap_report` is the trigger of a Node report of this life, such as
-    "OOMError". `other_pid` is another living gateway on the same state directory.
+    "OOMError". `other_pid` is another living gateway on the same state directory. `began_ms` is
+    the moment at which the process is known to have lived; None where nothing tells one.
+    `need` is what its stores would have needed, where an end without a reason was looked into.
     """
 
     exit_code: int | None = None
@@ -89,6 +104,8 @@ class Clues:
     other_pid: int | None = None
     heap_limit_bytes: int | None = None
     peak_rss_bytes: int | None = None
+    began_ms: int | None = None
+    need: StoreNeed | None = None
 
 
 class Death(Value):
@@ -134,7 +151,8 @@ class Life(Value):
     clock ticks since boot (None where the system has none). `ready_ms` is the first answer.
     `exit_code` and `signal` as in `Clues`. The times with `mono` are the same by the clock of that
     boot, which nobody can set; None where it was another boot. `end_known` False: the gateway was
-    found dead later, at `ended_ms`. `cured`: a change after this death may help.
+    found dead later, at `ended_ms`. `begin_known` False: nothing tells when it began, and its
+    length is unknown. `cured`: a change after this death may help.
     """
 
     id: str
@@ -155,6 +173,7 @@ class Life(Value):
     ended_ms: int | None = None
     ended_mono_ms: int | None = None
     end_known: bool = True
+    begin_known: bool = True
     exit_code: int | None = None
     signal: int | None = None
     death: Death | None = None
@@ -163,7 +182,9 @@ class Life(Value):
 
     @property
     def uptime_s(self) -> float | None:
-        """The length of the life; None while it lasts."""
+        """The length of the life; None while it lasts, and where nobody knows."""
+        if not self.begin_known:
+            return None
         lasted_ms = self._measure_until(self.ended_ms, self.ended_mono_ms)
         return None if lasted_ms is None else lasted_ms / 1000
 

@@ -32,17 +32,23 @@ if TYPE_CHECKING:
     from tailflip.base.durable import Disk
     from tailflip.base.state_dir import Home
     from tailflip.base.workspace import Workspace
-    from tailflip.install.manager import ServiceManager
+    from tailflip.install.manager import ServiceManager, Undone
     from tailflip.install.values import Plan, PlannedFile
 
 
 @dataclass
 class Outcome:
-    """The outcome of a plan, or of its removal; `notes` say what the service manager did not do."""
+    """The outcome of a plan, or of its removal; `undone` is what the service manager did not do."""
 
     subject: str
     changed: list[Path] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    undone: list[Undone] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know of it, in words."""
+        return [*(each.note for each in self.undone), *self.kept]
 
 
 def read_now(path: Path) -> bytes | None:
@@ -59,7 +65,7 @@ def list_changes(plan: Plan) -> list[PlannedFile]:
 
 
 def install(plan: Plan, *, workspace: Workspace, manager: ServiceManager, now_ms: int) -> Outcome:
-    """Write missing files, and start tailflip's units. A second call changes nothing.
+    """Write missing files, and start tailflip's units. A second call writes nothing.
 
     Raises:
         NoPermission: one of the folders may not be written to; nothing was changed.
@@ -83,15 +89,14 @@ def install(plan: Plan, *, workspace: Workspace, manager: ServiceManager, now_ms
         outcome.changed.append(each.path)
     gone = [name for name in earlier.enable if name not in plan.enable] if earlier else []
     if gone:
-        outcome.notes += manager.disable(plan.scope, gone, [Path(each.path) for each in stale])
+        outcome.undone += manager.disable(plan.scope, gone, [Path(each.path) for each in stale])
     for written in stale:
         _take_away(written, disk, outcome)
-    if outcome.changed:
-        outcome.notes += manager.reload(plan.scope)
+    outcome.undone += manager.reload(plan.scope)
     for command in plan.commands:
-        outcome.notes += manager.run(command)
+        outcome.undone += manager.run(command)
     if plan.enable:
-        outcome.notes += manager.enable(plan.scope, plan.enable, [f.path for f in plan.files])
+        outcome.undone += manager.enable(plan.scope, plan.enable, [f.path for f in plan.files])
     return outcome
 
 
@@ -114,7 +119,7 @@ def uninstall(record: Record, *, workspace: Workspace, manager: ServiceManager) 
             )
     _check_writable([Path(each.path) for each in mine])
     if record.enable:
-        outcome.notes += manager.disable(
+        outcome.undone += manager.disable(
             record.scope, record.enable, [Path(f.path) for f in record.files]
         )
     _undo(record, disk, manager, outcome)
@@ -126,20 +131,20 @@ def uninstall(record: Record, *, workspace: Workspace, manager: ServiceManager) 
             disk.rmdir(place)
     remove_record(workspace, record)
     _remove_empty_home(workspace)
-    outcome.notes += manager.reload(record.scope)
+    outcome.undone += manager.reload(record.scope)
     return outcome
 
 
 def _undo(record: Record, disk: Disk, manager: ServiceManager, outcome: Outcome) -> None:
     """Run OpenClaw's commands that forget tailflip; if they fail, put its files back."""
-    failed = [note for command in record.undo for note in manager.run(command)]
-    outcome.notes += failed
+    failed = [each for command in record.undo for each in manager.run(command)]
+    outcome.kept += [each.note for each in failed]  # made good by what follows
     for each in record.kept if failed else ():
         path, before = Path(each.path), each.read_before()
         if before is not None and read_now(path) != before:
             with naming(path):
                 replace_file(disk, path, before, each.mode_before or 0o644)
-            outcome.notes.append(f"put back as it was at installation: {path}")
+            outcome.kept.append(f"put back as it was at installation: {path}")
 
 
 def _keep(plan: Plan, earlier: Record | None) -> tuple[Written, ...]:
@@ -222,7 +227,7 @@ def _take_away(written: Written, disk: Disk, outcome: Outcome) -> None:
     if now is None:
         return
     if not _is_what_we_wrote(written, now):
-        outcome.notes.append(f"left alone, for it was written anew since: {path}")
+        outcome.kept.append(f"left alone, for it was written anew since: {path}")
         return
     before = written.read_before()
     with naming(path):

@@ -1,6 +1,6 @@
 """Calls systemd or launchd to reload, to start tailflip's units, and to check a text.
 
-If a manager cannot be reached, a note has the command to run by hand; the files are in place.
+If a manager cannot be reached, what it did not do is returned; the files are in place.
 """
 
 from __future__ import annotations
@@ -26,22 +26,43 @@ _TIMEOUT_S = 60.0
 _INSTALL_TIMEOUT_S = 300.0
 _OLDEST = 245
 _UNITS = frozenset({".conf", ".service", ".timer"})
+_BOOTED = Path("/run/systemd/system")  # see sd_booted(3)
+
+
+@dataclass(frozen=True)
+class Undone:
+    """A command that failed, with the reason."""
+
+    command: tuple[str, ...]
+    reason: str
+
+    @property
+    def note(self) -> str:
+        """The failure in words, with what a person does."""
+        return f"run this by hand: {' '.join(self.command)} ({self.reason})"
 
 
 class ServiceManager(Protocol):
-    """The calls that an installation needs. Every method returns notes about what failed."""
+    """The calls that an installation needs. Every method returns what failed."""
 
-    def reload(self, scope: Scope) -> list[str]:
+    def reload(self, scope: Scope) -> list[Undone]:
         """Reload the definitions."""
 
-    def enable(self, scope: Scope, names: Sequence[str], files: Sequence[Path]) -> list[str]:
+    def enable(self, scope: Scope, names: Sequence[str], files: Sequence[Path]) -> list[Undone]:
         """Start units or agents of tailflip, now and at each boot or login."""
 
-    def disable(self, scope: Scope, names: Sequence[str], files: Sequence[Path]) -> list[str]:
+    def disable(self, scope: Scope, names: Sequence[str], files: Sequence[Path]) -> list[Undone]:
         """Stop units or agents, and start them no more."""
 
-    def run(self, command: Sequence[str]) -> list[str]:
+    def run(self, command: Sequence[str]) -> list[Undone]:
         """Run one command of OpenClaw's own."""
+
+
+def is_manager_there(kind: str) -> bool:
+    """Say whether a service manager of this kind runs on this system at all."""
+    if kind == "systemd":
+        return _BOOTED.is_dir()
+    return shutil.which("launchctl") is not None
 
 
 @dataclass(frozen=True)
@@ -51,13 +72,13 @@ class RealManager:
     env: Mapping[str, str]
     kind: str
 
-    def reload(self, scope: Scope) -> list[str]:
+    def reload(self, scope: Scope) -> list[Undone]:
         """Reload systemd's units; launchd reads a file when it loads it."""
         if self.kind != "systemd":
             return []
         return self._call([*_systemctl(scope), "daemon-reload"])
 
-    def enable(self, scope: Scope, names: Sequence[str], files: Sequence[Path]) -> list[str]:
+    def enable(self, scope: Scope, names: Sequence[str], files: Sequence[Path]) -> list[Undone]:
         """Enable and start units; a running unit is restarted, to get its new text."""
         if self.kind == "systemd":
             notes = self._call([*_systemctl(scope), "enable", *names])
@@ -68,7 +89,7 @@ class RealManager:
             notes += self._call(["launchctl", "bootstrap", _domain(), str(path)])
         return notes
 
-    def disable(self, scope: Scope, names: Sequence[str], files: Sequence[Path]) -> list[str]:
+    def disable(self, scope: Scope, names: Sequence[str], files: Sequence[Path]) -> list[Undone]:
         """Disable and stop units or agents."""
         if self.kind == "systemd":
             return self._call([*_systemctl(scope), "disable", "--now", *names])
@@ -78,11 +99,11 @@ class RealManager:
             for note in self._call(["launchctl", "bootout", _domain(), str(path)])
         ]
 
-    def run(self, command: Sequence[str]) -> list[str]:
+    def run(self, command: Sequence[str]) -> list[Undone]:
         """Run one command of OpenClaw's own; it may take a while."""
         return self._call(list(command), _INSTALL_TIMEOUT_S)
 
-    def _call(self, command: list[str], timeout_s: float = _TIMEOUT_S) -> list[str]:
+    def _call(self, command: list[str], timeout_s: float = _TIMEOUT_S) -> list[Undone]:
         try:
             done = subprocess.run(
                 command,
@@ -93,11 +114,11 @@ class RealManager:
                 check=False,
             )
         except (OSError, subprocess.SubprocessError) as e:
-            return [f"run this by hand: {' '.join(command)} ({e})"]
+            return [Undone(tuple(command), str(e))]
         if done.returncode == 0:
             return []
         words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
-        return [f"run this by hand: {' '.join(command)} ({words[-1]})"]
+        return [Undone(tuple(command), words[-1])]
 
 
 def read_systemd_version(env: Mapping[str, str]) -> int:

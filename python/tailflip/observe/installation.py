@@ -43,7 +43,8 @@ class Installation:
     `stores` exist; `missing` are stores that should exist, by configuration or by an agent's
     folder. `retention_ms` None means that the user keeps finished runs for ever.
     `retention_problem` says why a configured retention could not be read; the gateway
-    then silently takes 24 h. `notes` are for people.
+    then silently takes 24 h. `notes` are for people. `problem` says why the configuration could
+    not be read: then all is taken to be where the gateway has it without one.
     """
 
     state_dir: Path
@@ -60,6 +61,7 @@ class Installation:
     enforces: bool
     rotate_bytes: int
     notes: tuple[str, ...] = ()
+    problem: ConfigInvalid | None = None
 
 
 def measure_stores(installation: Installation) -> int:
@@ -102,7 +104,11 @@ def choose_owned(env: Mapping[str, str], state_dir: Path) -> Callable[[str], boo
 
 
 def locate(
-    env: Mapping[str, str], *, state_dir: Path | None = None, profile: str | None = None
+    env: Mapping[str, str],
+    *,
+    state_dir: Path | None = None,
+    profile: str | None = None,
+    is_lenient: bool = False,
 ) -> Installation:
     """Find the installation that a gateway with this environment would use.
 
@@ -110,6 +116,7 @@ def locate(
         env: environment variables, such as `OPENCLAW_STATE_DIR` and `HOME`.
         state_dir: given by hand; wins over `env` and `profile`.
         profile: as OpenClaw's own `--profile`; weaker than `OPENCLAW_STATE_DIR`.
+        is_lenient: a configuration that cannot be read counts as empty, and is the `problem`.
 
     Raises:
         Usage: OpenClaw would refuse the profile's name.
@@ -125,7 +132,23 @@ def locate(
             hint="pass --state-dir, or set OPENCLAW_STATE_DIR as the gateway's service has it",
         )
     config_path = _find_config(env, state, profile)
-    config, notes = load_config(config_path, env)
+    try:
+        config, notes = load_config(config_path, env)
+        return _describe(state, config_path, config, notes, env)
+    except ConfigInvalid as e:
+        if not is_lenient:
+            raise
+        return replace(_describe(state, config_path, {}, (), env), problem=e)
+
+
+def _describe(
+    state: Path,
+    config_path: Path,
+    config: dict[str, Any],
+    notes: tuple[str, ...],
+    env: Mapping[str, str],
+) -> Installation:
+    """Describe an installation by its configuration."""
     template = _string(config, "session", "store", at=config_path)
     if template and not template.startswith(("~", "/")):
         notes = (*notes, "session.store is relative: taken from here, the gateway may differ")

@@ -86,7 +86,7 @@ def find_owners(state_dir: Path, gateway: Gateway | None, env: Mapping[str, str]
     start = None if pid is None else read_start(pid)
     living = None if pid is None or start is None else _describe_living(pid, start, services)
     release = read_release(("openclaw",), env)
-    shell = HeapOwner.of_ours("as this shell has it", release.env, release.node, ())
+    shell = HeapOwner.of_ours("this shell, a guess", release.env, release.node, ())
     return Owners(
         living,
         tuple(map(_describe_service, services)),

@@ -159,7 +159,12 @@ class Reconciliation:
         scene = self.scene
         if store not in self.judged:
             self.judged[store] = judge_store(
-                scene.installation, store, scene.gateway, scene.now_ms, self.deaths
+                scene.installation,
+                store,
+                scene.gateway,
+                scene.now_ms,
+                self.deaths,
+                ends_chats=self.terms.capabilities.leaves_running_chats,
             )
         return self.judged[store]
 

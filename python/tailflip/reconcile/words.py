@@ -48,8 +48,8 @@ def format_step(step: Step, *, applied: bool) -> str:
     if step.left:
         are = "is a chat" if step.left == 1 else "are chats"
         lines.append(
-            f"  {format_count(step.left)} of them {are}, and left to the gateway: some "
-            "releases resume by that mark, and the next message ends it"
+            f"  {format_count(step.left)} of them {are}, and left to the gateway: a "
+            "release that is unknown, or from 2026.4.24 on, may resume by that mark"
         )
     if not step.counts:
         lines.append("  nothing to do")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tailflip.base.render import format_change
 from tailflip.base.units import format_bytes, format_counted, format_span, format_time
 from tailflip.diagnose.causes import CAUSES, WAITS, WANTED
-from tailflip.flow.lives import Cause, Confidence, DecisionKind
+from tailflip.flow.lives import Cause, Confidence, DecisionKind, LifeMode
 from tailflip.flow.numbers import Rule
 from tailflip.flow.outcomes import ActionKind
 
@@ -119,16 +119,18 @@ def describe_cause(cause: Cause) -> str:
 
 def tell_death(life: Life) -> str:
     """Tell how a life ended."""
-    uptime_s = life.uptime_s or 0.0
-    lived = f"after {format_span(uptime_s * 1000)}"
-    if not life.end_known:
-        lived = "at some moment before it was found dead"
-        if life.death is None:
-            return "the gateway was gone; nobody saw its end, and nothing speaks for a death"
+    lived = f"after {format_span((life.uptime_s or 0.0) * 1000)}"
     if life.death is None:
+        if not life.end_known:
+            return "the gateway was gone; nobody saw its end, and nothing speaks for a death"
         return f"the gateway ended {lived}{_describe_exit(life)}"
-    verb = "ended" if life.death.cause in WANTED else "died"
-    return f"the gateway {verb} {lived}{_describe_exit(life)}: {describe_verdict(life.death)}"
+    is_wanted, verdict = life.death.cause in WANTED, describe_verdict(life.death)
+    if not life.end_known:
+        found = "found to have ended" if is_wanted else "found dead"
+        return f"the gateway was {found}{_describe_exit(life)}; when is not known: {verdict}"
+    return (
+        f"the gateway {'ended' if is_wanted else 'died'} {lived}{_describe_exit(life)}: {verdict}"
+    )
 
 
 def describe_verdict(death: Death) -> str:
@@ -219,7 +221,8 @@ def _describe_exit(life: Life) -> str:
 
 def _tell_life(life: Life, decisions: Sequence[MadeDecision]) -> _Chapter:
     version = f" (OpenClaw {life.version})" if life.version else ""
-    lines = [Line(life.started_ms, f"the gateway was started{version}")]
+    began = "was started" if life.mode is not LifeMode.UNSEEN else "was started, not guarded yet"
+    lines = [Line(life.started_ms, f"the gateway {began}{version}")] if life.begin_known else []
     if life.ready_ms is not None:
         took = format_span(life.ready_after_ms or 0)
         lines.append(Line(life.ready_ms, f"the gateway answered, {took} after its start"))

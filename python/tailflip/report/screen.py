@@ -58,7 +58,9 @@ def format_screen(
     now_ms = situation.look.now_ms
     if width is not None and width < WIDTH:
         height = height * WIDTH // width  # a narrow screen is longer: the same text must fit
-    lines = _fit(escape(format_verdict(situation.verdict, now_ms)), width, _MOST_OF_VERDICT)
+    lines = _fit(
+        escape(format_verdict(situation.verdict, now_ms, is_quick=True)), width, _MOST_OF_VERDICT
+    )
     step = f"{'next':{_LABEL}}{escape(situation.next_step)}"
     lines += _fit(step, width, _MOST_OF_VERDICT)
     present = ([f"{name:{_LABEL}}{text}"] for name, text in _describe(situation))
@@ -274,7 +276,11 @@ def _format_deaths(situation: Situation) -> Iterator[list[str]]:
 
 def _format_death(life: Life, now_ms: int) -> str:
     when = format_moment(life.ended_ms or 0, now_ms)
-    lived = ("" if life.end_known else "at most ") + format_span((life.uptime_s or 0.0) * 1000)
     if life.death is None:
         return f"  {when} {'not judged yet' if life.pid else 'could not be started'}"
-    return f"  {when} {life.death.cause} ({life.death.confidence}) after {lived}"
+    told = f"  {when} {life.death.cause} ({life.death.confidence})"
+    if life.end_known:
+        return f"{told} after {format_span((life.uptime_s or 0.0) * 1000)}"
+    if life.uptime_s is None:
+        return f"{told}, found then; the time is not known"
+    return f"{told}, found then; it lived at most {format_span(life.uptime_s * 1000)}"

@@ -18,11 +18,12 @@ from tailflip.ledger.starts import JudgedStart
 if TYPE_CHECKING:
     from tailflip.flow.conditions import HeldJob
     from tailflip.flow.lives import Decision, Life
-    from tailflip.report.status import Look, Record
+    from tailflip.report.status import CountedIncident, Look, Record
 
 # How `diagnose.deaths` words what a gateway blamed for its refusal.
 _BLAME = ("problem at ", "variable ")
 _AT_STARTS = (LifeMode.GATE, LifeMode.PREFLIGHT)
+_GOOD_MS = 180_000
 
 
 def list_conditions(
@@ -52,10 +53,26 @@ def list_conditions(
                 each.incident.opened_ms,
             )
             for each in record.incidents
-            if each.incident.acked_ms is None
+            if each.incident.acked_ms is None and not _is_cured(each, look, record)
         ),
         held_jobs=held_jobs,
     )
+
+
+def _is_cured(counted: CountedIncident, look: Look, record: Record) -> bool:
+    """Say whether one death was cured, and the gateway answers since: it needs nobody.
+
+    The incident stays open until the gateway has lived well. A second death calls for a person.
+    """
+    newest, *older = record.lives or (None,)
+    died = next((each for each in older if each and each.incident == counted.incident.id), None)
+    if newest is None or died is None or not died.cured or counted.deaths != 1:
+        return False
+    # Behind a gate nobody asks whether it answers: its age tells.
+    is_old = look.now_ms - newest.started_ms > _GOOD_MS
+    is_up = newest.ready_ms is not None or (newest.mode in _AT_STARTS and is_old)
+    is_alive = look.gateway is not None and look.gateway.alive is True
+    return newest.ended_ms is None and is_up and is_alive
 
 
 def find_standstill(look: Look, record: Record, step: str) -> Standstill | None:

@@ -115,17 +115,26 @@ def judge(
     return Verdict(State.OK, reason, "", since_ms, None, warnings)
 
 
-def format_verdict(verdict: Verdict, now_ms: int) -> str:
-    """Write the first line of `status` and `check`; the caller escapes it."""
+def format_verdict(verdict: Verdict, now_ms: int, *, is_quick: bool = False) -> str:
+    """Write the first line of `status` and `check`; the caller escapes it.
+
+    Args:
+        verdict: how the gateway fares.
+        now_ms: wall clock.
+        is_quick: the stores and the history of jobs were not read, so nothing may be said of them.
+    """
     text = f"{_WORDS[verdict.state]}: {verdict.reason}"
     if verdict.warnings and verdict.state is State.OK:
         text += f"; {format_counted(verdict.warnings, 'warning')}"
-    elif verdict.state is State.OK:
+    elif verdict.state is State.OK and not is_quick:
         text += "; nothing is wrong"
     if verdict.since_ms is not None:
         text += f"; since {format_moment(verdict.since_ms, now_ms)}"
     if verdict.until_ms is not None:
         text += f"; until {format_moment(verdict.until_ms, now_ms)} at the latest"
+    if verdict.state is State.OK and is_quick:
+        found = "" if verdict.warnings else "a quick look found nothing wrong, "
+        text += f"; {found}`tailflip check` takes a full look"
     return text
 
 

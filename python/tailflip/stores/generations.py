@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import ExitStack
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tailflip.flow.numbers import RecordHeader
     from tailflip.ledger.actions import Action
     from tailflip.stores.engine import Engine, Opened
+
+_MOST_KEYS = 20_000  # in memory at a time; each lot costs a pass over store and archives
 
 
 def correct(
@@ -51,17 +53,22 @@ def correct(
         actions: those of the archives, newest first.
         selection: the entries that are wanted.
     """
-    repeated = _find_repeated(home, actions, selection) if len(actions) > 1 else ()
-    if not repeated:
-        return list(found)
-    narrow = Selection(keys=repeated)
+    corrected = list(found)
     try:
-        with ExitStack() as stack:
-            return _follow(
-                home, engine, source, found=found, actions=actions, narrow=narrow, stack=stack
-            )
+        for keys in _list_repeated(home, actions, selection) if len(actions) > 1 else ():
+            with ExitStack() as stack:
+                corrected = _follow(
+                    home,
+                    engine,
+                    source,
+                    found=corrected,
+                    actions=actions,
+                    narrow=Selection(keys=keys),
+                    stack=stack,
+                )
     except (TailflipError, OSError):
         return list(found)  # there is no room for it; the restore itself will tell the same
+    return corrected
 
 
 def _follow(
@@ -103,24 +110,25 @@ def _follow(
     return corrected
 
 
-def _find_repeated(home: Home, actions: Sequence[Action], selection: Selection) -> tuple[str, ...]:
-    """Find the wanted keys that more than one archive holds."""
+def _list_repeated(
+    home: Home, actions: Sequence[Action], selection: Selection
+) -> Iterator[tuple[str, ...]]:
+    """List the wanted keys that more than one archive holds, so many at a time."""
     table = Starts(secrets.randbits(63))
     for number, action in enumerate(actions):
         for header in read_wanted(home, action, selection):
             table.add(header.key, number)
-    repeated = {
+    repeated = (
         key_hash for key_hash, group in groupby(table, itemgetter(0)) if len(list(group)) > 1
-    }
-    if not repeated:
-        return ()
-    keys = {
-        header.key
-        for action in actions
-        for header in read_wanted(home, action, selection)
-        if table.hash(header.key) in repeated
-    }
-    return tuple(keys)
+    )
+    while hashes := frozenset(islice(repeated, _MOST_KEYS)):
+        keys = {
+            header.key
+            for action in actions
+            for header in read_wanted(home, action, selection)
+            if table.hash(header.key) in hashes
+        }
+        yield tuple(keys)
 
 
 def read_wanted(home: Home, action: Action, selection: Selection) -> Iterator[RecordHeader]:

@@ -65,11 +65,7 @@ def find_limit(config: Config, owners: Owners, history: History | None) -> HeapL
     best = next((each for each in tried if each.is_known), None)
     best = best or next((each for each in tried if each.bytes is not None), None)
     if best is None:
-        found = read_heap_limit(owners.shell)
-        source = found.source
-        if found.bytes is not None:
-            source = f"the gateway's own is not known; {source}"
-        best = replace(found, source=source, is_known=False)
+        best = replace(read_heap_limit(owners.shell), is_known=False)
     return replace(best, margin=config.heal.margin)
 
 

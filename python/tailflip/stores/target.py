@@ -92,7 +92,14 @@ class Scene:
         self, store: Store, dropped_keys: frozenset[str], deaths: Sequence[tuple[int, int]]
     ) -> Evidence:
         """Gather proof of life and death about one store's entries; `deaths` as `judge_store`."""
-        judged = judge_store(self.installation, store, self.gateway, self.now_ms, deaths)
+        judged = judge_store(
+            self.installation,
+            store,
+            self.gateway,
+            self.now_ms,
+            deaths,
+            ends_chats=self.capabilities.leaves_running_chats,
+        )
         return replace(judged.evidence, dropped_keys=dropped_keys)
 
     def survey(
@@ -150,6 +157,7 @@ def look(
     profile: str | None = None,
     agent: str | None = None,
     settings: Loaded | Config | None = None,
+    is_lenient: bool = False,
 ) -> Scene:
     """Find the installation, its gateway and the chosen stores.
 
@@ -161,6 +169,7 @@ def look(
         agent: Choose this agent's store.
         settings: Those of the host, from which this gateway's are chosen, or its own. Their
             `gateway.state_dir` and `gateway.profile` count where neither was given.
+        is_lenient: A configuration of the gateway that cannot be read counts as empty.
 
     Raises:
         Usage: options contradict each other, an agent has no store, or the stores are of
@@ -181,7 +190,7 @@ def look(
     if told is None or told is settings:  # the environment is the gateway's
         found = _Found(env, _locate(env, given, state_dir, profile))
     else:
-        found = _ask(env, given, state_dir, profile)
+        found = _ask(env, given, state_dir, profile, is_lenient=is_lenient)
     installation = found.installation
     gateway = found.gateway or read_gateway(installation, env)
     stores = _choose_stores(installation, given, agent)
@@ -220,7 +229,12 @@ class _Found(NamedTuple):
 
 
 def _ask(
-    env: Mapping[str, str], given: list[Path], state_dir: Path | None, profile: str | None
+    env: Mapping[str, str],
+    given: list[Path],
+    state_dir: Path | None,
+    profile: str | None,
+    *,
+    is_lenient: bool,
 ) -> _Found:
     """Find an installation for a person: with the gateway's own environment, not the person's.
 
@@ -228,14 +242,15 @@ def _ask(
         CannotCreate: the directory is no state directory.
     """
     own = find_gateway_env(_find_dir(env, given, state_dir, profile), None, env)
-    installation = _locate(own, given, state_dir, profile)
+    installation = _locate(own, given, state_dir, profile, is_lenient=is_lenient)
     if not given and own == env:  # no definition starts a gateway there
         require_state_dir(installation.state_dir, installation.config_path)
     gateway = read_gateway(installation, env)
     living = find_gateway_env(installation.state_dir, gateway, env)
     if living == own:
         return _Found(own, installation, gateway)
-    return _Found(living, locate(living, state_dir=installation.state_dir), gateway)
+    at = locate(living, state_dir=installation.state_dir, is_lenient=is_lenient)
+    return _Found(living, at, gateway)
 
 
 def _choose_stores(
@@ -290,19 +305,24 @@ def _choose_config(
 
 
 def _locate(
-    env: Mapping[str, str], given: list[Path], state_dir: Path | None, profile: str | None
+    env: Mapping[str, str],
+    given: list[Path],
+    state_dir: Path | None,
+    profile: str | None,
+    *,
+    is_lenient: bool = False,
 ) -> Installation:
     """Find the installation; a given store's path tells where, if it lies in a state directory."""
     guesses = {guess for path in given if (guess := _guess_state_dir(path)) is not None}
     if state_dir is None and profile is None and len(guesses) == 1:
-        return locate(env, state_dir=guesses.pop())
+        return locate(env, state_dir=guesses.pop(), is_lenient=is_lenient)
     try:
-        return locate(env, state_dir=state_dir, profile=profile)
+        return locate(env, state_dir=state_dir, profile=profile, is_lenient=is_lenient)
     except CannotCreate:
         if not given or state_dir is not None or not given[0].parent.is_dir():
             raise
         # A store outside of any installation has no evidence beside itself.
-        return locate(env, state_dir=given[0].parent)
+        return locate(env, state_dir=given[0].parent, is_lenient=is_lenient)
 
 
 def _guess_state_dir(path: Path) -> Path | None:

@@ -125,6 +125,18 @@ def admit(
     return found
 
 
+def foresee(start: Start, workspace: Workspace) -> Forecast:
+    """Predict the heap that the stores take as they lie; nothing is written.
+
+    Raises:
+        TailflipError: the stores cannot be looked at.
+    """
+    scene = look(start.env, state_dir=start.state_dir, profile=start.profile)
+    compaction = _begin(scene, start, workspace, be_quiet)
+    compaction.look()
+    return compaction.plan(start.limit).before
+
+
 @dataclass
 class _Work:
     """One admission in progress; `failed` are the reasons why a store could not be made smaller."""

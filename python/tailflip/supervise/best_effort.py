@@ -177,6 +177,12 @@ class BestEffortHistory:
         """Delete records that are older than the settings keep."""
         self._write(lambda: self._history.expire(clock.now_ms(), keep_days))
 
+    def settle(self) -> int:
+        """Try once more to write what is left, before this process ends; count what is lost."""
+        with suppress(TailflipError, OSError):
+            self._catch_up()
+        return len(self._left)
+
     # -------------------------------------------------------------------------------------
 
     def _with_incident(self, life: Life) -> Life:
@@ -224,5 +230,8 @@ class BestEffortHistory:
 
     def _tell(self, error: Exception) -> None:
         if str(error) != self._last_error:
-            log.error("the ledger could not be used: written once it can be", error=error)
+            log.error(
+                "the ledger could not be used; what is to be written is kept until it can be",
+                error=error,
+            )
         self._last_error = str(error)

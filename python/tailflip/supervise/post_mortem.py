@@ -167,7 +167,7 @@ def heal(
     row = count_memory_deaths(breaker, death)
     admission = prepare_start(gateway, died_of_memory=row, on_progress=on_progress)
     if row:
-        cured = is_cured(gateway, life, admission)
+        cured = life.cured or is_cured(gateway, life, admission)
         death_elsewhere = None if cured else _suspect(gateway, life, admission)
         seen = () if death_elsewhere is None else (death_elsewhere,)
         for finding in note(gateway, Inputs(memory_deaths=seen)):

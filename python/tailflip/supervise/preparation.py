@@ -33,7 +33,17 @@ def prepare_start(
         died_of_memory: deaths of memory in a row up to now.
         on_progress: may raise, to stop.
     """
-    start = Start(
+    start = describe_start(gateway, died_of_memory)
+    found = admit(start, workspace=gateway.history.workspace, on_progress=on_progress)
+    if found.go and (found.claim_running or _has_markers(gateway)):
+        _reconcile(gateway, found, on_progress)
+    found.notes += keep_limits(gateway.history.workspace, gateway.config.archive, clock.now_ms())
+    return found
+
+
+def describe_start(gateway: GuardedGateway, died_of_memory: int = 0) -> Start:
+    """Describe the start that is to be judged."""
+    return Start(
         env=gateway.release.env,
         capabilities=gateway.release.capabilities,
         limit=gateway.find_heap_limit(),
@@ -42,11 +52,6 @@ def prepare_start(
         profile=gateway.profile,
         died_of_memory=died_of_memory,
     )
-    found = admit(start, workspace=gateway.history.workspace, on_progress=on_progress)
-    if found.go and (found.claim_running or _has_markers(gateway)):
-        _reconcile(gateway, found, on_progress)
-    found.notes += keep_limits(gateway.history.workspace, gateway.config.archive, clock.now_ms())
-    return found
 
 
 def log_admission(admission: Admission) -> None:

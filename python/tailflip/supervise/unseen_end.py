@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
-from tailflip.diagnose.causes import WANTED
+from tailflip.diagnose.causes import CAUSES, WANTED
 from tailflip.flow.lives import LifeMode
 from tailflip.observe.gateway.past import find_past_clues
 from tailflip.supervise.elapsed import read_end
@@ -39,14 +40,22 @@ def find_unseen_end(gateway: GuardedGateway, last: Life | None) -> tuple[Death, 
         return None
     # Most ends are clean: then none of these is needed.
     from tailflip.diagnose.deaths import classify  # noqa: PLC0415
+    from tailflip.supervise.found_need import find_need  # noqa: PLC0415
     from tailflip.supervise.new_life import new_life  # noqa: PLC0415
     from tailflip.supervise.post_mortem import record_death  # noqa: PLC0415
 
     clues, notes = found
     if last is None:
-        last = new_life(gateway, LifeMode.UNSEEN, now_ms - int(1000 * (clues.uptime_s or 0)))
+        began_ms = now_ms if clues.began_ms is None else clues.began_ms
+        last = new_life(gateway, LifeMode.UNSEEN, began_ms).model_copy(
+            update={"started_mono_ms": None, "begin_known": clues.began_ms is not None}
+        )
     death = classify(clues)
+    if not CAUSES[death.cause].is_explained:
+        clues = replace(clues, need=find_need(gateway, last.started_ms))
+        death = classify(clues)
     death = death.model_copy(update={"evidence": (*death.evidence, *notes)})
-    ended = last.model_copy(update={"end_known": False})
+    cured = clues.need is not None and clues.need.was_compacted
+    ended = last.model_copy(update={"end_known": False, "cured": cured})
     ended = record_death(gateway, death, clues, ended, clues.stderr_tail.encode())
     return None if death.cause in WANTED else (death, ended)

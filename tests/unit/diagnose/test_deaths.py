@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tailflip.diagnose.deaths import classify
-from tailflip.flow.lives import Asked, Cause, Clues, Confidence
+from tailflip.flow.lives import Asked, Cause, Clues, Confidence, StoreNeed
 
 PROVEN, LIKELY, GUESS = Confidence.PROVEN, Confidence.LIKELY, Confidence.GUESS
 ABRT, KILL, SEGV, TERM = 6, 9, 11, 15
+NEED = StoreNeed(4_000_000_000, 2_000_000_000, measured=True, was_compacted=False)
 
 STAMP = "2026-11-21T16:06:08.220+00:00 "
 CHAT = "[telegram] message from +4915112345678: token sk-live-SECRET, see you at eight\n"
@@ -306,6 +309,16 @@ TABLE = {
         Cause.PLANNED_RESTART,
         LIKELY,
     ),
+    # what its stores needed speaks for an end that nothing else explains
+    "stores over": (Clues(need=NEED), Cause.V8_HEAP, LIKELY),
+    "stores over, exit 1": (Clues(exit_code=1, need=NEED), Cause.V8_HEAP, LIKELY),
+    "stores over, not measured": (Clues(need=replace(NEED, measured=False)), Cause.V8_HEAP, GUESS),
+    "stores over, an error": (
+        Clues(exit_code=1, stderr_tail=TYPE_ERROR, need=NEED),
+        Cause.UNKNOWN,
+        GUESS,
+    ),
+    "stores over, asked": (Clues(asked=Asked.OPERATOR, need=NEED), Cause.ASKED_STOP, PROVEN),
     # nothing to go by
     "nothing": (Clues(), Cause.UNKNOWN, GUESS),
     "exit 1": (Clues(exit_code=1), Cause.UNKNOWN, GUESS),

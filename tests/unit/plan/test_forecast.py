@@ -6,6 +6,7 @@ import pytest
 
 from tailflip.flow.outcomes import HeapLimit
 from tailflip.observe.gateway.capabilities import find_capabilities
+from tailflip.observe.gateway.heaps import HEAPS
 from tailflip.plan.forecast import find_largest_size, forecast, may_fill_heap
 
 MB = 1_000_000
@@ -169,10 +170,14 @@ def test_what_may_have_filled_a_heap(store_mb, limit_bytes, may):
     assert may_fill_heap(found, limit_bytes) is may
 
 
-def test_an_unknown_release_gets_the_hungriest_factor_and_is_not_refused_for_nothing():
-    known = [find_capabilities((2026, month, 1)).store_heap for month in range(1, 13)]
-    assert max(use.factor for use in known) <= UNKNOWN.store_heap.factor
-    assert min(use.base_bytes for use in known) >= UNKNOWN.store_heap.base_bytes
+def test_an_unknown_release_counts_as_the_worst_that_was_measured():
+    """It was forecast 130 MB lower than a measured 2026.4.14."""
+    known = [heap.use for heap in HEAPS]
+    assert UNKNOWN.store_heap.factor == max(use.factor for use in known)
+    assert UNKNOWN.store_heap.base_bytes == max(use.base_bytes for use in known)
+    for version in (*(heap.version for heap in HEAPS), *((2026, month, 1) for month in range(13))):
+        for size in (0, MB, 200 * MB):
+            assert told([size], version, None).heap_bytes <= told([size], None, None).heap_bytes
 
 
 def test_all_stores_count_together():

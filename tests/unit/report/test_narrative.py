@@ -183,7 +183,7 @@ def test_a_decision_is_told_with_its_reason(decision, text):
 DEATHS = [
     ({"signal": 9, "death": make_death(Cause.CGROUP_OOM)}, r"by signal 9: the kernel killed it at"),
     ({"exit_code": 0, "death": make_death(Cause.ASKED_STOP)}, "ended after 5 s with exit code 0"),
-    ({"end_known": False, "death": make_death()}, "died at some moment before it was found dead:"),
+    ({"end_known": False, "death": make_death()}, "was found dead; when is not known: "),
     ({"exit_code": 3}, "ended after 5 s with exit code 3"),
     (
         {"death": make_death(Cause.UNKNOWN, signature="unknown exit 1: TypeError")},

@@ -11,7 +11,7 @@ from support.incident_history import GUARD, MB, make_archived, make_death, make_
 from support.stores import HOUR_MS, NOW_MS
 from tailflip.base.state_dir import Presence, Supervisor
 from tailflip.diagnose.findings.inputs import Inputs
-from tailflip.flow.findings import Finding, Looked
+from tailflip.flow.findings import Code, Finding, Looked
 from tailflip.flow.lives import Breaker, BreakerState, Cause, Decision, Waiting
 from tailflip.flow.observed import Gateway, Sample
 from tailflip.flow.outcomes import Trend
@@ -260,8 +260,8 @@ def test_a_healthy_gateway_on_the_screen():
     )
     assert "\n".join(format_screen(sum_up(look, FINE))) == (
         """\
-OK: the gateway runs, pid 4121; nothing is wrong; since 2026-02-02 01:40:00Z
-  (1 h ago)
+OK: the gateway runs, pid 4121; since 2026-02-02 01:40:00Z (1 h ago); a quick
+  look found nothing wrong, `tailflip check` takes a full look
 next      nothing to do
 guards    /home/u/.openclaw
 gateway   OpenClaw 2026.4.14, port 18789, running (lock /tmp/l)
@@ -345,3 +345,38 @@ def test_what_run_waits_for_is_what_status_says():
         format_screen(situation)
     )
     assert situation.next_step.startswith("stop the other gateway")
+
+
+NIGHT = make_open(opened_ms=NOW_MS - HOUR_MS)
+DIED = make_life("d", NOW_MS - 2 * HOUR_MS, 5_000, death=make_death(), incident="7", cured=True)
+ANSWERS = make_life("l", NOW_MS - 60_000, ready_ms=NOW_MS - 50_000)
+
+
+@pytest.mark.parametrize(
+    ("lives", "deaths", "is_ok"),
+    [
+        ((ANSWERS, DIED), 1, True),
+        ((ANSWERS, DIED.model_copy(update={"cured": False})), 1, False),
+        ((ANSWERS, DIED), 2, False),
+        ((ANSWERS.model_copy(update={"ready_ms": None}), DIED), 1, False),
+        ((DIED,), 1, False),
+        ((GATE, DIED), 1, True),
+        ((GATE.model_copy(update={"started_ms": NOW_MS - 9_000}), DIED), 1, False),
+    ],
+    ids=["cured", "not cured", "again", "no answer yet", "dead", "gate", "gate just now"],
+)
+def test_one_death_that_was_cured_calls_for_nobody_once_the_gateway_answers(lives, deaths, is_ok):
+    record = replace(EMPTY, lives=lives, incidents=(replace(NIGHT, deaths=deaths),))
+    situation = sum_up(LOOK, record)
+    codes = {each.finding.code for each in situation.findings}
+    assert (Code.INCIDENT_OPEN not in codes) is is_ok
+    assert "incident 7 is open" in draw(situation), "it is told until it is over"
+
+
+def test_of_an_end_that_nobody_saw_no_length_is_invented():
+    unseen = DIED.model_copy(update={"end_known": False})
+    told = draw(sum_up(LOOK, replace(EMPTY, lives=(unseen,))))
+    assert "(proven), found then; it lived at most 5 s" in told
+    unseen = unseen.model_copy(update={"begin_known": False})
+    told = draw(sum_up(LOOK, replace(EMPTY, lives=(unseen,))))
+    assert "(proven), found then; the time is not known" in told

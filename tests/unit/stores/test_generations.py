@@ -81,3 +81,26 @@ def test_without_room_to_find_out_each_archive_counts_alone(archive, monkeypatch
     archive(1, note="new")
     monkeypatch.setattr(generations, "open_scratch", lambda: -1)
     assert numbers(archive.put_back(apply=False)) == (6, 0, 0)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_so_many_keys_are_in_memory_at_a_time(archive, store_path, monkeypatch, most):
+    """All repeated keys were: with a million of them, that is a hundred megabytes."""
+    archive(0, note="old")
+    archive(1, note="new")
+    living = {KEYS[0]: make_entry("living", 0)}
+    store_path.write_bytes(format_store(living))
+    monkeypatch.setattr(generations, "_MOST_KEYS", most)
+    lots, follow = [], generations._follow
+
+    def count(*args, narrow, **more):
+        lots.append(len(narrow.keys))
+        return follow(*args, narrow=narrow, **more)
+
+    monkeypatch.setattr(generations, "_follow", count)
+    planned = archive.put_back(apply=False)
+    assert max(lots) <= most
+    assert sum(lots) == len(KEYS)
+    assert numbers(planned) == (2, 0, 4)
+    assert numbers(archive.put_back(apply=True)) == (2, 0, 4)
+    assert planned.bytes_after == store_path.stat().st_size

@@ -57,7 +57,7 @@ def test_each_source_counts_before_the_next(owner, history):
     assert [each.bytes for each in told] == [1, 2, 3, 4]
     assert [each.is_known for each in told] == [True, True, True, False]
     assert told[2].source.startswith("at its last start by tailflip: ours: ")
-    assert told[3].source.startswith("the gateway's own is not known; shell: ")
+    assert told[3].source.startswith("shell: ")
 
 
 def test_a_doubtful_source_makes_way_for_a_sure_one(owner, history):

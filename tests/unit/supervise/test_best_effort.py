@@ -76,7 +76,7 @@ def test_every_method_is_among_these():
         for name, _ in inspect.getmembers(BestEffortHistory, inspect.isfunction)
         if not name.startswith("_")
     }
-    assert set(METHODS) == public
+    assert {*METHODS, "settle"} == public
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -121,6 +121,17 @@ def test_a_ledger_that_fails_is_told_once_until_that_changes(failing, monkeypatc
     failing.why = "full"
     record.update_life(LIFE)
     assert told[3:] == ["full"]
+
+
+def test_what_is_lost_with_the_process_is_counted(failing):
+    """With our disk full, a gate found a death, became the gateway, and nobody ever heard of it."""
+    record = BestEffortHistory(failing)
+    assert record.settle() == 0
+    record.end_life(LIFE, b"tail")
+    record.record_breaker(Breaker(row=1))
+    assert record.settle() == 2
+    failing.why = None
+    assert record.settle() == 0
 
 
 def test_what_can_never_be_written_does_not_stop_the_others(home):

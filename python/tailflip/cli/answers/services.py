@@ -36,11 +36,19 @@ class PlannedService(Part):
     complaints: tuple[str, ...]
 
 
+class Undone(Part):
+    """A command of the service manager that failed, and why."""
+
+    command: tuple[str, ...]
+    reason: str
+
+
 class Outcome(Part):
-    """What became of a plan; `notes` say what the service manager did not do."""
+    """What became of a plan; `undone` is what the service manager did not do."""
 
     name: str = taken("subject")
     changed_paths: tuple[Path, ...] = taken("changed")
+    undone: tuple[Undone, ...]
     notes: tuple[str, ...]
 
 

@@ -295,10 +295,11 @@ class IncidentsWhy(Answer):
 
 
 class IncidentsAck(Answer):
-    """An incident that a person took note of."""
+    """The incidents that a person took note of; `incident` is the first of them."""
 
     verb: Literal["incidents ack"] = "incidents ack"
     incident: of_gateway.Incident
+    incidents: tuple[of_gateway.Incident, ...]
 
 
 class Setting(Part):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 RAPID_INTERVAL_MS = 60_000
 RAPID_RUNS = 10
 _RUN_KIND = KeyKind.CRON_RUN
-# `reconcile` ends entries of these kinds; other entries that say "running" are chats.
+# `reconcile` ends entries of these kinds whatever the release; others are chats.
 _ENDED_BY_US = (KeyKind.CRON_BASE, KeyKind.SUBAGENT)
 _SHOWN = 10
 
@@ -99,9 +99,7 @@ def _find_chats_running(surveyed: tuple[ObservedStore, ...], gateway: Gateway) -
         if not running:
             continue
         count = sum(tally.entries for tally in running)
-        steps = []
-        if any(tally.name in _ENDED_BY_US for tally in running):
-            steps.append(_END_OURS)
+        steps = [_END_OURS]
         if any(tally.name not in _ENDED_BY_US for tally in running):
             steps.append(_LEAVE_CHATS)
         yield Found(
@@ -201,7 +199,10 @@ _ENDS_UNKNOWN = (
     "they are past the retention"
 )
 _END_OURS = "`tailflip reconcile --apply` ends sub-agents and base entries"
-_LEAVE_CHATS = "chats are left to the gateway: some releases resume by that mark"
+_LEAVE_CHATS = (
+    "it ends chats before 2026.4.24, too. A later release may resume by that mark: there, and if "
+    "the release is not known, chats are left to the gateway"
+)
 _LOOK_AT_RUNS = "look at its errors with `openclaw cron runs`"
 _HOLD = "reconcile.hold_jobs before a start"
 

@@ -34,6 +34,7 @@ class Ability(StrEnum):
     WRAPPER = "keeps_wrapper"
     DISOWNS_COMMAND = "disowns_replaced_command"
     INTERRUPTED_JOBS_WAIT = "lets_interrupted_jobs_wait"
+    LEAVES_RUNNING_CHATS = "leaves_running_chats"
     RESTARTS_ON_USR1 = "restarts_on_usr1"
     RESTARTS_ON_USR2 = "restarts_on_usr2"
     DRAINS_BRIEFLY = "drains_briefly"
@@ -120,6 +121,14 @@ TABLE: tuple[Row, ...] = (
         Proof.MEASURED,
         "an interrupted recurring job waits for its next slot on 2026.3.28 and runs at once on "
         "2026.4.14; what lies between was not looked at",
+    ),
+    Row(
+        Ability.LEAVES_RUNNING_CHATS,
+        None,
+        (2026, 4, 24),
+        Proof.READ,
+        'a chat that says "running" is resumed from 2026.4.24 on; 2026.3.28 and 2026.4.14 leave '
+        "it so until its next message, as was measured",
     ),
     Row(
         Ability.RESTARTS_ON_USR1,

@@ -85,6 +85,7 @@ def find_past_clues(
         oomd=end.oomd,
         heap_report=seen.report.trigger if seen.report else None,
         peak_rss_bytes=last.peak_rss_bytes if last is not None and is_open else None,
+        began_ms=started_ms,
     )
     return clues, notes
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MAX_TOLD = 1_000  # so many verdicts are kept for people; all are counted
 _ENDED = frozenset({"done", "failed", "killed", "timeout"})
 _MAY_END = frozenset({KeyKind.CRON_RUN, KeyKind.CRON_BASE, KeyKind.SUBAGENT, KeyKind.OTHER})
+_CHATS = frozenset({KeyKind.MAIN, KeyKind.DIRECT, KeyKind.GROUP, KeyKind.CHANNEL, KeyKind.THREAD})
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class _Ledgers:
     run_keys: frozenset[str]
     knows_ends: bool
     knows_markers: bool
+    ends_chats: bool
 
     def collect(self, entry: ListedEntry) -> Facts:
         """Gather the facts about one entry's run."""
@@ -152,6 +154,8 @@ def judge_store(
     gateway: Gateway,
     now_ms: int,
     lives: Sequence[tuple[int, int]] = (),
+    *,
+    ends_chats: bool = False,
 ) -> Judgement:
     """Judge every entry of a store by all ledgers; reads only.
 
@@ -161,6 +165,7 @@ def judge_store(
         gateway: As it was just now.
         now_ms: The moment of judgement.
         lives: Start and end of gateways whose death is in our own ledger.
+        ends_chats: The release does not resume a chat by its mark, so a dead one's may be ended.
 
     Raises:
         StoreInvalid: The file is no store.
@@ -186,6 +191,7 @@ def judge_store(
         run_keys=read_run_keys(),
         knows_ends=records.knows_ends and tasks is not None,
         knows_markers=cron.problem is None,
+        ends_chats=ends_chats,
     )
     return _judge_all(find_engine(store.path).entries(store.path, told), ledgers, notes)
 
@@ -230,12 +236,16 @@ def _judge_all(entries: Iterable[ListedEntry], ledgers: _Ledgers, notes: list[st
 def _choose_end(ledgers: _Ledgers, entry: ListedEntry, proof: Proof) -> OverRun | None:
     """Choose the end that the engine may write for an entry's run.
 
-    Chats are left to the gateway, whose next turn corrects them. A job's own session (`session:`)
-    is ended by a run log's line about that very session. A sub-agent is ended unless the registry
-    could still resume it.
+    A chat of a dead gateway is ended where its release does not resume it by its mark; else it is
+    left to the gateway, whose next turn corrects it. A job's own session (`session:`) is ended by
+    a run log's line about that very session. A sub-agent is ended unless the registry could still
+    resume it.
     """
     if proof.status is None or proof.ended_ms is None or not entry.session:
         return None
+    if entry.kind in _CHATS and ledgers.ends_chats and proof.fate is Fate.DEAD:
+        length = proof.runtime_ms or 0
+        return OverRun(entry.key, proof.status, proof.ended_ms, length, entry.session)
     if entry.kind not in _MAY_END:
         return None
     if proof.fate is Fate.DEAD and entry.kind not in (KeyKind.CRON_RUN, KeyKind.CRON_BASE):
