@@ -40,7 +40,7 @@ class Scene:
     @contextmanager
     def started(self) -> Iterator[None]:
         with real_gateway.gateway(self.install, self.state, port=self.port) as running:
-            assert running.settle(), running.output()[-2000:]
+            assert running.settle(240), running.output()[-2000:]
             self.running = running
             yield
         self.running = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 MATRIX, HEAPS = FOLDER / "matrix.jsonl", FOLDER / "heaps.jsonl"
-SIZES_MB = (8, 24)  # of the stores that heaps are measured with
+SIZES_MB = (8, 24, 110)  # of the stores that heaps are measured with
 _LONGEST = 300  # characters of a reason
 
 

@@ -72,7 +72,24 @@ def test_a_record_keeps_one_line_a_release_in_the_order_of_releases(tmp_path):
     assert list(lines.read(record)) == ["2026.7.1", "2026.7.1-2", "2026.7.35", "2026.10.1"]
 
 
-def test_two_smallest_heaps_give_factor_and_base():
-    factor, base = page.fit({8: 300, 24: 460})
-    assert factor == pytest.approx(160 * (1 << 20) / 16_000_000, abs=0.06)
-    assert factor * 8_000_000 + base == pytest.approx(300 << 20, rel=0.001)
+@pytest.mark.parametrize(
+    "heaps", [{8: 300, 24: 460}, {8: 176, 24: 201, 110: 348}, {8: 192, 24: 219, 110: 300}]
+)
+def test_a_fit_is_just_above_all_smallest_heaps(heaps):
+    factor, base = page.fit(heaps)
+    above = {
+        mb: (factor * mb * 1_000_000 + base) / (page.limit_mib(mib) << 20)
+        for mb, mib in heaps.items()
+    }
+    assert min(above.values()) >= 1
+    assert max(above.values()) <= 1.08
+
+
+def test_the_forecast_of_what_was_measured_is_safe_and_at_most_a_fifth_too_high():
+    measured = [
+        (release, mb, page.forecast_mib(release, mb) / page.limit_mib(mib))
+        for release, line in lines.read(lines.HEAPS).items()
+        for mb, mib in page.measured(line).items()
+    ]
+    assert measured
+    assert [each for each in measured if not 1 <= each[2] <= 1.2] == []
