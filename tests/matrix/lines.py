@@ -89,7 +89,7 @@ class Line:
         took = round(time.monotonic() - began, 1)
         self.answers.append(Answer(asked, outcome, took, _cut(words)))
         self.seconds = round(sum(each.seconds for each in self.answers), 1)
-        print(f"  {asked}: {outcome}, {took} s {words[:2000]}", flush=True)
+        print(f"  {asked}: {outcome}, {took} s {words}", flush=True)
 
     def went_well(self, asked: str) -> bool:
         return any(each.asked == asked and each.outcome is Outcome.OK for each in self.answers)

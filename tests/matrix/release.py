@@ -161,7 +161,14 @@ def _offered(scene: Scene, verb: str) -> str:
 def run_job(scene: Scene) -> None:
     """Ask for a run without waiting: some releases answer when the run is over."""
     forced = ["--force"] if "--force" in _offered(scene, "run") else []
-    where = ["--url", f"ws://127.0.0.1:{scene.port}", "--token", real_gateway.TOKEN]
+    where = [
+        "--url",
+        f"ws://127.0.0.1:{scene.port}",
+        "--token",
+        real_gateway.TOKEN,
+        "--timeout",
+        "150000",
+    ]
     program = [str(scene.install.node), str(scene.install.package / "openclaw.mjs")]
     subprocess.Popen(
         [*program, "cron", "run", scene.job, *forced, *where],
