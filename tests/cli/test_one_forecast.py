@@ -13,28 +13,31 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from support.heap import USE
+from tailflip.observe.gateway.capabilities import find_capabilities
 
-# Bytes of heap for a byte of store, and without any; of an unknown release the worst of each.
-RELEASES = {
-    "2026.3.28": (11.5, 230_000_000),
-    "2026.4.14": (22.0, 330_000_000),
-    "2026.9.6": (5.0, 220_000_000),
-    "2026.5.28": (22.0, 330_000_000),
-    None: (USE.factor, USE.base_bytes),
-}
-MEASURED = ("2026.3.28", "2026.4.14", "2026.9.6")
+if TYPE_CHECKING:
+    from tailflip.flow.capabilities import HeapUse
+
+MEASURED = ("2026.3.28", "2026.4.14", "2026.7.35", "2026.9.6")
+NOT_MEASURED = "2026.5.27"
+RELEASES = (*MEASURED, NOT_MEASURED, None)  # None is an unknown one
 SMALL_BYTES, HYGIENE_LEAVES = 3_000_000, 450_000
 VERDICTS = re.compile(r"about .* of heap to load.*")
 
 
+def find_use(version: str | None) -> HeapUse:
+    parts = None if version is None else tuple(int(part) for part in version.split("."))
+    return find_capabilities(parts).store_heap
+
+
 def choose_limit(version: str | None, of_stores: float) -> str:
     """A limit whose margin leaves room for so many bytes of store."""
-    factor, base_bytes = RELEASES[version]
-    return f"{int((base_bytes + factor * of_stores) / 0.9 / 1024)}kb"
+    use = find_use(version)
+    return f"{int((use.base_bytes + use.factor * of_stores) / 0.9 / 1024)}kb"
 
 
 def run(place, state: Path, *argv: str) -> subprocess.CompletedProcess[str]:
@@ -94,15 +97,15 @@ def test_five_verbs_give_one_forecast_and_have_one_plan(place, installed, of_sto
     sources = {each.pop("source") for each in forecasts.values()}
     assert sources == {"--heap-limit", "gateway.heap_limit"}  # which a flag is before a start
     assert forecasts == dict.fromkeys(forecasts, one)
-    factor, base_bytes = RELEASES[installed]
-    size = place.store.stat().st_size
-    assert (one["factor"], one["heap_bytes"]) == (factor, base_bytes + int(size * factor))
+    use, size = find_use(installed), place.store.stat().st_size
+    assert one["factor"] == use.factor
+    assert one["heap_bytes"] == use.base_bytes + int(size * use.factor)
     words = {
         VERDICTS.search(run(place, place.state, verb, *limit).stdout)[0]
         for verb in ("check", "inspect", "compact")
     }
     assert len(words) == 1
-    doubt = {None: "the release is not known", "2026.5.28": "not measured for this release"}
+    doubt = {None: "the release is not known", NOT_MEASURED: "not measured for this release"}
     assert (installed not in doubt) or doubt[installed] in words.pop()
 
     run(place, states["by-hand"], "compact", "--apply", *limit)
@@ -138,7 +141,7 @@ def test_the_service_that_starts_the_gateway_says_which_release_it_is(place, ins
     )
     for verb, name in (("check", "forecast"), ("inspect", "forecast"), ("compact", "before")):
         told = json.loads(run(place, place.state, verb, "--heap-limit", "2gb", "--json").stdout)
-        assert told[name]["factor"] == RELEASES["2026.3.28"][0], verb
+        assert told[name]["factor"] == find_use("2026.3.28").factor, verb
     unit.with_name("openclaw-gateway-b.service").write_text(
         unit.read_text().replace(str(entry), str(place.root / "bin" / "openclaw"))
     )

@@ -40,7 +40,7 @@ class Scene:
     @contextmanager
     def started(self) -> Iterator[None]:
         with real_gateway.gateway(self.install, self.state, port=self.port) as running:
-            assert running.settle(), running.output()[-2000:]
+            assert running.settle(240), running.output()[-2000:]
             self.running = running
             yield
         self.running = None
@@ -56,7 +56,8 @@ class Scene:
 
     def call(self, *args: str) -> str:
         where = ("--url", f"ws://127.0.0.1:{self.port}", "--token", real_gateway.TOKEN)
-        ran = self.install.openclaw(self.state, *args, *where)
+        # It waits for 30 s by itself, which a busy machine takes.
+        ran = self.install.openclaw(self.state, *args, *where, "--timeout", "150000")
         assert ran.returncode == 0, ran.stdout[-1000:] + ran.stderr[-1000:]
         return ran.stdout
 

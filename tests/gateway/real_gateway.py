@@ -36,6 +36,8 @@ HEAP_DEATH = "JavaScript heap out of memory"
 OVERRIDES = {"linkedom": "0.18.12", "libsignal": "6.0.0"}
 # On 2026.3.28 the optional packages are needed to start (axios); on 2026.4.14 they only cost room.
 OMIT_OPTIONAL = frozenset({"2026.4.14"})
+# Packages that a release imports and does not ask for.
+LACKS = {"2026.1.29": {"strip-ansi": "7"}}
 # What a release says that has no /healthz: before 2026.3 that path gives the page of the console.
 _LISTENS, _SETTLED_S = "listening on ws://", 5
 QUIET = dict.fromkeys(
@@ -156,7 +158,8 @@ class Install:
 
 def install(version: str) -> Install:
     flags = ["--legacy-peer-deps"] + ["--omit=optional"] * (version in OMIT_OPTIONAL)
-    project = {"dependencies": {"openclaw": version}, "overrides": OVERRIDES}
+    lacks = LACKS.get(version, {})
+    project = {"dependencies": {"openclaw": version, **lacks}, "overrides": OVERRIDES}
     package = _npm_install(version, project, *flags) / "openclaw"
     return Install(version=version, node=install_node(), package=package)
 

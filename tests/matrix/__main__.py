@@ -15,7 +15,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -92,6 +94,7 @@ def main() -> None:
         "matrix": (lines.MATRIX, release.try_release),
         "heaps": (lines.HEAPS, heaps.try_release),
     }[asked.what]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is started is ended too
     releases = asked.releases or [*LISTED]
     if asked.all:
         releases = [each for each in list_stable() if each not in lines.read(record)]
@@ -99,10 +102,8 @@ def main() -> None:
         print(f"{version} ({number} of {len(releases)})", flush=True)
         line = lines.Line(version, f"{datetime.now(UTC):%Y-%m-%d}")
         with on_disk(version), tempfile.TemporaryDirectory(prefix="tailflip-matrix-") as folder:
-            try:
-                ask(line, Path(folder))
-            finally:
-                lines.keep(record, lines.as_row(line))
+            ask(line, Path(folder))  # an interrupted one has no line, and is asked again
+            lines.keep(record, lines.as_row(line))
         page.PAGE.write_text(page.write(), "utf-8")
         print(f"  {line.outcome}, {line.seconds} s", flush=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from contextlib import contextmanager
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 MATRIX, HEAPS = FOLDER / "matrix.jsonl", FOLDER / "heaps.jsonl"
-SIZES_MB = (8, 24)  # of the stores that heaps are measured with
+SIZES_MB = (8, 24, 110)  # of the stores that heaps are measured with
 _LONGEST = 300  # characters of a reason
+_FOLDER = re.compile(r"\S*/tailflip-matrix-\w+")
 
 
 def name_of(size_mb: int) -> str:
@@ -85,11 +87,11 @@ class Line:
             outcome = _ENDS.get(type(error), Outcome.FAILED)
             kind = "" if outcome is not Outcome.FAILED else f"{type(error).__name__}: "
             told = [*told, f"{kind}{error}"]
-        words = " ".join("; ".join(told).split())
+        words = _FOLDER.sub("DIR", " ".join("; ".join(told).split()))
         took = round(time.monotonic() - began, 1)
         self.answers.append(Answer(asked, outcome, took, _cut(words)))
         self.seconds = round(sum(each.seconds for each in self.answers), 1)
-        print(f"  {asked}: {outcome}, {took} s {words[:2000]}", flush=True)
+        print(f"  {asked}: {outcome}, {took} s {words}", flush=True)
 
     def went_well(self, asked: str) -> bool:
         return any(each.asked == asked and each.outcome is Outcome.OK for each in self.answers)

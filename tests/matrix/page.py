@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import math
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tailflip.observe.gateway.heaps import choose_heap
 
 PAGE = Path(__file__).parents[2] / "docs" / "releases.md"
 MIB = 1 << 20
+YOUNG_MIB = 192  # Node 24's `heap_size_limit` is that much above the option, for any of 96 to 4096
 _INTRODUCTION = """\
 Each line is a real release of OpenClaw, installed from npm and asked by `make matrix`. The
 gateway boots, is killed in mid-run, dies of a small heap, is cured, compacted and put back."""
@@ -19,9 +21,10 @@ _MEANING = """\
 "Not served" means that tailflip says itself that it cannot do this yet. "Not there" means that the
 release has nothing to compare with, or refuses by itself. Neither is a failure in silence."""
 _HEAPS = """\
-`make heaps` finds the smallest heap limit with which a release boots and ends one cron run, with
-two sizes of store. The forecast is what tailflip expects it to take. It is to be on the safe side,
-and at most 20 % above."""
+`make heaps` finds the smallest `--max-old-space-size` with which a release boots and ends one cron
+run, by the size of its store. V8 adds 192 MiB for young objects, which gives the limit. The
+forecast is what tailflip expects the gateway to take of it. It is to be on the safe side, and at
+most 20 % above."""
 
 
 def write() -> str:
@@ -46,8 +49,8 @@ def write() -> str:
             "",
             _HEAPS,
             "",
-            "| release | asked on | store | smallest heap that lives | forecast | error |",
-            "|---|---|---|---|---|---|",
+            "| release | asked on | store | smallest that lives | its limit | forecast | error |",
+            "|---|---|---|---|---|---|---|",
             *(row for line in heaps.values() for row in _heap_rows(line)),
             "",
         ]
@@ -90,10 +93,35 @@ def measured(line: dict[str, Any]) -> dict[int, int]:
 
 
 def fit(heaps: dict[int, int]) -> tuple[float, int]:
-    """Fit factor and base to the smallest heaps of two sizes."""
-    [((small, least), (large, most))] = pairwise(sorted(heaps.items()))
-    factor = (most - least) * MIB / ((large - small) * 1_000_000)
-    return round(factor, 1), round(least * MIB - factor * small * 1_000_000)
+    """Fit factor and base to the smallest heaps of some sizes, all below the line.
+
+    They are of the whole limit, as a forecast is. Of the lines through two of the points, the one
+    that is nowhere far above.
+    """
+    points = [(mb * 1_000_000, limit_mib(mib) * MIB) for mb, mib in sorted(heaps.items())]
+    fits = []
+    for (small, least), (large, most) in combinations(points, 2):
+        factor = math.ceil((most - least) / (large - small) * 10) / 10
+        base = max(limit - factor * size for size, limit in points)
+        error = max((factor * size + base) / limit for size, limit in points)
+        fits.append((error, factor, math.ceil(base / 1_000_000) * 1_000_000))
+    _, factor, base_bytes = min(fits)
+    return factor, base_bytes
+
+
+def limit_mib(mib: int) -> int:
+    """Compute the limit that V8 makes of `--max-old-space-size`: room for young objects more."""
+    return mib + YOUNG_MIB
+
+
+def guess_mib(release: str, size_mb: int, found: dict[int, int]) -> int:
+    """Guess the smallest heap of a size, by what was found for smaller ones or by the forecast."""
+    if len(found) > 1:
+        factor, base_bytes = fit(found)
+        limit = (factor * size_mb * 1_000_000 + base_bytes) / MIB
+    else:
+        limit = forecast_mib(release, size_mb)
+    return round(limit) - YOUNG_MIB
 
 
 def forecast_mib(release: str, size_mb: int) -> float:
@@ -106,13 +134,13 @@ def _heap_rows(line: dict[str, Any]) -> list[str]:
     if not found:
         said = line["answers"][-1]
         return [
-            f"| `{line['release']}` | {line['date']} | | {said['outcome']}: {said['told']} | | |"
+            f"| `{line['release']}` | {line['date']} | | {said['outcome']}: {said['told']} | | | |"
         ]
     rows = []
     for size_mb, mib in found.items():
-        forecast = forecast_mib(line["release"], size_mb)
+        forecast, limit = forecast_mib(line["release"], size_mb), limit_mib(mib)
         rows.append(
-            f"| `{line['release']}` | {line['date']} | {size_mb} MB | {mib} MiB "
-            f"| {forecast:.0f} MiB | {forecast / mib - 1:+.0%} |"
+            f"| `{line['release']}` | {line['date']} | {size_mb} MB | {mib} MiB | {limit} MiB "
+            f"| {forecast:.0f} MiB | {forecast / limit - 1:+.0%} |"
         )
     return rows

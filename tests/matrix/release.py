@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import guarded
 import held_runs
 import real_gateway
 
+from matrix import page
 from matrix.lines import Line, NotServed, NotThere
 from support.stores import split_members
 from tailflip.demo.incident import write_incident
@@ -22,21 +23,25 @@ from tailflip.flow.lives import Cause
 from tailflip.observe.records.forms import NOT_READ
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from held_runs import Scene
-    from real_gateway import Install
+    from real_gateway import Install, Running
 
 MB = 1_000_000
-REFUSED = 78  # the exit code of a release that does not import an older store
+# What a release says that keeps sessions in databases and does not import a `sessions.json`.
+REFUSES = "Legacy session store requires migration"
+NOT_WRITTEN = "which tailflip does not write"
 INSTALL = "is installed"
 BOOT = "boots on an empty directory"
 KILLED = "is killed in mid-run"
 DIES = "dies of a store alone"
 COMPACTS = "compact --apply"
-_HEAPS_MIB = (256, 320, 400, 512, 640)
-_SIZES_MB = (20, 60, 120)
+_HEAPS_MIB = (256, 400, 640, 1024)
+_SIZES_MB = (20, 60, 120, 185)
+_BOOTS_S, _RUNS_WITHIN_S = 240, 400  # a machine may be busy
+_SURELY = 1.2  # a store just too large does not kill: the gateway collects garbage for minutes
 _LATER_S = 15  # some die a while after their first answer
 
 
@@ -61,6 +66,9 @@ def try_release(line: Line, folder: Path) -> None:
     with line.asking(INSTALL, 900) as told:
         install = real_gateway.install(line.release)
         told.append(f"Node {_node_version(install)}")
+        told += [
+            f"with `{name}`, which it lacks" for name in real_gateway.LACKS.get(line.release, ())
+        ]
     if not line.went_well(INSTALL):
         return
     trial = Trial(install, folder, line)
@@ -84,22 +92,25 @@ def _node_version(install: Install) -> str:
 def ask_of_killed_run(trial: Trial) -> None:
     line, place = trial.line, trial.folder / "killed"
     place.mkdir()
-    with held_runs.prepare(trial.install, place) as scene:
-        with line.asking(BOOT, 120), scene.started():
-            pass
-        with line.asking(KILLED, 150):
+    with held_runs.prepare(trial.install, place) as scene, ExitStack() as running:
+        with line.asking(BOOT, 900) as told:
+            able = (mib for mib in _HEAPS_MIB if _boots(running, scene, mib))
+            trial.heap_mib = next(able, 0)
+            assert trial.heap_mib, scene.running and scene.running.output()[-300:]
+            told.append(f"with {trial.heap_mib} MiB of heap")
+        with line.asking(KILLED, 900):
             line.need(BOOT)
             crash_in_mid_run(scene)
-        with line.asking("check or reconcile tell of the killed run", 60) as told:
+        with line.asking("check or reconcile tell of the killed run", 150) as told:
             line.need(KILLED)
             _check(trial, scene, told)
-        with line.asking("tasks are those of `openclaw tasks list`", 90) as told:
+        with line.asking("tasks are those of `openclaw tasks list`", 240) as told:
             line.need(KILLED)
             _compare_tasks(trial, scene, told)
-        with line.asking("reconcile settles the killed run", 60) as told:
+        with line.asking("reconcile settles the killed run", 150) as told:
             line.need(KILLED)
             _reconcile(trial, scene, told)
-        with line.asking("boots after that; `cron list` has the job, not running", 150) as told:
+        with line.asking("boots after that; `cron list` has the job, not running", 300) as told:
             line.need(KILLED)
             scene.model.release()
             with scene.started():
@@ -108,42 +119,65 @@ def ask_of_killed_run(trial: Trial) -> None:
                 assert "runningAtMs" not in job["state"], "it is said to run"
 
 
+def _boots(running: ExitStack, scene: Scene, heap_mib: int) -> bool:
+    """Start the gateway and leave it running; True if it lives with this heap."""
+    started = real_gateway.gateway(scene.install, scene.state, heap_mib=heap_mib, port=scene.port)
+    scene.running = running.enter_context(started)
+    return scene.running.settle(_BOOTS_S) and scene.running.stays_up(5)
+
+
 def crash_in_mid_run(scene: Scene) -> None:
     """Let one run end well, and leave what a killed gateway leaves of the next."""
-    with scene.started():
-        scene.add_job(*known_flags(scene))
-        scene.model.release()
-        run_job(scene)
-        scene.model.wait_for_call(60)
-        time.sleep(4)  # its end is written
-        scene.model.forget_calls()
-        scene.model.hold()
-        run_job(scene)
-        scene.model.wait_for_call(60)
-        time.sleep(2)  # so is this one's beginning
-        scene.kill()
+    scene.add_job(*known_flags(scene))
+    scene.model.release()
+    run_job(scene)
+    time.sleep(4)  # its end is written
+    scene.model.hold()
+    run_job(scene)
+    time.sleep(2)  # so is this one's beginning
+    scene.kill()
     guarded.end_all(scene.state)
 
 
 def known_flags(scene: Scene) -> tuple[str, ...]:
     """The flags of `cron add`; the first releases deliver only when they are told to."""
-    offered = scene.install.openclaw(scene.state, "cron", "add", "--help").stdout
+    offered = _offered(scene, "add")
     return tuple(x for x in held_runs.JOB_FLAGS if x != "--no-deliver" or x in offered)
 
 
-def run_job(scene: Scene) -> None:
-    """Ask for a run without waiting: some releases answer when the run is over."""
-    offered = scene.install.openclaw(scene.state, "cron", "run", "--help").stdout
-    forced = ["--force"] if "--force" in offered else []
+_help: dict[tuple[str, str], str] = {}  # of this process: each answer costs seconds
+
+
+def _offered(scene: Scene, verb: str) -> str:
+    asked = (scene.install.version, verb)
+    if asked not in _help:
+        _help[asked] = scene.install.openclaw(scene.state, "cron", verb, "--help").stdout
+    return _help[asked]
+
+
+def run_job(scene: Scene, goes_on: Callable[[], bool] = lambda: True) -> None:
+    """Ask for a run until it calls its model, or the gateway does not go on.
+
+    Some releases answer when the run is over, so nobody waits for the answer. Where there is none
+    in time, or a run before is not over yet, it is asked for again.
+    """
+    forced = ["--force"] if "--force" in _offered(scene, "run") else []
     where = ["--url", f"ws://127.0.0.1:{scene.port}", "--token", real_gateway.TOKEN]
     program = [str(scene.install.node), str(scene.install.package / "openclaw.mjs")]
-    subprocess.Popen(
-        [*program, "cron", "run", scene.job, *forced, *where],
-        env=scene.install.environment(scene.state),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    said = scene.state.parent / "run.log"
+    before, until, asked = scene.model.calls, time.monotonic() + _RUNS_WITHIN_S, None
+    while scene.model.calls == before and goes_on():
+        assert time.monotonic() < until, f"no run begins: {said.read_text('utf-8')[-300:]}"
+        if asked is None or asked.poll():
+            with said.open("w", encoding="utf-8") as out:
+                asked = subprocess.Popen(
+                    [*program, "cron", "run", scene.job, *forced, *where, "--timeout", "150000"],
+                    env=scene.install.environment(scene.state),
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                )
+        time.sleep(0.3)
 
 
 def _ask(trial: Trial, state: Path, *words: str) -> dict[str, Any]:
@@ -169,7 +203,16 @@ def _check(trial: Trial, scene: Scene, told: list[str]) -> None:
     told.append(f"{answer['verdict']['state']}: {', '.join(codes) or 'no finding'}")
     told.append(f"reconcile would change: {', '.join(would) or 'nothing'}")
     if Code.MARKER_ORPHANED not in codes and "markers" not in would:
+        _need_marker(scene)
         _refuse_unless_read(answer, "the job's marker is not told")
+
+
+def _need_marker(scene: Scene) -> None:
+    """Raise NotThere if the gateway has written nowhere that a run is in flight."""
+    files = [*scene.state.glob("cron/*.json"), *scene.state.glob("state/*.sqlite")]
+    texts = [path.read_bytes() for path in files]
+    if not any(b"runningAtMs" in text or b"running_at_ms" in text for text in texts):
+        raise NotThere("it writes nothing of a run before the run's end")
 
 
 def _compare_tasks(trial: Trial, scene: Scene, told: list[str]) -> None:
@@ -195,6 +238,11 @@ def _reconcile(trial: Trial, scene: Scene, told: list[str]) -> None:
     stuck = []
     if scene.store.exists():
         stuck = [key for key, x in scene.entries().items() if x.get("status") == "running"]
+    kept = [note for note in answer["notes"] if NOT_WRITTEN in note]
+    if kept and not stuck and not done:
+        raise NotServed(f"{'; '.join(kept)}; the gateway's next start ends the run")
+    if not stuck and not done:
+        _need_marker(scene)
     if stuck or not done:
         _refuse_unless_read(answer, f"{len(stuck)} entries say running, of a gateway that is dead")
 
@@ -216,22 +264,18 @@ def _document(text: str) -> dict[str, Any]:
 
 def ask_of_death(trial: Trial) -> None:
     line = trial.line
-    with line.asking("boots empty with a small heap", 240) as told:
+    with line.asking(DIES, 600) as told:
         line.need(BOOT)
-        trial.heap_mib = next(mib for mib in _HEAPS_MIB if _lives(trial, 0, mib))
-        told.append(f"{trial.heap_mib} MiB")
-    with line.asking(DIES, 300) as told:
-        line.need("boots empty with a small heap")
         for size in _SIZES_MB:
+            if page.forecast_mib(line.release, size) < _SURELY * page.limit_mib(trial.heap_mib):
+                continue
             end = _how_it_ends(trial, size, trial.heap_mib)
-            if end == "refused":
-                raise NotThere("it refuses a `sessions.json` with exit 78, and keeps the file")
             if end == "died":
                 trial.dies_with = size
                 break
-        assert trial.dies_with, f"lives with {size} MB at {trial.heap_mib} MiB"
+        assert trial.dies_with, f"lives with {_SIZES_MB[-1]} MB at {trial.heap_mib} MiB"
         told.append(f"{trial.dies_with} MB at {trial.heap_mib} MiB")
-    with line.asking("is cured under `tailflip run`", 240) as told:
+    with line.asking("is cured under `tailflip run`", 900) as told:
         line.need(DIES)
         _cure(trial, told)
 
@@ -242,11 +286,9 @@ def incident(trial: Trial, name: str, size_mb: int) -> Iterator[tuple[Path, Path
     place = trial.folder / name
     state = place / "state"
     state.mkdir(parents=True)
-    store = state / "agents" / "main" / "sessions" / "sessions.json"
     try:
-        if size_mb:
-            now_ms = int(time.time() * 1000)
-            store = write_incident(state, size_bytes=size_mb * MB, now_ms=now_ms)["store"]
+        now_ms = int(time.time() * 1000)
+        store = write_incident(state, size_bytes=size_mb * MB, now_ms=now_ms)["store"]
         yield state, store, real_gateway.configure(state)
     finally:
         guarded.end_all(state)
@@ -258,16 +300,19 @@ def _how_it_ends(trial: Trial, size_mb: int, heap_mib: int) -> str:
         incident(trial, "alone", size_mb) as (state, _, port),
         real_gateway.gateway(trial.install, state, heap_mib=heap_mib, port=port) as running,
     ):
-        if running.settle(120) and running.stays_up(_LATER_S if size_mb else 5):
+        if running.settle(_BOOTS_S) and running.stays_up(_LATER_S):
             return "lived"
-        if running.process.wait(30) == REFUSED:
-            return "refused"
+        running.process.wait(30)
+        tell_refusal(running)
         assert real_gateway.HEAP_DEATH in running.output(), running.output()[-300:]
         return "died"
 
 
-def _lives(trial: Trial, size_mb: int, heap_mib: int) -> bool:
-    return _how_it_ends(trial, size_mb, heap_mib) == "lived"
+def tell_refusal(running: Running) -> None:
+    """Raise NotThere if a gateway ended because it does not import a `sessions.json`."""
+    if REFUSES in running.output():
+        code = running.process.wait()
+        raise NotThere(f"as it should, it refuses with exit {code} and keeps the file: {REFUSES}")
 
 
 def _cure(trial: Trial, told: list[str]) -> None:
@@ -280,12 +325,16 @@ def _cure(trial: Trial, told: list[str]) -> None:
             port=port,
             heap_mib=trial.heap_mib,
         ) as running:
-            running.wait_for_life(2, 200)
+            # From 7.1 on a start that was killed leaves a lease behind, which lasts for 5 minutes.
+            running.wait_for(
+                lambda: any(life.ready_ms for life in running.lives()[1:]), 800, "answer after it"
+            )
             death = running.lives()[0].death
             assert death is not None
             assert death.cause is Cause.V8_HEAP, f"taken for {death.cause}"
             assert running.stays_up(3), running.tell()[-600:]
-            told.append(f"{len(running.deaths())} death, then it lives")
+            ends = ", ".join(each.signature for each in running.deaths())
+            told.append(f"{ends}; then it lives")
         listed = trial.install.listed_sessions(state)
         assert chats <= listed, f"{len(chats - listed)} chats are not listed"
 
@@ -298,25 +347,23 @@ def ask_of_compaction(trial: Trial) -> None:
     with incident(trial, "compacted", 20) as (state, store, port):
         before = dict(split_members(store.read_bytes()))
         chats = {key for key in before if ":cron:" not in key}
-        with line.asking(COMPACTS, 60) as told:
+        with line.asking(COMPACTS, 150) as told:
             line.need(BOOT)
             answer = _ask(trial, state, "compact", "--apply")
             assert answer["applied"], "nothing was applied"
             after = dict(split_members(store.read_bytes()))
             told.append(f"{len(before)} entries to {len(after)}")
-        with line.asking("boots, and `sessions` lists every chat", 150) as told:
+        with line.asking("boots, and `sessions` lists every chat", 300) as told:
             line.need(COMPACTS)
             with real_gateway.gateway(trial.install, state, port=port) as running:
-                if not running.settle():
-                    refused = running.process.wait() == REFUSED
-                    if refused:
-                        raise NotThere("it refuses a `sessions.json` with exit 78")
+                if not running.settle(_BOOTS_S):
+                    tell_refusal(running)
                     raise AssertionError(running.output()[-300:])
                 assert running.stays_up(3)
             listed = trial.install.listed_sessions(state)
             told.append(f"{len(listed)} listed")
             assert chats <= listed, f"{len(chats - listed)} chats are not listed"
-        with line.asking("restore puts everything back", 60) as told:
+        with line.asking("restore puts everything back", 150) as told:
             line.need(COMPACTS)
             if not store.exists():
                 raise NotServed("the release has moved the store into its database")
@@ -329,7 +376,7 @@ def ask_of_compaction(trial: Trial) -> None:
             removed = before.keys() - after.keys()
             changed = [key for key in removed if again[key] != before[key]]
             assert not changed, f"{len(changed)} archived entries differ"
-    with line.asking("compacts the sessions that it keeps itself", 60) as told:
+    with line.asking("compacts the sessions that it keeps itself", 150) as told:
         line.need(KILLED)
         answer = _ask(trial, trial.folder / "killed" / "state", "compact")
         told.append(f"{len(answer['stores'])} stores")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tailflip.base.units import format_span
 from tailflip.diagnose.causes import CAUSES, WAITS, CauseRow, Opens
 from tailflip.diagnose.findings.registry import ENTRIES
 from tailflip.flow.findings import Severity
@@ -77,6 +78,8 @@ def write_causes() -> str:
 def _tell_wait(row: CauseRow) -> str:
     if row.of_other:
         return "when the other one is gone"
+    if row.over_after_s:
+        return f"after {format_span(1000 * row.over_after_s)}"
     until = WAITS[row.waiting].until
     return "with a growing delay" if row.waiting is Waiting.TIME else f"until {until}"
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
-from matrix import lines, page
+from matrix import __main__ as matrix
+from matrix import lines, page, release
 from matrix.lines import Line, NotServed, NotThere, Outcome
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def ask(line: Line, asked: str, error: Exception | None = None) -> None:
@@ -67,12 +72,58 @@ def test_the_worst_answer_is_the_outcome_of_a_line():
 
 def test_a_record_keeps_one_line_a_release_in_the_order_of_releases(tmp_path):
     record = tmp_path / "matrix.jsonl"
-    for release in ("2026.7.35", "2026.7.1-2", "2026.7.1", "2026.10.1", "2026.7.1-2"):
-        lines.keep(record, lines.as_row(Line(release, "2026-11-29")))
+    for version in ("2026.7.35", "2026.7.1-2", "2026.7.1", "2026.10.1", "2026.7.1-2"):
+        lines.keep(record, lines.as_row(Line(version, "2026-11-29")))
     assert list(lines.read(record)) == ["2026.7.1", "2026.7.1-2", "2026.7.35", "2026.10.1"]
 
 
-def test_two_smallest_heaps_give_factor_and_base():
-    factor, base = page.fit({8: 300, 24: 460})
-    assert factor == pytest.approx(160 * (1 << 20) / 16_000_000, abs=0.06)
-    assert factor * 8_000_000 + base == pytest.approx(300 << 20, rel=0.001)
+@pytest.mark.parametrize(
+    "heaps", [{8: 300, 24: 460}, {8: 176, 24: 201, 110: 348}, {8: 192, 24: 219, 110: 300}]
+)
+def test_a_fit_is_just_above_all_smallest_heaps(heaps):
+    factor, base = page.fit(heaps)
+    above = {
+        mb: (factor * mb * 1_000_000 + base) / (page.limit_mib(mib) << 20)
+        for mb, mib in heaps.items()
+    }
+    assert min(above.values()) >= 1
+    assert max(above.values()) <= 1.08
+
+
+def test_the_forecast_of_what_was_measured_is_safe_and_at_most_a_fifth_too_high():
+    measured = [
+        (version, mb, page.forecast_mib(version, mb) / page.limit_mib(mib))
+        for version, line in lines.read(lines.HEAPS).items()
+        for mb, mib in page.measured(line).items()
+    ]
+    assert measured
+    assert [each for each in measured if not 1 <= each[2] <= 1.2] == []
+
+
+def test_all_that_have_no_line_are_asked_and_one_that_was_interrupted_is_asked_again(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("OPENCLAW_TEST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(lines, "MATRIX", tmp_path / "matrix.jsonl")
+    monkeypatch.setattr(page, "PAGE", tmp_path / "releases.md")
+    monkeypatch.setattr(matrix.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(matrix, "list_stable", lambda: ["2026.7.1", "2026.7.35", "2026.8.1"])
+    monkeypatch.setattr(matrix.sys, "argv", ["matrix", "matrix", "--all"])
+    asked = []
+
+    def answer(line: Line, folder: Path) -> None:
+        asked.append(line.release)
+        (tmp_path / "cache" / line.release).mkdir(parents=True)
+        ask(line, "boots")
+        if asked == ["2026.7.1", "2026.7.35"]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(release, "try_release", answer)
+    with pytest.raises(KeyboardInterrupt):
+        matrix.main()
+    assert list(lines.read(lines.MATRIX)) == ["2026.7.1"]
+    matrix.main()
+    assert asked == ["2026.7.1", "2026.7.35", "2026.7.35", "2026.8.1"]
+    assert list(lines.read(lines.MATRIX)) == ["2026.7.1", "2026.7.35", "2026.8.1"]
+    assert list((tmp_path / "cache").iterdir()) == []  # one release at a time is on the disk
+    assert "`2026.8.1`" in page.PAGE.read_text("utf-8")

@@ -50,6 +50,7 @@ class CauseRow:
         by_text: the text belongs to the signature: two texts are two kinds of death.
         is_explained: False where the row's words say nothing about this one death.
         is_unasked: to keep the gateway down, a person has to stop its guard.
+        over_after_s: after so long, what refused the start is over; none is made before.
     """
 
     words: str
@@ -62,6 +63,7 @@ class CauseRow:
     by_text: bool = False
     is_explained: bool = True
     is_unasked: bool = False
+    over_after_s: float = 0.0
 
     @property
     def is_curable(self) -> bool:
@@ -190,6 +192,12 @@ CAUSES: dict[Cause, CauseRow] = {
     Cause.LOCKED: CauseRow(
         "it did not get its lock",
         "see who else has the state open: another gateway, `openclaw doctor`, a backup",
+    ),
+    Cause.LEASED: CauseRow(
+        "a gateway that died in its start left the lease of its migrations behind",
+        "nothing to do: the lease runs out 5 minutes after that death, and the gateway is "
+        "started then",
+        over_after_s=300.0,
     ),
     Cause.DISK_FULL: CauseRow(
         "the disk was full",

@@ -60,6 +60,7 @@ REFUSALS: tuple[Text, ...] = (
     _within(Cause.ADDRESS, r"\bEADDRNOTAVAIL\b"),
     _begins(Cause.LOCKED, r"failed to acquire gateway lock"),
     _within(Cause.LOCKED, r"lock timeout"),
+    _begins(Cause.LEASED, r"OpenClaw startup migrations are already running"),
     # --- the installation
     _begins(Cause.INSTALLATION, r"Node\.js [v0-9.<>=,+ or]{1,60}is required", NEW_NODE),
     _begins(Cause.INSTALLATION, r"th(?:e|is) Bun runtime is unsupported", NEW_NODE),

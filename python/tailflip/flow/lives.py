@@ -24,6 +24,7 @@ class Cause(StrEnum):
     PORT_IN_USE = "port-in-use"
     ADDRESS = "address-not-available"
     LOCKED = "locked"
+    LEASED = "startup-lease"
     DISK_FULL = "disk-full"
     WATCH_LIMIT = "watch-limit"
     FILES_LIMIT = "open-files-limit"

@@ -11,7 +11,8 @@ Deaths are counted per signature and without a window of time: a loop of three d
 loop. An end that the gateway itself wanted (a planned restart, an update) counts as well
 if its life was not a good one: a gateway that restarts itself every ten seconds is in a loop.
 The cause decides what is waited for: a changed file after a refused configuration, a cure after
-lack of memory, the end of another gateway, and time after all other causes.
+lack of memory, the end of another gateway, and time after all other causes; where it is known how
+long the cause lasts, so long.
 An open breaker alerts once and lets a trial start through now and then. Only a stop that
 somebody is proven to have asked for ends the guard. There are never more than 12 starts in
 10 minutes. Source of the causes and their cures: `diagnose.causes`,
@@ -67,7 +68,8 @@ def decide(breaker: Breaker, death: Death, world: World) -> tuple[Breaker, Decis
         return _open(counted, death, told, world)
     if _is_wish(death):
         return _follow(counted, death, told, world)
-    return _start_after(counted, told, max(counted.row, counted.deaths), world)
+    step, least_s = max(counted.row, counted.deaths), CAUSES[death.cause].over_after_s
+    return _start_after(counted, told, step, world, least_s)
 
 
 def is_loop(breaker: Breaker, limits: RestartSettings) -> bool:
@@ -269,9 +271,11 @@ def _stand_aside(counted: Breaker, told: str, world: World) -> tuple[Breaker, De
     )
 
 
-def _start_after(counted: Breaker, told: str, step: int, world: World) -> tuple[Breaker, Decision]:
-    """Start after the `step`-th delay of the backoff."""
-    wait_s = start_delay_s(world.limits, step, world.random)
+def _start_after(
+    counted: Breaker, told: str, step: int, world: World, least_s: float = 0.0
+) -> tuple[Breaker, Decision]:
+    """Start after the `step`-th delay of the backoff, and not before `least_s` seconds."""
+    wait_s = max(start_delay_s(world.limits, step, world.random), least_s)
     at_ms = world.now_ms + int(1000 * wait_s)
     reason = f"{told}; next start in {format_span(1000 * wait_s)}" if wait_s else told
     waiting = counted.model_copy(update={"waiting": Waiting.TIME, "until_ms": at_ms, "marks": None})

@@ -14,8 +14,8 @@ from tailflip.stores.json.native import Surveyed
 
 STORE = Store(Path("/s/sessions.json"), "main")
 MB = 1_000_000
-# 200 MB and 22 bytes for each of the stores', whatever was measured since.
-UNKNOWN = replace(find_capabilities(None), store_heap=HeapUse(22.0, 200 * MB))
+# A release with figures of its own, whatever the table says of real ones.
+HUNGRY = replace(find_capabilities(None), store_heap=HeapUse(22.0, 200_000_000))
 
 
 def exactly(limit_bytes):
@@ -36,7 +36,7 @@ def test_hygiene_alone_when_it_fits():
         [STORE],
         Policy(),
         lambda *_: surveyed(185 * MB, MB),
-        capabilities=UNKNOWN,
+        capabilities=HUNGRY,
         limit=exactly(2_300 * MB),
     )
     assert plan.policy == Policy()
@@ -50,7 +50,7 @@ def test_pressure_goes_only_as_far_as_needed():
     def measure(_store, policy):
         return surveyed(185 * MB, 10 * MB if policy.retention_ms == HOUR_MS else 180 * MB)
 
-    plan = plan_stores([STORE], Policy(), measure, capabilities=UNKNOWN, limit=exactly(2_300 * MB))
+    plan = plan_stores([STORE], Policy(), measure, capabilities=HUNGRY, limit=exactly(2_300 * MB))
     assert plan.fits
     assert plan.pressure[-1] == "retention of 1 h"
     assert plan.policy.cap_per_job is None
@@ -61,7 +61,7 @@ def test_protected_entries_alone_too_large_ends_the_ladder_and_says_so():
         [STORE],
         Policy(),
         lambda *_: surveyed(185 * MB, 170 * MB),
-        capabilities=UNKNOWN,
+        capabilities=HUNGRY,
         limit=exactly(900 * MB),
     )
     assert not plan.fits
@@ -73,7 +73,7 @@ def test_unknown_limit_means_hygiene():
         [STORE],
         Policy(),
         lambda *_: surveyed(185 * MB, 170 * MB),
-        capabilities=UNKNOWN,
+        capabilities=HUNGRY,
         limit=exactly(None),
     )
     assert plan.fits
@@ -84,7 +84,7 @@ def test_a_store_node_cannot_read_is_pressed_even_without_a_limit():
     def measure(_store, policy):
         return surveyed(700 * MB, 600 * MB if policy.cap_per_job is None else MB)
 
-    plan = plan_stores([STORE], Policy(), measure, capabilities=UNKNOWN, limit=exactly(None))
+    plan = plan_stores([STORE], Policy(), measure, capabilities=HUNGRY, limit=exactly(None))
     assert plan.fits
     assert plan.policy.cap_per_job == 50
 
@@ -94,21 +94,21 @@ def test_other_stores_and_wide_text_count():
         [STORE],
         Policy(),
         lambda *_: surveyed(10 * MB, 5 * MB),
-        capabilities=UNKNOWN,
+        capabilities=HUNGRY,
         limit=exactly(400 * MB),
     )
     wide = plan_stores(
         [STORE],
         Policy(),
         lambda *_: surveyed(10 * MB, 5 * MB, wide=True),
-        capabilities=UNKNOWN,
+        capabilities=HUNGRY,
         limit=exactly(400 * MB),
     )
     crowded = plan_stores(
         [STORE],
         Policy(),
         lambda *_: surveyed(10 * MB, 5 * MB),
-        capabilities=UNKNOWN,
+        capabilities=HUNGRY,
         limit=exactly(400 * MB),
         others_bytes=10 * MB,
     )
@@ -121,7 +121,7 @@ def test_a_forecast_that_was_wrong_is_not_believed_twice():
         [STORE],
         Policy(),
         lambda *_: surveyed(90 * MB, 80 * MB),
-        capabilities=UNKNOWN,
+        capabilities=HUNGRY,
         limit=exactly(2_300 * MB),
         at_least=2,
     )
@@ -135,7 +135,7 @@ def test_it_is_pressed_only_where_the_error_of_the_forecast_leaves_room_for_it()
         [STORE],
         Policy(),
         lambda *_: surveyed(90 * MB, 40 * MB),
-        capabilities=UNKNOWN,
+        capabilities=HUNGRY,
         limit=exactly(2_000 * MB),
         at_least=9,
     )
@@ -144,7 +144,7 @@ def test_it_is_pressed_only_where_the_error_of_the_forecast_leaves_room_for_it()
         [STORE],
         Policy(),
         lambda *_: surveyed(90 * MB, 80 * MB),
-        capabilities=UNKNOWN,
+        capabilities=HUNGRY,
         limit=exactly(None),
         at_least=9,
     )
@@ -157,7 +157,7 @@ def test_the_margin_is_kept_free_for_all():
     def plan_with(margin):
         limit = HeapLimit(700 * MB, "test", margin)
         return plan_stores(
-            [STORE], Policy(), lambda *_: surveyed(20 * MB, 20 * MB), capabilities=UNKNOWN,
+            [STORE], Policy(), lambda *_: surveyed(20 * MB, 20 * MB), capabilities=HUNGRY,
             limit=limit,
         )  # fmt: skip
 
@@ -171,7 +171,7 @@ def test_who_does_not_heed_the_forecast_presses_only_what_node_cannot_read():
         [STORE],
         Policy(),
         lambda *_: surveyed(185 * MB, 180 * MB),
-        capabilities=UNKNOWN,
+        capabilities=HUNGRY,
         limit=exactly(300 * MB),
         at_least=3,
         heeds_forecast=False,

@@ -97,6 +97,10 @@ PLAIN = {
     "fifth trial": "wait open time 3600",
     "trial, beside": "wait open time 600",
 }
+LEASE = {
+    name: cell.replace("time 1", "time 300").replace("time 2", "time 300")
+    for name, cell in PLAIN.items()
+}
 OTHER = PLAIN | {
     "first, beside": "wait closed other-instance never",
     "third, beside": "wait open other-instance never alert",
@@ -174,6 +178,7 @@ TABLE = {
     Cause.OTHER_INSTANCE: OTHER,
     Cause.PORT_IN_USE: OTHER,
     Cause.LOCKED: PLAIN,
+    Cause.LEASED: LEASE,
     Cause.NATIVE_CRASH: PLAIN,
     Cause.HANG: PLAIN,
     Cause.ENDED: PLAIN,
