@@ -20,9 +20,11 @@ __all__ = [
     "MAX_KEY_BYTES",
     "MAX_NAMED",
     "MAX_ROWS",
+    "OVERRIDES",
     "RULES",
     "STATUSES",
     "ArchiveReader",
+    "ArchiveWriter",
     "Cancelled",
     "Control",
     "Ends",
@@ -56,6 +58,9 @@ RULES: Final[tuple[str, ...]]
 """Why an entry may be changed or removed, from the least lossy to the most."""
 STATUSES: Final[tuple[str, ...]]
 """What an entry's `status` is read as: `-` for none, `other` for anything unknown."""
+
+OVERRIDES: Final[tuple[str, ...]]
+"""Fields of an entry that a person may have set."""
 
 MAX_CAP_PER_JOB: Final[int]
 """The largest `Policy.cap_per_job`."""
@@ -307,6 +312,26 @@ class ArchiveReader:
     def __new__(cls, fd: int) -> Self: ...
     def next_headers(self, limit: int) -> list[str]:
         """Return up to `limit` headers (texts of `flow.RecordHeader`); empty at the end."""
+
+    def read(self, most: int) -> bytes:
+        """Return the next bytes of the record whose header was returned last; empty at its end."""
+
+@final
+class ArchiveWriter:
+    """Writes an archive record by record to `fd`, which must be empty.
+
+    Raises OSError (EINVAL) for a record with more or fewer bytes than its header says.
+    """
+
+    def __new__(cls, fd: int) -> Self: ...
+    def begin(self, header: str) -> None:
+        """Begin a record: text of `flow.RecordHeader`, which says how many bytes follow."""
+
+    def write(self, raw: bytes) -> None:
+        """Write more bytes of the record."""
+
+    def finish(self) -> str:
+        """End the archive; text of `flow.ArchiveNumbers`."""
 
 def restore(
     fd_store: int, fd_out: int, fd_archive: int, selection: str, scratch: Scratch, control: Control

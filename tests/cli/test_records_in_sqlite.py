@@ -10,7 +10,9 @@ from contextlib import closing
 
 import pytest
 
+from support.agent_database import make_database
 from support.state_rows import JSON_ONLY, SPLIT, StateRows
+from support.stores import make_entries
 from tailflip.base import clock
 from tailflip.flow.observed import Gateway
 from tailflip.observe.gateway.process import start_ticks
@@ -190,26 +192,18 @@ def databases(place):
     """A state directory of 2026.9.6, where sessions are in a database, too."""
     place.state.mkdir(exist_ok=True)
     rows = StateRows(place.state, JSON_ONLY)
-    database = place.state / "agents/main/agent/openclaw-agent.sqlite"
-    database.parent.mkdir(parents=True)
-    with closing(sqlite3.connect(database)) as db:
-        db.execute("CREATE TABLE session_nodes (session_key TEXT PRIMARY KEY, entry_json TEXT)")
-        db.execute("INSERT INTO session_nodes VALUES ('agent:main:main', '{}')")
-        db.execute("PRAGMA user_version = 23")
-        db.commit()
+    make_database(place.state / "agents/main/agent/openclaw-agent.sqlite", make_entries())
     return rows
 
 
-def test_sessions_in_sqlite_are_said_to_be_there_and_no_forecast_is_made_up(place, databases):
+def test_sessions_in_sqlite_are_counted_by_every_verb(place, databases):
     """`check` said "1 store, 0 B ... it fits", and the others "no session store"."""
     code, out, _ = place.run("check")
-    assert (code, "sessions are in SQLite, which is not measured yet" in out) == (0, True)
-    assert "it fits" not in out
+    assert (code, "1 store, " in out) == (0, True)
     assert "records: sessions in SQLite (schema 23); cron jobs, " in " ".join(out.split())
     for verb in ("inspect", "compact"):
-        code, _, err = place.run(verb)
-        assert code == 0
-        assert "are in SQLite, which tailflip does not compact yet" in " ".join(err.split())
+        code, out, err = place.run(verb)
+        assert (code, "7 entries" in out) == (0, True), err
 
 
 def test_a_ledger_in_sqlite_is_not_offered_to_be_written(place, databases):

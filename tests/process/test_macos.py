@@ -42,6 +42,7 @@ CALLERS = {
         "cli/test_install.py::test_an_agent_that_openclaw_wrote_anew_is_not_put_back",
         "cli/test_install.py::test_run_is_not_offered_for_launchd",
     ),
+    "holders": ("unit/observe/test_holders.py::test_who_has_it_open_is_named",),
     "gate": (
         "process/test_gate.py::test_the_gateway_is_the_process_that_was_started_with_all_its_things",
         "process/test_gate.py::test_a_store_that_will_not_fit_is_compacted_first",

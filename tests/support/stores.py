@@ -157,5 +157,9 @@ class FaultyDisk(RealDisk):
         self._effect("commit")
         super().commit(db)
 
+    def run(self, db: Any, statement: str) -> int:
+        self._effect(f"run {statement}")
+        return super().run(db, statement)
+
 
 FULL, BROKEN = errno.ENOSPC, errno.EIO

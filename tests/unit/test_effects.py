@@ -42,6 +42,8 @@ EFFECTS = {
     "demo/incident.py": "the incident in a scratch directory",
     "install/manager.py": "a copy of units in a temporary folder, for systemd's own checker",
     "observe/records/database.py": "a copy of a database in a temporary folder, to be read",
+    "stores/sqlite/drafting.py": "a file without a name, for a record that is large",
+    "stores/sqlite/projection.py": "a file without a name, which our own tables read",
     "stores/restore.py": "empties a new file of its own that the seam made",
     "observe/gateway/processes.py": "names the way in which others have opened a file",
     "supervise/process/stderr.py": "a FIFO: nothing of it is to outlive a power cut",
@@ -144,15 +146,20 @@ IMPORTS = {
     "sqlite3": (
         "base/durable.py",  # commits, and names the file of an error
         "ledger/",
+        "observe/agents.py",
         "observe/records/",
         "reconcile/write/task_ledger.py",
         "stores/draft.py",  # names what failed
+        "stores/sqlite/",
     ),
     "tailflip._native": (
         "flow/limits.py",
         "stores/extension.py",
         "stores/json/",
+        "stores/listing.py",
+        "stores/policies.py",
         "stores/records.py",
+        "stores/sqlite/",
         "stores/tables.py",
     ),
 }

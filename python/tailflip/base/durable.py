@@ -66,7 +66,10 @@ class Disk(Protocol):
         """Delete an empty directory."""
 
     def commit(self, db: sqlite3.Connection) -> None:
-        """Commit the open transaction of a ledger."""
+        """Commit the open transaction of a database."""
+
+    def run(self, db: sqlite3.Connection, statement: str) -> int:
+        """Run a statement that commits by itself to its end; returns the first number it gives."""
 
 
 class RealDisk:
@@ -127,8 +130,13 @@ class RealDisk:
         path.rmdir()
 
     def commit(self, db: sqlite3.Connection) -> None:
-        """Commit; the ledger's connection has `synchronous=EXTRA`."""
+        """Commit; every connection that writes has `synchronous` FULL or EXTRA."""
         db.commit()
+
+    def run(self, db: sqlite3.Connection, statement: str) -> int:
+        """Run a statement such as VACUUM; 0 where it gives no number."""
+        rows = db.execute(statement).fetchall()  # some do their work row by row
+        return int(rows[0][0]) if rows and rows[0] else 0
 
 
 def resolve(path: Path) -> Path:

@@ -25,7 +25,7 @@ from tailflip.cli.options import (
 from tailflip.cli.progress import show_progress
 from tailflip.cli.settings import read_and_tell
 from tailflip.ledger.history import History
-from tailflip.observe.records.forms import SESSIONS, Form
+from tailflip.observe.records.forms import Form
 from tailflip.report.examination import Asked, observe_thoroughly
 from tailflip.report.reading import read_situation
 from tailflip.report.subject import Subject
@@ -138,15 +138,9 @@ def _print(found: Situation, seen: Observation) -> None:
 def _sum_up_stores(seen: Observation) -> str:
     sizes = [each.size_bytes or 0 for each in seen.inputs.stores or ()]
     summary = f"{format_counted(len(sizes), 'store')}, {format_bytes(sum(sizes))}"
-    if any(_is_sqlite_sessions(record) for record in seen.records):
-        return f"{summary}; sessions are in SQLite, which is not measured yet"
     if seen.inputs.forecast is not None:
         summary += f"; {format_forecast(seen.inputs.forecast)}"
     return summary
-
-
-def _is_sqlite_sessions(record: Record) -> bool:
-    return record.kind == SESSIONS and record.form is Form.SQLITE
 
 
 def _format_records(records: Sequence[Record]) -> str:

@@ -18,7 +18,6 @@ from tailflip.base.render import (
 )
 from tailflip.base.units import format_bytes, format_count, format_counted, format_span, format_time
 from tailflip.diagnose.findings.jobs import describe_storm
-from tailflip.observe.records.era import has_session_databases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,12 +60,7 @@ def print_all(
 
 def say_no_store(installation: Installation) -> None:
     """Say that there is no session store to work on, and where the sessions are instead."""
-    where = escape(installation.state_dir)
-    if has_session_databases(installation):
-        told = f"the sessions below {where} are in SQLite, which tailflip does not compact yet"
-    else:
-        told = f"no session store below {where}"
-    print(told, file=sys.stderr)
+    print(f"no session store below {escape(installation.state_dir)}", file=sys.stderr)
 
 
 def has_work(plan: Plan[Measured]) -> bool:

@@ -72,7 +72,8 @@ class SurveyNumbers(Value):
     `kinds` and `fields` are sorted by bytes. `running` counts by kind the entries that say
     "running". `fields` sums the top-level fields of all entries. `wide`: the store has text
     outside Latin-1 (V8 then needs two bytes a character). `entries_after` and `bytes_after`
-    forecast the rewrite; in `rules`, `bytes` is what leaves the store.
+    forecast the rewrite; in `rules`, `bytes` is what leaves the store. `row_bytes`: what a gateway
+    loads of a database's rows, now and after the rewrite; None for a file that it loads whole.
     """
 
     bytes: int
@@ -88,6 +89,17 @@ class SurveyNumbers(Value):
     rules: tuple[Tally, ...]
     entries_after: int
     bytes_after: int
+    row_bytes: tuple[int, int] | None = None
+
+    @property
+    def loaded_bytes(self) -> int:
+        """What a gateway loads of the store."""
+        return self.bytes if self.row_bytes is None else self.row_bytes[0]
+
+    @property
+    def loaded_bytes_after(self) -> int:
+        """What a gateway will load of the store that the policy leaves."""
+        return self.bytes_after if self.row_bytes is None else self.row_bytes[1]
 
 
 class RowNumbers(Value):

@@ -22,6 +22,11 @@ class Store:
     agent_id: str | None
     state_dir: Path | None = field(default=None, compare=False)
 
+    @property
+    def is_database(self) -> bool:
+        """Say whether the gateway loads rows of it, and not the file as a whole."""
+        return self.path.suffix == ".sqlite"
+
 
 @dataclass(frozen=True)
 class Gateway:

@@ -16,6 +16,12 @@ from typing import TYPE_CHECKING, Any
 from tailflip.base.errors import CannotCreate, ConfigInvalid, TailflipError, Usage
 from tailflip.base.openclaw_units import parse_duration_ms, parse_size_bytes
 from tailflip.flow.observed import Store
+from tailflip.observe.agents import (
+    find_databases,
+    list_below,
+    list_configured,
+    read_section,
+)
 from tailflip.observe.files import can_be_path
 from tailflip.observe.json5config import load_config
 
@@ -25,7 +31,6 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 18789
 DEFAULT_RETENTION_MS = 86_400_000
 DEFAULT_ROTATE_BYTES = 10 << 20
-MAIN_AGENT = "main"
 STORE_NAME = "sessions.json"
 _LEGACY_STATE = (".clawdbot", ".moldbot")
 _LEGACY_CONFIG = ("clawdbot.json", "moldbot.json")
@@ -41,10 +46,12 @@ class Installation:
     """The directories, stores and settings of one gateway.
 
     `stores` exist; `missing` are stores that should exist, by configuration or by an agent's
-    folder. `retention_ms` None means that the user keeps finished runs for ever.
-    `retention_problem` says why a configured retention could not be read; the gateway
-    then silently takes 24 h. `notes` are for people. `problem` says why the configuration could
-    not be read: then all is taken to be where the gateway has it without one.
+    folder. Beside databases none is missing: a new file there would be imported, or keep the
+    gateway down. `databases` are the agents' own; those with sessions are stores.
+    `retention_ms` None means that the user keeps finished runs for ever. `retention_problem` says
+    why a configured retention could not be read; the gateway then silently takes 24 h.
+    `notes` are for people. `problem` says why the configuration could not be read: then all is
+    taken to be where the gateway has it without one.
     """
 
     state_dir: Path
@@ -53,6 +60,7 @@ class Installation:
     agents: tuple[str, ...]
     stores: tuple[Store, ...]
     missing: tuple[Store, ...]
+    databases: tuple[Path, ...]
     retention_ms: int | None
     retention_problem: str | None
     cron_store: Path
@@ -152,22 +160,29 @@ def _describe(
     template = _string(config, "session", "store", at=config_path)
     if template and not template.startswith(("~", "/")):
         notes = (*notes, "session.store is relative: taken from here, the gateway may differ")
-    agents, stores = _find_stores(config, state, template, env)
+    agents, files = _find_stores(config, state, template, env)
+    databases = find_databases(config, state, lambda path: _expand(path, env))
+    stores = [*files, *(Store(each.path, each.agent, state) for each in databases if each.is_store)]
     retention_ms, problem = _read_retention(config)
     cron_store = _string(config, "cron", "store", at=config_path)
-    maintenance = _section(_section(config, "session"), "maintenance")
+    maintenance = read_section(read_section(config, "session"), "maintenance")
     return Installation(
         state_dir=state,
         config_path=config_path,
         config=config,
         agents=agents,
         stores=tuple(store for store in stores if os.path.lexists(store.path)),
-        missing=tuple(store for store in stores if not os.path.lexists(store.path)),
+        missing=tuple(
+            store
+            for store in files
+            if not os.path.lexists(store.path) and not any(each.is_store for each in databases)
+        ),
+        databases=tuple(each.path for each in databases),
         retention_ms=retention_ms,
         retention_problem=problem,
         cron_store=_expand(cron_store, env) if cron_store else state / "cron" / "jobs.json",
         port=_read_port(config, env),
-        tls=_section(_section(config, "gateway"), "tls").get("enabled") is True,
+        tls=read_section(read_section(config, "gateway"), "tls").get("enabled") is True,
         enforces=maintenance.get("mode") == "enforce",
         rotate_bytes=_read_rotate_bytes(maintenance),
         notes=notes,
@@ -201,14 +216,6 @@ def require_state_dir(state_dir: Path, config_path: Path) -> None:
 def _holds_state(folder: Path) -> bool:
     names = ("openclaw.json", *_LEGACY_CONFIG, *_STATE_FILES)
     return any(_is_there(folder / name) for name in names) or _is_folder(folder / "agents")
-
-
-def normalise_agent_id(value: str) -> str:
-    """Write an agent id as the gateway does: lower case, `-` for what is not allowed."""
-    text = re.sub(r"[^a-z0-9_-]+", "-", value.strip().lower())
-    if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", text):
-        return text
-    return text.strip("-")[:64] or MAIN_AGENT
 
 
 def find_state_dir(env: Mapping[str, str], given: Path | None, profile: str | None) -> Path:
@@ -270,14 +277,9 @@ def _expand(path: str, env: Mapping[str, str]) -> Path:
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
-def _section(config: dict[str, Any], name: str) -> dict[str, Any]:
-    value = config.get(name)
-    return value if isinstance(value, dict) else {}
-
-
 def _string(config: dict[str, Any], section: str, key: str, *, at: Path) -> str | None:
     """Read a path from the configuration; an unresolved `${NAME}` is refused."""
-    value = _section(config, section).get(key)
+    value = read_section(config, section).get(key)
     if value is None:
         return None
     if not isinstance(value, str) or not can_be_path(value):
@@ -294,8 +296,8 @@ def _find_stores(
     config: dict[str, Any], state: Path, template: str | None, env: Mapping[str, str]
 ) -> tuple[tuple[str, ...], list[Store]]:
     """List every agent's store once: the configured ones, then others found on disk."""
-    configured = _configured_agents(config)
-    on_disk = dict(_agents_below(state / "agents"))
+    configured = list_configured(config)
+    on_disk = dict(list_below(state / "agents"))
     agents = list(dict.fromkeys([*configured, *on_disk]))
     found: list[Store] = []
     roots = {state / "agents"}
@@ -315,7 +317,7 @@ def _find_stores(
             Store(state / "agents" / agent / "sessions" / STORE_NAME, agent) for agent in configured
         ]
     for root in sorted(roots):
-        for agent, folder in _agents_below(root):
+        for agent, folder in list_below(root):
             if agent not in agents:
                 agents.append(agent)
             path = folder / "sessions" / STORE_NAME
@@ -323,28 +325,6 @@ def _find_stores(
                 found.append(Store(path, agent))
     owned = [replace(store, state_dir=state) for store in found]
     return tuple(agents), list(_once(owned))
-
-
-def _configured_agents(config: dict[str, Any]) -> list[str]:
-    listed = _section(config, "agents").get("list")
-    ids = [
-        normalise_agent_id(agent["id"])
-        for agent in (listed if isinstance(listed, list) else [])
-        if isinstance(agent, dict) and isinstance(agent.get("id"), str)
-    ]
-    return list(dict.fromkeys(ids)) or [MAIN_AGENT]
-
-
-def _agents_below(root: Path) -> Iterator[tuple[str, Path]]:
-    """Find agents' folders; one with another name that *normalises* to `main` is skipped."""
-    try:
-        names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
-    except OSError:
-        return  # ignored: no agents, or no right to look; the stores' own errors say so
-    for name in names:
-        agent = normalise_agent_id(name)
-        if agent != MAIN_AGENT or name.strip().lower() == MAIN_AGENT:
-            yield agent, root / name
 
 
 def _once(stores: list[Store]) -> Iterator[Store]:
@@ -363,7 +343,7 @@ def _once(stores: list[Store]) -> Iterator[Store]:
 
 def _read_retention(config: dict[str, Any]) -> tuple[int | None, str | None]:
     """Read `cron.sessionRetention` as the gateway's own reaper does."""
-    value = _section(config, "cron").get("sessionRetention")
+    value = read_section(config, "cron").get("sessionRetention")
     if value is False:
         return None, None
     if value is None or value == "":
@@ -390,7 +370,7 @@ def _read_port(config: dict[str, Any], env: Mapping[str, str]) -> int:
     text = env.get("OPENCLAW_GATEWAY_PORT", "").strip().rpartition(":")[2]
     value = int(text) if re.fullmatch(r"[0-9]{1,5}", text) else 0
     if not value:
-        configured = _section(config, "gateway").get("port")
+        configured = read_section(config, "gateway").get("port")
         if isinstance(configured, int | float) and not isinstance(configured, bool):
             value = int(configured)
     return value if 0 < value <= _MAX_PORT else DEFAULT_PORT

@@ -71,9 +71,11 @@ def forecast(
     )
 
 
-def find_largest_size(capabilities: Capabilities, limit_bytes: int, *, wide: bool) -> int:
-    """Compute how many bytes of store a heap can hold; at least 0."""
-    use = capabilities.store_heap
+def find_largest_size(
+    capabilities: Capabilities, limit_bytes: int, *, wide: bool, use: HeapUse | None = None
+) -> int:
+    """Compute how many bytes of store a heap can hold; at least 0. `use` as for `forecast`."""
+    use = capabilities.store_heap if use is None else use
     return max(0, int((limit_bytes - use.base_bytes) / _choose_factor(use, wide=wide)))
 
 

@@ -13,7 +13,7 @@ from tailflip.plan.policy import PRESSURE_LADDER
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tailflip.flow.capabilities import Capabilities
+    from tailflip.flow.capabilities import Capabilities, HeapUse
     from tailflip.flow.observed import Store
     from tailflip.flow.outcomes import Forecast, HeapLimit
     from tailflip.plan.policy import Policy, Pressure
@@ -46,6 +46,7 @@ def plan_stores(
     limit: HeapLimit,
     others_bytes: int = 0,
     others_wide: bool = False,
+    use: HeapUse | None = None,
     ladder: Sequence[Pressure] = PRESSURE_LADDER,
     at_least: int = 0,
     heeds_forecast: bool = True,
@@ -60,6 +61,7 @@ def plan_stores(
         limit: the gateway's heap.
         others_bytes: size of stores that the gateway loads but that are left alone.
         others_wide: one of those holds text outside Latin-1.
+        use: the heap that they take, where they are databases.
         ladder: what may be done beyond hygiene.
         at_least: number of steps to take although the forecast fits, as long as the forecast may
             be wrong: it was wrong before.
@@ -71,21 +73,21 @@ def plan_stores(
 
     def predict(sizes_bytes: list[int]) -> Forecast:
         sizes = [*sizes_bytes, others_bytes]
-        return forecast(sizes, capabilities, limit, wide=wide)
+        return forecast(sizes, capabilities, limit, wide=wide, use=use)
 
     def list_sizes_after() -> list[int]:
-        return [each.numbers.bytes_after for each in surveyed.values()]
+        return [each.numbers.loaded_bytes_after for each in surveyed.values()]
 
     def is_enough() -> bool:
         sizes_bytes = list_sizes_after()
-        is_readable = all(size_bytes <= STRING_LIMIT_CHARS for size_bytes in sizes_bytes)
+        is_readable = use is not None or all(n <= STRING_LIMIT_CHARS for n in sizes_bytes)
         return is_readable and (not heeds_forecast or predict(sizes_bytes).fits)
 
     def is_surely_enough() -> bool:
         told = predict(list_sizes_after())
         return not heeds_forecast or room_bytes is None or not may_fill_heap(told, room_bytes)
 
-    before = predict([each.numbers.bytes for each in surveyed.values()])
+    before = predict([each.numbers.loaded_bytes for each in surveyed.values()])
     taken: list[str] = []
     for step in ladder:
         if is_enough() and (len(taken) >= at_least or is_surely_enough()):

@@ -106,7 +106,8 @@ def _foresee_overflow(subject: Subject, gateway: Gateway | None) -> Forecast | N
     Sizes alone prove no fit: a text outside Latin-1 takes twice the heap. A survey tells more.
     """
     installation = subject.installation
-    if installation is None:
+    # A database's size says little: what a gateway loads of it are its rows.
+    if installation is None or any(store.is_database for store in installation.stores):
         return None
     capabilities = find_next_start(installation, os.environ).release.capabilities
     sizes = [measure_stores(installation)]

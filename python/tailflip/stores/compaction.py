@@ -15,7 +15,6 @@ from tailflip.base import clock
 from tailflip.base.errors import StoreInvalid, TailflipError, TryLater
 from tailflip.base.progress import be_quiet
 from tailflip.ledger.lives import Lives, find_deaths
-from tailflip.observe.records.era import has_session_databases
 from tailflip.plan.forecast import forecast
 from tailflip.plan.planner import plan_stores
 from tailflip.plan.policy import PRESSURE_LADDER, Policy
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from tailflip.base.progress import Progress
     from tailflip.base.workspace import Workspace
     from tailflip.config.schema import HealSettings
-    from tailflip.flow.capabilities import Capabilities
+    from tailflip.flow.capabilities import Capabilities, HeapUse
     from tailflip.flow.numbers import Measured
     from tailflip.flow.observed import Evidence, Store
     from tailflip.flow.outcomes import Forecast, HeapLimit, Report
@@ -155,7 +154,7 @@ class Compaction:
             except TailflipError as e:
                 self.errors[store] = e
         self.look_at_kept()
-        if self.aim.salvages and not has_session_databases(self.scene.installation):
+        if self.aim.salvages:
             for store in self.scene.missing:
                 found = self._look_for_salvage(store, None)
                 if found.plan is not None:
@@ -200,11 +199,22 @@ class Compaction:
     def forecast(self, limit: HeapLimit) -> Forecast:
         """Predict the heap that the stores take as they are."""
         return forecast(
-            [*(each.numbers.bytes for each in self.measured.values()), self.scene.others_bytes],
+            [
+                *(each.numbers.loaded_bytes for each in self.measured.values()),
+                self.scene.others_bytes,
+            ],
             self.aim.capabilities,
             limit,
             wide=any(each.numbers.wide for each in self.measured.values()),
+            use=self.use,
         )
+
+    @property
+    def use(self) -> HeapUse | None:
+        """The heap that the stores take, where they are databases; None for files."""
+        if any(store.is_database for store in self.measured):
+            return self.aim.capabilities.database_heap
+        return None
 
     def plan(self, limit: HeapLimit) -> Plan[Measured]:
         """Choose the mildest policy under which the stores fit; fixed stores count, and stay."""
@@ -218,8 +228,9 @@ class Compaction:
             ),
             capabilities=aim.capabilities,
             limit=limit,
-            others_bytes=sum(numbers.bytes for numbers in fixed) + self.scene.others_bytes,
+            others_bytes=sum(numbers.loaded_bytes for numbers in fixed) + self.scene.others_bytes,
             others_wide=any(numbers.wide for numbers in fixed),
+            use=self.use,
             ladder=aim.ladder,
             at_least=aim.at_least,
             heeds_forecast=aim.heeds_forecast,
@@ -289,16 +300,21 @@ class Compaction:
         """List the present size of each store that the gateway loads."""
         done = {report.store: report.bytes_after for report in self.reports}
         return {
-            store: done.get(str(store.path.absolute()), each.numbers.bytes)
+            store: done.get(_name(store), each.numbers.bytes)
             for store, each in self.measured.items()
         }
 
     def forecast_now(self, plan: Plan[Measured]) -> Forecast:
         """Predict the heap again: a store may have stayed larger than planned."""
-        sizes = self.list_sizes_now()
-        if all(each.numbers.bytes_after == sizes[s] for s, each in plan.surveyed.items()):
+        done = {report.store for report in self.reports}
+        left = {s: each.numbers for s, each in plan.surveyed.items() if _name(s) not in done}
+        if not any(numbers.rules for numbers in left.values()):
             return plan.after
-        saved = sum(each.numbers.bytes - sizes[s] for s, each in plan.surveyed.items())
+        saved = sum(
+            each.numbers.loaded_bytes - each.numbers.loaded_bytes_after
+            for s, each in plan.surveyed.items()
+            if s not in left
+        )
         before = plan.before
         return replace(before, heap_bytes=before.heap_bytes - int(saved * before.factor))
 
@@ -331,6 +347,11 @@ class Compaction:
         if plan.own is None and not plan.best.entries:
             return Damage(broken, None)
         return Damage(broken, plan)
+
+
+def _name(store: Store) -> str:
+    """Name a store as its report does."""
+    return str(store.path.absolute())
 
 
 def _may_be_salvaged(store: Store) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from tailflip import _native
@@ -17,7 +18,7 @@ from tailflip.base import errors
 from tailflip.base.durable import open_scratch as open_nameless
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tailflip.base.progress import Progress
 
@@ -110,6 +111,15 @@ def run_native(call: Callable[[_native.Control], _T], on_progress: OnProgress | 
     if on_progress is not None:
         on_progress(control.done_bytes)
     return results[0]
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Translate the errors of short calls that are made on this thread."""
+    try:
+        yield
+    except _native.StoreInvalid as e:
+        raise _explain(e) from e
 
 
 def _explain(failure: BaseException) -> BaseException:

@@ -1,7 +1,6 @@
 """Chooses the engine of a store from the file on the disk.
 
-Every store that is read or written today is JSON. A file that is not JSON is a broken store, and
-the JSON engine says so. An engine that recognises its own files comes before the JSON engine.
+A file that is of no kind is a broken store of JSON, and the JSON engine says so.
 """
 
 from __future__ import annotations
@@ -9,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailflip.stores.json.engine import JSON
+from tailflip.stores.sqlite.engine import SQLITE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.stores.engine import Engine
 
-ENGINES: tuple[Engine, ...] = (JSON,)
+ENGINES: tuple[Engine, ...] = (SQLITE, JSON)
 
 
 def find_engine(store: Path) -> Engine:

@@ -85,7 +85,7 @@ def hold(store_path: Path, disk: Disk, timeout_s: float = 10.0) -> Iterator[Lock
         yield lock
     finally:
         if lock.is_in_place():
-            _let_go(path, disk)
+            let_go(path, disk)
 
 
 @contextmanager
@@ -153,7 +153,7 @@ def _try_create(path: Path, disk: Disk) -> Lock | None:
     try:
         disk.write(fd, payload)
     except BaseException:
-        _let_go(path, disk)
+        let_go(path, disk)
         raise
     finally:
         os.close(fd)
@@ -168,7 +168,7 @@ def _give_to_folder(fd: int, path: Path, disk: Disk) -> None:
             disk.set_owner(fd, _READABLE, owner, group)
 
 
-def _let_go(path: Path, disk: Disk) -> None:
+def let_go(path: Path, disk: Disk) -> None:
     """Delete a lock of ours; a failure must not hide the result of the block before.
 
     A lock that stays is removed by the next taker: by another process once this one has ended,
@@ -184,12 +184,14 @@ def _let_go(path: Path, disk: Disk) -> None:
 
 
 def _format_payload(now_ms: int) -> bytes:
-    moment = datetime.fromtimestamp(now_ms // 1000, UTC)
-    payload: dict[str, Any] = {
-        "pid": os.getpid(),
-        "createdAt": f"{moment:%Y-%m-%dT%H:%M:%S}.{now_ms % 1000:03d}Z",
-    }
+    payload: dict[str, Any] = {"pid": os.getpid(), "createdAt": format_created(now_ms)}
     ticks = start_ticks(os.getpid())
     if ticks is not None:
         payload["starttime"] = ticks
     return json.dumps(payload, indent=2).encode()
+
+
+def format_created(now_ms: int) -> str:
+    """Write a moment as the gateway does in its locks."""
+    moment = datetime.fromtimestamp(now_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{now_ms % 1000:03d}Z"

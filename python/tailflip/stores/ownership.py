@@ -18,6 +18,7 @@ from tailflip.base.errors import OnRecord
 from tailflip.flow.observed import KeptFile
 from tailflip.flow.outcomes import STORE_KINDS, ActionKind
 from tailflip.ledger.actions import State
+from tailflip.observe.agents import AGENT_DATABASE
 from tailflip.observe.records.receipts import (
     DEFERRED_IMPORT,
     Receipts,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from tailflip.observe.records.recorded import Receipt
 
 _CHUNK_BYTES = 1 << 18
+_QUARANTINED = "quarantined_databases"
 _LIVE_ACTIONS = (State.COMMITTED, State.DONE)
 
 
@@ -100,7 +102,7 @@ class Owners:
         """Find who has a file on record; None if nobody has."""
         for each in self._all:
             receipt = each.find(path)
-            if receipt is not None:
+            if receipt is not None and not _is_of_living(path, receipt):
                 return Claim(path, each.state_dir, receipt)
         for each in self._all:
             if each.problem is not None:
@@ -118,6 +120,15 @@ class Owners:
             return True
         digest = claim.receipt.sha256 if claim is not None and claim.receipt is not None else None
         return digest is not None and read_sha256(old) == digest
+
+
+def _is_of_living(path: Path, receipt: Receipt) -> bool:
+    """Say whether a record names an agent's database as one that is in use, by its inode or size.
+
+    The database stays the same file when it is changed, and its own gateway changes it too. One
+    that is on record as quarantined is not in use.
+    """
+    return path.name == AGENT_DATABASE and _QUARANTINED not in receipt.place
 
 
 def find_claim(path: Path, state_dir: Path | None = None) -> Claim | None:

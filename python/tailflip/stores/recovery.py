@@ -20,8 +20,10 @@ from tailflip.base.errors import TailflipError
 from tailflip.base.units import format_counted
 from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.actions import Action, Ledger, State
+from tailflip.observe.records.receipts import find_state_dirs
 from tailflip.stores.formats import find_engine
 from tailflip.stores.lock import remove_stale
+from tailflip.stores.sqlite.fence import remove_our_fence
 from tailflip.stores.transcripts import (
     Moves,
     archive_transcripts,
@@ -161,10 +163,12 @@ CHANGES, BEFORE = "changes.json", "before"
 
 
 def _remove_our_lock(disk: Disk, action: Action) -> None:
-    """Delete the lock that a killed tailflip left, unless its owner lives."""
+    """Delete the locks that a killed tailflip left, unless their owner lives."""
     path = action.store_path
-    with suppress(OSError):  # it is litter: the next taker of the lock removes it
+    with suppress(OSError, TailflipError):  # it is litter: the next taker of the lock removes it
         remove_stale(resolve(path.parent) / f"{path.name}.lock", disk, clock.now_ms())
+        for state_dir in find_state_dirs(path):
+            remove_our_fence(path, state_dir, disk)
 
 
 def _remove(disk: Disk, path: Path) -> None:

@@ -12,12 +12,12 @@ from tailflip.base import clock
 from tailflip.base.errors import CannotCreate, Usage
 from tailflip.config.schema import Config
 from tailflip.flow.observed import Store
+from tailflip.observe.agents import AGENT_DATABASE, normalise_agent_id
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.installation import (
     STORE_NAME,
     find_state_dir,
     locate,
-    normalise_agent_id,
     require_state_dir,
 )
 from tailflip.observe.next_start import find_gateway_env, find_next_start, find_owners
@@ -328,9 +328,8 @@ def _locate(
 def _guess_state_dir(path: Path) -> Path | None:
     above = path.parents
     lies_as_usual = (
-        path.name == STORE_NAME
+        (above[0].name, path.name) in (("sessions", STORE_NAME), ("agent", AGENT_DATABASE))
         and len(above) > _STATE_DIR_ABOVE
-        and above[0].name == "sessions"
         and above[2].name == "agents"
     )
     return above[_STATE_DIR_ABOVE] if lies_as_usual and above[_STATE_DIR_ABOVE].is_dir() else None

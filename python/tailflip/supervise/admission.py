@@ -21,7 +21,7 @@ from tailflip.stores.target import look
 from tailflip.stores.unfinished import is_unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tailflip.base.progress import Progress
@@ -175,8 +175,7 @@ def _heal(work: _Work) -> None:
     may_kill = may_fill_heap(plan.before, work.start.limit.bytes)
     found.stores_may_kill = is_tight or may_kill
     again = work.start.died_of_memory > 0 and heal.after_oom and found.stores_may_kill
-    too_long = any(size > STRING_LIMIT_CHARS for size in compaction.list_sizes_now().values())
-    if heal.enabled and (again or is_tight or too_long):
+    if heal.enabled and (again or is_tight or any(_list_too_long(compaction))):
         compaction.execute(plan)
         for store in plan.surveyed:
             if (error := compaction.errors.get(store)) is not None:
@@ -197,7 +196,8 @@ def _make_whole(work: _Work) -> None:
     kept = compaction.scene.kept
     found.notes += [claim.to_error().message for claim in kept.values()]
     for store, error in list(compaction.errors.items()):
-        if isinstance(error, TryLater):
+        if isinstance(error, TryLater) or store.is_database:
+            # A gateway finds a damaged database itself, and overwrites none.
             found.notes.append(f"not looked at: {error}")
         elif store in compaction.damaged and work.may_salvage:
             _salvage(work, store, compaction.damaged[store])
@@ -244,26 +244,27 @@ def _bring_back(work: _Work, store: Store, damage: Damage) -> None:
 def _judge(work: _Work, forecast: Forecast) -> None:
     """Refuse a start that is expected to end in death or in the loss of a store."""
     compaction, limit = work.compaction, work.start.limit.bytes
-    for store, size in compaction.list_sizes_now().items():
-        if size > STRING_LIMIT_CHARS:
-            work.found.refuse(
-                _blame(
-                    work,
-                    f"the gateway cannot read a store of {format_bytes(size)} and would "
-                    f"overwrite it: {store.path}",
-                    "nothing more may go",
-                    "see `tailflip inspect`; name what may go with `tailflip compact "
-                    "--drop-key KEY --apply`",
-                )
+    for store, size in _list_too_long(compaction):
+        work.found.refuse(
+            _blame(
+                work,
+                f"the gateway cannot read a store of {format_bytes(size)} and would "
+                f"overwrite it: {store.path}",
+                "nothing more may go",
+                "see `tailflip inspect`; name what may go with `tailflip compact "
+                "--drop-key KEY --apply`",
             )
+        )
     if limit is None or not work.start.heal.admission or not forecast.over:
         return
     needs = format_bytes(forecast.heap_bytes)
-    if not forecast.measured:
-        # The gateway may need far less heap: 2026.7.35 loads a store that kills 2026.4.14.
+    doubt = forecast.doubt or "what other rows than runs take was not measured"
+    if not forecast.measured or compaction.use is not None:
+        # The gateway may need far less heap: 2026.7.35 loads a store that kills 2026.4.14, and what
+        # rows of chats take in a database was not measured.
         work.found.notes.append(
             f"loading the stores may need {needs} of heap, the gateway has "
-            f"{format_bytes(limit)}; {forecast.doubt}, so it is started"
+            f"{format_bytes(limit)}; {doubt}, so it is started"
         )
         return
     measured = compaction.measured
@@ -279,6 +280,13 @@ def _judge(work: _Work, forecast: Forecast) -> None:
             "false it is started all the same",
         )
     )
+
+
+def _list_too_long(compaction: Compaction) -> Iterator[tuple[Store, int]]:
+    """List files that are longer than a string of node's may be; a database is none."""
+    for store, size_bytes in compaction.list_sizes_now().items():
+        if not store.is_database and size_bytes > STRING_LIMIT_CHARS:
+            yield store, size_bytes
 
 
 def _blame(work: _Work, what: str, otherwise: str, hint: str) -> TailflipError:

@@ -2,12 +2,14 @@
 //!
 //! Documented in `python/tailflip/_native.pyi`.
 
+mod archives;
 mod fd;
 mod memory;
 mod names;
 mod rows;
 mod tables;
 
+use archives::{ArchiveReader, ArchiveWriter};
 use fd::Fd;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
@@ -285,34 +287,6 @@ fn archive_verify(py: Python<'_>, fd: RawFd, control: &Control) -> PyResult<Stri
     )
 }
 
-#[pyclass(frozen, module = "tailflip._native")]
-struct ArchiveReader(Mutex<archive::Reader<Fd>>);
-
-#[pymethods]
-impl ArchiveReader {
-    #[new]
-    fn new(fd: RawFd) -> PyResult<Self> {
-        Ok(Self(Mutex::new(
-            archive::Reader::new(Fd::new(fd)).map_err(raise)?,
-        )))
-    }
-
-    fn next_headers(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<String>> {
-        let headers = py.detach(|| {
-            let mut reader = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut headers = Vec::new();
-            while headers.len() < limit {
-                match reader.next_header()? {
-                    Some(header) => headers.push(header),
-                    None => break,
-                }
-            }
-            Ok(headers)
-        });
-        headers.map_err(raise)?.iter().map(json).collect()
-    }
-}
-
 #[pyfunction(name = "restore")]
 fn restore_store(
     py: Python<'_>,
@@ -344,7 +318,7 @@ mod _native {
     #[pymodule_export]
     use super::{
         archive_verify, features, list_store, restore_store, rewrite_store, salvage_store,
-        survey_store, verify_store, ArchiveReader, Cancelled, Control, Ends, Evidence, Joined,
+        survey_store, verify_store, ArchiveReader, ArchiveWriter, Cancelled, Control, Ends, Evidence, Joined,
         Ledgers, Policy, RowJudge, Scratch, Sessions, Starts, StoreInvalid, Survey,
     };
 

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use tailflip_store::entry::key::KeyKind;
-use tailflip_store::entry::Status;
+use tailflip_store::entry::{Status, OVERRIDES};
 use tailflip_store::input::error::ErrorKind;
 use tailflip_store::input::limits;
 use tailflip_store::judge::policy::Rule;
@@ -29,6 +29,7 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "STATUSES",
         &mut Status::ALL.iter().map(|status| status.name()),
     )?;
+    add("OVERRIDES", &mut OVERRIDES.iter().copied())?;
     module.add("MAX_CAP_PER_JOB", limits::CAP_PER_JOB)?;
     module.add("MAX_CAP_TOTAL", limits::CAP_TOTAL)?;
     module.add("MAX_DEPTH", limits::MAX_DEPTH)?;

@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 import select
+import struct
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,11 +69,21 @@ def hook(event, args):
 
 
 def fcntl_of_macos(fd, cmd, arg=0, real=fcntl.fcntl):
+    if cmd == fcntl.F_GETLK and is_ours():
+        return play_getlk(lambda asked: real(fd, cmd, asked), arg)
     if cmd != FULLFSYNC:
         return real(fd, cmd, arg)
     real_fsync(fd)
     tell("synced fully")
     return 0
+
+
+def play_getlk(ask, arg):
+    """Ask Linux with its own struct flock for who asks with that of macOS, <sys/fcntl.h>."""
+    start, length, pid, kind, whence = struct.unpack("=qqihh", arg)
+    answer = ask(struct.pack("hhqqi4x", kind, whence, start, length, pid))
+    kind, whence, start, length, pid = struct.unpack("hhqqi4x", answer)
+    return struct.pack("=qqihh", start, length, pid, kind, whence)
 
 
 def fsync_of_macos(fd):

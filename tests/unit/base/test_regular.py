@@ -71,7 +71,7 @@ def test_no_other_module_opens_files_that_way():
     }
     allowed = {
         "observe/gateway/lock_owner.py",  # follows no link, and takes its age all the same
-        "observe/gateway/signs.py",  # asks the kernel who holds a lock on it; reads nothing
+        "observe/holders.py",  # asks the kernel who holds a lock on it; reads nothing
         "supervise/process/stderr.py",  # it is a FIFO, on purpose
         "base/platform_calls.py",  # reads a mark off anything that is there
     }

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tailflip.base.errors import CannotCreate, ConfigInvalid, Usage
-from tailflip.observe.installation import locate, normalise_agent_id
+from tailflip.observe.agents import normalise_agent_id
+from tailflip.observe.installation import locate
 
 
 def put(path, text="{}"):

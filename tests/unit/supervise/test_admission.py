@@ -21,7 +21,7 @@ from tailflip.flow.lives import Waiting
 from tailflip.flow.outcomes import HeapLimit
 from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.stores import tables, transaction
-from tailflip.stores.json import native
+from tailflip.stores.json import engine, native
 from tailflip.supervise import admission
 from tailflip.supervise.admission import Start, admit
 
@@ -116,7 +116,7 @@ def test_a_healthy_start_reads_a_store_no_oftener_than_it_must(scene, monkeypatc
         monkeypatch.setattr(owner, name, read)
 
     count(native, "survey")
-    count(native, "list_entries")
+    count(engine, "list_entries")
     count(tables.Ledgers, "look_ahead")
     for name in ("verify", "rewrite", "salvage", "gather_sessions"):
         count(native, name)

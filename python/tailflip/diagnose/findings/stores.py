@@ -32,7 +32,9 @@ _SHOWN = 10
 
 def _find_too_big(stores: tuple[ObservedStore, ...]) -> Iterator[Found]:
     for each in stores:
-        if each.size_bytes is not None and each.size_bytes > STRING_LIMIT_CHARS:
+        if each.store.is_database or each.size_bytes is None:
+            continue
+        if each.size_bytes > STRING_LIMIT_CHARS:
             yield Found(
                 str(each.store.path),
                 f"store has {format_bytes(each.size_bytes)}, more than the "

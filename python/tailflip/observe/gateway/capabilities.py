@@ -169,7 +169,7 @@ def find_capabilities(version: Version | None) -> Capabilities:
         is_known=version is not None,
         is_measured=is_measured(version),
         store_heap=choose_heap(version),
-        database_heap=choose_database_heap(version),
+        database_heap=choose_database_heap(),
         restart_signal=next((number for each, number in _SIGNALS.items() if can[each]), None),
         drain_s=_BRIEF_DRAIN_S if can[Ability.DRAINS_BRIEFLY] else _LONG_DRAIN_S,
         **known,

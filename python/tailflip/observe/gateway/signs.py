@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import platform_calls
 from tailflip.observe.gateway.lock_owner import owner_lives, read_owner
 from tailflip.observe.gateway.processes import list_temp_roots
+from tailflip.observe.holders import ask_lock_owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,7 +58,7 @@ def read_databases(state_dir: Path) -> Databases:
     main = [state_dir / name for name in _DATABASES]
     for path in (*main, *sorted(state_dir.glob(_AGENTS))):
         try:
-            owner = _ask(path.with_name(path.name + _SHARED))
+            owner = ask_lock_owner(path.with_name(path.name + _SHARED))
         except FileNotFoundError:
             continue  # no process has it open in WAL mode
         except OSError:
@@ -72,17 +73,9 @@ def read_databases(state_dir: Path) -> Databases:
 def find_lock_owner(path: Path) -> int | None:
     """Find the process with a kernel's lock on a file: pid, 0 for a hidden one, or None."""
     try:
-        return _ask(path)
+        return ask_lock_owner(path)
     except OSError:
         return None
-
-
-def _ask(path: Path) -> int | None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        return platform_calls.here.find_lock_owner(fd)
-    finally:
-        os.close(fd)
 
 
 def find_transcript_owner(installation: Installation) -> tuple[Path, int] | None:

@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.regular import open_to_read
 from tailflip.flow.conditions import UnreadRecord
+from tailflip.observe.agents import has_nodes
 from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.database import is_empty, read_database
-from tailflip.observe.records.era import list_agent_databases
-from tailflip.observe.records.receipts import has_nodes
 from tailflip.observe.records.state_database import (
     JOBS,
     NEWEST_SCHEMA,
@@ -157,7 +156,7 @@ def read_forms(installation: Installation) -> Forms:
 def _read_sessions(installation: Installation) -> Record:
     kind = SESSIONS
     schemas: list[int] = []
-    for path in list_agent_databases(installation):
+    for path in installation.databases:
         try:
             schemas += read_database(path, _read_session_schema)
         except (OSError, sqlite3.Error) as e:

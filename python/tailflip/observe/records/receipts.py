@@ -46,6 +46,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tailflip.observe.agents import AGENT_DATABASE, has_sessions
 from tailflip.observe.records.database import read_database
 from tailflip.observe.records.recorded import (
     SUCCESSORS,
@@ -64,7 +65,6 @@ RUNS = "session-sqlite-migration-runs"
 DEFERRED_IMPORT = "deferred-plugin-session-import"
 _NEWEST_QUARANTINE_SCHEMA = 2
 _TAIL_PARTS = 2
-AGENT_DATABASE = "openclaw-agent.sqlite"
 
 
 @dataclass(frozen=True)
@@ -183,26 +183,6 @@ def read_receipts(state_dir: Path) -> Receipts:
         frozenset(named.importing),
         frozenset(named.tables),
     )
-
-
-def has_sessions(database: Path) -> bool:
-    """Say whether an agent's database holds sessions.
-
-    Raises:
-        OSError: the database cannot be read.
-        sqlite3.Error: the database is damaged.
-    """
-    return read_database(database, has_nodes)
-
-
-def has_nodes(db: sqlite3.Connection) -> bool:
-    """Say whether an agent's open database holds sessions."""
-    try:
-        return db.execute("SELECT 1 FROM session_nodes LIMIT 1").fetchone() is not None
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error):
-            return False
-        raise
 
 
 def _is_state_dir(folder: Path) -> bool:

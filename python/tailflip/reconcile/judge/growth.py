@@ -52,7 +52,7 @@ def measure(numbers: SurveyNumbers, at_ms: int) -> Point:
     """Measure a point of growth from a survey."""
     top = sorted(numbers.jobs, key=lambda job: -job.bytes)[:_MOST_JOBS]
     jobs = {job.job: (job.runs, job.bytes) for job in top}
-    return Point(at_ms, numbers.entries, numbers.bytes, jobs)
+    return Point(at_ms, numbers.entries, numbers.loaded_bytes, jobs)
 
 
 def add_point(points: Sequence[Point], new: Point) -> tuple[Point, ...]:

@@ -14,6 +14,7 @@ from tailflip.reconcile.judge import growth
 
 if TYPE_CHECKING:
     from tailflip.flow.conditions import StoreGrowth
+    from tailflip.flow.observed import Store
     from tailflip.reconcile.context import Reconciliation
 
 _TOUCH_NOTHING = Policy(
@@ -43,7 +44,9 @@ def look_at_growth(work: Reconciliation) -> None:
                     str(store.path),
                     found,
                     point.bytes,
-                    hurts_at_bytes=_find_size_that_hurts(work, point.bytes, surveyed.numbers.wide),
+                    hurts_at_bytes=_find_size_that_hurts(
+                        work, store, point.bytes, wide=surveyed.numbers.wide
+                    ),
                     now_ms=scene.now_ms,
                     names=names,
                 )
@@ -51,11 +54,14 @@ def look_at_growth(work: Reconciliation) -> None:
     work.result.inputs = replace(work.result.inputs, growth=tuple(growing))
 
 
-def _find_size_that_hurts(work: Reconciliation, own_bytes: int, wide: bool) -> int:
+def _find_size_that_hurts(work: Reconciliation, store: Store, own_bytes: int, *, wide: bool) -> int:
     """Find the size up to which one store may grow while the others stay as they are."""
     limit_bytes = work.scene.find_heap_limit(work.history).bytes
     if limit_bytes is None:
         return STRING_LIMIT_CHARS
+    if store.is_database:
+        use = work.terms.capabilities.database_heap
+        return find_largest_size(work.terms.capabilities, limit_bytes, wide=False, use=use)
     stores = (store.path for store in work.scene.installation.stores)
     others = sum(path.stat().st_size for path in stores if path.is_file()) - own_bytes
     fits = find_largest_size(work.terms.capabilities, limit_bytes, wide=wide) - others

@@ -48,6 +48,13 @@ def _change_store(work: Reconciliation, kind: StepKind, policy: Policy, store: S
     step = _describe(kind, store, judged, surveyed.numbers)
     if not work.terms.apply or not step.counts:
         return step
+    if store.is_database and work.scene.gateway.alive:
+        work.result.notes.append(
+            f"left for later: {store.path}: its gateway runs, and a database is changed only while "
+            "it is stopped; stop it and run `tailflip compact --apply`, or let a guard do it "
+            "before the next start"
+        )
+        return step
     report = job.compact(store, policy, surveyed, now_ms=work.next_moment())
     done = {tally.name: tally.entries for tally in report.rules if tally.entries}
     return replace(

@@ -10,6 +10,7 @@ from tailflip.base.durable import naming, open_regular
 from tailflip.base.errors import StoreInvalid, TailflipError
 from tailflip.stores.extension import report_to
 from tailflip.stores.json import native
+from tailflip.stores.listing import list_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,7 +97,7 @@ class JsonEngine:
         """Read the store twice: for the runs of lines without a key, then for the entries."""
         with naming(store), open_regular(store) as fd:
             joined = ledgers.look_ahead(fd) if ledgers is not None else None
-            yield from native.list_entries(fd, joined)
+            yield from list_entries(fd, joined)
 
     def gather_sessions(self, store: Path) -> Sessions:
         """Read once which sessions the entries still need."""

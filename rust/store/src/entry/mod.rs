@@ -18,6 +18,7 @@ mod status;
 pub use assemble::{Entries, EntryVisitor};
 pub use facts::{Facts, Fields};
 pub use key::Key;
+pub use known::OVERRIDES;
 pub use places::{Member, Members, Places, Span};
 pub use status::Status;
 

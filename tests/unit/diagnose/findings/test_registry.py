@@ -94,6 +94,7 @@ def job(runs, span_ms, **status):
 
 
 HERE = Installation(
+    databases=(),
     state_dir=Path("/s"),
     config_path=Path("/s/openclaw.json"),
     config={},

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailflip.observe.records.runlog import RunLine
-from tailflip.stores.json import native
+from tailflip.stores.listing import list_entries
 from tailflip.stores.proof.ledgers import gather_lines, list_ends
 
 
@@ -29,7 +29,7 @@ def look(lines, entries, tasks=()):
         store.write(json.dumps(dict(entries)).encode())
         store.flush()
         joined = gather_lines(lines, tasks).look_ahead(store.fileno())
-        return list(native.list_entries(store.fileno(), joined))
+        return list(list_entries(store.fileno(), joined))
 
 
 def match(lines, entries):

@@ -7,9 +7,8 @@ from contextlib import closing
 
 import pytest
 
+from tailflip.observe.agents import AGENT_DATABASE
 from tailflip.observe.installation import locate
-from tailflip.observe.records.era import has_session_databases
-from tailflip.observe.records.receipts import AGENT_DATABASE
 
 
 @pytest.fixture
@@ -21,7 +20,8 @@ def agent(tmp_path):
 
 
 def ask(tmp_path):
-    return has_session_databases(locate({"OPENCLAW_STATE_DIR": str(tmp_path)}))
+    found = locate({"OPENCLAW_STATE_DIR": str(tmp_path)})
+    return bool([store for store in found.stores if store.path.name == AGENT_DATABASE])
 
 
 def fill(agent, *statements):

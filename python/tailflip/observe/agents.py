@@ -1,0 +1,126 @@
+"""Finds the agents of an installation, and their databases."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tailflip.observe.files import can_be_path
+from tailflip.observe.records.database import read_database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+MAIN_AGENT = "main"
+AGENT_DATABASE = "openclaw-agent.sqlite"
+
+
+class AgentDatabase(NamedTuple):
+    """An agent's database; `is_store` says that it holds sessions, or cannot be read."""
+
+    agent: str
+    path: Path
+    is_store: bool
+
+
+def find_databases(
+    config: dict[str, Any], state: Path, expand: Callable[[str], Path]
+) -> tuple[AgentDatabase, ...]:
+    """Find every agent's database that exists: in its usual place, or where the configuration says.
+
+    Args:
+        config: the gateway's.
+        state: its state directory.
+        expand: makes a configured path absolute.
+    """
+    folders = {agent: folder / "agent" for agent, folder in list_below(state / "agents")}
+    folders |= {agent: expand(folder) for agent, folder in _read_folders(config)}
+    found = ((agent, folder / AGENT_DATABASE) for agent, folder in sorted(folders.items()))
+    return tuple(
+        AgentDatabase(agent, path, _may_hold_sessions(path))
+        for agent, path in found
+        if os.path.lexists(path)
+    )
+
+
+def _read_folders(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Read which agents keep their own files elsewhere, in both forms of the configuration."""
+    agents = read_section(config, "agents")
+    listed, entries = agents.get("list"), read_section(agents, "entries")
+    named = [
+        (each.get("id"), each)
+        for each in (listed if isinstance(listed, list) else ())
+        if isinstance(each, dict)
+    ]
+    for agent, settings in (*named, *entries.items()):
+        folder = settings.get("agentDir") if isinstance(settings, dict) else None
+        if isinstance(agent, str) and isinstance(folder, str) and can_be_path(folder):
+            yield normalise_agent_id(agent), folder
+
+
+def _may_hold_sessions(path: Path) -> bool:
+    """Say whether an agent's database has sessions; one that cannot be read may have some."""
+    try:
+        return has_sessions(path)
+    except (OSError, sqlite3.Error):
+        return True
+
+
+def has_sessions(database: Path) -> bool:
+    """Say whether an agent's database holds sessions.
+
+    Raises:
+        OSError: the database cannot be read.
+        sqlite3.Error: the database is damaged.
+    """
+    return read_database(database, has_nodes)
+
+
+def has_nodes(db: sqlite3.Connection) -> bool:
+    """Say whether an agent's open database holds sessions."""
+    try:
+        return db.execute("SELECT 1 FROM session_nodes LIMIT 1").fetchone() is not None
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return False
+        raise
+
+
+def normalise_agent_id(value: str) -> str:
+    """Write an agent id as the gateway does: lower case, `-` for what is not allowed."""
+    text = re.sub(r"[^a-z0-9_-]+", "-", value.strip().lower())
+    if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", text):
+        return text
+    return text.strip("-")[:64] or MAIN_AGENT
+
+
+def list_configured(config: dict[str, Any]) -> list[str]:
+    """List the agents that the configuration names; `main` where it names none."""
+    listed = read_section(config, "agents").get("list")
+    ids = [
+        normalise_agent_id(agent["id"])
+        for agent in (listed if isinstance(listed, list) else [])
+        if isinstance(agent, dict) and isinstance(agent.get("id"), str)
+    ]
+    return list(dict.fromkeys(ids)) or [MAIN_AGENT]
+
+
+def list_below(root: Path) -> Iterator[tuple[str, Path]]:
+    """Find agents' folders; one with another name that *normalises* to `main` is skipped."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    except OSError:
+        return  # ignored: no agents, or no right to look; the stores' own errors say so
+    for name in names:
+        agent = normalise_agent_id(name)
+        if agent != MAIN_AGENT or name.strip().lower() == MAIN_AGENT:
+            yield agent, root / name
+
+
+def read_section(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a section of the configuration; empty where there is none."""
+    value = config.get(name)
+    return value if isinstance(value, dict) else {}

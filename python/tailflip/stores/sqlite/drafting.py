@@ -1,0 +1,270 @@
+"""Writes the draft of a compaction, and archives all that it will remove or change."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tailflip.base.durable import open_scratch
+from tailflip.flow.numbers import RecordHeader, RewriteNumbers
+from tailflip.stores.records import RecordWriter
+from tailflip.stores.sqlite.change import read_entry
+from tailflip.stores.sqlite.library import Text
+from tailflip.stores.sqlite.rows import Line, note_index_rows, plan_walk
+from tailflip.stores.sqlite.schema import NODES, WINDOWS
+from tailflip.stores.sqlite.survey import DROP, Judging
+from tailflip.stores.sqlite.units import BULK, Unit
+from tailflip.stores.sqlite.work import Step, Verb, WorkWriter, digest_entry
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+    from typing import Self
+
+    from tailflip.flow.numbers import SurveyNumbers
+    from tailflip.stores.sqlite.rows import Value, Walk
+    from tailflip.stores.sqlite.schema import Schema
+    from tailflip.stores.sqlite.survey import Surveyed
+
+_PAGE_ROWS = 256
+_SPOOL_BYTES = 1 << 20
+
+
+class Spool:
+    """The bytes of one record, until their number is known: a large one waits in a file."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._fd = -1
+        self._written = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes were put in since it was emptied."""
+        return self._written + len(self._held)
+
+    def put(self, data: bytes) -> None:
+        """Add bytes."""
+        self._held += data
+        if len(self._held) < _SPOOL_BYTES:
+            return
+        if self._fd < 0:
+            self._fd = open_scratch()
+        if self._fd >= 0:
+            view = memoryview(self._held)
+            while view:
+                count = os.pwrite(self._fd, view, self._written)
+                self._written, view = self._written + count, view[count:]
+            view.release()
+            self._held.clear()
+
+    def take(self) -> Iterator[bytes]:
+        """Give the bytes back, piece by piece, and be empty again."""
+        at = 0
+        while at < self._written:
+            chunk = os.pread(self._fd, _SPOOL_BYTES, at)
+            at += len(chunk)
+            yield chunk
+        yield bytes(self._held)
+        self._held.clear()
+        self._written = 0
+
+
+def write_draft(
+    db: sqlite3.Connection,
+    schema: Schema,
+    surveyed: Surveyed,
+    *,
+    store: Path,
+    fd: int,
+    archive_fd: int,
+) -> RewriteNumbers:
+    """Judge the units again, and write for each that does not stay a step and a record."""
+    _make_tables(db)
+    numbers = _note_verdicts(db, surveyed)
+    _find_shared_windows(db)
+    note_index_rows(db, schema)
+    work, records = WorkWriter(fd, str(store)), RecordWriter(archive_fd)
+    walks = {name: plan_walk(db, schema, name) for name in (NODES, WINDOWS)}
+    removed = 0
+    with Spool() as spool:
+        for unit, verb, rule in _read_verdicts(db):
+            before = read_entry(db, unit.name)
+            if before is None:
+                continue
+            after = None if verb == DROP else _cut(db, unit.node)
+            moves: list[bytes] = []
+            for line in _list_lines(db, walks, unit) if after is None else _keep(unit, before):
+                spool.put(line.encode())
+                if line.moved:
+                    moves.append(_turn(db, line))
+            records.add(_head(unit, rule, surveyed.now_ms, spool.size_bytes, after), spool.take())
+            if after is None:
+                removed += 1
+                raw, step = b"".join(moves), Step(Verb.DELETE, unit.name, unit.bytes)
+            else:
+                raw, step = after, Step(Verb.EDIT, unit.name, len(before))
+            work.add(replace(step, before=digest_entry(before)), (raw,), len(raw))
+    archived = records.finish()
+    written = work.finish(numbers.entries - removed, numbers.bytes_after)
+    return RewriteNumbers(
+        bytes=written.bytes,
+        entries=written.entries,
+        digest=written.digest,
+        kept_digest=written.kept_digest,
+        rules=numbers.rules,
+        records=archived.records,
+        archive_bytes=archived.archive_bytes,
+        archive_digest=archived.digest,
+    )
+
+
+def _make_tables(db: sqlite3.Connection) -> None:
+    db.executescript(
+        """
+        CREATE TEMP TABLE verdicts (number INTEGER PRIMARY KEY, verb TEXT, rule TEXT, id INTEGER,
+          node TEXT, window TEXT, session TEXT, bytes INTEGER);
+        CREATE TEMP TABLE doomed (session_key TEXT PRIMARY KEY) WITHOUT ROWID;
+        CREATE TEMP TABLE rehomed (session_id TEXT PRIMARY KEY, session_key TEXT) WITHOUT ROWID;
+        """
+    )
+
+
+def _note_verdicts(db: sqlite3.Connection, surveyed: Surveyed) -> SurveyNumbers:
+    judging = Judging(db, surveyed.policy, surveyed.evidence, surveyed.now_ms)
+    for unit, (verb, rule) in judging.verdicts():
+        db.execute(
+            "INSERT INTO temp.verdicts (verb, rule, id, node, window, session, bytes)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (verb, rule, unit.rowid, unit.node, unit.window, unit.session, unit.bytes),
+        )
+        if verb == DROP and unit.window is None:
+            db.execute("INSERT INTO temp.doomed VALUES (?)", (unit.node,))
+    return judging.sum_up(surveyed.numbers.bytes)
+
+
+def _find_shared_windows(db: sqlite3.Connection) -> None:
+    """Find windows of nodes that go which a node that stays names: they go to that one.
+
+    Any string of an entry counts, whatever field it stands in.
+    """
+    db.execute(
+        f"""
+        INSERT OR IGNORE INTO temp.rehomed
+        SELECT own.session_id, node.session_key
+        FROM {WINDOWS} AS own JOIN {NODES} AS node ON node.current_session_id = own.session_id
+        WHERE own.session_key IN (SELECT session_key FROM temp.doomed)
+          AND node.session_key NOT IN (SELECT session_key FROM temp.doomed)
+        """
+    )
+    db.execute(
+        f"""
+        INSERT OR IGNORE INTO temp.rehomed
+        SELECT own.session_id, node.session_key
+        FROM {NODES} AS node, json_tree(node.entry_json) AS tree
+        JOIN {WINDOWS} AS own ON own.session_id = tree.atom
+        WHERE node.session_key NOT IN (SELECT session_key FROM temp.doomed)
+          AND json_valid(node.entry_json) AND tree.type = 'text'
+          AND own.session_key IN (SELECT session_key FROM temp.doomed)
+        """
+    )
+
+
+def _read_verdicts(db: sqlite3.Connection) -> Iterator[tuple[Unit, str, str]]:
+    number = 0
+    while rows := db.execute(
+        "SELECT number, verb, rule, id, node, window, session, bytes FROM temp.verdicts"
+        " WHERE number > ? ORDER BY number LIMIT ?",
+        (number, _PAGE_ROWS),
+    ).fetchall():
+        number = rows[-1][0]
+        for _, verb, rule, *own in rows:
+            rowid, node, window, session, size_bytes = own
+            unit = Unit(
+                rowid,
+                _string(node),
+                None if window is None else _string(window),
+                None if session is None else _string(session),
+                None,
+                None,
+                None,
+                None,
+                has_override=False,
+                is_odd=False,
+                bulk_bytes=0,
+                bytes=size_bytes,
+                entry_bytes=0,
+            )
+            yield unit, _string(verb), _string(rule)
+
+
+def _list_lines(db: sqlite3.Connection, walks: Mapping[str, Walk], unit: Unit) -> Iterator[Line]:
+    """Stream the rows that go, then the windows that another node takes over."""
+    if unit.window is not None:
+        yield from walks[WINDOWS].lines(db, unit.window)
+        return
+    yield from walks[NODES].lines(db, unit.node)
+    for (session,) in db.execute(
+        f"SELECT session_id FROM {WINDOWS} WHERE session_key = ?"
+        " AND session_id IN (SELECT session_id FROM temp.rehomed)",
+        (unit.node,),
+    ):
+        yield _give(session, unit.node.encode())
+
+
+def _turn(db: sqlite3.Connection, line: Line) -> bytes:
+    """Say of a window that says whose it was, whose it will be."""
+    session = line.values["session_id"]
+    (new,) = db.execute(
+        "SELECT session_key FROM temp.rehomed WHERE session_id = CAST(? AS TEXT)", (session,)
+    ).fetchone()
+    return _give(session, new).encode()
+
+
+def _give(session: Value, owner: bytes) -> Line:
+    return Line(WINDOWS, {"session_id": session, "session_key": Text(owner)}, moved=True)
+
+
+def _keep(unit: Unit, entry: bytes) -> tuple[Line, ...]:
+    """Return the row of an entry that is changed and stays."""
+    key = Text(unit.node.encode())
+    return (Line(NODES, {"session_key": key, "entry_json": Text(entry)}),)
+
+
+def _cut(db: sqlite3.Connection, node: str) -> bytes:
+    """Return a node's entry without the fields that the gateway rebuilds."""
+    paths = ", ".join(f"'$.{name}'" for name in BULK)
+    (entry,) = db.execute(
+        f"SELECT json_remove(entry_json, {paths}) FROM {NODES} WHERE session_key = ?", (node,)
+    ).fetchone()
+    return bytes(entry)
+
+
+def _head(unit: Unit, rule: str, now_ms: int, size_bytes: int, after: bytes | None) -> RecordHeader:
+    return RecordHeader(
+        key=unit.name,
+        rule=rule,
+        time_ms=now_ms,
+        at=unit.rowid,
+        bytes=size_bytes,
+        lead=0,
+        trail=0,
+        session=unit.session,
+        file=None,
+        job=unit.job,
+        after=None if after is None else digest_entry(after),
+        after_bytes=0 if after is None else len(after),
+    )
+
+
+def _string(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,246 @@
+"""Rows of an agent's database as lines of JSON, and back: what an archive holds of a session.
+
+One line a row, parents first. `t` is the table, `v` the values by column; `r` is the row id where
+the table's other tables use it (the full-text index). A text that is not UTF-8 is `{"t": base64}`,
+a blob `{"b": base64}`, and a number that JSON has no word for `{"f": hex}`. A line with `p` is a
+row that stays where it is and that others need, such as a conversation. A line with `m` is a
+window that went to another node, which still uses it, and says whose it was.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tailflip.stores.sqlite.library import Text
+from tailflip.stores.sqlite.schema import FTS, FTS_ROWS, NODES, WINDOWS, quote
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Mapping
+
+    from tailflip.stores.sqlite.schema import Schema
+
+Value = int | float | bytes | None
+_FTS_COLUMNS = ("text", "session_id", "message_id", "role", "timestamp")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One archived row. `stays` says that it was not removed; `rowid` is None where none counts.
+
+    `moved`: a window that was given to another node; `values` say whose it was, and its session.
+    """
+
+    table: str
+    values: dict[str, Value]
+    rowid: int | None = None
+    stays: bool = False
+    moved: bool = False
+
+    def with_rowid(self, rowid: int) -> Line:
+        """Return the same row under another row id."""
+        return replace(self, rowid=rowid)
+
+    def with_value(self, name: str, renamed: Mapping[int, int]) -> Line:
+        """Return the same row with a number exchanged, where it has a new one."""
+        value = self.values[name]
+        new = renamed.get(value, value) if isinstance(value, int) else value
+        return replace(self, values={**self.values, name: new})
+
+    def encode(self) -> bytes:
+        """Return the row as one line, with its line feed."""
+        told: dict[str, Any] = {"t": self.table}
+        if self.rowid is not None:
+            told["r"] = self.rowid
+        if self.stays:
+            told["p"] = 1
+        if self.moved:
+            told["m"] = 1
+        told["v"] = {name: _encode(value) for name, value in self.values.items()}
+        return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> Line:
+    """Read what `Line.encode` wrote.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    told = json.loads(line)
+    try:
+        values = {str(name): _decode(value) for name, value in told["v"].items()}
+        return Line(str(told["t"]), values, told.get("r"), bool(told.get("p")), bool(told.get("m")))
+    except (KeyError, TypeError, AttributeError) as e:
+        raise ValueError(f"no archived row: {e}") from e
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A statement that reads rows of one table: the row id, where one counts, then the columns."""
+
+    table: str
+    columns: tuple[str, ...]
+    text: str
+    has_rowid: bool = False
+    stays: bool = False
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The statements that read what goes with a node or a window; empty tables are left out."""
+
+    readings: tuple[_Reading, ...]
+
+    def lines(self, db: sqlite3.Connection, root: str) -> Iterator[Line]:
+        """Stream the rows of one node or window, parents first."""
+        for each in self.readings:
+            for row in db.execute(each.text, {"root": root}):
+                values = dict(zip(each.columns, row[1:], strict=True))
+                yield Line(each.table, values, row[0] if each.has_rowid else None, each.stays)
+
+
+def plan_walk(db: sqlite3.Connection, schema: Schema, root: str) -> Walk:
+    """Prepare to read what hangs on rows of `session_nodes` or `session_windows`.
+
+    Windows in `temp.rehomed` are somebody else's and stay.
+    """
+    where = write_conditions(schema, root)
+    found: list[_Reading] = []
+    for table in schema.below(root):
+        if not _has_rows(db, table.name):
+            continue
+        for link in table.others:
+            condition = (
+                f"({_join(link.of)}) IN (SELECT {_join(link.columns)} FROM {quote(table.name)}"
+                f" WHERE {where[table.name]})"
+            )
+            columns = _list_columns(db, link.parent)
+            found.append(_read(link.parent, columns, condition, stays=True))
+        found.append(_read(table.name, table.columns, where[table.name]))
+    return Walk((*found, *_plan_index(db, schema, where[WINDOWS])))
+
+
+def write_conditions(schema: Schema, root: str) -> dict[str, str]:
+    """Write for each table the condition under which a row goes with `:root`."""
+    key = "session_key" if root == NODES else "session_id"
+    where = {root: f"{key} = :root"}
+    for table in schema.below(root):
+        if table.name == root:
+            continue
+        parts = [
+            f"({_join(link.columns)}) IN (SELECT {_join(link.of)} FROM {quote(link.parent)}"
+            f" WHERE {where[link.parent]})"
+            for link in table.links
+            if link.parent in where
+        ]
+        where[table.name] = f"({' OR '.join(parts)})"
+        if table.name == WINDOWS:
+            where[WINDOWS] += " AND session_id NOT IN (SELECT session_id FROM temp.rehomed)"
+    return where
+
+
+def write_index_condition(schema: Schema, windows: str) -> str | None:
+    """Write the condition under which a row of the full-text index belongs to the windows."""
+    if not schema.has_fts:
+        return None
+    source = FTS_ROWS if schema.has_fts_rows else "temp.fts_rows"
+    return (
+        f"rowid IN (SELECT id FROM {source} WHERE session_id IN"
+        f" (SELECT session_id FROM {WINDOWS} WHERE {windows}))"
+    )
+
+
+def note_index_rows(db: sqlite3.Connection, schema: Schema) -> None:
+    """Find out which rows of the index are of which session, where no table says it."""
+    if schema.has_fts and not schema.has_fts_rows:
+        db.executescript(
+            f"""
+            CREATE TEMP TABLE fts_rows (session_id TEXT, id INTEGER,
+              PRIMARY KEY (session_id, id)) WITHOUT ROWID;
+            INSERT INTO temp.fts_rows SELECT session_id, rowid FROM {FTS};
+            """
+        )
+
+
+def _plan_index(db: sqlite3.Connection, schema: Schema, windows: str) -> list[_Reading]:
+    condition = write_index_condition(schema, windows)
+    if condition is None or not _has_rows(db, FTS):
+        return []
+    found = [_read(FTS, _FTS_COLUMNS, condition, has_rowid=True)]
+    if schema.has_fts_rows:
+        own = f"session_id IN (SELECT session_id FROM {WINDOWS} WHERE {windows})"
+        found.append(_read(FTS_ROWS, _list_columns(db, FTS_ROWS), own))
+    return found
+
+
+def _read(
+    table: str,
+    columns: tuple[str, ...],
+    condition: str,
+    *,
+    has_rowid: bool = False,
+    stays: bool = False,
+) -> _Reading:
+    first = "rowid" if has_rowid else "NULL"
+    text = f"SELECT {first}, {_join(columns)} FROM {quote(table)} WHERE {condition}"
+    return _Reading(table, columns, text, has_rowid, stays)
+
+
+def insert(db: sqlite3.Connection, line: Line) -> None:
+    """Insert one row.
+
+    Raises:
+        sqlite3.Error: it cannot stand beside those that are there.
+    """
+    values = dict(line.values)
+    if line.rowid is not None:
+        values["rowid"] = line.rowid
+    names = ", ".join(map(quote, values))
+    marks = ", ".join("CAST(? AS TEXT)" if isinstance(v, Text) else "?" for v in values.values())
+    verb = "INSERT OR IGNORE" if line.stays else "INSERT"
+    db.execute(
+        f"{verb} INTO {quote(line.table)} ({names}) VALUES ({marks})",
+        [bytes(value) if isinstance(value, Text) else value for value in values.values()],
+    )
+
+
+def _has_rows(db: sqlite3.Connection, table: str) -> bool:
+    return bool(db.execute(f"SELECT EXISTS (SELECT 1 FROM {quote(table)})").fetchone()[0])
+
+
+def _list_columns(db: sqlite3.Connection, table: str) -> tuple[str, ...]:
+    rows = db.execute(f"PRAGMA table_info({quote(table)})")
+    return tuple(row[1].decode() if isinstance(row[1], bytes) else row[1] for row in rows)
+
+
+def _join(names: tuple[str, ...]) -> str:
+    return ", ".join(map(quote, names))
+
+
+def _encode(value: Value) -> Any:
+    if isinstance(value, Text):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return {"t": base64.b64encode(value).decode()}
+    if isinstance(value, bytes):
+        return {"b": base64.b64encode(value).decode()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"f": value.hex()}
+    return value
+
+
+def _decode(value: Any) -> Value:
+    if isinstance(value, str):
+        return Text(value.encode())
+    if isinstance(value, dict):
+        if "t" in value:
+            return Text(base64.b64decode(value["t"]))
+        return base64.b64decode(value["b"]) if "b" in value else float.fromhex(value["f"])
+    if value is None or isinstance(value, int | float):
+        return value
+    raise ValueError("no value of a row")

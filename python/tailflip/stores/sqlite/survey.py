@@ -1,0 +1,114 @@
+"""Judges the units of a database by a policy, and counts them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tailflip import _native
+from tailflip.flow.numbers import RowNumbers, SurveyNumbers
+from tailflip.stores.extension import translating
+from tailflip.stores.policies import compile_policy
+from tailflip.stores.sqlite.units import gather, read_units
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from tailflip.flow.observed import Evidence
+    from tailflip.plan.policy import Policy
+    from tailflip.stores.sqlite.mark import Mark
+    from tailflip.stores.sqlite.schema import Schema
+    from tailflip.stores.sqlite.units import Unit
+
+Told = tuple[str, str]  # what is done, `drop` or `edit`, and by which rule
+DROP = "drop"
+# A row takes more than its texts: indexes, identities, state of the search. Measured on databases
+# that 2026.9.6 imported: 1.29 for 95 MB, 1.39 for 11 MB.
+PAGE_FACTOR = 1.25
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """A surveyed database, and the inputs by which a draft judges its units the same way again."""
+
+    numbers: SurveyNumbers
+    mark: Mark
+    schema: Schema
+    policy: Policy
+    evidence: Evidence
+    now_ms: int
+
+
+@dataclass
+class Judging:
+    """The judgement of all units: what does not stay as it is, then the numbers.
+
+    `loaded_bytes` and `gone_bytes` count what a gateway loads of them, and what it will not any
+    more.
+    """
+
+    db: sqlite3.Connection
+    policy: Policy
+    evidence: Evidence
+    now_ms: int
+    loaded_bytes: int = 0
+    gone_bytes: int = 0
+    rows: RowNumbers | None = None
+
+    def verdicts(self) -> Iterator[tuple[Unit, Told]]:
+        """Yield every unit that does not stay as it is; at the end, `rows` is known.
+
+        Runs are not ended here: that takes more rows than the entry.
+        """
+        policy = self.policy.model_copy(update={"retire": False})
+        judge = _native.RowJudge(*compile_policy(policy, self.evidence, self.now_ms))
+        gather(self.db)
+        for page in read_units(self.db):
+            self.loaded_bytes += sum(unit.loaded_bytes for unit in page)
+            with translating():
+                judge.offer([unit.row() for unit in page])
+        for page in read_units(self.db):
+            with translating():
+                told = judge.judge([unit.row() for unit in page])
+            for unit, verdict in zip(page, told, strict=True):
+                if verdict is not None:
+                    is_gone = verdict[0] == DROP
+                    self.gone_bytes += unit.loaded_bytes if is_gone else unit.bulk_bytes
+                    yield unit, verdict[:2]
+        with translating():
+            self.rows = RowNumbers.model_validate_json(judge.finish())
+
+    def sum_up(self, size_bytes: int) -> SurveyNumbers:
+        """Say of a database of so many bytes in use what was counted of its rows."""
+        rows = self.rows
+        if rows is None:
+            for _ in self.verdicts():
+                pass
+            return self.sum_up(size_bytes)
+        removed = int(PAGE_FACTOR * (rows.bytes - rows.bytes_after))
+        return SurveyNumbers(
+            bytes=size_bytes,
+            entries=rows.entries,
+            digest="",
+            wide=False,
+            kinds=rows.kinds,
+            running=rows.running,
+            fields=(),
+            jobs=rows.jobs,
+            jobs_untracked=rows.jobs_untracked,
+            duplicate=None,
+            rules=rows.rules,
+            entries_after=rows.entries_after,
+            bytes_after=max(min(size_bytes, rows.bytes_after), size_bytes - removed),
+            row_bytes=(self.loaded_bytes, self.loaded_bytes - self.gone_bytes),
+        )
+
+
+def measure_pages(db: sqlite3.Connection) -> int:
+    """Return the bytes in use in a database, without its free pages."""
+    pages, free, page_bytes = (
+        int(db.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * page_bytes

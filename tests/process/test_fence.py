@@ -1,0 +1,136 @@
+"""Two tailflips and one that opens the database, all at the same moment: one works, nobody stays.
+
+Each competitor is a process of its own, as the kernel's locks belong to processes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from contextlib import ExitStack, closing
+
+import pytest
+
+from tailflip.base.durable import RealDisk
+from tailflip.observe.holders import find_holder
+from tailflip.stores.sqlite.fence import fencing
+
+ROUNDS = 50
+# The one that opens it is quicker by far: from before the first look to after the second.
+DELAYS_S = (0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.5)
+WORKS, WAITS = "works", "waits"
+
+# At each line it tries, says how it went, and lets go at the next line.
+_TAILFLIP = """
+import sqlite3, sys
+from contextlib import closing
+from pathlib import Path
+from tailflip.base.durable import RealDisk
+from tailflip.base.errors import TryLater
+from tailflip.stores.sqlite.fence import fencing
+store, state = map(Path, sys.argv[1:])
+def say(word):
+    print(word, flush=True)
+say("ready")
+for _ in sys.stdin:
+    try:
+        with fencing(store, state, RealDisk()), closing(sqlite3.connect(store, timeout=0)) as db:
+            db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            db.execute("INSERT INTO t VALUES (1)")
+            db.commit()
+            say("works")
+            sys.stdin.readline()
+    except (TryLater, sqlite3.OperationalError) as e:
+        say(f"waits {type(e).__name__} {e}")
+        sys.stdin.readline()
+    say("ended")
+"""
+_OPENS = """
+import sqlite3, sys, time
+from contextlib import closing
+def say(word):
+    print(word, flush=True)
+say("ready")
+for after_s in sys.stdin:
+    time.sleep(float(after_s))
+    with closing(sqlite3.connect(sys.argv[1], timeout=0)) as db:
+        try:
+            db.execute("SELECT count(*) FROM t").fetchall()
+            say("works")
+        except sqlite3.OperationalError as e:
+            say(f"waits {type(e).__name__} {e}")
+        sys.stdin.readline()
+    say("ended")
+"""
+
+
+class Competitor:
+    def __init__(self, stack, program, *args):
+        self._child = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-c", program, *args],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+        stack.callback(self._child.kill)
+        assert self.hear() == "ready"
+
+    def tell(self, word=""):
+        self._child.stdin.write(f"{word}\n")
+        self._child.stdin.flush()
+
+    def hear(self):
+        return self._child.stdout.readline().strip()
+
+
+@pytest.fixture
+def state(tmp_path):
+    for path in (store_of(tmp_path), tmp_path / "state" / "openclaw.sqlite"):
+        path.parent.mkdir(parents=True)
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("CREATE TABLE t (x)")
+    return tmp_path
+
+
+def store_of(state):
+    return state / "agents" / "main" / "agent" / "openclaw-agent.sqlite"
+
+
+@pytest.mark.parametrize("opens", [False, True], ids=["two tailflips", "and one that opens it"])
+def test_exactly_one_works_and_nothing_is_left_locked(state, opens):
+    store, won, refusals = store_of(state), Counter(), Counter()
+    with ExitStack() as stack:
+        competitors = [Competitor(stack, _TAILFLIP, store, state) for _ in range(2)]
+        if opens:
+            competitors.append(Competitor(stack, _OPENS, store))
+        for number in range(ROUNDS):
+            # Each has its turn to be first.
+            turn = number % len(competitors)
+            order = competitors[turn:] + competitors[:turn]
+            for each in order:
+                each.tell(DELAYS_S[number % len(DELAYS_S)])
+            told = [each.hear() for each in competitors]
+            words = [word.partition(" ")[0] for word in told]
+            assert sorted(words) == [WAITS] * (len(words) - 1) + [WORKS], told
+            won[words.index(WORKS)] += 1
+            refusals.update(each.split()[1] for each in told if each.startswith(WAITS))
+            for each in competitors:
+                each.tell()
+            assert [each.hear() for each in competitors] == ["ended"] * len(competitors)
+        assert find_holder(store) is None
+        with fencing(store, state, RealDisk()):
+            pass
+    assert won.total() == ROUNDS
+    assert len(won) > 1, f"it was no race: {won}"
+    assert refusals["TryLater"] > 0
+    folder = state / "tmp" / f"openclaw-{store.stat().st_uid}"
+    assert [path.name for path in folder.iterdir()] == ["gateway.state.lock.sqlite"]
+    with closing(sqlite3.connect(store)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        worked = ROUNDS - (won[2] if opens else 0)
+        assert db.execute("SELECT count(*) FROM t").fetchone() == (worked,)

@@ -1,0 +1,67 @@
+"""A row is archived as a line, and the line gives back every byte and every type."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from tailflip.stores.sqlite.library import Text
+from tailflip.stores.sqlite.rows import Line, decode, insert
+
+VALUES = {
+    "text": Text('grüß\u2028 "\\ \x00 end'.encode()),
+    "odd_text": Text(b"half \xed\xa0\xbd of a pair"),
+    "blob": bytes(range(256)),
+    "whole": 2**62,
+    "real": 0.1,
+    "round": 3.0,
+    "endless": float("inf"),
+    "none": None,
+    "empty": Text(b""),
+}
+
+
+def test_a_line_gives_back_what_went_in():
+    line = Line("t", VALUES, rowid=7, stays=True, moved=True)
+    found = decode(line.encode())
+    assert found == line
+    for name, value in VALUES.items():
+        assert type(found.values[name]) is type(value), name
+
+
+def test_a_line_is_one_line():
+    assert Line("t", {"a": Text(b"1\n2")}).encode().count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    "text", [b"{}", b"[]", b'{"t":"x","v":{"a":[]}}', b'{"t":"x","v":3}', b"x"]
+)
+def test_what_is_no_row_is_refused(text):
+    with pytest.raises(ValueError, match=r"."):
+        decode(text)
+
+
+def test_an_inserted_row_has_the_types_that_it_had():
+    db = sqlite3.connect(":memory:")
+    db.text_factory = Text
+    db.execute(f"CREATE TABLE t ({', '.join(VALUES)})")
+    insert(db, Line("t", VALUES))
+    row = db.execute("SELECT * FROM t").fetchone()
+    assert dict(zip(VALUES, row, strict=True)) == VALUES
+    kinds = db.execute(
+        f"SELECT {', '.join(f'typeof({name})' for name in VALUES)} FROM t"
+    ).fetchone()
+    assert [bytes(kind).decode() for kind in kinds] == [
+        "text", "text", "blob", "integer", "real", "real", "real", "null", "text",
+    ]  # fmt: skip
+
+
+def test_a_row_that_stays_is_put_back_only_where_it_is_gone():
+    db = sqlite3.connect(":memory:")
+    db.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)")
+    db.execute("INSERT INTO t VALUES (1, 'new')")
+    insert(db, Line("t", {"a": 1, "b": Text(b"old")}, stays=True))
+    assert db.execute("SELECT b FROM t").fetchall() == [("new",)]
+    with pytest.raises(sqlite3.IntegrityError):
+        insert(db, Line("t", {"a": 1, "b": Text(b"old")}))
