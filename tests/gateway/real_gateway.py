@@ -128,6 +128,9 @@ class Install:
             # `doctor --fix` would install dozens of plugin packages into the cache.
             "npm_config_offline": "true",
         }
+        if any((self.package / "dist").glob("bundled-runtime-deps-*.js")):
+            # These install packages for each plugin into a new state directory, over the network.
+            env["OPENCLAW_DISABLE_BUNDLED_PLUGINS"] = "1"
         if heap_mib is not None:
             node_options = f"--max-old-space-size={heap_mib} {node_options}"
         if node_options:

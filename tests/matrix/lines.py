@@ -97,7 +97,9 @@ class Line:
         return any(each.asked == asked and each.outcome is Outcome.OK for each in self.answers)
 
     def need(self, asked: str) -> None:
-        """Raise NotAsked unless this went well."""
+        """Raise NotAsked unless this went well; what lacks what it needs is not there either."""
+        if any(each.asked == asked and each.outcome is Outcome.NOT_THERE for each in self.answers):
+            raise NotThere(f"needs: {asked}")
         if not self.went_well(asked):
             raise NotAsked(f"needs: {asked}")
 

@@ -221,7 +221,8 @@ def _compare_tasks(trial: Trial, scene: Scene, told: list[str]) -> None:
     if ran.returncode and ("unknown command" in ran.stderr or "nknown" in ran.stdout):
         raise NotThere("this release has no `openclaw tasks`")
     assert ran.returncode == 0, f"openclaw tasks list: {ran.stderr[-300:]}"
-    theirs = {each["taskId"]: each["status"] for each in _document(ran.stdout)["tasks"]}
+    listed = _document(f"{ran.stdout}\n{ran.stderr}")["tasks"]  # 2026.4.14 writes it to stderr
+    theirs = {each["taskId"]: each["status"] for each in listed}
     answer = _ask(trial, scene.state, "tasks", "--limit", "5000")
     ours = {each["task_id"]: each["status"] for each in answer["tasks"]}
     told.append(f"OpenClaw lists {len(theirs)}, tailflip {len(ours)}")

@@ -59,6 +59,14 @@ def test_what_needs_a_failed_step_is_not_asked():
     assert line.answers[1].outcome is Outcome.NOT_ASKED
 
 
+def test_what_needs_something_that_is_not_there_is_not_there_either():
+    line = Line("2026.8.1", "2026-11-29")
+    ask(line, "dies", NotThere("it refuses the store"))
+    with line.asking("is cured", 60):
+        line.need("dies")
+    assert line.outcome is Outcome.OK
+
+
 def test_the_worst_answer_is_the_outcome_of_a_line():
     line = Line("2026.7.35", "2026-11-29")
     ask(line, "a")
