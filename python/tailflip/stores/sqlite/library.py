@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BUSY_S = 5.0
+_IS_NEW = sqlite3.sqlite_version_info >= (3, 43)
 _SETTINGS = (
     "PRAGMA cache_size=-8192",
     "PRAGMA mmap_size=0",
@@ -40,6 +41,15 @@ def measure_octets(value: object) -> int | None:
     if isinstance(value, bytes):
         return len(value)
     return len(str(value).encode("utf-8", "surrogateescape"))
+
+
+def octets(column: str) -> str:
+    """Write an expression for the bytes of a column, whether its text is UTF-8 or not.
+
+    SQLite's own function reads no more than a row's head. Ours gets text decoded, which fails for
+    text that is not UTF-8.
+    """
+    return f"octet_length({column})" if _IS_NEW else f"length(CAST({column} AS BLOB))"
 
 
 def prepare(db: sqlite3.Connection) -> None:

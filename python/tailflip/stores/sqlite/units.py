@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tailflip import _native
+from tailflip.stores.sqlite.library import octets
 from tailflip.stores.sqlite.schema import NODES, WINDOWS
 
 if TYPE_CHECKING:
@@ -96,37 +97,13 @@ def split_name(name: str) -> tuple[str, str | None]:
 
 
 def gather(db: sqlite3.Connection) -> None:
-    """Sum up in temporary tables what the pages of units join: bytes and links of sessions.
+    """Gather all units in a temporary table, of which `read_units` then gives pages.
 
-    `sizes`: bytes of events of each session. `guarded`: windows that a node needs beside its own
-    current one. `continued`: nodes with a continuation that a descendant which runs waits for.
-    They lie in a file, and take no memory by number of rows.
+    So each entry is parsed once, however often the units are read. Temporary tables lie in a file,
+    and take no memory by number of rows.
     """
-    db.executescript(
-        """
-        CREATE TEMP TABLE sizes (session_id TEXT PRIMARY KEY, bytes INTEGER) WITHOUT ROWID;
-        CREATE TEMP TABLE guarded (session_id TEXT PRIMARY KEY) WITHOUT ROWID;
-        CREATE TEMP TABLE continued (session_key TEXT PRIMARY KEY) WITHOUT ROWID;
-        """
-    )
-    has_zstd = "event_zstd" in _columns(db, "transcript_events")
-    size = "coalesce(octet_length(event_json), 0)"
-    packed = f"{size} + coalesce(octet_length(event_zstd), 0)" if has_zstd else size
-    for table, each in (("transcript_events", packed), ("trajectory_runtime_events", size)):
-        db.execute(
-            f"INSERT INTO temp.sizes SELECT session_id, sum({each}) FROM {table}"
-            " WHERE true GROUP BY session_id"
-            " ON CONFLICT (session_id) DO UPDATE SET bytes = bytes + excluded.bytes"
-        )
-    # A string of an entry that is the session of somebody's window: whatever field it stands in.
-    db.execute(
-        f"""
-        INSERT OR IGNORE INTO temp.guarded
-        SELECT tree.atom FROM {NODES} AS node, json_tree(node.entry_json) AS tree
-        WHERE node.entry_json LIKE '%previousSessionId%' AND json_valid(node.entry_json)
-          AND tree.type = 'text' AND tree.key = 'previousSessionId'
-        """
-    )
+    _begin(db)
+    db.execute("CREATE TEMP TABLE continued (session_key TEXT PRIMARY KEY) WITHOUT ROWID")
     db.execute(
         f"""
         INSERT OR IGNORE INTO temp.continued
@@ -140,19 +117,58 @@ def gather(db: sqlite3.Connection) -> None:
           )
         """
     )
+    db.execute(f"INSERT INTO temp.units {_nodes()}")
+    db.execute(f"INSERT INTO temp.units {_windows()}")
+
+
+def gather_windows(db: sqlite3.Connection) -> None:
+    """Gather closed windows of cron jobs alone."""
+    _begin(db)
+    db.execute(f"INSERT INTO temp.units {_windows()}")
+
+
+def _begin(db: sqlite3.Connection) -> None:
+    """Make the table of units, and sum up what they join.
+
+    `sizes`: bytes of events of each session. `guarded`: windows that a node needs beside its own
+    current one.
+    """
+    columns = ", ".join(f"c{number}" for number in range(len(Unit._fields)))
+    db.execute(f"CREATE TEMP TABLE units ({columns})")
+    db.execute("CREATE TEMP TABLE sizes (session_id TEXT PRIMARY KEY, bytes INTEGER) WITHOUT ROWID")
+    db.execute("CREATE TEMP TABLE guarded (session_id TEXT PRIMARY KEY) WITHOUT ROWID")
+    for table in ("transcript_events", "trajectory_runtime_events"):
+        db.execute(
+            f"INSERT INTO temp.sizes SELECT session_id, sum({write_event_size(db, table)})"
+            f" FROM {table} WHERE true GROUP BY session_id"
+            " ON CONFLICT (session_id) DO UPDATE SET bytes = bytes + excluded.bytes"
+        )
+    # A string of an entry that is the session of somebody's window: whatever field it stands in.
+    db.execute(
+        f"""
+        INSERT OR IGNORE INTO temp.guarded
+        SELECT tree.atom FROM {NODES} AS node, json_tree(node.entry_json) AS tree
+        WHERE node.entry_json LIKE '%previousSessionId%' AND json_valid(node.entry_json)
+          AND tree.type = 'text' AND tree.key = 'previousSessionId'
+        """
+    )
+
+
+def write_event_size(db: sqlite3.Connection, table: str) -> str:
+    """Write an expression for the bytes that an event takes in the file."""
+    columns = {str(row[1]) for row in db.execute(f"PRAGMA table_info({table})")}
+    size = f"coalesce({octets('event_json')}, 0)"
+    return f"{size} + coalesce({octets('event_zstd')}, 0)" if "event_zstd" in columns else size
 
 
 def read_units(db: sqlite3.Connection) -> Iterator[list[Unit]]:
-    """Stream nodes, then closed windows of cron jobs, in pages and always in the same order.
-
-    `gather` must have been called on the connection.
-    """
-    for statement in (_nodes(), _windows()):
-        after = -1
-        while rows := db.execute(statement, (after, _PAGE_ROWS)).fetchall():
-            units = [_unit(row) for row in rows]
-            yield [unit for unit in units if unit.window is None or _is_base(unit.node)]
-            after = units[-1].rowid
+    """Stream what was gathered, in pages: nodes, then closed windows, always in the same order."""
+    after = 0
+    page = "SELECT rowid, * FROM temp.units WHERE rowid > ? ORDER BY rowid LIMIT ?"
+    while rows := db.execute(page, (after, _PAGE_ROWS)).fetchall():
+        units = [_unit(row[1:]) for row in rows]
+        yield [unit for unit in units if unit.window is None or _is_base(unit.node)]
+        after = rows[-1][0]
 
 
 def count_entries(db: sqlite3.Connection) -> int:
@@ -163,9 +179,8 @@ def count_entries(db: sqlite3.Connection) -> int:
 
 def _nodes() -> str:
     entry = "CASE WHEN json_valid(node.entry_json) THEN node.entry_json ELSE '{}' END"
-    bulk = " + ".join(
-        f"coalesce(octet_length(json_extract(entry, '$.{name}')), 0)" for name in BULK
-    )
+    fields = (f"json_extract(entry, '$.{name}')" for name in BULK)
+    bulk = " + ".join(f"coalesce({octets(field)}, 0)" for field in fields)
     overrides = " OR ".join(
         f"json_type(entry, '$.{name}') IS NOT NULL" for name in _native.OVERRIDES
     )
@@ -192,10 +207,10 @@ def _nodes() -> str:
           size
         FROM (
           SELECT node.rowid AS id, node.*, {entry} AS entry,
-            json_valid(node.entry_json) AS is_json, octet_length(node.entry_json) AS size,
+            json_valid(node.entry_json) AS is_json, {octets("node.entry_json")} AS size,
             node.session_key GLOB 'agent:*:cron:*'
               AND node.session_key NOT GLOB 'agent:*:cron:*:*' AS is_base
-          FROM {NODES} AS node WHERE node.rowid > ? ORDER BY node.rowid LIMIT ?
+          FROM {NODES} AS node ORDER BY node.rowid LIMIT -1 OFFSET 0
         ) AS page
     """
 
@@ -207,7 +222,7 @@ def _windows() -> str:
           own.acp_owned <> 0 OR own.plugin_owner_id IS NOT NULL, 0,
           coalesce((SELECT bytes FROM temp.sizes WHERE session_id = own.session_id), 0), 0
         FROM {WINDOWS} AS own JOIN {NODES} AS node USING (session_key)
-        WHERE own.rowid > ? AND own.session_id <> node.current_session_id
+        WHERE own.session_id <> node.current_session_id
           AND own.session_key GLOB 'agent:*:cron:*'
           AND own.session_key NOT GLOB 'agent:*:cron:*:*'
           AND own.session_id NOT IN (SELECT session_id FROM temp.guarded)
@@ -215,7 +230,7 @@ def _windows() -> str:
             SELECT 1 FROM {NODES} AS other
             WHERE other.current_session_id = own.session_id
           )
-        ORDER BY own.rowid LIMIT ?
+        ORDER BY own.rowid
     """
 
 
@@ -227,7 +242,3 @@ def _unit(row: tuple[object, ...]) -> Unit:
 
 def _is_base(key: str) -> bool:
     return key.count(":") == _BASE_PARTS - 1
-
-
-def _columns(db: sqlite3.Connection, table: str) -> set[str]:
-    return {str(row[1]) for row in db.execute(f"PRAGMA table_info({table})")}

@@ -14,6 +14,7 @@ from tailflip.base.errors import StoreChanged, StoreInvalid
 from tailflip.plan.policy import Policy
 from tailflip.stores.sqlite.engine import SQLITE
 from tailflip.stores.sqlite.reading import read
+from tailflip.stores.sqlite.units import gather, read_units
 
 BASE = f"agent:main:cron:{JOB}"
 KEEP_RUNS = Policy(retention_ms=24 * HOUR_MS, single_flight=False, max_lifetime_ms=None)
@@ -176,3 +177,34 @@ def test_an_unknown_version_is_read_and_not_written(path):
     assert surveyed.numbers.entries == len(make_entries())
     [refusal] = SQLITE.refuse(path, surveyed)
     assert "only reads" in refusal.message
+
+
+def test_text_that_is_not_utf_8_is_counted_too(path):
+    before = survey(path)
+    change(
+        path,
+        lambda db: db.execute(
+            "INSERT INTO transcript_events (session_id, seq, event_json, created_at)"
+            " VALUES ('run-1', 1, CAST(x'7b2261223a22ff227d' AS TEXT), 0)"
+        ),
+    )
+    after = survey(path)
+    assert after.entries == before.entries
+    assert after.row_bytes[0] == before.row_bytes[0] + 9
+
+
+def test_units_are_read_twice_and_gathered_once(path):
+    """Each entry is parsed by `gather` alone: what is read again is what was gathered."""
+
+    def work(db, schema):
+        gather(db)
+        asked = []
+        db.set_trace_callback(asked.append)
+        pages = [list(read_units(db)) for _ in range(2)]
+        db.set_trace_callback(None)
+        assert not any("json" in statement for statement in asked)
+        return pages
+
+    (first, second), _ = read(path, work)
+    assert first == second
+    assert sum(map(len, first)) == len(make_entries())
