@@ -28,6 +28,7 @@ from tailflip.stores.transaction import compact_store
 DISK = RealDisk()
 MOST_EFFECTS = 120  # more than any action has
 KILLED = 9
+DAY_MS = 86_400_000
 TOUCH_NOTHING = Policy(
     slim=False, retire=False, retention_ms=None, max_lifetime_ms=None, single_flight=False
 )
@@ -80,6 +81,17 @@ def test_a_survey_counts_what_is_there_and_changes_nothing(kind, path):
     assert {tally.name: tally.entries for tally in numbers.rules}["expire"] == 5
     assert numbers.entries_after == len(entries) - 5
     assert numbers.bytes_after < numbers.bytes
+    assert list_tree(path.parent) == before
+
+
+def test_what_fills_a_store_is_told_or_none_and_nothing_is_changed(kind, path):
+    kind.make(path)
+    before = list_tree(path.parent)
+    fill = kind.engine.describe_fill(path, NOW_MS, DAY_MS)
+    assert (fill is None) is kind.is_replaced
+    if fill is not None:
+        assert fill.bytes == path.stat().st_size
+        assert fill.expired_runs > 0
     assert list_tree(path.parent) == before
 
 

@@ -19,6 +19,7 @@ from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_count, format_counted
 from tailflip.base.workspace import Workspace
 from tailflip.cli.compact_text import say_no_store
+from tailflip.cli.fill_text import format_fill
 from tailflip.cli.options import Agent, AsJson, HeapLimit, Profile, StateDir, StorePaths, end_with
 from tailflip.cli.progress import show_progress
 from tailflip.cli.settings import read_and_tell
@@ -30,10 +31,12 @@ from tailflip.stores.litter import observe_folders
 from tailflip.stores.target import look
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from tailflip.flow.fill import Fill
     from tailflip.flow.numbers import SurveyNumbers
     from tailflip.flow.observed import Store, TranscriptFolder
+    from tailflip.plan.policy import Policy
 
 
 def inspect(
@@ -60,28 +63,26 @@ def inspect(
     names = read_job_names(scene.installation)
     policy = choose_policy(heal, scene.installation.retention_ms)
     aim = choose_aim(heal, policy, scene.capabilities, salvages=False)
-    found: dict[Store, SurveyNumbers] = {}
     with show_progress() as on_progress:
         job = Compaction(scene, aim, workspace, on_progress)
         job.look()
-        found = {store: each.numbers for store, each in job.measured.items()}
-        for store in scene.kept:  # to be seen, also where the gateway does not load it
-            if store in found or store in job.errors:
-                continue
-            try:
-                found[store] = job.survey(store, policy).numbers
-            except TailflipError as e:
-                job.errors[store] = e
+        found = _survey_all(job, policy)
+        fills = _describe_fills(job, found)
     errors = list(job.errors.values())
     for store, numbers in found.items():
         if not as_json:
             print(_format_store(store, numbers, names, scene.now_ms), end="\n\n")
+            if store in fills:
+                print(format_fill(fills[store]), end="\n\n")
     folders = observe_folders(scene.stores, scene.now_ms)
     prediction = job.forecast(wait_for_limit())
     if as_json:
         from tailflip.cli.answers.verbs import Inspect  # noqa: PLC0415 - for programs only
 
-        shown = [{"path": s.path, "agent": s.agent_id, "survey": n} for s, n in found.items()]
+        shown = [
+            {"path": s.path, "agent": s.agent_id, "survey": n, "fill": fills.get(s)}
+            for s, n in found.items()
+        ]
         Inspect.to(
             stores=shown,
             job_names=names,
@@ -97,6 +98,32 @@ def inspect(
     elif not errors:
         say_no_store(scene.installation)
     end_with(errors)
+
+
+def _survey_all(job: Compaction, policy: Policy) -> dict[Store, SurveyNumbers]:
+    """Survey what was not yet, to be seen also where the gateway does not load it."""
+    found = {store: each.numbers for store, each in job.measured.items()}
+    for store in job.scene.kept:
+        if store in found or store in job.errors:
+            continue
+        try:
+            found[store] = job.survey(store, policy).numbers
+        except TailflipError as e:
+            job.errors[store] = e
+    return found
+
+
+def _describe_fills(job: Compaction, stores: Iterable[Store]) -> dict[Store, Fill]:
+    fills: dict[Store, Fill] = {}
+    for store in stores:
+        try:
+            fill = job.scene.describe_fill(store)
+        except TailflipError as e:
+            job.errors[store] = e
+        else:
+            if fill is not None:
+                fills[store] = fill
+    return fills
 
 
 def _format_folder(folder: TranscriptFolder) -> str:

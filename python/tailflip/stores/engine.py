@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tailflip.base.durable import Disk
     from tailflip.base.errors import TailflipError
     from tailflip.base.progress import Progress
+    from tailflip.flow.fill import Fill
     from tailflip.flow.numbers import (
         ListedEntry,
         Measured,
@@ -134,6 +135,15 @@ class Engine(Protocol):
 
     def gather_starts(self, store: Path, starts: Starts, since_ms: int) -> None:
         """Note when the cron runs of a store began, those after `since_ms`."""
+
+    def describe_fill(self, store: Path, now_ms: int, retention_ms: int | None) -> Fill | None:
+        """Read what fills a store beyond its entries; None for a kind that has nothing else.
+
+        Args:
+            store: that was surveyed.
+            now_ms: wall clock.
+            retention_ms: how long the gateway keeps finished runs; None: for ever.
+        """
 
     def look_beside(
         self, store: Path, now_ms: int

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tailflip.base.progress import Progress
     from tailflip.config.load import Loaded
     from tailflip.flow.capabilities import Capabilities
+    from tailflip.flow.fill import Fill
     from tailflip.flow.numbers import Measured
     from tailflip.flow.observed import Evidence, Gateway
     from tailflip.flow.outcomes import HeapLimit
@@ -108,6 +109,11 @@ class Scene:
         """Measure one store under a policy."""
         engine = find_engine(store.path)
         return engine.survey(store.path, policy, evidence, self.now_ms, on_progress)
+
+    def describe_fill(self, store: Store) -> Fill | None:
+        """Read what fills one store beyond its entries; None where there is nothing else."""
+        engine = find_engine(store.path)
+        return engine.describe_fill(store.path, self.now_ms, self.installation.retention_ms)
 
     def find_heap_limit(self, history: History | None, given: str | None = None) -> HeapLimit:
         """Find the heap limit of this gateway; `given` is a person's word.

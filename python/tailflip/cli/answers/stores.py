@@ -62,6 +62,60 @@ class SurveyedStore(Part):
     survey: Survey
 
 
+class Table(Part):
+    """A table of a database, with its indexes."""
+
+    name: str
+    size_bytes: int = taken("bytes")
+
+
+class Event(Part):
+    """One event of a transcript."""
+
+    key: str | None = Field(description="Of its entry; null: no window has its session.")
+    session: str
+    seq: int
+    size_bytes: int = taken("bytes")
+
+
+class Fill(Part):
+    """What fills the file of a database, and what lies beside it."""
+
+    size_bytes: int = taken("bytes")
+    free_bytes: int = Field(description="In pages without use.")
+    log_bytes: int = Field(description="The write-ahead log beside it.")
+    import_bytes: int = Field(description="What it was imported from, beside it.")
+    copy_bytes: int = Field(description="Copies from before migrations, beside it.")
+    tables: tuple[Table, ...]
+    counts_pages: bool = Field(
+        description="`tables` are whole pages; else the large columns are summed up."
+    )
+    events: int
+    event_bytes: int
+    image_bytes: int = Field(description="Of events with images.")
+    biggest: tuple[Event, ...]
+    unreadable_events: int
+    unreadable: tuple[Event, ...] = Field(description="The first of them.")
+    unproven_nodes: int = Field(description="Entries that the gateway has yet to judge.")
+    embedding_bytes: int
+    usage_bytes: int = Field(description="Sums of use and cost.")
+    archive_bytes: int = Field(description="Packed transcripts of removed sessions.")
+    cold_bytes: int = Field(description="Packed transcripts of old sessions.")
+    closed_windows: int = Field(description="Finished runs below the keys of their jobs.")
+    closed_window_bytes: int
+    expired_runs: int = Field(description="What the gateway's clean-up would remove now.")
+    expired_bytes: int = Field(description="Their transcripts.")
+    expired_packed_bytes: int = Field(
+        description="The same as the clean-up packs it; an estimate where that is near its limit."
+    )
+
+
+class InspectedStore(SurveyedStore):
+    """A store, and what fills it; `fill` is of databases alone."""
+
+    fill: Fill | None
+
+
 class SizedStore(Part):
     """A store and its size; null: the file is missing."""
 

@@ -71,7 +71,7 @@ class Inspect(Answer):
     """What fills the stores; `job_names` by id."""
 
     verb: Literal["inspect"] = "inspect"
-    stores: tuple[of_stores.SurveyedStore, ...]
+    stores: tuple[of_stores.InspectedStore, ...]
     job_names: dict[str, str]
     folders: tuple[of_stores.Folder, ...]
     gateway: of_gateway.Gateway

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tailflip.base.durable import Disk
     from tailflip.base.progress import Progress
+    from tailflip.flow.fill import Fill
     from tailflip.flow.numbers import (
         ListedEntry,
         Measured,
@@ -108,6 +109,15 @@ class JsonEngine:
         """Note when the cron runs of a store began, those after `since_ms`."""
         with naming(store), open_regular(store) as fd:
             starts.gather(fd, since_ms)
+
+    def describe_fill(
+        self,
+        store: Path,  # noqa: ARG002
+        now_ms: int,  # noqa: ARG002
+        retention_ms: int | None,  # noqa: ARG002
+    ) -> Fill | None:
+        """None: a file of JSON has entries alone."""
+        return None
 
     def look_beside(
         self, store: Path, now_ms: int

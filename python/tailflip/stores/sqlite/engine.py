@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tailflip.base.durable import Disk
     from tailflip.base.progress import Progress
+    from tailflip.flow.fill import Fill
     from tailflip.flow.numbers import (
         ListedEntry,
         Measured,
@@ -123,6 +124,13 @@ class SqliteEngine:
 
         with naming(store), projecting(store.resolve()) as fd:
             starts.gather(fd, since_ms)
+
+    def describe_fill(self, store: Path, now_ms: int, retention_ms: int | None) -> Fill | None:
+        """Read tables, free pages, log, events, and what waits for the gateway's clean-up."""
+        from tailflip.stores.sqlite.fill import read_fill  # noqa: PLC0415
+
+        with naming(store):
+            return read_fill(store.resolve(), now_ms, retention_ms)
 
     def look_beside(
         self,
