@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from support.agent_database import make_database
+from support.agent_database import connect, make_database
 from support.state_rows import JSON_ONLY, SPLIT, StateRows
 from support.stores import make_entries
 from tailflip.base import clock
@@ -204,6 +204,29 @@ def test_sessions_in_sqlite_are_counted_by_every_verb(place, databases):
     for verb in ("inspect", "compact"):
         code, out, err = place.run(verb)
         assert (code, "7 entries" in out) == (0, True), err
+
+
+def test_inspect_tells_what_fills_a_database(place, databases):
+    code, out, _ = place.run("inspect")
+    assert code == 0
+    assert "what fills the file" in out
+    _, out, _ = place.run("inspect", "--json")
+    (store,) = json.loads(out)["stores"]
+    assert store["fill"]["events"] == 6, "two entries share a session"
+    assert "session_nodes" in {table["name"] for table in store["fill"]["tables"]}
+
+
+def test_an_event_that_is_no_json_is_found_by_check_and_not_by_a_quick_look(place, databases):
+    database = place.state / "agents/main/agent/openclaw-agent.sqlite"
+    with closing(connect(database)) as db, db:
+        db.execute("UPDATE transcript_events SET event_json = '{' WHERE session_id = 'run-1'")
+    _, out, _ = place.run("check", "--json")
+    told = json.loads(out)
+    (found,) = [f for f in told["findings"] if f["code"] == "event-unreadable"]
+    assert "session run-1, seq 0" in found["evidence"][0]
+    assert "event-unreadable" not in told["not_looked_for"]
+    _, out, _ = place.run("status", "--json")
+    assert "event-unreadable" in json.loads(out)["not_looked_for"]
 
 
 def test_a_ledger_in_sqlite_is_not_offered_to_be_written(place, databases):

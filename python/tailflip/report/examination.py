@@ -10,6 +10,7 @@ from tailflip.base.progress import be_quiet
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.findings.registry import find_all, merge
 from tailflip.flow.conditions import Disagreement
+from tailflip.flow.fill import FilledStore
 from tailflip.flow.findings import Looked
 from tailflip.ledger.actions import Ledger
 from tailflip.observe.gateway.gone_programs import find_gone_programs
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.base.progress import Progress
+    from tailflip.flow.observed import ObservedStore
     from tailflip.ledger.history import History
     from tailflip.observe.records.forms import Forms
     from tailflip.reconcile.context import Step
@@ -70,6 +72,7 @@ def observe_thoroughly(
     job = Compaction(scene, aim, workspace, on_progress)
     stores = (*scene.stores, *scene.missing)
     surveyed = observe_all(stores, lambda store: job.measure(store).numbers, scene.now_ms)
+    fills, notes_on_fills = _describe_fills(scene, surveyed)
     job.look_at_kept()
     ledger = Ledger(workspace)
     actions = ledger.read_all() if scene.kept else ()
@@ -85,6 +88,7 @@ def observe_thoroughly(
     inputs = replace(
         quick,
         surveyed=surveyed,
+        fills=fills,
         forecast=job.forecast(wait_for_limit()),
         kept=tuple(describe_kept(claim, actions) for claim in scene.kept.values()),
         folders=observe_folders(stores, scene.now_ms),
@@ -94,7 +98,11 @@ def observe_thoroughly(
     )
     judged, judged_notes = _judge_jobs(scene, history, asked, forms)
     told = set(forms.describe())  # a finding tells the same
-    notes = (*installation.notes, *(note for note in judged_notes if note not in told))
+    notes = (
+        *installation.notes,
+        *notes_on_fills,
+        *(note for note in judged_notes if note not in told),
+    )
     observation = Observation(
         inputs,
         merge(find_all(inputs), judged),
@@ -103,6 +111,24 @@ def observe_thoroughly(
         records=forms.every,
     )
     return recall_from(history, observation)
+
+
+def _describe_fills(
+    scene: Scene, surveyed: Iterable[ObservedStore]
+) -> tuple[tuple[FilledStore, ...] | None, tuple[str, ...]]:
+    """Read what fills the databases that were surveyed; a failure becomes a note."""
+    fills, notes = [], []
+    for each in surveyed:
+        if each.numbers is None:
+            continue
+        try:
+            fill = scene.describe_fill(each.store)
+        except TailflipError as e:
+            notes.append(f"what fills a database was not looked for: {e.message}")
+        else:
+            if fill is not None:
+                fills.append(FilledStore(each.store.path, fill))
+    return (None if notes else tuple(fills)), tuple(notes)
 
 
 def _judge_jobs(

@@ -21,6 +21,7 @@ from tailflip.report.observation import observe_quickly
 NOBODY = Gateway(False, None, None, "test")
 # What only a survey of the stores, the run log or a guard tells; or settings and environment.
 SLOW = {
+    "reaper-stopped", "event-unreadable", "database-bloat",
     "crash-loop", "restart-loop", "memory-elsewhere", "memory-trend", "start-refused",
     "store-invalid", "store-unreadable", "retained-source-changed", "import-waits",
     "owner-unknown", "store-on-record", "folder-litter", "kind-fills-store",

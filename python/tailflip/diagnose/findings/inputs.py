@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         UnreadRecord,
         UnseenIncident,
     )
+    from tailflip.flow.fill import FilledStore
     from tailflip.flow.observed import (
         ArchiveUse,
         Gateway,
@@ -59,7 +60,7 @@ class Inputs:
     """All that a look has seen; None where it did not look, empty where it found none.
 
     A finding needs inputs by these names. `stores` have sizes and files, `surveyed` also the
-    stores' contents. `gone_programs` are of its service.
+    stores' contents. `fills` are of databases alone. `gone_programs` are of its service.
     `listeners` hold the gateway's port, where no gateway was found. `spaces` are
     the file systems of the state directory and of tailflip's own. `archives` are tailflip's.
     `folders` are those of the stores. `kept` are stores that tailflip does not write; no other
@@ -73,6 +74,7 @@ class Inputs:
     gateway: Gateway | None = None
     stores: tuple[ObservedStore, ...] | None = None
     surveyed: tuple[ObservedStore, ...] | None = None
+    fills: tuple[FilledStore, ...] | None = None
     kept: tuple[KeptFile, ...] | None = None
     forecast: Forecast | None = None
     jobs: JobList | None = None

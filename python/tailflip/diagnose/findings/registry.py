@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailflip.diagnose.findings import guard, heap, host, jobs, stores
+from tailflip.diagnose.findings import databases, guard, heap, host, jobs, stores
 from tailflip.diagnose.findings.entry import Stands
 from tailflip.flow.findings import Code, Finding, Looked, Severity
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from tailflip.diagnose.findings.inputs import Inputs
 
 ENTRIES: dict[Code, Entry] = {
-    entry.code: entry for module in (guard, stores, heap, jobs, host) for entry in module.ENTRIES
+    entry.code: entry
+    for module in (guard, stores, databases, heap, jobs, host)
+    for entry in module.ENTRIES
 }
 ENDED_BY_GOOD_LIFE = frozenset(code for code, entry in ENTRIES.items() if entry.ends_with_good_life)
 _ORDER = {code.value: place for place, code in enumerate(ENTRIES)}

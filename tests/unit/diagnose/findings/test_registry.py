@@ -32,6 +32,7 @@ from tailflip.flow.conditions import (
     UnreadRecord,
     UnseenIncident,
 )
+from tailflip.flow.fill import REAPER_LIMIT_BYTES, Event, Fill, FilledStore
 from tailflip.flow.findings import Code, Finding, Looked, Severity
 from tailflip.flow.lives import Cause, Loop
 from tailflip.flow.numbers import JobNumbers, SurveyNumbers, Tally
@@ -116,6 +117,7 @@ HEALTHY = Inputs(
     gateway=Gateway(False, None, None, "test"),
     stores=SOUND,
     surveyed=SOUND,
+    fills=(),
     kept=(),
     forecast=Forecast(100, 200, 22.0, "test"),
     jobs=JobList((Job("j1", "night", True),)),
@@ -157,6 +159,11 @@ def store(**changes):
 
 def here(**changes):
     return {"installation": dataclasses.replace(HERE, **changes)}
+
+
+def filled(**changes):
+    fill = Fill(**{"bytes": 1000, "free_bytes": 0, "log_bytes": 0, **changes})
+    return {"fills": (FilledStore(Path("/s/a.sqlite"), fill),)}
 
 
 def listed(*jobs, problem=None):
@@ -212,6 +219,9 @@ CASES = {
     "start-waits": {"standstills": (Standstill(Stand.WAITS, "/s", "soon", "wait", until_ms=9),)},
     "gateway-down": {"standstills": (Standstill(Stand.DOWN, "/s", "it ended", "start it"),)},
     "incident-open": {"unseen_incidents": (UnseenIncident("/s", "7", "its heap was full", 3, 1),)},
+    "reaper-stopped": filled(expired_runs=2, expired_packed_bytes=REAPER_LIMIT_BYTES + 1),
+    "event-unreadable": filled(unreadable_events=1, unreadable=(Event(None, "s", 3, 9),)),
+    "database-bloat": filled(bytes=140_000_000, free_bytes=70_000_001),
     "job-held": {"held_jobs": (HeldJob("j1", "night", "A1", 1),)},
 }
 ERRORS = {
@@ -227,6 +237,8 @@ ERRORS = {
     "port-taken",
     "program-gone",
     "retained-source-changed",
+    "reaper-stopped",
+    "event-unreadable",
     "crash-loop",
     "restart-loop",
     "memory-elsewhere",
@@ -274,6 +286,10 @@ def test_each_problem_is_found_alone(code):
         store(numbers=numbers(entries=200, kinds=(tally("main", 200),))),
         listed(Job("a", "x", False, does="does"), TWIN),
         listed(Job("a", "x", True, does=""), Job("b", "x", True, does="")),
+        filled(expired_runs=2, expired_bytes=10**9, expired_packed_bytes=REAPER_LIMIT_BYTES),
+        filled(bytes=140_000_000, free_bytes=70_000_000),
+        filled(bytes=100, free_bytes=60),
+        filled(log_bytes=256_000_000),
         {"folders": (TranscriptFolder(Path("/s"), (FileKind(ORPHANS, 999, 99_999_999),)),)},
         {"folders": (TranscriptFolder(Path("/s"), (FileKind("transcript", 9999, 10**9),)),)},
     ],
@@ -330,6 +346,18 @@ def test_an_import_that_waits_names_its_plugins():
     (found,) = find_all(dataclasses.replace(HEALTHY, kept=(kept,))).findings
     assert "brave, codex" in found.message
     assert found.hint == "`openclaw update repair`, then `openclaw doctor --fix`"
+
+
+def test_a_large_log_is_told_beside_free_pages():
+    both = filled(bytes=10**9, free_bytes=6 * 10**8, log_bytes=10**9)
+    (found,) = find_all(dataclasses.replace(HEALTHY, **both)).findings
+    assert found.message.startswith("600.0 MB of 1.0 GB are free pages")
+    assert "the write-ahead log beside it has 1.0 GB" in found.message
+
+
+def test_an_event_that_is_no_json_is_named():
+    (found,) = find_all(dataclasses.replace(HEALTHY, **CASES["event-unreadable"])).findings
+    assert found.evidence == ("no entry: session s, seq 3",)
 
 
 # --- the registry

@@ -1,0 +1,93 @@
+"""Findings about what fills the databases of agents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailflip.base.units import format_bytes, format_counted
+from tailflip.diagnose.findings.entry import Entry, Found
+from tailflip.flow.fill import REAPER_LIMIT_BYTES
+from tailflip.flow.findings import Code, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tailflip.flow.fill import FilledStore
+
+_MUCH_FREE_BYTES = 64_000_000
+_LARGE_LOG_BYTES = 256_000_000  # a gateway's own limit, to which it cuts its log, is 67 MB
+
+
+def _find_stopped_reaper(fills: tuple[FilledStore, ...]) -> Iterator[Found]:
+    for path, fill in fills:
+        if fill.expired_packed_bytes > REAPER_LIMIT_BYTES:
+            runs = format_counted(fill.expired_runs, "expired run")
+            yield Found(
+                str(path),
+                f"the transcripts of {runs} take about {format_bytes(fill.expired_packed_bytes)} "
+                f"when packed, more than the {format_bytes(REAPER_LIMIT_BYTES)} that the gateway's "
+                "own clean-up packs at once: it removes none of them, and tries again for ever",
+                (f"{format_bytes(fill.expired_bytes)} of text before they are packed",),
+            )
+
+
+def _find_unreadable_events(fills: tuple[FilledStore, ...]) -> Iterator[Found]:
+    for path, fill in fills:
+        if fill.unreadable_events:
+            events = format_counted(fill.unreadable_events, "event", "is", "are")
+            yield Found(
+                str(path),
+                f"{events} no JSON: the gateway's next start ends with exit 1 at the first one",
+                tuple(
+                    f"{each.key or 'no entry'}: session {each.session}, seq {each.seq}"
+                    for each in fill.unreadable
+                ),
+            )
+
+
+def _find_bloat(fills: tuple[FilledStore, ...]) -> Iterator[Found]:
+    for path, fill in fills:
+        facts = []
+        if fill.free_bytes > _MUCH_FREE_BYTES and fill.free_bytes * 2 > fill.bytes:
+            facts.append(
+                f"{format_bytes(fill.free_bytes)} of {format_bytes(fill.bytes)} are free pages, "
+                "which the gateway gives back slowly or never"
+            )
+        if fill.log_bytes > _LARGE_LOG_BYTES:
+            facts.append(
+                f"the write-ahead log beside it has {format_bytes(fill.log_bytes)}: it was not "
+                "emptied, as after a kill or beside a reader that never ends"
+            )
+        if facts:
+            yield Found(str(path), "; ".join(facts))
+
+
+ENTRIES = (
+    Entry(
+        Code.REAPER_STOPPED,
+        Severity.ERROR,
+        _find_stopped_reaper,
+        doc=(
+            "Expired runs have more transcripts than the gateway's own clean-up can pack at once "
+            "(2026.9.5, 2026.9.6): it has stopped for ever."
+        ),
+        hint="stop the gateway, then run `tailflip compact --apply`",
+    ),
+    Entry(
+        Code.EVENT_UNREADABLE,
+        Severity.ERROR,
+        _find_unreadable_events,
+        doc="An event of a transcript is no JSON: the next start of the gateway ends with exit 1.",
+        hint=(
+            "do not restart the gateway; once it is stopped, copy the database with its log, then "
+            "take the named rows out of `transcript_events`"
+        ),
+    ),
+    Entry(
+        Code.DATABASE_BLOAT,
+        Severity.WARNING,
+        _find_bloat,
+        doc="Most of a large database is free pages, or its write-ahead log is very large.",
+        hint="stop the gateway, then run `openclaw doctor --session-sqlite compact`",
+    ),
+)
