@@ -156,9 +156,11 @@ def _begin(db: sqlite3.Connection) -> None:
 
 def write_event_size(db: sqlite3.Connection, table: str) -> str:
     """Write an expression for the bytes that an event takes in the file."""
-    columns = {str(row[1]) for row in db.execute(f"PRAGMA table_info({table})")}
+    has_packed = db.execute(
+        "SELECT 1 FROM pragma_table_info(?) WHERE name = 'event_zstd'", (table,)
+    ).fetchone()
     size = f"coalesce({octets('event_json')}, 0)"
-    return f"{size} + coalesce({octets('event_zstd')}, 0)" if "event_zstd" in columns else size
+    return f"{size} + coalesce({octets('event_zstd')}, 0)" if has_packed else size
 
 
 def read_units(db: sqlite3.Connection) -> Iterator[list[Unit]]:

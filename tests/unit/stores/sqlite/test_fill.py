@@ -160,6 +160,28 @@ def test_beyond_the_limit_samples_tell_how_well_transcripts_pack(
     assert fill.expired_packed_bytes < fill.expired_bytes
 
 
+def test_a_packed_event_counts_packed_in_the_file_and_whole_as_a_transcript(path, monkeypatch):
+    before = look(path)
+
+    def pack(db):
+        try:
+            db.execute(
+                "INSERT INTO transcript_events"
+                " (session_id, seq, event_zstd, event_utf8_bytes, created_at)"
+                " VALUES ('run-1', 1, zeroblob(1000), 500000, 0)"
+            )
+        except sqlite3.OperationalError:
+            pytest.skip("this version has no packed events")
+
+    change(path, pack)
+    monkeypatch.setattr(module, "REAPER_LIMIT_BYTES", 400_000)
+    fill = look(path)
+    assert fill.event_bytes == before.event_bytes + 1000
+    assert fill.expired_bytes == before.expired_bytes + 500_001
+    assert 900 < fill.expired_packed_bytes < 2000
+    assert fill.unreadable_events == 0
+
+
 def test_what_lies_beside_it_is_counted(path):
     archive = path.parent.parent / "session-sqlite-import-archive"
     archive.mkdir()

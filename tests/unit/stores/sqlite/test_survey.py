@@ -193,6 +193,18 @@ def test_text_that_is_not_utf_8_is_counted_too(path):
     assert after.row_bytes[0] == before.row_bytes[0] + 9
 
 
+def test_packed_events_count_as_they_lie_in_the_file(path):
+    before = survey(path)
+    change(
+        path,
+        lambda db: db.execute(
+            "INSERT INTO transcript_events (session_id, seq, event_zstd, created_at)"
+            " VALUES ('run-1', 1, zeroblob(1000), 0)"
+        ),
+    )
+    assert survey(path).row_bytes[0] == before.row_bytes[0] + 1000
+
+
 def test_units_are_read_twice_and_gathered_once(path):
     """Each entry is parsed by `gather` alone: what is read again is what was gathered."""
 
