@@ -21,6 +21,7 @@ from tailflip.observe.gateway.catalogue import (
 from tailflip.observe.gateway.heaps import DATABASES
 from tailflip.observe.records.forms import NEWEST_AGENT_SCHEMA
 from tailflip.observe.records.state_database import NEWEST_SCHEMA
+from tailflip.stores.formats import may_change_database
 
 TABLE = read_catalogue()
 # The stable releases that npm had on the day of the table, by month and day.
@@ -99,6 +100,12 @@ def test_the_schemas_that_are_read_are_those_of_the_newest_release():
     newest = TABLE.releases[-1]
     assert TABLE.find(Fact.AGENT_SCHEMA, newest) == NEWEST_AGENT_SCHEMA
     assert TABLE.find(Fact.STATE_SCHEMA, newest) == NEWEST_SCHEMA
+
+
+def test_databases_of_every_release_that_keeps_sessions_there_may_be_changed():
+    at = TABLE.releases.index(TABLE.facts[Fact.SESSIONS][-1].since)
+    schemas = {TABLE.find(Fact.AGENT_SCHEMA, release) for release in TABLE.releases[at:]}
+    assert {schema for schema in schemas if not may_change_database(schema)} == set()
 
 
 @pytest.mark.parametrize(
