@@ -161,6 +161,13 @@ def test_the_gate_stands_before_the_command_that_the_unit_says(place, host):
     assert not any(line.startswith("Environment") for line in lines)
 
 
+def test_a_drop_in_stays_where_openclaw_accepts_it_though_it_knows_wrappers(place, host):
+    host.put_unit("2026.5.28")
+    place.run("install", "--apply")
+    assert " gate --unit=" in read_drop_in(host)
+    assert not (host.home / ".local/share/tailflip/openclaw-gateway-gate.sh").exists()
+
+
 def test_from_2026_8_on_openclaw_is_told_of_a_wrapper(place, host):
     unit = host.put_unit(NEW)
     before = list_tree(place.root)

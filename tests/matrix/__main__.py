@@ -3,6 +3,7 @@
     make matrix RELEASES="2026.6.11 2026.7.35"    # without RELEASES: the list below
     make matrix-all                               # all stable releases that have no line yet
     make heaps RELEASES="2026.7.35"
+    make catalogue                                # read the packages of all stable releases
 
 A release is installed from npm, asked, and removed (KEEP=1 keeps it; so does having been there
 before). Each gives one line in a record beside this file; docs/releases.md is written from both.
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING
 
 import real_gateway
 
-from matrix import heaps, lines, page, release
+from matrix import catalogue, catalogue_page, heaps, lines, page, release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,7 @@ LISTED = (
     "2026.9.5",
     "2026.9.6",
 )
-_STABLE = re.compile(r"2026\.\d+\.\d+(-\d+)?")  # a beta has a word in its version
+_STABLE = re.compile(r"20\d\d\.\d+\.\d+(-\d+)?")  # a beta has a word in its version
 
 
 def list_stable() -> list[str]:
@@ -81,14 +82,23 @@ def on_disk(version: str) -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def write_pages() -> None:
+    page.PAGE.write_text(page.write(), "utf-8")
+    catalogue_page.PAGE.write_text(catalogue_page.write(), "utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["matrix", "heaps", "page"])
+    parser.add_argument("what", choices=["matrix", "heaps", "catalogue", "page"])
     parser.add_argument("releases", nargs="*")
     parser.add_argument("--all", action="store_true", help="all stable ones without a line")
     asked = parser.parse_args()
     if asked.what == "page":
-        page.PAGE.write_text(page.write(), "utf-8")
+        write_pages()
+        return
+    if asked.what == "catalogue":
+        catalogue.make(list_stable())
+        write_pages()
         return
     record, ask = {
         "matrix": (lines.MATRIX, release.try_release),
@@ -104,7 +114,7 @@ def main() -> None:
         with on_disk(version), tempfile.TemporaryDirectory(prefix="tailflip-matrix-") as folder:
             ask(line, Path(folder))  # an interrupted one has no line, and is asked again
             lines.keep(record, lines.as_row(line))
-        page.PAGE.write_text(page.write(), "utf-8")
+        write_pages()
         print(f"  {line.outcome}, {line.seconds} s", flush=True)
 
 

@@ -12,6 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tailflip.observe.gateway.catalogue import order
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -130,12 +132,6 @@ def _within(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def order(release: str) -> tuple[int, ...]:
-    """Order releases as they came; `2026.7.1-2` comes after `2026.7.1`."""
-    numbers = [int(part) for part in release.replace("-", ".").split(".")]
-    return (*numbers, *(0,) * (4 - len(numbers)))
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from matrix import page
+from matrix import catalogue_page, page
 from tools.write_docs import DOCS, PAGES
 
 
@@ -15,3 +15,8 @@ def test_a_made_page_is_current(name: str):
 def test_the_page_of_releases_is_current():
     """Write it anew with `PYTHONPATH=tests:tests/gateway python -m matrix page`."""
     assert page.PAGE.read_text("utf-8") == page.write()
+
+
+def test_the_page_of_the_catalogue_is_current():
+    """Write it anew with `PYTHONPATH=tests:tests/gateway python -m matrix page`."""
+    assert catalogue_page.PAGE.read_text("utf-8") == catalogue_page.write()

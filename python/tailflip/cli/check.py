@@ -13,11 +13,13 @@ from tailflip.base.render import escape, format_finding, format_forecast, format
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_counted
 from tailflip.base.workspace import Workspace
+from tailflip.cli.ahead import print_ahead
 from tailflip.cli.options import (
     Agent,
     AsJson,
     HeapLimit,
     Profile,
+    Release,
     StateDir,
     StorePaths,
     end_with,
@@ -27,6 +29,7 @@ from tailflip.cli.settings import read_and_tell
 from tailflip.ledger.history import History
 from tailflip.observe.records.forms import Form
 from tailflip.report.examination import Asked, observe_thoroughly
+from tailflip.report.look_ahead import judge_wanted, look_after_survey
 from tailflip.report.reading import read_situation
 from tailflip.report.subject import Subject
 from tailflip.report.verdict import format_verdict
@@ -47,12 +50,18 @@ def check(
     profile: Profile = None,
     agent: Agent = None,
     heap_limit: HeapLimit = None,
+    release: Release = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what is wrong with gateway, stores, jobs and leftovers: exit code 1 if anything is.
 
     The first line is the verdict: OK, WAITING, DOWN or AT RISK. Changes nothing.
+
+    With --release: what the stores will meet in that release of OpenClaw; exit code 1 if something
+    stands in the way.
     """
+    if release is not None:
+        judge_wanted(release)
     settings = read_and_tell(state_dir, profile)
     scene = look(
         os.environ,
@@ -77,16 +86,20 @@ def check(
         mistakes=settings.mistakes,
     )
     found = read_situation(subject, seen, scene.now_ms)
+    ahead = None if release is None else look_after_survey(scene, seen.inputs, release)
     if as_json:
         from tailflip.cli.answers.verbs import Check  # noqa: PLC0415 - for programs only
 
         failed = [] if problem is None else [problem]
-        Check.to(**_describe(found, seen), failed=failed).say()
+        Check.to(**_describe(found, seen), ahead=ahead, failed=failed).say()
+    elif ahead is not None:
+        print_ahead(ahead)
+        print(f"today: {escape(format_verdict(found.verdict, found.look.now_ms))}")
     else:
         _print(found, seen)
     if problem is not None:
         end_with([problem])
-    if found.is_grave or found.findings:
+    if (found.is_grave or found.findings) if ahead is None else not ahead.is_clear:
         raise typer.Exit(1)
 
 

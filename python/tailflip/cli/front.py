@@ -61,6 +61,8 @@ def run_light(verb: str, argv: list[str]) -> int:
         _refuse_misuse(verb, gateway)
     if verb == "run":
         return _supervise(gateway, flags)
+    if verb == "preflight" and (wanted := given.last("release")) is not None:
+        return _look_ahead(gateway, wanted, as_json="json" in given.flags)
     if verb == "preflight":
         return _preflight(gateway, as_json="json" in given.flags)
     return _gate(gateway, park="park" in given.flags)
@@ -230,6 +232,28 @@ def _settle(gateway: GuardedGateway) -> None:
             notes=left,
             hint="make room on the disk of tailflip's own directory (`df -h`)",
         )
+
+
+def _look_ahead(gateway: GuardedGateway, wanted: str, *, as_json: bool) -> int:
+    """Answer what the stores will meet in another release; changes nothing."""
+    from tailflip.cli.ahead import print_ahead  # noqa: PLC0415 - before an upgrade only
+    from tailflip.cli.answers.verbs import Preflight  # noqa: PLC0415
+    from tailflip.report.look_ahead import look_by_size  # noqa: PLC0415
+    from tailflip.stores.target import look  # noqa: PLC0415
+
+    scene = look(
+        gateway.release.env,
+        state_dir=gateway.state_dir,
+        profile=gateway.profile,
+        settings=gateway.config,
+    )
+    ahead = look_by_size(scene, gateway.release, gateway.history, wanted)
+    failed = [ConfigInvalid(each.says, hint=each.step) for each in ahead.grave]
+    if as_json:
+        Preflight.to(go=ahead.is_clear, looked=True, ahead=ahead, failed=failed).say()
+    else:
+        print_ahead(ahead)
+    return failed[0].exit_code if failed else 0
 
 
 def _begin_life(

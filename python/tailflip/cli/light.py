@@ -67,8 +67,13 @@ _PARK = Option(
     "Do not exit when the start is refused: wait, and look again once something has changed; for "
     "launchd, which would start it again whatever the exit code.",
 )
+_RELEASE = Option(
+    "--release",
+    "VERSION",
+    "Say what the stores will meet in this release of OpenClaw; nothing is healed or recorded.",
+)
 _JSON = Option("--json", None, "Write JSON to standard output.")
-OPTIONS = {"gate": (*_SHARED, _PARK), "preflight": (*_SHARED, _JSON), "run": _SHARED}
+OPTIONS = {"gate": (*_SHARED, _PARK), "preflight": (*_SHARED, _RELEASE, _JSON), "run": _SHARED}
 
 
 @dataclass

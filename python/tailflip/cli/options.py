@@ -52,6 +52,15 @@ HeapLimit = Annotated[
         show_default=False,
     ),
 ]
+Release = Annotated[
+    str | None,
+    typer.Option(
+        "--release",
+        metavar="VERSION",
+        help="Say what the stores will meet in this release of OpenClaw, such as 2026.9.6.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
 Apply = Annotated[bool, typer.Option("--apply", help="Do it; without this, only say what.")]
 

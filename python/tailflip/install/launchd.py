@@ -1,7 +1,7 @@
 """Plans agents for launchd.
 
-launchd has no drop-ins. Up to 2026.7 the gate is put into the agent's own ProgramArguments. An
-update of OpenClaw removes it: run `tailflip install --apply` after one. From 2026.8.1 on, OpenClaw
+launchd has no drop-ins. Up to 2026.4.25 the gate is put into the agent's own ProgramArguments. An
+update of OpenClaw removes it: run `tailflip install --apply` after one. From 2026.4.26 on, OpenClaw
 keeps a wrapper that it was told of. KeepAlive ignores exit codes: launchd would try a refused
 start for ever. So the gate parks instead, and looks again after a change.
 """

@@ -42,7 +42,7 @@ _KEPT = (
 
 def plan(service: Service, mode: Mode, facts: Facts, *, timer: bool) -> Plan:
     """Plan the files before, around or beside a unit."""
-    if mode is not Mode.WATCH and _knows_wrappers(service):
+    if mode is not Mode.WATCH and _wants_wrapper(service):
         next_step = f"{_systemctl(service.scope)} restart {service.name}"
         made = wrapper.plan(service, mode, facts, next_step)
     else:
@@ -143,10 +143,11 @@ def escape_path(path: Path | str) -> str:
     return ("\\x2e" + made[1:] if made.startswith(".") else made).replace("/", "-")
 
 
-def _knows_wrappers(service: Service) -> bool:
-    """Say whether OpenClaw manages this unit, and takes a wrapper for it: a user's unit."""
+def _wants_wrapper(service: Service) -> bool:
+    """Say whether OpenClaw manages this unit, and would disown it for a drop-in: a user's unit."""
     is_managed = service.scope == "user" and service.name.startswith("openclaw-gateway")
-    return is_managed and service.release.capabilities.keeps_wrapper
+    can = service.release.capabilities
+    return is_managed and can.keeps_wrapper and can.disowns_replaced_command
 
 
 def _choose_template(service: Service, mode: Mode) -> str:

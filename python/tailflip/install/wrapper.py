@@ -1,10 +1,10 @@
-"""Plans the wrapper script through which OpenClaw from 2026.8.1 on can start its gateway.
+"""Plans the wrapper script through which OpenClaw can start its gateway.
 
-`openclaw gateway install --wrapper FILE` is OpenClaw's own way to run a program before the gateway:
-the path outlives reinstalls and updates, and its doctor accepts it. (A drop-in of systemd that
-replaces the command makes OpenClaw refuse to repair its service, and its doctor names every other
-line of a drop-in; measured on 2026.9.6.) The gate parks where a start is refused: OpenClaw's unit
-gives up after ten starts in five minutes, and launchd never does.
+`openclaw gateway install --wrapper FILE` (2026.4.26 and later) is OpenClaw's own way to run a
+program before the gateway: the path outlives reinstalls and updates, and its doctor accepts it. (A
+drop-in of systemd that replaces the command makes OpenClaw refuse to repair its service, and its
+doctor names every other line of a drop-in; measured on 2026.9.6.) The gate parks where a start is
+refused: OpenClaw's unit gives up after ten starts in five minutes, and launchd never does.
 
 `run` is started the same way: OpenClaw's unit sends SIGTERM to its main process alone, waits for
 330 s, and does not stop that process when the kernel kills the gateway. The unit has no watchdog

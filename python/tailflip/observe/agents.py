@@ -11,7 +11,7 @@ from tailflip.observe.files import can_be_path
 from tailflip.observe.records.database import read_database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 MAIN_AGENT = "main"
@@ -87,6 +87,28 @@ def has_nodes(db: sqlite3.Connection) -> bool:
         if "no such table" in str(error):
             return False
         raise
+
+
+class Schemas(NamedTuple):
+    """The schemas of databases by their paths, and what could not be read, with the reason."""
+
+    found: tuple[tuple[Path, int], ...]
+    unread: tuple[str, ...]
+
+
+def read_schemas(databases: Iterable[Path]) -> Schemas:
+    """Read the schema of each database; one that is missing or empty has none."""
+    found, unread = [], []
+    for path in databases:
+        try:
+            [schema] = read_database(path, lambda db: db.execute("PRAGMA user_version").fetchone())
+        except FileNotFoundError:
+            continue
+        except (OSError, sqlite3.Error) as error:
+            unread.append(f"{path} cannot be read: {error}")
+        else:
+            found += [(path, int(schema))] if schema else []
+    return Schemas(tuple(found), tuple(unread))
 
 
 def normalise_agent_id(value: str) -> str:

@@ -14,9 +14,11 @@ from tailflip.flow.fill import FilledStore
 from tailflip.flow.findings import Looked
 from tailflip.ledger.actions import Ledger
 from tailflip.observe.gateway.gone_programs import find_gone_programs
+from tailflip.observe.gateway.release import judge
 from tailflip.observe.records.forms import Form, read_forms
 from tailflip.reconcile.context import StepKind, begin
 from tailflip.reconcile.kinds import TOLD, reconcile_all
+from tailflip.report.ahead import tell_unlisted
 from tailflip.report.observation import Observation, recall_from
 from tailflip.stores.archive_limits import observe_use
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
@@ -100,6 +102,7 @@ def observe_thoroughly(
     told = set(forms.describe())  # a finding tells the same
     notes = (
         *installation.notes,
+        *_tell_release(scene),
         *notes_on_fills,
         *(note for note in judged_notes if note not in told),
     )
@@ -129,6 +132,14 @@ def _describe_fills(
             if fill is not None:
                 fills.append(FilledStore(each.store.path, fill))
     return (None if notes else tuple(fills)), tuple(notes)
+
+
+def _tell_release(scene: Scene) -> tuple[str, ...]:
+    """Say so if the release is not in the catalogue, and is judged as another one."""
+    text = scene.next_start.release.text
+    judged = judge(text) if text is not None else None
+    told = tell_unlisted(text, judged) if text is not None and judged is not None else None
+    return () if told is None else (told,)
 
 
 def _judge_jobs(

@@ -21,3 +21,10 @@ ENGINES: tuple[Engine, ...] = (SQLITE, JSON)
 def find_engine(store: Path) -> Engine:
     """Find the engine of a store, whether its file is there or missing."""
     return next((engine for engine in ENGINES if engine.recognises(store)), JSON)
+
+
+def may_change_database(schema: int) -> bool:
+    """Say whether rows of an agent's database of this schema may be changed."""
+    from tailflip.stores.sqlite.schema import KNOWN_VERSIONS  # noqa: PLC0415 - a start needs none
+
+    return schema in KNOWN_VERSIONS

@@ -101,7 +101,7 @@ def test_the_rules_find_a_list_that_is_none():
 
 
 @pytest.mark.parametrize("profile", [None, "work"])
-def test_before_2026_8_the_gate_is_in_the_agents_own_arguments(host, profile):
+def test_before_2026_4_26_the_gate_is_in_the_agents_own_arguments(host, profile):
     agent = host.put_agent(OLD, profile)
     before = plistlib.loads(agent.read_bytes())
     [file] = make_plan(host).files
@@ -120,8 +120,9 @@ def test_before_2026_8_the_gate_is_in_the_agents_own_arguments(host, profile):
     assert rest == {k: before[k] for k in rest}
 
 
-def test_from_2026_8_on_openclaw_keeps_a_wrapper(host):
-    host.put_agent(NEW)
+@pytest.mark.parametrize("version", ["2026.4.26", NEW])
+def test_from_2026_4_26_on_openclaw_keeps_a_wrapper(host, version):
+    host.put_agent(version)
     plan = make_plan(host)
     [script] = plan.files
     [install] = plan.commands

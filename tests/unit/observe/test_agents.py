@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from tailflip.observe.agents import AGENT_DATABASE
+from tailflip.observe.agents import AGENT_DATABASE, read_schemas
 from tailflip.observe.installation import locate
 
 
@@ -58,3 +58,14 @@ def test_one_agent_with_sessions_is_enough(tmp_path, agent):
 def test_a_database_that_cannot_be_read_may_hold_some(tmp_path, agent):
     (agent / AGENT_DATABASE).write_bytes(b"no database at all" * 300)
     assert ask(tmp_path) is True
+
+
+def test_each_schema_is_read_and_what_cannot_be_read_is_told(tmp_path, agent):
+    fill(agent, "PRAGMA user_version = 23")
+    there, empty, broken = agent / AGENT_DATABASE, tmp_path / "empty", tmp_path / "broken"
+    empty.touch()
+    broken.write_bytes(b"no database" * 100)
+    found, unread = read_schemas([there, empty, broken, tmp_path / "missing"])
+    assert found == ((there, 23),)
+    assert len(unread) == 1
+    assert str(broken) in unread[0]

@@ -33,6 +33,27 @@ class Forecast(Part):
     release_known: bool
 
 
+class Meeting(Part):
+    """One thing to meet in another release; `is_grave`: it stands in the way."""
+
+    kind: str
+    is_grave: bool
+    says: str
+    step: str = Field(description="What to do; empty for nothing.")
+
+
+class Ahead(Part):
+    """What the installation will meet in a release; the facts are those of `judged_as`."""
+
+    release: str
+    judged_as: str
+    is_listed: bool = Field(description="False: the release is not in the catalogue.")
+    is_clear: bool = Field(description="Nothing stands in the way.")
+    meetings: tuple[Meeting, ...]
+    forecast: Forecast | None = Field(description="Of loading or importing the stores there.")
+    can_compact: bool = Field(description="tailflip compacts the sessions of that release.")
+
+
 class Finding(Part):
     """One thing that is wrong. Codes and what they mean stay; docs/findings.md lists them."""
 

@@ -51,7 +51,7 @@ class Status(Answer):
 
 
 class Check(Answer):
-    """What is wrong; the exit code is 1 if there is a finding."""
+    """What is wrong; exit code 1 for a finding, or for what stands in the way of --release."""
 
     verb: Literal["check"] = "check"
     verdict: of_gateway.Verdict
@@ -65,6 +65,7 @@ class Check(Answer):
     disks: tuple[of_gateway.Disk, ...] | None
     record_forms: tuple[of_gateway.Record, ...]
     notes: tuple[str, ...]
+    ahead: of_gateway.Ahead | None = Field(description="What --release asked about.")
 
 
 class Inspect(Answer):
@@ -349,6 +350,7 @@ class Preflight(Answer):
     after: of_gateway.Forecast | None = None
     reports: tuple[of_stores.Report, ...] = ()
     death: of_gateway.Death | None = None
+    ahead: of_gateway.Ahead | None = Field(None, description="What --release asked about.")
 
 
 class Retry(Answer):

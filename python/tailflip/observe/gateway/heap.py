@@ -25,6 +25,7 @@ _SCRIPT = "process.stdout.write(String(v8.getHeapStatistics().heap_size_limit))"
 _TIMEOUT_S = 10
 _PASSED = ("HOME", "LANG", "PATH", "TMPDIR")
 _OLD_SPACE = re.compile(r"--max-old-space-size=([0-9]{1,9})")
+_NODE_VERSION = re.compile(r"v([0-9]{1,4})\.([0-9]{1,6})\.([0-9]{1,6})")
 _CGROUP = "memory limit of the cgroup"
 _answers: dict[str, int] = {}  # of this process: a verb asks more than once
 
@@ -89,7 +90,7 @@ def read_heap_limit(owner: HeapOwner, cache: Cache | None = None) -> HeapLimit:
     answer = _answers.get(key) or (None if cache is None else cache.get(key))
     is_new = answer is None
     if answer is None:
-        answer = _ask_node(owner, program)
+        answer = _ask_size(owner, program)
     if answer is None:
         return _bound(owner, None, f"unknown: {program} did not answer")
     _answers[key] = answer
@@ -129,17 +130,30 @@ def _key(program: str, owner: HeapOwner) -> str:
     return f"{what} {owner.options} {owner.memory_bytes} {os.sysconf('SC_PHYS_PAGES')}"
 
 
-def _ask_node(owner: HeapOwner, program: str) -> int | None:
+def read_node_version(owner: HeapOwner) -> tuple[int, int, int] | None:
+    """Ask a gateway's Node for its version; None if there is none, or no answer."""
+    program = owner.node or shutil.which("node", path=owner.env.get("PATH"))
+    answer = None if program is None else _ask_node(owner, program, "--version")
+    match = _NODE_VERSION.fullmatch(answer.strip()) if answer is not None else None
+    return None if match is None else (int(match[1]), int(match[2]), int(match[3]))
+
+
+def _ask_size(owner: HeapOwner, program: str) -> int | None:
+    answer = _ask_node(owner, program, "-e", _SCRIPT)
+    return int(answer) if answer is not None and answer.strip().isdecimal() else None
+
+
+def _ask_node(owner: HeapOwner, program: str, *words: str) -> str | None:
     passed = {name: owner.env[name] for name in _PASSED if name in owner.env}
     try:
-        answer = subprocess.run(
-            [program, "-e", _SCRIPT],
+        return subprocess.run(
+            [program, *words],
             env={**passed, "NODE_OPTIONS": owner.options},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             timeout=_TIMEOUT_S,
             check=True,
-        ).stdout
-        return int(answer)
+        ).stdout.decode("ascii", "replace")
     except (OSError, ValueError, subprocess.SubprocessError):
         return None

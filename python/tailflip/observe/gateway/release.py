@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.observe.files import read_regular
 from tailflip.observe.gateway.capabilities import find_capabilities
+from tailflip.observe.gateway.catalogue import Judged, Standing, read_catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -138,6 +139,18 @@ def parse_version(text: str) -> Version | None:
     """Read `2026.4.14`, also with a suffix such as `-beta.1`; None for anything else."""
     match = _VERSION.match(text.strip())
     return None if match is None else (int(match[1]), int(match[2]), int(match[3]))
+
+
+def judge(text: str) -> Judged | None:
+    """Choose the release of the catalogue whose facts count for a version; None if it is none."""
+    version = parse_version(text)
+    if version is None:
+        return None
+    table = read_catalogue()
+    judged = table.judge(version)
+    if judged.is_listed and text.strip().removeprefix("v") not in table.releases:
+        return Judged(judged.release, Standing.OTHER_BUILD)
+    return judged
 
 
 def _strip_wrappers(words: list[str], env: dict[str, str]) -> tuple[list[str], str | None]:

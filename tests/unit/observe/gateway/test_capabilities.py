@@ -1,4 +1,4 @@
-"""One table says what a release can do, and how that was found out; nobody else compares."""
+"""The catalogue says what a release can do; nobody else compares versions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 import tailflip
 from tailflip.flow.capabilities import Capabilities
-from tailflip.observe.gateway import capabilities as table
 from tailflip.observe.gateway import heaps
-from tailflip.observe.gateway.capabilities import TABLE, Ability, find_capabilities
+from tailflip.observe.gateway.capabilities import RULES, Ability, find_capabilities
+from tailflip.observe.gateway.catalogue import Fact, order, read_catalogue
 
 PACKAGE = Path(tailflip.__file__).parent
 _YEARS = range(2020, 2100)  # that a version begins with
@@ -39,7 +39,6 @@ def test_what_changed_with_the_version(version, asked, drain, is_later):
     assert can.has_startup_probe is is_later
     assert can.hands_off_restarts is is_later
     assert can.takes_supervisor_mode is is_later
-    assert can.keeps_wrapper is is_later
     assert can.disowns_replaced_command is is_later
     assert can.loads_stores is (version is not None and not is_later)
 
@@ -51,14 +50,38 @@ def test_an_unknown_release_promises_nothing():
     assert can.restart_signal is None
 
 
-def test_each_ability_has_one_row_that_names_its_source():
-    assert sorted(row.ability for row in TABLE) == sorted(Ability)
-    for row in TABLE:
-        assert (row.since, row.until) != (None, None), row
-        assert "2026." in row.source, row
+def test_each_ability_is_a_field_of_the_capabilities():
+    assert set(RULES) == set(Ability)
     names = {each.name for each in fields(Capabilities)}
-    told = {str(row.ability) for row in TABLE} - {str(each) for each in table._FIGURES}
-    assert told <= names
+    assert {str(ability) for ability in Ability} <= names
+    figures = {
+        "is_known",
+        "is_measured",
+        "store_heap",
+        "database_heap",
+        "restart_signal",
+        "drain_s",
+    }
+    assert names == {str(ability) for ability in Ability} | figures
+
+
+def test_each_release_of_the_catalogue_has_what_its_package_says():
+    table = read_catalogue()
+    for release in table.releases:
+        can = find_capabilities(order(release)[:3])
+        for ability, rule in RULES.items():
+            assert getattr(can, ability) is (table.find(rule.fact, release) == rule.value), release
+        assert can.restart_signal is not None, release
+        assert can.restart_signal.name == table.find(Fact.RESTART_SIGNAL, release)
+        assert can.drain_s == table.find(Fact.STOP_BUDGET_S, release) + 5
+
+
+def test_a_release_between_two_has_the_abilities_of_the_earlier_one():
+    before = find_capabilities((2026, 7, 1))
+    between = find_capabilities((2026, 7, 2))
+    told = {str(each): getattr(between, each) for each in Ability}
+    assert told == {str(each): getattr(before, each) for each in Ability}
+    assert between.is_known
 
 
 def _is_version(node: ast.AST) -> bool:
@@ -69,11 +92,11 @@ def _is_version(node: ast.AST) -> bool:
     return is_whole and numbers[0] in _YEARS
 
 
-def test_no_module_outside_the_tables_compares_versions():
+def test_no_module_outside_the_table_compares_versions():
     """A comparison needs the other side: a tuple that begins with a year, or two `.version`."""
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
-        if path in {Path(table.__file__), Path(heaps.__file__)}:
+        if path == Path(heaps.__file__):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             ordered = isinstance(node, ast.Compare) and any(
