@@ -29,6 +29,7 @@ class Ability(StrEnum):
 
     LOADS_STORES = "loads_stores"
     STARTUP_PROBE = "has_startup_probe"
+    NO_HEALTH_PROBE = "lacks_health_probe"
     HANDOFF = "hands_off_restarts"
     SUPERVISOR_MODE = "takes_supervisor_mode"
     WRAPPER = "keeps_wrapper"
@@ -80,6 +81,14 @@ TABLE: tuple[Row, ...] = (
         Proof.READ,
         "`/startupz` (openclaw/openclaw #122477): in 2026.8.1 and later, in none before; "
         "measured on 2026.9.6",
+    ),
+    Row(
+        Ability.NO_HEALTH_PROBE,
+        None,
+        (2026, 3, 1),
+        Proof.MEASURED,
+        "2026.1.29 answers `/healthz` like any other path; 2026.3.28 has the endpoint, and the "
+        "packages have it from 2026.3.1 on",
     ),
     Row(
         Ability.HANDOFF,
