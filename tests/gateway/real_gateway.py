@@ -98,7 +98,11 @@ def install_node() -> Path:
     arch = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     prefix = "node-bin" if (system, arch) == ("darwin", "arm64") else "node"
     package = f"{prefix}-{system}-{arch}"
-    return _npm_install("node-24", {"dependencies": {package: "24"}}) / package / "bin" / "node"
+    node = _npm_install("node-24", {"dependencies": {package: "24"}}) / package / "bin" / "node"
+    npm, beside = shutil.which("npm"), node.with_name("npm")
+    if npm is not None and not beside.exists():  # where gateways look for it
+        beside.symlink_to(npm)
+    return node
 
 
 @dataclass(frozen=True)
@@ -129,8 +133,9 @@ class Install:
             "npm_config_offline": "true",
         }
         if any((self.package / "dist").glob("bundled-runtime-deps-*.js")):
-            # These install packages for each plugin into a new state directory, over the network.
-            env["OPENCLAW_DISABLE_BUNDLED_PLUGINS"] = "1"
+            # These install packages of their plugins at their start; once is enough.
+            env["OPENCLAW_PLUGIN_STAGE_DIR"] = str(self.package.parents[1] / "stage")
+            del env["npm_config_offline"]
         if heap_mib is not None:
             node_options = f"--max-old-space-size={heap_mib} {node_options}"
         if node_options:
@@ -144,7 +149,7 @@ class Install:
             env=self.environment(state),
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=400,
             check=False,
         )
 

@@ -52,6 +52,7 @@ class Trial:
     line: Line
     heap_mib: int = 0
     dies_with: int = 0
+    has_healthz: bool = True
 
     def copy(self, state: Path, name: str) -> Path:
         """Copy a state directory, so that what is asked of it changes nothing for the next."""
@@ -97,6 +98,7 @@ def ask_of_killed_run(trial: Trial) -> None:
             able = (mib for mib in _HEAPS_MIB if _boots(running, scene, mib))
             trial.heap_mib = next(able, 0)
             assert trial.heap_mib, scene.running and scene.running.output()[-300:]
+            trial.has_healthz = scene.running is not None and scene.running.has_healthz
             told.append(f"with {trial.heap_mib} MiB of heap")
         with line.asking(KILLED, 900):
             line.need(BOOT)
@@ -330,6 +332,7 @@ def _cure(trial: Trial, told: list[str]) -> None:
             running.wait_for(
                 lambda: any(life.ready_ms for life in running.lives()[1:]), 800, "answer after it"
             )
+            running.has_healthz = trial.has_healthz
             death = running.lives()[0].death
             assert death is not None
             assert death.cause is Cause.V8_HEAP, f"taken for {death.cause}"

@@ -112,6 +112,7 @@ def test_all_that_have_no_line_are_asked_and_one_that_was_interrupted_is_asked_a
     tmp_path, monkeypatch
 ):
     monkeypatch.setenv("OPENCLAW_TEST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("KEEP", raising=False)
     monkeypatch.setattr(lines, "MATRIX", tmp_path / "matrix.jsonl")
     monkeypatch.setattr(page, "PAGE", tmp_path / "releases.md")
     monkeypatch.setattr(matrix.signal, "signal", lambda *_: None)

@@ -37,6 +37,7 @@ class Capabilities:
     drain_s: float
     loads_stores: bool
     has_startup_probe: bool
+    lacks_health_probe: bool
     hands_off_restarts: bool
     takes_supervisor_mode: bool
     keeps_wrapper: bool

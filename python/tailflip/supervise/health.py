@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tailflip.config.schema import HealthSettings
+    from tailflip.flow.capabilities import Capabilities
     from tailflip.observe.gateway.health import Answer, Probe
     from tailflip.supervise.event_loop import Loop
 
@@ -34,14 +35,15 @@ class HealthCheck:
         *,
         where: Probe,
         find_host: Callable[[], str | None],
-        has_startup: bool,
+        can: Capabilities,
         is_ready: bool,
         on_ready: Callable[[], bool],
         on_hang: Callable[[str], None],
     ) -> None:
         self._loop = loop
         self._settings = settings
-        self._start_path = STARTUP if has_startup else HEALTH
+        self._start_path = STARTUP if can.has_startup_probe else HEALTH
+        self._takes_any_page = can.lacks_health_probe
         self._is_ready = is_ready
         self._on_ready = on_ready
         self._on_hang = on_hang
@@ -77,7 +79,7 @@ class HealthCheck:
         if not self._is_ready:
             if answer.kind == "refused":
                 self._look_elsewhere()
-            elif answer.kind == "ok" and self._on_ready():
+            elif self._is_good(answer) and self._on_ready():
                 self._is_ready = True
                 self._loop.cancel("patience")
         elif answer.kind not in _SILENT:
@@ -88,6 +90,10 @@ class HealthCheck:
                 self._misses = 0
                 asked = format_counted(self._settings.misses, "question")
                 self._on_hang(f"{asked} in a row without an answer")
+
+    def _is_good(self, answer: Answer) -> bool:
+        """Say whether the gateway serves; one without a health endpoint shows some page there."""
+        return answer.kind == "ok" or (self._takes_any_page and answer.serves)
 
     def _look_elsewhere(self) -> None:
         """Ask at the address where the gateway listens, which need not be loopback."""

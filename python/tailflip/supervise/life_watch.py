@@ -55,7 +55,7 @@ class LifeWatch:
             gateway.config.health,
             where=where,
             find_host=lambda: service.find_host(where.port),
-            has_startup=gateway.release.capabilities.has_startup_probe,
+            can=gateway.release.capabilities,
             is_ready=service.life.ready_ms is not None,
             on_ready=self._has_answered,
             on_hang=lambda why: self._tell(Event.HUNG, why),

@@ -25,6 +25,7 @@ class Ability(StrEnum):
 
     LOADS_STORES = "loads_stores"
     STARTUP_PROBE = "has_startup_probe"
+    NO_HEALTH_PROBE = "lacks_health_probe"
     HANDOFF = "hands_off_restarts"
     SUPERVISOR_MODE = "takes_supervisor_mode"
     WRAPPER = "keeps_wrapper"
@@ -44,6 +45,7 @@ class Rule:
 RULES: dict[Ability, Rule] = {
     Ability.LOADS_STORES: Rule(Fact.SESSIONS, "files"),
     Ability.STARTUP_PROBE: Rule(Fact.STARTUPZ),
+    Ability.NO_HEALTH_PROBE: Rule(Fact.HEALTHZ, value=False),
     Ability.HANDOFF: Rule(Fact.HANDOFF_COMMAND),
     Ability.SUPERVISOR_MODE: Rule(Fact.SUPERVISOR_MODE),
     Ability.WRAPPER: Rule(Fact.WRAPPER),

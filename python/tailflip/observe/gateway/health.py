@@ -4,7 +4,7 @@ The gateway answers from one event loop, so a late answer is a busy loop: 4 to 7
 normal, and the port is closed for up to 43 s during a start. Source: OpenClaw 2026.3.28,
 2026.4.14 and 2026.9.6, `server-http-probes` and `readiness`:
 
-    /healthz           200 {"ok": true, "status": "live"}       every version; pure liveness
+    /healthz           200 {"ok": true, "status": "live"}       2026.3.1 and later; pure liveness
     /readyz            200 or 503 {"ready": bool, "failing": [names]}
     /startupz          200 {"ok": true, "status": "started"}    2026.8.1 and later
                        503 {"ok": false, "status": "starting" or "draining"}
@@ -33,6 +33,7 @@ Kind = Literal["refused", "timeout", "ok", "starting", "unready", "other"]
 _MAX_ANSWER_BYTES = 64 << 10
 _MAX_DETAIL_CHARS = 120
 _ANSWERED = frozenset({200, 503})
+_SERVER_ERROR = 500
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,15 @@ class Answer:
     refused: no process listens. timeout: no whole answer in time. ok: live, started or ready.
     starting: the gateway says so. unready: the gateway says that it does not serve (`detail`
     has what fails, or draining). other: the answer is not of such an endpoint.
-    `detail` is printable and short; it is the gateway's text, not ours.
+    `detail` is printable and short; it is the gateway's text, not ours. `serves`: a web server
+    answered, and not with an error of its own.
     """
 
     kind: Kind
     latency_s: float
     detail: str
     path: str = ""
+    serves: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,8 +145,10 @@ def parse_answer(data: bytes) -> Answer:
     status = int(words[1])
     said = _parse_json(lines, body) if status in _ANSWERED else None
     if said is None:
-        return Answer("other", 0.0, f"HTTP {status}, not of a health endpoint")
-    return _judge(said, status)
+        judged = Answer("other", 0.0, f"HTTP {status}, not of a health endpoint")
+    else:
+        judged = _judge(said, status)
+    return replace(judged, serves=status < _SERVER_ERROR)
 
 
 def _judge(said: dict[str, Any], status: int) -> Answer:

@@ -1,0 +1,48 @@
+"""Whether an answer while a gateway starts is good; living ones are in test_run_health.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from tailflip.config.schema import HealthSettings
+from tailflip.observe.gateway.capabilities import find_capabilities
+from tailflip.observe.gateway.health import Probe, parse_answer
+from tailflip.supervise.event_loop import Loop
+from tailflip.supervise.health import HealthCheck
+
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<!doctype html>"
+NO_PAGE = b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\n\r\nNot Found"
+FAILED = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\r\n"
+LIVE = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"ok": true, "status": "live"}'
+OLD, NEW = (2026, 1, 29), (2026, 3, 28)
+
+
+@pytest.mark.parametrize(
+    ("version", "data", "is_good"),
+    [
+        (OLD, PAGE, True),
+        (OLD, NO_PAGE, True),
+        (OLD, FAILED, False),
+        (OLD, b"", False),
+        (NEW, PAGE, False),
+        (NEW, NO_PAGE, False),
+        (NEW, LIVE, True),
+        (None, PAGE, False),
+        (None, LIVE, True),
+    ],
+)
+def test_a_release_without_a_health_endpoint_has_answered_with_any_page(version, data, is_good):
+    """2026.1.29 was ended again and again, for nobody ever heard it say that it lives."""
+    heard = []
+    check = HealthCheck(
+        Loop(),
+        HealthSettings(),
+        where=Probe(1),
+        find_host=lambda: None,
+        can=find_capabilities(version),
+        is_ready=False,
+        on_ready=lambda: heard.append("ready") is None,
+        on_hang=heard.append,
+    )
+    check._judge(parse_answer(data))
+    assert heard == ["ready"] * is_good
