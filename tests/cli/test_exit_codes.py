@@ -34,7 +34,7 @@ from tailflip.base.workspace import Workspace
 from tailflip.cli.exit_codes import ALSO, ALWAYS, MEANINGS, list_codes
 from tailflip.ledger import database
 from tailflip.ledger.history import History
-from tailflip.stores.json import native
+from tailflip.stores import policies
 
 PAGE = Path(__file__).parents[2] / "docs" / "exit-codes.md"
 ARGV = {
@@ -160,7 +160,7 @@ class Scene:
 
     def too_many_sessions(self):
         """The engine takes no more: what it is given does not fit."""
-        self.monkeypatch.setattr(native, "all", lambda _fits: False, raising=False)
+        self.monkeypatch.setattr(policies, "all", lambda _fits: False, raising=False)
 
     def refused_unit(self):
         program = self.place.root / "bin" / "systemd-analyze"

@@ -422,7 +422,9 @@ def test_stores_that_will_not_fit_are_told_before_anything_was_guarded(place, mo
     place.fill(30_000_000)
     code, out, err = place.run("status")
     assert (code, err) == (1, "")
-    assert re.match(r"AT RISK: loading the stores needs about \S+ MB of heap, the gateway has", out)
+    assert re.match(
+        r"AT RISK: loading the stores needs about \S+ [MG]B of heap, the gateway has", out
+    )
     assert "\nnext      run `tailflip compact` to see what can go\n" in out
     assert place.run("check")[1].startswith("AT RISK: loading the stores needs about ")
     assert place.run("compact", "--apply")[0] == 0
