@@ -39,7 +39,8 @@ class Site:
 
     def ask(self, release, *more):
         code, out, err = self.place.run("check", "--release", release, "--json", *more)
-        ahead = json.loads(out)["ahead"]
+        ahead = json.loads(out).get("ahead")
+        assert ahead is not None, (out, err)
         assert code == (0 if ahead["is_clear"] else 1), err
         return ahead, {each["kind"]: each for each in ahead["meetings"]}
 
