@@ -318,8 +318,9 @@ mod _native {
     #[pymodule_export]
     use super::{
         archive_verify, features, list_store, restore_store, rewrite_store, salvage_store,
-        survey_store, verify_store, ArchiveReader, ArchiveWriter, Cancelled, Control, Ends, Evidence, Joined,
-        Ledgers, Policy, RowJudge, Scratch, Sessions, Starts, StoreInvalid, Survey,
+        survey_store, verify_store, ArchiveReader, ArchiveWriter, Cancelled, Control, Ends,
+        Evidence, Joined, Ledgers, Policy, RowJudge, Scratch, Sessions, Starts, StoreInvalid,
+        Survey,
     };
 
     #[pymodule_init]

@@ -142,7 +142,8 @@ impl<T: EntryVisitor> Entries<T> {
         }
         if self.known.is_none() {
             let name = if self.name_kept { &self.name } else { inside };
-            self.entry.fields.has_override |= OVERRIDES.iter().any(|known| known.as_bytes() == name);
+            self.entry.fields.has_override |=
+                OVERRIDES.iter().any(|known| known.as_bytes() == name);
         }
     }
 
