@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import open_scratch
+from tailflip.base.errors import ArchiveDamaged
 from tailflip.flow.numbers import RecordHeader, RewriteNumbers
-from tailflip.stores.records import RecordWriter
+from tailflip.stores.records import RecordWriter, verify_records
 from tailflip.stores.sqlite.change import read_entry
 from tailflip.stores.sqlite.library import Text
 from tailflip.stores.sqlite.rows import Line, note_index_rows, plan_walk
@@ -115,6 +116,8 @@ def write_draft(
                 raw, step = after, Step(Verb.EDIT, unit.name, len(before))
             work.add(replace(step, before=digest_entry(before)), (raw,), len(raw))
     archived = records.finish()
+    if verify_records(archive_fd) != archived:
+        raise ArchiveDamaged("archive does not read back as it was written; nothing was changed")
     written = work.finish(numbers.entries - removed, numbers.bytes_after)
     return RewriteNumbers(
         bytes=written.bytes,

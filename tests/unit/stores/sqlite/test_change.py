@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 
@@ -21,13 +22,13 @@ from support.agent_database import (
 )
 from support.stores import GONE, HOUR_MS, JOB, NOW_MS, make_entries, make_entry, run_key
 from tailflip.base.durable import RealDisk
-from tailflip.base.errors import IoFailed, TailflipError, Unavailable
+from tailflip.base.errors import ArchiveDamaged, IoFailed, TailflipError, Unavailable
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Store
 from tailflip.plan.policy import Policy
 from tailflip.stores.restore import restore
-from tailflip.stores.sqlite import change, finish
+from tailflip.stores.sqlite import change, drafting, finish
 from tailflip.stores.sqlite.library import Text, prepare
 from tailflip.stores.transaction import compact_store
 
@@ -292,6 +293,25 @@ def test_damage_that_is_found_at_the_end_is_told(path, workspace, monkeypatch):
     monkeypatch.setattr(finish, "find_fault", lambda db: "page 7 is lost")
     with pytest.raises(IoFailed, match="page 7 is lost"):
         compact(path, workspace)
+
+
+def test_an_archive_that_reads_back_otherwise_changes_nothing(path, workspace, monkeypatch):
+    class Careless(drafting.RecordWriter):
+        def __init__(self, fd):
+            super().__init__(fd)
+            self.fd = fd
+
+        def finish(self):
+            numbers = super().finish()
+            os.pwrite(self.fd, b"!", numbers.archive_bytes // 2)
+            return numbers
+
+    before = dump(path)
+    monkeypatch.setattr(drafting, "RecordWriter", Careless)
+    with pytest.raises(ArchiveDamaged):
+        compact(path, workspace)
+    assert dump(path) == before
+    assert list(workspace.home.archives.iterdir()) == []
 
 
 def test_an_orphan_and_a_wrong_index_are_faults(path):
