@@ -70,7 +70,7 @@ test-container: build
 	$(BIN)/python -m pytest -m container -rs
 
 # Real releases from npm, one at a time on disk; each gives a line of docs/releases.md. RELEASES
-# names them, KEEP=1 leaves them in the cache. `matrix-all` asks those that have no line yet.
+# names them, KEEP=1 leaves them in the cache. `matrix-all` asks all without a good line.
 MATRIX = PYTHONPATH=tests:tests/gateway $(BIN)/python -m matrix
 matrix: build
 	$(MATRIX) matrix $(RELEASES)

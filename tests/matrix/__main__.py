@@ -1,7 +1,7 @@
 """Ask real releases of OpenClaw what tailflip must know of them.
 
     make matrix RELEASES="2026.6.11 2026.7.35"    # without RELEASES: the list below
-    make matrix-all                               # all stable releases that have no line yet
+    make matrix-all                               # all stable ones without a good line
     make heaps RELEASES="2026.7.35"
     make catalogue                                # read the packages of all stable releases
 
@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 import real_gateway
 
 from matrix import catalogue, catalogue_page, heaps, lines, page, release
+from matrix.lines import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["matrix", "heaps", "catalogue", "page"])
     parser.add_argument("releases", nargs="*")
-    parser.add_argument("--all", action="store_true", help="all stable ones without a line")
+    parser.add_argument("--all", action="store_true", help="all without a good line")
     asked = parser.parse_args()
     if asked.what == "page":
         write_pages()
@@ -107,7 +108,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is started is ended too
     releases = asked.releases or [*LISTED]
     if asked.all:
-        releases = [each for each in list_stable() if each not in lines.read(record)]
+        read = lines.read(record)
+        done = {each for each, line in read.items() if line["outcome"] != Outcome.FAILED}
+        releases = [each for each in list_stable() if each not in done]
     for number, version in enumerate(releases, 1):
         print(f"{version} ({number} of {len(releases)})", flush=True)
         line = lines.Line(version, f"{datetime.now(UTC):%Y-%m-%d}")

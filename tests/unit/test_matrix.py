@@ -108,7 +108,7 @@ def test_the_forecast_of_what_was_measured_is_safe_and_at_most_a_fifth_too_high(
     assert [each for each in measured if not 1 <= each[2] <= 1.2] == []
 
 
-def test_all_that_have_no_line_are_asked_and_one_that_was_interrupted_is_asked_again(
+def test_all_without_a_good_line_are_asked_and_one_that_was_interrupted_is_asked_again(
     tmp_path, monkeypatch
 ):
     monkeypatch.setenv("OPENCLAW_TEST_CACHE", str(tmp_path / "cache"))
@@ -118,6 +118,9 @@ def test_all_that_have_no_line_are_asked_and_one_that_was_interrupted_is_asked_a
     monkeypatch.setattr(matrix.signal, "signal", lambda *_: None)
     monkeypatch.setattr(matrix, "list_stable", lambda: ["2026.7.1", "2026.7.35", "2026.8.1"])
     monkeypatch.setattr(matrix.sys, "argv", ["matrix", "matrix", "--all"])
+    failed = Line("2026.7.1", "2026-11-29")
+    ask(failed, "boots", AssertionError("no"))
+    lines.keep(lines.MATRIX, lines.as_row(failed))
     asked = []
 
     def answer(line: Line, folder: Path) -> None:
@@ -130,7 +133,7 @@ def test_all_that_have_no_line_are_asked_and_one_that_was_interrupted_is_asked_a
     monkeypatch.setattr(release, "try_release", answer)
     with pytest.raises(KeyboardInterrupt):
         matrix.main()
-    assert list(lines.read(lines.MATRIX)) == ["2026.7.1"]
+    assert [line["outcome"] for line in lines.read(lines.MATRIX).values()] == ["ok"]
     matrix.main()
     assert asked == ["2026.7.1", "2026.7.35", "2026.7.35", "2026.8.1"]
     assert list(lines.read(lines.MATRIX)) == ["2026.7.1", "2026.7.35", "2026.8.1"]
