@@ -53,7 +53,7 @@ def is_killed_and_goes_on(place, at, when):
     for left in (place.home.root, place.state, place.root / "lives"):
         subprocess.run(["/bin/rm", "-rf", str(left)], check=True)
     place.state.mkdir()
-    place.fill(2_000_000)
+    place.fill(3_000_000)  # what `NEAR` is for
     driven = drive(place, at, when, options)
     wait_until(
         lambda: (
