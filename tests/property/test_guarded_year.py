@@ -27,6 +27,9 @@ ENDS = {
     "oomd": Clues(signal=9, oomd=True),
     "config": Clues(exit_code=78, stderr_tail="Config invalid"),
     "migration": Clues(exit_code=78, stderr_tail="startup migrations did not complete cleanly"),
+    "lease": Clues(
+        exit_code=1, stderr_tail="OpenClaw startup migrations are already running; wait"
+    ),
     "twin": Clues(exit_code=1, stderr_tail="Gateway failed to start: gateway already running"),
     "port": Clues(exit_code=1, stderr_tail="Error: listen EADDRINUSE"),
     "lock": Clues(
