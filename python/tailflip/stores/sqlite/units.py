@@ -130,8 +130,8 @@ def gather_windows(db: sqlite3.Connection) -> None:
 def _begin(db: sqlite3.Connection) -> None:
     """Make the table of units, and sum up what they join.
 
-    `sizes`: bytes of events of each session. `guarded`: windows that a node needs beside its own
-    current one.
+    `sizes`: bytes of events of each session. `guarded`: windows of jobs that their own node names
+    as the previous one, or another node in any field.
     """
     columns = ", ".join(f"c{number}" for number in range(len(Unit._fields)))
     db.execute(f"CREATE TEMP TABLE units ({columns})")
@@ -143,15 +143,16 @@ def _begin(db: sqlite3.Connection) -> None:
             f" FROM {table} WHERE true GROUP BY session_id"
             " ON CONFLICT (session_id) DO UPDATE SET bytes = bytes + excluded.bytes"
         )
-    # A string of an entry that is the session of somebody's window: whatever field it stands in.
-    db.execute(
-        f"""
-        INSERT OR IGNORE INTO temp.guarded
-        SELECT tree.atom FROM {NODES} AS node, json_tree(node.entry_json) AS tree
-        WHERE node.entry_json LIKE '%previousSessionId%' AND json_valid(node.entry_json)
-          AND tree.type = 'text' AND tree.key = 'previousSessionId'
-        """
-    )
+    if db.execute(f"SELECT EXISTS ({_windows()})").fetchone()[0]:  # else there are none to guard
+        db.execute(
+            f"""
+            INSERT OR IGNORE INTO temp.guarded
+            SELECT own.session_id FROM {NODES} AS node, json_tree(node.entry_json) AS tree
+            JOIN {WINDOWS} AS own ON own.session_id = tree.atom
+            WHERE json_valid(node.entry_json) AND tree.type = 'text'
+              AND (tree.key = 'previousSessionId' OR own.session_key <> node.session_key)
+            """
+        )
 
 
 def write_event_size(db: sqlite3.Connection, table: str) -> str:

@@ -66,10 +66,14 @@ def test_a_closed_window_of_a_job_is_a_finished_run(path):
         ),
         lambda db: (
             add_window(db, BASE, "closed-1", NOW_MS - 60 * HOUR_MS, "done"),
+            add_entry(db, "agent:main:x", make_entry("x", family=[{"of": "closed-1"}])),
+        ),
+        lambda db: (
+            add_window(db, BASE, "closed-1", NOW_MS - 60 * HOUR_MS, "done"),
             db.execute(f"UPDATE {WINDOWS} SET acp_owned = 1 WHERE session_id = 'closed-1'"),
         ),
     ],
-    ids=["of a chat", "young", "current elsewhere", "previous of another", "of an editor"],
+    ids=["of a chat", "young", "current elsewhere", "previous of another", "named", "of an editor"],
 )
 def test_a_window_that_may_be_needed_is_left(path, spare):
     before = tally(survey(path))
