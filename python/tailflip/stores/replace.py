@@ -25,12 +25,14 @@ from tailflip.stores.ownership import require_leave
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from tailflip.base.durable import Disk
     from tailflip.flow.observed import FileIdentity
     from tailflip.ledger.actions import Action
 
 _T = TypeVar("_T")
+_Held = TypeVar("_Held")
 
 ATTEMPTS = 3
 PRIVATE = 0o600
@@ -72,10 +74,7 @@ class Source:
 
     def name_drafts(self, count: int) -> list[Path]:
         """Name draft files beside the store."""
-        import uuid  # noqa: PLC0415 - most starts replace nothing
-
-        stem = f"{self.real.name}.{uuid.uuid4()}"
-        return [self.real.with_name(f"{stem}{'-' * n}.tmp") for n in range(count)]
+        return name_drafts(self.real, count)
 
     def complete(
         self, disk: Disk, temps: list[Path], fds: list[int], is_as_written: Callable[[int], bool]
@@ -134,21 +133,46 @@ def try_attempts(
     Raises:
         TryLater: It changes faster than it can be rewritten.
     """
+
+    def work(locks: tuple[Lock, ...] = ()) -> _T:
+        with open_source(store, locks, state_dir) as source:
+            return attempt(source)
+
+    return until_still(store, work, lambda: hold_all(_name_locks(store), disk), work)
+
+
+def until_still(
+    store: Path,
+    attempt: Callable[[], _T],
+    hold: Callable[[], AbstractContextManager[_Held]],
+    last: Callable[[_Held], _T],
+) -> _T:
+    """Call `attempt` until the store holds still; the last time `last`, while others are kept out.
+
+    Raises:
+        TryLater: it changes faster than it can be rewritten.
+    """
     for _ in range(ATTEMPTS - 1):
         try:
-            with open_source(store, state_dir=state_dir) as source:
-                return attempt(source)
+            return attempt()
         except StoreChanged:
             continue
-    with hold_all(_name_locks(store), disk) as locks:
+    with hold() as held:
         try:
-            with open_source(store, locks, state_dir) as source:
-                return attempt(source)
+            return last(held)
         except StoreChanged as e:
             raise TryLater(
                 f"store keeps changing: {store}; nothing was changed by us",
                 hint="stop the gateway and try again",
             ) from e
+
+
+def name_drafts(real: Path, count: int) -> list[Path]:
+    """Name draft files beside a store; no other process makes the same names."""
+    import uuid  # noqa: PLC0415 - most starts replace nothing
+
+    stem = f"{real.name}.{uuid.uuid4()}"
+    return [real.with_name(f"{stem}{'-' * n}.tmp") for n in range(count)]
 
 
 @contextmanager

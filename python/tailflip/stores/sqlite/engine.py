@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -200,14 +198,12 @@ class SqliteEngine:
 
     def settle(self, action: Action, disk: Disk) -> State:
         """Look whether the first step was taken; the draft goes when it is known."""
+        from tailflip.stores import replace  # noqa: PLC0415
         from tailflip.stores.sqlite.source import prove  # noqa: PLC0415
 
+        if replace.prove(action, disk) is State.COMMITTED:
+            return State.COMMITTED  # the draft went when its last step was taken
         temp = Path(action.details.temps[0])
-        if not temp.parent.is_dir():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(temp.parent))
-        if not os.path.lexists(temp):
-            disk.fsync_dir(temp.parent)
-            return State.COMMITTED
         with open_regular(temp) as fd:
             taken = prove(action.store_path, fd)
         if not taken:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tailflip.flow.fill import REAPER_LIMIT_BYTES, Event, Fill, TableSize
-from tailflip.stores.sqlite.library import octets
+from tailflip.stores.sqlite.library import octets, read_pages
 from tailflip.stores.sqlite.reading import read
 from tailflip.stores.sqlite.schema import NODES, WINDOWS, quote
 from tailflip.stores.sqlite.units import gather_windows, read_units, write_event_size
@@ -74,11 +74,11 @@ def read_fill(path: Path, now_ms: int, retention_ms: int | None) -> Fill:
 
 def _measure(db: sqlite3.Connection, cutoff_ms: int | None) -> dict[str, Any]:
     tables = _read_columns(db)
-    page_bytes = _ask(db, "PRAGMA page_size")
+    pages, free, page_bytes = read_pages(db)
     sizes, counts_pages = _measure_tables(db, tables)
     return {
-        "bytes": page_bytes * _ask(db, "PRAGMA page_count"),
-        "free_bytes": page_bytes * _ask(db, "PRAGMA freelist_count"),
+        "bytes": page_bytes * pages,
+        "free_bytes": page_bytes * free,
         "tables": sizes,
         "counts_pages": counts_pages,
         "unproven_nodes": _ask(db, f"SELECT count(*) FROM {NODES} WHERE entry_valid <> 1"),

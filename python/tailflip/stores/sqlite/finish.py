@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import IoFailed, StoreInvalid, TryLater
 from tailflip.flow.numbers import VerifyNumbers
-from tailflip.stores.sqlite.library import connect
+from tailflip.stores.sqlite.library import connect, read_pages
 from tailflip.stores.sqlite.reading import read
 from tailflip.stores.sqlite.schema import FTS
 from tailflip.stores.sqlite.units import count_entries
@@ -111,10 +111,7 @@ def drop_receipt(state_dir: Path | None, path: Path, disk: Disk) -> None:
 
 def _shrink(db: sqlite3.Connection, path: Path, disk: Disk) -> None:
     """Give free pages back: by VACUUM where there is room for it, else in small steps."""
-    pages, free, page_bytes = (
-        db.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("page_count", "freelist_count", "page_size")
-    )
+    pages, free, page_bytes = read_pages(db)
     if free < _WORTH_PAGES:
         return
     room = os.statvfs(path.parent)

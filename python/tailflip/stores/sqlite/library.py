@@ -100,6 +100,13 @@ def find_lack(db: sqlite3.Connection) -> str | None:
     return None
 
 
+def read_pages(db: sqlite3.Connection) -> tuple[int, int, int]:
+    """Return how many pages a database has, how many are free, and the bytes of one."""
+    names = ("page_count", "freelist_count", "page_size")
+    pages, free, page_bytes = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+    return int(pages), int(free), int(page_bytes)
+
+
 def _require_foreign_keys(db: sqlite3.Connection) -> None:
     if db.execute("PRAGMA foreign_keys").fetchone() != (1,):
         raise Unavailable("this SQLite has no foreign keys; nothing was changed")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import uuid
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from tailflip.base.durable import open_regular, resolve
-from tailflip.base.errors import InternalError, StoreChanged, TryLater
+from tailflip.base.errors import InternalError, StoreChanged
 from tailflip.stores.ownership import require_leave
+from tailflip.stores.replace import name_drafts, until_still
 from tailflip.stores.sqlite.change import take_steps, was_taken
 from tailflip.stores.sqlite.fence import fencing
 from tailflip.stores.sqlite.finish import drop_receipt, finish
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from tailflip.stores.sqlite.schema import Schema
 
 _T = TypeVar("_T")
-ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,7 @@ class SqliteSource:
 
     def name_drafts(self, count: int) -> list[Path]:
         """Name draft files beside the database."""
-        stem = f"{self.real.name}.{uuid.uuid4()}"
-        return [self.real.with_name(f"{stem}{'-' * n}.tmp") for n in range(count)]
+        return name_drafts(self.real, count)
 
     def complete(
         self, disk: Disk, temps: list[Path], fds: list[int], is_as_written: Callable[[int], bool]
@@ -131,19 +129,11 @@ def try_attempts(
     Raises:
         TryLater: somebody has it open, or writes to it all the time.
     """
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return attempt(open_source(store, state_dir))
-        except StoreChanged:
-            continue
-    with fencing(store, state_dir, disk) as held_s:
-        try:
-            return attempt(open_source(store, state_dir, held_s))
-        except StoreChanged as e:
-            raise TryLater(
-                f"store keeps changing: {store}; nothing was changed by us",
-                hint="stop the gateway and try again",
-            ) from e
+
+    def work(held_s: Callable[[], float] | None = None) -> _T:
+        return attempt(open_source(store, state_dir, held_s))
+
+    return until_still(store, work, lambda: fencing(store, state_dir, disk), work)
 
 
 def prove(store: Path, fd: int) -> bool:

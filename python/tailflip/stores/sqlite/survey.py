@@ -9,6 +9,7 @@ from tailflip import _native
 from tailflip.flow.numbers import RowNumbers, SurveyNumbers
 from tailflip.stores.extension import translating
 from tailflip.stores.policies import compile_policy
+from tailflip.stores.sqlite.library import read_pages
 from tailflip.stores.sqlite.units import gather, read_units
 
 if TYPE_CHECKING:
@@ -107,8 +108,5 @@ class Judging:
 
 def measure_pages(db: sqlite3.Connection) -> int:
     """Return the bytes in use in a database, without its free pages."""
-    pages, free, page_bytes = (
-        int(db.execute(f"PRAGMA {name}").fetchone()[0])
-        for name in ("page_count", "freelist_count", "page_size")
-    )
+    pages, free, page_bytes = read_pages(db)
     return (pages - free) * page_bytes

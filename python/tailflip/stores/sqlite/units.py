@@ -176,8 +176,9 @@ def read_units(db: sqlite3.Connection) -> Iterator[list[Unit]]:
 
 def count_entries(db: sqlite3.Connection) -> int:
     """Count nodes and closed windows of cron jobs."""
-    gather(db)
-    return sum(len(page) for page in read_units(db))
+    gather_windows(db)
+    (nodes,) = db.execute(f"SELECT count(*) FROM {NODES}").fetchone()
+    return int(nodes) + sum(len(page) for page in read_units(db))
 
 
 def _nodes() -> str:

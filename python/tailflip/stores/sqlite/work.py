@@ -64,21 +64,10 @@ class WorkWriter:
         """Begin the draft of a change to a database."""
         self._records = RecordWriter(fd)
         self._digest = hashlib.blake2b(digest_size=16)
-        self._add(Step(Verb.OPEN, store, 0), (), 0)
+        self.add(Step(Verb.OPEN, store, 0))
 
     def add(self, step: Step, chunks: Iterable[bytes] = (), size_bytes: int = 0) -> None:
         """Add a step, with the `size_bytes` bytes that it needs."""
-        self._add(step, chunks, size_bytes)
-
-    def finish(self, entries: int, size_bytes: int) -> VerifyNumbers:
-        """End the draft; returns the numbers that reading it must find."""
-        end = _End(entries=entries, bytes=size_bytes, digest=self._digest.hexdigest())
-        raw = end.model_dump_json().encode()
-        self._add(Step(Verb.END, "", 0), (raw,), len(raw))
-        self._records.finish()
-        return _numbers(end)
-
-    def _add(self, step: Step, chunks: Iterable[bytes], size_bytes: int) -> None:
         self._digest.update(repr(step).encode())
         header = RecordHeader(
             key=step.name,
@@ -95,6 +84,14 @@ class WorkWriter:
             after_bytes=step.bytes,
         )
         self._records.add(header, self._digesting(chunks))
+
+    def finish(self, entries: int, size_bytes: int) -> VerifyNumbers:
+        """End the draft; returns the numbers that reading it must find."""
+        end = _End(entries=entries, bytes=size_bytes, digest=self._digest.hexdigest())
+        raw = end.model_dump_json().encode()
+        self.add(Step(Verb.END, "", 0), (raw,), len(raw))
+        self._records.finish()
+        return _numbers(end)
 
     def _digesting(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
