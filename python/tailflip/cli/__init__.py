@@ -92,7 +92,7 @@ def _answer(argv: list[str], error: TailflipError) -> None:
     """Answer a program that asked for JSON with the error, too."""
     own = argv[: argv.index("--")] if "--" in argv else argv
     if "--json" in own:
-        from tailflip.cli.answers.base import fail  # noqa: PLC0415 - for programs only
+        from tailflip.cli.answers.base import fail  # noqa: PLC0415 - for --json
         from tailflip.cli.page import take_colour  # noqa: PLC0415 - likewise
 
         with suppress(Usage):  # a wrong `--color` is the error itself

@@ -66,7 +66,7 @@ def list_(state_dir: StateDir = None, as_json: AsJson = False) -> None:
     is_wanted = choose_actions(state_dir)
     actions = kept.survey_archives(workspace, is_wanted)
     if as_json:
-        from tailflip.cli.answers.verbs import ArchiveList  # noqa: PLC0415 - for programs only
+        from tailflip.cli.answers.verbs import ArchiveList  # noqa: PLC0415 - for --json
 
         ArchiveList.to(actions=actions).say()
         return
@@ -140,7 +140,7 @@ def _print(shown: Shown) -> None:
 
 
 def _answer(shown: Shown) -> None:
-    from tailflip.cli.answers.verbs import ArchivedEntry, ArchiveShow  # noqa: PLC0415 - for programs only
+    from tailflip.cli.answers.verbs import ArchivedEntry, ArchiveShow  # noqa: PLC0415 - for --json
 
     failed = [shown.damage] if shown.damage is not None else []
     first = ArchiveShow.to(
@@ -197,7 +197,7 @@ def verify(
             count = format_counted(numbers.records, "record")
             print(f"{escape(action)}: whole, {count}, {size} inside")
     if as_json:
-        from tailflip.cli.answers.verbs import ArchiveVerify  # noqa: PLC0415 - for programs only
+        from tailflip.cli.answers.verbs import ArchiveVerify  # noqa: PLC0415 - for --json
 
         archives = [{"action_id": each, **dict(numbers)} for each, numbers in whole.items()]
         ArchiveVerify.to(archives=archives, failed=errors).say()
@@ -255,7 +255,7 @@ def expire(
     )
     gateways = _find_gateways(gone.actions)
     if as_json:
-        from tailflip.cli.answers.verbs import ArchiveExpire  # noqa: PLC0415 - for programs only
+        from tailflip.cli.answers.verbs import ArchiveExpire  # noqa: PLC0415 - for --json
 
         ArchiveExpire.to(
             applied=apply,

@@ -88,7 +88,7 @@ def check(
     found = read_situation(subject, seen, scene.now_ms)
     ahead = None if release is None else look_after_survey(scene, seen.inputs, release)
     if as_json:
-        from tailflip.cli.answers.verbs import Check  # noqa: PLC0415 - for programs only
+        from tailflip.cli.answers.verbs import Check  # noqa: PLC0415 - for --json
 
         failed = [] if problem is None else [problem]
         Check.to(**_describe(found, seen), ahead=ahead, failed=failed).say()

@@ -275,7 +275,7 @@ def _answer(
     *,
     applied: bool,
 ) -> Compact:
-    from tailflip.cli.answers.verbs import Compact  # noqa: PLC0415 - for programs only
+    from tailflip.cli.answers.verbs import Compact  # noqa: PLC0415 - for --json
 
     return Compact.to(
         applied=applied,

@@ -299,7 +299,7 @@ def _note_refusal(
 
 
 def _answer(verdict: Verdict | None) -> None:
-    from tailflip.cli.answers.verbs import Preflight  # noqa: PLC0415 - for programs only
+    from tailflip.cli.answers.verbs import Preflight  # noqa: PLC0415 - for --json
 
     if verdict is None:
         Preflight.to(go=True, looked=False).say()

@@ -76,7 +76,7 @@ def list_(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJso
     incidents = subject.history.incidents.read()
     counts = subject.history.lives.count_deaths()
     if as_json:
-        from tailflip.cli.answers.verbs import IncidentsList  # noqa: PLC0415 - for programs only
+        from tailflip.cli.answers.verbs import IncidentsList  # noqa: PLC0415 - for --json
 
         both = [CountedIncident(each, counts.get(each.id, 0)) for each in incidents]
         IncidentsList.to(incidents=both, notes=subject.notes).say()
@@ -184,7 +184,7 @@ def ack(
     ids = [incident_id] if incident_id is not None else _list_open(every=every)
     seen = [_open().incidents.ack(each, clock.now_ms()) for each in ids]
     if as_json:
-        from tailflip.cli.answers.verbs import IncidentsAck  # noqa: PLC0415 - for programs only
+        from tailflip.cli.answers.verbs import IncidentsAck  # noqa: PLC0415 - for --json
 
         IncidentsAck.to(incident=seen[0], incidents=seen).say()
         return
@@ -194,7 +194,7 @@ def ack(
 
 
 def _answer(incident: Incident, **told: Any) -> None:
-    from tailflip.cli.answers.verbs import IncidentsWhy  # noqa: PLC0415 - for programs only
+    from tailflip.cli.answers.verbs import IncidentsWhy  # noqa: PLC0415 - for --json
 
     IncidentsWhy.to(incident=incident, **told).say()
 

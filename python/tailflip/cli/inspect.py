@@ -77,7 +77,7 @@ def inspect(
     folders = observe_folders(scene.stores, scene.now_ms)
     prediction = job.forecast(wait_for_limit())
     if as_json:
-        from tailflip.cli.answers.verbs import Inspect  # noqa: PLC0415 - for programs only
+        from tailflip.cli.answers.verbs import Inspect  # noqa: PLC0415 - for --json
 
         shown = [
             {"path": s.path, "agent": s.agent_id, "survey": n, "fill": fills.get(s)}

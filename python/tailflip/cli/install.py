@@ -124,7 +124,7 @@ def install(
     ]
     failed = [*errors, *refused, *unfinished]
     if as_json:
-        from tailflip.cli.answers.services import Install  # noqa: PLC0415 - for programs only
+        from tailflip.cli.answers.services import Install  # noqa: PLC0415 - for --json
 
         Install.to(
             applied=apply,

@@ -86,7 +86,7 @@ def reconcile(
         )
         result = reconcile_all(work, kinds or ())
     if as_json:
-        from tailflip.cli.answers.verbs import Reconcile  # noqa: PLC0415 - for programs only
+        from tailflip.cli.answers.verbs import Reconcile  # noqa: PLC0415 - for --json
 
         Reconcile.to(
             applied=work.terms.apply,

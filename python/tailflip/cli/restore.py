@@ -153,7 +153,7 @@ def _print(
     """Print the outcome; `seen` None: no installation is left, and nobody loads the store."""
     errors: list[TailflipError] = [_explain(each) for each in outcome.damaged]
     if as_json:
-        from tailflip.cli.answers.verbs import Restore  # noqa: PLC0415 - for programs only
+        from tailflip.cli.answers.verbs import Restore  # noqa: PLC0415 - for --json
 
         about = {each.name: getattr(outcome, each.name) for each in fields(outcome)}
         told = dict.fromkeys(("gateway", "before", "after")) if seen is None else vars(seen)

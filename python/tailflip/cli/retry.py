@@ -50,7 +50,7 @@ def retry(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJso
     subject = find_subject(state_dir, profile)
     asked = _ask(subject)
     if as_json:
-        from tailflip.cli.answers.verbs import Retry  # noqa: PLC0415 - for programs only
+        from tailflip.cli.answers.verbs import Retry  # noqa: PLC0415 - for --json
 
         Retry.to(**vars(asked), notes=subject.notes).say()
     else:

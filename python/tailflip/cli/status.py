@@ -62,7 +62,7 @@ def _watch(
                 # At the next look the ledger may be free, or the configuration whole again.
                 print(format_error(e), file=sys.stderr)
                 if as_json:
-                    from tailflip.cli.answers.base import fail  # noqa: PLC0415 - for programs only
+                    from tailflip.cli.answers.base import fail  # noqa: PLC0415 - for --json
 
                     fail(["status"], e)
     except KeyboardInterrupt:
@@ -75,7 +75,7 @@ def _look(
     subject, now_ms = find_subject(state_dir, profile), clock.now_ms()
     situation = read_situation(subject, look_around(subject, now_ms), now_ms)
     if as_json:
-        from tailflip.cli.answers.verbs import Status  # noqa: PLC0415 - for programs only
+        from tailflip.cli.answers.verbs import Status  # noqa: PLC0415 - for --json
 
         answer = Status.of(situation)
         answer.say_line() if is_watched else answer.say()

@@ -59,7 +59,7 @@ def tasks(
     total, verdicts = len(verdicts), verdicts[:limit]
     seen = runs.read(limit)
     if as_json:
-        from tailflip.cli.answers.verbs import Tasks  # noqa: PLC0415 - for programs only
+        from tailflip.cli.answers.verbs import Tasks  # noqa: PLC0415 - for --json
 
         Tasks.to(tasks=verdicts, runs=seen, gateway=scene.gateway, notes=notes).say()
         return

@@ -46,7 +46,7 @@ def uninstall(
         if outcome.undone
     ]
     if as_json:
-        from tailflip.cli.answers.services import Uninstall  # noqa: PLC0415 - for programs only
+        from tailflip.cli.answers.services import Uninstall  # noqa: PLC0415 - for --json
 
         answer = Uninstall.to(applied=apply, services=records, outcomes=outcomes, failed=failed)
         answer.say()

@@ -15,7 +15,7 @@ def describe() -> str:
 def version(*, as_json: AsJson = False) -> None:
     """Print version and engine, as `tailflip --version` does."""
     if as_json:
-        from tailflip.cli.answers.verbs import Version  # noqa: PLC0415 - for programs only
+        from tailflip.cli.answers.verbs import Version  # noqa: PLC0415 - for --json
 
         Version.to(version=tailflip.__version__, engine=features()).say()
     else:

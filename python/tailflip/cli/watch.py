@@ -72,8 +72,8 @@ def watch(
 
 def _answer(told: Told) -> None:
     """Print what a round did and found as one line of JSON."""
-    from tailflip.cli.answers.base import fail  # noqa: PLC0415 - for programs only
-    from tailflip.cli.answers.verbs import Watch as Round  # noqa: PLC0415 - for programs only
+    from tailflip.cli.answers.base import fail  # noqa: PLC0415 - for --json
+    from tailflip.cli.answers.verbs import Watch as Round  # noqa: PLC0415 - for --json
 
     if told.error is not None:
         fail(["watch"], told.error)

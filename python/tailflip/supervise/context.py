@@ -64,7 +64,7 @@ class GuardedGateway:
         config: Config,
         disk: Disk | None = None,
     ) -> GuardedGateway:
-        """Find out which gateway a command starts; reads only."""
+        """Find out which gateway a command starts."""
         release = read_release(command, env)
         profile = config.gateway.profile or release.profile
         state_dir = find_state_dir(release.env, config.gateway.state_dir, profile)

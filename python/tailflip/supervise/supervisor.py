@@ -49,7 +49,7 @@ _SIGNALS = {
     signal.SIGUSR2: Event.RESTART_ASKED,
     signal.SIGHUP: Event.RELOAD_ASKED,
     signal.SIGCHLD: Event.CHILD_ENDED,
-    signal.SIGCONT: Event.LOOK_DUE,  # of `tailflip retry`; it never ends a process
+    signal.SIGCONT: Event.LOOK_DUE,  # of `tailflip retry`; no process ends by it
 }
 _WITH_SIGNAL = (Event.STOP_ASKED, Event.RESTART_ASKED)
 

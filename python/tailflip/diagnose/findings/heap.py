@@ -23,7 +23,7 @@ def _find_exhausted(forecast: Forecast, installation: Installation) -> Iterator[
         yield Found(
             str(installation.config_path),
             f"loading the stores needs about {format_bytes(forecast.heap_bytes)} of heap, "
-            f"the gateway has {format_bytes(forecast.limit_bytes)}: it is expected to die",
+            f"{_say_limit(forecast, forecast.limit_bytes)}: it is expected to die",
             _describe(forecast),
         )
 
@@ -34,10 +34,15 @@ def _find_close(forecast: Forecast, installation: Installation) -> Iterator[Foun
         yield Found(
             str(installation.config_path),
             f"loading the stores needs about {format_bytes(forecast.heap_bytes)} of heap, "
-            f"{share:.0f} % of the {format_bytes(forecast.limit_bytes)} that the gateway has: "
+            f"{share:.0f} % of its limit; {_say_limit(forecast, forecast.limit_bytes)}: "
             "it may die at its next start, or once the stores grow a little",
             _describe(forecast),
         )
+
+
+def _say_limit(forecast: Forecast, limit_bytes: int) -> str:
+    limit = format_bytes(limit_bytes)
+    return f"the gateway has {limit}" if forecast.limit_known else f"a guess gives it {limit}"
 
 
 def _describe(forecast: Forecast) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class Unit(NamedTuple):
     def loaded_bytes(self) -> int:
         """What a gateway loads of it: every entry at its start, and a run's events to remove it.
 
-        A closed window is never loaded.
+        No gateway loads a closed window: it has no entry in memory.
         """
         if self.window is not None:
             return 0

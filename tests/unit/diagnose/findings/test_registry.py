@@ -322,6 +322,21 @@ def test_archives_beyond_their_limits_are_told_with_the_way_out(use, message, hi
     assert found.hint.startswith(hint)
 
 
+@pytest.mark.parametrize(
+    ("heap_bytes", "is_known", "words"),
+    [
+        (300, True, "the gateway has 200 B: it is expected to die"),
+        (300, False, "a guess gives it 200 B: it is expected to die"),
+        (200, True, "100 % of its limit; the gateway has 200 B: it may die"),
+        (200, False, "100 % of its limit; a guess gives it 200 B: it may die"),
+    ],
+)
+def test_a_guessed_limit_is_called_a_guess(heap_bytes, is_known, words):
+    forecast = Forecast(heap_bytes, 200, 22.0, "this shell, a guess", limit_known=is_known)
+    (found,) = find_all(dataclasses.replace(HEALTHY, forecast=forecast)).findings
+    assert words in found.message
+
+
 def test_errors_come_first_and_jobs_have_their_names():
     night = Job("j1", "night", True)
     both = {**CASES["job-rapid"], **listed(night, problem="not valid JSON")}
