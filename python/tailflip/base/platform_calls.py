@@ -17,9 +17,10 @@ import select
 import struct
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

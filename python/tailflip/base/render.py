@@ -10,7 +10,6 @@ import json
 import os
 import sys
 import unicodedata
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic_core import to_jsonable_python
@@ -35,6 +34,7 @@ from tailflip.base.errors import (
 from tailflip.base.layout import lay_out_table
 from tailflip.base.terminal import find_width
 from tailflip.base.units import format_bytes, format_count, format_counted, format_span
+from tailflip.flow.late import dataclass
 from tailflip.flow.numbers import Rule
 from tailflip.flow.values import to_plain
 

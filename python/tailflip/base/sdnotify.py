@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 import os
 import socket
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

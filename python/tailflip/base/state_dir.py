@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock
 from tailflip.base.durable import naming
 from tailflip.base.errors import CannotCreate, NoPermission, TryLater
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

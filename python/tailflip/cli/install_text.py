@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from difflib import unified_diff
 from typing import TYPE_CHECKING
 
 from tailflip.base.render import escape
+from tailflip.flow.late import dataclass
 from tailflip.install.apply import read_now
 from tailflip.install.values import Mode
 

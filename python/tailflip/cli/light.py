@@ -6,7 +6,9 @@ which declares its own options from the same table: all verbs speak one language
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from tailflip.flow.late import dataclass
 
 ABOUT = {
     "gate": "Look at the session stores, heal what must be, then become COMMAND.",

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TryLater
@@ -14,6 +13,7 @@ from tailflip.base.render import escape
 from tailflip.base.state_dir import Presence
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.diagnose.causes import WAITS
+from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Waiting
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.gateway.process import is_alive

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args, get_origin
 
 from tailflip.config.schema import Config, Section
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

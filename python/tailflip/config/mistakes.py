@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base.errors import ConfigInvalid
 from tailflip.config.catalog import list_settings
 from tailflip.config.schema import Config
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -13,11 +13,11 @@ from __future__ import annotations
 import heapq
 import json
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID, uuid5
 
 from tailflip.demo.entries import AT, CHATS, RUN_MS, SESSION, SKILLS, make_templates
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,9 @@ to 2026.9.6, and its issue tracker.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Cause, Waiting
 
 

@@ -6,11 +6,11 @@ Source: exit codes from the code of the releases 2026.3.28 to 2026.9.6.
 from __future__ import annotations
 
 import signal as signals
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_bytes
 from tailflip.diagnose.last_words import LastWords, read_last_words
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from tailflip.flow.lives import Clues

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import errno
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.diagnose.known_texts import CODES, ERRORS, MESSAGES, MORE_CODES, NAMES, SQLITE_CODES
+from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Cause
 
 if TYPE_CHECKING:

@@ -10,12 +10,13 @@ a channel's name.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.diagnose.console_lines import read_lines
 from tailflip.diagnose.known_texts import ASKS_DOCTOR, REFUSALS, TOO_LONG_AT_START, VARIABLE
 from tailflip.diagnose.last_error import START, Spoken, find_error, judge, take_apart
+from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Cause
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from tailflip.flow.late import dataclass
 from tailflip.flow.values import Value
 
 

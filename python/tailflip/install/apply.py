@@ -7,12 +7,13 @@ if a file was changed since.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import naming
 from tailflip.base.errors import NoPermission, StoreInvalid
+from tailflip.flow.late import dataclass
 from tailflip.install.record import (
     Record,
     Written,

@@ -10,11 +10,11 @@ import re
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tailflip.base import platform_calls
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,7 +10,6 @@ store; transcripts may still have to follow. `expired`: the archive was deleted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +19,7 @@ from pydantic import ValidationError
 
 from tailflip.base.durable import naming
 from tailflip.base.errors import IoFailed
+from tailflip.flow.late import dataclass
 from tailflip.flow.outcomes import ActionKind
 from tailflip.flow.values import Value
 from tailflip.ledger.database import Database

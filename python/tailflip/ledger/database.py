@@ -10,11 +10,11 @@ import os
 import re
 import sqlite3
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tailflip.base.durable import naming
 from tailflip.base.errors import IoFailed
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tailflip.diagnose.causes import WANTED
+from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Breaker, Decision
 from tailflip.ledger.facts import Facts, put_fact
 from tailflip.ledger.lives import Lives

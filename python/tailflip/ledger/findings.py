@@ -7,10 +7,10 @@ look (a size grows), and is updated at most once an hour.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.flow.findings import Finding
+from tailflip.flow.late import dataclass
 from tailflip.ledger.table import Table
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ has them on disk at every change, so that a look after a restart knows which run
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import naming
+from tailflip.flow.late import dataclass
 from tailflip.ledger.table import Table
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tailflip.base.errors import CannotCreate, ConfigInvalid, TailflipError, Usage
 from tailflip.base.openclaw_units import parse_duration_ms, parse_size_bytes
+from tailflip.flow.late import dataclass
 from tailflip.flow.observed import Store
 from tailflip.observe.agents import (
     find_databases,

@@ -8,12 +8,12 @@ the PATH where there is none.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TailflipError
 from tailflip.base.life_variable import LIFE_VARIABLE
+from tailflip.flow.late import dataclass
 from tailflip.observe.gateway.cgroup import read_limit
 from tailflip.observe.gateway.heap import HeapOwner
 from tailflip.observe.gateway.process import read_start

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
 from tailflip.base.units import format_bytes, format_span
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

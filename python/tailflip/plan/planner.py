@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from tailflip.flow.late import dataclass
 from tailflip.flow.numbers import Measured
 from tailflip.flow.values import STRING_LIMIT_CHARS
 from tailflip.plan.forecast import forecast, may_fill_heap

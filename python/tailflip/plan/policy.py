@@ -6,12 +6,12 @@ time and from the least lossy on, until the forecast fits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from tailflip.flow.late import dataclass
 from tailflip.flow.limits import MAX_CAP_PER_JOB, MAX_CAP_TOTAL
 from tailflip.flow.values import Value
 

@@ -6,11 +6,11 @@ held, and after the stores were looked at. The gateway starts also if `mend` fai
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base.progress import be_quiet
 from tailflip.base.units import format_counted
+from tailflip.flow.late import dataclass
 from tailflip.observe.records.forms import NOT_READ
 from tailflip.reconcile.context import StepKind, begin
 from tailflip.reconcile.kinds import reconcile_all

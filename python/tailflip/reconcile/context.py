@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from tailflip.base.openclaw_units import parse_time_option
 from tailflip.config.load import Config, ReconcileSettings, load
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.flow.findings import Looked
+from tailflip.flow.late import dataclass
 from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.history import History
 from tailflip.ledger.lives import find_deaths

@@ -6,11 +6,11 @@ database is left to its own command, which is named.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_bytes, format_counted
 from tailflip.flow.ahead import Ahead, Meeting, Meets
+from tailflip.flow.late import dataclass
 from tailflip.observe.gateway.catalogue import Fact, Standing, Value, read_catalogue
 from tailflip.observe.gateway.node_range import allows
 from tailflip.observe.records.forms import Form

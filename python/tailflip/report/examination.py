@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TailflipError
@@ -12,6 +12,7 @@ from tailflip.diagnose.findings.registry import find_all, merge
 from tailflip.flow.conditions import Disagreement
 from tailflip.flow.fill import FilledStore
 from tailflip.flow.findings import Looked
+from tailflip.flow.late import dataclass
 from tailflip.ledger.actions import Ledger
 from tailflip.observe.gateway.gone_programs import find_gone_programs
 from tailflip.observe.gateway.release import judge

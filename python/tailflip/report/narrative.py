@@ -7,13 +7,13 @@ ends the row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tailflip.base.render import format_change
 from tailflip.base.units import format_bytes, format_counted, format_span, format_time
 from tailflip.diagnose.causes import CAUSES, WAITS, WANTED
+from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Cause, Confidence, DecisionKind, LifeMode
 from tailflip.flow.numbers import Rule
 from tailflip.flow.outcomes import ActionKind

@@ -6,13 +6,14 @@ within moments. Findings that a look cannot make are taken from the record.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TailflipError
 from tailflip.diagnose.causes import OUT_OF_MEMORY
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.findings.registry import find_all, recall
+from tailflip.flow.late import dataclass
 from tailflip.ledger.findings import NotedFinding
 from tailflip.observe.records.forms import read_forms
 from tailflip.stores.quick_look import look_quickly

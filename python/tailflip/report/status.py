@@ -7,9 +7,10 @@ from the service's own definition.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

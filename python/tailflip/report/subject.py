@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.errors import CannotCreate, TailflipError, Usage
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
+from tailflip.flow.late import dataclass
 from tailflip.ledger.history import History, read_guards
 from tailflip.observe.gateway.signs import find_definitions
 from tailflip.observe.installation import find_state_dir, locate, require_state_dir

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from tailflip.base.durable import naming, open_regular
 from tailflip.base.errors import ArchiveDamaged, StoreInvalid, TailflipError, Usage
 from tailflip.base.units import format_counted
+from tailflip.flow.late import dataclass
 from tailflip.flow.numbers import RewriteNumbers
 from tailflip.flow.outcomes import STORE_KINDS, ActionKind
 from tailflip.flow.values import Value

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tailflip.flow.late import dataclass
 from tailflip.ledger.actions import Ledger, State
 from tailflip.stores.unfinished import find_folder
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import resolve
 from tailflip.base.units import format_count, format_counted
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,13 +7,14 @@ stores in the same way and plan from the same figures. They differ in what they 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
 from tailflip.base.errors import StoreInvalid, TailflipError, TryLater
 from tailflip.base.progress import be_quiet
+from tailflip.flow.late import dataclass
 from tailflip.ledger.lives import Lives, find_deaths
 from tailflip.plan.forecast import forecast
 from tailflip.plan.planner import plan_stores

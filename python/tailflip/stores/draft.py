@@ -11,7 +11,6 @@ import os
 import secrets
 import sqlite3
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from tailflip.base import clock
 from tailflip.base.durable import explain_os_error
 from tailflip.base.errors import InternalError, IoFailed, StoreChanged, TailflipError
 from tailflip.base.units import format_counted
+from tailflip.flow.late import dataclass
 from tailflip.ledger.actions import Action, Details, Ledger, State
 from tailflip.stores import recovery
 from tailflip.stores.ownership import require_leave

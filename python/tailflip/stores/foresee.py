@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TailflipError
+from tailflip.flow.late import dataclass
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ limit is a guess: no verb says "it fits" by it.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TailflipError, Usage
 from tailflip.base.openclaw_units import parse_size_bytes
+from tailflip.flow.late import dataclass
 from tailflip.flow.outcomes import HeapLimit
 from tailflip.ledger.facts import HEAP_LIMIT_FACT
 from tailflip.observe.gateway.heap import HeapOwner, read_heap_limit

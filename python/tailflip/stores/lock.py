@@ -14,13 +14,13 @@ from __future__ import annotations
 import json
 import os
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tailflip.base import clock, rights
 from tailflip.base.durable import naming, resolve
 from tailflip.base.errors import TailflipError, TryLater
+from tailflip.flow.late import dataclass
 from tailflip.observe.gateway.lock_owner import LockOwner, is_gone, read_owner
 from tailflip.observe.gateway.process import start_ticks
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import open_regular, resolve
 from tailflip.base.errors import OnRecord
+from tailflip.flow.late import dataclass
 from tailflip.flow.observed import KeptFile
 from tailflip.flow.outcomes import STORE_KINDS, ActionKind
 from tailflip.ledger.actions import State

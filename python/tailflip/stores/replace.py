@@ -12,13 +12,13 @@ import os
 import stat
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tailflip.base import platform_calls, rights
 from tailflip.base.durable import identify, open_regular, resolve
 from tailflip.base.errors import InternalError, NoPermission, StoreChanged, TryLater
+from tailflip.flow.late import dataclass
 from tailflip.ledger.actions import State
 from tailflip.stores.lock import Lock, hold_all
 from tailflip.stores.ownership import require_leave

@@ -8,12 +8,13 @@ entry stays, the archived one stays in the archive, and the conflict is reported
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
 from tailflip.base.durable import naming, resolve
 from tailflip.base.errors import ArchiveDamaged, StoreInvalid, Usage
+from tailflip.flow.late import dataclass
 from tailflip.flow.numbers import RestoreNumbers, Selection, VerifyNumbers
 from tailflip.flow.outcomes import ActionKind, Report
 from tailflip.ledger.actions import Ledger

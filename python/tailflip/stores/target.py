@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from tailflip.base import clock
 from tailflip.base.errors import CannotCreate, Usage
 from tailflip.config.schema import Config
+from tailflip.flow.late import dataclass
 from tailflip.flow.observed import Store
 from tailflip.observe.agents import AGENT_DATABASE, normalise_agent_id
 from tailflip.observe.gateway.liveness import read_gateway

@@ -18,12 +18,13 @@ import os
 import re
 import stat
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, rights
 from tailflip.base.durable import open_regular, resolve
 from tailflip.base.errors import TailflipError
+from tailflip.flow.late import dataclass
 from tailflip.observe.gateway.lock_owner import read_owner
 from tailflip.observe.installation import STORE_NAME
 from tailflip.observe.records.receipts import find_state_dirs

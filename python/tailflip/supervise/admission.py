@@ -7,12 +7,13 @@ that cannot be written, another tailflip at work) a healthy gateway starts all t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from tailflip.base.errors import CannotCreate, StoreInvalid, TailflipError, TryLater
 from tailflip.base.progress import be_quiet
 from tailflip.base.units import format_bytes
+from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Waiting
 from tailflip.flow.values import STRING_LIMIT_CHARS
 from tailflip.plan.forecast import may_fill_heap

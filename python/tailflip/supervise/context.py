@@ -8,7 +8,7 @@ columns and files that hold this name are called `guard`.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base import log
@@ -16,6 +16,7 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
+from tailflip.flow.late import dataclass
 from tailflip.ledger.history import History
 from tailflip.observe.gateway.heap import HeapOwner
 from tailflip.observe.gateway.liveness import read_gateway

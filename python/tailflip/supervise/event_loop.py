@@ -6,10 +6,10 @@ import queue
 import signal
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tailflip.base import clock
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
+from tailflip.flow.late import dataclass
 from tailflip.observe.cures import (
     is_settled,
     list_program_files,

@@ -9,7 +9,6 @@ configuration is still the same, or another gateway lives.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
@@ -17,6 +16,7 @@ from tailflip.base.errors import ConfigInvalid, TailflipError, TryLater
 from tailflip.base.life_variable import LIFE_VARIABLE
 from tailflip.base.state_dir import Presence
 from tailflip.diagnose.causes import CAUSES, WAITS, WANTED, choose_step
+from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Breaker, DecisionKind, LifeMode, Moment, Waiting
 from tailflip.ledger.starts import JudgedStart
 from tailflip.observe.gateway.process import is_alive, start_ticks

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.flow.conditions import RefusedStart
+from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Waiting
 from tailflip.supervise.noted import note
 

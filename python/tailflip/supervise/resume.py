@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base import log
+from tailflip.flow.late import dataclass
 from tailflip.flow.lives import DecisionKind, LifeMode
 from tailflip.supervise.breaker import anchor
 from tailflip.supervise.by_hand import is_by_hand

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
 from tailflip.base.errors import TailflipError, TryLater
+from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Decision, DecisionKind, LifeMode, Waiting
 from tailflip.supervise.backoff import start_delay_s
 from tailflip.supervise.elapsed import read_end, read_moment

@@ -12,12 +12,13 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log, platform_calls
 from tailflip.base.errors import TailflipError, TryLater
 from tailflip.base.state_dir import Presence
+from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Breaker
 from tailflip.supervise.changed_files import ChangedFiles
 from tailflip.supervise.event_loop import Loop

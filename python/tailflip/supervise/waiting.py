@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from tailflip.base import log
+from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Decision, DecisionKind, Waiting
 from tailflip.supervise.breaker import is_due, reconsider, wait_for
 from tailflip.supervise.elapsed import find_left_ms, read_moment

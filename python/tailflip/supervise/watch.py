@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
@@ -23,6 +23,7 @@ from tailflip.config.load import load
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.findings.registry import find_all
 from tailflip.flow.conditions import ReturnedEntries
+from tailflip.flow.late import dataclass
 from tailflip.observe.host.changes import ChangeWatcher
 from tailflip.reconcile.context import StepKind, begin
 from tailflip.reconcile.kinds import reconcile_all

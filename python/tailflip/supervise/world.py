@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Moment, Waiting
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ catalogue is judged as the newest one before it. The heap of a release has a tab
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tailflip.flow.capabilities import Capabilities
+from tailflip.flow.late import dataclass
 from tailflip.observe.gateway.catalogue import Fact, Value, read_catalogue
 from tailflip.observe.gateway.heaps import choose_database_heap, choose_heap, is_measured
 

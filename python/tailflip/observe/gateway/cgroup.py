@@ -8,11 +8,11 @@ cgroup-v1/memory.rst "memory.oom_control".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.base import platform_calls
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,8 +8,9 @@ started again and again. Source of the names and options: `--help` of 2026.3.28,
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from tailflip.base import clock
+from tailflip.flow.late import dataclass
 from tailflip.observe.gateway.dial import connect
 
 if TYPE_CHECKING:

@@ -10,11 +10,12 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tailflip.base.units import format_bytes
+from tailflip.flow.late import dataclass
 from tailflip.flow.outcomes import HeapLimit
 from tailflip.observe.gateway.cgroup import read_limit
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.flow.capabilities import HeapUse
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from tailflip.flow.capabilities import Version

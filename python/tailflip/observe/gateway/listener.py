@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 
 import psutil
+
+from tailflip.flow.late import dataclass
 
 _GATEWAYS = ("openclaw", "clawdbot", "moltbot")
 

@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
+from tailflip.flow.late import dataclass
 from tailflip.flow.observed import Gateway
 from tailflip.observe.files import can_be_path
 from tailflip.observe.gateway.dial import is_listening

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from tailflip.flow.late import dataclass
 from tailflip.observe.gateway.process import booted_ms, is_alive, started_ms
 
 if TYPE_CHECKING:

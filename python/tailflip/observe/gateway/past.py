@@ -7,10 +7,10 @@ the lock that a clean exit removes and a kill leaves, a report of Node, and syst
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base import platform_calls
+from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Asked, Clues, LifeMode
 from tailflip.observe.gateway.liveness import DeadOwner, read_dead_lock
 from tailflip.observe.gateway.process import is_alive

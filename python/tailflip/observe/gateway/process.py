@@ -7,10 +7,11 @@ as alive here, while the gateway takes it for dead.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from tailflip.base import platform_calls
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

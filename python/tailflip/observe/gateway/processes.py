@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tailflip.base import platform_calls
 from tailflip.base.errors import TailflipError
+from tailflip.flow.late import dataclass
 from tailflip.observe.installation import find_state_dir
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ import json
 import os
 import re
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tailflip.flow.late import dataclass
 from tailflip.observe.files import read_regular
 from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.observe.gateway.catalogue import Judged, Standing, read_catalogue

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import pwd
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.base import platform_calls
+from tailflip.flow.late import dataclass
 from tailflip.observe.gateway.lock_owner import owner_lives, read_owner
 from tailflip.observe.gateway.processes import list_temp_roots
 from tailflip.observe.holders import ask_lock_owner

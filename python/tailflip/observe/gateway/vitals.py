@@ -6,11 +6,11 @@ A process may end between two looks; a process that is gone counts as nothing.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import psutil
 
 from tailflip.base.life_variable import LIFE_VARIABLE
+from tailflip.flow.late import dataclass
 from tailflip.observe.gateway.cgroup import CgroupMemory, read_cgroup
 from tailflip.observe.gateway.process import start_ticks
 

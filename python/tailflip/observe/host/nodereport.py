@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tailflip.flow.late import dataclass
 from tailflip.observe.files import read_regular
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import os
 import pwd
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tailflip.base.errors import TailflipError
+from tailflip.flow.late import dataclass
 from tailflip.observe.files import read_regular
 from tailflip.observe.gateway.release import read_release
 from tailflip.observe.host.service import Service

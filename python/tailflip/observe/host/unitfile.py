@@ -12,10 +12,10 @@ import pwd
 import re
 import socket
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tailflip.flow.late import dataclass
 from tailflip.observe.files import read_regular
 
 if TYPE_CHECKING:

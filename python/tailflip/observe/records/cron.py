@@ -12,10 +12,10 @@ take 60 min, other work 10 min, and <= 0 is for ever.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tailflip.flow.late import dataclass
 from tailflip.flow.observed import Job, Schedule
 from tailflip.observe.files import read_regular
 from tailflip.observe.json5config import parse_json5

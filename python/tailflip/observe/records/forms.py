@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tailflip.base.regular import open_to_read
 from tailflip.flow.conditions import UnreadRecord
+from tailflip.flow.late import dataclass
 from tailflip.observe.agents import has_nodes
 from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.database import is_empty, read_database

@@ -41,11 +41,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tailflip.flow.late import dataclass
 from tailflip.observe.agents import AGENT_DATABASE, has_sessions
 from tailflip.observe.records.database import read_database
 from tailflip.observe.records.recorded import (

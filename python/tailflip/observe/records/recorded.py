@@ -9,9 +9,10 @@ import errno
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from tailflip.flow.late import dataclass
 from tailflip.observe.files import read_regular
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import from_json
 
+from tailflip.flow.late import dataclass
 from tailflip.observe.records.cron import parse_job
 from tailflip.observe.records.database import Database, read_database
 from tailflip.observe.records.runlog import make_line

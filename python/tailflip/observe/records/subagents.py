@@ -6,9 +6,9 @@ Source: `<state>/subagents/runs.json`, `{version: 2, runs: {<runId>: {...}}}`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tailflip.flow.late import dataclass
 from tailflip.observe.files import read_regular
 from tailflip.observe.records.runlog import to_ms
 

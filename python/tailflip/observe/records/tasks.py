@@ -6,9 +6,9 @@ Source: `<state>/tasks/runs.sqlite`, table `task_runs`, from 2026.3.31 on.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tailflip.flow.late import dataclass
 from tailflip.observe.records.database import read_database
 
 if TYPE_CHECKING:

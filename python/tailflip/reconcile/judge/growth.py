@@ -7,11 +7,11 @@ change the median.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from tailflip.flow.conditions import StoreGrowth
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,11 +11,11 @@ and `start` of both versions, read and run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_span, format_time
 from tailflip.diagnose.causes import OUT_OF_MEMORY, WANTED
+from tailflip.flow.late import dataclass
 from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.runs import INTERRUPTED, SeenRun
 from tailflip.reconcile.write.jsonedit import MISSING, Edit

@@ -8,10 +8,10 @@ has the true end. A run without a line there was interrupted, at the death of it
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_time
+from tailflip.flow.late import dataclass
 from tailflip.ledger.runs import INTERRUPTED, SeenRun
 from tailflip.observe.records.tasks import ENDED
 from tailflip.reconcile.judge.markers import find_line

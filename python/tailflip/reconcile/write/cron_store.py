@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from tailflip.base.durable import naming
 from tailflip.base.errors import StoreInvalid, TryLater
+from tailflip.flow.late import dataclass
 from tailflip.flow.outcomes import ActionKind, Report
 from tailflip.flow.values import Value
 from tailflip.observe.gateway.liveness import read_gateway

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tailflip.base.errors import InternalError, StoreInvalid
+from tailflip.flow.late import dataclass
 from tailflip.observe.records.cron import read_job_id
 
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip import _native
+from tailflip.flow.late import dataclass
 from tailflip.flow.numbers import (
     RestoreNumbers,
     RewriteNumbers,

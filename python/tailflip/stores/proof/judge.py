@@ -8,9 +8,10 @@ the newest stays. A sweep has one rule: a finished run that is past the retentio
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
+from tailflip.flow.late import dataclass
 from tailflip.flow.numbers import KeyKind
 from tailflip.flow.observed import Evidence, OverRun
 from tailflip.observe.gateway.processes import read_run_keys

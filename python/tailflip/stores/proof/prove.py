@@ -12,11 +12,12 @@ Source: which ledger says what, and how each of them lies: measured on 2026.3.28
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_span, format_time
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from tailflip.flow.observed import Gateway, TranscriptLock

@@ -19,13 +19,13 @@ import fcntl
 import json
 import os
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tailflip.base import clock, platform_calls, rights
 from tailflip.base.durable import naming, resolve
 from tailflip.base.errors import TryLater, Unavailable
 from tailflip.base.units import format_moment
+from tailflip.flow.late import dataclass
 from tailflip.observe.gateway.lock_owner import read_owner
 from tailflip.observe.gateway.process import start_ticks
 from tailflip.observe.holders import HIDDEN, NOT_KNOWN, find_holder, opened

@@ -12,9 +12,10 @@ from __future__ import annotations
 import base64
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tailflip.flow.late import dataclass
 from tailflip.stores.sqlite.library import Text
 from tailflip.stores.sqlite.schema import FTS, FTS_ROWS, NODES, WINDOWS, quote
 

@@ -6,8 +6,9 @@ It says whether rows may be changed. Source: OpenClaw 2026.8.1 (19), 2026.9.5 (2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     import sqlite3

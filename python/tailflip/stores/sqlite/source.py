@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from tailflip.base.durable import open_regular, resolve
 from tailflip.base.errors import InternalError, StoreChanged
+from tailflip.flow.late import dataclass
 from tailflip.stores.ownership import require_leave
 from tailflip.stores.replace import name_drafts, until_still
 from tailflip.stores.sqlite.change import take_steps, was_taken

@@ -8,13 +8,13 @@ a closed window, what is done to it, and a digest of its entry as it is before.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from tailflip.base.errors import StoreInvalid
+from tailflip.flow.late import dataclass
 from tailflip.flow.numbers import RecordHeader, VerifyNumbers
 from tailflip.flow.values import Value
 from tailflip.stores.records import RecordReader, RecordWriter, split_lines

@@ -11,12 +11,12 @@ import signal
 import subprocess
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tailflip.base import platform_calls
 from tailflip.base.errors import ConfigInvalid, NoPermission
 from tailflip.diagnose.causes import GONE_PROGRAM
+from tailflip.flow.late import dataclass
 from tailflip.observe.gateway.process import is_alive, start_ticks
 
 if TYPE_CHECKING:

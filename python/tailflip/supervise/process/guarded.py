@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 import psutil
 
 from tailflip.base import clock, log, platform_calls
+from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Clues
 from tailflip.observe.gateway.process import is_alive, start_ticks
 from tailflip.observe.gateway.vitals import find_address, find_life, read_cgroup, read_tree
