@@ -35,8 +35,8 @@ from tailflip.plan.policy import DropKind  # noqa: TC001 - typer reads it
 from tailflip.reconcile.causes import find_causes
 from tailflip.stores.candidates import hint_to_decide
 from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
-from tailflip.stores.recovery import recover
 from tailflip.stores.target import group_by_installation, look
+from tailflip.stores.unfinished import is_unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -201,7 +201,9 @@ def _compact(
     """Look at the stores of one installation and plan; with `apply`, also do it."""
     with show_progress() as on_progress:
         job = Compaction(scene, aim, workspace, on_progress)
-        if apply:
+        if apply and is_unfinished(workspace):
+            from tailflip.stores.recovery import recover  # noqa: PLC0415 - after a kill
+
             for note in recover(workspace):
                 print(f"note: {escape(note)}", file=sys.stderr)
         job.look()

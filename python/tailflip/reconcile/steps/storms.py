@@ -15,7 +15,6 @@ from tailflip.flow.outcomes import ActionKind
 from tailflip.observe.records.reading import Records
 from tailflip.plan.policy import HOUR_MS
 from tailflip.reconcile.judge.markers import plan_hold
-from tailflip.reconcile.steps.markers import change_jobs
 from tailflip.stores.formats import find_engine
 from tailflip.stores.removed_storms import recall
 from tailflip.stores.tables import Starts
@@ -64,7 +63,10 @@ def look_for_storms(work: Reconciliation) -> None:
             reason = f"retry storm: {describe_storm(told)}"
             holds.append(plan_hold(job, reason, scene.now_ms, may_disable=True))
     work.result.inputs = replace(work.result.inputs, storms=tuple(storms_found))
-    change_jobs(work, ActionKind.HOLD, "jobs held", holds)
+    if holds:
+        from tailflip.reconcile.steps.markers import change_jobs  # noqa: PLC0415 - few are held
+
+        change_jobs(work, ActionKind.HOLD, "jobs held", holds)
 
 
 def _gather(work: Reconciliation, by_log: Starts, by_store: Starts) -> None:
