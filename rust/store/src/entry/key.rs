@@ -43,7 +43,7 @@ impl<'a> Key<'a> {
 /// lower case and no empty parts. What does not fit is [`KeyKind::Other`], and stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyKind {
-    /// `agent:<a>:cron:<job>:run:<session>`, the only kind that rules may remove.
+    /// `agent:<a>:cron:<job>:run:<session>`, the kind that the rules of age, flight and caps remove.
     CronRun,
     /// `agent:<a>:cron:<job>`
     CronBase,
