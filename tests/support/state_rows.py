@@ -54,6 +54,12 @@ CREATE TABLE subagent_runs (
   run_id TEXT NOT NULL PRIMARY KEY, child_session_key TEXT NOT NULL, controller_session_key TEXT,
   requester_session_key TEXT NOT NULL, created_at INTEGER NOT NULL,
   payload_json TEXT NOT NULL DEFAULT '{}') STRICT;
+CREATE TABLE agent_database_leases (
+  lease_id TEXT NOT NULL PRIMARY KEY, agent_id TEXT NOT NULL, path TEXT NOT NULL,
+  owner_pid INTEGER NOT NULL, owner_start_time INTEGER, opened_at INTEGER NOT NULL) STRICT;
+CREATE TABLE gateway_boot_lifecycle (
+  boot_id TEXT NOT NULL PRIMARY KEY, pid INTEGER NOT NULL, started_at_ms INTEGER NOT NULL,
+  completed_at_ms INTEGER, outcome TEXT) STRICT;
 PRAGMA user_version = 18;
 """
     + _TASKS.format(more=", detail_json TEXT"),
@@ -142,7 +148,14 @@ class StateRows:
         )
 
     def add_receipt(
-        self, job_id: str, began_ms: int, pid: int, ticks: int | None, *, status: str = "running"
+        self,
+        job_id: str,
+        began_ms: int,
+        pid: int,
+        ticks: int | None,
+        *,
+        status: str = "running",
+        lasted_ms: int = 1,
     ) -> None:
         self.put(
             "cron_run_receipts",
@@ -153,7 +166,28 @@ class StateRows:
             owner_pid=pid,
             owner_start_time=ticks,
             started_at_ms=began_ms,
-            finished_at_ms=None if status == "running" else began_ms + 1,
+            finished_at_ms=None if status == "running" else began_ms + lasted_ms,
+        )
+
+    def add_lease(self, path: Path, pid: int, ticks: int | None, opened_ms: int) -> None:
+        self.put(
+            "agent_database_leases",
+            lease_id=f"{path}-{pid}",
+            agent_id="main",
+            path=str(path),
+            owner_pid=pid,
+            owner_start_time=ticks,
+            opened_at=opened_ms,
+        )
+
+    def add_boot(self, pid: int, started_ms: int, completed_ms: int | None = None) -> None:
+        self.put(
+            "gateway_boot_lifecycle",
+            boot_id=f"boot-{started_ms}",
+            pid=pid,
+            started_at_ms=started_ms,
+            completed_at_ms=completed_ms,
+            outcome=None if completed_ms is None else "clean",
         )
 
     def add_task(

@@ -169,7 +169,8 @@ class ListedEntry(NamedTuple):  # fast to make: there may be millions
     `kind` is a `Tally` name of `SurveyNumbers.kinds`, `status` `-` for none. `is_current`: the
     job's base entry still names this session; None without a base entry. `ends` are from the run
     logs and the task ledger, in this order: status, end, length, and whether the line names the
-    session; if not, the line was found by job and time.
+    session; if not, the line was found by job and time. `written_ms` is when its transcript was
+    written last, where the store itself says so.
     """
 
     key: str
@@ -185,6 +186,7 @@ class ListedEntry(NamedTuple):  # fast to make: there may be millions
     bytes: int
     is_current: bool | None = None
     ends: tuple[ToldEnd | None, ToldEnd | None] = (None, None)
+    written_ms: int | None = None
 
 
 class SalvageNumbers(Value):

@@ -74,7 +74,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Forms:
-    """All kinds of record. Nobody here reads the restart state, or sessions in SQLite."""
+    """All kinds of record. Nobody here reads the restart state; sessions are the engines'."""
 
     cron: Record
     run_log: Record

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 from tailflip.observe.records import tasks as task_files
 from tailflip.observe.records.cron import CronStore, read_cron_store
 from tailflip.observe.records.forms import DATABASE, Form, read_forms
+from tailflip.observe.records.owners import Owned, read_ended_receipts, read_owned
 from tailflip.observe.records.runlog import read_run_logs
 from tailflip.observe.records.state_database import (
     read_job_rows,
-    read_open_receipts,
     read_run_rows,
     read_subagent_rows,
     read_task_rows,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tailflip.observe.installation import Installation
     from tailflip.observe.records.forms import Forms
     from tailflip.observe.records.runlog import RunLine
-    from tailflip.observe.records.state_database import RunReceipt
     from tailflip.observe.records.subagents import SubagentRun
     from tailflip.observe.records.tasks import Task
 
@@ -107,13 +106,25 @@ class Records:
             return read_subagents(registry, notes)
         return self._read("sub-agent registry", notes, read_subagent_rows)
 
-    def read_open_receipts(self, notes: list[str]) -> tuple[RunReceipt, ...]:
-        """Read the receipts of runs without an end; releases before 2026.8.1 have none."""
+    def read_owned(self, notes: list[str]) -> Owned:
+        """Read the runs and databases that have an owner on record; before 2026.8.1 none has."""
         if self.forms.cron.form is not Form.SQLITE:
-            return ()
-        store = self._installation.cron_store
-        found = self._read("run receipts", notes, lambda path: read_open_receipts(path, store))
-        return found or ()
+            return Owned()
+        try:
+            return read_owned(self._database, self._installation.cron_store)
+        except _NOT_READ as e:
+            notes.append(f"owners of runs cannot be read: {self._database}: {e}")
+            return Owned()
+
+    def read_ended_receipts(self, notes: list[str]) -> Iterator[RunLine]:
+        """Stream the runs that ended by their receipts; what cannot be read becomes a note."""
+        if self.forms.cron.form is not Form.SQLITE:
+            return
+        try:
+            yield from read_ended_receipts(self._database, self._installation.cron_store)
+        except _NOT_READ as e:
+            self._lost_ends = True
+            notes.append(f"run receipts cannot be read: {self._database}: {e}")
 
     def _read(
         self, what: str, notes: list[str], read: Callable[[Path], tuple[_T, ...]]

@@ -128,7 +128,7 @@ def make_line(raw: Mapping[str, Any], job_id: str) -> RunLine | None:
             return None
         lasted = max(0, logged - started)
     error = str(raw.get("error", ""))
-    if status == "failed" and _INTERRUPTED.search(error):
+    if status == "failed" and is_interrupted(error):
         status = "killed"
     elif status == "failed" and _TIMED_OUT.search(error):
         status = "timeout"
@@ -140,6 +140,14 @@ def make_line(raw: Mapping[str, Any], job_id: str) -> RunLine | None:
         started_ms=started,
         ended_ms=started + lasted,
     )
+
+
+def is_interrupted(error: str | None) -> bool:
+    """Say whether an error is the gateway's own text for a run that its death interrupted.
+
+    A start writes it with its own time as the end of the run.
+    """
+    return bool(error and _INTERRUPTED.search(error))
 
 
 def _text(value: Any) -> str | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
@@ -107,11 +107,12 @@ def read_schema(path: Path) -> Tables:
 def _read_schema(db: sqlite3.Connection) -> Tables:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    columns = {name: _list_columns(db, name) if name in NEEDED else _NOT_ASKED for name in names}
+    columns = {name: list_columns(db, name) if name in NEEDED else _NOT_ASKED for name in names}
     return Tables(columns, version)
 
 
-def _list_columns(db: sqlite3.Connection, table: str) -> frozenset[str]:
+def list_columns(db: sqlite3.Connection, table: str) -> frozenset[str]:
+    """List the columns of a table; none where there is no such table."""
     return frozenset(row[1] for row in db.execute(f"PRAGMA table_info({table})"))
 
 
@@ -124,8 +125,8 @@ def read_job_rows(path: Path, cron_store: Path) -> tuple[Job, ...]:
     """
 
     def read(db: sqlite3.Connection) -> list[Mapping[str, Any]]:
-        key = _choose_key(db, JOBS, cron_store)
-        columns = [name for name in _STATE if name in _list_columns(db, JOBS)]
+        key = choose_key(db, JOBS, cron_store)
+        columns = [name for name in _STATE if name in list_columns(db, JOBS)]
         chosen = ", ".join(("job_id", "enabled", "job_json", "state_json", *columns))
         rows = db.execute(
             f"SELECT {chosen} FROM {JOBS} WHERE store_key = ? "  # noqa: S608 - names from above
@@ -146,7 +147,7 @@ def _make_job(row: tuple[Any, ...], columns: Iterable[str]) -> Mapping[str, Any]
     return {**raw, "id": job_id, "enabled": is_enabled, "state": state}
 
 
-def _choose_key(db: sqlite3.Connection, table: str, cron_store: Path) -> str:
+def choose_key(db: sqlite3.Connection, table: str, cron_store: Path) -> str:
     """Choose the rows' own name for a cron store: its path, as the gateway sees it.
 
     Raises:
@@ -175,7 +176,7 @@ def read_run_rows(path: Path, cron_store: Path) -> Iterator[RunLine]:
         if is_moved:
             made = map(_make_detail, database.pages(_DETAILS, (), (-1,)))
         elif RUN_LOG in tables.columns:
-            key = database.read(lambda db: _choose_key(db, RUN_LOG, cron_store))
+            key = database.read(lambda db: choose_key(db, RUN_LOG, cron_store))
             made = map(_make_log, database.pages(_LOG, (key,), ("", -1)))
         else:
             return
@@ -214,41 +215,6 @@ _DETAILS = (
 )
 
 
-class RunReceipt(NamedTuple):
-    """A run that its gateway has not ended on record, with the process that owns it.
-
-    `owner_ticks` is the start of that process in clock ticks, None where it is not on record.
-    """
-
-    job_id: str
-    started_ms: int
-    owner_pid: int
-    owner_ticks: int | None
-
-
-def read_open_receipts(path: Path, cron_store: Path) -> tuple[RunReceipt, ...]:
-    """Read the receipts of runs without an end; the table allows one a job (2026.8.1 and later).
-
-    Raises:
-        sqlite3.Error: the database cannot be read, or which receipts are ours is unclear.
-        OSError: as `read_schema`.
-    """
-
-    def read(db: sqlite3.Connection) -> list[tuple[Any, ...]]:
-        if not _list_columns(db, RECEIPTS) >= NEEDED[RECEIPTS]:
-            return []
-        key = _choose_key(db, RECEIPTS, cron_store)
-        return db.execute(_OPEN_RECEIPTS, (key, MOST_ROWS)).fetchall()
-
-    return tuple(RunReceipt(*row) for row in read_database(path, read))
-
-
-_OPEN_RECEIPTS = (
-    "SELECT job_id, started_at_ms, owner_pid, owner_start_time "  # noqa: S608 - names from above
-    f"FROM {RECEIPTS} WHERE store_key = ? AND status = 'running' LIMIT ?"
-)
-
-
 def read_task_rows(path: Path) -> tuple[Task, ...]:
     """Read the newest `MOST_ROWS` tasks, newest first.
 
@@ -272,7 +238,7 @@ def read_subagent_rows(path: Path) -> tuple[SubagentRun, ...]:
         OSError: as `read_schema`.
     """
     with Database(path) as database:
-        columns = database.read(lambda db: _list_columns(db, SUBAGENTS))
+        columns = database.read(lambda db: list_columns(db, SUBAGENTS))
         own = [name for name in (*_SUBAGENT, "outcome_json") if name in columns]
         rows = database.pages(
             f"SELECT rowid, payload_json, {', '.join(own)} FROM {SUBAGENTS} "  # noqa: S608

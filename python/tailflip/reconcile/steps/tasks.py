@@ -92,7 +92,7 @@ def judge_installation(
         deaths=deaths,
         at_work=[
             (each.job_id, each.started_ms)
-            for each in records.read_open_receipts(notes)
+            for each in records.read_owned(notes).receipts
             if owner_lives(make_owner(each.owner_pid, each.owner_ticks, each.started_ms))
         ],
         knows_ends=records.knows_ends,

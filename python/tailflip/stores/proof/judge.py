@@ -21,6 +21,7 @@ from tailflip.observe.records.transcripts import find_folders, read_locks, read_
 from tailflip.plan.policy import Policy
 from tailflip.stores.formats import find_engine
 from tailflip.stores.proof.ledgers import gather_lines, list_ends
+from tailflip.stores.proof.owners import Owners, read_owners
 from tailflip.stores.proof.prove import End, Facts, Fate, Proof, prove
 from tailflip.stores.tables import Ends
 
@@ -82,6 +83,7 @@ class _Ledgers:
     protected: frozenset[str]
     folders: tuple[Path, ...]
     lives: Sequence[tuple[int, int]]
+    owners: Owners
     run_keys: frozenset[str]
     knows_ends: bool
     knows_markers: bool
@@ -95,7 +97,13 @@ class _Ledgers:
         job = self.jobs.get(entry.job) if entry.job else None
         lock = self.locks.get(entry.session)
         # This costs a stat for each run, so it is done where nothing stronger is known.
-        is_open = not ends and (lock is None or lock.alive is False)
+        is_open = all(end.status == "killed" for end in ends) and (
+            lock is None or lock.alive is False
+        )
+        run = self.owners.find(entry)
+        written_ms = entry.written_ms
+        if written_ms is None and is_open:
+            written_ms = read_written_ms(self.folders, entry.session)
         return Facts(
             now_ms=self.now_ms,
             gateway=self.gateway,
@@ -107,9 +115,12 @@ class _Ledgers:
             lock=lock,
             marker_ms=job.running_at_ms if job is not None else None,
             timeout_ms=job.timeout_ms if job is not None else None,
-            transcript_ms=read_written_ms(self.folders, entry.session) if is_open else None,
+            transcript_ms=written_ms,
             died_ms=self._find_death(entry.updated_ms),
             at_work=self._is_at_work(entry),
+            began_ms=None if run is None else run.began_ms,
+            owner_pid=None if run is None else run.pid,
+            holder_pid=self.owners.holder_pid,
             knows_ends=self.knows_ends,
             knows_markers=self.knows_markers,
         )
@@ -130,7 +141,8 @@ class _Ledgers:
     def _find_death(self, seen_ms: int | None) -> int | None:
         if seen_ms is None:
             return None
-        return next((end for start, end in self.lives if start <= seen_ms <= end), None)
+        lives = (*self.lives, *self.owners.lives)
+        return next((end for start, end in lives if start <= seen_ms <= end), None)
 
 
 def make_zombie_policy(max_lifetime_ms: int | None) -> Policy:
@@ -178,7 +190,8 @@ def judge_store(
     if cron.problem is not None and forms.cron.is_read:
         notes.append(f"cron store cannot be read: {cron.problem}")
     notes += forms.describe()
-    told = gather_lines(records.read_lines(notes), tasks or ())
+    receipts = records.read_ended_receipts(notes)
+    told = gather_lines(records.read_lines(notes), tasks or (), receipts)
     ledgers = _Ledgers(
         now_ms=now_ms,
         gateway=gateway,
@@ -189,6 +202,7 @@ def judge_store(
         protected=list_protected(registry or ()),
         folders=find_folders(installation, store),
         lives=lives,
+        owners=read_owners(records, store, gateway, notes),
         run_keys=read_run_keys(),
         knows_ends=records.knows_ends and tasks is not None,
         knows_markers=cron.problem is None,

@@ -2,14 +2,15 @@
 
 The engine joins lines to the entries of a store, line by line in constant memory. A line with a
 session key belongs to that run. A line without one (a run cut by its time-out, or that threw
-early; every task) is matched by job and time, to one run at most.
+early; every task and every receipt) is matched by job and time, to one run at most.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from tailflip.observe.records.runlog import RunLine
+from tailflip.observe.records.runlog import RunLine, is_interrupted
 from tailflip.observe.records.tasks import ENDED
 from tailflip.stores.proof.prove import BY_KEY, BY_TIME, End
 from tailflip.stores.tables import Ledgers
@@ -24,14 +25,18 @@ _SOURCES = ("run log", "task ledger")  # in the order of trust
 RUN_LOG, TASK_LEDGER = range(len(_SOURCES))
 
 
-def gather_lines(lines: Iterable[RunLine], tasks: Iterable[Task]) -> Ledgers:
+def gather_lines(
+    lines: Iterable[RunLine], tasks: Iterable[Task], receipts: Iterable[RunLine] = ()
+) -> Ledgers:
     """Gather the lines of both ledgers.
+
+    Receipts are part of the run history, which counts over them where it has the same run.
 
     Raises:
         CannotCreate: not all fit into memory, and there is no room for the others.
     """
     ledgers = Ledgers()
-    for line in lines:
+    for line in chain(receipts, lines):
         ledgers.add(RUN_LOG, line)
     for line in list_ended_tasks(tasks):
         ledgers.add(TASK_LEDGER, line)
@@ -49,7 +54,7 @@ def list_ended_tasks(tasks: Iterable[Task]) -> Iterator[RunLine]:
             and task.ended_ms is not None
             and task.ended_ms >= task.started_ms
         ):
-            status = ENDED[task.status]
+            status = "killed" if is_interrupted(task.error) else ENDED[task.status]
             yield RunLine(task.source_id, None, None, status, task.started_ms, task.ended_ms)
 
 

@@ -80,6 +80,9 @@ class Facts:
     transcript_ms: int | None = None
     died_ms: int | None = None
     at_work: bool = False
+    began_ms: int | None = None
+    owner_pid: int | None = None
+    holder_pid: int | None = None
     knows_ends: bool = True
     knows_markers: bool = True
 
@@ -119,7 +122,7 @@ def _judge(facts: Facts) -> Proof:
         if proof is not None:
             return proof
     if end is not None:
-        return _tell_end(end, facts.died_ms, against)
+        return _tell_end(end, facts, against)
     return (
         _prove_by_owner(facts)
         or _prove_by_signs(facts)
@@ -134,7 +137,7 @@ def _may_live(facts: Facts) -> bool:
     removes the marker itself, after the job's time-out or two hours.
     """
     if facts.gateway.alive is False:
-        return False
+        return facts.holder_pid is not None
     started, seen, updated = facts.gateway.started_ms, facts.seen_ms, facts.updated_ms
     if started is not None and seen is not None and seen < started:
         return False
@@ -185,23 +188,32 @@ def _prove_by_lock(facts: Facts, end: End | None) -> Proof | None:
     return Proof(Fate.ALIVE, tuple(words))
 
 
-def _tell_end(end: End, died_ms: int | None, against: tuple[str, ...]) -> Proof:
-    """Tell an end on record; of a killed run the record has the time at which that was found."""
+def _tell_end(end: End, facts: Facts, against: tuple[str, ...]) -> Proof:
+    """Tell an end on record; of a killed run the record has the time at which that was found.
+
+    That may be hours later: so it ended with its owner, else at its last sign of life.
+    """
     when = f"the {end.source} says it ended {end.status} at {format_time(end.ended_ms)}"
     ended_ms, runtime_ms = end.ended_ms, end.runtime_ms
     if end.status == "killed":
         when = f"the {end.source} says it was killed, at {format_time(ended_ms)} or before"
-        if died_ms is not None and died_ms < ended_ms:
-            runtime_ms = max(0, runtime_ms - (ended_ms - died_ms))
-            ended_ms = died_ms
+        known = facts.died_ms
+        if known is None and end.how in (BY_KEY, BY_TIME):
+            known = facts.seen_ms
+        if known is not None and known < ended_ms:
+            runtime_ms = max(0, runtime_ms - (ended_ms - known))
+            ended_ms = known
     return Proof(Fate.OVER, (f"{when} ({end.how})", *against), end.status, ended_ms, runtime_ms)
 
 
 def _prove_by_process(facts: Facts, end: End | None) -> Proof | None:
     """Prove life by a process that works for a run: an agent of another program takes no lock."""
-    if not facts.at_work or end is not None:
+    if end is not None:
         return None
-    return Proof(Fate.ALIVE, ("a living process works for it",))
+    if facts.owner_pid is not None:
+        word = f"its receipt names pid {facts.owner_pid}, which lives"
+        return Proof(Fate.ALIVE, (word,))
+    return Proof(Fate.ALIVE, ("a living process works for it",)) if facts.at_work else None
 
 
 def _prove_by_registry(facts: Facts, end: End | None) -> Proof | None:
@@ -221,6 +233,9 @@ def _prove_by_owner(facts: Facts) -> Proof | None:
         return None
     if gateway.alive is False:
         word = f"no gateway is running ({gateway.evidence})"
+        if facts.holder_pid is not None:
+            held = f"{word}, but pid {facts.holder_pid} has its store open by a lease"
+            return Proof(Fate.UNKNOWN, (held,))
     elif gateway.started_ms is not None and seen < gateway.started_ms:
         since = format_time(gateway.started_ms)
         word = f"its last sign of life is older than the gateway, which started at {since}"
@@ -242,7 +257,7 @@ def _prove_by_owner(facts: Facts) -> Proof | None:
         and (facts.marker_ms <= facts.updated_ms)
     ):
         words.append("its job is still marked as running: the marker outlived its owner")
-    began = facts.updated_ms if facts.updated_ms is not None else ended
+    began = next((t for t in (facts.began_ms, facts.updated_ms) if t is not None), ended)
     return Proof(Fate.DEAD, tuple(words), "killed", ended, max(0, ended - began))
 
 

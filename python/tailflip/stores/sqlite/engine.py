@@ -106,9 +106,9 @@ class SqliteEngine:
         from tailflip.stores.listing import list_entries  # noqa: PLC0415
         from tailflip.stores.sqlite.projection import projecting  # noqa: PLC0415
 
-        with naming(store), projecting(store.resolve()) as fd:
-            joined = ledgers.look_ahead(fd) if ledgers is not None else None
-            yield from list_entries(fd, joined)
+        with naming(store), projecting(store.resolve()) as found:
+            joined = ledgers.look_ahead(found.entries) if ledgers is not None else None
+            yield from found.join(list_entries(found.entries, joined))
 
     def gather_sessions(self, store: Path) -> Sessions:
         """Open the windows, of which each is a session that is needed."""
@@ -120,8 +120,8 @@ class SqliteEngine:
         """Note when the cron runs began, those after `since_ms`."""
         from tailflip.stores.sqlite.projection import projecting  # noqa: PLC0415
 
-        with naming(store), projecting(store.resolve()) as fd:
-            starts.gather(fd, since_ms)
+        with naming(store), projecting(store.resolve()) as found:
+            starts.gather(found.entries, since_ms)
 
     def describe_fill(self, store: Path, now_ms: int, retention_ms: int | None) -> Fill | None:
         """Read tables, free pages, log, events, and what waits for the gateway's clean-up."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # What the gateway rebuilds at the next use of a session.
 BULK = ("skillsSnapshot", "systemPromptReport")
+RUNNING = "running"
 _PAGE_ROWS = 256
 _BASE_PARTS = 4  # agent:ID:cron:JOB
 _MARK = ":window:"
@@ -32,6 +33,7 @@ class Unit(NamedTuple):
 
     `node` is the key of the node that it is or belongs to; `window` is None for a node. `name` is
     how an archive knows it, `judged` how the policy does: a closed window is judged as a run.
+    `written_ms` is when its transcript was written last.
     """
 
     rowid: int
@@ -47,6 +49,7 @@ class Unit(NamedTuple):
     bulk_bytes: int
     bytes: int
     entry_bytes: int
+    written_ms: int | None = None
 
     @property
     def loaded_bytes(self) -> int:
@@ -208,7 +211,8 @@ def _nodes() -> str:
             WHERE own.session_key = page.session_key
               AND (own.session_id = page.current_session_id OR NOT is_base)
           ), 0),
-          size
+          size,
+          (SELECT transcript_updated_at FROM {WINDOWS} WHERE session_id = page.current_session_id)
         FROM (
           SELECT node.rowid AS id, node.*, {entry} AS entry,
             json_valid(node.entry_json) AS is_json, {octets("node.entry_json")} AS size,
@@ -224,7 +228,8 @@ def _windows() -> str:
         SELECT own.rowid, own.session_key, own.session_id, own.session_id, own.updated_at,
           own.started_at, own.ended_at, own.status, 0,
           own.acp_owned <> 0 OR own.plugin_owner_id IS NOT NULL, 0,
-          coalesce((SELECT bytes FROM temp.sizes WHERE session_id = own.session_id), 0), 0
+          coalesce((SELECT bytes FROM temp.sizes WHERE session_id = own.session_id), 0), 0,
+          own.transcript_updated_at
         FROM {WINDOWS} AS own JOIN {NODES} AS node USING (session_key)
         WHERE own.session_id <> node.current_session_id
           AND own.session_key GLOB 'agent:*:cron:*'

@@ -12,7 +12,6 @@ from tailflip.observe.records import state_database
 from tailflip.observe.records.runlog import RunLine
 from tailflip.observe.records.state_database import (
     read_job_rows,
-    read_open_receipts,
     read_run_rows,
     read_schema,
     read_subagent_rows,
@@ -184,18 +183,6 @@ def test_the_schema_names_what_a_table_lacks(tmp_path):
     found = read_schema(rows.path)
     assert found.version == 1
     assert (found.lacks("task_runs"), found.lacks("cron_jobs")) == (("error",), ())
-
-
-def test_the_receipts_of_runs_without_an_end_name_their_owner(tmp_path, store):
-    rows = StateRows(tmp_path, JSON_ONLY)
-    rows.add_receipt("j", T0, 77, 123)
-    rows.add_receipt("k", T0, 77, None)
-    rows.add_receipt("j", T0 - 9, 76, 122, status="ok")
-    assert read_open_receipts(rows.path, store) == (("j", T0, 77, 123), ("k", T0, 77, None))
-
-
-def test_releases_before_the_receipts_have_none(tmp_path, store):
-    assert read_open_receipts(StateRows(tmp_path, SPLIT).path, store) == ()
 
 
 def test_a_table_of_the_history_that_was_copied_into_tasks_is_not_read_twice(tmp_path, store):

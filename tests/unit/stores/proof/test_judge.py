@@ -196,6 +196,20 @@ def test_an_entry_without_any_time_is_kept():
     assert "it carries no time" in proof.words
 
 
+@pytest.mark.parametrize(
+    ("more", "ended", "length"),
+    [
+        ({}, 37, 3),
+        ({"died_ms": ago(36)}, 36, 4),
+        ({"transcript_ms": ago(30)}, 35, 5),  # written after the end on record: that counts
+    ],
+)
+def test_a_killed_run_ended_before_its_end_was_found(more, ended, length):
+    facts = replace(ROWS["first run in flight, run"], transcript_ms=ago(37), ends=(log("killed"),))
+    proof = prove(replace(facts, **more))
+    assert (proof.ended_ms, proof.runtime_ms) == (ago(ended), length * MIN)
+
+
 def test_end_of_a_killed_run_is_its_last_sign_of_life():
     facts = replace(
         ROWS["first run in flight, run"], gateway=STOPPED, transcript_ms=ago(37), updated_ms=ago(40)
@@ -230,6 +244,9 @@ facts_at_large = st.builds(
     task_seen_ms=times,
     transcript_ms=times,
     died_ms=times,
+    began_ms=times,
+    owner_pid=st.sampled_from([None, 7]),
+    holder_pid=st.sampled_from([None, 8]),
 )
 
 
@@ -242,5 +259,7 @@ def test_laws(facts):
     if proof.fate is Fate.DEAD:
         assert facts.gateway.alive is not None, "nobody dies of a gateway that cannot be seen"
         assert not any(e.ended_ms >= (facts.started_ms or 0) for e in facts.ends)
+        assert facts.owner_pid is None, "a run whose owner lives is not dead"
+        assert facts.gateway.alive or facts.holder_pid is None, "nor beside one who has its store"
     is_end = proof.fate in (Fate.OVER, Fate.DEAD)
     assert is_end == (proof.status is not None) == (proof.ended_ms is not None)
