@@ -9,13 +9,25 @@ from dataclasses import replace
 
 import pytest
 
-from support.stores import BROKEN, FULL, GONE, NOW_MS, FaultyDisk, list_tree, make_entries, run_key
+from support.stores import (
+    BROKEN,
+    FULL,
+    GONE,
+    HOUR_MS,
+    JOB,
+    NOW_MS,
+    FaultyDisk,
+    list_tree,
+    make_entries,
+    make_entry,
+    run_key,
+)
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import StoreChanged, StoreInvalid, TailflipError, TryLater
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.flow.numbers import Selection, VerifyNumbers
-from tailflip.flow.observed import Store
+from tailflip.flow.observed import Evidence, Gateway, OverRun, Store
 from tailflip.ledger.actions import Ledger, State
 from tailflip.plan.policy import Policy
 from tailflip.stores import archive
@@ -23,22 +35,25 @@ from tailflip.stores.formats import ENGINES, find_engine
 from tailflip.stores.recovery import recover
 from tailflip.stores.restore import restore
 from tailflip.stores.salvage import apply_salvage, plan_salvage
+from tailflip.stores.tables import Ends
 from tailflip.stores.transaction import compact_store
 
 DISK = RealDisk()
 MOST_EFFECTS = 120  # more than any action has
 KILLED = 9
 DAY_MS = 86_400_000
+BASE = f"agent:main:cron:{JOB}"
+END_RUNS = Policy(slim=False, retention_ms=None, max_lifetime_ms=None, single_flight=False)
 TOUCH_NOTHING = Policy(
     slim=False, retire=False, retention_ms=None, max_lifetime_ms=None, single_flight=False
 )
 
 
-def compact(path, home, disk=DISK, policy=None, **options):
+def compact(path, home, disk=DISK, policy=None, evidence=GONE, **options):
     return compact_store(
         Store(path, "main"),
         policy or Policy(),
-        GONE,
+        evidence,
         workspace=Workspace(home, disk),
         now_ms=NOW_MS,
         **options,
@@ -293,6 +308,76 @@ def test_a_restore_gives_back_every_entry(kind, path, home):
     assert put_back(path, home).report is None, "and again finds nothing to do"
 
 
+def make_running():
+    """Make entries of which some say "running": a run, its job's own, a sub-agent, a chat."""
+    running = {"status": "running", "startedAt": NOW_MS - HOUR_MS}
+    return make_entries() | {
+        run_key("stuck"): make_entry("stuck", HOUR_MS // 2, **running, note="grüß dich"),
+        BASE: make_entry("stuck", HOUR_MS // 2, **running),
+        "agent:main:subagent:s": make_entry("sub", HOUR_MS // 2, **running),
+        "agent:main:main": make_entry("main-1", HOUR_MS // 2, **running),
+    }
+
+
+def test_runs_that_are_over_get_their_own_end_and_all_else_stays(kind, path, home):
+    entries = make_running()
+    kind.make(path, entries)
+    ends = [
+        OverRun(run_key("stuck"), "failed", NOW_MS - 7_000, 11_000),
+        OverRun(BASE, "killed", NOW_MS - 9_000, 12_000, "stuck"),
+        OverRun("agent:main:subagent:s", "done", NOW_MS - 8_000, 13_000, "another session"),
+    ]
+    report = compact(path, home, policy=END_RUNS, evidence=replace(GONE, over=Ends.of(ends)))
+    assert [(tally.name, tally.entries) for tally in report.rules if tally.entries] == [
+        ("retire", 2)
+    ]
+    expected = entries | {
+        end.key: entries[end.key]
+        | {"status": end.status, "endedAt": end.ended_at_ms, "runtimeMs": end.runtime_ms}
+        for end in ends[:2]
+    }
+    assert kind.read(path) == expected
+    assert {header.key for header in show(home, report)} == {BASE, run_key("stuck")}
+    assert compact(path, home, policy=END_RUNS).action_id == ""
+
+
+def show(home, report):
+    return archive.show(Workspace(home, DISK), report.action_id).headers
+
+
+def test_a_run_in_flight_stays_whatever_its_age(kind, path, home):
+    living = Gateway(alive=True, pid=7, started_ms=NOW_MS - 40 * HOUR_MS, evidence="test")
+    entries = make_running()
+    kind.make(path, entries)
+    alive = Evidence(gateway=living, live_sessions=frozenset({"stuck"}))
+    assert compact(path, home, policy=END_RUNS, evidence=alive).action_id == ""
+    assert compact(path, home, policy=END_RUNS, evidence=Evidence(living)).action_id == ""
+    assert kind.read(path) == entries
+
+
+def test_an_end_is_undone_to_what_was_there_before(kind, path, home):
+    kind.make(path, make_running())
+    before, rows = kind.read(path), kind.snapshot(path)
+    report = compact(path, home, policy=END_RUNS)
+    assert kind.read(path) != before
+    assert report.entries_after == report.entries_before
+    outcome = put_back(path, home)
+    assert (outcome.conflicts, outcome.replaced) == (0, 1)
+    assert kind.read(path) == before
+    assert kind.is_replaced or kind.snapshot(path) == rows
+
+
+def test_an_end_is_not_undone_where_the_entry_has_changed_since(kind, path, home):
+    kind.make(path, make_running())
+    compact(path, home, policy=END_RUNS)
+    later = kind.read(path)
+    later[run_key("stuck")]["updatedAt"] = NOW_MS
+    kind.write(path, later)
+    outcome = put_back(path, home)
+    assert (outcome.conflicts, outcome.conflict_keys) == (1, (run_key("stuck"),))
+    assert kind.read(path) == later
+
+
 def test_an_entry_that_lives_again_is_a_conflict_and_stays(kind, path, home):
     kind.make(path)
     compact(path, home)
@@ -329,6 +414,14 @@ def do_compact(kind, path, home, disk):
     compact(path, home, disk)
 
 
+def do_end(kind, path, home, disk):
+    compact(path, home, disk, END_RUNS)
+
+
+def do_undo_end(kind, path, home, disk):
+    put_back(path, home, disk)
+
+
 def do_restore(kind, path, home, disk):
     put_back(path, home, disk)
 
@@ -356,15 +449,17 @@ def prepare(kind, root, act):
     """Make the store on which something is done, and where we keep things."""
     path = root / "openclaw" / "agents" / "main" / kind.place
     home = Home(root / "state")
-    kind.make(path)
+    kind.make(path, make_running() if act in (do_end, do_undo_end) else None)
     if act is do_restore:
         compact(path, home)
+    if act is do_undo_end:
+        compact(path, home, policy=END_RUNS)
     if act is do_salvage:
         kind.damage(path)
     return path, home
 
 
-@pytest.mark.parametrize("act", [do_compact, do_restore, do_salvage])
+@pytest.mark.parametrize("act", [do_compact, do_restore, do_end, do_undo_end, do_salvage])
 def test_a_kill_at_any_effect_leaves_the_old_or_the_new_and_recovery_ends_it(kind, tmp_path, act):
     if act is do_salvage and kind.engine.salvager is None:
         return
@@ -400,7 +495,7 @@ def test_a_kill_at_any_effect_leaves_the_old_or_the_new_and_recovery_ends_it(kin
 
 @pytest.mark.parametrize("for_good", [False, True])
 @pytest.mark.parametrize("error", [FULL, BROKEN])
-@pytest.mark.parametrize("act", [do_compact, do_restore])
+@pytest.mark.parametrize("act", [do_compact, do_restore, do_end])
 def test_a_disk_that_fails_at_any_effect(kind, tmp_path, act, error, for_good):
     """Every fourth effect, from another one on in each case; the crash suite takes all of them."""
     path, home = prepare(kind, tmp_path / "clean", act)

@@ -51,7 +51,7 @@ def _change_store(work: Reconciliation, kind: StepKind, policy: Policy, store: S
     if store.is_database and work.scene.gateway.alive:
         work.result.notes.append(
             f"left for later: {store.path}: its gateway runs, and a database is changed only while "
-            "it is stopped; stop it and run `tailflip compact --apply`, or let a guard do it "
+            "it is stopped; stop it and run `tailflip reconcile --apply`, or let a guard do it "
             "before the next start"
         )
         return step

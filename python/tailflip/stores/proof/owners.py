@@ -8,9 +8,10 @@ also has the start of the run, of which the entry has none: its times are those 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, NamedTuple
 
+from tailflip.flow.late import dataclass
 from tailflip.observe.gateway.lock_owner import make_owner, owner_lives
 
 if TYPE_CHECKING:

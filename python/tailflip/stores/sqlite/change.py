@@ -17,6 +17,7 @@ from tailflip.stores.sqlite.rows import (
     decode,
     insert,
     note_index_rows,
+    update,
     write_index_condition,
 )
 from tailflip.stores.sqlite.schema import FTS, FTS_ROWS, NODES, WINDOWS, read_schema
@@ -24,7 +25,7 @@ from tailflip.stores.sqlite.units import split_name
 from tailflip.stores.sqlite.work import Verb, digest_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from tailflip.base.durable import Disk
@@ -56,7 +57,7 @@ def take_steps(path: Path, work: WorkReader, disk: Disk) -> None:
         for step in work.steps():
             if not count:
                 db.execute("BEGIN IMMEDIATE")
-            hand.take(step, work.lines() if step.verb is not Verb.EDIT else work.chunks())
+            hand.take(step, work.lines())
             count, size_bytes = count + 1, size_bytes + step.bytes
             if count >= BATCH_STEPS or size_bytes >= BATCH_BYTES:
                 hand.certify()
@@ -70,13 +71,29 @@ def take_steps(path: Path, work: WorkReader, disk: Disk) -> None:
 def read_entry(db: sqlite3.Connection, name: str) -> bytes | None:
     """Read by what a node or a window is known again; None where it is not there."""
     node, window = split_name(name)
+    table, key = (NODES, "session_key") if window is None else (WINDOWS, "session_id")
+    columns = _known_by(window)
+    row = db.execute(
+        f"SELECT {', '.join(columns)} FROM {table} WHERE {key} = ?",
+        (node if window is None else window,),
+    ).fetchone()
+    return None if row is None else find_entry(name, dict(zip(columns, row, strict=True)))
+
+
+def find_entry(name: str, values: Mapping[str, object]) -> bytes | None:
+    """Find by what a node or a window is known again among the columns of its row."""
+    _, window = split_name(name)
     if window is None:
-        row = db.execute(
-            f"SELECT entry_json FROM {NODES} WHERE session_key = ?", (node,)
-        ).fetchone()
-        return None if row is None else bytes(row[0])
-    row = db.execute(f"SELECT updated_at FROM {WINDOWS} WHERE session_id = ?", (window,)).fetchone()
-    return None if row is None else str(row[0]).encode()
+        entry = values.get("entry_json")
+        return bytes(entry) if isinstance(entry, bytes) else None
+    known = [values.get(column) for column in _known_by(window)]
+    return b" ".join(
+        each if isinstance(each, bytes) else str(each).encode() for each in known if each
+    )
+
+
+def _known_by(window: str | None) -> tuple[str, ...]:
+    return ("entry_json",) if window is None else ("updated_at", "status", "ended_at")
 
 
 def was_taken(db: sqlite3.Connection, step: Step) -> bool:
@@ -96,11 +113,10 @@ class _Hand:
     def take(self, step: Step, raw: Iterable[bytes]) -> None:
         if was_taken(self._db, step):
             raise StoreChanged(f"entry changed while it was read: {step.name}")
-        node, window = split_name(step.name)
         if step.verb is Verb.DELETE:
-            self._delete(node, window, raw)
+            self._delete(*split_name(step.name), raw)
         elif step.verb is Verb.EDIT:
-            self._edit(node, b"".join(raw))
+            self._edit(raw)
         elif step.verb is Verb.INSERT:
             self._insert(raw)
         else:
@@ -119,7 +135,7 @@ class _Hand:
 
     def _delete(self, node: str, window: str | None, raw: Iterable[bytes]) -> None:
         for line in raw:
-            self._move(decode(line))
+            update(self._db, decode(line))
         root, key = ("session_key", node) if window is None else ("session_id", window)
         condition = write_index_condition(self._schema, f"{root} = ?")
         if condition is not None:
@@ -134,31 +150,22 @@ class _Hand:
         table = NODES if window is None else WINDOWS
         self._db.execute(f"DELETE FROM {table} WHERE {root} = ?", (key,))
 
-    def _move(self, line: Line) -> None:
-        """Give a window to the node that the line names."""
-        names = ("session_key", "session_id")
-        self._db.execute(
-            f"UPDATE {WINDOWS} SET session_key = CAST(? AS TEXT)"
-            " WHERE session_id = CAST(? AS TEXT)",
-            [line.values[name] for name in names],
-        )
-
-    def _edit(self, node: str, entry: bytes) -> None:
-        (valid,) = self._db.execute(
-            f"SELECT entry_valid FROM {NODES} WHERE session_key = ?", (node,)
-        ).fetchone()
-        self._db.execute(
-            f"UPDATE {NODES} SET entry_json = CAST(? AS TEXT) WHERE session_key = ?",
-            (entry, node),
-        )
-        self._valid.setdefault(node, valid)  # one that was put back just now is marked already
+    def _edit(self, raw: Iterable[bytes]) -> None:
+        for line in map(decode, raw):
+            if line.table == NODES:
+                key = _key_of(line)
+                (valid,) = self._db.execute(
+                    f"SELECT entry_valid FROM {NODES} WHERE session_key = ?", (key,)
+                ).fetchone()
+                self._valid.setdefault(key, valid)  # what was put back just now is noted already
+            update(self._db, line)
 
     def _insert(self, raw: Iterable[bytes]) -> None:
         renamed: dict[int, int] = {}
         for text in raw:
             line = decode(text)
             if line.moved:
-                self._move(line)
+                update(self._db, line)
                 continue
             if line.table == FTS and line.rowid is not None:
                 rowid = self._find_free(line.rowid)
@@ -173,9 +180,9 @@ class _Hand:
                     f"a row of {line.table} cannot be put back: {e}; nothing was changed"
                 ) from e
             if line.table == NODES:
-                key, valid = line.values["session_key"], line.values["entry_valid"]
-                if isinstance(key, bytes) and isinstance(valid, int):
-                    self._valid[key.decode()] = valid
+                valid = line.values["entry_valid"]
+                if isinstance(valid, int):
+                    self._valid[_key_of(line)] = valid
 
     def _find_free(self, rowid: int) -> int:
         """Return the row id for a text of the index, or a new one where it is used again."""
@@ -191,3 +198,8 @@ class _Hand:
             for t in tables
         ]
         return 1 + max(largest)
+
+
+def _key_of(line: Line) -> str:
+    key = line.values["session_key"]
+    return key.decode() if isinstance(key, bytes) else str(key)

@@ -10,12 +10,13 @@ from tailflip.base.durable import open_scratch
 from tailflip.base.errors import ArchiveDamaged
 from tailflip.flow.numbers import RecordHeader, RewriteNumbers
 from tailflip.stores.records import RecordWriter, verify_records
-from tailflip.stores.sqlite.change import read_entry
+from tailflip.stores.sqlite.change import find_entry, read_entry
+from tailflip.stores.sqlite.editing import plan_edit, write_end
 from tailflip.stores.sqlite.library import Text
 from tailflip.stores.sqlite.rows import Line, note_index_rows, plan_walk
 from tailflip.stores.sqlite.schema import NODES, WINDOWS
-from tailflip.stores.sqlite.survey import DROP, Judging
-from tailflip.stores.sqlite.units import BULK, Unit
+from tailflip.stores.sqlite.survey import DROP, Judging, Told
+from tailflip.stores.sqlite.units import Unit
 from tailflip.stores.sqlite.work import Step, Verb, WorkWriter, digest_entry
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from tailflip.flow.numbers import SurveyNumbers
-    from tailflip.stores.sqlite.rows import Value, Walk
+    from tailflip.stores.sqlite.rows import Walk
     from tailflip.stores.sqlite.schema import Schema
     from tailflip.stores.sqlite.survey import Surveyed
 
@@ -98,22 +99,28 @@ def write_draft(
     walks = {name: plan_walk(db, schema, name) for name in (NODES, WINDOWS)}
     removed = 0
     with Spool() as spool:
-        for unit, verb, rule in _read_verdicts(db):
+        for unit, told in _read_verdicts(db):
             before = read_entry(db, unit.name)
             if before is None:
                 continue
-            after = None if verb == DROP else _cut(db, unit.node)
-            moves: list[bytes] = []
-            for line in _list_lines(db, walks, unit) if after is None else _keep(unit, before):
-                spool.put(line.encode())
-                if line.moved:
-                    moves.append(_turn(db, line))
-            records.add(_head(unit, rule, surveyed.now_ms, spool.size_bytes, after), spool.take())
-            if after is None:
+            after: bytes | None = None
+            if told.verb == DROP:
                 removed += 1
-                raw, step = b"".join(moves), Step(Verb.DELETE, unit.name, unit.bytes)
+                changes = []
+                for line in _list_lines(db, walks, unit, told):
+                    spool.put(line.encode())
+                    if line.moved:
+                        changes.append(_turn(db, line, told))
+                step = Step(Verb.DELETE, unit.name, unit.bytes)
             else:
-                raw, step = after, Step(Verb.EDIT, unit.name, len(before))
+                edit = plan_edit(db, unit, told)
+                changes = list(edit.after)
+                after = find_entry(unit.name, changes[0].values)
+                spool.put(b"".join(line.encode() for line in edit.before))
+                step = Step(Verb.EDIT, unit.name, len(before))
+            head = _head(unit, told.rule, surveyed.now_ms, spool.size_bytes, after)
+            records.add(head, spool.take())
+            raw = b"".join(line.encode() for line in changes)
             work.add(replace(step, before=digest_entry(before)), (raw,), len(raw))
     archived = records.finish()
     if verify_records(archive_fd) != archived:
@@ -134,8 +141,9 @@ def write_draft(
 def _make_tables(db: sqlite3.Connection) -> None:
     db.executescript(
         """
-        CREATE TEMP TABLE verdicts (number INTEGER PRIMARY KEY, verb TEXT, rule TEXT, id INTEGER,
-          node TEXT, window TEXT, session TEXT, bytes INTEGER);
+        CREATE TEMP TABLE verdicts (number INTEGER PRIMARY KEY, verb TEXT, rule TEXT, status TEXT,
+          ended_ms INTEGER, runtime_ms INTEGER, id INTEGER, node TEXT, window TEXT, session TEXT,
+          bytes INTEGER);
         CREATE TEMP TABLE doomed (session_key TEXT PRIMARY KEY) WITHOUT ROWID;
         CREATE TEMP TABLE rehomed (session_id TEXT PRIMARY KEY, session_key TEXT) WITHOUT ROWID;
         """
@@ -144,13 +152,14 @@ def _make_tables(db: sqlite3.Connection) -> None:
 
 def _note_verdicts(db: sqlite3.Connection, surveyed: Surveyed) -> SurveyNumbers:
     judging = Judging(db, surveyed.policy, surveyed.evidence, surveyed.now_ms)
-    for unit, (verb, rule) in judging.verdicts():
+    for unit, told in judging.verdicts():
+        own = (unit.rowid, unit.node, unit.window, unit.session, unit.bytes)
         db.execute(
-            "INSERT INTO temp.verdicts (verb, rule, id, node, window, session, bytes)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (verb, rule, unit.rowid, unit.node, unit.window, unit.session, unit.bytes),
+            "INSERT INTO temp.verdicts (verb, rule, status, ended_ms, runtime_ms, id, node, window,"
+            " session, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (told.verb, told.rule, *(told.end or (None, None, None)), *own),
         )
-        if verb == DROP and unit.window is None:
+        if told.verb == DROP and unit.window is None:
             db.execute("INSERT INTO temp.doomed VALUES (?)", (unit.node,))
     return judging.sum_up(surveyed.numbers.bytes)
 
@@ -182,15 +191,16 @@ def _find_shared_windows(db: sqlite3.Connection) -> None:
     )
 
 
-def _read_verdicts(db: sqlite3.Connection) -> Iterator[tuple[Unit, str, str]]:
+def _read_verdicts(db: sqlite3.Connection) -> Iterator[tuple[Unit, Told]]:
     number = 0
     while rows := db.execute(
-        "SELECT number, verb, rule, id, node, window, session, bytes FROM temp.verdicts"
-        " WHERE number > ? ORDER BY number LIMIT ?",
+        "SELECT number, verb, rule, status, ended_ms, runtime_ms, id, node, window, session, bytes"
+        " FROM temp.verdicts WHERE number > ? ORDER BY number LIMIT ?",
         (number, _PAGE_ROWS),
     ).fetchall():
         number = rows[-1][0]
-        for _, verb, rule, *own in rows:
+        for _, verb, rule, status, ended_ms, runtime_ms, *own in rows:
+            end = None if status is None else (_string(status), ended_ms, runtime_ms)
             rowid, node, window, session, size_bytes = own
             unit = Unit(
                 rowid,
@@ -207,49 +217,36 @@ def _read_verdicts(db: sqlite3.Connection) -> Iterator[tuple[Unit, str, str]]:
                 bytes=size_bytes,
                 entry_bytes=0,
             )
-            yield unit, _string(verb), _string(rule)
+            yield unit, Told(_string(verb), _string(rule), end)
 
 
-def _list_lines(db: sqlite3.Connection, walks: Mapping[str, Walk], unit: Unit) -> Iterator[Line]:
-    """Stream the rows that go, then the windows that another node takes over."""
+def _list_lines(
+    db: sqlite3.Connection, walks: Mapping[str, Walk], unit: Unit, told: Told
+) -> Iterator[Line]:
+    """Stream the rows that go, then the windows that another node takes over, as they are."""
     if unit.window is not None:
         yield from walks[WINDOWS].lines(db, unit.window)
         return
     yield from walks[NODES].lines(db, unit.node)
-    for (session,) in db.execute(
-        f"SELECT session_id FROM {WINDOWS} WHERE session_key = ?"
+    for session, status, ended_ms in db.execute(
+        f"SELECT session_id, status, ended_at FROM {WINDOWS} WHERE session_key = ?"
         " AND session_id IN (SELECT session_id FROM temp.rehomed)",
         (unit.node,),
     ):
-        yield _give(session, unit.node.encode())
+        own = {"session_id": session, "session_key": Text(unit.node.encode())}
+        if write_end(status, told.end):
+            own |= {"status": status, "ended_at": ended_ms}
+        yield Line(WINDOWS, own, moved=True)
 
 
-def _turn(db: sqlite3.Connection, line: Line) -> bytes:
-    """Say of a window that says whose it was, whose it will be."""
-    session = line.values["session_id"]
+def _turn(db: sqlite3.Connection, line: Line, told: Told) -> Line:
+    """Say of a window that says what it was, what it will be."""
     (new,) = db.execute(
-        "SELECT session_key FROM temp.rehomed WHERE session_id = CAST(? AS TEXT)", (session,)
+        "SELECT session_key FROM temp.rehomed WHERE session_id = CAST(? AS TEXT)",
+        (line.values["session_id"],),
     ).fetchone()
-    return _give(session, new).encode()
-
-
-def _give(session: Value, owner: bytes) -> Line:
-    return Line(WINDOWS, {"session_id": session, "session_key": Text(owner)}, moved=True)
-
-
-def _keep(unit: Unit, entry: bytes) -> tuple[Line, ...]:
-    """Return the row of an entry that is changed and stays."""
-    key = Text(unit.node.encode())
-    return (Line(NODES, {"session_key": key, "entry_json": Text(entry)}),)
-
-
-def _cut(db: sqlite3.Connection, node: str) -> bytes:
-    """Return a node's entry without the fields that the gateway rebuilds."""
-    paths = ", ".join(f"'$.{name}'" for name in BULK)
-    (entry,) = db.execute(
-        f"SELECT json_remove(entry_json, {paths}) FROM {NODES} WHERE session_key = ?", (node,)
-    ).fetchone()
-    return bytes(entry)
+    ended = write_end(line.values.get("status"), told.end)
+    return replace(line, values={**line.values, "session_key": Text(new), **ended})
 
 
 def _head(unit: Unit, rule: str, now_ms: int, size_bytes: int, after: bytes | None) -> RecordHeader:

@@ -88,7 +88,7 @@ def find_lack(db: sqlite3.Connection) -> str | None:
     """
     try:
         for statement in (
-            "EXPLAIN SELECT json_remove(entry_json, '$.a') FROM session_nodes",
+            "EXPLAIN SELECT json_set(json_remove(entry_json, '$.a'), '$.b', 1) FROM session_nodes",
             "EXPLAIN DELETE FROM session_nodes WHERE session_key = ''",
             "EXPLAIN INSERT INTO session_nodes SELECT * FROM session_nodes WHERE 0",
             "EXPLAIN INSERT INTO transcript_events SELECT * FROM transcript_events WHERE 0",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from tailflip.base.durable import open_scratch
 from tailflip.base.errors import ArchiveDamaged, CannotCreate
 from tailflip.flow.numbers import RestoreNumbers, VerifyNumbers
 from tailflip.stores.records import RecordReader
-from tailflip.stores.sqlite.change import read_entry
+from tailflip.stores.sqlite.change import find_entry, read_entry
 from tailflip.stores.sqlite.drafting import Spool
 from tailflip.stores.sqlite.reading import read
 from tailflip.stores.sqlite.rows import decode
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from tailflip.flow.numbers import RecordHeader, Selection
     from tailflip.stores.engine import Opened
+    from tailflip.stores.sqlite.rows import Line, Value
     from tailflip.stores.sqlite.schema import Schema
 
 _MOST_TOLD = 20
@@ -91,8 +93,10 @@ class PutBack:
             size_bytes = spool.size_bytes
             out.add(Step(Verb.INSERT, header.key, size_bytes), spool.take(), size_bytes)
             self._count("added", header.key, old, size_bytes)
-        elif header.after is not None and present == header.after:
-            out.add(Step(Verb.EDIT, header.key, len(entry), present), (entry,), len(entry))
+        elif header.after is not None and present == header.after and not clashes:
+            size_bytes = spool.size_bytes
+            step = Step(Verb.EDIT, header.key, len(entry), present)
+            out.add(step, spool.take(), size_bytes)
             self._count("replaced", header.key, old, len(entry) - header.after_bytes)
         else:
             self._counts["conflicts"] += 1
@@ -104,16 +108,20 @@ class PutBack:
     def _look_at(
         self, header: RecordHeader, archive: RecordReader, spool: Spool
     ) -> tuple[bytes, bool]:
-        """Read a record; returns its entry, and whether one of its windows is in use."""
+        """Read a record; returns its entry, and whether one of its windows is in use.
+
+        A window that was changed is in use where it is no longer as it was left.
+        """
         entry, clashes = None, False
         for text in archive.lines():
             line = decode(text)
             if line.table == WINDOWS and not line.moved:
                 clashes = clashes or self._has_window(line.values)
+            if line.left is not None:
+                clashes = clashes or self._is_otherwise(header.key, line, line.left)
             if entry is None and not line.stays:
-                entry = _entry_of(header.key, line.values)
-            if header.after is None:
-                spool.put(text + b"\n")
+                entry = find_entry(header.key, line.values)
+            spool.put(text + b"\n" if line.left is None else replace(line, left=None).encode())
         if entry is None:
             raise ArchiveDamaged("a record without its entry")
         return entry, clashes
@@ -139,6 +147,16 @@ class PutBack:
         node, window = split_name(name)
         return window is None or self._find(node) is not None
 
+    def _is_otherwise(self, name: str, line: Line, left: Mapping[str, Value]) -> bool:
+        """Say whether a window was changed since; what the draft so far changes is as it says."""
+        if self._db.execute("SELECT 1 FROM temp.taken WHERE name = ?", (name,)).fetchone():
+            return False
+        row = self._db.execute(
+            f"SELECT {', '.join(left)} FROM {WINDOWS} WHERE session_id = CAST(? AS TEXT)",
+            (line.values["session_id"],),
+        ).fetchone()
+        return row is None or tuple(row) != tuple(left.values())
+
     def _has_window(self, values: Mapping[str, object]) -> bool:
         """Say whether a session lives in a window of a node that the draft so far leaves."""
         owner = self._db.execute(
@@ -156,19 +174,16 @@ class _Digesting:
         self._entry: bytes | None = None
 
     def watch(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Pass the bytes on; the first line of an insertion, or all of an edit, is the entry."""
+        """Pass the bytes on; the first line of an insertion or an edit has the entry."""
         held, is_done = b"", self._step.verb is Verb.DELETE
         for chunk in chunks:
             yield chunk
             if is_done:
                 continue
             held += chunk
-            if self._step.verb is Verb.INSERT:
-                is_done = self._read_lines(held)
-                if not is_done:
-                    held = held[held.rfind(b"\n") + 1 :]
-        if self._step.verb is Verb.EDIT:
-            self._entry = held
+            is_done = self._read_lines(held)
+            if not is_done:
+                held = held[held.rfind(b"\n") + 1 :]
 
     def entry_digest(self) -> str | None:
         """Return the digest of the entry that the step leaves; None if it leaves none."""
@@ -178,19 +193,9 @@ class _Digesting:
         for text in held.split(b"\n")[:-1]:
             line = decode(text)
             if not line.stays:
-                self._entry = _entry_of(self._step.name, line.values)
+                self._entry = find_entry(self._step.name, line.values)
                 return True
         return False
-
-
-def _entry_of(name: str, values: Mapping[str, object]) -> bytes | None:
-    """Return of a row by what its node or window is known again."""
-    _, window = split_name(name)
-    if window is None:
-        entry = values.get("entry_json")
-        return bytes(entry) if isinstance(entry, bytes) else None
-    moment = values.get("updated_at")
-    return None if moment is None else str(moment).encode()
 
 
 def put_back(

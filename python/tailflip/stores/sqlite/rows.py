@@ -4,7 +4,8 @@ One line a row, parents first. `t` is the table, `v` the values by column; `r` i
 the table's other tables use it (the full-text index). A text that is not UTF-8 is `{"t": base64}`,
 a blob `{"b": base64}`, and a number that JSON has no word for `{"f": hex}`. A line with `p` is a
 row that stays where it is and that others need, such as a conversation. A line with `m` is a
-window that went to another node, which still uses it, and says whose it was.
+window that stayed and was changed: its session, and the columns as they were. It may have gone to
+another node, which still uses it, or got the end of its run; `l` then says to what it was changed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ _FTS_COLUMNS = ("text", "session_id", "message_id", "role", "timestamp")
 class Line:
     """One archived row. `stays` says that it was not removed; `rowid` is None where none counts.
 
-    `moved`: a window that was given to another node; `values` say whose it was, and its session.
+    `moved`: a window that stayed and was changed; `values` are its session, and the columns as they
+    were. `left` are columns as they were left; None where those do not count.
     """
 
     table: str
@@ -41,6 +43,7 @@ class Line:
     rowid: int | None = None
     stays: bool = False
     moved: bool = False
+    left: dict[str, Value] | None = None
 
     def with_rowid(self, rowid: int) -> Line:
         """Return the same row under another row id."""
@@ -62,6 +65,8 @@ class Line:
         if self.moved:
             told["m"] = 1
         told["v"] = {name: _encode(value) for name, value in self.values.items()}
+        if self.left is not None:
+            told["l"] = {name: _encode(value) for name, value in self.left.items()}
         return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
@@ -73,8 +78,15 @@ def decode(line: bytes) -> Line:
     """
     told = json.loads(line)
     try:
-        values = {str(name): _decode(value) for name, value in told["v"].items()}
-        return Line(str(told["t"]), values, told.get("r"), bool(told.get("p")), bool(told.get("m")))
+        left = told.get("l")
+        return Line(
+            str(told["t"]),
+            _decode_all(told["v"]),
+            told.get("r"),
+            bool(told.get("p")),
+            bool(told.get("m")),
+            None if left is None else _decode_all(left),
+        )
     except (KeyError, TypeError, AttributeError) as e:
         raise ValueError(f"no archived row: {e}") from e
 
@@ -201,12 +213,31 @@ def insert(db: sqlite3.Connection, line: Line) -> None:
     if line.rowid is not None:
         values["rowid"] = line.rowid
     names = ", ".join(map(quote, values))
-    marks = ", ".join("CAST(? AS TEXT)" if isinstance(v, Text) else "?" for v in values.values())
+    marks = ", ".join(map(_mark, values.values()))
     verb = "INSERT OR IGNORE" if line.stays else "INSERT"
     db.execute(
         f"{verb} INTO {quote(line.table)} ({names}) VALUES ({marks})",
-        [bytes(value) if isinstance(value, Text) else value for value in values.values()],
+        list(map(_plain, values.values())),
     )
+
+
+def update(db: sqlite3.Connection, line: Line) -> None:
+    """Give a row the columns of a line, which names it by its key: that of a node or a window."""
+    key = "session_key" if line.table == NODES else "session_id"
+    columns = {name: value for name, value in line.values.items() if name != key}
+    changes = ", ".join(f"{quote(name)} = {_mark(value)}" for name, value in columns.items())
+    db.execute(
+        f"UPDATE {quote(line.table)} SET {changes} WHERE {key} = CAST(? AS TEXT)",
+        [*map(_plain, columns.values()), _plain(line.values[key])],
+    )
+
+
+def _mark(value: Value) -> str:
+    return "CAST(? AS TEXT)" if isinstance(value, Text) else "?"
+
+
+def _plain(value: Value) -> Value:
+    return bytes(value) if isinstance(value, Text) else value
 
 
 def _has_rows(db: sqlite3.Connection, table: str) -> bool:
@@ -233,6 +264,10 @@ def _encode(value: Value) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return {"f": value.hex()}
     return value
+
+
+def _decode_all(told: Mapping[str, Any]) -> dict[str, Value]:
+    return {str(name): _decode(value) for name, value in told.items()}
 
 
 def _decode(value: Any) -> Value:

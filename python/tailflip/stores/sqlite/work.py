@@ -2,7 +2,8 @@
 
 A draft is a stream of records in the form of an archive. The first names the database, the last
 has the numbers of the database after the change and a digest of all steps. A step names a node or
-a closed window, what is done to it, and a digest of its entry as it is before.
+a closed window, what is done to it, and a digest of its entry as it is before. Its bytes are lines
+of rows: rows that are put in, or new columns of rows that stay.
 """
 
 from __future__ import annotations

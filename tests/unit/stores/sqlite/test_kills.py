@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from support.agent_database import connect, dump, make_database, read_entries
-from support.stores import GONE, NOW_MS, FaultyDisk, make_entries
+from support.stores import GONE, HOUR_MS, NOW_MS, FaultyDisk, make_entries, make_entry, run_key
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
@@ -103,3 +103,47 @@ def test_store_and_archive_together_hold_everything(tmp_path, monkeypatch, act):
         assert code == KILLED, at
     assert code == 0
     assert halves > 3, "some were killed between two transactions"
+
+
+def end_runs(path, home, disk):
+    policy = Policy(slim=False, retention_ms=None, max_lifetime_ms=None, single_flight=False)
+    compact_store(Store(path, "main"), policy, GONE, workspace=Workspace(home, disk), now_ms=NOW_MS)
+
+
+def read_statuses(path):
+    """Read what entry, column and window say of each run, and whether its node is proven."""
+    with closing(connect(path)) as db:
+        return db.execute(
+            "SELECT json_extract(node.entry_json, '$.status'), node.status, own.status, entry_valid"
+            " FROM session_nodes AS node JOIN session_windows AS own"
+            " ON own.session_id = node.current_session_id WHERE node.session_key LIKE '%:stuck-%'"
+        ).fetchall()
+
+
+def test_a_run_is_ended_in_all_places_or_in_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(change, "BATCH_STEPS", 1)
+    entries = make_entries() | {
+        run_key(f"stuck-{n}"): make_entry(f"stuck-{n}", HOUR_MS // 2, status="running")
+        for n in range(3)
+    }
+    halves = 0
+    for at in range(1, 200):
+        root = tmp_path / f"{at}"
+        path, home = root / "agents" / "main" / "agent" / "openclaw-agent.sqlite", Home(root / "o")
+        make_database(path, entries)
+        whole = dump(path)
+        code = run_until(at, end_runs, path, home)
+        check(path)
+        recover(Workspace(home, RealDisk()))
+        said = read_statuses(path)
+        assert set(said) <= {("running",) * 3 + (1,), ("killed",) * 3 + (1,)}, at
+        halves += len(set(said)) > 1
+        if list_archived(home):
+            put_back(path, home, RealDisk())
+        assert dump(path) == whole, at
+        shutil.rmtree(root)
+        if code == 0:
+            break
+        assert code == KILLED, at
+    assert code == 0
+    assert halves > 1, "some were killed between two transactions"

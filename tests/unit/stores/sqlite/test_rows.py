@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from tailflip.stores.sqlite.library import Text
-from tailflip.stores.sqlite.rows import Line, decode, insert
+from tailflip.stores.sqlite.rows import Line, decode, insert, update
 
 VALUES = {
     "text": Text('grüß\u2028 "\\ \x00 end'.encode()),
@@ -23,7 +23,7 @@ VALUES = {
 
 
 def test_a_line_gives_back_what_went_in():
-    line = Line("t", VALUES, rowid=7, stays=True, moved=True)
+    line = Line("t", VALUES, rowid=7, stays=True, moved=True, left=VALUES)
     found = decode(line.encode())
     assert found == line
     for name, value in VALUES.items():
@@ -55,6 +55,20 @@ def test_an_inserted_row_has_the_types_that_it_had():
     assert [bytes(kind).decode() for kind in kinds] == [
         "text", "text", "blob", "integer", "real", "real", "real", "null", "text",
     ]  # fmt: skip
+
+
+def test_an_updated_row_has_the_new_columns_and_the_old_ones():
+    db = sqlite3.connect(":memory:")
+    db.text_factory = Text
+    db.execute("CREATE TABLE session_nodes (session_key, entry_json, status, other)")
+    db.execute("INSERT INTO session_nodes VALUES ('a', 'old', 'running', 1), ('b', 'b', 'b', 2)")
+    new = {"session_key": Text(b"a"), "entry_json": VALUES["odd_text"], "status": None}
+    update(db, Line("session_nodes", new))
+    assert db.execute("SELECT * FROM session_nodes").fetchall() == [
+        (b"a", VALUES["odd_text"], None, 1),
+        (b"b", b"b", b"b", 2),
+    ]
+    assert db.execute("SELECT typeof(entry_json) FROM session_nodes").fetchone() == (b"text",)
 
 
 def test_a_row_that_stays_is_put_back_only_where_it_is_gone():
