@@ -63,7 +63,8 @@ def reconcile(
     at several deaths by memory in a row is held; only while the gateway is stopped. tasks: tasks
     that OpenClaw's ledger calls lost or running get their true end; only while it is stopped.
     zombies: entries that say "running" get the end that the run log or their owner's death
-    proves; those older than heal.max_lifetime without a sign of life go. retention: finished
+    proves, those in SQLite while the gateway is stopped; those older than heal.max_lifetime
+    without a sign of life go. retention: finished
     runs past cron.sessionRetention go. storms, stuck, growth: jobs that run too often, jobs that
     do not start again beside a living gateway, and stores that will be too big, are reported.
     Live runs and chats stay as they are. `tailflip restore` undoes each change of a file.
