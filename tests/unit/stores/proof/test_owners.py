@@ -18,7 +18,8 @@ NOW = 1_800_000_000_000
 MIN = 60_000
 START = NOW - 40 * MIN
 SEEN = START + 3 * MIN
-KEY = "agent:main:cron:j:run:s"
+JOB = "job-with-an-owner"  # no process of another test works for it
+KEY = f"agent:main:cron:{JOB}:run:s"
 STOPPED = Gateway(False, None, None, "test")
 LIVING = Gateway(True, 7, START - MIN, "test")
 RESTARTED = Gateway(True, 8, NOW - MIN, "test")
@@ -56,13 +57,13 @@ def tell(judged):
 
 def repair(scene, status="interrupted"):
     """What the next start of a gateway makes of a run that was killed, half an hour later."""
-    scene.rows.add_receipt("j", START, GONE_PID, 1, status=status, lasted_ms=30 * MIN)
-    scene.rows.add_run("j", START, lasted_ms=30 * MIN, status="error", error=INTERRUPTED)
+    scene.rows.add_receipt(JOB, START, GONE_PID, 1, status=status, lasted_ms=30 * MIN)
+    scene.rows.add_run(JOB, START, lasted_ms=30 * MIN, status="error", error=INTERRUPTED)
 
 
 def test_without_an_end_on_record_it_ended_at_its_last_sign_of_life(scene):
-    scene.rows.add_receipt("j", START, GONE_PID, 1)
-    scene.rows.add_task("t", job_id="j", status="running", began_ms=START, key=KEY)
+    scene.rows.add_receipt(JOB, START, GONE_PID, 1)
+    scene.rows.add_task("t", job_id=JOB, status="running", began_ms=START, key=KEY)
     fate, end, words = tell(scene.judge())
     assert (fate, end) == ("dead", ("killed", SEEN, SEEN - START)), "it began with its receipt"
     assert "no ledger has an end of it" in words
@@ -78,21 +79,21 @@ def test_the_time_of_the_gateways_own_repair_is_not_that_of_the_end(scene, gatew
 
 
 def test_a_receipt_alone_tells_that_it_was_interrupted(scene):
-    scene.rows.add_receipt("j", START, GONE_PID, 1, status="interrupted", lasted_ms=30 * MIN)
+    scene.rows.add_receipt(JOB, START, GONE_PID, 1, status="interrupted", lasted_ms=30 * MIN)
     assert tell(scene.judge())[1] == ("killed", SEEN, SEEN - START)
 
 
 def test_a_task_alone_tells_that_it_was_interrupted(scene):
     scene.rows.add_task(
-        "t", job_id="j", status="failed", began_ms=START, ended_ms=NOW - MIN, error=INTERRUPTED
+        "t", job_id=JOB, status="failed", began_ms=START, ended_ms=NOW - MIN, error=INTERRUPTED
     )
     assert tell(scene.judge())[1] == ("killed", SEEN, SEEN - START)
 
 
 def test_a_finished_task_has_the_verdict_and_its_time(scene):
     """Its receipt and marker still say "running": that is the gateway's to mend, from the task."""
-    scene.rows.add_receipt("j", START, GONE_PID, 1)
-    scene.rows.add_run("j", START, lasted_ms=4 * MIN, key=KEY, session="s")
+    scene.rows.add_receipt(JOB, START, GONE_PID, 1)
+    scene.rows.add_run(JOB, START, lasted_ms=4 * MIN, key=KEY, session="s")
     fate, end, words = tell(scene.judge())
     assert (fate, end) == ("over", ("done", START + 4 * MIN, 4 * MIN))
     assert "ended done" in words
@@ -100,21 +101,21 @@ def test_a_finished_task_has_the_verdict_and_its_time(scene):
 
 def test_the_detail_of_a_task_counts_over_its_status_and_its_receipt(scene):
     """A delivery that nobody confirmed makes a task "failed" whose run ended well."""
-    scene.rows.add_receipt("j", START, GONE_PID, 1, status="error", lasted_ms=4 * MIN)
-    scene.rows.add_run("j", START, lasted_ms=4 * MIN, key=KEY, session="s")
+    scene.rows.add_receipt(JOB, START, GONE_PID, 1, status="error", lasted_ms=4 * MIN)
+    scene.rows.add_run(JOB, START, lasted_ms=4 * MIN, key=KEY, session="s")
     scene.rows.change("UPDATE task_runs SET status = 'failed'")
     assert tell(scene.judge())[1] == ("done", START + 4 * MIN, 4 * MIN)
 
 
 def test_a_lost_task_proves_nothing(scene):
-    scene.rows.add_task("t", job_id="j", status="lost", began_ms=START, ended_ms=NOW - MIN)
+    scene.rows.add_task("t", job_id=JOB, status="lost", began_ms=START, ended_ms=NOW - MIN)
     assert tell(scene.judge())[:2] == ("dead", ("killed", SEEN, SEEN - START - 50))
 
 
 @pytest.mark.parametrize("gateway", [STOPPED, LIVING, Gateway(None, None, None, "test")])
 def test_the_living_owner_of_a_receipt_is_proof_of_life(scene, gateway):
     pid = os.getpid()
-    scene.rows.add_receipt("j", START, pid, start_ticks(pid))
+    scene.rows.add_receipt(JOB, START, pid, start_ticks(pid))
     judged = scene.judge(gateway)
     fate, end, words = tell(judged)
     assert (fate, end, words) == ("alive", None, f"its receipt names pid {pid}, which lives")
@@ -127,7 +128,7 @@ def test_the_living_owner_of_a_receipt_is_proof_of_life(scene, gateway):
     ids=["gone", "another process now", "of a later run"],
 )
 def test_another_receipt_is_none(scene, pid, ticks, began):
-    scene.rows.add_receipt("j", began, pid, ticks)
+    scene.rows.add_receipt(JOB, began, pid, ticks)
     assert tell(scene.judge())[0] == "dead"
     assert tell(scene.judge(LIVING))[0] == "unknown", "a pid that is gone is no proof of death"
 
