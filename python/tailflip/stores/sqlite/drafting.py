@@ -73,7 +73,8 @@ class Spool:
         """Give the bytes back, piece by piece, and be empty again."""
         at = 0
         while at < self._written:
-            chunk = os.pread(self._fd, _SPOOL_BYTES, at)
+            # Behind them may lie bytes of a larger record before this one.
+            chunk = os.pread(self._fd, min(_SPOOL_BYTES, self._written - at), at)
             at += len(chunk)
             yield chunk
         yield bytes(self._held)
