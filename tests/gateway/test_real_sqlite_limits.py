@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.nightly, pytest.mark.timeout(3600)]
 
 GIB = 1 << 30
 HEAP_MIB = 512
-DIES_S = 400  # 41 to 204 s were measured
+DIES_S = 900  # 41 to 204 s were measured on a quiet machine
 STAYS_S = {"run": 600, "gate": 120}
 
 
@@ -47,7 +47,7 @@ def dies(scene: Imported, cgroup: MemoryCgroup, heap_mib: int | None) -> bool:
     with real_gateway.gateway(
         scene.install, scene.state, port=scene.port, heap_mib=heap_mib, prefix=cgroup.prefix
     ) as alone:
-        return not (alone.settle(READY_S) and is_up(alone, DIES_S))
+        return not (alone.settle(DIES_S) and is_up(alone, DIES_S))
 
 
 @pytest.mark.parametrize(("verb", "heap_mib"), [("gate", HEAP_MIB), ("run", None)])
