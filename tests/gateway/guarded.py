@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 import real_gateway
-from real_gateway import TOKEN, Install, Running
+from real_gateway import Install, Running
 
 from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
@@ -89,12 +89,6 @@ class Guarded(Running):
         self.wait_for(lambda: self.life().worker_pid is not None, 30, "worker")
         return psutil.Process(self.life().worker_pid)
 
-    def call(self, method: str) -> None:
-        """Make one call of the gateway's own protocol."""
-        where = ("--url", f"ws://127.0.0.1:{self.port}", "--token", TOKEN)
-        ran = self.install.openclaw(self.state, "gateway", "call", method, "--json", *where)
-        assert ran.returncode == 0, ran.stderr[-2000:]
-
     def tell(self) -> str:
         lives = "\n".join(str(life) for life in self.lives())
         return f"{lives}\n{self.output()[-4000:]}"
@@ -120,9 +114,10 @@ def run(
     port: int,
     heap_mib: int | None = None,
     argv: Sequence[str] = (),
+    prefix: Sequence[str] = (),
 ) -> Iterator[Guarded]:
     """Start `tailflip run` in front of a gateway; nothing of either is left when the block ends."""
-    ours = ["run", *options, "--", *(argv or command(install))]
+    ours = _command("run", *options, "--", *(argv or command(install)), prefix=prefix)
     with _start(install, state, ours, port, install.environment(state, heap_mib)) as running:
         yield running
 
@@ -135,12 +130,17 @@ def gate(
     port: int,
     heap_mib: int | None = None,
     node_options: str = "",
+    prefix: Sequence[str] = (),
 ) -> Iterator[Guarded]:
     """Start a gateway through `tailflip gate`."""
-    ours = ["gate", *options, "--", *command(install)]
+    ours = _command("gate", *options, "--", *command(install), prefix=prefix)
     env = install.environment(state, heap_mib, node_options)
     with _start(install, state, ours, port, env) as running:
         yield running
+
+
+def _command(*words: str, prefix: Sequence[str]) -> list[str]:
+    return [*prefix, sys.executable, "-m", "tailflip", *words]
 
 
 @contextmanager
@@ -150,7 +150,7 @@ def _start(
     log = state.parent / f"guarded-{time.monotonic_ns()}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tailflip", *ours],
+            ours,
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=out,

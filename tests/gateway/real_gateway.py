@@ -21,12 +21,12 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 NOBODY = 9  # a port where nobody listens
 TOKEN = "test-token"  # noqa: S105 - guards a gateway that lives for seconds on loopback
@@ -152,6 +152,14 @@ class Install:
             timeout=400,
             check=False,
         )
+
+    def call(self, state: Path, port: int, method: str, **params: object) -> Any:
+        """Make one call of the gateway's own protocol, and return its answer."""
+        where = ("--url", f"ws://127.0.0.1:{port}", "--token", TOKEN, "--timeout", "150000")
+        words = ("gateway", "call", method, "--params", json.dumps(params), "--json", *where)
+        ran = self.openclaw(state, *words)
+        assert ran.returncode == 0, ran.stdout[-1000:] + ran.stderr[-2000:]
+        return json.JSONDecoder().raw_decode(ran.stdout, ran.stdout.index("{"))[0]
 
     def listed_sessions(self, state: Path) -> set[str]:
         """Return the session keys that `openclaw sessions --json` shows."""
@@ -286,13 +294,17 @@ def gateway(
     heap_mib: int | None = None,
     port: int,
     node_options: str = "",
+    prefix: Sequence[str] = (),
 ) -> Iterator[Running]:
-    """Start what a user starts; the whole process tree is gone when the block ends."""
+    """Start what a user starts; the whole process tree is gone when the block ends.
+
+    `prefix` stands before the command, such as what puts it into a cgroup.
+    """
     log = state.parent / f"gateway-{time.monotonic_ns()}.log"
     program = [str(install.node), str(install.package / "openclaw.mjs")]
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*program, "gateway", "--port", str(port)],
+            [*prefix, *program, "gateway", "--port", str(port)],
             env=install.environment(state, heap_mib, node_options),
             stdin=subprocess.DEVNULL,
             stdout=out,

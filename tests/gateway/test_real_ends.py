@@ -125,7 +125,7 @@ def test_gateway_of_a_killed_supervisor_is_adopted(
         first.process.wait()
         assert not guarded.is_gone(worker)
         # It must also bear to write to a standard error that nobody reads.
-        first.call("health")
+        json5_install.call(first.state, first.port, "health")
         with guarded.run(json5_install, first.state, port=first.port) as second:
             second.wait_for(lambda: "took over" in second.output(), 20, "adoption")
             assert second.stays_up(10), second.tell()

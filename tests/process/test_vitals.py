@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from support.cgroups import memory_cgroup
 from tailflip.observe.gateway.process import start_ticks
 from tailflip.observe.gateway.vitals import find_address, find_life, read_cgroup, read_tree
 
@@ -179,37 +180,12 @@ def test_a_connection_is_not_a_listener():
 
 # --- cgroups -------------------------------------------------------------------------------
 
-CGROUPS = Path("/sys/fs/cgroup")
-
 
 @pytest.fixture
 def cgroup():
     """A fresh memory cgroup of 48 MiB without swap, below ours; skipped where not allowed."""
-    ours = read_cgroup(os.getpid())
-    if ours is None:
-        pytest.skip("no memory cgroup here")
-    v1 = (ours.path / "memory.limit_in_bytes").exists()
-    folder = ours.path / f"tailflip-test-{uuid.uuid4().hex}"
-    try:
-        folder.mkdir()
-    except OSError as error:
-        pytest.skip(f"cannot make a cgroup: {error}")
-    limits = (
-        ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"]
-        if v1
-        else ["memory.max", "memory.swap.max"]
-    )
-    try:
-        try:
-            (folder / limits[0]).write_text(str(48 * MIB))
-            if (folder / limits[1]).exists():
-                (folder / limits[1]).write_text(str(48 * MIB if v1 else 0))
-        except OSError as error:
-            pytest.skip(f"memory is not controlled below our cgroup: {error}")
-        yield folder
-    finally:
-        wait_for(lambda: not (folder / "cgroup.procs").read_text().strip())
-        folder.rmdir()
+    with memory_cgroup(48 * MIB) as made:
+        yield made
 
 
 EAT = """
@@ -224,16 +200,16 @@ def test_a_kill_by_the_kernel_is_counted_in_the_cgroup(cgroup):
     """Through the wrapper this is exit 1 without a word on stderr: only the counter tells."""
     with running(WAIT) as witness, running(EAT) as victim:
         for child in (witness, victim):
-            (cgroup / "cgroup.procs").write_text(str(child.pid))
+            cgroup.members.write_text(str(child.pid))
         before = read_cgroup(victim.pid)
-        assert before.path == cgroup
+        assert before.path == cgroup.folder
         assert before.max_bytes == 48 * MIB
         victim.stdin.write(b"go\n")
         victim.stdin.flush()
         assert victim.wait(DEADLINE_S) == -signal.SIGKILL
         after = read_cgroup(witness.pid)
-        assert after.path == cgroup
-        assert after.oom_kills - before.oom_kills == 1
+        assert after.path == cgroup.folder
+        assert after.oom_kills - before.oom_kills == cgroup.oom_kills == 1
         assert 0 < after.current_bytes <= 48 * MIB
 
 

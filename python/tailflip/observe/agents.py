@@ -31,6 +31,8 @@ def find_databases(
 ) -> tuple[AgentDatabase, ...]:
     """Find every agent's database that exists: in its usual place, or where the configuration says.
 
+    With `session.store` the gateway has it beside the store of that name. Source: 2026.9.6, run.
+
     Args:
         config: the gateway's.
         state: its state directory.
@@ -38,12 +40,23 @@ def find_databases(
     """
     folders = {agent: folder / "agent" for agent, folder in list_below(state / "agents")}
     folders |= {agent: expand(folder) for agent, folder in _read_folders(config)}
-    found = ((agent, folder / AGENT_DATABASE) for agent, folder in sorted(folders.items()))
+    own = ((agent, expand(store).parent) for agent, store in _list_stores(config))
+    found = {folder / AGENT_DATABASE: agent for agent, folder in (*own, *sorted(folders.items()))}
     return tuple(
         AgentDatabase(agent, path, _may_hold_sessions(path))
-        for agent, path in found
+        for path, agent in found.items()
         if os.path.lexists(path)
     )
+
+
+def _list_stores(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """List the configured stores of agents; one for all of them is told as the first one's."""
+    store = read_section(config, "session").get("store")
+    if not isinstance(store, str) or not store.strip() or not can_be_path(store):
+        return
+    agents = list_configured(config)
+    for agent in agents if "{agentId}" in store else agents[:1]:
+        yield agent, store.strip().replace("{agentId}", agent)
 
 
 def _read_folders(config: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 
@@ -53,6 +54,22 @@ def test_one_agent_with_sessions_is_enough(tmp_path, agent):
     other.mkdir(parents=True)
     fill(other, "CREATE TABLE session_nodes (id)", "INSERT INTO session_nodes VALUES ('a')")
     assert ask(tmp_path) is True
+
+
+@pytest.mark.parametrize("store", ["{root}/stores/sessions.json", "{root}/{agentId}/s.json"])
+def test_a_store_of_ones_own_place_has_its_database_beside_it(tmp_path, store):
+    """A real 2026.9.6 imports into that folder; none was found, and nothing was cured."""
+    (tmp_path / "state").mkdir()
+    template = store.replace("{root}", str(tmp_path))
+    folder = (tmp_path / template.replace("{agentId}", "main")).parent
+    folder.mkdir()
+    config = {"session": {"store": template}}
+    (tmp_path / "state" / "openclaw.json").write_text(json.dumps(config))
+    fill(folder, "CREATE TABLE session_nodes (id)", "INSERT INTO session_nodes VALUES ('a')")
+    found = locate({"OPENCLAW_STATE_DIR": str(tmp_path / "state")})
+    assert [(each.path, each.agent_id) for each in found.stores] == [
+        (folder / AGENT_DATABASE, "main")
+    ]
 
 
 def test_a_database_that_cannot_be_read_may_hold_some(tmp_path, agent):

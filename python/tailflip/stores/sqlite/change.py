@@ -13,13 +13,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import InternalError, StoreChanged, StoreInvalid, Unavailable
 from tailflip.stores.sqlite.library import connect, find_lack
-from tailflip.stores.sqlite.rows import (
-    decode,
-    insert,
-    note_index_rows,
-    update,
-    write_index_condition,
-)
+from tailflip.stores.sqlite.rows import decode, insert, note_index_rows, update
 from tailflip.stores.sqlite.schema import FTS, FTS_ROWS, NODES, WINDOWS, read_schema
 from tailflip.stores.sqlite.units import split_name
 from tailflip.stores.sqlite.work import Verb, digest_entry
@@ -137,18 +131,21 @@ class _Hand:
         for line in raw:
             update(self._db, decode(line))
         root, key = ("session_key", node) if window is None else ("session_id", window)
-        condition = write_index_condition(self._schema, f"{root} = ?")
-        if condition is not None:
-            if self._schema.has_fts_rows:  # a trigger empties the index itself
-                self._db.execute(
-                    f"DELETE FROM {FTS_ROWS} WHERE session_id IN"
-                    f" (SELECT session_id FROM {WINDOWS} WHERE {root} = ?)",
-                    (key,),
-                )
-            else:
-                self._db.execute(f"DELETE FROM {FTS} WHERE {condition}", (key,))
+        self._empty_index(f"SELECT session_id FROM {WINDOWS} WHERE {root} = ?", key)
         table = NODES if window is None else WINDOWS
         self._db.execute(f"DELETE FROM {table} WHERE {root} = ?", (key,))
+
+    def _empty_index(self, windows: str, key: str) -> None:
+        """Delete what the full-text index holds of the windows that a statement finds."""
+        if not self._schema.has_fts:
+            return
+        for (session,) in self._db.execute(windows, (key,)).fetchall():
+            if self._schema.has_fts_rows:  # a trigger empties the index itself
+                statement = f"DELETE FROM {FTS_ROWS} WHERE session_id = CAST(? AS TEXT)"
+            else:
+                ids = "SELECT id FROM temp.fts_rows WHERE session_id = CAST(? AS TEXT)"
+                statement = f"DELETE FROM {FTS} WHERE rowid IN ({ids})"
+            self._db.execute(statement, (session,))
 
     def _edit(self, raw: Iterable[bytes]) -> None:
         for line in map(decode, raw):

@@ -73,7 +73,8 @@ class Spool:
         """Give the bytes back, piece by piece, and be empty again."""
         at = 0
         while at < self._written:
-            chunk = os.pread(self._fd, _SPOOL_BYTES, at)
+            # Behind them may lie bytes of a larger record before this one.
+            chunk = os.pread(self._fd, min(_SPOOL_BYTES, self._written - at), at)
             at += len(chunk)
             yield chunk
         yield bytes(self._held)
@@ -167,13 +168,15 @@ def _note_verdicts(db: sqlite3.Connection, surveyed: Surveyed) -> SurveyNumbers:
 def _find_shared_windows(db: sqlite3.Connection) -> None:
     """Find windows of nodes that go which a node that stays names: they go to that one.
 
-    Any string of an entry counts, whatever field it stands in.
+    Any string of an entry counts, whatever field it stands in. CROSS JOIN names the order: by its
+    own statistics, which a gateway leaves in the file, SQLite reads all nodes for each window.
     """
     db.execute(
         f"""
         INSERT OR IGNORE INTO temp.rehomed
         SELECT own.session_id, node.session_key
-        FROM {WINDOWS} AS own JOIN {NODES} AS node ON node.current_session_id = own.session_id
+        FROM {NODES} AS node CROSS JOIN {WINDOWS} AS own
+          ON own.session_id = node.current_session_id
         WHERE own.session_key IN (SELECT session_key FROM temp.doomed)
           AND node.session_key NOT IN (SELECT session_key FROM temp.doomed)
         """
@@ -182,8 +185,8 @@ def _find_shared_windows(db: sqlite3.Connection) -> None:
         f"""
         INSERT OR IGNORE INTO temp.rehomed
         SELECT own.session_id, node.session_key
-        FROM {NODES} AS node, json_tree(node.entry_json) AS tree
-        JOIN {WINDOWS} AS own ON own.session_id = tree.atom
+        FROM {NODES} AS node CROSS JOIN json_tree(node.entry_json) AS tree
+        CROSS JOIN {WINDOWS} AS own ON own.session_id = tree.atom
         WHERE node.session_key NOT IN (SELECT session_key FROM temp.doomed)
           AND json_valid(node.entry_json) AND tree.type = 'text'
           AND own.session_key IN (SELECT session_key FROM temp.doomed)

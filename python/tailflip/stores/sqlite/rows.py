@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping
 
-    from tailflip.stores.sqlite.schema import Schema
+    from tailflip.stores.sqlite.schema import Schema, Table
 
 Value = int | float | bytes | None
 _FTS_COLUMNS = ("text", "session_id", "message_id", "role", "timestamp")
@@ -121,50 +121,56 @@ def plan_walk(db: sqlite3.Connection, schema: Schema, root: str) -> Walk:
 
     Windows in `temp.rehomed` are somebody else's and stay.
     """
-    where = write_conditions(schema, root)
+    tables = {table.name: table for table in schema.below(root)}
     found: list[_Reading] = []
-    for table in schema.below(root):
+    for table in tables.values():
         if not _has_rows(db, table.name):
             continue
         for link in table.others:
-            condition = (
-                f"({_join(link.of)}) IN (SELECT {_join(link.columns)} FROM {quote(table.name)}"
-                f" WHERE {where[table.name]})"
-            )
+            needed = f"SELECT DISTINCT * FROM ({_write_rows(tables, root, table, link.columns)})"
             columns = _list_columns(db, link.parent)
-            found.append(_read(link.parent, columns, condition, stays=True))
-        found.append(_read(table.name, table.columns, where[table.name]))
-    return Walk((*found, *_plan_index(db, schema, where[WINDOWS])))
+            text = _write_join(needed, link.columns, link.parent, link.of, columns)
+            found.append(_Reading(link.parent, columns, _first(text), stays=True))
+        text = _write_rows(tables, root, table, table.columns)
+        found.append(_Reading(table.name, table.columns, _first(text)))
+    return Walk((*found, *_plan_index(db, schema, tables, root)))
 
 
-def write_conditions(schema: Schema, root: str) -> dict[str, str]:
-    """Write for each table the condition under which a row goes with `:root`."""
-    key = "session_key" if root == NODES else "session_id"
-    where = {root: f"{key} = :root"}
-    for table in schema.below(root):
-        if table.name == root:
-            continue
-        parts = [
-            f"({_join(link.columns)}) IN (SELECT {_join(link.of)} FROM {quote(link.parent)}"
-            f" WHERE {where[link.parent]})"
-            for link in table.links
-            if link.parent in where
-        ]
-        where[table.name] = f"({' OR '.join(parts)})"
-        if table.name == WINDOWS:
-            where[WINDOWS] += " AND session_id NOT IN (SELECT session_id FROM temp.rehomed)"
-    return where
+def _write_rows(
+    tables: Mapping[str, Table], root: str, table: Table, columns: tuple[str, ...]
+) -> str:
+    """Write the statement that reads columns of the rows of a table that go with `:root`.
+
+    From the root on, each row is looked up by its parent. CROSS JOIN names that order: by its
+    statistics, which a gateway leaves in the file on some day, SQLite reads tables whole.
+    """
+    if table.name == root:
+        key = "session_key" if root == NODES else "session_id"
+        return f"SELECT {_join(columns)} FROM {quote(root)} WHERE {key} = :root"
+    stays = "own.session_id NOT IN (SELECT session_id FROM temp.rehomed)"
+    parts = [
+        _write_join(
+            _write_rows(tables, root, tables[link.parent], link.of),
+            link.of,
+            table.name,
+            link.columns,
+            columns,
+        )
+        + (f" AND {stays}" if table.name == WINDOWS else "")
+        for link in table.links
+        if link.parent in tables
+    ]
+    return " UNION ".join(parts)
 
 
-def write_index_condition(schema: Schema, windows: str) -> str | None:
-    """Write the condition under which a row of the full-text index belongs to the windows."""
-    if not schema.has_fts:
-        return None
-    source = FTS_ROWS if schema.has_fts_rows else "temp.fts_rows"
-    return (
-        f"rowid IN (SELECT id FROM {source} WHERE session_id IN"
-        f" (SELECT session_id FROM {WINDOWS} WHERE {windows}))"
-    )
+def _write_join(
+    rows: str, given: tuple[str, ...], table: str, by: tuple[str, ...], columns: tuple[str, ...]
+) -> str:
+    """Write the statement that looks up rows of a table by the `given` columns of other rows."""
+    names = ", ".join(f"own.{quote(name)}" for name in columns)
+    pairs = zip(by, given, strict=True)
+    on = " AND ".join(f"own.{quote(name)} = above.{quote(other)}" for name, other in pairs)
+    return f"SELECT {names} FROM ({rows}) AS above CROSS JOIN {quote(table)} AS own ON {on}"
 
 
 def note_index_rows(db: sqlite3.Connection, schema: Schema) -> None:
@@ -179,28 +185,27 @@ def note_index_rows(db: sqlite3.Connection, schema: Schema) -> None:
         )
 
 
-def _plan_index(db: sqlite3.Connection, schema: Schema, windows: str) -> list[_Reading]:
-    condition = write_index_condition(schema, windows)
-    if condition is None or not _has_rows(db, FTS):
+def _plan_index(
+    db: sqlite3.Connection, schema: Schema, tables: Mapping[str, Table], root: str
+) -> list[_Reading]:
+    if not schema.has_fts or not _has_rows(db, FTS):
         return []
-    found = [_read(FTS, _FTS_COLUMNS, condition, has_rowid=True)]
+    session, row = ("session_id",), ("id",)
+    windows = _write_rows(tables, root, tables[WINDOWS], session)
+    source = FTS_ROWS if schema.has_fts_rows else "fts_rows"
+    ids = _write_join(windows, session, source, session, row)
+    texts = _write_join(ids, row, FTS, ("rowid",), ("rowid", *_FTS_COLUMNS))
+    found = [_Reading(FTS, _FTS_COLUMNS, texts, has_rowid=True)]
     if schema.has_fts_rows:
-        own = f"session_id IN (SELECT session_id FROM {WINDOWS} WHERE {windows})"
-        found.append(_read(FTS_ROWS, _list_columns(db, FTS_ROWS), own))
+        columns = _list_columns(db, FTS_ROWS)
+        text = _write_join(windows, session, FTS_ROWS, session, columns)
+        found.append(_Reading(FTS_ROWS, columns, _first(text)))
     return found
 
 
-def _read(
-    table: str,
-    columns: tuple[str, ...],
-    condition: str,
-    *,
-    has_rowid: bool = False,
-    stays: bool = False,
-) -> _Reading:
-    first = "rowid" if has_rowid else "NULL"
-    text = f"SELECT {first}, {_join(columns)} FROM {quote(table)} WHERE {condition}"
-    return _Reading(table, columns, text, has_rowid, stays)
+def _first(text: str) -> str:
+    """Put a column before those of a statement, where a row id stands in others."""
+    return f"SELECT NULL, * FROM ({text})"
 
 
 def insert(db: sqlite3.Connection, line: Line) -> None:

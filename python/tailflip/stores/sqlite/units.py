@@ -110,14 +110,14 @@ def gather(db: sqlite3.Connection) -> None:
     db.execute(
         f"""
         INSERT OR IGNORE INTO temp.continued
-        SELECT node.session_key FROM {NODES} AS node
-        WHERE json_valid(node.entry_json)
+        SELECT node.session_key
+        FROM (
+          SELECT session_key, spawned_by AS parent FROM {NODES} WHERE status = 'running'
+          UNION ALL
+          SELECT session_key, parent_session_key FROM {NODES} WHERE status = 'running'
+        ) AS child CROSS JOIN {NODES} AS node ON node.session_key = child.parent
+        WHERE child.session_key <> node.session_key AND json_valid(node.entry_json)
           AND json_type(node.entry_json, '$.cronRunContinuation') IS NOT NULL
-          AND EXISTS (
-            SELECT 1 FROM {NODES} AS child
-            WHERE node.session_key IN (child.spawned_by, child.parent_session_key)
-              AND child.status = 'running' AND child.session_key <> node.session_key
-          )
         """
     )
     db.execute(f"INSERT INTO temp.units {_nodes()}")
@@ -150,8 +150,9 @@ def _begin(db: sqlite3.Connection) -> None:
         db.execute(
             f"""
             INSERT OR IGNORE INTO temp.guarded
-            SELECT own.session_id FROM {NODES} AS node, json_tree(node.entry_json) AS tree
-            JOIN {WINDOWS} AS own ON own.session_id = tree.atom
+            SELECT own.session_id
+            FROM {NODES} AS node CROSS JOIN json_tree(node.entry_json) AS tree
+            CROSS JOIN {WINDOWS} AS own ON own.session_id = tree.atom
             WHERE json_valid(node.entry_json) AND tree.type = 'text'
               AND (tree.key = 'previousSessionId' OR own.session_key <> node.session_key)
             """
