@@ -56,6 +56,7 @@ _WHAT_RULES_DO = {
     Rule.CAP_TOTAL: "remove the oldest runs of all",
     Rule.DROP_KIND: "remove finished entries of the kinds that you named",
     Rule.NAMED: "remove what was named",
+    Rule.ONLINE: "runs of a dead gateway, which the living one deletes",
 }
 # The next step for an error that brings no hint: by its class, else by the nearest class above.
 _HINTS: dict[type[TailflipError], str] = {

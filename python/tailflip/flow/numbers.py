@@ -20,6 +20,7 @@ class Rule(StrEnum):
     CAP_TOTAL = "cap-total"
     DROP_KIND = "drop-kind"
     NAMED = "named"
+    ONLINE = "online"
 
 
 class KeyKind(StrEnum):
@@ -234,6 +235,28 @@ class RecordHeader(Value):
     job: str | None
     after: str | None
     after_bytes: int
+
+
+class KeptEntry(NamedTuple):
+    """A node that was archived as it is, and by what its gateway knows it again.
+
+    `at` is its row id, `bytes` what the archive holds of it. `revision` is the gateway's own
+    counter of its life, where it has one.
+    """
+
+    key: str
+    at: int
+    session: str
+    updated_ms: int
+    status: str | None
+    revision: str | None
+    bytes: int
+
+    @property
+    def job(self) -> str | None:
+        """The cron job of a run, from its key: `agent:ID:cron:JOB:run:SESSION`."""
+        agent, _, cron, job, *_ = (*self.key.split(":"), "", "", "")
+        return job if (agent, cron) == ("agent", "cron") else None
 
 
 class ArchiveNumbers(Value):
