@@ -25,6 +25,7 @@ _RULES_DONE = {
     Rule.RETIRE: ("run", "ended"),
     Rule.EXPIRE: ("finished run", "removed"),
     Rule.FORCE_EXPIRE: ("run", "without a sign of life removed"),
+    Rule.ONLINE: ("run of a dead gateway", "deleted by the living one"),
 }
 
 

@@ -198,6 +198,9 @@ def describe_rewrite(manifest: Manifest) -> str:
 def _describe_ends(manifest: Manifest) -> str:
     """Describe the ended runs, if the rewrite did no more, or made the store larger."""
     rules, after = manifest.rewrite.rules, manifest.rewrite.bytes
+    online = sum(each.entries for each in rules if each.name == Rule.ONLINE)
+    if online:
+        return f"{format_counted(online, 'run')} for the living gateway to delete"
     ended = sum(each.entries for each in rules if each.name == Rule.RETIRE)
     others = sum(each.entries for each in rules) - ended
     if not ended or (others and after < manifest.bytes_before):
