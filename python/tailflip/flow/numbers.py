@@ -20,7 +20,9 @@ class Rule(StrEnum):
     CAP_TOTAL = "cap-total"
     DROP_KIND = "drop-kind"
     NAMED = "named"
-    ONLINE = "online"
+
+
+ONLINE = "online"  # beside the rules of a policy: what a living gateway is asked to delete
 
 
 class KeyKind(StrEnum):

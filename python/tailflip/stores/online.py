@@ -17,7 +17,7 @@ from tailflip.base import clock
 from tailflip.base.durable import naming
 from tailflip.base.errors import StoreChanged, TailflipError, TryLater
 from tailflip.flow.late import dataclass
-from tailflip.flow.numbers import RewriteNumbers, Rule, Tally
+from tailflip.flow.numbers import ONLINE, RewriteNumbers, Tally
 from tailflip.flow.outcomes import ActionKind, Report
 from tailflip.ledger.actions import Ledger, State
 from tailflip.stores import archive, recovery
@@ -108,7 +108,7 @@ def remove_online(
         entries_after=before.entries - deleted,
         bytes_before=before.bytes,
         bytes_after=before.bytes,
-        rules=(Tally(name=Rule.ONLINE, entries=deleted, bytes=sum(each.bytes for each in kept)),),
+        rules=(Tally(name=ONLINE, entries=deleted, bytes=sum(each.bytes for each in kept)),),
         archive=str(workspace.home.archive(action.id)),
         archive_bytes=archived.archive_bytes,
         took_s=drafts.measure_s(started),
@@ -139,9 +139,7 @@ def _keep(
             disk.unlink(partial)
         fd = disk.open_new(partial, 0o600)
         try:
-            found = keep_rows(
-                action.store_path, keys, fd, rule=Rule.ONLINE, now_ms=action.created_ms
-            )
+            found = keep_rows(action.store_path, keys, fd, rule=ONLINE, now_ms=action.created_ms)
             disk.fsync(fd)
         finally:
             os.close(fd)
@@ -172,7 +170,7 @@ def _write_manifest(
     kept: Sequence[KeptEntry],
     archived: ArchiveNumbers,
 ) -> None:
-    rule = Tally(name=Rule.ONLINE, entries=len(kept), bytes=sum(each.bytes for each in kept))
+    rule = Tally(name=ONLINE, entries=len(kept), bytes=sum(each.bytes for each in kept))
     rewrite = RewriteNumbers(
         bytes=before.bytes,
         entries=before.entries - len(kept),

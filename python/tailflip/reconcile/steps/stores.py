@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tailflip.flow.numbers import Rule
+from tailflip.flow.numbers import ONLINE
 from tailflip.reconcile.context import Step, StepKind
 from tailflip.stores.compaction import Aim, Compaction
 from tailflip.stores.proof.judge import make_sweep_policy, make_zombie_policy
@@ -72,7 +72,7 @@ def _change_beside(
         from tailflip.reconcile.steps.online import end_online, plan_online  # noqa: PLC0415
 
         chosen = plan_online(work, store, judged)
-        step = replace(step, counts={Rule.ONLINE.value: len(chosen)} if chosen else {}, tallies=())
+        step = replace(step, counts={ONLINE: len(chosen)} if chosen else {}, tallies=())
         if not work.terms.apply or not chosen:
             return step
         done = end_online(work, store, chosen, numbers)
@@ -81,7 +81,7 @@ def _change_beside(
         report = done.report
         return replace(
             step,
-            counts={Rule.ONLINE.value: done.deleted} if done.deleted else {},
+            counts={ONLINE: done.deleted} if done.deleted else {},
             tallies=() if report is None else report.rules,
             report=report,
             action_id=None if report is None else report.action_id,
