@@ -143,6 +143,7 @@ IMPORTS = {
     "psutil": ("observe/gateway/", "supervise/"),
     "watchdog": ("observe/host/changes.py",),
     "json5": ("observe/json5config.py",),
+    "websockets": ("reconcile/write/rpc.py",),
     "sqlite3": (
         "base/durable.py",  # commits, and names the file of an error
         "ledger/",

@@ -35,7 +35,7 @@ from tailflip.base.layout import lay_out_table
 from tailflip.base.terminal import find_width
 from tailflip.base.units import format_bytes, format_count, format_counted, format_span
 from tailflip.flow.late import dataclass
-from tailflip.flow.numbers import Rule
+from tailflip.flow.numbers import ONLINE, Rule
 from tailflip.flow.values import to_plain
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ _WHAT_RULES_DO = {
     Rule.CAP_TOTAL: "remove the oldest runs of all",
     Rule.DROP_KIND: "remove finished entries of the kinds that you named",
     Rule.NAMED: "remove what was named",
+    ONLINE: "runs of a dead gateway, which the living one deletes",
 }
 # The next step for an error that brings no hint: by its class, else by the nearest class above.
 _HINTS: dict[type[TailflipError], str] = {
@@ -258,7 +259,7 @@ def format_rules(rules: Sequence[Tally]) -> str:
     width = max((len(rule.name) for rule in done), default=0)
     lines = []
     for rule in done:
-        what = _WHAT_RULES_DO.get(Rule(rule.name), "") if rule.name in order else ""
+        what = _WHAT_RULES_DO.get(rule.name, "")
         count = format_counted(rule.entries, "entry").rjust(14)
         size = format_bytes(rule.bytes).rjust(10)
         lines.append(f"  {rule.name.ljust(width)}{count}{size}  {what}".rstrip())

@@ -44,8 +44,8 @@ def watch(
 
     Looks every 15 minutes, and soon after a store or the cron store changed. Takes the
     gateway's own lock for the rename; where a store keeps changing, for the whole rewrite. A run
-    in flight is never touched. The cron store and the task ledger are not written. SIGTERM ends
-    the watch, SIGHUP makes it look at once.
+    in flight is never touched. The cron store, the task ledger and databases are not written.
+    SIGTERM ends the watch, SIGHUP makes it look at once.
     """
     if max_lifetime is not None:
         parse_time_option("--max-lifetime", max_lifetime)  # a round would only log it

@@ -280,6 +280,11 @@ class ReconcileSettings(Section):
         "release a job that is stuck while the gateway lives, by `openclaw cron disable` "
         "and enable",
     )
+    delete_online: bool = _setting(
+        False,
+        "have a living gateway of 2026.8.1 or later delete archived cron runs of dead ones, "
+        "by its RPC",
+    )
     write_task_ledger: bool = _setting(
         False, "before a start, write the true ends of lost tasks into OpenClaw's task ledger"
     )

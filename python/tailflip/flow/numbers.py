@@ -22,6 +22,9 @@ class Rule(StrEnum):
     NAMED = "named"
 
 
+ONLINE = "online"  # beside the rules of a policy: what a living gateway is asked to delete
+
+
 class KeyKind(StrEnum):
     """The kinds of session keys, which the engine reads from the key."""
 
@@ -234,6 +237,28 @@ class RecordHeader(Value):
     job: str | None
     after: str | None
     after_bytes: int
+
+
+class KeptEntry(NamedTuple):
+    """A node that was archived as it is, and by what its gateway knows it again.
+
+    `at` is its row id, `bytes` what the archive holds of it. `revision` is the gateway's own
+    counter of its life, where it has one.
+    """
+
+    key: str
+    at: int
+    session: str
+    updated_ms: int
+    status: str | None
+    revision: str | None
+    bytes: int
+
+    @property
+    def job(self) -> str | None:
+        """The cron job of a run, from its key: `agent:ID:cron:JOB:run:SESSION`."""
+        agent, _, cron, job, *_ = (*self.key.split(":"), "", "", "")
+        return job if (agent, cron) == ("agent", "cron") else None
 
 
 class ArchiveNumbers(Value):

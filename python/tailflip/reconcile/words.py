@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.render import escape, format_rules
 from tailflip.base.units import format_count, format_counted
-from tailflip.flow.numbers import Rule, Tally
+from tailflip.flow.numbers import ONLINE, Rule, Tally
 
 if TYPE_CHECKING:
     from tailflip.reconcile.context import Step
@@ -19,12 +19,13 @@ _ONE = {
     "tasks told their true end": "task told its true end",
     "stuck jobs released through openclaw": "stuck job released through openclaw",
 }
-_RULES = frozenset(rule.value for rule in Rule)
+_RULES = frozenset({*(rule.value for rule in Rule), ONLINE})
 _RULES_DONE = {
     Rule.SLIM: ("entry", "made smaller"),
     Rule.RETIRE: ("run", "ended"),
     Rule.EXPIRE: ("finished run", "removed"),
     Rule.FORCE_EXPIRE: ("run", "without a sign of life removed"),
+    ONLINE: ("run of a dead gateway", "deleted by the living one"),
 }
 
 
@@ -61,7 +62,7 @@ def format_step(step: Step, *, applied: bool) -> str:
 def format_done(what: str, number: int) -> str:
     """Format a change by its key in `Step.counts`, with the count."""
     if what in _RULES:
-        noun, done = _RULES_DONE.get(Rule(what), ("entry", f"removed by {what}"))
+        noun, done = _RULES_DONE.get(what, ("entry", f"removed by {what}"))
         return format_counted(number, noun, done, done)
     if number == 1:
         what = _ONE.get(what, what)

@@ -15,7 +15,7 @@ from tailflip.base.units import format_bytes, format_counted, format_span, forma
 from tailflip.diagnose.causes import CAUSES, WAITS, WANTED
 from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Cause, Confidence, DecisionKind, LifeMode
-from tailflip.flow.numbers import Rule
+from tailflip.flow.numbers import ONLINE, Rule
 from tailflip.flow.outcomes import ActionKind
 
 if TYPE_CHECKING:
@@ -198,6 +198,9 @@ def describe_rewrite(manifest: Manifest) -> str:
 def _describe_ends(manifest: Manifest) -> str:
     """Describe the ended runs, if the rewrite did no more, or made the store larger."""
     rules, after = manifest.rewrite.rules, manifest.rewrite.bytes
+    online = sum(each.entries for each in rules if each.name == ONLINE)
+    if online:
+        return f"{format_counted(online, 'run')} for the living gateway to delete"
     ended = sum(each.entries for each in rules if each.name == Rule.RETIRE)
     others = sum(each.entries for each in rules) - ended
     if not ended or (others and after < manifest.bytes_before):

@@ -11,8 +11,10 @@ from tailflip.stores.json.engine import JSON
 from tailflip.stores.sqlite.engine import SQLITE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from tailflip.flow.numbers import ArchiveNumbers, KeptEntry
     from tailflip.stores.engine import Engine
 
 ENGINES: tuple[Engine, ...] = (SQLITE, JSON)
@@ -28,3 +30,19 @@ def may_change_database(schema: int) -> bool:
     from tailflip.stores.sqlite.schema import KNOWN_VERSIONS  # noqa: PLC0415 - a start needs none
 
     return schema in KNOWN_VERSIONS
+
+
+def choose_rows(store: Path, keys: Sequence[str]) -> tuple[KeptEntry, ...]:
+    """Choose nodes of an agent's database that stand alone; errors as `choose_nodes`."""
+    from tailflip.stores.sqlite.keeping import choose_nodes  # noqa: PLC0415 - a start needs none
+
+    return choose_nodes(store, keys)
+
+
+def keep_rows(
+    store: Path, keys: Sequence[str], fd: int, *, rule: str, now_ms: int
+) -> tuple[tuple[KeptEntry, ...], ArchiveNumbers]:
+    """Archive nodes of an agent's database as they are; arguments and errors as `keep_nodes`."""
+    from tailflip.stores.sqlite.keeping import keep_nodes  # noqa: PLC0415 - a start needs none
+
+    return keep_nodes(store, keys, fd, rule=rule, now_ms=now_ms)

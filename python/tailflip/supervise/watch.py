@@ -222,7 +222,8 @@ class Watch:
         done = ", ".join(format_done(what, count) for what, count in step.counts.items())
         log.info(done, subject=step.subject, undo=step.undo)
         for store in work.scene.stores:
-            if str(store.path) == step.subject:
+            # A database has no writer that saves an old snapshot of it.
+            if str(store.path) == step.subject and not store.is_database:
                 self._changed.setdefault(store, []).append(step.action_id)
                 self._loop.at("recheck", RECHECK_S, self._on_recheck)
 

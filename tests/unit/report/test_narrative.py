@@ -222,6 +222,7 @@ def make_ended(before_bytes: int, **rules: int) -> Archived:
             make_ended(8 * MB, slim=1, retire=2),
             "reconcile: 2 runs ended, 1 entry cut or removed",
         ),
+        (make_ended(10 * MB, online=3), "reconcile: 3 runs for the living gateway to delete"),
     ],
 )
 def test_what_only_wrote_ends_of_runs_is_told_by_them(archived, told):

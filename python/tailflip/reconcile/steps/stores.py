@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tailflip.flow.numbers import ONLINE
 from tailflip.reconcile.context import Step, StepKind
 from tailflip.stores.compaction import Aim, Compaction
 from tailflip.stores.proof.judge import make_sweep_policy, make_zombie_policy
@@ -46,14 +47,9 @@ def _change_store(work: Reconciliation, kind: StepKind, policy: Policy, store: S
     )
     surveyed = job.survey(store, policy)
     step = _describe(kind, store, judged, surveyed.numbers)
-    if not work.terms.apply or not step.counts:
-        return step
     if store.is_database and work.scene.gateway.alive:
-        work.result.notes.append(
-            f"left for later: {store.path}: its gateway runs, and a database is changed only while "
-            "it is stopped; stop it and run `tailflip reconcile --apply`, or let a guard do it "
-            "before the next start"
-        )
+        return _change_beside(work, step, store, judged, surveyed.numbers)
+    if not work.terms.apply or not step.counts:
         return step
     report = job.compact(store, policy, surveyed, now_ms=work.next_moment())
     done = {tally.name: tally.entries for tally in report.rules if tally.entries}
@@ -65,6 +61,39 @@ def _change_store(work: Reconciliation, kind: StepKind, policy: Policy, store: S
         action_id=report.action_id or None,
         undo=report.undo,
     )
+
+
+def _change_beside(
+    work: Reconciliation, step: Step, store: Store, judged: Judgement, numbers: SurveyNumbers
+) -> Step:
+    """Leave a database to its living gateway, and have that delete runs where it is allowed."""
+    if step.kind is StepKind.ZOMBIES and work.terms.settings.delete_online:
+        # It speaks with the gateway, and few rounds have something to say.
+        from tailflip.reconcile.steps.online import end_online, plan_online  # noqa: PLC0415
+
+        chosen = plan_online(work, store, judged)
+        step = replace(step, counts={ONLINE: len(chosen)} if chosen else {}, tallies=())
+        if not work.terms.apply or not chosen:
+            return step
+        done = end_online(work, store, chosen, numbers)
+        if done.error is not None:
+            work.result.errors.append(done.error)
+        report = done.report
+        return replace(
+            step,
+            counts={ONLINE: done.deleted} if done.deleted else {},
+            tallies=() if report is None else report.rules,
+            report=report,
+            action_id=None if report is None else report.action_id,
+            undo=None if report is None else report.undo,
+        )
+    if work.terms.apply and step.counts:
+        work.result.notes.append(
+            f"left for later: {store.path}: its gateway runs, and a database is changed only while "
+            "it is stopped; stop it and run `tailflip reconcile --apply`, or let a guard do it "
+            "before the next start"
+        )
+    return step
 
 
 def _describe(kind: StepKind, store: Store, judged: Judgement, numbers: SurveyNumbers) -> Step:
