@@ -113,7 +113,7 @@ class OpenClaw:
         if ran.returncode < 0:
             raise Unavailable(
                 f"OpenClaw's import was killed by signal {-ran.returncode}; nothing was changed",
-                hint=f"it takes up to 600 MB of memory; if that is there, {_FEWER}",
+                hint=f"it takes about 500 MB of memory; if that is free, {_FEWER}",
             )
         told = _parse(ran.stdout)
         if told is None:
