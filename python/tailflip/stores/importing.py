@@ -103,23 +103,24 @@ class OpenClaw:
             )
         except subprocess.TimeoutExpired as e:
             raise Unavailable(
-                f"OpenClaw's import gave no answer for {_PATIENCE_S:.0f} s; nothing was changed",
+                f"OpenClaw's import failed: no answer for {_PATIENCE_S:.0f} s; nothing was changed",
                 hint=_FEWER,
             ) from e
         except OSError as e:
             raise Unavailable(
-                f"OpenClaw's import cannot be run: {self.node}: {e.strerror}; nothing was changed"
+                f"OpenClaw's import failed: {self.node}: {e.strerror}; nothing was changed"
             ) from e
         if ran.returncode < 0:
             raise Unavailable(
-                f"OpenClaw's import was killed by signal {-ran.returncode}; nothing was changed",
+                f"OpenClaw's import failed: killed by signal {-ran.returncode}; "
+                "nothing was changed",
                 hint=f"it takes about 500 MB of memory; if that is free, {_FEWER}",
             )
         told = _parse(ran.stdout)
         if told is None:
             said = ran.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
             raise Unavailable(
-                f"OpenClaw's import ended with code {ran.returncode}: "
+                f"OpenClaw's import failed: code {ran.returncode}: "
                 f"{said[:_MOST_TOLD] or 'it said nothing'}; nothing was changed",
                 hint=f"does this OpenClaw start? {self.entry}",
             )

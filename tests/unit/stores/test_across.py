@@ -349,8 +349,8 @@ def test_a_living_gateway_is_named_before_anything_is_imported(place):
 @pytest.mark.parametrize(
     ("openclaw", "said"),
     [
-        (OpenClaw(version=21), "makes databases of version 21, the agent's has 23"),
-        (OpenClaw(version=99), "makes databases of version 99"),
+        (OpenClaw(version=21), "have version 21, the agent's has 23"),
+        (OpenClaw(version=99), "have version 99"),
     ],
 )
 def test_another_release_of_openclaw_changes_nothing(place, openclaw, said):

@@ -87,7 +87,7 @@ def test_an_import_that_failed_says_so_and_that_nothing_was_changed(tmp_path, st
 
 def test_an_import_that_hangs_is_ended(tmp_path, state, monkeypatch):
     monkeypatch.setattr(importing, "_PATIENCE_S", 0.5)
-    with pytest.raises(Unavailable, match="gave no answer") as raised:
+    with pytest.raises(Unavailable, match="failed: no answer") as raised:
         make(tmp_path, "import time\ntime.sleep(60)")(state, DISK)
     assert "--job" in raised.value.hint
 

@@ -93,8 +93,8 @@ class Adopter:
     def _write(self, db: sqlite3.Connection, schema: Schema) -> set[str]:
         if schema.version != self._version:
             raise Unavailable(
-                f"the installed OpenClaw makes databases of version {schema.version}, the "
-                f"agent's has {self._version}; nothing was changed",
+                f"the installed OpenClaw is of another release: its databases have version "
+                f"{schema.version}, the agent's has {self._version}; nothing was changed",
                 hint="start the gateway once, so that both are of one release; stop it, and try "
                 "again",
             )
