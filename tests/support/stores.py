@@ -134,6 +134,10 @@ class FaultyDisk(RealDisk):
         self._effect("set_owner")
         super().set_owner(fd, mode, uid, gid)
 
+    def set_time(self, fd: int, mtime_ns: int) -> None:
+        self._effect("set_time")
+        super().set_time(fd, mtime_ns)
+
     def rename(self, old: Path, new: Path) -> None:
         self._effect(f"rename {old.name}")
         super().rename(old, new)

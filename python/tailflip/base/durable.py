@@ -50,6 +50,9 @@ class Disk(Protocol):
     def set_owner(self, fd: int, mode: int, uid: int, gid: int) -> None:
         """Give a new file the owner, group and mode of the one it will replace."""
 
+    def set_time(self, fd: int, mtime_ns: int) -> None:
+        """Give a copy the time at which the other file was written last."""
+
     def rename(self, old: Path, new: Path) -> None:
         """Rename, replacing what is there."""
 
@@ -100,6 +103,10 @@ class RealDisk:
         if (info.st_uid, info.st_gid) != (uid, gid):
             os.fchown(fd, uid, gid)
         os.fchmod(fd, mode)
+
+    def set_time(self, fd: int, mtime_ns: int) -> None:
+        """Set both times of an open file."""
+        os.utime(fd, ns=(mtime_ns, mtime_ns))
 
     def rename(self, old: Path, new: Path) -> None:
         """Rename within a file system."""

@@ -5,6 +5,7 @@ $TAILFLIP_STATE_DIR, else $XDG_STATE_HOME/tailflip, else ~/.local/state/tailflip
   claim                          locked by the tailflip process that may act
   archive/<action>/              records.zst, manifest.json
   quarantine/<action>.json       damaged stores, byte for byte
+  scratch/                       what OpenClaw imports for a restore; gone when that ends
   guards/<hash>.lock             locked by the supervisor of a gateway
   guards/<life>.stderr           a FIFO: the standard error of a guarded gateway
 """
@@ -81,6 +82,11 @@ class Home:
     def quarantine(self) -> Path:
         """The directory of damaged stores."""
         return self.root / "quarantine"
+
+    @property
+    def scratch(self) -> Path:
+        """The directory of the one restore that takes OpenClaw's own import, while it runs."""
+        return self.root / "scratch"
 
     def archive(self, action_id: str) -> Path:
         """Return the directory of one action."""

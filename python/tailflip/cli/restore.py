@@ -11,7 +11,7 @@ import typer
 
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
-from tailflip.base.errors import ArchiveDamaged, TailflipError, Usage
+from tailflip.base.errors import ArchiveDamaged, StoreInvalid, TailflipError, Usage
 from tailflip.base.render import escape, format_forecast, format_gateway, format_report
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_count, format_counted
@@ -22,11 +22,13 @@ from tailflip.cli.progress import show_progress
 from tailflip.cli.settings import read_and_tell
 from tailflip.ledger.actions import Ledger
 from tailflip.ledger.history import History
+from tailflip.observe.gateway.release import read_release
 from tailflip.observe.installation import locate
 from tailflip.observe.records.reading import read_job_names
 from tailflip.reconcile.write import undo
 from tailflip.stores import archive
 from tailflip.stores.foresee import Foreseen, foresee
+from tailflip.stores.importing import OpenClaw
 from tailflip.stores.recovery import recover
 from tailflip.stores.restore import restore as put_back
 from tailflip.stores.settings import find_place
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from tailflip.config.load import Loaded
     from tailflip.ledger.actions import Action
     from tailflip.stores.archive import Damaged
+    from tailflip.stores.importing import Importer
     from tailflip.stores.restore import RestoreOutcome
     from tailflip.stores.target import Scene
 
@@ -131,6 +134,7 @@ def restore(
             now_ms=clock.now_ms(),
             state_dir=state_dir,
             gateway=scene.gateway if scene is not None and apply else None,
+            find_importer=lambda: _find_importer(scene),
             on_progress=on_progress,
         )
         scene = _look(outcome.store, state_dir, settings)
@@ -152,6 +156,7 @@ def _print(
 ) -> None:
     """Print the outcome; `seen` None: no installation is left, and nobody loads the store."""
     errors: list[TailflipError] = [_explain(each) for each in outcome.damaged]
+    errors += [_explain_untaken(outcome)] if outcome.untaken else []
     if as_json:
         from tailflip.cli.answers.verbs import Restore  # noqa: PLC0415 - for --json
 
@@ -176,6 +181,24 @@ def _look(store: Path | None, state_dir: Path | None, settings: Loaded) -> Scene
         )
     except (TailflipError, OSError):
         return None
+
+
+def _find_importer(scene: Scene | None) -> Importer:
+    """Find OpenClaw's import: of the release that starts next, else of the one on the PATH."""
+    if scene is not None:
+        return OpenClaw.of(scene.next_start.release)
+    return OpenClaw.of(read_release(("openclaw",), os.environ))
+
+
+def _explain_untaken(outcome: RestoreOutcome) -> StoreInvalid:
+    shown = ", ".join(outcome.untaken[:_SHOWN_CONFLICTS])
+    more = ", …" if len(outcome.untaken) > _SHOWN_CONFLICTS else ""
+    number = format_counted(len(outcome.untaken), "entry", "stays", "stay")
+    return StoreInvalid(
+        f"OpenClaw's import left out what it does not take for a session; {number} archived: "
+        f"{shown}{more}",
+        hint=f"`tailflip archive show {outcome.actions[0]}` shows what is in the archive",
+    )
 
 
 def _explain(damaged: Damaged) -> ArchiveDamaged:
@@ -209,6 +232,11 @@ def _format_outcome(
         lines = [format_report(outcome.report)]
     else:
         lines = [f"{escape(outcome.store)}: from {', '.join(map(escape, outcome.actions))}"]
+    if outcome.across and outcome.added and not applied:
+        lines.append(
+            "  its sessions are in this database now: OpenClaw's own import brings them, with the "
+            "gateway stopped"
+        )
     is_change = action is not None and action.kind in undo.KINDS
     noun, verbs = ("change", _VERBS_OF_CHANGES) if is_change else ("entry", _VERBS)
     numbers = outcome.added, outcome.replaced, outcome.unchanged, outcome.conflicts
@@ -217,6 +245,9 @@ def _format_outcome(
         for number, each in zip(numbers, verbs, strict=True)
         if number
     ]
+    if outcome.cut:
+        stay = format_counted(outcome.cut, "entry", "stays slim", "stay slim")
+        lines.append(f"  {stay}: the gateway builds again what was cut")
     lines += [f"    {escape(key)}" for key in outcome.conflict_keys[:_SHOWN_CONFLICTS]]
     if outcome.conflicts > _SHOWN_CONFLICTS:
         lines.append("    …")

@@ -11,11 +11,12 @@ from tailflip.stores.json.engine import JSON
 from tailflip.stores.sqlite.engine import SQLITE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from tailflip.flow.numbers import ArchiveNumbers, KeptEntry
     from tailflip.stores.engine import Engine
+    from tailflip.stores.sqlite.adopting import Adopter, Living
 
 ENGINES: tuple[Engine, ...] = (SQLITE, JSON)
 
@@ -46,3 +47,17 @@ def keep_rows(
     from tailflip.stores.sqlite.keeping import keep_nodes  # noqa: PLC0415 - a start needs none
 
     return keep_nodes(store, keys, fd, rule=rule, now_ms=now_ms)
+
+
+def find_living(database: Path, keys: Iterable[str], sessions: Iterable[str]) -> Living:
+    """Look which keys and sessions live in an agent's database."""
+    from tailflip.stores.sqlite import adopting  # noqa: PLC0415 - a start needs none
+
+    return adopting.find_living(database, keys, sessions)
+
+
+def adopt(fd: int, used: Collection[str], version: int | None, now_ms: int) -> Adopter:
+    """Begin an archive of nodes from databases that an import made; arguments as `Adopter`'s."""
+    from tailflip.stores.sqlite.adopting import Adopter  # noqa: PLC0415 - a start needs none
+
+    return Adopter(fd, used, version, now_ms)

@@ -66,6 +66,7 @@ def settle_all(workspace: Workspace) -> tuple[str, ...]:
             verb = "undone" if ended.state is State.UNDONE else "finished"
             notes.append(f"{action.kind} {action.id} of {action.store} was half done: {verb}")
     notes += _return_missing(workspace)
+    notes += _remove_scratch(workspace)
     for action in find_expired(workspace.home, Ledger(workspace).read_all()):
         try:
             remove_archive(workspace, action)
@@ -86,7 +87,7 @@ def settle(workspace: Workspace, action: Action) -> Action:
         action = ledger.advance(action, proven)
     if action.state is State.INTENDED:
         for temp in action.details.temps:
-            _remove(workspace.disk, Path(temp))
+            remove(workspace.disk, Path(temp))
         remove_archive(workspace, action)
         return ledger.advance(action, State.UNDONE)
     move_transcripts(workspace, action)
@@ -141,6 +142,15 @@ def _return_missing(workspace: Workspace) -> list[str]:
     return notes
 
 
+def _remove_scratch(workspace: Workspace) -> list[str]:
+    """Delete what a killed restore left of entries that OpenClaw was to import."""
+    try:
+        remove(workspace.disk, workspace.home.scratch)
+    except OSError as e:
+        return [f"{workspace.home.scratch} is left of a restore, and cannot be deleted: {e}"]
+    return []
+
+
 def remove_archive(workspace: Workspace, action: Action) -> None:
     """Delete the archive of one action: our own files, and transcripts beside the store."""
     if action.kind == ActionKind.COMPACT:
@@ -149,12 +159,12 @@ def remove_archive(workspace: Workspace, action: Action) -> None:
     if directory.is_dir():
         # Delete the manifest first: without it no reader takes the directory for whole.
         for name in ("manifest.json", "records.zst", CHANGES, BEFORE, PENDING):
-            _remove(workspace.disk, directory / name)
-            _remove(workspace.disk, directory / f"{name}.partial")
+            remove(workspace.disk, directory / name)
+            remove(workspace.disk, directory / f"{name}.partial")
         workspace.disk.rmdir(directory)
     else:
-        _remove(workspace.disk, directory)
-    _remove(workspace.disk, workspace.home.quarantined(action.id))
+        remove(workspace.disk, directory)
+    remove(workspace.disk, workspace.home.quarantined(action.id))
 
 
 PARTIAL = "records.zst.partial"
@@ -171,12 +181,12 @@ def _remove_our_lock(disk: Disk, action: Action) -> None:
             remove_our_fence(path, state_dir, disk)
 
 
-def _remove(disk: Disk, path: Path) -> None:
+def remove(disk: Disk, path: Path) -> None:
     """Delete a file, or a folder with its contents where damage left one in its place."""
     with suppress(FileNotFoundError):
         if path.is_dir() and not path.is_symlink():
             for each in path.iterdir():
-                _remove(disk, each)
+                remove(disk, each)
             disk.rmdir(path)
         else:
             disk.unlink(path)

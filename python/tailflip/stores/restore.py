@@ -3,6 +3,7 @@
 Actions are undone newest first, so that an entry which was slimmed and later removed
 comes back whole. A key that lives again with other bytes is a conflict: the living
 entry stays, the archived one stays in the archive, and the conflict is reported.
+Entries of a store that went into a database since come by way of OpenClaw's import (`across`).
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
-from tailflip.base.durable import naming, resolve
-from tailflip.base.errors import ArchiveDamaged, StoreInvalid, Usage
+from tailflip.base.durable import naming
+from tailflip.base.errors import StoreInvalid, TryLater, Unavailable
+from tailflip.base.units import format_counted
 from tailflip.flow.late import dataclass
 from tailflip.flow.numbers import RestoreNumbers, Selection, VerifyNumbers
 from tailflip.flow.outcomes import ActionKind, Report
-from tailflip.ledger.actions import Ledger
-from tailflip.stores import archive, recovery, salvage
+from tailflip.stores import across, recovery, salvage
 from tailflip.stores import draft as drafts
 from tailflip.stores.formats import find_engine
-from tailflip.stores.generations import correct, read_wanted
-from tailflip.stores.ownership import choose_undone, find_claim, require_leave
+from tailflip.stores.generations import correct
 from tailflip.stores.preflight import find_missing_room, find_refusals, refuse
+from tailflip.stores.wanted import Wanted, choose, widen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,8 +35,15 @@ if TYPE_CHECKING:
     from tailflip.base.workspace import Workspace
     from tailflip.flow.observed import Gateway
     from tailflip.ledger.actions import Action
+    from tailflip.stores.across import Brought, Crossing
+    from tailflip.stores.archive import Damaged
     from tailflip.stores.draft import Draft
     from tailflip.stores.engine import Engine, Opened
+    from tailflip.stores.importing import Importer
+
+# Of an entry there are in scratch, at one time, its text, its rows and a copy of each in the room
+# that an archive would take of it: `find_missing_room` counts a quarter.
+_SCRATCH = 12
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,9 @@ class RestoreOutcome:
     counts once for each: an older generation with other bytes than the newest is one of the
     `conflicts`, of which `conflict_keys` names some. `bytes_before` and `bytes_after` are of the
     store. `damaged` names the archives that were passed over; their entries are in none of the
-    other numbers.
+    other numbers. `across`: they are of JSON, and `store` is the database that has the sessions
+    now. `cut` counts entries that were slimmed before, and live in it: they stay slim. `untaken`
+    are keys that OpenClaw's import left out.
     """
 
     store: Path
@@ -57,20 +67,12 @@ class RestoreOutcome:
     conflicts: int
     conflict_keys: tuple[str, ...]
     report: Report | None
-    damaged: tuple[archive.Damaged, ...] = ()
+    damaged: tuple[Damaged, ...] = ()
     bytes_before: int = 0
     bytes_after: int = 0
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """The entries to put back, the actions they come from, and their store."""
-
-    store: Path
-    actions: tuple[Action, ...]
-    selection: Selection
-    state_dir: Path | None = None
-    damaged: tuple[archive.Damaged, ...] = ()
+    across: bool = False
+    cut: int = 0
+    untaken: tuple[str, ...] = ()
 
 
 def restore(
@@ -86,6 +88,7 @@ def restore(
     now_ms: int,
     state_dir: Path | None = None,
     gateway: Gateway | None = None,
+    find_importer: Callable[[], Importer] | None = None,
     on_progress: Progress | None = None,
 ) -> RestoreOutcome:
     """Plan to put entries back; with `apply`, put them back.
@@ -106,15 +109,17 @@ def restore(
         now_ms: Names the action.
         state_dir: Of the installation, where it is known.
         gateway: The store's gateway, where it is known: it must honour our lock.
+        find_importer: Finds OpenClaw's import, for entries of a store that is a database now.
         on_progress: As for a compaction.
 
     Raises:
+        Unavailable: OpenClaw's import is needed, and failed or was not found.
         Usage: Nothing is selected, there is no such action, or several stores could be meant.
         OnRecord: A gateway has the store on record, and the bytes would be others.
         ArchiveDamaged: That of the named action, or all that could hold the entries.
         TryLater: Locked, or changing all the time.
     """
-    wanted = _choose(
+    wanted = choose(
         workspace,
         action_id=action_id,
         keys=keys,
@@ -123,7 +128,20 @@ def restore(
         store=store,
         is_wanted=is_wanted,
     )
-    wanted = _widen(workspace, replace(wanted, state_dir=state_dir), everything=everything)
+    wanted = replace(wanted, state_dir=state_dir)
+    database = across.find_database(wanted.store)
+    if database is not None and wanted.actions[0].kind == ActionKind.COMPACT:
+        return _cross(
+            workspace,
+            wanted,
+            database,
+            apply=apply,
+            now_ms=now_ms,
+            gateway=gateway,
+            find_importer=find_importer,
+            on_progress=on_progress,
+        )
+    wanted = widen(workspace, wanted, everything=everything)
     if wanted.actions[0].kind == ActionKind.SALVAGE:
         report = salvage.undo(
             workspace,
@@ -163,111 +181,113 @@ def restore(
     return replace(outcome, report=outcome.report.model_copy(update={"took_s": took_s}))
 
 
-def _widen(workspace: Workspace, wanted: _Wanted, *, everything: bool) -> _Wanted:
-    """Add the later actions on a store on record: undoing all of them gives its bytes.
-
-    Raises:
-        OnRecord: The store has the bytes on record already, or the record cannot be read.
-    """
-    require_leave(wanted.store, wanted.state_dir, undoing=True)
-    claim = find_claim(wanted.store, wanted.state_dir)
-    if claim is None or not wanted.selection.all:
-        return wanted
-    since = min(action.created_ms for action in wanted.actions)
-    later = [
-        a
-        for a in choose_undone(Ledger(workspace).read_all(), claim)
-        if a.created_ms >= since and a.kind == ActionKind.COMPACT
-    ]
-    # Entries removed before the store went on record are not part of its bytes on record.
-    named = () if everything and later else wanted.actions
-    known = {action.id: action for action in (*named, *later)}
-    newest_first = sorted(known.values(), key=lambda a: (a.created_ms, a.id), reverse=True)
-    return replace(wanted, actions=tuple(newest_first))
-
-
-def _choose(
+def _cross(
     workspace: Workspace,
+    wanted: Wanted,
+    database: Path,
     *,
-    action_id: str | None,
-    keys: Sequence[str],
-    jobs: Sequence[str],
-    everything: bool,
-    store: Path | None,
-    is_wanted: Callable[[Action], bool],
-) -> _Wanted:
-    """Find the actions that hold the wanted entries; all of one store."""
-    narrow = Selection(keys=tuple(keys), jobs=tuple(jobs))
-    if action_id is not None:
-        action = archive.find_action(workspace, action_id)
-        if action.took_nothing:
-            hint = "its job is enabled as it was before; there is nothing to undo"
-            if action.kind == ActionKind.RESTORE:
-                hint = "to take out again what it put back, run `tailflip compact` or `reconcile`"
-            raise Usage(f"a {action.kind} archives nothing: {action_id}", hint=hint)
-        selection = narrow if keys or jobs else Selection(all=True)
-        return _Wanted(action.store_path, (action,), selection)
-    if not (keys or jobs or everything):
-        raise Usage("nothing to restore was named", hint="see `tailflip archive list`")
-    listed = archive.list_actions(workspace, is_wanted)
-    held = [each.action for each in listed if each.action.kind == ActionKind.COMPACT]
-    if store is not None:
-        held = [a for a in held if resolve(a.store_path) == resolve(store)]
-    selection = Selection(all=True) if everything else narrow
-    whole, damaged = _sort_out(workspace.home, held, selection)
-    if not whole and damaged:
-        names = ", ".join(f"{each.action} ({each.message})" for each in damaged)
-        raise ArchiveDamaged(
-            f"no whole archive holds that, and these are damaged: {names}",
-            hint="`tailflip archive show ACTION` lists what can still be read of one",
+    apply: bool,
+    now_ms: int,
+    gateway: Gateway | None,
+    find_importer: Callable[[], Importer] | None,
+    on_progress: Progress | None,
+) -> RestoreOutcome:
+    """Put entries of a store of JSON into the database that took it over."""
+    started, engine = clock.monotonic_s(), find_engine(database)
+    home, disk = workspace.home, workspace.disk
+    crossing = across.look(wanted, database, home, disk)
+    if not apply or not crossing.sizes:
+        with naming(database), engine.opening(database) as source:
+            return _tell(wanted, crossing, source.size_bytes)
+    if gateway is not None and gateway.alive:
+        raise TryLater(
+            f"the gateway is running (pid {gateway.pid}), and its database can be changed only "
+            f"while it is stopped: {database}; nothing was changed",
+            hint="stop the gateway, and try again",
         )
-    if not whole:
-        raise Usage(
-            f"no archive holds that: looked in {workspace.home.archives}",
-            hint="`tailflip archive show ACTION` names the keys that an action took",
+    if find_importer is None:
+        raise Unavailable(f"no OpenClaw was named that could import into {database}")
+    importer = find_importer()
+    with naming(database), workspace.claim():
+        recovery.settle_all(workspace)
+        refuse(find_refusals(database, wanted.state_dir, undoing=True, gateway=gateway))
+        crossing = across.look(wanted, database, home, disk)
+        refuse(
+            find_missing_room(
+                database, home, new_bytes=0, removed_bytes=_SCRATCH * sum(crossing.sizes.values())
+            )
         )
-    stores = sorted({a.store for a in whole})
-    if len(stores) > 1:
-        raise Usage(
-            f"archives of {len(stores)} stores hold that: {', '.join(stores)}",
-            hint="say which with --store",
-        )
-    return _Wanted(whole[0].store_path, whole, selection, damaged=damaged)
+        with across.bringing(workspace, wanted, crossing, importer, now_ms) as brought:
+            own = replace(
+                wanted, store=database, selection=Selection(all=True), records=brought.records
+            )
+
+            def attempt(source: Opened) -> RestoreOutcome:
+                return _restore_once(
+                    workspace, engine, own, source, now_ms=now_ms, on_progress=on_progress
+                )
+
+            done = engine.attempt(database, disk, attempt, wanted.state_dir)
+    return _add(done, crossing, brought, drafts.measure_s(started))
 
 
-def _sort_out(
-    home: Home, actions: Sequence[Action], selection: Selection
-) -> tuple[tuple[Action, ...], tuple[archive.Damaged, ...]]:
-    """Separate the actions that hold the wanted entries from those whose archive is damaged."""
-    held: list[Action] = []
-    damaged: list[archive.Damaged] = []
-    for action in actions:
-        found = archive.find_damage(home, action.id)
-        if found is not None:
-            damaged.append(found)
-        elif selection.all or _holds(home, action, selection):
-            held.append(action)
-    return tuple(held), tuple(damaged)
+def _tell(wanted: Wanted, crossing: Crossing, size_bytes: int) -> RestoreOutcome:
+    """Say what would come to a database of so many bytes."""
+    return RestoreOutcome(
+        store=crossing.database,
+        actions=tuple(a.id for a in wanted.actions),
+        added=len(crossing.sizes),
+        replaced=0,
+        unchanged=crossing.unchanged,
+        conflicts=crossing.conflicts,
+        conflict_keys=crossing.conflict_keys,
+        report=None,
+        damaged=wanted.damaged,
+        bytes_before=size_bytes,
+        bytes_after=size_bytes + sum(crossing.sizes.values()),
+        across=True,
+        cut=crossing.cut,
+    )
 
 
-def _holds(home: Home, action: Action, selection: Selection) -> bool:
-    return any(True for _ in read_wanted(home, action, selection))
+def _add(
+    done: RestoreOutcome, crossing: Crossing, brought: Brought, took_s: float
+) -> RestoreOutcome:
+    """Add to what came what stayed archived, and what came in part."""
+    report = done.report
+    if report is not None:
+        warnings = report.warnings
+        if brought.cut_short:
+            count = format_counted(len(brought.cut_short), "transcript")
+            where = "`tailflip archive show` says where"
+            warnings += (f"{count} could be read in part; the whole stays archived, {where}",)
+        report = report.model_copy(update={"took_s": took_s, "warnings": warnings})
+    return replace(
+        done,
+        unchanged=done.unchanged + crossing.unchanged,
+        conflicts=done.conflicts + crossing.conflicts,
+        conflict_keys=(*done.conflict_keys, *crossing.conflict_keys),
+        report=report,
+        across=True,
+        cut=crossing.cut,
+        untaken=brought.untaken,
+    )
 
 
-def _measure(home: Home, engine: Engine, wanted: _Wanted, source: Opened) -> list[RestoreNumbers]:
+def _measure(home: Home, engine: Engine, wanted: Wanted, source: Opened) -> list[RestoreNumbers]:
     """Compare each action with the present store: entries to put back, and every conflict."""
     if source.is_missing:
         raise StoreInvalid(
             f"store is missing: {wanted.store}", hint="`tailflip compact` looks for a backup"
         )
     found: list[RestoreNumbers] = []
-    for action in wanted.actions:
-        with archive.reading_records(home, action.id) as records:
+    for reading in wanted.reading(home):
+        with reading as records:
             found.append(engine.put_back(source, None, records, wanted.selection))
     return found
 
 
-def _sum_up(wanted: _Wanted, source: Opened, found: Sequence[RestoreNumbers]) -> RestoreOutcome:
+def _sum_up(wanted: Wanted, source: Opened, found: Sequence[RestoreNumbers]) -> RestoreOutcome:
     before_bytes = source.size_bytes
     return RestoreOutcome(
         store=wanted.store,
@@ -287,7 +307,7 @@ def _sum_up(wanted: _Wanted, source: Opened, found: Sequence[RestoreNumbers]) ->
 def _restore_once(
     workspace: Workspace,
     engine: Engine,
-    wanted: _Wanted,
+    wanted: Wanted,
     source: Opened,
     *,
     now_ms: int,
@@ -337,21 +357,21 @@ def _restore_once(
 
 
 def _write(
-    home: Home, engine: Engine, draft: Draft, wanted: _Wanted, source: Opened
+    home: Home, engine: Engine, draft: Draft, wanted: Wanted, source: Opened
 ) -> list[RestoreNumbers]:
     """Add one archive after the other to the store, writing to two drafts in turn.
 
     The finished file ends up first in the draft.
     """
     passes: list[RestoreNumbers] = []
-    reading: Opened | int = source
-    for action in wanted.actions:
-        with archive.reading_records(home, action.id) as records:
+    onto: Opened | int = source
+    for reading in wanted.reading(home):
+        with reading as records:
             out = draft.fds[1]
             os.ftruncate(out, 0)
             os.lseek(out, 0, os.SEEK_SET)
-            passes.append(engine.put_back(reading, out, records, wanted.selection))
-            reading = out
+            passes.append(engine.put_back(onto, out, records, wanted.selection))
+            onto = out
             draft.fds.reverse()
             draft.temps.reverse()
     return passes

@@ -140,6 +140,20 @@ def measure_kept(action: Action) -> Kept:
     return Kept(where, len(sizes) + len(exposed), sum(sizes) + sum(exposed), len(exposed))
 
 
+def find_kept(action: Action, header: RecordHeader) -> Iterator[tuple[str, Path]]:
+    """Find where the transcripts of an archived entry lie now, each with its name.
+
+    One that was not set aside, or that an older version renamed, is found as well.
+    """
+    directory = resolve(action.store_path.parent)
+    for path in sorted(_name_transcripts(header, directory)):
+        exposed = path.with_name(path.name + action.transcript_suffix)
+        for place in (directory / FOLDER / action.id / path.name, exposed, path):
+            if _is_regular(place):
+                yield path.name, place
+                break
+
+
 def delete_kept(workspace: Workspace, action: Action) -> None:
     """Delete for good the transcripts of an action, with their folder."""
     _delete_exposed(workspace, action)

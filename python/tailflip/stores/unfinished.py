@@ -23,12 +23,13 @@ FOLDER = ".tailflip"
 
 
 def is_unfinished(workspace: Workspace) -> bool:
-    """Say whether there is a half-done action, an expired archive or a transcript to return."""
+    """Say whether there is work left: an action, an archive, a transcript, a scratch directory."""
     actions = Ledger(workspace).read_all()
     return bool(
         any(action.state in HALF_DONE for action in actions)
         or find_expired(workspace.home, actions)
         or find_missing(workspace.home)
+        or os.path.lexists(workspace.home.scratch)
     )
 
 

@@ -278,3 +278,11 @@ class CausingJob(Part):
     job_id: str | None
     title: str
     run_count: int
+
+
+class Damaged(Part):
+    """An archive that was passed over, and the number of its entries that can be read."""
+
+    action_id: str = taken("action")
+    message: str
+    readable: int

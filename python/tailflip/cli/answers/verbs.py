@@ -196,14 +196,6 @@ class Watch(Answer):
     notes: tuple[str, ...]
 
 
-class Damaged(Part):
-    """An archive that was passed over, and the number of its entries that can be read."""
-
-    action_id: str = taken("action")
-    message: str
-    readable: int
-
-
 class Restore(Answer):
     """What comes back, or came back. `conflicts` live again under their key, and stay."""
 
@@ -217,7 +209,9 @@ class Restore(Answer):
     conflicts: int
     conflict_keys: tuple[str, ...] = Field(description="Some of them.")
     report: of_stores.Report | None
-    damaged: tuple[Damaged, ...]
+    damaged: tuple[of_stores.Damaged, ...]
+    cut: int = Field(0, description="Slimmed entries that live in a database now, and stay slim.")
+    untaken: tuple[str, ...] = Field((), description="Keys that OpenClaw's import left out.")
     gateway: of_gateway.Gateway | None = Field(description="None where no installation is left.")
     size_bytes_before: int = taken("bytes_before", "Of the store.")
     size_bytes_after: int = taken("bytes_after", "Of the store.")
