@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
+import real_gateway
 
 from matrix import __main__ as matrix
-from matrix import lines, page, release
+from matrix import databases, lines, page, release
 from matrix.lines import Line, NotServed, NotThere, Outcome
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def ask(line: Line, asked: str, error: Exception | None = None) -> None:
@@ -65,6 +64,20 @@ def test_what_needs_something_that_is_not_there_is_not_there_either():
     with line.asking("is cured", 60):
         line.need("dies")
     assert line.outcome is Outcome.OK
+
+
+def test_a_database_is_asked_for_where_the_release_keeps_one_and_no_step_without_it(tmp_path):
+    """`false` stands for a release whose tool cannot import."""
+    kept = [each for each in matrix.LISTED if databases.keeps_databases(each)]
+    assert kept == ["2026.8.1", "2026.8.2", "2026.9.3", "2026.9.5", "2026.9.6"]
+    line = Line("2026.9.6", "2026-11-29")
+    program = Path(shutil.which("false") or "")
+    install = real_gateway.Install(line.release, program, tmp_path)
+    databases.ask_of_database(line, install, tmp_path)
+    assert [answer.outcome for answer in line.answers] == [
+        Outcome.FAILED,
+        *[Outcome.NOT_ASKED] * 4,
+    ]
 
 
 def test_the_worst_answer_is_the_outcome_of_a_line():
