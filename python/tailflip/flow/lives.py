@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from tailflip.flow.late import dataclass
 from tailflip.flow.values import Value
+from tailflip.flow.work import Work
 
 
 class Cause(StrEnum):
@@ -153,7 +154,8 @@ class Life(Value):
     `exit_code` and `signal` as in `Clues`. The times with `mono` are the same by the clock of that
     boot, which nobody can set; None where it was another boot. `end_known` False: the gateway was
     found dead later, at `ended_ms`. `begin_known` False: nothing tells when it began, and its
-    length is unknown. `cured`: a change after this death may help.
+    length is unknown. `cured`: a change after this death may help. `in_flight` is what it worked on
+    when it died; None: nobody could tell.
     """
 
     id: str
@@ -180,6 +182,7 @@ class Life(Value):
     death: Death | None = None
     incident: str | None = None
     cured: bool = False
+    in_flight: tuple[Work, ...] | None = None
 
     @property
     def uptime_s(self) -> float | None:

@@ -16,6 +16,7 @@ from tailflip.observe.gateway.lock_owner import owner_lives, read_owner
 from tailflip.observe.records.runlog import list_folder
 
 if TYPE_CHECKING:
+    from tailflip.flow.lives import Life
     from tailflip.flow.observed import Gateway, Store
     from tailflip.observe.installation import Installation
 
@@ -44,6 +45,18 @@ def read_locks(
             for session in _session_ids(path.name[: -len(_LOCK_SUFFIX)]):
                 found.setdefault(session, held)
     return found
+
+
+def read_left_locks(installation: Installation, store: Store, life: Life) -> frozenset[str]:
+    """Read whose transcripts the process of a life, which is dead, has left locked."""
+    pids = {life.pid, life.worker_pid} - {None}
+    found: set[str] = set()
+    for folder in find_folders(installation, store):
+        for path in list_folder(folder, _LOCK_SUFFIX, []):
+            owner = read_owner(path)
+            if owner is not None and owner.pid in pids and owner.changed_ms >= life.started_ms:
+                found |= _session_ids(path.name[: -len(_LOCK_SUFFIX)])
+    return frozenset(found)
 
 
 def read_written_ms(folders: tuple[Path, ...], session_id: str) -> int | None:
