@@ -47,6 +47,7 @@ class CauseRow:
         wish: the wish behind the end; such an end counts for no loop and opens no incident.
         of_memory: compacting the stores may cure the cause.
         of_other: another process was there first; no start helps while that one lives.
+        of_work: what the gateway worked on may have brought the end about.
         by_text: the text belongs to the signature: two texts are two kinds of death.
         is_explained: False where the row's words say nothing about this one death.
         is_unasked: to keep the gateway down, a person has to stop its guard.
@@ -60,6 +61,7 @@ class CauseRow:
     wish: Wish | None = None
     of_memory: bool = False
     of_other: bool = False
+    of_work: bool = False
     by_text: bool = False
     is_explained: bool = True
     is_unasked: bool = False
@@ -123,26 +125,37 @@ _NOTHING = "nothing to do"
 
 CAUSES: dict[Cause, CauseRow] = {
     Cause.V8_HEAP: CauseRow(
-        "its JavaScript heap was full and V8 gave up", _HEAP, Waiting.CURE, of_memory=True
+        "its JavaScript heap was full and V8 gave up",
+        _HEAP,
+        Waiting.CURE,
+        of_memory=True,
+        of_work=True,
     ),
     Cause.CGROUP_OOM: CauseRow(
         "the kernel killed it at the memory limit of its cgroup",
         _HEAP,
         Waiting.CURE,
         of_memory=True,
+        of_work=True,
     ),
     Cause.KERNEL_OOM: CauseRow(
         "the kernel killed it because the machine had no memory left",
         _HEAP,
         Waiting.CURE,
         of_memory=True,
+        of_work=True,
     ),
     Cause.OOMD: CauseRow(
-        "systemd-oomd killed it for memory pressure", _HEAP, Waiting.CURE, of_memory=True
+        "systemd-oomd killed it for memory pressure",
+        _HEAP,
+        Waiting.CURE,
+        of_memory=True,
+        of_work=True,
     ),
     Cause.NATIVE_MEMORY: CauseRow(
         "it got no memory from the system, outside its JavaScript heap",
         "see with `free -m` and `dmesg` what takes the machine's memory, and give the gateway more",
+        of_work=True,
     ),
     Cause.CONFIG: CauseRow(
         "it refused its configuration",
@@ -222,9 +235,10 @@ CAUSES: dict[Cause, CauseRow] = {
     Cause.TOO_LARGE: CauseRow(
         "a file or value was too large for JavaScript",
         "`tailflip check` and `openclaw doctor` say which file has grown",
+        of_work=True,
     ),
-    Cause.NATIVE_CRASH: CauseRow("native code in it crashed", _LOOK),
-    Cause.HANG: CauseRow("it no longer answered and was ended", _LOOK),
+    Cause.NATIVE_CRASH: CauseRow("native code in it crashed", _LOOK, of_work=True),
+    Cause.HANG: CauseRow("it no longer answered and was ended", _LOOK, of_work=True),
     Cause.UPDATE: CauseRow("it handed over to an update", _NOTHING, wish=Wish.UPDATE),
     Cause.PARKED: CauseRow(
         "it parked itself",
@@ -238,9 +252,12 @@ CAUSES: dict[Cause, CauseRow] = {
         "it ended in order or by a signal, and nobody is known to have asked for it",
         "it is started again; to stop it, stop tailflip or its service. "
         "Where a signal ended it, look at what may send one: earlyoom, a script",
+        of_work=True,
         is_unasked=True,
     ),
-    Cause.UNKNOWN: CauseRow("nothing that is known says why", _LOOK, is_explained=False),
+    Cause.UNKNOWN: CauseRow(
+        "nothing that is known says why", _LOOK, of_work=True, is_explained=False
+    ),
 }
 
 WAITS: dict[Waiting, Wait] = {
@@ -271,6 +288,7 @@ WAITS: dict[Waiting, Wait] = {
 # Ends of these causes are no failures: they count for no loop and open no incident.
 WANTED = frozenset(cause for cause, row in CAUSES.items() if row.wish is not None)
 OUT_OF_MEMORY = frozenset(cause for cause, row in CAUSES.items() if row.of_memory)
+OF_WORK = frozenset(cause for cause, row in CAUSES.items() if row.of_work)
 
 
 def choose_step(
