@@ -149,6 +149,7 @@ IMPORTS = {
         "ledger/",
         "observe/agents.py",
         "observe/records/",
+        "reconcile/write/rows.py",
         "reconcile/write/task_ledger.py",
         "stores/draft.py",  # names what failed
         "stores/sqlite/",

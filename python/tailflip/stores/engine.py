@@ -194,6 +194,15 @@ class Engine(Protocol):
     def verify_opened(self, opened: Opened, on_progress: Progress | None = None) -> VerifyNumbers:
         """Read the store whole and validate it."""
 
+    def keeping_out(
+        self, store: Path, disk: Disk, state_dir: Path | None
+    ) -> AbstractContextManager[object]:
+        """Keep all others from writing to a store while the block runs.
+
+        Raises:
+            TryLater: somebody has it open, or holds its lock.
+        """
+
     def settle(self, action: Action, disk: Disk) -> State:
         """Tell from the disk whether an archived action was committed, or is to be undone.
 

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.observe.installation import locate
-from tailflip.reconcile.write import cron_store, task_ledger
+from tailflip.reconcile.write import cron_store, rows, task_ledger
 from tailflip.reconcile.write.cron_store import Hands
+from tailflip.reconcile.write.holds import is_of_rows
 from tailflip.reconcile.write.record import read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tailflip.base.workspace import Workspace
     from tailflip.ledger.actions import Action
+    from tailflip.reconcile.write.record import ChangeRecord
     from tailflip.stores.restore import RestoreOutcome
 
 KINDS = cron_store.KINDS + task_ledger.KINDS
@@ -43,10 +45,17 @@ def undo(
         TryLater: The gateway runs, or may.
         StoreInvalid: The archive is damaged.
     """
-    is_tasks = action.kind in task_ledger.KINDS
-    take_back = task_ledger.undo_corrections if is_tasks else cron_store.undo_changes
-    form = task_ledger.TaskChanges if is_tasks else cron_store.Changes
+    take_back, form = _choose(action)
     recorded = Path(read_record(workspace.home, action.id, form).state_dir)
     installation = locate(env, state_dir=state_dir or recorded)
     hands = Hands(installation, env, workspace)
     return take_back(action, hands=hands, apply=apply, now_ms=now_ms)
+
+
+def _choose(action: Action) -> tuple[Callable[..., RestoreOutcome], type[ChangeRecord]]:
+    """Choose the undo of an action, and the form of its record."""
+    if action.kind in task_ledger.KINDS:
+        return task_ledger.undo_corrections, task_ledger.TaskChanges
+    if is_of_rows(action):
+        return rows.undo_rows, rows.RowChanges
+    return cron_store.undo_changes, cron_store.Changes

@@ -14,6 +14,7 @@ from tailflip.stores.listing import list_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tailflip.base.durable import Disk
@@ -170,6 +171,17 @@ class JsonEngine:
     def verify_opened(self, opened: Opened, on_progress: Progress | None = None) -> VerifyNumbers:
         """Read the store whole and validate it."""
         return self.verify(_fd(opened), on_progress)
+
+    def keeping_out(
+        self,
+        store: Path,
+        disk: Disk,
+        state_dir: Path | None,  # noqa: ARG002
+    ) -> AbstractContextManager[object]:
+        """Hold the lock that the gateway takes."""
+        from tailflip.stores.lock import hold  # noqa: PLC0415
+
+        return hold(store, disk)
 
     def settle(self, action: Action, disk: Disk) -> State:
         """Look whether the rename happened."""

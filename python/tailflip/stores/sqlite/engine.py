@@ -196,6 +196,14 @@ class SqliteEngine:
 
         return verify_database(opened.real, opened.size_bytes)
 
+    def keeping_out(
+        self, store: Path, disk: Disk, state_dir: Path | None
+    ) -> AbstractContextManager[object]:
+        """Hold the fence around the gateway's databases."""
+        from tailflip.stores.sqlite.fence import fencing  # noqa: PLC0415
+
+        return fencing(store, state_dir, disk)
+
     def settle(self, action: Action, disk: Disk) -> State:
         """Look whether the first step was taken; the draft goes when it is known."""
         from tailflip.stores import replace  # noqa: PLC0415
