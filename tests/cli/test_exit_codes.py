@@ -46,6 +46,7 @@ ARGV = {
     "tasks": "tasks",
     "watch": "watch --rounds 1",
     "retry": "retry",
+    "release": "release",
     "restore": "restore {action} --apply",
     "archive list": "archive list",
     "archive show": "archive show {action}",

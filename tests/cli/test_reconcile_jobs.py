@@ -15,8 +15,9 @@ from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.config.load import load
 from tailflip.flow.lives import Cause, Confidence, Death, Life
+from tailflip.flow.work import Work, WorkKind
 from tailflip.ledger.history import History
-from tailflip.ledger.runs import INTERRUPTED, Runs, SeenRun
+from tailflip.ledger.runs import Runs
 from tailflip.supervise.context import GuardedGateway
 from tailflip.supervise.preparation import prepare_start
 
@@ -49,7 +50,7 @@ class Cron:
         return next(j for j in json.loads(self.path.read_text())["jobs"] if j["id"] == name)
 
     def run(self, *argv):
-        code, out, err = self.place.run("reconcile", "markers", "--json", *argv)
+        code, out, err = self.place.run("reconcile", "markers", "hold", "--json", *argv)
         assert code == 0, err
         return json.loads(out)["steps"]
 
@@ -58,24 +59,21 @@ class Cron:
         history = History(
             Workspace(Home(self.place.home), RealDisk()), str(self.place.state.resolve())
         )
-        runs = history.runs
         history.workspace.create()
         death = Death(cause=Cause.V8_HEAP, signature="x", confidence=Confidence.PROVEN, evidence=())
         for n in range(times, 0, -1):
-            start = self.now - n * HOUR_MS - 1000
+            end = clock.now_ms() - n
             history.lives.begin(
                 Life(
-                    id=str(n),
+                    id=f"{end}",
                     guard=history.guard,
                     mode="run",
-                    started_ms=start,
-                    ended_ms=start + 2000,
+                    started_ms=end - HOUR_MS,
+                    ended_ms=end,
                     death=death,
+                    in_flight=(Work(kind=WorkKind.JOB, key="stuck"),),
                 )
             )
-            if n > 1:
-                runs.put([SeenRun("stuck", start + 1000, "", start, start + 2000, INTERRUPTED)])
-        return runs
 
 
 @pytest.fixture
@@ -149,27 +147,35 @@ def find_held(cron):
         told = json.loads(cron.place.run(verb, "--json")[1])["findings"]
         held = [each.get("finding", each) for each in told]
         hints = [each["hint"] for each in held if each["code"] == "job-held"]
-        found += [(verb, re.search(r"tailflip restore (\S+) --apply", hint)[1]) for hint in hints]
+        found += [(verb, re.search(r"tailflip release (\S+) --apply", hint)[1]) for hint in hints]
     return found
 
 
 def test_a_killer_is_pushed_out_or_with_consent_disabled(cron, monkeypatch):
     cron.die()
-    (hold,) = cron.run()
-    assert hold["counts"] == {"jobs held": 1}
-    assert "in flight at the last 3 deaths by memory in a row" in hold["reasons"][0]
+    cleared, hold = cron.run()
+    assert (cleared["kind"], hold["counts"]) == ("markers", {"jobs held": 1})
+    assert "in flight at the last 3 deaths in a row" in hold["reasons"][0]
 
     monkeypatch.setenv("TAILFLIP_RECONCILE_HOLD_JOBS", "true")
-    (hold,) = cron.run("--apply")
+    _, hold = cron.run("--apply")
     assert cron.read()["enabled"] is False
     assert "runningAtMs" not in cron.read()["state"]
     assert cron.run("--apply") == []
     assert find_held(cron) == [("check", hold["action_id"]), ("status", hold["action_id"])]
-    code, _, err = cron.place.run("restore", hold["action_id"], "--apply")
-    assert code == 0, err
-    assert cron.path.read_text() == cron.text
+    assert "held; tailflip release" in cron.place.run("release")[1]
+    code, out, err = cron.place.run("release", "the stuck job")
+    assert (code, "would be released" in out) == (0, True), err
+    assert cron.read()["enabled"] is False
+    code, out, err = cron.place.run("release", "stuck", "--apply")
+    assert (code, out) == (0, "job the stuck job (stuck): released\n"), err
+    assert cron.read()["enabled"] is True
     assert find_held(cron) == []
+    code, _, err = cron.place.run("release", "stuck")
+    assert (code, "not held: stuck" in err) == (64, True)
+    assert cron.run("--apply") == [], "what it was held for is its due no more"
 
+    cron.die()
     monkeypatch.delenv("TAILFLIP_RECONCILE_HOLD_JOBS")
     (pushed,) = cron.run("--apply")
     assert find_held(cron) == [("check", pushed["action_id"]), ("status", pushed["action_id"])]
@@ -186,11 +192,11 @@ def test_to_hold_a_killer_before_a_start_is_a_cure(cron, consent):
     config = load(os.environ, {"reconcile.hold_jobs": consent}).config
     gateway = GuardedGateway.prepare(("openclaw", "gateway", "run"), os.environ, config)
     found = prepare_start(gateway, died_of_memory=3)
-    assert (found.go, found.reports, found.held_jobs) == (True, [], 1)
+    assert (found.go, found.reports, found.held) == (True, [], 1)
     assert found.cured
     assert any("in flight at the last 3 deaths" in note for note in found.notes)
     again = prepare_start(gateway, died_of_memory=3)
-    assert (again.held_jobs, again.cured) == (0, False)
+    assert (again.held, again.cured) == (0, False)
 
 
 def test_a_marker_that_only_goes_is_no_cure(cron):
@@ -200,7 +206,7 @@ def test_a_marker_that_only_goes_is_no_cure(cron):
     )
     found = prepare_start(gateway, died_of_memory=2)
     assert any("1 marker of a dead gateway cleared" in note for note in found.notes)
-    assert (found.held_jobs, found.cured) == (0, False)
+    assert (found.held, found.cured) == (0, False)
 
 
 def test_two_deaths_are_no_reason_to_hold(cron):

@@ -169,6 +169,7 @@ READS = {
     "compact": [["compact"], ["compact", "{store}"], ["compact", "--cap-total", "3"]],
     "reconcile": [["reconcile"], ["reconcile", "--json"], ["reconcile", "markers"]],
     "tasks": [["tasks"]],
+    "release": [["release"], ["release", "--json"]],
     "restore": [
         ["restore", "--all"],
         ["restore", "{compact}", "--all"],

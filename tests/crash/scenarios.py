@@ -31,8 +31,8 @@ from tailflip.base.workspace import Workspace
 from tailflip.config.load import load
 from tailflip.flow.lives import Cause, Confidence, Death, Life, LifeMode
 from tailflip.flow.observed import Store
+from tailflip.flow.work import Work, WorkKind
 from tailflip.ledger.history import History
-from tailflip.ledger.runs import INTERRUPTED, SeenRun
 from tailflip.plan.policy import Policy
 from tailflip.reconcile.context import begin
 from tailflip.reconcile.kinds import reconcile_all
@@ -425,10 +425,9 @@ class Ledgers(Scenario):
                 )
 
     def _write_deaths(self) -> None:
-        """Three deaths by memory in a row, the job in flight at each."""
+        """Three deaths in a row, the job in flight at each."""
         history = History(Workspace(self.home, RealDisk()), os.path.realpath(self.state))
         history.workspace.create()
-        runs = history.runs
         death = Death(cause=Cause.V8_HEAP, signature="x", confidence=Confidence.PROVEN, evidence=())
         for n in range(3, 0, -1):
             start = NOW_MS - n * HOUR_MS - 1_000
@@ -439,10 +438,9 @@ class Ledgers(Scenario):
                 started_ms=start,
                 ended_ms=start + 2_000,
                 death=death,
+                in_flight=(Work(kind=WorkKind.JOB, key=JOB),),
             )
             history.lives.begin(life)
-            if n > 1:
-                runs.put([SeenRun(JOB, start + 1_000, "", start, start + 2_000, INTERRUPTED)])
 
     def read_rows(self) -> list[tuple[object, ...]]:
         with closing(sqlite3.connect(self.tasks)) as db:

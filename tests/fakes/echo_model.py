@@ -22,11 +22,17 @@ def _choose(kind: str, content: dict[str, str], reason: str | None) -> list[dict
     return [{"index": 0, kind: content, "finish_reason": reason}]
 
 
-class _Answers(BaseHTTPRequestHandler):
+class Answers(BaseHTTPRequestHandler):
+    """Answers `ok` to every request."""
+
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or b"{}")
+        self.answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+    def answer(self, request: bytes) -> None:
+        """Answer one request by its body."""
+        asked = json.loads(request or b"{}")
         answer = {"id": "c1", "created": 1, "model": asked.get("model", "echo-1")}
         if asked.get("stream"):
             kind = "text/event-stream"
@@ -55,7 +61,7 @@ class _Answers(BaseHTTPRequestHandler):
 @contextmanager
 def serving() -> Iterator[int]:
     """Serve until the block ends; yields the port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="echo model", daemon=True)
     thread.start()

@@ -71,7 +71,7 @@ def test_job_that_kills_is_held_by_run(scene: Scene, kind: str, consent: bool) -
         assert running.lives()[DEATHS - 1].cured, "a held job is a cure"
         assert running.stays_up(20), running.tell()
         assert scene.model.calls == DEATHS
-        assert "in flight at the last 3 deaths by memory in a row" in running.output()
+        assert "in flight at the last 3 deaths in a row" in running.output()
         check_held(scene, consent=consent)
     assert len(running.deaths()) == DEATHS
 

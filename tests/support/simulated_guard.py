@@ -184,9 +184,16 @@ class Scripted:
 
     def admit(self, **_: object) -> Admission:
         cured = self.last is not None and self.last.cured
-        return Admission(held_jobs=1 if cured else 0)
+        return Admission(held=1 if cured else 0)
 
-    def look(self, gateway: GuardedGateway, *, cured: bool = False, is_paced: bool = True) -> World:
+    def look(
+        self,
+        gateway: GuardedGateway,
+        *,
+        cured: bool = False,
+        held: bool = False,
+        is_paced: bool = True,
+    ) -> World:
         assert is_paced
         return World(
             now_ms=self.sky.wall(),
@@ -194,6 +201,7 @@ class Scripted:
             config_mark=str(self.config_mark),
             stores_mark="s",
             cured=cured,
+            held=held,
             other_alive=False,
             limits=gateway.config.restart,
             mono_ms=self.sky.mono(),

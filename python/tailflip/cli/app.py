@@ -41,6 +41,7 @@ _VERBS = {
     "tasks": "How cron runs really ended.",
     "watch": "Stand beside a living gateway that others start and stop.",
     "retry": "After a repair: start the gateway now, whatever it waits for.",
+    "release": "Let a session or job run again that tailflip holds.",
     "restore": "Put archived entries back, byte for byte.",
     "archive": "List, show, check or delete archives of what was removed.",
     "incidents": "What happened to the gateway, why, and how it was cured.",

@@ -59,14 +59,14 @@ def reconcile(
 ) -> None:
     """Make OpenClaw's ledgers agree about runs. Prints what would change; --apply does it.
 
-    markers: "already running" marks of a dead gateway are cleared, and a job that was in flight
-    at several deaths by memory in a row is held; only while the gateway is stopped. tasks: tasks
-    that OpenClaw's ledger calls lost or running get their true end; only while it is stopped.
+    markers: "already running" marks of a dead gateway are cleared, only while it is stopped.
+    hold: the one session or job that was in flight at several deaths in a row is held, likewise.
+    tasks: tasks that OpenClaw's ledger calls lost or running get their true end, likewise.
     zombies: entries that say "running" get the end that the run log or their owner's death
     proves, those in SQLite while the gateway is stopped; those older than heal.max_lifetime
-    without a sign of life go. retention: finished
-    runs past cron.sessionRetention go. storms, stuck, growth: jobs that run too often, jobs that
-    do not start again beside a living gateway, and stores that will be too big, are reported.
+    without a sign of life go. retention: finished runs past cron.sessionRetention go. storms,
+    stuck, growth: jobs that run too often, jobs that do not start again beside a living gateway,
+    and stores that will be too big, are reported.
     Live runs and chats stay as they are. `tailflip restore` undoes each change of a file.
     """
     workspace = Workspace(Home.locate(os.environ), RealDisk())

@@ -266,14 +266,19 @@ class ReconcileSettings(Section):
     )
     hold_deaths: int = _setting(
         3,
-        "deaths by memory in a row with the same job in flight, after which the job is held",
+        "deaths in a row with the same job or session in flight, after which it is held",
         ge=1,
         le=100,
     )
     hold_jobs: bool = _setting(
         False,
         "hold such a job by disabling it, also one that runs again at each start; "
-        "false: put its next run off by 6 h",
+        "false: jobs in files are put off by 6 h",
+    )
+    hold_sessions: bool = _setting(
+        True,
+        "hold such a session by ending it as the gateway itself ends one that it gave up; "
+        "`tailflip release` brings it back",
     )
     release_stuck_jobs: bool = _setting(
         False,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from tailflip.flow.lives import Loop
     from tailflip.flow.outcomes import Trend
+    from tailflip.flow.work import WorkKind
 
 
 class Storm(NamedTuple):  # one is made for each run
@@ -172,10 +173,20 @@ class UnseenIncident(NamedTuple):
     opened_ms: int
 
 
-class HeldJob(NamedTuple):
-    """A job that tailflip keeps from running, and the action that did it."""
+class HeldWork(NamedTuple):
+    """A job or session that tailflip keeps from running, and the action that did it."""
 
-    job_id: str
+    kind: WorkKind
+    key: str
     title: str
-    action: str
+    action_id: str
     since_ms: int
+
+
+class NamedKiller(NamedTuple):
+    """A job or session that was in flight at the last deaths, and why it is not held."""
+
+    guard: str
+    words: str
+    deaths: int
+    why_not_held: str

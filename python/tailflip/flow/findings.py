@@ -57,6 +57,8 @@ class Code(StrEnum):
     JOB_OVERDUE = "job-overdue"
     MARKER_ORPHANED = "marker-orphaned"
     JOB_HELD = "job-held"
+    SESSION_HELD = "session-held"
+    WORK_KILLS = "work-kills"
     JOBS_TWIN = "jobs-twin"
     DISK_FULL = "disk-full"
     ARCHIVES_BEYOND = "archives-beyond"

@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from tailflip.config.load import Config
     from tailflip.flow.capabilities import Capabilities
 
-_KINDS = (StepKind.MARKERS, StepKind.TASKS, StepKind.ZOMBIES)
+_KINDS = (StepKind.MARKERS, StepKind.HOLD, StepKind.TASKS, StepKind.ZOMBIES)
 _LEFT_ONE, _LEFT_MANY = "was left as it is", "were left as they are"
 
 
 @dataclass(frozen=True)
 class Mended:
-    """Texts of what was done or went wrong; `held_jobs` counts jobs that will not run again.
+    """Texts of what was done or went wrong; `held` counts the jobs and sessions that were held.
 
     `actions` are the ids of the actions done.
     """
 
     notes: tuple[str, ...] = ()
-    held_jobs: int = 0
+    held: int = 0
     actions: tuple[str, ...] = ()
 
 

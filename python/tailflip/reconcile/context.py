@@ -124,7 +124,10 @@ class Result:
 
 @dataclass
 class Reconciliation:
-    """The values that all kinds share. `lives` are those whose death is in our ledger."""
+    """The values that all kinds share. `lives` are those whose death is in our ledger.
+
+    `good_life_s` is the length from which on a life is a good one.
+    """
 
     scene: Scene
     terms: Terms
@@ -132,6 +135,7 @@ class Reconciliation:
     on_progress: Progress
     history: History
     lives: Sequence[Life] = ()
+    good_life_s: float = 0.0
     result: Result = field(default_factory=Result)
     judged: dict[Store, Judgement] = field(default_factory=dict)
     _moment: int = 0
@@ -240,4 +244,12 @@ def begin(
         capabilities=scene.capabilities if capabilities is None else capabilities,
         settings=config.reconcile,
     )
-    return Reconciliation(scene, terms, workspace, on_progress, history, history.lives.read())
+    return Reconciliation(
+        scene,
+        terms,
+        workspace,
+        on_progress,
+        history,
+        lives=history.lives.read(),
+        good_life_s=config.restart.good_life_s,
+    )

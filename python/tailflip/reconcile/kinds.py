@@ -13,6 +13,7 @@ from tailflip.base.errors import Usage
 from tailflip.diagnose.findings.registry import find_all
 from tailflip.reconcile.context import StepKind
 from tailflip.reconcile.steps.growth import look_at_growth
+from tailflip.reconcile.steps.killers import hold_killer
 from tailflip.reconcile.steps.markers import clear_markers
 from tailflip.reconcile.steps.stores import end_zombies, sweep
 from tailflip.reconcile.steps.storms import look_for_storms
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 KINDS: dict[StepKind, Callable[[Reconciliation], None]] = {
     StepKind.MARKERS: clear_markers,
+    StepKind.HOLD: hold_killer,
     StepKind.TASKS: repair_tasks,
     StepKind.ZOMBIES: end_zombies,
     StepKind.RETENTION: sweep,

@@ -15,6 +15,7 @@ _SHOWN = 3
 # The keys of `Step.counts` are for programs and stay as they are; people read a singular for one.
 _ONE = {
     "jobs held": "job held",
+    "sessions held": "session held",
     "markers of a dead gateway cleared": "marker of a dead gateway cleared",
     "tasks told their true end": "task told its true end",
     "stuck jobs released through openclaw": "stuck job released through openclaw",

@@ -1,30 +1,34 @@
-"""Finds the jobs that tailflip keeps from running now: an action held them, and they still rest."""
+"""Finds what tailflip keeps from running now: an action held it, and it still rests."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TailflipError
-from tailflip.flow.conditions import HeldJob
+from tailflip.flow.conditions import HeldWork
 from tailflip.flow.outcomes import ActionKind
+from tailflip.flow.work import WorkKind
 from tailflip.observe.records.reading import read_jobs
 from tailflip.reconcile.write.cron_store import Changes
-from tailflip.reconcile.write.record import read_record
+from tailflip.reconcile.write.holds import read_holds
+from tailflip.reconcile.write.rows import is_as_left, read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tailflip.base.state_dir import Home
     from tailflip.flow.observed import Job
+    from tailflip.flow.work import Work
     from tailflip.observe.installation import Installation
     from tailflip.reconcile.write.cron_store import EditRecord
+    from tailflip.reconcile.write.holds import Hold
     from tailflip.stores.archive import Archived
 
 
-def find_held_jobs(
+def find_held(
     home: Home, actions: Iterable[Archived], installation: Installation | None, now_ms: int
-) -> tuple[HeldJob, ...]:
-    """Find the held jobs of an installation, by its newest action first.
+) -> tuple[HeldWork, ...]:
+    """Find the held jobs and sessions of an installation, by the newest action first.
 
     Args:
         home: where the records of actions are.
@@ -32,26 +36,34 @@ def find_held_jobs(
         installation: whose jobs; None where it cannot be read.
         now_ms: wall clock; a job whose next run was pushed out rests until then.
     """
-    holds = [each.action for each in actions if each.action.kind == ActionKind.HOLD]
-    if not holds or installation is None:
+    held = [each.action for each in actions if each.action.kind == ActionKind.HOLD]
+    if not held or installation is None:
         return ()
     jobs = {job.job_id: job for job in read_jobs(installation).jobs}
-    found: dict[str, HeldJob] = {}
-    for action in holds:
-        try:
-            edits = read_record(home, action.id, Changes).edits
-        except (TailflipError, OSError):
-            continue  # expired or damaged: `archive list` tells that
-        for edit in edits:
-            job = jobs.get(edit.job_id)
-            if job is not None and _rests(job, edit, now_ms):
-                held = HeldJob(job.job_id, job.title, action.id, action.created_ms)
-                found.setdefault(job.job_id, held)
+    found: dict[Work, HeldWork] = {}
+    for hold in read_holds(home, held):
+        work, action = hold.work, hold.action
+        job = jobs.get(work.key) if work.kind is WorkKind.JOB else None
+        if _rests(hold, job, now_ms):
+            title = work.key if job is None else job.title
+            told = HeldWork(work.kind, work.key, title, action.id, action.created_ms)
+            found.setdefault(work, told)
     return tuple(found.values())
 
 
-def _rests(job: Job, edit: EditRecord, now_ms: int) -> bool:
-    """Say whether a job still rests by this edit: nobody enabled it, or let it run, since."""
+def _rests(hold: Hold, job: Job | None, now_ms: int) -> bool:
+    """Say whether what was held still rests by that: nobody let it run since."""
+    if isinstance(hold.record, Changes):
+        edits = (each for each in hold.record.edits if each.job_id == hold.work.key)
+        return job is not None and any(_is_left(job, edit, now_ms) for edit in edits)
+    rows = hold.record.rows
+    try:
+        return read_rows(hold.action.store_path, lambda db: is_as_left(db, rows))
+    except TailflipError:
+        return False
+
+
+def _is_left(job: Job, edit: EditRecord, now_ms: int) -> bool:
     if edit.path == ("enabled",):
         return edit.after == (False,) and not job.enabled
     if edit.path[-1:] != ("nextRunAtMs",) or not edit.after:

@@ -17,6 +17,7 @@ from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Cause, Confidence, DecisionKind, LifeMode
 from tailflip.flow.numbers import ONLINE, Rule
 from tailflip.flow.outcomes import ActionKind
+from tailflip.observe.agents import AGENT_DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -176,6 +177,8 @@ def describe_action(archived: Archived) -> str:
     action, manifest = archived.action, archived.manifest
     if action.kind in _RECONCILED:
         noun, done = _RECONCILED[action.kind]
+        if action.kind == ActionKind.HOLD and action.store_path.name == AGENT_DATABASE:
+            noun = "session"
         many = f"{noun}s" if archived.changed is None else format_counted(archived.changed, noun)
         return f"reconcile: {many} {done}"
     if manifest is None:
@@ -232,7 +235,10 @@ def _tell_life(life: Life, decisions: Sequence[MadeDecision]) -> _Chapter:
     key: list[object] = [life.version, life.ready_ms is None, life.ended_ms is None]
     if life.ended_ms is not None:
         lines.append(Line(life.ended_ms, tell_death(life)))
-        key += [life.end_known, life.exit_code, life.signal]
+        if life.in_flight:
+            names = ", ".join(each.words for each in life.in_flight)
+            lines.append(Line(life.ended_ms, f"in flight when it died: {names}"))
+        key += [life.end_known, life.exit_code, life.signal, life.in_flight]
         key += [life.death and (life.death.signature, life.death.confidence)]
     for made in decisions:
         if made.life_id == life.id:

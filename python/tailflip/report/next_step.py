@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_moment
-from tailflip.diagnose.causes import WAITS, choose_step
+from tailflip.diagnose.causes import CAUSES, WAITS, choose_step
 from tailflip.flow.findings import Severity
 from tailflip.flow.lives import BreakerState, DecisionKind, Waiting
 from tailflip.report.standing import (
@@ -67,7 +67,11 @@ def _choose_cure(record: Record) -> str:
     if life is None or life.death is None or record.breaker.waiting is Waiting.OTHER_INSTANCE:
         step = WAITS[record.breaker.waiting].next_step
         return step or "`tailflip incidents` tells what happened"
-    return choose_step(life.death.cause, life.death.hint, life.version)
+    step = choose_step(life.death.cause, life.death.hint, life.version)
+    if not life.in_flight or CAUSES[life.death.cause].is_explained:
+        return step
+    names = ", ".join(each.words for each in life.in_flight)
+    return f"it was at {names} when it died: `tailflip check` says what is held, or why not; {step}"
 
 
 def _choose_unguarded(look: Look, record: Record) -> str:

@@ -15,7 +15,7 @@ from tailflip.observe.host.space import read_space
 from tailflip.observe.installation import measure_stores, owns
 from tailflip.observe.next_start import find_next_start, find_owners
 from tailflip.plan.forecast import LEAST_LIMIT_BYTES, forecast
-from tailflip.report.held import find_held_jobs
+from tailflip.report.held import find_held
 from tailflip.report.installed import find_installed
 from tailflip.report.observation import observe_quickly
 from tailflip.report.status import (
@@ -32,6 +32,7 @@ from tailflip.stores.archive import list_actions
 from tailflip.stores.heap_limit import find_limit, find_told_limit
 
 if TYPE_CHECKING:
+    from tailflip.flow.conditions import HeldWork
     from tailflip.flow.lives import Life
     from tailflip.flow.observed import Gateway
     from tailflip.flow.outcomes import Forecast
@@ -96,8 +97,14 @@ def read_situation(subject: Subject, seen: Observation, now_ms: int) -> Situatio
         start=start,
         undecided=bool(lives) and history.decisions.is_undecided(lives[0]),
     )
-    held = find_held_jobs(home, record.actions, installation, now_ms)
+    held = find_held(home, record.actions, installation, now_ms)
     return sum_up(look, record, seen, held)
+
+
+def list_held(subject: Subject, now_ms: int) -> tuple[HeldWork, ...]:
+    """List what tailflip keeps from running now, of one gateway."""
+    home, actions = subject.history.workspace.home, _list_own_actions(subject)
+    return find_held(home, actions, subject.installation, now_ms)
 
 
 def _foresee_overflow(subject: Subject, gateway: Gateway | None) -> Forecast | None:

@@ -16,7 +16,7 @@ from tailflip.flow.lives import BreakerState, DecisionKind, LifeMode, Waiting
 from tailflip.ledger.starts import JudgedStart
 
 if TYPE_CHECKING:
-    from tailflip.flow.conditions import HeldJob
+    from tailflip.flow.conditions import HeldWork
     from tailflip.flow.lives import Decision, Life
     from tailflip.report.status import CountedIncident, Look, Record
 
@@ -27,7 +27,7 @@ _GOOD_MS = 180_000
 
 
 def list_conditions(
-    look: Look, record: Record, step: str, held_jobs: tuple[HeldJob, ...]
+    look: Look, record: Record, step: str, held_works: tuple[HeldWork, ...]
 ) -> Inputs:
     """List what the record says is wrong, as inputs of findings.
 
@@ -35,7 +35,7 @@ def list_conditions(
         look: what runs now.
         record: what the guards wrote.
         step: what a person does about a standstill.
-        held_jobs: jobs that tailflip keeps from running.
+        held_works: jobs and sessions that tailflip keeps from running.
     """
     found = find_standstill(look, record, step)
     is_refused_now = found is not None and found.kind is Stand.REFUSED
@@ -55,7 +55,7 @@ def list_conditions(
             for each in record.incidents
             if each.incident.acked_ms is None and not _is_cured(each, look, record)
         ),
-        held_jobs=held_jobs,
+        held_works=held_works,
     )
 
 

@@ -24,7 +24,7 @@ from tailflip.report.status import DAY_MS, Situation, State, Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tailflip.flow.conditions import HeldJob, Standstill
+    from tailflip.flow.conditions import HeldWork, Standstill
     from tailflip.ledger.findings import NotedFinding
     from tailflip.report.observation import Observation
     from tailflip.report.status import Look, Record
@@ -39,7 +39,7 @@ _WORDS = {
 
 
 def sum_up(
-    look: Look, record: Record, seen: Observation, held_jobs: tuple[HeldJob, ...] = ()
+    look: Look, record: Record, seen: Observation, held_works: tuple[HeldWork, ...] = ()
 ) -> Situation:
     """Sum up the look, the record and what was observed, with the verdict and the next step.
 
@@ -47,10 +47,10 @@ def sum_up(
         look: what runs now.
         record: what the guards wrote.
         seen: the observation of `check` or of `status`; the record's conditions are added.
-        held_jobs: jobs that tailflip keeps from running.
+        held_works: jobs and sessions that tailflip keeps from running.
     """
     step = choose_next_step(look, record)
-    conditions = list_conditions(look, record, step, held_jobs)
+    conditions = list_conditions(look, record, step, held_works)
     looked = merge(seen.looked, find_all(conditions))
     findings = replace(seen, looked=looked).date_findings(look.now_ms)
     standstill = next(iter(conditions.standstills or ()), None)

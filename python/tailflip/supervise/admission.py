@@ -44,8 +44,8 @@ class Admission:
     """The answer: `go`, or a reason and what must change. `reports` are of actions done.
 
     `stores_may_kill` is False where the stores are too small to have filled the heap.
-    `claim_running` counts the "running" entries of stores that were not compacted. `held_jobs`
-    counts jobs that were in flight at every death and will not run again. `mended` are the
+    `claim_running` counts the "running" entries of stores that were not compacted. `held`
+    counts jobs and sessions that were in flight at every death and are held now. `mended` are the
     actions that made ledgers agree.
     """
 
@@ -60,7 +60,7 @@ class Admission:
     after: Forecast | None = None
     stores_may_kill: bool = True
     claim_running: int = 0
-    held_jobs: int = 0
+    held: int = 0
     mended: tuple[str, ...] = ()
 
     @property
@@ -70,8 +70,8 @@ class Admission:
 
     @property
     def cured(self) -> bool:
-        """Say whether a store was made smaller or whole, or a job that kills is held."""
-        return self.held_jobs > 0 or any(report.action_id for report in self.reports)
+        """Say whether a store was made smaller or whole, or what kills is held."""
+        return self.held > 0 or any(report.action_id for report in self.reports)
 
     def refuse(self, error: TailflipError) -> None:
         """Turn the answer into a refusal; the first reason stays."""

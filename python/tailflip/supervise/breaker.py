@@ -59,7 +59,8 @@ def decide(breaker: Breaker, death: Death, world: World) -> tuple[Breaker, Decis
     if CAUSES[death.cause].of_other and world.other_alive:
         return _stand_aside(counted, told, world)
     mixed = _is_mixed(counted.deaths, limits)
-    curable = CAUSES[death.cause].is_curable and counted.row < _CURED_ROWS * limits.loop_deaths
+    is_curable = world.held or CAUSES[death.cause].is_curable
+    curable = is_curable and counted.row < _CURED_ROWS * limits.loop_deaths
     if world.cured and curable and not mixed:
         closed = counted.model_copy(update={"state": BreakerState.CLOSED, "trials": 0})
         return _start_after(closed, f"{told}; what may have caused it was changed", 1, world)

@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from tailflip.base import log
-from tailflip.diagnose.causes import CAUSES
+from tailflip.diagnose.causes import CAUSES, OF_WORK
 from tailflip.diagnose.deaths import classify
 from tailflip.flow.lives import Asked, DecisionKind
 from tailflip.supervise import post_mortem
@@ -61,13 +61,16 @@ def judge(run: Supervisor, outcome: Outcome) -> None:
 
 
 def cure(run: Supervisor, death: Death, life: Life) -> None:
-    """Compact the stores after a death of memory, then decide; after other deaths, decide."""
+    """Compact the stores after a death of memory, and hold what killed; then decide."""
     gateway, breaker = run.gateway, run.breaker
-    if not (post_mortem.count_memory_deaths(breaker, death) and gateway.config.heal.after_oom):
+    of_memory = bool(post_mortem.count_memory_deaths(breaker, death))
+    at_work = death.cause in OF_WORK and post_mortem.may_be_killed_by_work(gateway)
+    if not (at_work or (of_memory and gateway.config.heal.after_oom)):
         choose(run, death, life, cured=False)
         return
     run.phase = Phase.CURING
-    run.manager.status("out of memory: compacting the session stores")
+    what = "compacting the session stores" if of_memory else "holding what it was at"
+    run.manager.status(f"it died again and again: {what}" if at_work else f"out of memory: {what}")
     run.loop.work(
         lambda: post_mortem.heal(gateway, breaker, death, life, run.on_progress),
         lambda outcome: run.handle(Event.CURED, death, life, outcome),
@@ -90,7 +93,8 @@ def choose(run: Supervisor, death: Death, life: Life, *, cured: bool) -> None:
             "to keep the gateway down, stop its guard, by its service or by its pid",
             guard_pid=os.getpid(),
         )
-    world = run.fingerprints.read_world(cured=cured)
+    held = cured and post_mortem.is_held(run.gateway, life)
+    world = run.fingerprints.read_world(cured=cured, held=held)
     run.breaker, decision = post_mortem.choose_next(run.gateway, run.breaker, death, life, world)
     if decision.kind is DecisionKind.END:
         run.finish(post_mortem.choose_exit_code(life), decision.reason)

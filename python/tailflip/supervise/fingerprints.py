@@ -38,11 +38,14 @@ class Fingerprints:
     gateway: GuardedGateway
     _restless_since_s: float | None = field(default=None, init=False)
 
-    def read_world(self, *, cured: bool = False, is_paced: bool = True) -> World:
+    def read_world(
+        self, *, cured: bool = False, held: bool = False, is_paced: bool = True
+    ) -> World:
         """Gather the world that the breaker decides by.
 
         Args:
             cured: as in `World`.
+            held: likewise.
             is_paced: False if a service manager paces the starts.
         """
         gateway, now = self.gateway, read_moment()
@@ -59,6 +62,7 @@ class Fingerprints:
             room=self.measure_room(),
             settled=self.is_settled(at),
             cured=cured,
+            held=held,
             other_alive=gateway.find_other(at) is not None,
             limits=limits if is_paced else limits.model_copy(update={"first_delay_s": 0.0}),
         )

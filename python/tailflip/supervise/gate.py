@@ -92,12 +92,13 @@ def judge_start(gateway: GuardedGateway, *, patience_s: float = HAND_OFF_S) -> V
         standing = gateway.history.decisions.read_standing()
         return Verdict(admission, _find_refusal(gateway, admission, breaker, standing))
     # Most starts follow a clean end and need no post-mortem.
-    from tailflip.supervise.post_mortem import choose_next, heal, is_cured  # noqa: PLC0415
+    from tailflip.supervise.post_mortem import choose_next, heal, is_cured, is_held  # noqa: PLC0415
 
     death, life = found
     admission = heal(gateway, breaker, death, life)
     cured = is_cured(gateway, life, admission)
-    world = _begin_fingerprints(gateway).read_world(cured=cured, is_paced=False)
+    prints = _begin_fingerprints(gateway)
+    world = prints.read_world(cured=cured, held=cured and is_held(gateway, life), is_paced=False)
     breaker, decision = choose_next(gateway, breaker, death, life, world)
     # A service manager that starts it again after a wanted end does so when its update is done.
     held = None if death.cause in WANTED else decision

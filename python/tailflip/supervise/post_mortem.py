@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock, log
 from tailflip.base.log import Level
 from tailflip.base.units import format_span, format_time
-from tailflip.diagnose.causes import CAUSES, OUT_OF_MEMORY, WANTED, choose_step
+from tailflip.diagnose.causes import CAUSES, OF_WORK, OUT_OF_MEMORY, WANTED, choose_step
 from tailflip.diagnose.findings.inputs import Inputs
+from tailflip.diagnose.killers import list_suspects
 from tailflip.diagnose.loops import find_loop, find_restarts
 from tailflip.diagnose.trend import find_trend
 from tailflip.flow.conditions import GatewayLoop, MemoryDeath
@@ -24,10 +25,11 @@ from tailflip.supervise.preparation import prepare_start
 from tailflip.supervise.process.handoff import consume_handoff
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from tailflip.base.progress import Progress
     from tailflip.flow.lives import Breaker, Clues, Death, Decision, Life
+    from tailflip.flow.work import Work
     from tailflip.supervise.admission import Admission
     from tailflip.supervise.context import GuardedGateway
     from tailflip.supervise.process.guarded import Service
@@ -40,6 +42,7 @@ _STOP_S, _STOP_LOOK_S = 1.0, 0.05
 _SHELL_BASE = 128  # a shell tells signal n as exit 128 + n
 _STOPS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 _CURES = frozenset({ActionKind.COMPACT, ActionKind.SALVAGE, ActionKind.HOLD})
+_HOLDS = frozenset({ActionKind.HOLD})
 _DECIDED = {
     DecisionKind.START: "the gateway will be started",
     DecisionKind.WAIT: "waiting before the next start",
@@ -120,8 +123,9 @@ def _await_stop(service: Service, is_stopping: Callable[[], bool]) -> None:
 def record_death(
     gateway: GuardedGateway, death: Death, clues: Clues, life: Life, tail: bytes
 ) -> Life:
-    """Put the verdict on record, and return the updated life."""
+    """Put the verdict on record with what was in flight, and return the updated life."""
     now_ms = clock.now_ms()
+    in_flight = _look_in_flight(gateway, life) if death.cause in OF_WORK else None
     ended = life.model_copy(
         update={
             **read_end(life),
@@ -129,6 +133,7 @@ def record_death(
             "exit_code": clues.exit_code,
             "signal": clues.signal,
             "peak_rss_bytes": clues.peak_rss_bytes or life.peak_rss_bytes,
+            "in_flight": in_flight,
         }
     )
     if death.cause in WANTED:
@@ -141,9 +146,30 @@ def record_death(
         cause=death.cause,
         confidence=death.confidence,
         evidence="; ".join(death.evidence),
+        in_flight=", ".join(each.words for each in in_flight or ()) or None,
         next=None if death.cause in WANTED else choose_step(death.cause, death.hint, life.version),
     )
     return ended
+
+
+def _look_in_flight(gateway: GuardedGateway, life: Life) -> tuple[Work, ...] | None:
+    """Look what a dead gateway was at: its next start tidies that up."""
+    from tailflip.stores.in_flight import read_in_flight  # noqa: PLC0415 - most ends are clean
+
+    installation = gateway.locate()
+    if installation is None or gateway.find_other(installation) is not None:
+        return None
+    return read_in_flight(installation, life)
+
+
+def may_be_killed_by_work(gateway: GuardedGateway) -> bool:
+    """Say whether a session or job was in flight at each of the last deaths in a row."""
+    suspects = list_suspects(
+        gateway.record.read_lives(),
+        deaths=gateway.config.reconcile.hold_deaths,
+        good_life_s=gateway.config.restart.good_life_s,
+    )
+    return gateway.config.reconcile.enabled and bool(suspects)
 
 
 def count_memory_deaths(breaker: Breaker, death: Death) -> int:
@@ -201,9 +227,18 @@ def is_cured(gateway: GuardedGateway, life: Life, admission: Admission | None) -
     """
     if admission is not None and admission.cured:
         return True
+    return _was_done_since(gateway, life, _CURES)
+
+
+def is_held(gateway: GuardedGateway, life: Life) -> bool:
+    """Say whether what was in flight at the last deaths is held since the last of them."""
+    return _was_done_since(gateway, life, _HOLDS)
+
+
+def _was_done_since(gateway: GuardedGateway, life: Life, kinds: Collection[ActionKind]) -> bool:
     ended_ms = life.ended_ms if life.ended_ms is not None else clock.now_ms()
     return any(
-        each.kind in _CURES
+        each.kind in kinds
         and each.state in (State.COMMITTED, State.DONE)
         and each.created_ms >= ended_ms
         and gateway.owns(each.store)

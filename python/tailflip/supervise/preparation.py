@@ -35,7 +35,7 @@ def prepare_start(
     """
     start = describe_start(gateway, died_of_memory)
     found = admit(start, workspace=gateway.history.workspace, on_progress=on_progress)
-    if found.go and (found.claim_running or _has_markers(gateway)):
+    if found.go and (found.claim_running or _has_markers(gateway) or _was_at_work(gateway)):
         _reconcile(gateway, found, on_progress)
     found.notes += keep_limits(gateway.history.workspace, gateway.config.archive, clock.now_ms())
     return found
@@ -78,6 +78,12 @@ def _has_markers(gateway: GuardedGateway) -> bool:
     return any(job.running_at_ms is not None for job in jobs)
 
 
+def _was_at_work(gateway: GuardedGateway) -> bool:
+    """Say whether the last gateway died at work: what it was at may have to be held."""
+    last = gateway.record.read_last_life()
+    return last is not None and bool(last.in_flight)
+
+
 def _reconcile(gateway: GuardedGateway, found: Admission, on_progress: Progress | None) -> None:
     """Reconcile the ledgers about the runs of a dead gateway, while none is alive."""
     # A gateway that ended well left nothing to mend: spare its start this import.
@@ -94,7 +100,13 @@ def _reconcile(gateway: GuardedGateway, found: Admission, on_progress: Progress 
             on_progress=on_progress,
         )
         found.notes += mended.notes
-        found.held_jobs = mended.held_jobs
+        found.held = mended.held
+        if mended.held:
+            log.warning(
+                "what was in flight at each of the last deaths is held",
+                held=mended.held,
+                see="`tailflip release`",
+            )
         found.mended = mended.actions
     except (TailflipError, OSError) as e:
         found.notes.append(f"ledgers were not reconciled: {e}")

@@ -32,6 +32,7 @@ class World:
         cured: since this death a change was made that may help: stores compacted or
             salvaged, a job held that kills the gateway, or the configuration edited after the
             gateway had read it.
+        held: what was in flight at the last deaths is held since, whatever their cause.
         other_alive: a gateway that is not ours lives on the state directory, or a process
             holds its port.
         limits: delays and counts, in seconds and deaths.
@@ -49,6 +50,7 @@ class World:
     program_mark: str = ""
     room: tuple[int, ...] = ()
     settled: bool = True
+    held: bool = False
     mono_ms: int | None = None
     boot: str | None = None
 

@@ -11,10 +11,11 @@ from support.incident_history import GUARD, make_death, make_incident, make_life
 from support.stores import HOUR_MS, NOW_MS
 from tailflip.base.state_dir import Presence, Supervisor
 from tailflip.diagnose.findings.inputs import Inputs
-from tailflip.flow.conditions import HeldJob
+from tailflip.flow.conditions import HeldWork
 from tailflip.flow.findings import Finding, Looked
 from tailflip.flow.lives import Breaker, BreakerState, Cause, Decision, Waiting
 from tailflip.flow.observed import Gateway
+from tailflip.flow.work import WorkKind
 from tailflip.ledger.decisions import MadeDecision
 from tailflip.ledger.starts import JudgedStart
 from tailflip.report.observation import Observation
@@ -256,7 +257,7 @@ def test_how_to_end_a_wait_is_the_next_step():
 
 
 def test_a_held_job_is_a_warning_that_both_see():
-    held = HeldJob("j1", "nightly", "20260202T020000Z-abcdef", NOW_MS - HOUR_MS)
+    held = HeldWork(WorkKind.JOB, "j1", "nightly (j1)", "20260202T020000Z-abcdef", NOW_MS - HOUR_MS)
     found = sum_up(LOOK, FINE, Observation(Inputs(), Looked()), (held,))
     (finding,) = (each.finding for each in found.findings)
     assert (finding.code, finding.subject) == ("job-held", "nightly (j1)")

@@ -9,7 +9,16 @@ import pytest
 from support.breaker_worlds import AT, NOW, make_seen, make_world
 from tailflip.config.schema import RestartSettings
 from tailflip.diagnose.causes import CAUSES, OUT_OF_MEMORY, WANTED, Opens
-from tailflip.flow.lives import Breaker, BreakerState, Cause, Confidence, Decision, Moment, Waiting
+from tailflip.flow.lives import (
+    Breaker,
+    BreakerState,
+    Cause,
+    Confidence,
+    Decision,
+    DecisionKind,
+    Moment,
+    Waiting,
+)
 from tailflip.supervise.breaker import (
     MOST_STARTS,
     WITHIN_MS,
@@ -553,3 +562,13 @@ def test_the_incidents_night(cause):
     now = note_good_life(note_start(now, AT))
     now, decision = decide(now, death(cause), world(cured=True))
     assert (decision.at_ms, now.row, now.state) == (NOW + 1000, 1, CLOSED)
+
+
+def test_after_a_hold_the_gateway_is_started_at_once_whatever_it_died_of():
+    """A trial would come minutes later, though what killed it cannot happen again."""
+    death = make_seen(Cause.UNKNOWN)
+    before = Breaker(signature=death.signature, row=2, deaths=2)
+    _, waits = decide(before, death, make_world(cured=True))
+    assert waits.kind is DecisionKind.WAIT
+    after, starts = decide(before, death, make_world(cured=True, held=True))
+    assert (starts.kind, after.state) == (DecisionKind.START, BreakerState.CLOSED)

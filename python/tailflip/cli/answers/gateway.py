@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
-from tailflip.cli.answers.base import Part, taken
+from tailflip.cli.answers.base import Answer, Part, taken
 
 
 class Gateway(Part):
@@ -98,6 +99,25 @@ class Death(Part):
     evidence: tuple[str, ...]
     hint: str
     unready: bool = Field(description="The gateway had not answered in this life.")
+
+
+class Held(Part):
+    """A session or job that tailflip holds, and the action that did it."""
+
+    kind: str = Field(description="job or session.")
+    key: str = Field(description="A job's id; a session's name without the numbers of people.")
+    title: str
+    action_id: str
+    since_ms: int
+
+
+class Release(Answer):
+    """What is held, and what was chosen of it. `released` false: nothing was changed."""
+
+    verb: Literal["release"] = "release"
+    held_works: tuple[Held, ...]
+    chosen: tuple[Held, ...]
+    released: bool
 
 
 class Life(Part):

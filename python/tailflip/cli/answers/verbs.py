@@ -376,6 +376,7 @@ ANSWERS: dict[str, tuple[type[Answer], ...]] = {
     "tasks": (Tasks,),
     "retry": (Retry,),
     "watch": (Watch,),
+    "release": (of_gateway.Release,),
     "restore": (Restore,),
     "archive list": (ArchiveList,),
     "archive show": (ArchiveShow, ArchivedEntry),

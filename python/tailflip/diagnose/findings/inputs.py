@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from tailflip.flow.conditions import (
         Disagreement,
         GatewayLoop,
-        HeldJob,
+        HeldWork,
         JobStorm,
         MemoryDeath,
         MemoryTrend,
+        NamedKiller,
         OverdueJob,
         RefusedStart,
         ReturnedEntries,
@@ -101,4 +102,5 @@ class Inputs:
     mistakes: tuple[str, ...] | None = None
     standstills: tuple[Standstill, ...] | None = None
     unseen_incidents: tuple[UnseenIncident, ...] | None = None
-    held_jobs: tuple[HeldJob, ...] | None = None
+    held_works: tuple[HeldWork, ...] | None = None
+    killers: tuple[NamedKiller, ...] | None = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tailflip.diagnose.findings.inputs import JobList
-    from tailflip.flow.conditions import HeldJob, JobStorm, OverdueJob, StuckJob, UnreadRecord
+    from tailflip.flow.conditions import JobStorm, OverdueJob, StuckJob, UnreadRecord
     from tailflip.flow.numbers import JobNumbers, Tally
     from tailflip.flow.observed import Gateway, ObservedStore
     from tailflip.observe.installation import Installation
@@ -207,16 +207,6 @@ _LOOK_AT_RUNS = "look at its errors with `openclaw cron runs`"
 _HOLD = "reconcile.hold_jobs before a start"
 
 
-def _find_held_jobs(held_jobs: tuple[HeldJob, ...]) -> Iterator[Found]:
-    for job in held_jobs:
-        yield Found(
-            f"{job.title} ({job.job_id})",
-            f"job is held by tailflip since {format_time(job.since_ms)}: it does not run",
-            hint=f"repair it, then `openclaw cron enable {job.job_id}`; or undo the hold while "
-            f"the gateway is stopped: tailflip restore {job.action} --apply",
-        )
-
-
 ENTRIES = (
     Entry(
         Code.CRON_STORE_INVALID,
@@ -294,12 +284,5 @@ ENTRIES = (
         _find_twin_jobs,
         doc="The same job is there more than once, and each of them runs.",
         hint="`openclaw cron list`, then `openclaw cron rm ID` for those that are too many",
-    ),
-    Entry(
-        Code.JOB_HELD,
-        Severity.WARNING,
-        _find_held_jobs,
-        doc="A job is kept from running by tailflip, because it ran again and again.",
-        hint="repair the job, then `openclaw cron enable`",
     ),
 )

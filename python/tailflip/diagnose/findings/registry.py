@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailflip.diagnose.findings import databases, guard, heap, host, jobs, stores
+from tailflip.diagnose.findings import databases, guard, heap, host, jobs, killers, stores
 from tailflip.diagnose.findings.entry import Stands
 from tailflip.flow.findings import Code, Finding, Looked, Severity
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ENTRIES: dict[Code, Entry] = {
     entry.code: entry
-    for module in (guard, stores, databases, heap, jobs, host)
+    for module in (guard, stores, databases, heap, jobs, killers, host)
     for entry in module.ENTRIES
 }
 ENDED_BY_GOOD_LIFE = frozenset(code for code, entry in ENTRIES.items() if entry.ends_with_good_life)

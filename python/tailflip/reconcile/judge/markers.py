@@ -2,8 +2,8 @@
 
 A marker of a dead owner says "already running" until the next start clears it. Then an
 interrupted job runs at once again (2026.4.14; every one-shot on both versions), so a job that
-kills the gateway kills it at every boot. So a job that was in flight at several deaths by
-memory in a row is held: disabled where the user agreed, else its next run is pushed out.
+kills the gateway kills it at every boot. Such a job (`diagnose.killers`) is held: disabled where
+the user agreed, else its next run is pushed out.
 
 The gateway must be provably stopped. Source: `isRunnableJob`, `recomputeNextRuns`
 and `start` of both versions, read and run.
@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_span, format_time
-from tailflip.diagnose.causes import OUT_OF_MEMORY, WANTED
 from tailflip.flow.late import dataclass
 from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.runs import INTERRUPTED, SeenRun
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tailflip.flow.capabilities import Capabilities
-    from tailflip.flow.lives import Life
     from tailflip.flow.observed import Job
     from tailflip.observe.records.runlog import RunLine
 
@@ -107,26 +105,6 @@ def find_line(job_id: str, began_ms: int, ends: Sequence[RunLine]) -> RunLine | 
     """
     after = [line for line in ends if line.job_id == job_id and line.started_ms >= began_ms]
     return min(after, key=lambda line: line.started_ms, default=None)
-
-
-def count_deaths(job_id: str, runs: Iterable[SeenRun], lives: Sequence[Life]) -> int:
-    """Count the deaths by memory in a row, up to now, at which a job was in flight.
-
-    Args:
-        job_id: The job.
-        runs: The runs on record; interrupted ones count.
-        lives: Newest first. Ends that somebody wanted neither count nor break the row.
-    """
-    begun = [r.began_ms for r in runs if r.job_id == job_id and r.verdict == INTERRUPTED]
-    count = 0
-    for life in lives:
-        if life.death is None or life.ended_ms is None or life.death.cause in WANTED:
-            continue
-        was_in_flight = any(life.started_ms <= at <= life.ended_ms for at in begun)
-        if life.death.cause not in OUT_OF_MEMORY or not was_in_flight:
-            break
-        count += 1
-    return count
 
 
 def plan_hold(job: Job, reason: str, now_ms: int, *, may_disable: bool) -> Change:

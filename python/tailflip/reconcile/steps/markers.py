@@ -1,4 +1,4 @@
-"""Clears markers of a dead gateway, and holds jobs that kill it every time."""
+"""Clears markers of a dead gateway."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from tailflip.base.units import format_counted
 from tailflip.flow.outcomes import ActionKind
 from tailflip.observe.records.reading import Records
 from tailflip.reconcile.context import Step, StepKind
-from tailflip.reconcile.judge.markers import count_deaths, plan_hold, plan_markers
+from tailflip.reconcile.judge.markers import plan_markers
 from tailflip.reconcile.judge.stuck import pick_ends
 from tailflip.reconcile.write.cron_store import apply_changes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tailflip.ledger.runs import SeenRun
     from tailflip.reconcile.context import Reconciliation
     from tailflip.reconcile.judge.markers import Change
 
 
 def clear_markers(work: Reconciliation) -> None:
-    """Clear the markers of a dead gateway, and hold the jobs that kill it every time."""
+    """Clear the markers of a dead gateway."""
     scene = work.scene
     if work.is_kept(scene.installation.cron_store):
         return  # its marks are out of date
@@ -50,28 +49,9 @@ def clear_markers(work: Reconciliation) -> None:
             (job,), ends.get(job.job_id, ()), scene.now_ms, work.terms.capabilities, work.deaths
         )
     ]
-    runs = work.history.runs
-    interrupted = [change.run for change in changes if change.run is not None]
-    on_record: dict[str, list[SeenRun]] = {}
-    for run in (*interrupted, *runs.read()):
-        on_record.setdefault(run.job_id, []).append(run)
-    holds = []
-    for job in marked.values():
-        count = count_deaths(job.job_id, on_record.get(job.job_id, ()), work.lives)
-        if job.enabled and count >= work.terms.settings.hold_deaths:
-            reason = (
-                f"it was in flight at the last {format_counted(count, 'death')} by memory in a row"
-            )
-            holds.append(
-                plan_hold(job, reason, scene.now_ms, may_disable=work.terms.settings.hold_jobs)
-            )
     if work.terms.apply:
-        runs.put(interrupted)
-    # Hold first: were we killed between the two, the markers still name the jobs to hold.
-    change_jobs(work, ActionKind.HOLD, "jobs held", holds)
-    held = {hold.job_id for hold in holds}  # and their markers are gone with it
-    others = [change for change in changes if change.job_id not in held]
-    change_jobs(work, ActionKind.MARKERS, "markers of a dead gateway cleared", others)
+        work.history.runs.put([change.run for change in changes if change.run is not None])
+    change_jobs(work, ActionKind.MARKERS, "markers of a dead gateway cleared", changes)
 
 
 def change_jobs(

@@ -17,10 +17,11 @@ from tailflip.diagnose.findings.registry import ENDED_BY_GOOD_LIFE, ENTRIES, fin
 from tailflip.flow.conditions import (
     Disagreement,
     GatewayLoop,
-    HeldJob,
+    HeldWork,
     JobStorm,
     MemoryDeath,
     MemoryTrend,
+    NamedKiller,
     OverdueJob,
     RefusedStart,
     ReturnedEntries,
@@ -51,6 +52,7 @@ from tailflip.flow.observed import (
 )
 from tailflip.flow.outcomes import Forecast, Trend
 from tailflip.flow.values import STRING_LIMIT_CHARS
+from tailflip.flow.work import WorkKind
 from tailflip.observe.gateway.listener import Listener
 from tailflip.observe.host.space import Space
 from tailflip.observe.installation import Installation
@@ -143,7 +145,8 @@ HEALTHY = Inputs(
     mistakes=(),
     standstills=(),
     unseen_incidents=(),
-    held_jobs=(),
+    held_works=(),
+    killers=(),
 )
 ALIVE = Gateway(True, 1, NOW, "test")
 TWIN = Job("b", "x", True, does="does")
@@ -222,10 +225,13 @@ CASES = {
     "reaper-stopped": filled(expired_runs=2, expired_packed_bytes=REAPER_LIMIT_BYTES + 1),
     "event-unreadable": filled(unreadable_events=1, unreadable=(Event(None, "s", 3, 9),)),
     "database-bloat": filled(bytes=140_000_000, free_bytes=70_000_001),
-    "job-held": {"held_jobs": (HeldJob("j1", "night", "A1", 1),)},
+    "job-held": {"held_works": (HeldWork(WorkKind.JOB, "j1", "night (j1)", "A1", 1),)},
+    "session-held": {"held_works": (HeldWork(WorkKind.SESSION, "s1", "s1", "A1", 1),)},
+    "work-kills": {"killers": (NamedKiller("g", "job j1", 3, "nobody allowed it"),)},
 }
 ERRORS = {
     "settings-wrong",
+    "work-kills",
     "store-too-big",
     "store-invalid",
     "store-missing",
@@ -455,7 +461,7 @@ def test_what_is_on_record_counts_as_long_as_its_entry_says(
 
 
 def test_a_good_life_ends_loops_of_deaths_and_what_is_said_of_memory():
-    assert {"crash-loop", "memory-elsewhere"} == ENDED_BY_GOOD_LIFE
+    assert {"crash-loop", "memory-elsewhere", "work-kills"} == ENDED_BY_GOOD_LIFE
 
 
 def test_findings_are_made_in_one_place():

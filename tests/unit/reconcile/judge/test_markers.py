@@ -8,13 +8,12 @@ import pytest
 
 from tailflip.base.durable import RealDisk
 from tailflip.base.workspace import Workspace
-from tailflip.flow.lives import Cause, Confidence, Death, Life
 from tailflip.flow.observed import Job, Schedule
 from tailflip.ledger.runs import INTERRUPTED, MOST_RUNS, Runs, SeenRun
 from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.observe.records.cron import parse_jobs
 from tailflip.observe.records.runlog import RunLine
-from tailflip.reconcile.judge.markers import HOLD_MS, count_deaths, plan_hold, plan_markers
+from tailflip.reconcile.judge.markers import HOLD_MS, plan_hold, plan_markers
 from tailflip.reconcile.write.jsonedit import MISSING, Edit
 
 NOW = 1_800_000_000_000
@@ -82,36 +81,6 @@ def test_a_run_that_ended_before_its_result_was_applied_was_not_interrupted():
 
 def test_jobs_without_marker_are_left_alone():
     assert plan_markers([job(running=None)], (), NOW, NEW) == ()
-
-
-def life(age_min, cause=Cause.V8_HEAP, *, minutes=10):
-    end = NOW - age_min * MIN
-    death = Death(cause=cause, signature=cause, confidence=Confidence.PROVEN, evidence=())
-    start = end - minutes * MIN
-    return Life(id=str(age_min), guard="g", mode="run", started_ms=start, ended_ms=end, death=death)
-
-
-def run(age_min, verdict=INTERRUPTED, job_id="j"):
-    return SeenRun(job_id, NOW - age_min * MIN, "", NOW, NOW, verdict)
-
-
-@pytest.mark.parametrize(
-    ("lives", "runs", "count"),
-    [
-        ([], [run(5)], 0),
-        ([life(1)], [run(5)], 1),
-        ([life(1), life(20), life(40)], [run(5), run(25), run(45)], 3),
-        ([life(1), life(20), life(40)], [run(5), run(45)], 1),
-        ([life(1), life(20, Cause.ASKED_STOP), life(40)], [run(5), run(45)], 2),
-        ([life(1), life(20, Cause.HANG), life(40)], [run(5), run(25), run(45)], 1),
-        ([life(1), life(20, Cause.KERNEL_OOM)], [run(5), run(25)], 2),
-        ([life(1)], [run(5, "done")], 0),
-        ([life(1)], [run(5, job_id="other")], 0),
-        ([life(1).model_copy(update={"death": None}), life(20)], [run(25)], 1),
-    ],
-)
-def test_deaths_in_a_row_with_the_job_in_flight(lives, runs, count):
-    assert count_deaths("j", runs, lives) == count
 
 
 def test_hold_disables_with_consent():
