@@ -103,9 +103,10 @@ def test_session_that_kills_is_held_by_run_and_released(
         assert released.returncode == 0, released.stderr
         assert read_node(state, MAIN)["status"] == "running"
         model.is_deadly = False
+        number = len(found[-1].lives()) + 1
         with guarded.run(sqlite_install, state, port=port) as running:
             found.append(running)
-            number = len(running.lives())
             running.wait_for_life(number, STARTS_S)
-            until(lambda: read_node(state, MAIN)["status"] == "done", "its turn to end well")
+            done = "its resumed turn to end well"
+            until(lambda: read_node(state, MAIN)["status"] == "done", done, STARTS_S)
             assert "tombstone" not in read_node(state, MAIN)["entry"].get("mainRestartRecovery", {})

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from tailflip.base.durable import naming
 from tailflip.base.errors import IoFailed, StoreChanged
+from tailflip.flow.late import dataclass
 from tailflip.flow.outcomes import ActionKind, Report
 from tailflip.flow.values import Value
 from tailflip.flow.work import Work  # noqa: TC001 - pydantic reads it
