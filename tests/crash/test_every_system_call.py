@@ -127,7 +127,7 @@ NIGHTLY = [pytest.mark.nightly, pytest.mark.timeout(1800)]
 @pytest.mark.parametrize("how", REFUSALS)
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=NIGHTLY if n in LONG else ()) for n in ALL],
+    [pytest.param(n, marks=NIGHTLY if n in LONG else ()) for n in scenarios.ALL],
 )
 def test_any_system_call_refused_or_cut_short_loses_nothing(
     folder: Path, library: Path, name: str, how: str
