@@ -147,6 +147,7 @@ lint-workflows:
 # Everything that has a limit, in one table; the engine alone is timed by `rust/bench`.
 bench: build $(VENV)/.bench
 	$(BIN)/python bench/speed.py --out docs/benchmarks.md
+	$(BIN)/python bench/databases.py --out docs/benchmarks.md
 
 bench-memory: build
 	$(BIN)/python bench/memory.py --out docs/benchmarks.md

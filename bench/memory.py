@@ -12,19 +12,22 @@ import shutil
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+import agent_databases
 import measure
 from measure import GB, MB, MIB
 
 from tailflip.demo.incident import write_incident
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 GOAL_SPREAD_MIB = 4
 GOAL_NATIVE_MIB = 16
+GOAL_ROWS_MIB = 40
 STALE = b'"agent:main:cron:j:run:%d": {"updatedAt":%d}'
 CHUNK = b"All work and no play makes a dull entry. " * 25_600  # 1 MiB and a little
 
@@ -103,6 +106,28 @@ def cases(scale: float) -> dict[str, Callable[[Path], object]]:
     }
 
 
+def find_median(
+    file: str, write: Callable[[Path], object], runs: int
+) -> tuple[measure.Measured, int]:
+    """Compact a fresh store several times; returns the run of median peak, and the store's size."""
+    measured: list[measure.Measured] = []
+    size = 0
+    for _ in range(runs):
+        with tempfile.TemporaryDirectory(prefix="tailflip-memory-") as folder:
+            store = Path(folder) / file
+            write(store)
+            size = store.stat().st_size
+            env = measure.tailflip_environment(Path(folder) / "home")
+            # Without a limit that bites, no second survey looks for a policy that fits.
+            argv = measure.tailflip("compact", "--apply", "--heap-limit", "1000GB", str(store))
+            measured.append(measure.run(argv, env=env))
+    return sorted(measured, key=lambda one: one.peak_bytes)[len(measured) // 2], size
+
+
+def measure_spread(peaks: Sequence[float]) -> float:
+    return max(peaks, default=0) - min(peaks, default=0)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="0.01 for a quick look")
@@ -117,51 +142,45 @@ def main() -> None:
         sys.exit(bare.stderr)
     bare_mib = bare.peak_bytes / MIB
     rows = [["bare process", "", f"{bare.wall_s:.2f}", f"{bare_mib:.1f}", "", "0"]]
-    peaks: list[float] = []
-    for name, write in cases(args.scale).items():
-        if args.only not in name:
-            continue
-        measured: list[measure.Measured] = []
-        size = 0
-        for _ in range(args.runs):
-            with tempfile.TemporaryDirectory(prefix="tailflip-memory-") as folder:
-                store = Path(folder) / "sessions.json"
-                write(store)
-                size = store.stat().st_size
-                env = measure.tailflip_environment(Path(folder) / "home")
-                # Without a limit that bites, no second survey looks for a policy that fits.
-                argv = measure.tailflip("compact", "--apply", "--heap-limit", "1000GB", str(store))
-                measured.append(measure.run(argv, env=env))
-        ran = sorted(measured, key=lambda one: one.peak_bytes)[len(measured) // 2]
-        peaks.append(ran.peak_bytes / MIB)
-        rows.append(
-            [
-                name,
-                f"{size / MB:,.1f}",
-                f"{ran.wall_s:.2f}",
-                f"{peaks[-1]:.1f}",
-                f"{peaks[-1] - bare_mib:+.1f}",
-                str(ran.exit_code),
-            ]
-        )
-        print(f"{name}: {peaks[-1]:.1f} MiB", file=sys.stderr)
-        if ran.exit_code not in (0, 65):
-            sys.exit(f"{name}: exit {ran.exit_code}\n{ran.stderr[-2000:]}")
-    spread, added = max(peaks) - min(peaks), max(peaks) - bare_mib
-    text = "\n".join(
-        [
-            f"{measure.machine()}.\n",
-            measure.table(["store", "MB", "wall s", "peak MiB", "over bare", "exit"], rows),
-            (
-                f"\n- Goal, peaks differ by at most {GOAL_SPREAD_MIB} MiB: {spread:.1f}, "
-                f"{'met' if spread <= GOAL_SPREAD_MIB else '**missed**'}."
-            ),
-            (
-                f"- Goal, at most {GOAL_NATIVE_MIB} MiB over the bare process: {added:.1f}, "
-                f"{'met' if added <= GOAL_NATIVE_MIB else '**missed**'}."
-            ),
-        ]
+    stores = {name: ("sessions.json", write) for name, write in cases(args.scale).items()}
+    databases = {
+        name: ("openclaw-agent.sqlite", partial(write, share=args.scale))
+        for name, write in agent_databases.KINDS.items()
+    }
+    peaks: dict[str, float] = {}
+    for name, (file, write) in (stores | databases).items():
+        if args.only in name:
+            ran, size = find_median(file, write, args.runs)
+            peaks[name] = ran.peak_bytes / MIB
+            rows.append(
+                [
+                    name,
+                    f"{size / MB:,.1f}",
+                    f"{ran.wall_s:.2f}",
+                    f"{peaks[name]:.1f}",
+                    f"{peaks[name] - bare_mib:+.1f}",
+                    str(ran.exit_code),
+                ]
+            )
+            print(f"{name}: {peaks[name]:.1f} MiB", file=sys.stderr)
+            if ran.exit_code not in (0, 65):
+                sys.exit(f"{name}: exit {ran.exit_code}\n{ran.stderr[-2000:]}")
+    of_files = [peak for name, peak in peaks.items() if name in stores]
+    of_rows = [peaks[name] for name in agent_databases.ROWS if name in peaks]
+    of_databases = [peak for name, peak in peaks.items() if name in databases]
+    goals = (
+        ("peaks of files differ by", measure_spread(of_files), GOAL_SPREAD_MIB),
+        ("files over the bare process", max(of_files, default=0) - bare_mib, GOAL_NATIVE_MIB),
+        ("peaks of few and of many rows differ by", measure_spread(of_rows), GOAL_SPREAD_MIB),
+        ("databases over the bare process", max(of_databases, default=0) - bare_mib, GOAL_ROWS_MIB),
     )
+    told = [
+        f"- Goal, {what} at most {limit} MiB: {value:.1f}, "
+        f"{'met' if value <= limit else '**missed**'}."
+        for what, value, limit in goals
+    ]
+    table = measure.table(["store", "MB", "wall s", "peak MiB", "over bare", "exit"], rows)
+    text = "\n".join([f"{measure.machine()}.\n", table, "", *told])
     print(text)
     if args.out is not None:
         measure.write_section(args.out, "memory", text)

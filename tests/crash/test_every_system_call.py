@@ -17,9 +17,10 @@ import kernel
 import power
 import pytest
 import scenarios
+from database_scenarios import DATABASES
 from kernel import FAIL_FOR_GOOD, FAIL_ONCE, SHORT, TORN, Meddler
 from parallel import WORKERS, in_parallel
-from scenarios import ALL, DONE, FAILED
+from scenarios import DONE, FAILED
 
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
@@ -34,6 +35,7 @@ pytestmark = [
     pytest.mark.skipif(Meddler.why_not() is not None, reason=str(Meddler.why_not())),
 ]
 BUG = 70
+ALL = scenarios.ALL | DATABASES
 # What is done to the k-th system call, and to which.
 REFUSALS = {
     "disk full": (FAIL_ONCE, errno.ENOSPC, {"write", "create", "mkdir", "truncate"}),
@@ -125,7 +127,7 @@ NIGHTLY = [pytest.mark.nightly, pytest.mark.timeout(1800)]
 @pytest.mark.parametrize("how", REFUSALS)
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=NIGHTLY if n in LONG else ()) for n in ALL],
+    [pytest.param(n, marks=NIGHTLY if n in LONG else ()) for n in scenarios.ALL],
 )
 def test_any_system_call_refused_or_cut_short_loses_nothing(
     folder: Path, library: Path, name: str, how: str
@@ -186,7 +188,7 @@ class Telling(RealDisk):
 
 
 # SQLite makes and deletes these by itself; what it writes is committed through `Disk`.
-OF_SQLITE = ("-journal", "-wal", "-shm", "/ledger.sqlite", "/runs.sqlite")
+OF_SQLITE = ("-journal", "-wal", "-shm", "/ledger.sqlite", "/runs.sqlite", "-agent.sqlite")
 
 
 @pytest.mark.parametrize("name", ALL)

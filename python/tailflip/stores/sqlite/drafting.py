@@ -16,7 +16,7 @@ from tailflip.stores.sqlite.library import Text
 from tailflip.stores.sqlite.rows import Line, note_index_rows, plan_walk
 from tailflip.stores.sqlite.schema import NODES, WINDOWS
 from tailflip.stores.sqlite.survey import DROP, Judging, Told
-from tailflip.stores.sqlite.units import Unit
+from tailflip.stores.sqlite.units import NAMING, note_verdict, read_verdicts
 from tailflip.stores.sqlite.work import Step, Verb, WorkWriter, digest_entry
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from tailflip.stores.sqlite.rows import Walk
     from tailflip.stores.sqlite.schema import Schema
     from tailflip.stores.sqlite.survey import Surveyed
+    from tailflip.stores.sqlite.units import Unit
 
-_PAGE_ROWS = 256
 _SPOOL_BYTES = 1 << 20
 
 
@@ -92,15 +92,15 @@ def write_draft(
     archive_fd: int,
 ) -> RewriteNumbers:
     """Judge the units again, and write for each that does not stay a step and a record."""
-    _make_tables(db)
-    numbers = _note_verdicts(db, surveyed)
+    numbers = _judge(db, surveyed)
     _find_shared_windows(db)
     note_index_rows(db, schema)
     work, records = WorkWriter(fd, str(store)), RecordWriter(archive_fd)
     walks = {name: plan_walk(db, schema, name) for name in (NODES, WINDOWS)}
     removed = 0
     with Spool() as spool:
-        for unit, told in _read_verdicts(db):
+        for unit, (verb, rule, *end) in read_verdicts(db):
+            told = Told(verb, rule, None if end[0] is None else (end[0], end[1], end[2]))
             before = read_entry(db, unit.name)
             if before is None:
                 continue
@@ -109,9 +109,11 @@ def write_draft(
                 removed += 1
                 changes = []
                 for line in _list_lines(db, walks, unit, told):
-                    spool.put(line.encode())
+                    for piece in line.pieces():
+                        spool.put(piece)
                     if line.moved:
                         changes.append(_turn(db, line, told))
+                    del line
                 step = Step(Verb.DELETE, unit.name, unit.bytes)
             else:
                 edit = plan_edit(db, unit, told)
@@ -139,27 +141,12 @@ def write_draft(
     )
 
 
-def _make_tables(db: sqlite3.Connection) -> None:
-    db.executescript(
-        """
-        CREATE TEMP TABLE verdicts (number INTEGER PRIMARY KEY, verb TEXT, rule TEXT, status TEXT,
-          ended_ms INTEGER, runtime_ms INTEGER, id INTEGER, node TEXT, window TEXT, session TEXT,
-          bytes INTEGER);
-        CREATE TEMP TABLE doomed (session_key TEXT PRIMARY KEY) WITHOUT ROWID;
-        CREATE TEMP TABLE rehomed (session_id TEXT PRIMARY KEY, session_key TEXT) WITHOUT ROWID;
-        """
-    )
-
-
-def _note_verdicts(db: sqlite3.Connection, surveyed: Surveyed) -> SurveyNumbers:
+def _judge(db: sqlite3.Connection, surveyed: Surveyed) -> SurveyNumbers:
+    """Note what is done to each unit, and which nodes go."""
+    db.execute("CREATE TEMP TABLE doomed (session_key TEXT PRIMARY KEY) WITHOUT ROWID")
     judging = Judging(db, surveyed.policy, surveyed.evidence, surveyed.now_ms)
     for unit, told in judging.verdicts():
-        own = (unit.rowid, unit.node, unit.window, unit.session, unit.bytes)
-        db.execute(
-            "INSERT INTO temp.verdicts (verb, rule, status, ended_ms, runtime_ms, id, node, window,"
-            " session, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (told.verb, told.rule, *(told.end or (None, None, None)), *own),
-        )
+        note_verdict(db, unit, (told.verb, told.rule, *(told.end or (None, None, None))))
         if told.verb == DROP and unit.window is None:
             db.execute("INSERT INTO temp.doomed VALUES (?)", (unit.node,))
     return judging.sum_up(surveyed.numbers.bytes)
@@ -168,59 +155,21 @@ def _note_verdicts(db: sqlite3.Connection, surveyed: Surveyed) -> SurveyNumbers:
 def _find_shared_windows(db: sqlite3.Connection) -> None:
     """Find windows of nodes that go which a node that stays names: they go to that one.
 
-    Any string of an entry counts, whatever field it stands in. CROSS JOIN names the order: by its
-    own statistics, which a gateway leaves in the file, SQLite reads all nodes for each window.
+    Any string of an entry counts, whatever field it stands in.
     """
     db.execute(
-        f"""
-        INSERT OR IGNORE INTO temp.rehomed
-        SELECT own.session_id, node.session_key
-        FROM {NODES} AS node CROSS JOIN {WINDOWS} AS own
-          ON own.session_id = node.current_session_id
-        WHERE own.session_key IN (SELECT session_key FROM temp.doomed)
-          AND node.session_key NOT IN (SELECT session_key FROM temp.doomed)
-        """
+        "CREATE TEMP TABLE rehomed (session_id TEXT PRIMARY KEY, session_key TEXT) WITHOUT ROWID"
     )
-    db.execute(
-        f"""
-        INSERT OR IGNORE INTO temp.rehomed
-        SELECT own.session_id, node.session_key
-        FROM {NODES} AS node CROSS JOIN json_tree(node.entry_json) AS tree
-        CROSS JOIN {WINDOWS} AS own ON own.session_id = tree.atom
-        WHERE node.session_key NOT IN (SELECT session_key FROM temp.doomed)
-          AND json_valid(node.entry_json) AND tree.type = 'text'
-          AND own.session_key IN (SELECT session_key FROM temp.doomed)
-        """
+    condition = (
+        "own.session_key IN (SELECT session_key FROM temp.doomed)"
+        " AND node.session_key NOT IN (SELECT session_key FROM temp.doomed)"
     )
-
-
-def _read_verdicts(db: sqlite3.Connection) -> Iterator[tuple[Unit, Told]]:
-    number = 0
-    while rows := db.execute(
-        "SELECT number, verb, rule, status, ended_ms, runtime_ms, id, node, window, session, bytes"
-        " FROM temp.verdicts WHERE number > ? ORDER BY number LIMIT ?",
-        (number, _PAGE_ROWS),
-    ).fetchall():
-        number = rows[-1][0]
-        for _, verb, rule, status, ended_ms, runtime_ms, *own in rows:
-            end = None if status is None else (_string(status), ended_ms, runtime_ms)
-            rowid, node, window, session, size_bytes = own
-            unit = Unit(
-                rowid,
-                _string(node),
-                None if window is None else _string(window),
-                None if session is None else _string(session),
-                None,
-                None,
-                None,
-                None,
-                has_override=False,
-                is_odd=False,
-                bulk_bytes=0,
-                bytes=size_bytes,
-                entry_bytes=0,
-            )
-            yield unit, Told(_string(verb), _string(rule), end)
+    current = f"{NODES} AS node CROSS JOIN {WINDOWS} AS own ON own.session_id = current_session_id"
+    for source in (current, NAMING):
+        db.execute(
+            "INSERT OR IGNORE INTO temp.rehomed"
+            f" SELECT own.session_id, node.session_key FROM {source} WHERE {condition}"
+        )
 
 
 def _list_lines(
@@ -267,7 +216,3 @@ def _head(unit: Unit, rule: str, now_ms: int, size_bytes: int, after: bytes | No
         after=None if after is None else digest_entry(after),
         after_bytes=0 if after is None else len(after),
     )
-
-
-def _string(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -13,10 +13,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tailflip.flow.fill import REAPER_LIMIT_BYTES, Event, Fill, TableSize
-from tailflip.stores.sqlite.library import octets, read_pages
+from tailflip.stores.sqlite.library import octets, read_pages, to_text
 from tailflip.stores.sqlite.reading import read
-from tailflip.stores.sqlite.schema import NODES, WINDOWS, quote
-from tailflip.stores.sqlite.units import gather_windows, read_units, write_event_size
+from tailflip.stores.sqlite.schema import NODES, WINDOWS, quote, read_columns
+from tailflip.stores.sqlite.units import (
+    EVENTS,
+    TRAJECTORIES,
+    count_windows,
+    gather_windows,
+    write_event_size,
+    write_sizes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +32,6 @@ if TYPE_CHECKING:
 
 
 _SHOWN = 5
-_EVENTS = "transcript_events"
 _USAGE = "session-cost-usage*"  # the scopes of sums of use, of this release and of earlier ones
 _IMAGE = '"type":"image"'
 _IMPORTED = "session-sqlite-import-archive"
@@ -33,8 +39,8 @@ _COPY = ".pre-startup-migration-"
 # Columns that may hold much, for a library that cannot count pages.
 _LARGE = {
     NODES: ("entry_json",),
-    _EVENTS: ("event_json", "event_zstd"),
-    "trajectory_runtime_events": ("event_json",),
+    EVENTS: ("event_json", "event_zstd"),
+    TRAJECTORIES: ("event_json",),
     "acp_parent_stream_events": ("event_json",),
     "session_transcript_fts_data": ("block",),
     "session_transcript_fts_content": ("c0",),
@@ -110,7 +116,7 @@ def _measure_tables(
         found = [(name, _sum(db, tables, name, *columns)) for name, columns in _LARGE.items()]
         sizes, counts_pages = [TableSize(*each) for each in found if each[1]], False
     else:
-        sizes, counts_pages = [TableSize(_text(name), size) for name, size in rows], True
+        sizes, counts_pages = [TableSize(to_text(name), size) for name, size in rows], True
     return tuple(sorted(sizes, key=lambda table: (-table.bytes, table.name))), counts_pages
 
 
@@ -119,7 +125,7 @@ def _measure_events(db: sqlite3.Connection, tables: dict[str, set[str]]) -> dict
 
     The biggest events are in the sessions that have them. `weights` lies in a file.
     """
-    size = write_event_size(db, _EVENTS)
+    size = write_event_size(db, EVENTS)
     whole = _write_whole_size(tables)
     db.execute(
         "CREATE TEMP TABLE weights (session_id TEXT PRIMARY KEY, events, bytes, whole, biggest,"
@@ -147,7 +153,7 @@ def write_weights(size: str, whole: str) -> str:
         SELECT session_id, count(*), sum({size}), sum({whole}), max({size}),
           sum(CASE WHEN instr(event_json, '{_IMAGE}') THEN {size} ELSE 0 END),
           sum(event_json IS NOT NULL AND NOT json_valid(event_json))
-        FROM {_EVENTS} GROUP BY session_id
+        FROM {EVENTS} GROUP BY session_id
     """
 
 
@@ -163,23 +169,22 @@ def _find_events(db: sqlite3.Connection, size: str, column: str, rest: str) -> t
             f"SELECT session_key FROM {WINDOWS} WHERE session_id = CAST(? AS TEXT)", (session,)
         ).fetchone()
         rows = db.execute(
-            f"SELECT event.seq, {size} FROM {_EVENTS} AS event"
+            f"SELECT event.seq, {size} FROM {EVENTS} AS event"
             f" WHERE event.session_id = CAST(? AS TEXT) {rest} LIMIT {_SHOWN}",
             (session,),
         )
-        name = None if key is None else _text(key[0])
-        found += [Event(name, _text(session), seq, size_bytes) for seq, size_bytes in rows]
+        name = None if key is None else to_text(key[0])
+        found += [Event(name, to_text(session), seq, size_bytes) for seq, size_bytes in rows]
     if column == "biggest":
         found.sort(key=lambda event: -event.bytes)
     return tuple(found[:_SHOWN])
 
 
 def _measure_windows(db: sqlite3.Connection) -> dict[str, int]:
-    gather_windows(db)
-    count = size = 0
-    for page in read_units(db):
-        count += len(page)
-        size += sum(unit.bytes for unit in page)
+    """Count closed windows; their transcripts were weighed already."""
+    of_transcripts = "SELECT session_id, bytes FROM temp.weights WHERE true"
+    gather_windows(db, of_transcripts, write_sizes(db, TRAJECTORIES))
+    count, size = count_windows(db)
     return {"closed_windows": count, "closed_window_bytes": size}
 
 
@@ -239,10 +244,10 @@ def _pack_sample(
     """Pack the beginning of one transcript; returns its bytes, and those packed."""
     packer = zlib.compressobj(_LEVEL)
     seen = packed = 0
-    zstd = "event_zstd" if "event_zstd" in tables[_EVENTS] else "NULL"
+    zstd = "event_zstd" if "event_zstd" in tables[EVENTS] else "NULL"
     for text, blob, whole in db.execute(
         f"SELECT substr(CAST(event_json AS BLOB), 1, {_SAMPLE_BYTES}), {octets(zstd)},"
-        f" {_write_whole_size(tables)} FROM {_EVENTS}"
+        f" {_write_whole_size(tables)} FROM {EVENTS}"
         " WHERE session_id = CAST(? AS TEXT) ORDER BY seq",
         (session,),
     ):
@@ -259,7 +264,7 @@ def _pack_sample(
 def _write_whole_size(tables: dict[str, set[str]]) -> str:
     """Write an expression for the bytes of an event as a line of a transcript."""
     size = octets("event_json")
-    if "event_utf8_bytes" in tables[_EVENTS]:
+    if "event_utf8_bytes" in tables[EVENTS]:
         size = f"coalesce({size}, event_utf8_bytes, 0)"
     return f"{size} + 1"
 
@@ -284,12 +289,8 @@ def _ask(db: sqlite3.Connection, statement: str) -> int:
 
 
 def _read_columns(db: sqlite3.Connection) -> dict[str, set[str]]:
-    names = [_text(name) for (name,) in db.execute("SELECT name FROM sqlite_master")]
-    wanted = {*_LARGE} & {*names}
-    return {
-        name: {_text(row[1]) for row in db.execute(f"PRAGMA table_info({quote(name)})")}
-        for name in wanted
-    }
+    found = {name: set(read_columns(db, name)) for name in _LARGE}
+    return {name: columns for name, columns in found.items() if columns}
 
 
 def _measure_files(folder: Path, is_wanted: Callable[[str], bool]) -> int:
@@ -301,7 +302,3 @@ def _measure_files(folder: Path, is_wanted: Callable[[str], bool]) -> int:
                 if is_wanted(entry.name) and entry.is_file(follow_symlinks=False):
                     total += entry.stat(follow_symlinks=False).st_size
     return total
-
-
-def _text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode("utf-8", "replace")

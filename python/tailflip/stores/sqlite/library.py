@@ -34,6 +34,11 @@ class Text(bytes):
     __slots__ = ()
 
 
+def to_text(value: object) -> str:
+    """Return a name, a key or a word of a database as text; what is not UTF-8 is replaced."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
 def measure_octets(value: object) -> int | None:
     """Return the bytes of a value as SQLite's own `octet_length` does; None for NULL."""
     if value is None:

@@ -17,7 +17,7 @@ from pydantic_core import from_json, to_json
 from tailflip.base.durable import open_scratch
 from tailflip.base.errors import CannotCreate
 from tailflip.stores.sqlite.reading import read
-from tailflip.stores.sqlite.units import gather, read_units
+from tailflip.stores.sqlite.units import gather_times, read_units
 
 if TYPE_CHECKING:
     import sqlite3
@@ -67,7 +67,7 @@ def projecting(path: Path) -> Iterator[Projection]:
         ):
 
             def write(db: sqlite3.Connection, _: Schema) -> None:
-                gather(db)
+                gather_times(db)
                 lead = b"{"
                 for page in read_units(db):
                     for unit in page:

@@ -11,6 +11,7 @@ another node, which still uses it, or got the end of its run; `l` then says to w
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 import math
 from dataclasses import replace
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from tailflip.flow.late import dataclass
 from tailflip.stores.sqlite.library import Text
-from tailflip.stores.sqlite.schema import FTS, FTS_ROWS, NODES, WINDOWS, quote
+from tailflip.stores.sqlite.schema import FTS, FTS_ROWS, NODES, WINDOWS, quote, read_columns
 
 if TYPE_CHECKING:
     import sqlite3
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from tailflip.stores.sqlite.schema import Schema, Table
 
 Value = int | float | bytes | None
+_UTF8 = codecs.getincrementaldecoder("utf-8")
+_END = b"}}\n"
+_LARGE_BYTES = 1 << 18
+_PIECE_BYTES = 3 << 16  # a multiple of three, so that base64 can be put together again
 _FTS_COLUMNS = ("text", "session_id", "message_id", "role", "timestamp")
 
 
@@ -54,6 +59,28 @@ class Line:
         value = self.values[name]
         new = renamed.get(value, value) if isinstance(value, int) else value
         return replace(self, values={**self.values, name: new})
+
+    def pieces(self) -> Iterator[bytes]:
+        """Give what `encode` returns piece by piece, and large values last.
+
+        So a value of megabytes is not there as text, as JSON and as bytes at once.
+        """
+        large = {
+            name: value
+            for name, value in self.values.items()
+            if isinstance(value, bytes) and len(value) > _LARGE_BYTES
+        }
+        small = {name: value for name, value in self.values.items() if name not in large}
+        if not large or self.left is not None:
+            yield self.encode()
+            return
+        yield replace(self, values=small).encode().removesuffix(_END)
+        lead = "," if small else ""
+        for name, value in large.items():
+            yield f"{lead}{json.dumps(name)}:".encode()
+            yield from _encode_large(value)
+            lead = ","
+        yield _END
 
     def encode(self) -> bytes:
         """Return the row as one line, with its line feed."""
@@ -113,7 +140,10 @@ class Walk:
         for each in self.readings:
             for row in db.execute(each.text, {"root": root}):
                 values = dict(zip(each.columns, row[1:], strict=True))
-                yield Line(each.table, values, row[0] if each.has_rowid else None, each.stays)
+                line = Line(each.table, values, row[0] if each.has_rowid else None, each.stays)
+                del row, values  # a row of megabytes is not held while the next one is read
+                yield line
+                del line
 
 
 def plan_walk(db: sqlite3.Connection, schema: Schema, root: str) -> Walk:
@@ -128,7 +158,7 @@ def plan_walk(db: sqlite3.Connection, schema: Schema, root: str) -> Walk:
             continue
         for link in table.others:
             needed = f"SELECT DISTINCT * FROM ({_write_rows(tables, root, table, link.columns)})"
-            columns = _list_columns(db, link.parent)
+            columns = read_columns(db, link.parent)
             text = _write_join(needed, link.columns, link.parent, link.of, columns)
             found.append(_Reading(link.parent, columns, _first(text), stays=True))
         text = _write_rows(tables, root, table, table.columns)
@@ -197,7 +227,7 @@ def _plan_index(
     texts = _write_join(ids, row, FTS, ("rowid",), ("rowid", *_FTS_COLUMNS))
     found = [_Reading(FTS, _FTS_COLUMNS, texts, has_rowid=True)]
     if schema.has_fts_rows:
-        columns = _list_columns(db, FTS_ROWS)
+        columns = read_columns(db, FTS_ROWS)
         text = _write_join(windows, session, FTS_ROWS, session, columns)
         found.append(_Reading(FTS_ROWS, columns, _first(text)))
     return found
@@ -249,11 +279,6 @@ def _has_rows(db: sqlite3.Connection, table: str) -> bool:
     return bool(db.execute(f"SELECT EXISTS (SELECT 1 FROM {quote(table)})").fetchone()[0])
 
 
-def _list_columns(db: sqlite3.Connection, table: str) -> tuple[str, ...]:
-    rows = db.execute(f"PRAGMA table_info({quote(table)})")
-    return tuple(row[1].decode() if isinstance(row[1], bytes) else row[1] for row in rows)
-
-
 def _join(names: tuple[str, ...]) -> str:
     return ", ".join(map(quote, names))
 
@@ -273,6 +298,33 @@ def _encode(value: Value) -> Any:
 
 def _decode_all(told: Mapping[str, Any]) -> dict[str, Value]:
     return {str(name): _decode(value) for name, value in told.items()}
+
+
+def _encode_large(value: bytes) -> Iterator[bytes]:
+    view = memoryview(value)
+    parts = [view[at : at + _PIECE_BYTES] for at in range(0, len(view), _PIECE_BYTES)]
+    if isinstance(value, Text) and _is_utf8(parts):
+        yield b'"'
+        decoder = _UTF8()
+        for part in parts:
+            text = json.dumps(decoder.decode(part), ensure_ascii=False)
+            yield text[1:-1].encode()
+        yield b'"'
+        return
+    yield b'{"t":"' if isinstance(value, Text) else b'{"b":"'
+    yield from map(base64.b64encode, parts)
+    yield b'"}'
+
+
+def _is_utf8(parts: list[memoryview]) -> bool:
+    decoder = _UTF8()
+    try:
+        for part in parts:
+            decoder.decode(part)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _decode(value: Any) -> Value:

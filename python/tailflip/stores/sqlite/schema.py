@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailflip.flow.late import dataclass
+from tailflip.stores.sqlite.library import to_text
 
 if TYPE_CHECKING:
     import sqlite3
@@ -74,7 +75,7 @@ def read_schema(db: sqlite3.Connection) -> Schema:
         sqlite3.Error: it is none, or is damaged.
     """
     names = {
-        _text(name): _text(sql or "")
+        to_text(name): to_text(sql or "")
         for name, sql in db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
     }
     plain = [name for name, sql in names.items() if not sql.upper().startswith("CREATE VIRTUAL")]
@@ -98,13 +99,18 @@ def read_schema(db: sqlite3.Connection) -> Schema:
     tables = tuple(
         Table(
             name,
-            tuple(_text(row[1]) for row in db.execute(f"PRAGMA table_info({quote(name)})")),
+            read_columns(db, name),
             tuple(each for each in links[name] if each.parent in tree and each.cascades),
             tuple(each for each in links[name] if each.parent not in tree),
         )
         for name in tree
     )
     return Schema(_read_version(db, names), tables, FTS in names, FTS_ROWS in names)
+
+
+def read_columns(db: sqlite3.Connection, table: str) -> tuple[str, ...]:
+    """Read the names of a table's columns, in their order; none of a table that is not there."""
+    return tuple(name for name, _ in _read_table_info(db, table))
 
 
 def quote(name: str) -> str:
@@ -121,7 +127,7 @@ def _read_version(db: sqlite3.Connection, names: dict[str, str]) -> int | None:
     told = db.execute(
         "SELECT role, schema_version FROM schema_meta WHERE meta_key = 'primary'"
     ).fetchone()
-    if told is None or (_text(told[0]), told[1]) != ("agent", version):
+    if told is None or (to_text(told[0]), told[1]) != ("agent", version):
         return None
     return int(version)
 
@@ -132,7 +138,12 @@ def _read_links(db: sqlite3.Connection, name: str) -> tuple[Link, ...]:
     for row in db.execute(f"PRAGMA foreign_key_list({quote(name)})"):
         number, _, parent, column, of, _, on_delete, *_ = row
         keys.setdefault(number, []).append(
-            (_text(parent), _text(column), None if of is None else _text(of), _text(on_delete))
+            (
+                to_text(parent),
+                to_text(column),
+                None if of is None else to_text(of),
+                to_text(on_delete),
+            )
         )
     found = []
     for parts in keys.values():
@@ -144,9 +155,11 @@ def _read_links(db: sqlite3.Connection, name: str) -> tuple[Link, ...]:
 
 
 def _read_primary_key(db: sqlite3.Connection, name: str) -> tuple[str, ...]:
-    rows = [row for row in db.execute(f"PRAGMA table_info({quote(name)})") if row[5]]
-    return tuple(_text(row[1]) for row in sorted(rows, key=lambda row: row[5]))
+    keys = sorted((at, column) for column, at in _read_table_info(db, name) if at)
+    return tuple(column for _, column in keys)
 
 
-def _text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode()
+def _read_table_info(db: sqlite3.Connection, name: str) -> list[tuple[str, int]]:
+    """Read each column's name, and its place in the primary key from 1; 0: it is in none."""
+    rows = db.execute(f"PRAGMA table_info({quote(name)})")
+    return [(to_text(row[1]), int(row[5])) for row in rows]

@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from tailflip.base.durable import open_regular, resolve
+from tailflip.base.durable import naming, open_regular, resolve
 from tailflip.base.errors import InternalError, StoreChanged
 from tailflip.flow.late import dataclass
 from tailflip.stores.ownership import require_leave
@@ -105,7 +105,7 @@ class SqliteSource:
         if resolve(self.store) != self.real or read_mark(self.real) != self.mark:
             raise StoreChanged(f"store changed while it was read: {self.store}")
         require_leave(self.store, self.state_dir)
-        with explaining(self.store), open_regular(temp) as fd:
+        with naming(self.store), explaining(self.store), open_regular(temp) as fd:
             drop_receipt(self.state_dir, self.real, disk)
             take_steps(self.real, WorkReader(fd), disk)
             finish(self.real, disk)

@@ -11,18 +11,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from tailflip import _native
-from tailflip.stores.sqlite.library import octets
-from tailflip.stores.sqlite.schema import NODES, WINDOWS
+from tailflip.stores.sqlite.library import octets, to_text
+from tailflip.stores.sqlite.schema import NODES, WINDOWS, read_columns
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from typing import Any
 
+EVENTS, TRAJECTORIES = "transcript_events", "trajectory_runtime_events"
 # What the gateway rebuilds at the next use of a session.
 BULK = ("skillsSnapshot", "systemPromptReport")
 RUNNING = "running"
 _PAGE_ROWS = 256
 _BASE_PARTS = 4  # agent:ID:cron:JOB
+_IS_BASE = (
+    "{0} GLOB 'agent:*:cron:*' AND length({0}) - length(replace({0}, ':', '')) = "
+    f"{_BASE_PARTS - 1}"
+)
 _MARK = ":window:"
 
 _Row = tuple[str, str | None, int | None, int | None, int | None, str | None, bool, bool, int, int]
@@ -33,9 +39,11 @@ class Unit(NamedTuple):
 
     `node` is the key of the node that it is or belongs to; `window` is None for a node. `name` is
     how an archive knows it, `judged` how the policy does: a closed window is judged as a run.
-    `written_ms` is when its transcript was written last.
+    `written_ms` is when its transcript was written last. `number` is its place among those that
+    were gathered.
     """
 
+    number: int
     rowid: int
     node: str
     window: str | None
@@ -93,6 +101,23 @@ class Unit(NamedTuple):
         )
 
 
+# Columns of the table of units; `rowid` would hide the number.
+_COLUMNS = [f"own_{field}" for field in Unit._fields[1:]]
+_VERDICT = ("verb", "rule", "end_status", "end_ms", "end_runtime_ms")
+_GATHERED, _WINDOW, _BYTES = ", ".join(_COLUMNS), "own_window", "own_bytes"
+_OVERRIDE, _ODD = Unit._fields.index("has_override"), Unit._fields.index("is_odd")
+# Each string of an entry that is a session, with that session's window. What the gateway rebuilds
+# at the next use names nothing that must stay. CROSS JOIN names the order: by its own statistics,
+# which a gateway leaves in the file, SQLite reads all nodes for each window.
+NAMING = f"""
+    {NODES} AS node CROSS JOIN json_tree(
+      CASE WHEN json_valid(node.entry_json)
+        THEN json_remove(node.entry_json, {", ".join(f"'$.{name}'" for name in BULK)})
+        ELSE '{{}}' END) AS tree
+    CROSS JOIN {WINDOWS} AS own ON tree.type = 'text' AND own.session_id = tree.atom
+"""
+
+
 def split_name(name: str) -> tuple[str, str | None]:
     """Return the node's key and the window's session of a name, None for a node."""
     node, mark, window = name.rpartition(_MARK)
@@ -105,93 +130,141 @@ def gather(db: sqlite3.Connection) -> None:
     So each entry is parsed once, however often the units are read. Temporary tables lie in a file,
     and take no memory by number of rows.
     """
+    _begin(db, (write_sizes(db, EVENTS), write_sizes(db, TRAJECTORIES)))
+    db.execute("CREATE TEMP TABLE parents (session_key TEXT PRIMARY KEY) WITHOUT ROWID")
+    for column in ("spawned_by", "parent_session_key"):  # of nodes with a child that runs
+        db.execute(
+            f"INSERT OR IGNORE INTO temp.parents SELECT {column} FROM {NODES}"
+            f" WHERE status = 'running' AND {column} <> session_key"
+        )
+    db.execute(f"INSERT INTO temp.units ({_GATHERED}) {_nodes(_write_judged())}")
+    db.execute(f"INSERT INTO temp.units ({_GATHERED}) {_windows()}")
+
+
+def gather_times(db: sqlite3.Connection) -> None:
+    """Gather all units with what evidence judges: key, session, times and status."""
     _begin(db)
-    db.execute("CREATE TEMP TABLE continued (session_key TEXT PRIMARY KEY) WITHOUT ROWID")
-    db.execute(
-        f"""
-        INSERT OR IGNORE INTO temp.continued
-        SELECT node.session_key
-        FROM (
-          SELECT session_key, spawned_by AS parent FROM {NODES} WHERE status = 'running'
-          UNION ALL
-          SELECT session_key, parent_session_key FROM {NODES} WHERE status = 'running'
-        ) AS child CROSS JOIN {NODES} AS node ON node.session_key = child.parent
-        WHERE child.session_key <> node.session_key AND json_valid(node.entry_json)
-          AND json_type(node.entry_json, '$.cronRunContinuation') IS NOT NULL
-        """
-    )
-    db.execute(f"INSERT INTO temp.units {_nodes()}")
-    db.execute(f"INSERT INTO temp.units {_windows()}")
+    db.execute(f"INSERT INTO temp.units ({_GATHERED}) {_nodes()}")
+    db.execute(f"INSERT INTO temp.units ({_GATHERED}) {_windows()}")
 
 
-def gather_windows(db: sqlite3.Connection) -> None:
-    """Gather closed windows of cron jobs alone."""
-    _begin(db)
-    db.execute(f"INSERT INTO temp.units {_windows()}")
+def gather_windows(db: sqlite3.Connection, *sizes: str) -> None:
+    """Gather closed windows of cron jobs alone.
+
+    Args:
+        db: in which to gather them.
+        sizes: queries for the bytes of events of each session, as `write_sizes` writes them.
+            Without any, the windows have no size.
+    """
+    _begin(db, sizes)
+    db.execute(f"INSERT INTO temp.units ({_GATHERED}) {_windows()}")
 
 
-def _begin(db: sqlite3.Connection) -> None:
-    """Make the table of units, and sum up what they join.
+def _begin(db: sqlite3.Connection, sizes: Iterable[str] = ()) -> None:
+    """Make the table of units, and what they join.
 
     `sizes`: bytes of events of each session. `guarded`: windows of jobs that their own node names
     as the previous one, or another node in any field.
     """
-    columns = ", ".join(f"c{number}" for number in range(len(Unit._fields)))
-    db.execute(f"CREATE TEMP TABLE units ({columns})")
-    db.execute("CREATE TEMP TABLE sizes (session_id TEXT PRIMARY KEY, bytes INTEGER) WITHOUT ROWID")
-    db.execute("CREATE TEMP TABLE guarded (session_id TEXT PRIMARY KEY) WITHOUT ROWID")
-    for table in ("transcript_events", "trajectory_runtime_events"):
+    db.executescript(
+        f"""
+        CREATE TEMP TABLE units ({_GATHERED}, {", ".join(_VERDICT)});
+        CREATE TEMP TABLE sizes (session_id TEXT PRIMARY KEY, bytes INTEGER) WITHOUT ROWID;
+        CREATE TEMP TABLE guarded (session_id TEXT PRIMARY KEY) WITHOUT ROWID;
+        """
+    )
+    for query in sizes:
         db.execute(
-            f"INSERT INTO temp.sizes SELECT session_id, sum({write_event_size(db, table)})"
-            f" FROM {table} WHERE true GROUP BY session_id"
+            f"INSERT INTO temp.sizes {query}"
             " ON CONFLICT (session_id) DO UPDATE SET bytes = bytes + excluded.bytes"
         )
     if db.execute(f"SELECT EXISTS ({_windows()})").fetchone()[0]:  # else there are none to guard
         db.execute(
             f"""
             INSERT OR IGNORE INTO temp.guarded
-            SELECT own.session_id
-            FROM {NODES} AS node CROSS JOIN json_tree(node.entry_json) AS tree
-            CROSS JOIN {WINDOWS} AS own ON own.session_id = tree.atom
-            WHERE json_valid(node.entry_json) AND tree.type = 'text'
-              AND (tree.key = 'previousSessionId' OR own.session_key <> node.session_key)
+            SELECT own.session_id FROM {NAMING}
+            WHERE tree.key = 'previousSessionId' OR own.session_key <> node.session_key
             """
         )
 
 
+def write_sizes(db: sqlite3.Connection, table: str) -> str:
+    """Write a query for the bytes that the events of each session take."""
+    size = write_event_size(db, table)
+    return f"SELECT session_id, sum({size}) FROM {table} WHERE true GROUP BY session_id"
+
+
 def write_event_size(db: sqlite3.Connection, table: str) -> str:
     """Write an expression for the bytes that an event takes in the file."""
-    has_packed = db.execute(
-        "SELECT 1 FROM pragma_table_info(?) WHERE name = 'event_zstd'", (table,)
-    ).fetchone()
     size = f"coalesce({octets('event_json')}, 0)"
+    has_packed = "event_zstd" in read_columns(db, table)
     return f"{size} + coalesce({octets('event_zstd')}, 0)" if has_packed else size
 
 
 def read_units(db: sqlite3.Connection) -> Iterator[list[Unit]]:
     """Stream what was gathered, in pages: nodes, then closed windows, always in the same order."""
+    for page in _read_pages(db, "true"):
+        yield [_unit(row[: len(Unit._fields)]) for row in page]
+
+
+def note_verdict(db: sqlite3.Connection, unit: Unit, verdict: tuple[object, ...]) -> None:
+    """Note what is done to a unit: verb, rule, and status, end and length of an end to write."""
+    changes = ", ".join(f"{name} = ?" for name in _VERDICT)
+    db.execute(f"UPDATE temp.units SET {changes} WHERE rowid = ?", (*verdict, unit.number))
+
+
+def read_verdicts(db: sqlite3.Connection) -> Iterator[tuple[Unit, tuple[Any, ...]]]:
+    """Stream the units of which a verdict was noted, with it."""
+    for page in _read_pages(db, "verb IS NOT NULL"):
+        for row in page:
+            own, verdict = row[: len(Unit._fields)], row[len(Unit._fields) :]
+            yield _unit(own), tuple(to_text(v) if isinstance(v, bytes) else v for v in verdict)
+
+
+def _read_pages(db: sqlite3.Connection, condition: str) -> Iterator[list[tuple[Any, ...]]]:
     after = 0
-    page = "SELECT rowid, * FROM temp.units WHERE rowid > ? ORDER BY rowid LIMIT ?"
+    page = f"SELECT rowid, * FROM temp.units WHERE rowid > ? AND {condition} ORDER BY rowid LIMIT ?"
     while rows := db.execute(page, (after, _PAGE_ROWS)).fetchall():
-        units = [_unit(row[1:]) for row in rows]
-        yield [unit for unit in units if unit.window is None or _is_base(unit.node)]
+        yield rows
         after = rows[-1][0]
+
+
+def count_windows(db: sqlite3.Connection) -> tuple[int, int]:
+    """Count the closed windows that were gathered; returns their number and their bytes."""
+    (count, size) = db.execute(
+        f"SELECT count(*), coalesce(sum({_BYTES}), 0) FROM temp.units WHERE {_WINDOW} IS NOT NULL"
+    ).fetchone()
+    return int(count), int(size)
 
 
 def count_entries(db: sqlite3.Connection) -> int:
     """Count nodes and closed windows of cron jobs."""
     gather_windows(db)
     (nodes,) = db.execute(f"SELECT count(*) FROM {NODES}").fetchone()
-    return int(nodes) + sum(len(page) for page in read_units(db))
+    return int(nodes) + count_windows(db)[0]
 
 
-def _nodes() -> str:
-    entry = "CASE WHEN json_valid(node.entry_json) THEN node.entry_json ELSE '{}' END"
+def _write_judged() -> str:
+    """Write what a policy judges of an entry: overrides, oddness, bytes of what is rebuilt."""
     fields = (f"json_extract(entry, '$.{name}')" for name in BULK)
     bulk = " + ".join(f"coalesce({octets(field)}, 0)" for field in fields)
     overrides = " OR ".join(
         f"json_type(entry, '$.{name}') IS NOT NULL" for name in _native.OVERRIDES
     )
+    return f"""
+          {overrides},
+          entry_valid <> 1 OR NOT is_json OR pinned_at IS NOT NULL
+            OR status IS NOT json_extract(entry, '$.status')
+            OR updated_at IS NOT json_extract(entry, '$.updatedAt')
+            OR current_session_id IS NOT json_extract(entry, '$.sessionId')
+            OR (session_key IN (SELECT session_key FROM temp.parents)
+                AND json_type(entry, '$.cronRunContinuation') IS NOT NULL),
+          {bulk}
+    """
+
+
+def _nodes(judged: str = "0, 0, 0") -> str:
+    entry = "CASE WHEN json_valid(node.entry_json) THEN node.entry_json ELSE '{}' END"
     return f"""
         SELECT id, session_key, NULL, current_session_id, updated_at,
           CASE WHEN json_type(entry, '$.startedAt') = 'integer'
@@ -199,13 +272,7 @@ def _nodes() -> str:
           CASE WHEN json_type(entry, '$.endedAt') = 'integer'
                THEN json_extract(entry, '$.endedAt') END,
           status,
-          {overrides},
-          entry_valid <> 1 OR NOT is_json OR pinned_at IS NOT NULL
-            OR status IS NOT json_extract(entry, '$.status')
-            OR updated_at IS NOT json_extract(entry, '$.updatedAt')
-            OR current_session_id IS NOT json_extract(entry, '$.sessionId')
-            OR session_key IN (SELECT session_key FROM temp.continued),
-          {bulk},
+          {judged},
           size + coalesce((
             SELECT sum(sizes.bytes) FROM {WINDOWS} AS own
             JOIN temp.sizes AS sizes USING (session_id)
@@ -217,8 +284,7 @@ def _nodes() -> str:
         FROM (
           SELECT node.rowid AS id, node.*, {entry} AS entry,
             json_valid(node.entry_json) AS is_json, {octets("node.entry_json")} AS size,
-            node.session_key GLOB 'agent:*:cron:*'
-              AND node.session_key NOT GLOB 'agent:*:cron:*:*' AS is_base
+            {_IS_BASE.format("node.session_key")} AS is_base
           FROM {NODES} AS node ORDER BY node.rowid LIMIT -1 OFFSET 0
         ) AS page
     """
@@ -233,8 +299,7 @@ def _windows() -> str:
           own.transcript_updated_at
         FROM {WINDOWS} AS own JOIN {NODES} AS node USING (session_key)
         WHERE own.session_id <> node.current_session_id
-          AND own.session_key GLOB 'agent:*:cron:*'
-          AND own.session_key NOT GLOB 'agent:*:cron:*:*'
+          AND {_IS_BASE.format("own.session_key")}
           AND own.session_id NOT IN (SELECT session_id FROM temp.guarded)
           AND NOT EXISTS (
             SELECT 1 FROM {NODES} AS other
@@ -245,10 +310,6 @@ def _windows() -> str:
 
 
 def _unit(row: tuple[object, ...]) -> Unit:
-    texts = [each.decode("utf-8", "replace") if isinstance(each, bytes) else each for each in row]
-    texts[8], texts[9] = bool(texts[8]), bool(texts[9])
-    return Unit(*texts)  # type: ignore[arg-type]
-
-
-def _is_base(key: str) -> bool:
-    return key.count(":") == _BASE_PARTS - 1
+    values = [to_text(each) if isinstance(each, bytes) else each for each in row]
+    values[_OVERRIDE], values[_ODD] = bool(values[_OVERRIDE]), bool(values[_ODD])
+    return Unit(*values)  # type: ignore[arg-type]

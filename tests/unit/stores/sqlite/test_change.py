@@ -364,3 +364,17 @@ def test_a_reader_who_has_it_open_is_named(path, workspace, tmp_path):
     finally:
         child.communicate("", timeout=20)
     assert compact(path, workspace).action_id
+
+
+def test_an_error_of_the_database_is_told_of_it_and_not_of_our_ledger(path, workspace):
+    """A disk that fails in the middle of a change was once said to be the ledger's."""
+
+    class Failing(RealDisk):
+        def commit(self, db):
+            if path.name in str(db.execute("PRAGMA database_list").fetchall()):
+                raise sqlite3.OperationalError("disk I/O error")
+            super().commit(db)
+
+    with pytest.raises(TailflipError, match=r"openclaw-agent\.sqlite: disk I/O error") as e:
+        compact(path, Workspace(workspace.home, Failing()))
+    assert "ledger" not in e.value.message

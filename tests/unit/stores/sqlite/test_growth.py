@@ -58,7 +58,7 @@ def count_steps(path, monkeypatch):
         nonlocal removed
         numbers = Judging(watch(db), POLICY, GONE, NOW_MS).sum_up(measure_pages(db))
         removed = numbers.entries - numbers.entries_after
-        for table in ("units", "sizes", "guarded", "continued"):  # a survey has its own
+        for table in ("units", "sizes", "guarded", "parents"):  # a survey has its own
             db.execute(f"DROP TABLE temp.{table}")
         surveyed = Surveyed(numbers, read_mark(path), schema, POLICY, GONE, NOW_MS)
         with tempfile.TemporaryFile() as records:

@@ -30,6 +30,33 @@ def test_a_line_gives_back_what_went_in():
         assert type(found.values[name]) is type(value), name
 
 
+@pytest.mark.parametrize(
+    "large",
+    [
+        Text("grüß\u2028 \U0001f600\n".encode() * 40_000),
+        Text(b"half \xed\xa0\xbd of a pair" * 40_000),
+        Text("ß".encode() * 200_000 + b"\xc3"),
+        bytes(range(256)) * 4_001,
+    ],
+    ids=["text", "odd text", "broken off", "blob"],
+)
+def test_a_large_value_is_written_in_pieces_and_read_as_one(large):
+    line = Line("t", {"large": large, **VALUES, "other": large}, rowid=7)
+    pieces = list(line.pieces())
+    assert max(map(len, pieces)) < len(large)
+    found = decode(b"".join(pieces))
+    assert found == line
+    assert type(found.values["other"]) is type(large)
+    alone = Line("t", {"large": large})
+    assert decode(b"".join(alone.pieces())) == alone
+    assert b"".join(pieces).count(b"\n") == 1
+
+
+def test_a_small_row_is_one_piece():
+    line = Line("t", VALUES)
+    assert list(line.pieces()) == [line.encode()]
+
+
 def test_a_line_is_one_line():
     assert Line("t", {"a": Text(b"1\n2")}).encode().count(b"\n") == 1
 

@@ -224,3 +224,15 @@ def test_units_are_read_twice_and_gathered_once(path):
     (first, second), _ = read(path, work)
     assert first == second
     assert sum(map(len, first)) == len(make_entries())
+
+
+def test_what_the_gateway_rebuilds_names_no_window(path):
+    """A report of a prompt says of which session it is; it is written anew at the next turn."""
+    before = tally(survey(path))
+    report = {"systemPromptReport": {"sessionId": "closed-1"}}
+    change(
+        path,
+        lambda db: add_window(db, BASE, "closed-1", NOW_MS - 60 * HOUR_MS, "done"),
+        lambda db: add_entry(db, "agent:main:x", make_entry("x", **report)),
+    )
+    assert tally(survey(path)) == before + 1
