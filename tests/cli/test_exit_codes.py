@@ -32,8 +32,13 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.cli.exit_codes import ALSO, ALWAYS, MEANINGS, list_codes
+from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger import database
 from tailflip.ledger.history import History
+from tailflip.observe.installation import locate
+from tailflip.observe.records.reading import Records
+from tailflip.reconcile.judge.markers import plan_hold
+from tailflip.reconcile.write.cron_store import Hands, apply_changes
 from tailflip.stores import policies
 
 PAGE = Path(__file__).parents[2] / "docs" / "exit-codes.md"
@@ -169,6 +174,17 @@ class Scene:
         program.write_text('#!/bin/sh\necho "$@: no such key" >&2\nexit 1\n')
         program.chmod(0o755)
 
+    def held_and_denied(self):
+        installation = locate(os.environ)
+        job, *_ = Records(installation).read_jobs().jobs
+        workspace = Workspace(Home(self.place.home), RealDisk())
+        hold = plan_hold(job, "it kills", clock.now_ms(), may_disable=True)
+        hands = Hands(installation, os.environ, workspace)
+        self.action = apply_changes(
+            [hold], kind=ActionKind.HOLD, hands=hands, now_ms=clock.now_ms()
+        )
+        self.fail_at("jobs.json", DENIED, writes=True)
+
     def no_room_for_a_demo(self):
         def fail(**_options):
             raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
@@ -219,7 +235,7 @@ OF_STORES = ("inspect", "compact", "reconcile", "restore", "preflight", "gate")
 OF_LEDGER = (
     *("status", "check", "compact", "reconcile", "tasks", "restore", "incidents list"),
     *("incidents why", "incidents ack", "archive list", "archive show", "archive verify"),
-    *("archive expire", "retry"),
+    *("archive expire", "retry", "release"),
 )
 OF_ARCHIVE = ("archive show", "archive verify")
 # How each code of each verb is provoked.
@@ -243,6 +259,7 @@ WAYS = {
     **{(verb, 69): Scene.too_many_sessions for verb in ("inspect", "compact", "reconcile")},
     **{(verb, 75): Scene.guarded for verb in ("watch", "gate", "preflight", "run")},
     **{(verb, 78): Scene.broken_settings for verb in ("config show", "config check")},
+    ("release", 77): Scene.held_and_denied,
     ("install", 65): Scene.refused_unit,
     ("install", 69): Scene.no_manager,
     ("uninstall", 69): Scene.no_manager,
@@ -256,13 +273,14 @@ WAYS = {
     ("demo", 73): Scene.no_room_for_a_demo,
 }
 OTHER_WORDS = {
+    ("release", 77): "release {action} --apply",
     ("gate", 78): "gate -- /nonexistent/node",
     ("preflight", 78): "preflight -- /nonexistent/node",
     ("run", 78): "run --set heal.nonsense=1 -- /usr/bin/true",
 }
 # These become another program, or stay: see the test below; and `demo` plays in `test_demo.py`.
 ELSEWHERE = {("gate", 0), ("run", 0), ("demo", 0)}
-WAYS |= dict.fromkeys(OTHER_WORDS, Scene.nothing)
+WAYS = dict.fromkeys(OTHER_WORDS, Scene.nothing) | WAYS
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ ALSO: dict[str, tuple[int, ...]] = {
     "tasks": (73, 74, 75, 78),
     "watch": (73, 75, 78),
     "retry": (73, 74, 75),
-    "release": (65, 73, 74, 75, 77),
+    "release": (73, 74, 75, 77),
     "restore": (65, 73, 74, 75, 77),
     "archive list": (73, 74, 75),
     "archive show": (65, 73, 74, 75, 77),
