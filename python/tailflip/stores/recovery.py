@@ -144,6 +144,8 @@ def _return_missing(workspace: Workspace) -> list[str]:
 
 def _remove_scratch(workspace: Workspace) -> list[str]:
     """Delete what a killed restore left of entries that OpenClaw was to import."""
+    if not os.path.lexists(workspace.home.scratch):
+        return []
     try:
         remove(workspace.disk, workspace.home.scratch)
     except OSError as e:
