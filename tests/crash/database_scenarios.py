@@ -19,7 +19,7 @@ from tailflip.stores import archive
 from tailflip.stores.recovery import recover
 from tailflip.stores.restore import restore
 from tailflip.stores.sqlite import change, finish
-from tailflip.stores.sqlite.units import TRAJECTORIES
+from tailflip.stores.sqlite.schema import TRAJECTORIES
 from tailflip.stores.transaction import compact_store
 
 if TYPE_CHECKING:

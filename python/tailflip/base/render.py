@@ -35,7 +35,7 @@ from tailflip.base.layout import lay_out_table
 from tailflip.base.terminal import find_width
 from tailflip.base.units import format_bytes, format_count, format_counted, format_span
 from tailflip.flow.late import dataclass
-from tailflip.flow.numbers import ONLINE, Rule
+from tailflip.flow.numbers import ONLINE, Repair, Rule
 from tailflip.flow.values import to_plain
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from tailflip.flow.observed import Gateway, Store
     from tailflip.flow.outcomes import Forecast, Report
 
-_WHAT_RULES_DO = {
+_WHAT_RULES_DO: dict[str, str] = {
     Rule.SLIM: "cut the skills prompt and prompt report, which the gateway rebuilds",
     Rule.RETIRE: "mark runs over that are proven over",
     Rule.EXPIRE: "remove finished runs older than the retention",
@@ -57,6 +57,9 @@ _WHAT_RULES_DO = {
     Rule.DROP_KIND: "remove finished entries of the kinds that you named",
     Rule.NAMED: "remove what was named",
     ONLINE: "runs of a dead gateway, which the living one deletes",
+    Repair.PROVE: "let the gateway prove the entries anew that it refuses unproven",
+    Repair.QUARANTINE: "take out rows that are no JSON, which the gateway cannot read",
+    Repair.FREE_PAGES: "give pages without use back to the disk",
 }
 # The next step for an error that brings no hint: by its class, else by the nearest class above.
 _HINTS: dict[type[TailflipError], str] = {
@@ -253,14 +256,17 @@ def format_kinds(numbers: SurveyNumbers) -> str:
 
 
 def format_rules(rules: Sequence[Tally]) -> str:
-    """Show what each rule removes, and why, from least to most lossy."""
-    order = {rule.value: index for index, rule in enumerate(Rule)}
-    done = sorted((r for r in rules if r.entries), key=lambda r: order.get(r.name, len(order)))
+    """Show what each rule or repair does, and why, from least to most lossy."""
+    order = {name: index for index, name in enumerate(_WHAT_RULES_DO)}
+    repairs = frozenset(Repair)
+    done = [rule for rule in rules if rule.entries or rule.bytes]
+    done.sort(key=lambda rule: order.get(rule.name, len(order)))
     width = max((len(rule.name) for rule in done), default=0)
     lines = []
     for rule in done:
         what = _WHAT_RULES_DO.get(rule.name, "")
-        count = format_counted(rule.entries, "entry").rjust(14)
+        noun = "row" if rule.name in repairs else "entry"
+        count = (format_counted(rule.entries, noun) if rule.entries else "").rjust(14)
         size = format_bytes(rule.bytes).rjust(10)
         lines.append(f"  {rule.name.ljust(width)}{count}{size}  {what}".rstrip())
     return "\n".join(lines)

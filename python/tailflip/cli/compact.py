@@ -209,6 +209,9 @@ def _compact(
         job.look()
         if apply:
             _salvage_all(job)
+        job.look_for_repairs(reads_events=True, gives_back=True)
+        if apply:
+            _repair_all(job)
         plan = job.plan(find_limit())
         if apply:
             job.execute(plan)
@@ -241,6 +244,15 @@ def _salvage_all(job: Compaction) -> None:
             continue
         try:
             job.salvage(store)
+        except TailflipError as e:
+            job.errors[store] = e
+
+
+def _repair_all(job: Compaction) -> None:
+    """Take out what stops the gateways, and give free pages back."""
+    for store in job.repairs:
+        try:
+            job.repair(store)
         except TailflipError as e:
             job.errors[store] = e
 
@@ -287,6 +299,10 @@ def _answer(
             for store, surveyed in plan.surveyed.items()
         ],
         salvages=[d.plan for d in job.damaged.values() if d.plan is not None],
+        repairs=[
+            {"path": store.path, "agent": store.agent_id, "survey": found.numbers}
+            for store, found in job.repairs.items()
+        ],
         before=plan.before,
         after=plan.after,
         pressure=plan.pressure,

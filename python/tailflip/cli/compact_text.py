@@ -42,6 +42,9 @@ def print_all(
     salvages = [damage.plan for damage in job.damaged.values() if damage.plan is not None]
     for salvage in salvages:
         print(_format_salvage(salvage), end="\n\n")
+    for store, found in job.repairs.items():
+        print(f"{format_store(store)}: whatever the policy")
+        print(format_rules(found.numbers.rules), end="\n\n")
     _print_stores(job, plan)
     if plan.surveyed:
         _print_forecast(job, plan)
@@ -52,7 +55,7 @@ def print_all(
     if applied:
         for report in job.reports:
             print(f"\n{format_report(report)}")
-    elif has_work(plan) or salvages:
+    elif has_work(plan) or salvages or job.repairs:
         print("\nnothing was changed; add --apply to do it")
     elif not (errors or plan.surveyed):
         say_no_store(job.scene.installation)

@@ -78,8 +78,15 @@ def _list_notes(fill: Fill) -> Iterator[str]:
         events = format_counted(fill.unreadable_events, "event", "is", "are")
         first = fill.unreadable[0]
         where = f"the first: {escape(first.session)}, seq {first.seq}"
-        yield f"  {events} no JSON, and the next start ends at one ({where})"
-    if fill.unproven_nodes:
+        yield f"  {events} no JSON, and a start may end at one ({where})"
+    if fill.unreadable_nodes:
+        nodes = format_counted(fill.unreadable_nodes, "entry", "is", "are")
+        key = escape(fill.unreadable_keys[0])
+        yield f"  {nodes} no JSON, and the next start ends at one (the first: {key})"
+    if fill.refused_nodes:
+        nodes = format_counted(fill.refused_nodes, "entry", "is", "are")
+        yield f"  {nodes} not proven, and the next start ends at one"
+    elif fill.unproven_nodes:
         nodes = format_counted(fill.unproven_nodes, "entry", "waits", "wait")
         yield f"  {nodes} for the gateway's own check"
     if not fill.counts_pages:

@@ -161,7 +161,9 @@ class HealSettings(Section):
         "retention, cap the runs",
     )
     salvage: bool = _setting(
-        True, "set a damaged store aside, whole, and start on what is proven of it"
+        True,
+        "set a damaged store aside, whole, and start on what is proven of it; of a database, the "
+        "rows that keep the gateway from starting",
     )
     after_oom: bool = _setting(True, "compact the stores after a death by lack of memory")
     retention: Duration | None = _setting(

@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 REAPER_LIMIT_BYTES = 268_435_456
 
 
+# A gateway uses free pages again. Above this, which is what it lets its own log grow to, a disk
+# feels them; and where they are more than half, giving them back writes less than it frees.
+MUCH_FREE_BYTES = 64_000_000
+
+
+def is_mostly_free(free_bytes: int, size_bytes: int) -> bool:
+    """Say whether free pages of a database are worth to be given back for themselves."""
+    return free_bytes > MUCH_FREE_BYTES and free_bytes * 2 > size_bytes
+
+
 class TableSize(NamedTuple):
     """A table with its indexes."""
 
@@ -39,7 +49,10 @@ class Fill:
     pages without use.
 
     `biggest` are the biggest events, `unreadable` the first of those that are no JSON; packed
-    events are not looked into. `unproven_nodes` wait for the gateway to judge them.
+    events are not looked into. `unproven_nodes` wait for the gateway to judge them. At some its
+    next start ends: at `refused_nodes`, which it would accept but does not look at; at
+    `contradicting_nodes`, which name another session than their column, or were found invalid; at
+    `unreadable_nodes`, whose entries are no JSON. `unreadable_keys` are the first of these.
 
     `expired_bytes` are transcripts of the runs that the gateway's clean-up is about to remove, and
     `expired_packed_bytes` what it packs of them, which is estimated from samples once the former
@@ -60,6 +73,10 @@ class Fill:
     unreadable_events: int = 0
     unreadable: tuple[Event, ...] = ()
     unproven_nodes: int = 0
+    refused_nodes: int = 0
+    contradicting_nodes: int = 0
+    unreadable_nodes: int = 0
+    unreadable_keys: tuple[str, ...] = ()
     embedding_bytes: int = 0
     usage_bytes: int = 0
     archive_bytes: int = 0

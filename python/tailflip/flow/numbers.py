@@ -25,6 +25,18 @@ class Rule(StrEnum):
 ONLINE = "online"  # beside the rules of a policy: what a living gateway is asked to delete
 
 
+class Repair(StrEnum):
+    """What is done to a database whatever the policy. No rule judges it.
+
+    `PROVE`: entries that the gateway refuses without looking are proven by it anew. `QUARANTINE`:
+    rows that it cannot read go to the archive. `FREE_PAGES`: pages without use are given back.
+    """
+
+    PROVE = "prove-anew"
+    QUARANTINE = "quarantine"
+    FREE_PAGES = "free-pages"
+
+
 class KeyKind(StrEnum):
     """The kinds of session keys, which the engine reads from the key."""
 
@@ -70,7 +82,7 @@ class Duplicate(Value):
 
 
 class SurveyNumbers(Value):
-    """One full read of a store (native). `rules` says what the policy would do.
+    """One full read of a store (native). `rules` says what the policy would do, or the repairs.
 
     `kinds` and `fields` are sorted by bytes. `running` counts by kind the entries that say
     "running". `fields` sums the top-level fields of all entries. `wide`: the store has text

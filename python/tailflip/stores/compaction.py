@@ -1,4 +1,4 @@
-"""One compaction, whoever asks for it: survey, salvage, plan, show, execute.
+"""One compaction, whoever asks for it: survey, salvage, repair, plan, show, execute.
 
 The gate before a start, `compact` by hand, `check`, `inspect` and `reconcile` look at the same
 stores in the same way and plan from the same figures. They differ in what they may do.
@@ -119,7 +119,8 @@ class Compaction:
 
     `measured` are all stores that the gateway will load and that could be read; of these `fixed`
     are left as they are, for the reason that is told. `damaged` are to be salvaged first.
-    `errors` are of stores that could not be read, or that failed.
+    `repairs` is what stores need whatever the policy, once that was looked for. `errors` are of
+    stores that could not be read, or that failed.
     """
 
     scene: Scene
@@ -130,6 +131,7 @@ class Compaction:
     measured: dict[Store, Measured] = field(default_factory=dict)
     fixed: dict[Store, TailflipError] = field(default_factory=dict)
     damaged: dict[Store, Damage] = field(default_factory=dict)
+    repairs: dict[Store, Measured] = field(default_factory=dict)
     errors: dict[Store, TailflipError] = field(default_factory=dict)
     evidence: dict[Store, Evidence] = field(default_factory=dict)
     reports: list[Report] = field(default_factory=list)
@@ -175,6 +177,20 @@ class Compaction:
                 self.errors[store] = e
             else:
                 self.fixed[store] = claim.to_error()
+
+    def look_for_repairs(self, *, reads_events: bool, gives_back: bool) -> None:
+        """Look for what the stores need whatever the policy, as `Engine.find_repairs`."""
+        for store in [each for each in self.measured if each not in self.fixed]:
+            engine = find_engine(store.path)
+            try:
+                found = engine.find_repairs(
+                    store.path, self.scene.now_ms, reads_events=reads_events, gives_back=gives_back
+                )
+            except TailflipError as e:
+                self.errors[store] = e
+            else:
+                if found is not None:
+                    self.repairs[store] = found
 
     def measure(self, store: Store) -> Measured:
         """Survey a store that the gateway will load.
@@ -261,6 +277,28 @@ class Compaction:
             )
         )
         self.errors.pop(store, None)
+        self.measure(store)
+        return report
+
+    def repair(self, store: Store) -> Report:
+        """Do what a store needs whatever the policy, as it was found, and measure it again.
+
+        Raises:
+            TailflipError: it was not done, and the rows are as they were.
+        """
+        from tailflip.stores.transaction import repair_store  # noqa: PLC0415 - healthy: none
+
+        expected = self.repairs[store]
+        report = self._act(
+            lambda: repair_store(
+                store,
+                workspace=self.workspace,
+                now_ms=self._next_moment(),
+                gateway=self.scene.gateway,
+                expected=expected,
+                on_progress=self.on_progress,
+            )
+        )
         self.measure(store)
         return report
 

@@ -145,6 +145,20 @@ class Engine(Protocol):
             retention_ms: how long the gateway keeps finished runs; None: for ever.
         """
 
+    def find_repairs(
+        self, store: Path, now_ms: int, *, reads_events: bool, gives_back: bool
+    ) -> Measured | None:
+        """Look for what a store needs whatever the policy; None for nothing.
+
+        What it returns is drafted as a survey is. `flow.numbers.Repair` names what it may be.
+
+        Args:
+            store: that was surveyed.
+            now_ms: wall clock.
+            reads_events: look for unreadable events too, which reads most of the store.
+            gives_back: free pages count, where they are most of a large file.
+        """
+
     def look_beside(
         self, store: Path, now_ms: int
     ) -> tuple[tuple[Leftover, ...], tuple[Leftover, ...]]:

@@ -23,10 +23,12 @@ from tailflip.stores.formats import find_engine
 from tailflip.stores.preflight import find_missing_room, find_refusals, refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tailflip.base.progress import Progress
     from tailflip.base.workspace import Workspace
     from tailflip.flow.numbers import Measured
-    from tailflip.flow.observed import Evidence, Store
+    from tailflip.flow.observed import Evidence, Gateway, Store
     from tailflip.plan.policy import Policy
     from tailflip.stores.draft import Draft
     from tailflip.stores.engine import Engine, Opened
@@ -62,6 +64,62 @@ def compact_store(
         CannotCreate: No room.
         TryLater: Locked, or changing all the time.
     """
+    engine = find_engine(store.path.absolute())
+    return _change(
+        store,
+        lambda source: engine.survey_opened(source, policy, evidence, now_ms, on_progress),
+        workspace=workspace,
+        now_ms=now_ms,
+        gateway=evidence.gateway,
+        expected=expected,
+        on_progress=on_progress,
+    )
+
+
+def repair_store(
+    store: Store,
+    *,
+    workspace: Workspace,
+    now_ms: int,
+    gateway: Gateway,
+    expected: Measured | None = None,
+    reads_events: bool = True,
+    gives_back: bool = False,
+    on_progress: Progress | None = None,
+) -> Report:
+    """Do what a store needs whatever the policy, as `Engine.find_repairs` finds it.
+
+    Arguments, report and errors are as for a compaction; `reads_events` and `gives_back` as there.
+    """
+    engine = find_engine(store.path.absolute())
+
+    def look(source: Opened) -> Measured | None:
+        return engine.find_repairs(
+            source.real, now_ms, reads_events=reads_events, gives_back=gives_back
+        )
+
+    return _change(
+        store,
+        look,
+        workspace=workspace,
+        now_ms=now_ms,
+        gateway=gateway,
+        expected=expected,
+        on_progress=on_progress,
+    )
+
+
+def _change(
+    store: Store,
+    survey: Callable[[Opened], Measured | None],
+    *,
+    workspace: Workspace,
+    now_ms: int,
+    gateway: Gateway,
+    expected: Measured | None,
+    on_progress: Progress | None,
+) -> Report:
+    """Change a store as `expected`, or as it is surveyed."""
     path = store.path.absolute()
     started = clock.monotonic_s()
     plans = [expected] if expected is not None else []
@@ -73,17 +131,23 @@ def compact_store(
                 f"store is missing: {path}; nothing was changed",
                 hint="look again: `tailflip compact` without --apply looks for a backup",
             )
-        if plans:
-            surveyed = plans.pop()
-        else:
-            surveyed = engine.survey_opened(source, policy, evidence, now_ms, on_progress)
+        surveyed = plans.pop() if plans else survey(source)
+        if surveyed is None:
+            size_bytes = source.size_bytes
+            return Report(
+                action_id="",
+                kind=ActionKind.COMPACT,
+                store=str(source.store),
+                bytes_before=size_bytes,
+                bytes_after=size_bytes,
+            )
         return _compact_once(
             engine, source, surveyed, workspace=workspace, now_ms=now_ms, on_progress=on_progress
         )
 
     with naming(path), workspace.claim():
         recovery.settle_all(workspace)
-        refuse(find_refusals(path, store.state_dir, gateway=evidence.gateway))
+        refuse(find_refusals(path, store.state_dir, gateway=gateway))
         report = engine.attempt(path, workspace.disk, attempt, store.state_dir)
     return report.model_copy(update={"took_s": drafts.measure_s(started)})
 
@@ -109,7 +173,7 @@ def _compact_once(
         bytes_before=numbers.bytes,
         bytes_after=numbers.bytes,
     )
-    if not any(tally.entries for tally in numbers.rules):
+    if not any(tally.entries or tally.bytes for tally in numbers.rules):
         return nothing
     refuse(
         find_missing_room(
@@ -132,18 +196,24 @@ def _compact_once(
         )
         transcripts, warnings = drafts.finish(workspace, draft)
     action = draft.action
-    return nothing.model_copy(
+    done = nothing.model_copy(
         update={
             "action_id": action.id,
             "entries_after": rewrite.entries,
             "bytes_after": rewrite.bytes,
             "rules": rewrite.rules,
-            "archive": str(workspace.home.archive(action.id)),
-            "archive_bytes": rewrite.archive_bytes,
             "transcripts": transcripts,
             "lock_held_s": round(draft.lock_held_s, 3),
-            "undo": f"tailflip restore {action.id} --apply",
             "warnings": warnings,
+        }
+    )
+    if not rewrite.records:  # free pages alone were given back
+        return done
+    return done.model_copy(
+        update={
+            "archive": str(workspace.home.archive(action.id)),
+            "archive_bytes": rewrite.archive_bytes,
+            "undo": f"tailflip restore {action.id} --apply",
         }
     )
 

@@ -85,7 +85,8 @@ class Start:
     """The start to judge: installation, release, memory, and the limits of healing.
 
     `died_of_memory` counts deaths in a row. The forecast said "fits" and was wrong, so stores
-    that may have filled the heap are compacted all the same, and further each time.
+    that may have filled the heap are compacted all the same, and further each time. `is_in_doubt`:
+    nobody knows that the last start went well, so events are looked at too.
     """
 
     env: Mapping[str, str]
@@ -95,6 +96,7 @@ class Start:
     state_dir: Path | None = None
     profile: str | None = None
     died_of_memory: int = 0
+    is_in_doubt: bool = True
 
 
 def admit(
@@ -170,6 +172,7 @@ def _heal(work: _Work) -> None:
     _make_whole(work)
     if not found.go:
         return
+    _repair(work)
     plan = compaction.plan(work.start.limit)
     found.before = found.after = plan.before
     is_tight = heal.admission and not plan.before.fits
@@ -212,6 +215,34 @@ def _make_whole(work: _Work) -> None:
         if store not in kept:
             found.notes.append(error.message)
             work.failed.append(error)
+
+
+def _repair(work: _Work) -> None:
+    """Take what stops the gateway out of its databases; note what could not be done."""
+    compaction, notes = work.compaction, work.found.notes
+    known = set(compaction.errors)
+    compaction.look_for_repairs(reads_events=work.start.is_in_doubt, gives_back=False)
+    notes += [
+        f"not looked at in full: {error}"
+        for store, error in compaction.errors.items()
+        if store not in known
+    ]
+    if not compaction.repairs:
+        return
+    from tailflip.base.render import format_rules  # noqa: PLC0415 - few starts need it
+
+    for store, found in compaction.repairs.items():
+        if not work.may_salvage:
+            told = "heal.enabled or heal.salvage = false leaves it"
+        else:
+            try:
+                compaction.repair(store)
+            except TailflipError as e:
+                told = f"not set right: {e}"
+            else:
+                told = "set right, and what went is in the archive"
+        notes.append(f"{store.path}: its gateway may not start on it: {told}")
+        notes += format_rules(found.numbers.rules).splitlines()
 
 
 def _salvage(work: _Work, store: Store, damage: Damage) -> None:

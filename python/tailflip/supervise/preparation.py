@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
 from tailflip.base.errors import TailflipError
+from tailflip.diagnose.causes import WANTED
 from tailflip.flow.outcomes import ActionKind
 from tailflip.observe.records.reading import read_jobs
 from tailflip.stores.archive_limits import keep_limits
@@ -51,7 +52,14 @@ def describe_start(gateway: GuardedGateway, died_of_memory: int = 0) -> Start:
         state_dir=gateway.config.gateway.state_dir,
         profile=gateway.profile,
         died_of_memory=died_of_memory,
+        is_in_doubt=_is_in_doubt(gateway),
     )
+
+
+def _is_in_doubt(gateway: GuardedGateway) -> bool:
+    """Say whether no end on record proves that the gateway could start on its stores."""
+    last = next(iter(gateway.history.lives.read(1)), None)
+    return last is None or last.death is None or last.death.cause not in WANTED
 
 
 def log_admission(admission: Admission) -> None:

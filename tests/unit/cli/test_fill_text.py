@@ -56,6 +56,6 @@ def test_what_is_wrong_is_told_below():
     )
     text = format_fill(wrong)
     assert "packs about 90.0 MB of expired runs at once, and can pack 268.4 MB" in text
-    assert r"1 event is no JSON, and the next start ends at one (the first: bad\x1b, seq 3)" in text
+    assert r"1 event is no JSON, and a start may end at one (the first: bad\x1b, seq 3)" in text
     assert "2 entries wait for the gateway's own check" in text
     assert "cannot count pages" in text

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
+from support.agent_database import connect, dump, make_database, write_receipt
 from support.heap import make_near, make_tight
 from support.sqlite_records import make_state_database, write_manifest
 from support.stores import NOW_MS, FaultyDisk, format_store, make_entries, make_entry
@@ -22,6 +25,7 @@ from tailflip.flow.outcomes import HeapLimit
 from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.stores import tables, transaction
 from tailflip.stores.json import engine, native
+from tailflip.stores.sqlite.engine import SQLITE
 from tailflip.supervise import admission
 from tailflip.supervise.admission import Start, admit
 
@@ -447,3 +451,60 @@ def test_a_state_database_that_cannot_be_read_keeps_nobody_down(scene):
         assert found.go, found.reason
         assert any("cannot be told" in note for note in found.notes)
     assert scene.store.read_bytes() == before
+
+
+# --- rows of a database that stop the gateway
+
+
+@pytest.fixture
+def database(scene):
+    """An agent's database with an event that is no JSON, and an entry that is not proven."""
+    path = scene.state / "agents" / "main" / "agent" / "openclaw-agent.sqlite"
+    make_database(path, make_entries())
+    write_receipt(path)
+    (scene.state / "openclaw.json").write_text("{}")
+    with closing(connect(path)) as db, db:
+        db.execute("UPDATE transcript_events SET event_json = '{' WHERE session_id = 'main-1'")
+        db.execute(
+            "UPDATE session_nodes SET entry_json = entry_json || ' '"
+            " WHERE session_key = 'agent:main:direct:peer'"
+        )
+    return path
+
+
+def list_repairs(path, *, reads_events=True):
+    found = SQLITE.find_repairs(path, 1, reads_events=reads_events, gives_back=False)
+    return [] if found is None else sorted(rule.name for rule in found.numbers.rules)
+
+
+def test_what_stops_the_gateway_is_set_right_and_nothing_else_is_touched(scene, database):
+    before = dump(database)
+    found = scene.admit()
+    assert (found.go, found.cured, len(found.actions)) == (True, True, 1)
+    assert list_repairs(database) == []
+    assert dump(database)["session_nodes"] == before["session_nodes"], "expired runs are not asked"
+    assert any("may not start on it: set right" in note for note in found.notes)
+    assert scene.admit().actions == ()
+
+
+def test_events_are_not_read_where_the_last_start_went_well(scene, database):
+    assert len(scene.admit(is_in_doubt=False).actions) == 1
+    assert list_repairs(database) == ["quarantine"]
+
+
+@pytest.mark.parametrize("heal", [{"enabled": False}, {"salvage": False}])
+def test_what_stops_the_gateway_stays_where_the_settings_say_so(scene, database, heal):
+    before = dump(database)
+    found = scene.admit(heal=heal)
+    assert (found.go, found.actions) == (True, ())
+    assert any("leaves it" in note for note in found.notes)
+    assert dump(database) == before
+
+
+def test_a_repair_that_fails_keeps_nobody_down(scene, database):
+    before = dump(database)
+    found = scene.admit(disk=FaultyDisk(1, error=errno.EIO, for_good=True))
+    assert found.go
+    assert found.actions == ()
+    assert dump(database) == before
+    assert any("not set right" in note or "not looked at" in note for note in found.notes)

@@ -80,13 +80,14 @@ class Inspect(Answer):
 
 
 class Compact(Answer):
-    """The plan of a compaction, and the reports of what was done."""
+    """The plan of a compaction, and what was done; `repairs` are those whatever the policy."""
 
     verb: Literal["compact"] = "compact"
     applied: bool
     policy: of_stores.Policy
     stores: tuple[of_stores.SurveyedStore, ...]
     salvages: tuple[of_stores.Salvage, ...]
+    repairs: tuple[of_stores.SurveyedStore, ...]
     before: of_gateway.Forecast
     after: of_gateway.Forecast
     pressure: tuple[str, ...] = Field(description="Steps beyond hygiene, by name.")

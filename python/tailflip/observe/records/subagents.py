@@ -13,7 +13,7 @@ from tailflip.observe.files import read_regular
 from tailflip.observe.records.runlog import to_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from pathlib import Path
 
 MAX_BYTES = 32 << 20
@@ -51,9 +51,21 @@ def read_subagents(path: Path, notes: list[str]) -> tuple[SubagentRun, ...] | No
     return tuple(run for run in found if run is not None)
 
 
-def list_protected(registry: Iterable[SubagentRun]) -> frozenset[str]:
-    """Collect the keys that sub-agent runs without an end refer to."""
-    return frozenset(key for run in registry if run.ended_ms is None for key in run.keys)
+def list_protected(registry: Sequence[SubagentRun]) -> frozenset[str]:
+    """Collect the keys that sub-agent runs without an end refer to, and those above them.
+
+    A run may wait for the child of a child that has ended. Source: `countPendingDescendantRuns`.
+    """
+    above: dict[str, set[str]] = {}
+    for run in registry:
+        above.setdefault(run.keys[0], set()).update(run.keys[1:])
+    todo = [key for run in registry if run.ended_ms is None for key in run.keys]
+    found = set(todo)
+    while todo:
+        more = above.get(todo.pop(), set()) - found
+        found |= more
+        todo += more
+    return frozenset(found)
 
 
 def parse_run(raw: Any) -> SubagentRun | None:

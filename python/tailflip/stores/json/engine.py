@@ -120,6 +120,17 @@ class JsonEngine:
         """None: a file of JSON has entries alone."""
         return None
 
+    def find_repairs(
+        self,
+        store: Path,  # noqa: ARG002
+        now_ms: int,  # noqa: ARG002
+        *,
+        reads_events: bool,  # noqa: ARG002
+        gives_back: bool,  # noqa: ARG002
+    ) -> None:
+        """Find nothing: a file is whole, or is salvaged."""
+        return
+
     def look_beside(
         self, store: Path, now_ms: int
     ) -> tuple[tuple[Leftover, ...], tuple[Leftover, ...]]:

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING
 from tailflip.base.errors import InternalError, StoreChanged, StoreInvalid, Unavailable
 from tailflip.stores.sqlite.library import connect, find_lack
 from tailflip.stores.sqlite.rows import decode, insert, note_index_rows, update
-from tailflip.stores.sqlite.schema import FTS, FTS_ROWS, NODES, WINDOWS, read_schema
+from tailflip.stores.sqlite.schema import (
+    ACTIVE_EVENTS,
+    CONTRACT,
+    EVENTS,
+    FTS,
+    FTS_ROWS,
+    INDEX_STATE,
+    NODES,
+    WINDOWS,
+    read_schema,
+)
 from tailflip.stores.sqlite.units import split_name
 from tailflip.stores.sqlite.work import Verb, digest_entry
 
@@ -25,6 +35,7 @@ if TYPE_CHECKING:
     from tailflip.base.durable import Disk
     from tailflip.stores.sqlite.rows import Line
     from tailflip.stores.sqlite.schema import Schema
+    from tailflip.stores.sqlite.units import Target
     from tailflip.stores.sqlite.work import Step, WorkReader
 
 BATCH_STEPS = 100
@@ -63,31 +74,39 @@ def take_steps(path: Path, work: WorkReader, disk: Disk) -> None:
 
 
 def read_entry(db: sqlite3.Connection, name: str) -> bytes | None:
-    """Read by what a node or a window is known again; None where it is not there."""
-    node, window = split_name(name)
-    table, key = (NODES, "session_key") if window is None else (WINDOWS, "session_id")
-    columns = _known_by(window)
+    """Read by what a target is known again; None where it is not there."""
+    target = split_name(name)
+    table, condition, columns = _known_by(target)
     row = db.execute(
-        f"SELECT {', '.join(columns)} FROM {table} WHERE {key} = ?",
-        (node if window is None else window,),
+        f"SELECT {', '.join(columns)} FROM {table} WHERE {condition}", target._asdict()
     ).fetchone()
     return None if row is None else find_entry(name, dict(zip(columns, row, strict=True)))
 
 
 def find_entry(name: str, values: Mapping[str, object]) -> bytes | None:
-    """Find by what a node or a window is known again among the columns of its row."""
-    _, window = split_name(name)
-    if window is None:
+    """Find by what a target is known again among the columns of its row.
+
+    Of the contract of keys, that is the gateway's receipt of its last check; empty for none.
+    """
+    table, _, columns = _known_by(split_name(name))
+    if table == NODES:
         entry = values.get("entry_json")
         return bytes(entry) if isinstance(entry, bytes) else None
-    known = [values.get(column) for column in _known_by(window)]
+    known = [values.get(column) for column in columns]
     return b" ".join(
         each if isinstance(each, bytes) else str(each).encode() for each in known if each
     )
 
 
-def _known_by(window: str | None) -> tuple[str, ...]:
-    return ("entry_json",) if window is None else ("updated_at", "status", "ended_at")
+def _known_by(target: Target) -> tuple[str, str, tuple[str, ...]]:
+    """Return the table of a target, the condition for its row, and by what it is known again."""
+    if target.node == CONTRACT:
+        return CONTRACT, "id = 1", ("canonical_ready",)
+    if target.window is None:
+        return NODES, "session_key = :node", ("entry_json",)
+    if target.seq is None:
+        return WINDOWS, "session_id = :window", ("updated_at", "status", "ended_at")
+    return EVENTS, "session_id = :window AND seq = :seq", ("event_json",)
 
 
 def was_taken(db: sqlite3.Connection, step: Step) -> bool:
@@ -103,16 +122,18 @@ class _Hand:
         self._db = db
         self._schema = schema
         self._valid: dict[str, int] = {}
+        self._indexed: set[str | None] = set()  # sessions whose index comes back with their events
 
     def take(self, step: Step, raw: Iterable[bytes]) -> None:
         if was_taken(self._db, step):
             raise StoreChanged(f"entry changed while it was read: {step.name}")
+        target = split_name(step.name)
         if step.verb is Verb.DELETE:
-            self._delete(*split_name(step.name), raw)
+            self._delete(target, raw)
         elif step.verb is Verb.EDIT:
             self._edit(raw)
         elif step.verb is Verb.INSERT:
-            self._insert(raw)
+            self._insert(target, raw)
         else:
             raise InternalError(f"a draft asks for {step.verb}")
 
@@ -127,9 +148,16 @@ class _Hand:
         )
         self._valid.clear()
 
-    def _delete(self, node: str, window: str | None, raw: Iterable[bytes]) -> None:
+    def _delete(self, target: Target, raw: Iterable[bytes]) -> None:
+        node, window, seq = target
         for line in raw:
             update(self._db, decode(line))
+        if seq is not None:
+            self._db.execute(
+                f"DELETE FROM {EVENTS} WHERE session_id = ? AND seq = ?", (window, seq)
+            )
+            self._db.execute(f"DELETE FROM {INDEX_STATE} WHERE session_id = ?", (window,))
+            return
         root, key = ("session_key", node) if window is None else ("session_id", window)
         self._empty_index(f"SELECT session_id FROM {WINDOWS} WHERE {root} = ?", key)
         table = NODES if window is None else WINDOWS
@@ -157,10 +185,13 @@ class _Hand:
                 self._valid.setdefault(key, valid)  # what was put back just now is noted already
             update(self._db, line)
 
-    def _insert(self, raw: Iterable[bytes]) -> None:
+    def _insert(self, target: Target, raw: Iterable[bytes]) -> None:
         renamed: dict[int, int] = {}
+        has_new_index = target.seq is not None and self._has_new_index(target.window)
         for text in raw:
             line = decode(text)
+            if has_new_index and line.table in (ACTIVE_EVENTS, INDEX_STATE):
+                continue  # the gateway made it anew without the event
             if line.moved:
                 update(self._db, line)
                 continue
@@ -180,6 +211,16 @@ class _Hand:
                 valid = line.values["entry_valid"]
                 if isinstance(valid, int):
                     self._valid[_key_of(line)] = valid
+
+    def _has_new_index(self, session: str | None) -> bool:
+        if session not in self._indexed:
+            found = self._db.execute(
+                f"SELECT 1 FROM {INDEX_STATE} WHERE session_id = ?", (session,)
+            ).fetchone()
+            if found is not None:
+                return True
+            self._indexed.add(session)
+        return False
 
     def _find_free(self, rowid: int) -> int:
         """Return the row id for a text of the index, or a new one where it is used again."""

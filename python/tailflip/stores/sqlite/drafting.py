@@ -1,4 +1,4 @@
-"""Writes the draft of a compaction, and archives all that it will remove or change."""
+"""Writes the draft of a change, and archives all that it will remove or change."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tailflip.stores.sqlite.change import find_entry, read_entry
 from tailflip.stores.sqlite.editing import plan_edit, write_end
 from tailflip.stores.sqlite.library import Text
 from tailflip.stores.sqlite.rows import Line, note_index_rows, plan_walk
-from tailflip.stores.sqlite.schema import NODES, WINDOWS
-from tailflip.stores.sqlite.survey import DROP, Judging, Told
-from tailflip.stores.sqlite.units import NAMING, note_verdict, read_verdicts
+from tailflip.stores.sqlite.schema import EVENTS, NODES, WINDOWS
+from tailflip.stores.sqlite.survey import DROP
+from tailflip.stores.sqlite.units import NAMING
 from tailflip.stores.sqlite.work import Step, Verb, WorkWriter, digest_entry
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from tailflip.flow.numbers import SurveyNumbers
+    from tailflip.stores.sqlite.repairs import Repairs
     from tailflip.stores.sqlite.rows import Walk
     from tailflip.stores.sqlite.schema import Schema
-    from tailflip.stores.sqlite.survey import Surveyed
-    from tailflip.stores.sqlite.units import Unit
+    from tailflip.stores.sqlite.survey import Change, Surveyed, Told
 
 _SPOOL_BYTES = 1 << 20
 
@@ -85,44 +85,43 @@ class Spool:
 def write_draft(
     db: sqlite3.Connection,
     schema: Schema,
-    surveyed: Surveyed,
+    surveyed: Surveyed | Repairs,
     *,
     store: Path,
     fd: int,
     archive_fd: int,
 ) -> RewriteNumbers:
-    """Judge the units again, and write for each that does not stay a step and a record."""
-    numbers = _judge(db, surveyed)
+    """Look again, and write for each target that does not stay a step and a record."""
+    numbers = _look_again(db, surveyed)
     _find_shared_windows(db)
     note_index_rows(db, schema)
     work, records = WorkWriter(fd, str(store)), RecordWriter(archive_fd)
-    walks = {name: plan_walk(db, schema, name) for name in (NODES, WINDOWS)}
+    walks = {name: plan_walk(db, schema, name) for name in (NODES, WINDOWS, EVENTS)}
     removed = 0
     with Spool() as spool:
-        for unit, (verb, rule, *end) in read_verdicts(db):
-            told = Told(verb, rule, None if end[0] is None else (end[0], end[1], end[2]))
-            before = read_entry(db, unit.name)
+        for change in surveyed.read_changes(db):
+            name = change.target.name
+            before = read_entry(db, name)
             if before is None:
                 continue
             after: bytes | None = None
-            if told.verb == DROP:
-                removed += 1
+            if change.told.verb == DROP:
+                removed += change.target.seq is None
                 changes = []
-                for line in _list_lines(db, walks, unit, told):
+                for line in _list_lines(db, walks, change):
                     for piece in line.pieces():
                         spool.put(piece)
                     if line.moved:
-                        changes.append(_turn(db, line, told))
+                        changes.append(_turn(db, line, change.told))
                     del line
-                step = Step(Verb.DELETE, unit.name, unit.bytes)
+                step = Step(Verb.DELETE, name, change.bytes)
             else:
-                edit = plan_edit(db, unit, told)
+                edit = plan_edit(db, change)
                 changes = list(edit.after)
-                after = find_entry(unit.name, changes[0].values)
+                after = find_entry(name, changes[0].values)
                 spool.put(b"".join(line.encode() for line in edit.before))
-                step = Step(Verb.EDIT, unit.name, len(before))
-            head = _head(unit, told.rule, surveyed.now_ms, spool.size_bytes, after)
-            records.add(head, spool.take())
+                step = Step(Verb.EDIT, name, len(before))
+            records.add(_head(change, surveyed.now_ms, spool.size_bytes, after), spool.take())
             raw = b"".join(line.encode() for line in changes)
             work.add(replace(step, before=digest_entry(before)), (raw,), len(raw))
     archived = records.finish()
@@ -141,15 +140,15 @@ def write_draft(
     )
 
 
-def _judge(db: sqlite3.Connection, surveyed: Surveyed) -> SurveyNumbers:
-    """Note what is done to each unit, and which nodes go."""
+def _look_again(db: sqlite3.Connection, surveyed: Surveyed | Repairs) -> SurveyNumbers:
+    """Note in the database what is done to each target, and which nodes go."""
     db.execute("CREATE TEMP TABLE doomed (session_key TEXT PRIMARY KEY) WITHOUT ROWID")
-    judging = Judging(db, surveyed.policy, surveyed.evidence, surveyed.now_ms)
-    for unit, told in judging.verdicts():
-        note_verdict(db, unit, (told.verb, told.rule, *(told.end or (None, None, None))))
-        if told.verb == DROP and unit.window is None:
-            db.execute("INSERT INTO temp.doomed VALUES (?)", (unit.node,))
-    return judging.sum_up(surveyed.numbers.bytes)
+
+    def note(change: Change) -> None:
+        if change.told.verb == DROP and change.target.window is None:
+            db.execute("INSERT INTO temp.doomed VALUES (?)", (change.target.node,))
+
+    return surveyed.judge_again(db, note)
 
 
 def _find_shared_windows(db: sqlite3.Connection) -> None:
@@ -173,20 +172,21 @@ def _find_shared_windows(db: sqlite3.Connection) -> None:
 
 
 def _list_lines(
-    db: sqlite3.Connection, walks: Mapping[str, Walk], unit: Unit, told: Told
+    db: sqlite3.Connection, walks: Mapping[str, Walk], change: Change
 ) -> Iterator[Line]:
     """Stream the rows that go, then the windows that another node takes over, as they are."""
-    if unit.window is not None:
-        yield from walks[WINDOWS].lines(db, unit.window)
+    node, window, seq = change.target
+    if window is not None:
+        yield from walks[WINDOWS if seq is None else EVENTS].lines(db, window, seq)
         return
-    yield from walks[NODES].lines(db, unit.node)
+    yield from walks[NODES].lines(db, node)
     for session, status, ended_ms in db.execute(
         f"SELECT session_id, status, ended_at FROM {WINDOWS} WHERE session_key = ?"
         " AND session_id IN (SELECT session_id FROM temp.rehomed)",
-        (unit.node,),
+        (node,),
     ):
-        own = {"session_id": session, "session_key": Text(unit.node.encode())}
-        if write_end(status, told.end):
+        own = {"session_id": session, "session_key": Text(node.encode())}
+        if write_end(status, change.told.end):
             own |= {"status": status, "ended_at": ended_ms}
         yield Line(WINDOWS, own, moved=True)
 
@@ -201,18 +201,18 @@ def _turn(db: sqlite3.Connection, line: Line, told: Told) -> Line:
     return replace(line, values={**line.values, "session_key": Text(new), **ended})
 
 
-def _head(unit: Unit, rule: str, now_ms: int, size_bytes: int, after: bytes | None) -> RecordHeader:
+def _head(change: Change, now_ms: int, size_bytes: int, after: bytes | None) -> RecordHeader:
     return RecordHeader(
-        key=unit.name,
-        rule=rule,
+        key=change.target.name,
+        rule=change.told.rule,
         time_ms=now_ms,
-        at=unit.rowid,
+        at=change.rowid,
         bytes=size_bytes,
         lead=0,
         trail=0,
-        session=unit.session,
+        session=change.session,
         file=None,
-        job=unit.job,
+        job=change.target.job,
         after=None if after is None else digest_entry(after),
         after_bytes=0 if after is None else len(after),
     )

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tailflip.ledger.actions import Action
     from tailflip.plan.policy import Policy
     from tailflip.stores.engine import Opened, Salvager, Sessions
+    from tailflip.stores.sqlite.repairs import Repairs
     from tailflip.stores.sqlite.schema import Schema
     from tailflip.stores.sqlite.survey import Surveyed
     from tailflip.stores.tables import Ledgers, Starts
@@ -58,7 +59,7 @@ class SqliteEngine:
 
     def refuse(self, store: Path, surveyed: Measured) -> tuple[TailflipError, ...]:
         """Refuse to write to a version of the database that we do not know."""
-        schema = cast("Surveyed", surveyed).schema
+        schema = cast("Surveyed | Repairs", surveyed).schema
         if schema.is_known:
             return ()
         told = "unknown" if schema.version is None else str(schema.version)
@@ -130,6 +131,17 @@ class SqliteEngine:
         with naming(store):
             return read_fill(store.resolve(), now_ms, retention_ms)
 
+    def find_repairs(
+        self, store: Path, now_ms: int, *, reads_events: bool, gives_back: bool
+    ) -> Measured | None:
+        """Look for rows that stop the gateway, and for free pages."""
+        from tailflip.stores.sqlite.repairs import find_repairs  # noqa: PLC0415
+
+        with naming(store):
+            return find_repairs(
+                store.resolve(), now_ms, reads_events=reads_events, gives_back=gives_back
+            )
+
     def look_beside(
         self,
         store: Path,  # noqa: ARG002
@@ -167,7 +179,7 @@ class SqliteEngine:
         from tailflip.stores.sqlite.mark import read_mark  # noqa: PLC0415
         from tailflip.stores.sqlite.reading import read  # noqa: PLC0415
 
-        known = cast("Surveyed", surveyed)
+        known = cast("Surveyed | Repairs", surveyed)
         if read_mark(opened.real) != known.mark:
             raise StoreChanged(f"store changed since it was surveyed: {opened.store}")
 

@@ -13,12 +13,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tailflip.flow.fill import REAPER_LIMIT_BYTES, Event, Fill, TableSize
+from tailflip.stores.sqlite.faults import count_refused, find_unreadable_nodes
 from tailflip.stores.sqlite.library import octets, read_pages, to_text
 from tailflip.stores.sqlite.reading import read
-from tailflip.stores.sqlite.schema import NODES, WINDOWS, quote, read_columns
+from tailflip.stores.sqlite.schema import EVENTS, NODES, TRAJECTORIES, WINDOWS, quote, read_columns
 from tailflip.stores.sqlite.units import (
-    EVENTS,
-    TRAJECTORIES,
     count_windows,
     gather_windows,
     write_event_size,
@@ -69,7 +68,7 @@ def read_fill(path: Path, now_ms: int, retention_ms: int | None) -> Fill:
         StoreChanged: somebody wrote to it meanwhile.
     """
     cutoff_ms = None if retention_ms is None else now_ms - retention_ms
-    numbers, mark = read(path, lambda db, _: _measure(db, cutoff_ms))
+    numbers, mark = read(path, lambda db, _: _measure(db, path, cutoff_ms))
     return Fill(
         log_bytes=mark.log_bytes,
         import_bytes=_measure_files(path.parent.parent / _IMPORTED, lambda _: True),
@@ -78,8 +77,10 @@ def read_fill(path: Path, now_ms: int, retention_ms: int | None) -> Fill:
     )
 
 
-def _measure(db: sqlite3.Connection, cutoff_ms: int | None) -> dict[str, Any]:
+def _measure(db: sqlite3.Connection, path: Path, cutoff_ms: int | None) -> dict[str, Any]:
     tables = _read_columns(db)
+    refused = count_refused(db, path)
+    unreadable = [target.name for _, target, *_ in find_unreadable_nodes(db)]
     pages, free, page_bytes = read_pages(db)
     sizes, counts_pages = _measure_tables(db, tables)
     return {
@@ -88,6 +89,10 @@ def _measure(db: sqlite3.Connection, cutoff_ms: int | None) -> dict[str, Any]:
         "tables": sizes,
         "counts_pages": counts_pages,
         "unproven_nodes": _ask(db, f"SELECT count(*) FROM {NODES} WHERE entry_valid <> 1"),
+        "refused_nodes": refused.unproven,
+        "contradicting_nodes": refused.contradicting,
+        "unreadable_nodes": len(unreadable),
+        "unreadable_keys": tuple(unreadable[:_SHOWN]),
         "embedding_bytes": _sum(db, tables, "memory_embedding_cache", "embedding"),
         "usage_bytes": _sum(
             db, tables, "cache_entries", "value_json", "blob", where=f"scope GLOB '{_USAGE}'"

@@ -16,7 +16,7 @@ from tailflip.stores.sqlite.drafting import Spool
 from tailflip.stores.sqlite.reading import read
 from tailflip.stores.sqlite.rows import decode
 from tailflip.stores.sqlite.schema import WINDOWS
-from tailflip.stores.sqlite.units import count_entries, split_name
+from tailflip.stores.sqlite.units import Target, count_entries, split_name
 from tailflip.stores.sqlite.work import Step, Verb, WorkReader, WorkWriter, digest_entry
 
 if TYPE_CHECKING:
@@ -86,13 +86,15 @@ class PutBack:
     ) -> None:
         entry, clashes = self._look_at(header, archive, spool)
         present, old = self._find(header.key), digest_entry(entry)
-        is_gone = present is None and not clashes and self._has_node(header.key)
+        is_gone = present is None and not clashes and self._has_parent(header.key)
         if present == old:
             self._counts["unchanged"] += 1
         elif header.after is None and is_gone:
             size_bytes = spool.size_bytes
             out.add(Step(Verb.INSERT, header.key, size_bytes), spool.take(), size_bytes)
-            self._count("added", header.key, old, size_bytes)
+            # An event makes its session whole again, and no session is added.
+            is_event = split_name(header.key).seq is not None
+            self._count("replaced" if is_event else "added", header.key, old, size_bytes)
         elif header.after is not None and present == header.after and not clashes:
             size_bytes = spool.size_bytes
             step = Step(Verb.EDIT, header.key, len(entry), present)
@@ -142,14 +144,25 @@ class PutBack:
         entry = read_entry(self._db, name)
         return None if entry is None else digest_entry(entry)
 
-    def _has_node(self, name: str) -> bool:
-        """Say whether the node of a window is there, or will be; a node needs none."""
-        node, window = split_name(name)
-        return window is None or self._find(node) is not None
+    def _has_parent(self, name: str) -> bool:
+        """Say whether the node of a window, or the window of an event, is there or will be.
+
+        A window comes back with its node, or by itself.
+        """
+        node, window, seq = split_name(name)
+        if window is None or self._find(node) is None:
+            return window is None
+        return (
+            seq is None or self._is_taken(node) or self._find(Target(node, window).name) is not None
+        )
+
+    def _is_taken(self, name: str) -> bool:
+        found = self._db.execute("SELECT 1 FROM temp.taken WHERE name = ?", (name,)).fetchone()
+        return found is not None
 
     def _is_otherwise(self, name: str, line: Line, left: Mapping[str, Value]) -> bool:
         """Say whether a window was changed since; what the draft so far changes is as it says."""
-        if self._db.execute("SELECT 1 FROM temp.taken WHERE name = ?", (name,)).fetchone():
+        if self._is_taken(name):
             return False
         row = self._db.execute(
             f"SELECT {', '.join(left)} FROM {WINDOWS} WHERE session_id = CAST(? AS TEXT)",

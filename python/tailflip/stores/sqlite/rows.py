@@ -3,9 +3,10 @@
 One line a row, parents first. `t` is the table, `v` the values by column; `r` is the row id where
 the table's other tables use it (the full-text index). A text that is not UTF-8 is `{"t": base64}`,
 a blob `{"b": base64}`, and a number that JSON has no word for `{"f": hex}`. A line with `p` is a
-row that stays where it is and that others need, such as a conversation. A line with `m` is a
-window that stayed and was changed: its session, and the columns as they were. It may have gone to
-another node, which still uses it, or got the end of its run; `l` then says to what it was changed.
+row that is put back where nothing is in its place: others need it, such as a conversation, or the
+gateway makes it anew, such as the place of an event in the index. A line with `m` is a window that
+stayed and was changed: its session, and the columns as they were. It may have gone to another node,
+which still uses it, or got the end of its run; `l` then says to what it was changed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,18 @@ from typing import TYPE_CHECKING, Any
 
 from tailflip.flow.late import dataclass
 from tailflip.stores.sqlite.library import Text
-from tailflip.stores.sqlite.schema import FTS, FTS_ROWS, NODES, WINDOWS, quote, read_columns
+from tailflip.stores.sqlite.schema import (
+    ACTIVE_EVENTS,
+    CONTRACT,
+    EVENTS,
+    FTS,
+    FTS_ROWS,
+    INDEX_STATE,
+    NODES,
+    WINDOWS,
+    quote,
+    read_columns,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -32,12 +44,20 @@ _UTF8 = codecs.getincrementaldecoder("utf-8")
 _END = b"}}\n"
 _LARGE_BYTES = 1 << 18
 _PIECE_BYTES = 3 << 16  # a multiple of three, so that base64 can be put together again
+_ROOTS = {
+    NODES: "session_key = :root",
+    WINDOWS: "session_id = :root",
+    EVENTS: "session_id = :root AND seq = :seq",
+}
+_KEYS = {NODES: "session_key", WINDOWS: "session_id", CONTRACT: "id"}
 _FTS_COLUMNS = ("text", "session_id", "message_id", "role", "timestamp")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One archived row. `stays` says that it was not removed; `rowid` is None where none counts.
+    """One archived row. `stays`: it was not removed, or the gateway itself may have made it anew.
+
+    `rowid` is None where none counts.
 
     `moved`: a window that stayed and was changed; `values` are its session, and the columns as they
     were. `left` are columns as they were left; None where those do not count.
@@ -131,14 +151,17 @@ class _Reading:
 
 @dataclass(frozen=True)
 class Walk:
-    """The statements that read what goes with a node or a window; empty tables are left out."""
+    """The statements that read what goes with a node, a window or an event.
+
+    Empty tables are left out.
+    """
 
     readings: tuple[_Reading, ...]
 
-    def lines(self, db: sqlite3.Connection, root: str) -> Iterator[Line]:
-        """Stream the rows of one node or window, parents first."""
+    def lines(self, db: sqlite3.Connection, root: str, seq: int | None = None) -> Iterator[Line]:
+        """Stream the rows of one node or window, or of one event of it, parents first."""
         for each in self.readings:
-            for row in db.execute(each.text, {"root": root}):
+            for row in db.execute(each.text, {"root": root, "seq": seq}):
                 values = dict(zip(each.columns, row[1:], strict=True))
                 line = Line(each.table, values, row[0] if each.has_rowid else None, each.stays)
                 del row, values  # a row of megabytes is not held while the next one is read
@@ -147,7 +170,9 @@ class Walk:
 
 
 def plan_walk(db: sqlite3.Connection, schema: Schema, root: str) -> Walk:
-    """Prepare to read what hangs on rows of `session_nodes` or `session_windows`.
+    """Prepare to read what hangs on rows of nodes, of windows, or of events.
+
+    With an event goes the state of its session's index, so that the gateway makes that anew.
 
     Windows in `temp.rehomed` are somebody else's and stay.
     """
@@ -162,8 +187,15 @@ def plan_walk(db: sqlite3.Connection, schema: Schema, root: str) -> Walk:
             text = _write_join(needed, link.columns, link.parent, link.of, columns)
             found.append(_Reading(link.parent, columns, _first(text), stays=True))
         text = _write_rows(tables, root, table, table.columns)
-        found.append(_Reading(table.name, table.columns, _first(text)))
-    return Walk((*found, *_plan_index(db, schema, tables, root)))
+        is_made_anew = root == EVENTS and table.name == ACTIVE_EVENTS
+        found.append(_Reading(table.name, table.columns, _first(text), stays=is_made_anew))
+    if root != EVENTS:
+        found += _plan_index(db, schema, tables, root)
+    elif _has_rows(db, INDEX_STATE):
+        columns = read_columns(db, INDEX_STATE)
+        text = f"SELECT {_join(columns)} FROM {INDEX_STATE} WHERE session_id = :root"
+        found.append(_Reading(INDEX_STATE, columns, _first(text), stays=True))
+    return Walk(tuple(found))
 
 
 def _write_rows(
@@ -175,8 +207,7 @@ def _write_rows(
     statistics, which a gateway leaves in the file on some day, SQLite reads tables whole.
     """
     if table.name == root:
-        key = "session_key" if root == NODES else "session_id"
-        return f"SELECT {_join(columns)} FROM {quote(root)} WHERE {key} = :root"
+        return f"SELECT {_join(columns)} FROM {quote(root)} WHERE {_ROOTS[root]}"
     stays = "own.session_id NOT IN (SELECT session_id FROM temp.rehomed)"
     parts = [
         _write_join(
@@ -257,12 +288,15 @@ def insert(db: sqlite3.Connection, line: Line) -> None:
 
 
 def update(db: sqlite3.Connection, line: Line) -> None:
-    """Give a row the columns of a line, which names it by its key: that of a node or a window."""
-    key = "session_key" if line.table == NODES else "session_id"
+    """Give a row the columns of a line, which names it by its key.
+
+    It is one of a node or a window, or of the contract of keys.
+    """
+    key = _KEYS[line.table]
     columns = {name: value for name, value in line.values.items() if name != key}
     changes = ", ".join(f"{quote(name)} = {_mark(value)}" for name, value in columns.items())
     db.execute(
-        f"UPDATE {quote(line.table)} SET {changes} WHERE {key} = CAST(? AS TEXT)",
+        f"UPDATE {quote(line.table)} SET {changes} WHERE {key} = {_mark(line.values[key])}",
         [*map(_plain, columns.values()), _plain(line.values[key])],
     )
 

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 KNOWN_VERSIONS = (19, 21, 23)
 NODES, WINDOWS = "session_nodes", "session_windows"
+EVENTS, TRAJECTORIES = "transcript_events", "trajectory_runtime_events"
+CONTRACT = "session_key_contract"
+# What the gateway shows of a session, in order, and how far it has got. It makes both anew where
+# the latter is missing. Source: `selectSessionsNeedingTranscriptIndexReconcile` of 2026.9.6.
+ACTIVE_EVENTS, INDEX_STATE = "session_transcript_active_events", "session_transcript_index_state"
 FTS, FTS_ROWS = "session_transcript_fts", "session_transcript_fts_rows"
 
 

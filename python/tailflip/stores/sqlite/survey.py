@@ -10,26 +10,26 @@ from tailflip.flow.numbers import RowNumbers, Rule, SurveyNumbers
 from tailflip.stores.extension import translating
 from tailflip.stores.policies import compile_policy
 from tailflip.stores.sqlite.library import read_pages
-from tailflip.stores.sqlite.units import RUNNING, gather, read_units
+from tailflip.stores.sqlite.units import RUNNING, gather, note_verdict, read_units, read_verdicts
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tailflip.flow.observed import Evidence
     from tailflip.plan.policy import Policy
     from tailflip.stores.sqlite.mark import Mark
     from tailflip.stores.sqlite.schema import Schema
-    from tailflip.stores.sqlite.units import Unit
+    from tailflip.stores.sqlite.units import Target, Unit
 
-DROP = "drop"
+DROP, EDIT = "drop", "edit"
 # A row takes more than its texts: indexes, identities, state of the search. Measured on databases
 # that 2026.9.6 imported: 1.29 for 95 MB, 1.39 for 11 MB.
 PAGE_FACTOR = 1.25
 
 
 class Told(NamedTuple):
-    """What becomes of a unit: `verb` is drop or edit. `rule` is as the archive names it.
+    """What becomes of a target: `verb` is drop or edit. `rule` is as the archive names it.
 
     `end` is the end of its run, where that is to be written: status, end and length in ms.
     """
@@ -44,6 +44,16 @@ class Told(NamedTuple):
         return self.verb != DROP and Rule.SLIM in self.rule.split("+")
 
 
+class Change(NamedTuple):
+    """A target that does not stay as it is, and what becomes of it; `rowid` is for the record."""
+
+    target: Target
+    told: Told
+    rowid: int
+    session: str | None
+    bytes: int
+
+
 @dataclass(frozen=True)
 class Surveyed:
     """A surveyed database, and the inputs by which a draft judges its units the same way again."""
@@ -54,6 +64,22 @@ class Surveyed:
     policy: Policy
     evidence: Evidence
     now_ms: int
+
+    def judge_again(
+        self, db: sqlite3.Connection, note: Callable[[Change], object]
+    ) -> SurveyNumbers:
+        """Note every change in temporary tables, call `note` with each, and count again."""
+        judging = Judging(db, self.policy, self.evidence, self.now_ms)
+        for unit, told in judging.verdicts():
+            note_verdict(db, unit, (told.verb, told.rule, *(told.end or (None, None, None))))
+            note(_change(unit, told))
+        return judging.sum_up(self.numbers.bytes)
+
+    def read_changes(self, db: sqlite3.Connection) -> Iterator[Change]:
+        """Stream the changes that were noted."""
+        for unit, (verb, rule, *end) in read_verdicts(db):
+            told = Told(verb, rule, None if end[0] is None else (end[0], end[1], end[2]))
+            yield _change(unit, told)
 
 
 @dataclass
@@ -124,6 +150,10 @@ class Judging:
             bytes_after=max(min(size_bytes, rows.bytes_after), size_bytes - removed),
             row_bytes=(self.loaded_bytes, self.loaded_bytes - self.gone_bytes),
         )
+
+
+def _change(unit: Unit, told: Told) -> Change:
+    return Change(unit.target, told, unit.rowid, unit.session, unit.bytes)
 
 
 def measure_pages(db: sqlite3.Connection) -> int:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tailflip import _native
 from tailflip.stores.sqlite.library import octets, to_text
-from tailflip.stores.sqlite.schema import NODES, WINDOWS, read_columns
+from tailflip.stores.sqlite.schema import EVENTS, NODES, TRAJECTORIES, WINDOWS, read_columns
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-EVENTS, TRAJECTORIES = "transcript_events", "trajectory_runtime_events"
 # What the gateway rebuilds at the next use of a session.
 BULK = ("skillsSnapshot", "systemPromptReport")
 RUNNING = "running"
@@ -29,15 +28,37 @@ _IS_BASE = (
     "{0} GLOB 'agent:*:cron:*' AND length({0}) - length(replace({0}, ':', '')) = "
     f"{_BASE_PARTS - 1}"
 )
-_MARK = ":window:"
+_MARK, _EVENT = ":window:", ":event:"
 
 _Row = tuple[str, str | None, int | None, int | None, int | None, str | None, bool, bool, int, int]
+
+
+class Target(NamedTuple):
+    """What a step or a record is about: a node, a window of it, or an event of that window."""
+
+    node: str
+    window: str | None = None
+    seq: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The name in an archive, in a draft and in reports."""
+        if self.window is None:
+            return self.node
+        event = "" if self.seq is None else f"{_EVENT}{self.seq}"
+        return f"{self.node}{_MARK}{self.window}{event}"
+
+    @property
+    def job(self) -> str | None:
+        """The cron job of a run or a base node."""
+        parts = self.node.split(":")
+        return parts[3] if len(parts) >= _BASE_PARTS and parts[2] == "cron" else None
 
 
 class Unit(NamedTuple):
     """A node, or a closed window of one, with what is judged of it.
 
-    `node` is the key of the node that it is or belongs to; `window` is None for a node. `name` is
+    `node` is the key of the node that it is or belongs to; `window` is None for a node. `target` is
     how an archive knows it, `judged` how the policy does: a closed window is judged as a run.
     `written_ms` is when its transcript was written last. `number` is its place among those that
     were gathered.
@@ -70,20 +91,14 @@ class Unit(NamedTuple):
         return self.bytes if ":run:" in self.node else self.entry_bytes
 
     @property
-    def name(self) -> str:
-        """The name in an archive and in reports."""
-        return self.node if self.window is None else f"{self.node}{_MARK}{self.window}"
+    def target(self) -> Target:
+        """What a step on it is about."""
+        return Target(self.node, self.window)
 
     @property
     def judged(self) -> str:
         """The key that tells the policy its kind and job."""
         return self.node if self.window is None else f"{self.node}:run:{self.window}"
-
-    @property
-    def job(self) -> str | None:
-        """The cron job of a run or a base node."""
-        parts = self.node.split(":")
-        return parts[3] if len(parts) >= _BASE_PARTS and parts[2] == "cron" else None
 
     def row(self) -> _Row:
         """Return what `_native.RowJudge` takes."""
@@ -118,10 +133,14 @@ NAMING = f"""
 """
 
 
-def split_name(name: str) -> tuple[str, str | None]:
-    """Return the node's key and the window's session of a name, None for a node."""
+def split_name(name: str) -> Target:
+    """Return what a name is of."""
     node, mark, window = name.rpartition(_MARK)
-    return (node, window) if mark else (name, None)
+    if not mark:
+        return Target(name)
+    session, mark, seq = window.rpartition(_EVENT)
+    is_event = mark and seq.isascii() and seq.isdecimal()
+    return Target(node, session, int(seq)) if is_event else Target(node, window)
 
 
 def gather(db: sqlite3.Connection) -> None:

@@ -98,6 +98,14 @@ def test_an_updated_row_has_the_new_columns_and_the_old_ones():
     assert db.execute("SELECT typeof(entry_json) FROM session_nodes").fetchone() == (b"text",)
 
 
+def test_a_row_of_the_contract_of_keys_is_named_by_its_number():
+    db = sqlite3.connect(":memory:")
+    db.execute("CREATE TABLE session_key_contract (id INTEGER PRIMARY KEY, canonical_ready TEXT)")
+    db.execute("INSERT INTO session_key_contract VALUES (1, 'told'), (2, 'other')")
+    update(db, Line("session_key_contract", {"id": 1, "canonical_ready": None}))
+    assert db.execute("SELECT * FROM session_key_contract").fetchall() == [(1, None), (2, "other")]
+
+
 def test_a_row_that_stays_is_put_back_only_where_it_is_gone():
     db = sqlite3.connect(":memory:")
     db.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)")

@@ -9,9 +9,13 @@ from dataclasses import replace
 import pytest
 
 from support.agent_database import NODES, WINDOWS, add_entry, add_window, connect, make_database
+from support.state_rows import JSON_ONLY, StateRows
 from support.stores import GONE, HOUR_MS, JOB, NOW_MS, make_entries, make_entry, run_key
 from tailflip.base.errors import StoreChanged, StoreInvalid
+from tailflip.flow.observed import Store
+from tailflip.observe.installation import locate
 from tailflip.plan.policy import Policy
+from tailflip.stores.proof.judge import judge_store
 from tailflip.stores.sqlite.engine import SQLITE
 from tailflip.stores.sqlite.reading import read
 from tailflip.stores.sqlite.units import gather, read_units
@@ -115,6 +119,25 @@ def test_a_run_waits_for_its_living_descendant_and_for_no_other(path):
         path, lambda db: db.execute(f"UPDATE {NODES} SET status = 'done' WHERE spawned_by <> ''")
     )
     assert tally(survey(path)) == alone
+
+
+def test_a_run_waits_for_a_descendant_that_the_registry_alone_knows(tmp_path, path):
+    """A sub-agent without a node was not seen, and its run went with the answer's address."""
+    run, child = run_key("waiting"), "agent:main:subagent:child"
+    entry = make_entry("waiting", 60 * HOUR_MS, status="done", cronRunContinuation={"n": 1})
+    change(path, lambda db: add_entry(db, run, entry))
+    rows = StateRows(tmp_path, JSON_ONLY)
+    rows.add_subagent(child, run, NOW_MS - HOUR_MS, NOW_MS - 1, outcome={"status": "ok"})
+    evidence = read_evidence(tmp_path, path)
+    alone = tally(survey(path, evidence=evidence))
+    rows.add_subagent("agent:main:subagent:grandchild", child, NOW_MS - HOUR_MS)
+    evidence = read_evidence(tmp_path, path)
+    assert tally(survey(path, evidence=evidence)) == alone - 1
+
+
+def read_evidence(state, path):
+    installation = locate({"OPENCLAW_STATE_DIR": str(state)}, state_dir=state)
+    return judge_store(installation, Store(path, "main"), GONE.gateway, NOW_MS).evidence
 
 
 def test_an_override_is_told_from_the_entry(path):

@@ -1,0 +1,145 @@
+"""Which rows stop a gateway: of what may be readable, nothing counts."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+
+import pytest
+
+from support.agent_database import CONTRACT, NODES, connect, make_database, write_receipt
+from support.stores import make_entries, run_key
+from tailflip.stores.sqlite.engine import SQLITE
+from tailflip.stores.sqlite.faults import is_unreadable
+
+KEY = run_key("run-1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b'{"a": 1',
+        b"{'a': 1}",
+        b'{"a": "line\nfeed"}',
+        b'{"a": "\x01"}',
+        b'{"a": 1} x',
+        b'{"a": \\u0041}',
+        b'{"a": 01}',
+        b'{"a": 1,}',
+        b"text \x00",
+        b'{"a": "\x00',
+    ],
+)
+def test_what_no_reader_can_parse_is_unreadable(text):
+    assert is_unreadable(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"{}",
+        b' {"a": "\\ud800"}\n',
+        b'{"a": "\xed\xa0\x80 \xff"}',
+        b'{"a": ' + b"9" * 5_000 + b"}",
+        b'{"a": 1e999, "a": -0}',
+        b"[" * 200_000 + b"]" * 200_000,
+        b'{"a": 1}\x00rest',
+        b'\xef\xbb\xbf{"a": 1}',
+        b'{"a": NaN}',
+        b"1",
+    ],
+    ids=["empty", "half a pair", "no UTF-8", "digits", "twice", "deep", "NUL", "BOM", "NaN", "one"],
+)
+def test_what_a_reader_may_parse_is_not(text):
+    assert not is_unreadable(text)
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "agents" / "main" / "agent" / "openclaw-agent.sqlite"
+    make_database(path, make_entries())
+    write_receipt(path)
+    return path
+
+
+def run(path, statement, *values):
+    with closing(connect(path)) as db, db:
+        db.execute(statement, values)
+
+
+def look(path, *, reads_events=True):
+    found = SQLITE.find_repairs(path, 1, reads_events=reads_events, gives_back=True)
+    return {} if found is None else {t.name: t.entries for t in found.numbers.rules}
+
+
+def test_a_whole_database_needs_nothing(path):
+    assert look(path) == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"UPDATE {NODES} SET entry_json = entry_json || ' ' WHERE session_key = ?",
+        f"UPDATE {NODES} SET updated_at = updated_at + 1 WHERE session_key = ?",
+    ],
+)
+def test_an_entry_that_another_hand_changed_is_refused(path, change):
+    run(path, change, KEY)
+    assert look(path) == {"prove-anew": 1}
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["current_session_id = 'x'", "entry_valid = -1"],
+    ids=["of another session", "found invalid"],
+)
+@pytest.mark.parametrize("valid", [None, 0, 1])
+def test_an_entry_that_no_proof_can_help_is_told_and_left(path, change, valid):
+    run(path, f"UPDATE {NODES} SET {change} WHERE session_key = ?", KEY)
+    if valid is not None and "session" in change:
+        run(path, f"UPDATE {NODES} SET entry_valid = ? WHERE session_key = ?", valid, KEY)
+    assert look(path) == {}
+    assert SQLITE.describe_fill(path, 1, None).contradicting_nodes == 1
+
+
+@pytest.mark.parametrize(
+    "receipt",
+    [None, json.dumps([1, "main", "0:0", "1"]), "{}", "[1]", "no JSON"],
+    ids=["none", "another file", "an object", "short", "no JSON"],
+)
+def test_without_a_receipt_for_this_file_the_gateway_proves_all_itself(path, receipt):
+    run(path, f"UPDATE {NODES} SET entry_json = entry_json || ' ' WHERE session_key = ?", KEY)
+    run(path, f"UPDATE {CONTRACT} SET canonical_ready = ?", receipt)
+    assert look(path) == {}
+
+
+def test_a_node_that_is_a_window_s_place_alone_is_no_fault(path):
+    run(path, f"UPDATE {NODES} SET entry_json = '{{}}' WHERE session_key = ?", KEY)
+    run(path, f"UPDATE {NODES} SET entry_valid = -1 WHERE session_key = ?", KEY)
+    assert look(path) == {}
+
+
+def test_events_are_looked_at_where_that_is_asked(path):
+    run(path, "UPDATE transcript_events SET event_json = '{' WHERE session_id = 'run-1'")
+    assert look(path, reads_events=False) == {}
+    assert look(path) == {"quarantine": 1}
+
+
+def test_a_session_with_an_event_in_doubt_is_left_whole(path):
+    """Once one event goes, the gateway reads all others of the session anew."""
+    add = "INSERT INTO transcript_events (session_id, seq, event_json, created_at)"
+    run(path, f"{add} VALUES ('run-1', 1, '{{', 1)")
+    assert look(path) == {"quarantine": 1}
+    run(path, f"{add} VALUES ('run-1', 2, ?, 1)", "[" * 200_000 + "]" * 200_000)
+    assert look(path) == {}
+
+
+def test_check_tells_of_both(path):
+    run(path, f"UPDATE {NODES} SET entry_json = '{{' WHERE session_key = ?", KEY)
+    other = run_key("run-2")
+    run(path, f"UPDATE {NODES} SET entry_json = entry_json || ' ' WHERE session_key = ?", other)
+    fill = SQLITE.describe_fill(path, 1, None)
+    assert (fill.unreadable_nodes, fill.unreadable_keys) == (1, (KEY,))
+    assert (fill.refused_nodes, fill.unproven_nodes) == (1, 2)
