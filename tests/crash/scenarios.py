@@ -485,9 +485,12 @@ class Ledgers(Scenario):
         left = {p.name for p in self.jobs.parent.iterdir()} - {"jobs.json.lock"}
         assert left == {"jobs.json", "runs"}
         assert self.path.read_bytes() == self.final
-        assert self.jobs.read_bytes() == self.jobs_final
+        assert self.jobs.read_bytes() in self.jobs_at_last()
         assert self.read_rows() in self.rows_at_last()
         self.check_undone()
+
+    def jobs_at_last(self) -> list[bytes]:
+        return [self.jobs_final]
 
     def rows_at_last(self) -> list[list[tuple[object, ...]]]:
         """What the task ledger may say when all is done."""
@@ -541,6 +544,11 @@ class Gating(Ledgers):
         # Too little for the store as it is, enough for what a compaction leaves of it.
         limit = make_roomy(len(self.original)) - 22_223
         self.flags = {"gateway.heap_limit": f"{limit}b"}
+
+    def jobs_at_last(self) -> list[bytes]:
+        # Where the hold was refused once, the gateway started; it then ended with nothing in
+        # flight, which is a reason not to hold the job any more.
+        return self.jobs_seen[1:] if self.went_on else [self.jobs_final]
 
     def rows_at_last(self) -> list[list[tuple[object, ...]]]:
         # A start looks at tasks only where a marker, or a run that claims to be running,
