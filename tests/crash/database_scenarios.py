@@ -19,7 +19,7 @@ from tailflip.stores import archive
 from tailflip.stores.recovery import recover
 from tailflip.stores.restore import restore
 from tailflip.stores.sqlite import change, finish
-from tailflip.stores.sqlite.schema import TRAJECTORIES
+from tailflip.stores.sqlite.schema import INDEX_STATE, TRAJECTORIES
 from tailflip.stores.transaction import compact_store
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def drop_empty_tables(path: Path) -> None:
             if not name.startswith((FTS, "sqlite_")) and "pending" not in name
         ]
         kept = {name for name in names if db.execute(f"SELECT 1 FROM {name}").fetchone()}
-        kept.add(TRAJECTORIES)
+        kept |= {TRAJECTORIES, INDEX_STATE}  # asked for where they have no row, too
         for name in tuple(kept):
             kept |= {row[2] for row in db.execute(f"PRAGMA foreign_key_list({name})")}
         db.execute("PRAGMA foreign_keys = OFF")
