@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import ExitStack, closing
 
@@ -63,6 +64,26 @@ for after_s in sys.stdin:
             say(f"waits {type(e).__name__} {e}")
         sys.stdin.readline()
     say("ended")
+"""
+
+# Makes the folder that a line names, at the moment that the line names.
+_MAKES = """
+import os, sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from tailflip.base.durable import RealDisk
+from tailflip.stores.sqlite import fence
+place = SimpleNamespace(owner=(os.getuid(), os.getgid()))
+print("ready", flush=True)
+for line in sys.stdin:
+    folder, at_s = line.split()
+    while time.monotonic() < float(at_s):
+        pass
+    try:
+        fence._make_folder(Path(folder), place, RealDisk())
+        print("made", flush=True)
+    except OSError as e:
+        print(f"failed: {e}", flush=True)
 """
 
 
@@ -134,3 +155,16 @@ def test_exactly_one_works_and_nothing_is_left_locked(state, opens):
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         worked = ROUNDS - (won[2] if opens else 0)
         assert db.execute("SELECT count(*) FROM t").fetchone() == (worked,)
+
+
+def test_two_that_make_the_locks_folder_at_one_moment_both_have_it(tmp_path):
+    """One in nine such pairs failed: each took the other's draft for that of a killed one."""
+    with ExitStack() as stack:
+        pair = [Competitor(stack, _MAKES) for _ in range(2)]
+        for number in range(300):
+            folder = tmp_path / str(number)
+            for each in pair:
+                each.tell(f"{folder} {time.monotonic() + 0.004}")
+            assert [each.hear() for each in pair] == ["made", "made"]
+            assert list(tmp_path.iterdir()) == [folder]
+            folder.rmdir()

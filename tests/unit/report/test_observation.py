@@ -22,6 +22,7 @@ NOBODY = Gateway(False, None, None, "test")
 # What only a survey of the stores, the run log or a guard tells; or settings and environment.
 SLOW = {
     "reaper-stopped", "event-unreadable", "database-bloat",
+    "entry-unreadable", "entry-unproven", "entry-contradicts",
     "crash-loop", "restart-loop", "memory-elsewhere", "memory-trend", "start-refused",
     "store-invalid", "store-unreadable", "retained-source-changed", "import-waits",
     "owner-unknown", "store-on-record", "folder-litter", "kind-fills-store",

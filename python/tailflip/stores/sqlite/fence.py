@@ -15,6 +15,7 @@ Source: OpenClaw `src/infra/gateway-lock.ts`, `src/commands/doctor-sqlite-mainte
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -43,6 +44,9 @@ _OURS = "tailflip-"  # how the id of each owner begins that is a tailflip
 _EXCLUSIVE = (0x4000_0000, 512)  # what an exclusive transaction of SQLite locks
 _FILE, _FOLDER = 0o600, 0o700
 _UNCHANGED = "nothing was changed"
+# What who makes a folder meets where another makes the same one.
+_MET = (errno.EEXIST, errno.ENOENT, errno.ENOTEMPTY)
+_ATTEMPTS, _PAUSE_S = 10, 0.02
 
 
 @contextmanager
@@ -221,19 +225,31 @@ def _describe(owner: LockOwner) -> str:
 
 
 def _make_folder(folder: Path, place: _Place, disk: Disk) -> None:
-    """Make a missing folder of the gateway's; it gets its name when it is the gateway's own."""
-    if folder.is_dir():
-        return
+    """Make a missing folder of the gateway's; it gets its name when it is the gateway's own.
+
+    Another tailflip may make it at the same moment: then it has what it needs, and so have we.
+    """
     draft = _draft(folder)
-    if os.path.lexists(draft):  # of one that was killed
-        disk.rmdir(draft)
-    disk.mkdir(draft, _FOLDER)
-    fd = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        _give(fd, _FOLDER, place, disk)
-    finally:
-        os.close(fd)
-    disk.rename(draft, folder)
+    for left in reversed(range(_ATTEMPTS)):
+        if folder.is_dir():
+            return
+        try:
+            if os.path.lexists(draft):  # of one that was killed
+                disk.rmdir(draft)
+            disk.mkdir(draft, _FOLDER)
+            fd = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                _give(fd, _FOLDER, place, disk)
+            finally:
+                os.close(fd)
+            disk.rename(draft, folder)
+        except OSError as e:
+            if e.errno not in _MET or not left:
+                raise
+            if folder.is_dir():
+                with suppress(OSError):
+                    disk.rmdir(draft)
+            clock.sleep_s(_PAUSE_S)
 
 
 def _open_coordinator(place: _Place, disk: Disk) -> int:
