@@ -12,7 +12,6 @@ import pytest
 from support.agent_database import (
     FTS,
     NODES,
-    VERSIONS,
     WINDOWS,
     add_entry,
     add_window,
@@ -23,7 +22,6 @@ from support.agent_database import (
 from support.stores import GONE, HOUR_MS, JOB, NOW_MS, make_entries, make_entry, run_key
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import ArchiveDamaged, IoFailed, TailflipError, Unavailable
-from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Store
 from tailflip.plan.policy import Policy
@@ -34,18 +32,6 @@ from tailflip.stores.transaction import compact_store
 
 BASE = f"agent:main:cron:{JOB}"
 OLD_MS = NOW_MS - 60 * HOUR_MS
-
-
-@pytest.fixture(params=VERSIONS)
-def path(tmp_path, request):
-    path = tmp_path / "agents" / "main" / "agent" / "openclaw-agent.sqlite"
-    make_database(path, make_entries(), request.param)
-    return path
-
-
-@pytest.fixture
-def workspace(tmp_path):
-    return Workspace(Home(tmp_path / "tailflip"), RealDisk())
 
 
 def compact(path, workspace, policy=None):

@@ -19,9 +19,6 @@ from support.agent_database import (
     make_database,
 )
 from support.stores import GONE, HOUR_MS, JOB, NOW_MS, make_entries, make_entry, run_key
-from tailflip.base.durable import RealDisk
-from tailflip.base.state_dir import Home
-from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import OverRun, Store
 from tailflip.plan.policy import Policy
 from tailflip.stores.restore import restore
@@ -45,11 +42,6 @@ def path(tmp_path, request):
     entries = {KEY: entries.pop(KEY)} | entries  # its window is its own
     make_database(path, entries, request.param)
     return path
-
-
-@pytest.fixture
-def workspace(tmp_path):
-    return Workspace(Home(tmp_path / "tailflip"), RealDisk())
 
 
 def end(path, workspace, policy=END_RUNS, key=KEY, session=None):

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from support.agent_database import NODES, VERSIONS, add_window, connect, make_database
+from support.agent_database import NODES, add_window, connect
 from support.stores import HOUR_MS, JOB, NOW_MS, make_entries, run_key
 from tailflip.flow.fill import REAPER_LIMIT_BYTES, Event
 from tailflip.stores.sqlite import fill as module
@@ -19,13 +19,6 @@ from tailflip.stores.sqlite.library import octets
 
 DAY_MS = 24 * HOUR_MS
 BASE = f"agent:main:cron:{JOB}"
-
-
-@pytest.fixture(params=VERSIONS)
-def path(request, tmp_path):
-    path = tmp_path / "agents" / "main" / "agent" / "openclaw-agent.sqlite"
-    make_database(path, make_entries(), request.param)
-    return path
 
 
 def change(path, *work):

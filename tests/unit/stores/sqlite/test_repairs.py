@@ -10,7 +10,6 @@ from support.agent_database import (
     CONTRACT,
     FTS,
     NODES,
-    VERSIONS,
     WINDOWS,
     add_entry,
     add_window,
@@ -20,10 +19,7 @@ from support.agent_database import (
     write_receipt,
 )
 from support.stores import GONE, HOUR_MS, JOB, NOW_MS, make_entries, make_entry, run_key
-from tailflip.base.durable import RealDisk
 from tailflip.base.errors import Unavailable
-from tailflip.base.state_dir import Home
-from tailflip.base.workspace import Workspace
 from tailflip.flow import fill
 from tailflip.flow.observed import Store
 from tailflip.ledger.actions import Ledger, State
@@ -37,18 +33,6 @@ CHAT, BASE = "agent:main:main", f"agent:main:cron:{JOB}"
 EVENT_NAME = f"{CHAT}:window:main-1:event:0"
 BAD_NODE = f"UPDATE {NODES} SET entry_json = '{{{{\"a\": ' || char(10) WHERE session_key = '{{}}'"
 BAD_EVENT = "UPDATE transcript_events SET event_json = '{{\"a' || char(0) WHERE session_id = '{}'"
-
-
-@pytest.fixture(params=VERSIONS)
-def path(tmp_path, request):
-    path = tmp_path / "agents" / "main" / "agent" / "openclaw-agent.sqlite"
-    make_database(path, make_entries(), request.param)
-    return path
-
-
-@pytest.fixture
-def workspace(tmp_path):
-    return Workspace(Home(tmp_path / "tailflip"), RealDisk())
 
 
 def run(path, *statements):
