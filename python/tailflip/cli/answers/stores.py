@@ -97,8 +97,10 @@ class Fill(Part):
     unreadable_events: int
     unreadable: tuple[Event, ...] = Field(description="The first of them.")
     unproven_nodes: int = Field(description="Entries that the gateway has yet to judge.")
-    refused_nodes: int = Field(description="Entries at which its next start ends, unproven.")
-    contradicting_nodes: int = Field(description="Entries at which it ends, and rightly so.")
+    refused_nodes: int = Field(description="Entries not proven; the next start ends at one.")
+    contradicting_nodes: int = Field(
+        description="Entries found invalid, or of another session than their column says."
+    )
     unreadable_nodes: int = Field(description="Entries that are no JSON.")
     unreadable_keys: tuple[str, ...] = Field(description="The first of them.")
     embedding_bytes: int
