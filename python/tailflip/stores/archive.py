@@ -19,6 +19,7 @@ from tailflip.flow.values import Value
 from tailflip.ledger.actions import Action, Ledger, State
 from tailflip.stores import recovery
 from tailflip.stores.archive_weight import measure
+from tailflip.stores.extension import features
 from tailflip.stores.records import read_headers, verify_records
 from tailflip.stores.replace import write_file
 from tailflip.stores.transcripts import measure_kept
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from tailflip.base.state_dir import Home
     from tailflip.base.workspace import Workspace
-    from tailflip.flow.numbers import ArchiveNumbers, RecordHeader
+    from tailflip.flow.numbers import ArchiveNumbers, RecordHeader, SurveyNumbers
     from tailflip.stores.transcripts import Kept
 
 KEPT = (State.COMMITTED, State.DONE)
@@ -113,9 +114,30 @@ class _Told(BaseModel):
     words: tuple[str, ...]
 
 
-def write_manifest(workspace: Workspace, manifest: Manifest) -> None:
-    """Write the manifest, and sync the names of it and of the records."""
-    directory = workspace.home.archive(manifest.action)
+def write_manifest(
+    workspace: Workspace, action: Action, before: SurveyNumbers, rewrite: RewriteNumbers
+) -> None:
+    """Write the manifest of an action, and sync the names of it and of the records.
+
+    Args:
+        workspace: where the archive is, and the effects.
+        action: whose records are written.
+        before: the numbers of the store as it was.
+        rewrite: what the action leaves of the store, and what it archived.
+    """
+    manifest = Manifest(
+        action=action.id,
+        kind=action.kind,
+        store=action.store,
+        created_ms=action.created_ms,
+        engine=features(),
+        entries_before=before.entries,
+        bytes_before=before.bytes,
+        digest_before=before.digest,
+        transcript_suffix=action.transcript_suffix,
+        rewrite=rewrite,
+    )
+    directory = workspace.home.archive(action.id)
     text = manifest.model_dump_json(indent=2) + "\n"
     write_file(workspace.disk, directory / "manifest.json", text.encode())
     workspace.disk.fsync_dir(directory)

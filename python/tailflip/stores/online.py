@@ -22,7 +22,6 @@ from tailflip.flow.outcomes import ActionKind, Report
 from tailflip.ledger.actions import Ledger, State
 from tailflip.stores import archive, recovery
 from tailflip.stores import draft as drafts
-from tailflip.stores.extension import features
 from tailflip.stores.formats import choose_rows, find_engine, keep_rows
 
 if TYPE_CHECKING:
@@ -181,18 +180,4 @@ def _write_manifest(
         archive_bytes=archived.archive_bytes,
         archive_digest=archived.digest,
     )
-    archive.write_manifest(
-        workspace,
-        archive.Manifest(
-            action=action.id,
-            kind=action.kind,
-            store=action.store,
-            created_ms=action.created_ms,
-            engine=features(),
-            entries_before=before.entries,
-            bytes_before=before.bytes,
-            digest_before=before.digest,
-            transcript_suffix=action.transcript_suffix,
-            rewrite=rewrite,
-        ),
-    )
+    archive.write_manifest(workspace, action, before, rewrite)

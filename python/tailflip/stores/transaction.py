@@ -18,7 +18,6 @@ from tailflip.flow.numbers import RewriteNumbers, VerifyNumbers
 from tailflip.flow.outcomes import ActionKind, Report
 from tailflip.stores import archive, recovery
 from tailflip.stores import draft as drafts
-from tailflip.stores.extension import features
 from tailflip.stores.formats import find_engine
 from tailflip.stores.preflight import find_missing_room, find_refusals, refuse
 
@@ -244,19 +243,5 @@ def _write(
     finally:
         os.close(archive_fd)
     workspace.disk.rename(partial, workspace.home.records(action.id))
-    archive.write_manifest(
-        workspace,
-        archive.Manifest(
-            action=action.id,
-            kind=action.kind,
-            store=action.store,
-            created_ms=action.created_ms,
-            engine=features(),
-            entries_before=numbers.entries,
-            bytes_before=numbers.bytes,
-            digest_before=numbers.digest,
-            transcript_suffix=action.transcript_suffix,
-            rewrite=rewrite,
-        ),
-    )
+    archive.write_manifest(workspace, action, numbers, rewrite)
     return rewrite
