@@ -21,12 +21,9 @@ def open_standard() -> None:
 
 
 open_standard()
-# What imports make is no garbage; to look through it all the same takes a tenth of a start.
+# What imports make is no garbage: `tailflip.base.garbage` collects again once they are done.
 gc.disable()
 from tailflip.cli import main  # noqa: E402
-
-gc.freeze()
-gc.enable()
 
 if __name__ == "__main__":
     main()

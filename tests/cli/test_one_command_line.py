@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import tailflip
 from tailflip.cli.app import _LIGHT, _OF_ITSELF, _VERBS
 from tailflip.cli.light import GROUPS, OPTIONS, read_options
 from tailflip.cli.suggestions import _MEANT, _MEANT_IN
@@ -168,6 +169,31 @@ def test_a_gate_that_starts_loads_no_parser_of_command_lines():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_the_version_loads_no_verb_and_no_models(flag):
+    """Shells and packagers ask for it; it was slower than a compaction of 60 MB."""
+    heavy = "{'pydantic', 'typer', 'click', 'rich', 'psutil', 'tailflip.cli.app'}"
+    code = (
+        f"import sys; sys.argv = ['tailflip', '{flag}']; from tailflip.cli import run\n"
+        f"assert run(sys.argv[1:]) == 0; print(sorted({heavy} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    version, loaded = ran.stdout.splitlines()
+    assert version.startswith(f"tailflip {tailflip.__version__} (")
+    assert loaded == "[]"
+
+
+def test_no_plug_in_of_another_package_is_looked_for():
+    """pydantic would read the metadata of all that is installed, and run what it finds."""
+    code = (
+        "import sys; from tailflip.cli import run; run(['status'])\n"
+        "found = {'importlib.metadata', 'email', 'pydantic'} & set(sys.modules)\n"
+        "print(*found, file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stderr.splitlines()[-1] == "pydantic"
 
 
 def test_every_group_is_in_the_table_of_this_test():

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from support.fuzzing import fuzzed
 from support.stores import HOUR_MS, NOW_MS, split_members
 from tailflip import _native
-from tailflip.flow.numbers import Rule
 from tailflip.flow.observed import Evidence, Gateway, OverRun
+from tailflip.flow.rules import Rule
 from tailflip.plan.policy import DropKind, Policy
 from tailflip.stores.json import native
 from tailflip.stores.records import read_headers

@@ -12,8 +12,6 @@ import sys
 import unicodedata
 from typing import TYPE_CHECKING
 
-from pydantic_core import to_jsonable_python
-
 from tailflip.base.errors import (
     ArchiveDamaged,
     CannotCreate,
@@ -35,8 +33,7 @@ from tailflip.base.layout import lay_out_table
 from tailflip.base.terminal import find_width
 from tailflip.base.units import format_bytes, format_count, format_counted, format_span
 from tailflip.flow.late import dataclass
-from tailflip.flow.numbers import ONLINE, Repair, Rule
-from tailflip.flow.values import to_plain
+from tailflip.flow.rules import ONLINE, Repair, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -104,6 +101,10 @@ def _escape_char(char: str) -> str:
 
 def to_json(value: object) -> str:
     """Write any of our values as one JSON document; keys are the field names."""
+    from pydantic_core import to_jsonable_python  # noqa: PLC0415 - for --json alone
+
+    from tailflip.flow.values import to_plain  # noqa: PLC0415 - likewise
+
     try:
         return json.dumps(to_jsonable_python(value), indent=2)
     except UnicodeEncodeError:

@@ -10,10 +10,11 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from tailflip.base import log
+from tailflip.base import garbage, log
 from tailflip.base.durable import explain_os_error
 from tailflip.base.errors import InternalError, Interrupted, TailflipError, Terminated, Usage
 from tailflip.base.render import format_error
+from tailflip.cli.light import VERSION
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -39,7 +40,9 @@ def main() -> NoReturn:
     """Run the command line and exit with its code."""
     if sys.argv[1:2] != ["run"]:  # `run` handles signals in its loop
         signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    garbage.collect_no_more()
+    sys.exit(code)
 
 
 def run(argv: list[str]) -> int:
@@ -105,7 +108,13 @@ def _run_verb(argv: list[str], stack: ExitStack) -> int:
     if argv and argv[0] in LIGHT:
         from tailflip.cli.front import run_light  # noqa: PLC0415 - only what the verb needs
 
+        garbage.collect_from_now()
         return run_light(argv[0], argv[1:])
+    if len(argv) == 1 and argv[0] in VERSION:
+        from tailflip.stores.extension import describe  # noqa: PLC0415 - likewise
+
+        print(describe())
+        return 0
     from tailflip.cli.page import fitted, take_colour  # noqa: PLC0415 - likewise
 
     argv, colours = take_colour(argv)

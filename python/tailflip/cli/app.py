@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from tailflip.base import garbage
 from tailflip.base.errors import Usage
 from tailflip.cli.exit_codes import list_codes
-from tailflip.cli.light import ABOUT, GROUPS, MORE, OPTIONS, Given
+from tailflip.cli.light import ABOUT, GROUPS, MORE, OPTIONS, VERSION, Given
 from tailflip.cli.once import refuse_twice
 from tailflip.cli.suggestions import suggest
 
@@ -65,12 +66,11 @@ _ALL = {**_VERBS, **_LIGHT, **_OF_ITSELF}
 # These use no setting, and name mistakes in them all the same.
 _WITHOUT_SETTINGS = frozenset({"archive", "install", "uninstall", "incidents why", "incidents ack"})
 _HELP = ("-h", "--help")
-_VERSION = ("-V", "--version")
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from tailflip.cli.version import describe  # noqa: PLC0415 - the version alone
+        from tailflip.stores.extension import describe  # noqa: PLC0415 - the version alone
 
         print(describe())
         raise typer.Exit
@@ -80,7 +80,7 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            *_VERSION,
+            *VERSION,
             help="Print version and engine, then exit.",
             callback=_show_version,
             is_eager=True,
@@ -110,7 +110,7 @@ def build(only: str | None = None) -> typer.Typer:
         context_settings={"help_option_names": list(_HELP)},
     )
     app.callback()(_root)
-    every = () if only in _VERSION else tuple(_ALL)
+    every = () if only in VERSION else tuple(_ALL)
     for verb in (only,) if only in _ALL else every:
         _add(app, verb)
     return app
@@ -207,6 +207,7 @@ def read_options_slowly(verb: str, argv: list[str]) -> Given | None:
 def _call(argv: list[str]) -> object:
     _refuse_unknown(argv, _ALL)
     app = build(argv[0] if argv else None)
+    garbage.collect_from_now()
     if argv and argv[0] in GROUPS:
         (group,) = app.registered_groups
         commands = cast("typer.Typer", group.typer_instance).registered_commands

@@ -25,6 +25,7 @@ MORE = {
 }
 
 
+VERSION = ("-V", "--version")
 # Verbs that have verbs of their own.
 GROUPS = frozenset({"archive", "incidents", "config"})
 

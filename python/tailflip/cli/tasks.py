@@ -17,7 +17,7 @@ from tailflip.base.units import format_counted, format_moment, format_span, form
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.cli.settings import read_and_tell
-from tailflip.flow.numbers import KeyKind
+from tailflip.flow.rules import KeyKind
 from tailflip.ledger.history import History
 from tailflip.ledger.lives import find_deaths
 from tailflip.observe.records.reading import Records

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import tailflip
 from tailflip.cli.options import AsJson  # noqa: TC001 - typer reads it
-from tailflip.stores.extension import features
-
-
-def describe() -> str:
-    """Name the version and what the engine can do."""
-    return f"tailflip {tailflip.__version__} ({features()})"
+from tailflip.stores.extension import describe, features
 
 
 def version(*, as_json: AsJson = False) -> None:

@@ -100,8 +100,7 @@ def describe(title: str, job: Job | None, storm: Storm, *, is_read: bool = True)
         is_read: the cron store was read.
     """
     if job is None:
-        told = JobStorm(title, storm, None)
-        return told if is_read else told._replace(why_none=_UNREAD)
+        return JobStorm(title, storm, None) if is_read else JobStorm(title, storm, None, _UNREAD)
     allowed_ms = find_least_gap_ms(job.schedule)
     return JobStorm(title, storm, allowed_ms, _NO_GAP, job.job_id)
 

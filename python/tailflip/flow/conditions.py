@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from tailflip.flow.late import dataclass
+
 if TYPE_CHECKING:
     from tailflip.flow.lives import Loop
     from tailflip.flow.outcomes import Trend
@@ -24,7 +26,8 @@ class Storm(NamedTuple):  # one is made for each run
         return (self.last_ms - self.first_ms) / (self.runs - 1)
 
 
-class JobStorm(NamedTuple):
+@dataclass(frozen=True)
+class JobStorm:
     """A storm of one job.
 
     `allowed_ms` is the least distance that its schedule allows; where that is None, `why_none` says
@@ -38,7 +41,8 @@ class JobStorm(NamedTuple):
     job_id: str = ""
 
 
-class Disagreement(NamedTuple):
+@dataclass(frozen=True)
+class Disagreement:
     """Runs of which one ledger of OpenClaw's says something else than all of them together.
 
     `subject` is the ledger; `says` is what it says, for one and for many. `is_ours`: tailflip may
@@ -52,7 +56,8 @@ class Disagreement(NamedTuple):
     is_ours: bool = True
 
 
-class StuckJob(NamedTuple):
+@dataclass(frozen=True)
+class StuckJob:
     """A job that its running mark keeps from starting; `why` says how that is known."""
 
     job_id: str
@@ -62,7 +67,8 @@ class StuckJob(NamedTuple):
     has_history: bool
 
 
-class OverdueJob(NamedTuple):
+@dataclass(frozen=True)
+class OverdueJob:
     """A job that was due while the scheduler is idle; `ended_ms` is the end of its last run."""
 
     title: str
@@ -70,7 +76,8 @@ class OverdueJob(NamedTuple):
     ended_ms: int | None
 
 
-class StoreGrowth(NamedTuple):
+@dataclass(frozen=True)
+class StoreGrowth:
     """A store that will be too big at the pace it grows.
 
     `jobs` are (title, runs a day, bytes a day), biggest first. `hurts_ms` is when the store
@@ -86,14 +93,16 @@ class StoreGrowth(NamedTuple):
     hurts_ms: int
 
 
-class ReturnedEntries(NamedTuple):
+@dataclass(frozen=True)
+class ReturnedEntries:
     """The number of entries of a store that came back after tailflip changed them."""
 
     store: str
     entries: int
 
 
-class MemoryTrend(NamedTuple):
+@dataclass(frozen=True)
+class MemoryTrend:
     """A gateway's memory that grows and reaches its limit in `ahead_ms`."""
 
     guard: str
@@ -101,7 +110,8 @@ class MemoryTrend(NamedTuple):
     ahead_ms: int
 
 
-class GatewayLoop(NamedTuple):
+@dataclass(frozen=True)
+class GatewayLoop:
     """A loop of a gateway's newest lives; `evidence` is of the last death."""
 
     guard: str
@@ -109,7 +119,8 @@ class GatewayLoop(NamedTuple):
     evidence: tuple[str, ...]
 
 
-class MemoryDeath(NamedTuple):
+@dataclass(frozen=True)
+class MemoryDeath:
     """A death by memory that the stores are not expected to have caused.
 
     `stores_may_kill` says that the forecast comes near the limit. `suspects` are for people.
@@ -122,7 +133,8 @@ class MemoryDeath(NamedTuple):
     suspects: tuple[str, ...]
 
 
-class RefusedStart(NamedTuple):
+@dataclass(frozen=True)
+class RefusedStart:
     """A refused start, with the reason and what to do."""
 
     guard: str
@@ -139,7 +151,8 @@ class Stand(StrEnum):
     DOWN = "down"
 
 
-class Standstill(NamedTuple):
+@dataclass(frozen=True)
+class Standstill:
     """A guarded gateway that does not run as it should, or not yet.
 
     `since_ms` and `until_ms` are None where unknown. `ends_itself`: a guard lives that goes on by
@@ -156,14 +169,16 @@ class Standstill(NamedTuple):
     ends_itself: bool = False
 
 
-class UnreadRecord(NamedTuple):
+@dataclass(frozen=True)
+class UnreadRecord:
     """Kinds of a gateway's records that tailflip cannot read, all for the same reason."""
 
     kinds: tuple[str, ...]
     why: str
 
 
-class UnseenIncident(NamedTuple):
+@dataclass(frozen=True)
+class UnseenIncident:
     """An open incident that nobody has seen yet; `words` are its cause's."""
 
     guard: str
@@ -173,7 +188,8 @@ class UnseenIncident(NamedTuple):
     opened_ms: int
 
 
-class HeldWork(NamedTuple):
+@dataclass(frozen=True)
+class HeldWork:
     """A job or session that tailflip keeps from running, and the action that did it."""
 
     kind: WorkKind
@@ -183,7 +199,8 @@ class HeldWork(NamedTuple):
     since_ms: int
 
 
-class NamedKiller(NamedTuple):
+@dataclass(frozen=True)
+class NamedKiller:
     """A job or session that was in flight at the last deaths, and why it is not held."""
 
     guard: str

@@ -1,17 +1,20 @@
 """`dataclass` of the standard library, whose methods are compiled at a class's first use.
 
 `dataclasses` compiles up to six methods a class, 0.2 to 0.4 ms, at each start of Python. Half of
-the classes that a verb imports are never made by it: `bench/gate.py` shows what that costs.
+the classes that a verb imports are never made by it: `bench/gate.py` shows what that costs. Of
+those that are made, three methods need no compiler: they compare, hash and show the fields.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import threading
+from operator import attrgetter
+from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from dataclasses import dataclass as dataclass  # noqa: PLC0414 - passed on
 else:
 
@@ -45,8 +48,52 @@ def _compile(cls: type) -> None:
     with _compiling:
         for each in cls.__mro__:
             options = _waiting.pop(each, None)
-            if options is not None:
-                dataclasses.dataclass(**options)(each)
+            if options is None:
+                continue
+            is_plain = options.keys() <= {"frozen", "kw_only"}
+            shown = {"eq": False, "repr": False} if is_plain else {}
+            dataclasses.dataclass(**options, **shown)(each)
+            if is_plain:
+                _add_methods(each, is_frozen=options.get("frozen", False))
+
+
+def _add_methods(cls: type, *, is_frozen: bool) -> None:
+    """Add `__eq__`, `__hash__` and `__repr__` as the standard library would, and no others."""
+    own = vars(cls)
+    fields = dataclasses.fields(cls)
+    compared = _getter(each.name for each in fields if each.compare)
+    hashed = _getter(
+        each.name for each in fields if (each.compare if each.hash is None else each.hash)
+    )
+    shown = [each.name for each in fields if each.repr]
+
+    def equals(self: object, other: object) -> Any:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return compared(self) == compared(other)
+
+    def to_hash(self: object) -> int:
+        return hash(hashed(self))
+
+    @recursive_repr()
+    def show(self: object) -> str:
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in shown)
+        return f"{self.__class__.__qualname__}({values})"
+
+    # Python itself writes `__hash__ = None` into a class that has an `__eq__` alone.
+    has_own_hash = own.get("__hash__") is not None
+    made: dict[str, Any] = {"__eq__": equals, "__repr__": show}
+    for name, method in made.items():
+        if name not in own:
+            setattr(cls, name, method)
+    if not has_own_hash:
+        cls.__hash__ = to_hash if is_frozen else None  # type: ignore[assignment]
+
+
+def _getter(names: Iterable[str]) -> Callable[[object], Any]:
+    """Give what reads the fields of an instance, as one value that can be compared and hashed."""
+    each = tuple(names)
+    return attrgetter(*each) if each else lambda _: ()
 
 
 class _Fields:

@@ -28,8 +28,7 @@ def find_causes(job: Compaction, workspace: Workspace) -> tuple[JobStorm, ...]:
             workspace=workspace,
             apply=False,
             on_progress=be_quiet,
-            state_dir=job.scene.installation.state_dir,
-            config=job.scene.config,
+            scene=job.scene,
         )
         look_for_storms(work)
     except TailflipError:

@@ -204,6 +204,7 @@ def begin(
     write_tasks: bool = True,
     config: Config | None = None,
     capabilities: Capabilities | None = None,
+    scene: Scene | None = None,
 ) -> Reconciliation:
     """Look at the installation, and read what the user's settings allow.
 
@@ -220,12 +221,14 @@ def begin(
         write_tasks: Whether the gateway's task ledger may be written.
         config: The gateway's own settings, where the caller has them.
         capabilities: Those of the gateway that starts next, where the caller knows its command.
+        scene: The installation, where the caller has looked at it: nothing is looked at again.
 
     Raises:
         Usage: A text is no length of time.
     """
-    settings = load(env) if config is None else config
-    scene = look(env, state_dir=state_dir, profile=profile, agent=agent, settings=settings)
+    if scene is None:
+        settings = load(env) if config is None else config
+        scene = look(env, state_dir=state_dir, profile=profile, agent=agent, settings=settings)
     config = scene.config
     history = History(workspace, os.path.realpath(scene.installation.state_dir))
     terms = Terms(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.render import escape, format_rules
 from tailflip.base.units import format_count, format_counted
-from tailflip.flow.numbers import ONLINE, Rule, Tally
+from tailflip.flow.numbers import Tally
+from tailflip.flow.rules import ONLINE, Rule
 
 if TYPE_CHECKING:
     from tailflip.reconcile.context import Step

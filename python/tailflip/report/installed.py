@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import plistlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,5 +76,7 @@ def _is_agent_of_ours(service: Service) -> bool:
     """Look into the arguments of a launchd agent: `Service.command` leaves our part out."""
     if service.manager != "launchd":
         return False
+    import plistlib  # noqa: PLC0415 - launchd's alone, and it loads an XML parser
+
     words = plistlib.loads(service.data)["ProgramArguments"]
     return any(Path(str(word)).name == "tailflip" for word in words)

@@ -15,8 +15,8 @@ from tailflip.base.units import format_bytes, format_counted, format_span, forma
 from tailflip.diagnose.causes import CAUSES, WAITS, WANTED
 from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Cause, Confidence, DecisionKind, LifeMode
-from tailflip.flow.numbers import ONLINE, Rule
 from tailflip.flow.outcomes import ActionKind
+from tailflip.flow.rules import ONLINE, Rule
 from tailflip.observe.agents import AGENT_DATABASE
 
 if TYPE_CHECKING:

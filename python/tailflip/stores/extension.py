@@ -13,6 +13,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+import tailflip
 from tailflip import _native
 from tailflip.base import errors
 from tailflip.base.durable import open_scratch as open_nameless
@@ -57,6 +58,11 @@ def report_to(
 def features() -> str:
     """Name the scanner's kernel and version."""
     return _native.features()
+
+
+def describe() -> str:
+    """Name the version and what the engine can do."""
+    return f"tailflip {tailflip.__version__} ({features()})"
 
 
 def open_scratch() -> _native.Scratch:

@@ -23,18 +23,16 @@ if TYPE_CHECKING:
 _OLD_MS = 3_600_000  # the entry of a younger transcript may not be written yet
 _ID = "[0-9A-Za-z][0-9A-Za-z._-]*?"
 # The first pattern that matches gives a file's kind; `id` is its session's id.
-_KINDS = tuple(
-    (kind, re.compile(pattern))
-    for kind, pattern in (
-        ("set aside by the gateway", rf"{_ID}\.jsonl\.(?:deleted|reset|bak)\..+"),
-        (REPAIR_COPIES, rf"{_ID}\.jsonl\.(?:bak-[0-9]+-[0-9]+|corrupt-.+|repair-.+)"),
-        ("copy before a compaction", rf"{_ID}\.checkpoint\.[0-9a-f-]{{36}}\.jsonl"),
-        ("trace", rf"(?P<id>{_ID})\.trajectory(?:\.jsonl|-path\.json)"),
-        ("transcript", rf"(?P<id>{_ID})(?:-topic-.+)?\.jsonl"),
-        ("lock", r".+\.lock"),
-        ("store", r"sessions\.json"),
-        ("copy of the store", r"sessions\.json\..+"),
-    )
+# They are compiled when they are asked: most folders need two of them.
+_KINDS = (
+    ("store", r"sessions\.json"),
+    ("set aside by the gateway", rf"{_ID}\.jsonl\.(?:deleted|reset|bak)\..+"),
+    (REPAIR_COPIES, rf"{_ID}\.jsonl\.(?:bak-[0-9]+-[0-9]+|corrupt-.+|repair-.+)"),
+    ("copy before a compaction", rf"{_ID}\.checkpoint\.[0-9a-f-]{{36}}\.jsonl"),
+    ("trace", rf"(?P<id>{_ID})\.trajectory(?:\.jsonl|-path\.json)"),
+    ("transcript", rf"(?P<id>{_ID})(?:-topic-.+)?\.jsonl"),
+    ("lock", r".+\.lock"),
+    ("copy of the store", r"sessions\.json\..+"),
 )
 _OTHER = "other"
 _TEMPORARY = re.compile(r"(?P<name>.+?)\.(?:[0-9]+\.)?[0-9a-f-]{8,36}\.tmp")
@@ -107,7 +105,7 @@ def _observe(folder: Path, stores: list[Path], now_ms: int) -> TranscriptFolder:
 
 def _name_kind(name: str) -> tuple[str, str | None]:
     for kind, pattern in _KINDS:
-        match = pattern.fullmatch(name)
+        match = re.fullmatch(pattern, name)
         if match is not None:
             return kind, match.groupdict().get("id")
     return _OTHER, None

@@ -17,8 +17,9 @@ from tailflip.base import clock
 from tailflip.base.durable import naming
 from tailflip.base.errors import StoreChanged, TailflipError, TryLater
 from tailflip.flow.late import dataclass
-from tailflip.flow.numbers import ONLINE, RewriteNumbers, Tally
+from tailflip.flow.numbers import RewriteNumbers, Tally
 from tailflip.flow.outcomes import ActionKind, Report
+from tailflip.flow.rules import ONLINE
 from tailflip.ledger.actions import Ledger, State
 from tailflip.stores import archive, recovery
 from tailflip.stores import draft as drafts

@@ -82,6 +82,65 @@ def test_they_behave_as_those_of_the_standard_library(decorate):
             assert (x, y) == (1, 2)
 
 
+@pytest.mark.parametrize("decorate", [dataclass, dataclasses.dataclass])
+def test_methods_of_its_own_stay(decorate):
+    @decorate(frozen=True)
+    class Spelt:  # noqa: PLW1641 - its hash is made
+        x: int
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __repr__(self) -> str:
+            return "spelt"
+
+    @decorate
+    class Hashed:
+        x: int
+        seen: list[object] = field(default_factory=list)
+
+        def __hash__(self) -> int:
+            return 7
+
+    @decorate(frozen=True)
+    class Marked:
+        x: int
+        note: str = field(default="", hash=False)
+        unseen: int = field(default=0, compare=False)
+
+    @decorate(frozen=True)
+    class Empty:
+        pass
+
+    one = Hashed(1)
+    one.seen.append(one)
+    assert (repr(Spelt(1)), Spelt(1) == 5, hash(Spelt(1))) == ("spelt", True, hash(Spelt(1)))
+    assert (hash(one), one == Hashed(1)) == (7, False)
+    assert repr(one).endswith("Hashed(x=1, seen=[...])")
+    assert hash(Marked(1, "a")) == hash(Marked(1, "b"))
+    assert Marked(1, "a") != Marked(1, "b")
+    assert Marked(1, unseen=1) == Marked(1, unseen=2)
+    assert Marked(1).__eq__(1) is NotImplemented
+    assert Empty() == Empty()
+    assert {Empty(), Empty()} == {Empty()}
+
+
+@pytest.mark.parametrize("decorate", [dataclass, dataclasses.dataclass])
+def test_what_is_asked_for_beyond_is_made_as_well(decorate):
+    @decorate(order=True)
+    class Ranked:
+        x: int
+
+    @decorate(frozen=True, eq=False)
+    class Unique:
+        x: int
+
+    assert Ranked(1) < Ranked(2)
+    assert Ranked(1) == Ranked(1)
+    assert Unique(1) != Unique(1)
+    assert repr(Unique(1)).endswith("Unique(x=1)")
+
+
 def test_nothing_is_compiled_before_the_first_use():
     @dataclass(frozen=True)
     class Point:

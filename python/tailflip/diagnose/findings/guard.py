@@ -23,22 +23,23 @@ if TYPE_CHECKING:
 
 
 def _find_crash_loop(crash_loops: tuple[GatewayLoop, ...]) -> Iterator[Found]:
-    for guard, loop, evidence in crash_loops:
+    for each in crash_loops:
+        loop = each.loop
         pace = format_span(1000 * loop.period_s)
         message = (
             f"{format_counted(loop.deaths, 'death')} in a row by {loop.cause}, one every {pace}"
         )
-        yield Found(guard, message, evidence)
+        yield Found(each.guard, message, each.evidence)
 
 
 def _find_restart_loop(restart_loops: tuple[GatewayLoop, ...]) -> Iterator[Found]:
-    for guard, loop, evidence in restart_loops:
-        pace = format_span(1000 * loop.period_s)
-        times = format_counted(loop.deaths, "time")
+    for each in restart_loops:
+        pace = format_span(1000 * each.loop.period_s)
+        times = format_counted(each.loop.deaths, "time")
         yield Found(
-            guard,
+            each.guard,
             f"the gateway restarts itself again and again: {times} in a row, once every {pace}",
-            evidence,
+            each.evidence,
         )
 
 
@@ -101,11 +102,12 @@ def _find_unseen(unseen_incidents: tuple[UnseenIncident, ...]) -> Iterator[Found
 
 
 def _find_memory_trend(memory_trends: tuple[MemoryTrend, ...]) -> Iterator[Found]:
-    for guard, trend, ahead_ms in memory_trends:
+    for each in memory_trends:
+        trend = each.trend
         yield Found(
-            guard,
+            each.guard,
             f"memory grows by {format_bytes(int(trend.bytes_per_s * 3600))} an hour and reaches "
-            f"{format_bytes(trend.limit_bytes)} in about {format_span(ahead_ms)}",
+            f"{format_bytes(trend.limit_bytes)} in about {format_span(each.ahead_ms)}",
             (f"measured over {format_span(int(trend.span_s * 1000))}",),
         )
 

@@ -10,7 +10,7 @@ from tailflip.diagnose.findings.entry import Entry, Found
 from tailflip.diagnose.storms import is_over
 from tailflip.flow.conditions import Storm
 from tailflip.flow.findings import Code, Severity
-from tailflip.flow.numbers import KeyKind
+from tailflip.flow.rules import KeyKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tailflip.base.units import format_bytes, format_count, format_counted
 from tailflip.diagnose.findings.entry import Entry, Found, Stands
 from tailflip.flow.findings import Code, Severity
-from tailflip.flow.numbers import KeyKind
+from tailflip.flow.rules import KeyKind
 from tailflip.flow.values import STRING_LIMIT_CHARS
 from tailflip.plan.policy import DropKind
 

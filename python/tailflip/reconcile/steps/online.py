@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from tailflip.base import clock
 from tailflip.base.errors import TryLater, Unavailable
-from tailflip.flow.numbers import KeyKind
+from tailflip.flow.rules import KeyKind
 from tailflip.observe.gateway.access import find_access
 from tailflip.observe.gateway.process import started_ms
 from tailflip.observe.records.forms import DATABASE

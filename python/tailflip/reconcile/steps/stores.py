@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tailflip.flow.numbers import ONLINE
+from tailflip.flow.rules import ONLINE
 from tailflip.reconcile.context import Step, StepKind
 from tailflip.stores.compaction import Aim, Compaction
 from tailflip.stores.proof.judge import make_sweep_policy, make_zombie_policy

@@ -12,8 +12,8 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from tailflip.flow.late import dataclass
-from tailflip.flow.numbers import KeyKind
 from tailflip.flow.observed import Evidence, OverRun
+from tailflip.flow.rules import KeyKind
 from tailflip.observe.gateway.processes import read_run_keys
 from tailflip.observe.records.reading import Records
 from tailflip.observe.records.subagents import list_protected

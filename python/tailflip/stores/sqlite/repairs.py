@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from tailflip.flow.fill import is_mostly_free
 from tailflip.flow.late import dataclass
-from tailflip.flow.numbers import Repair, SurveyNumbers, Tally
+from tailflip.flow.numbers import SurveyNumbers, Tally
+from tailflip.flow.rules import Repair
 from tailflip.stores.sqlite.faults import (
     count_refused,
     find_unreadable_events,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tailflip import _native
 from tailflip.flow.late import dataclass
-from tailflip.flow.numbers import RowNumbers, Rule, SurveyNumbers
+from tailflip.flow.numbers import RowNumbers, SurveyNumbers
+from tailflip.flow.rules import Rule
 from tailflip.stores.extension import translating
 from tailflip.stores.policies import compile_policy
 from tailflip.stores.sqlite.library import read_pages

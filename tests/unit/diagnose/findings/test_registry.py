@@ -436,7 +436,7 @@ def test_a_storm_takes_the_place_of_the_same_jobs_runs():
     storm = JobStorm("night (j1)", Storm(2075, NOW - 25 * MINUTE_MS, NOW), None)
     told = find_all(Inputs(storms=(storm,)))
     assert [each.code for each in merge(rapid, told).findings] == ["job-storm"]
-    other = find_all(Inputs(storms=(storm._replace(title="noon (j2)"),)))
+    other = find_all(Inputs(storms=(dataclasses.replace(storm, title="noon (j2)"),)))
     assert {each.code for each in merge(rapid, other).findings} == {"job-rapid", "job-storm"}
 
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from support.stores import GONE, NOW_MS, format_store, make_entries, make_entry
 from tailflip import _native
 from tailflip.base import errors
-from tailflip.flow.numbers import KeyKind, Rule
 from tailflip.flow.observed import Evidence, Gateway
+from tailflip.flow.rules import KeyKind, Rule
 from tailflip.plan.policy import DropKind, Policy
 from tailflip.stores import extension
 from tailflip.stores.json import native
