@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tailflip.observe.host.service import Service
     from tailflip.observe.installation import Installation
 
+_ON_PATH = ("openclaw",)
 _THEIRS = ("OPENCLAW_", "CLAWDBOT_", "MOLTBOT_", "NODE_OPTIONS")
 
 
@@ -55,10 +56,18 @@ class Owners:
     may_recall: bool
 
 
-def find_next_start(installation: Installation, env: Mapping[str, str]) -> NextStart:
+def find_next_start(
+    installation: Installation, env: Mapping[str, str], gateway: Gateway | None = None
+) -> NextStart:
     """Find the command that starts an installation's gateway; reads small files.
 
-    If services start different releases, it is unknown which is next.
+    If services start different releases, it is unknown which is next. Without one, the command of
+    the living gateway counts before the `openclaw` on the caller's PATH.
+
+    Args:
+        installation: whose gateway it is.
+        env: the caller's.
+        gateway: the living one, if there is one.
     """
     starts = [
         NextStart(service.command, service.release)
@@ -69,8 +78,19 @@ def find_next_start(installation: Installation, env: Mapping[str, str]) -> NextS
         return NextStart((), read_release((), env))
     if starts:
         return starts[0]
-    command = ("openclaw",)
-    return NextStart(command, read_release(command, env))
+    return _find_living(gateway) or NextStart(_ON_PATH, read_release(_ON_PATH, env))
+
+
+def _find_living(gateway: Gateway | None) -> NextStart | None:
+    """Read the release of a living gateway from its arguments; None where they do not tell it."""
+    pid = gateway.pid if gateway is not None and gateway.alive else None
+    start = None if pid is None else read_start(pid)
+    # A relative path is one of the gateway's directory, and not of ours.
+    if start is None or not any(os.path.isabs(word) for word in start.argv[1:]):  # noqa: PTH117
+        return None
+    release = read_release(start.argv, start.env)
+    is_whole = release.entry is not None and str(release.entry) in start.argv
+    return NextStart(start.argv, release) if is_whole and release.is_found else None
 
 
 def find_owners(state_dir: Path, gateway: Gateway | None, env: Mapping[str, str]) -> Owners:
@@ -85,7 +105,7 @@ def find_owners(state_dir: Path, gateway: Gateway | None, env: Mapping[str, str]
     pid = gateway.pid if gateway is not None and gateway.alive else None
     start = None if pid is None else read_start(pid)
     living = None if pid is None or start is None else _describe_living(pid, start, services)
-    release = read_release(("openclaw",), env)
+    release = read_release(_ON_PATH, env)
     shell = HeapOwner.of_ours("this shell, a guess", release.env, release.node, ())
     return Owners(
         living,
@@ -136,7 +156,7 @@ def _describe_living(pid: int, start: Start, services: Sequence[Service]) -> Hea
     if Path(start.argv[0]).name.startswith("node"):
         return HeapOwner(who, start.env, start.program, start.argv, memory_bytes)
     # Its arguments are those of the definition that started it, where there is one.
-    flags = next((service.starts for service in services), ())
+    flags = next((read_release(each.starts, each.env).command for each in services), ())
     owner = HeapOwner(who, start.env, start.program, flags, memory_bytes)
     if services or owner.options:
         return owner
@@ -147,5 +167,5 @@ def _describe_living(pid: int, start: Start, services: Sequence[Service]) -> Hea
 def _describe_service(service: Service) -> HeapOwner:
     release = read_release(service.starts, service.env)
     doubt = "; ".join(service.notes) or None
-    node, flags = release.node, service.starts
+    node, flags = release.node, release.command
     return HeapOwner(service.name, release.env, node, flags, service.memory_bytes, doubt)

@@ -124,7 +124,7 @@ class GuardedGateway:
     def find_heap_limit(self) -> HeapLimit:
         """Find the heap limit of what our command starts; node is asked once."""
         release = self.release
-        # `sh -c ...` may set another heap inside.
-        doubt = "what the command starts is not known" if release.entry is None else None
-        owner = HeapOwner.of_ours("", release.env, release.node, self.command, doubt)
+        # A shell may set another heap inside.
+        doubt = None if release.is_found else "what the command starts is not known"
+        owner = HeapOwner.of_ours("", release.env, release.node, release.command, doubt)
         return find_started_limit(self.config, owner, self.history)

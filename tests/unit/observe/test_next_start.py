@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import plistlib
+import re
 import subprocess
 import sys
 
@@ -105,11 +106,11 @@ def start(tmp_path):
     """Start a process that is called node, as a living gateway."""
     started = []
 
-    def begin(name, *flags, **env):
+    def begin(name, *flags, script=("-c", SLEEPER), cwd=None, **env):
         program = tmp_path / name
         program.symlink_to(sys.executable)
-        words = [str(program), "-c", SLEEPER, *flags]
-        process = subprocess.Popen(words, env=env, stdout=subprocess.PIPE)
+        words = [str(program), *script, *flags]
+        process = subprocess.Popen(words, env=env, cwd=cwd, stdout=subprocess.PIPE)
         started.append(process)
         assert process.stdout.readline() == b"up\n"
         return Gateway(True, process.pid, None, "test")
@@ -172,3 +173,44 @@ def test_without_a_definition_the_path_says_what_starts_next(host, env):
     assert find_next_start(installation, env).command == ("openclaw",)
     host.put_unit("2026.9.6")
     assert find_next_start(installation, env).release.version == (2026, 9, 6)
+
+
+def test_without_a_definition_the_living_gateway_says_it_before_the_path(host, env, start):
+    """`status` said "version unknown" of a process whose command line names its package."""
+    (host.home / ".openclaw").mkdir()
+    installation = locate(env, state_dir=host.home / ".openclaw")
+    entry = host.put_package("2026.5.28")
+    entry.write_text(SLEEPER)
+    living = start("node", "gateway", "run", script=(str(entry),), PATH="/nowhere")
+    found = find_next_start(installation, env, living)
+    assert found.release.text == "2026.5.28"
+    assert found.command[1:] == (str(entry), "gateway", "run")
+    host.put_unit("2026.9.6")
+    assert find_next_start(installation, env, living).release.text == "2026.9.6"
+
+
+def test_a_living_gateway_that_does_not_tell_its_package_says_nothing(host, env, start):
+    (host.home / ".openclaw").mkdir()
+    installation = locate(env, state_dir=host.home / ".openclaw")
+    entry = host.put_package("2026.5.28")
+    entry.write_text(SLEEPER)
+    here = start("node", str(host.home), script=(entry.name,), cwd=entry.parent)
+    titled = start("openclaw-gateway")
+    for living in (here, titled):
+        assert find_next_start(installation, env, living).command == ("openclaw",)
+
+
+def test_a_script_in_front_counts_with_the_heap_that_it_gives(host, env):
+    """The heap was said to be node's own, and to fit: the script in the unit gave less."""
+    unit = host.put_unit()
+    entry = host.put_package("2026.4.14")
+    script = host.home / "bin" / "claw"
+    for line, given in (
+        (f"exec {host.home}/bin/node {size(700)} {entry}", size(700)),
+        (f"export NODE_OPTIONS={size(600)}\nexec {host.home}/bin/node {entry}", size(600)),
+    ):
+        script.write_text(f'#!/bin/sh\n{line} "$@"\n')
+        script.chmod(0o755)
+        text = re.sub("ExecStart=.*", f"ExecStart={script} gateway --port 18789", unit.read_text())
+        unit.write_text(text)
+        assert options(host, env) == [given]

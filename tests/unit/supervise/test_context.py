@@ -76,3 +76,29 @@ def test_node_is_asked_for_its_heap_once(make_gateway, tmp_path):
     make_gateway(more={"NODE_OPTIONS": "--max-old-space-size=99"}).find_heap_limit()
     assert (tmp_path / "asked").read_text() == "asked\nasked\n"
     assert make_gateway(flags={"gateway.heap_limit": "1gb"}).find_heap_limit().bytes == 1 << 30
+
+
+def test_the_heap_of_what_a_script_starts_is_known_only_where_it_is_followed(
+    make_gateway, tmp_path
+):
+    """`sh start.sh` may give its gateway another heap: "it fits" was said of node's default."""
+    heap._answers.clear()
+    node = tmp_path / "bin" / "node"
+    node.parent.mkdir()
+    node.write_text("#!/bin/sh\nprintf 536870912\n")
+    package = tmp_path / "node_modules" / "openclaw"
+    package.mkdir(parents=True)
+    (package / "package.json").write_text('{"name": "openclaw", "version": "2026.4.14"}')
+    script = tmp_path / "start.sh"
+    sized = "--max-old-space-size=400"
+    script.write_text(f'#!/bin/sh\nexec node {sized} {package}/openclaw.mjs "$@"\n')
+    for each in (node, script):
+        each.chmod(0o755)
+    plain = make_gateway(command=(str(script), "gateway")).find_heap_limit()
+    assert (plain.is_known, sized in plain.source) == (True, True)
+    for opaque in (("/bin/sh", str(script)), ("/bin/sh", "-c", "exec openclaw gateway")):
+        limit = make_gateway(command=opaque).find_heap_limit()
+        assert (limit.is_known, "what the command starts is not known" in limit.source) == (
+            False,
+            True,
+        )

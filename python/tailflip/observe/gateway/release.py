@@ -1,9 +1,9 @@
 """Finds the release of OpenClaw that a command starts; reads files and starts no program.
 
 A command names the gateway as `openclaw` on the PATH (npm's symlink, pnpm's or yarn's shell
-shim) or as `node [flags] .../openclaw.mjs`, perhaps behind `env`. The nearest package.json
-with a name above that script has the version. A command that cannot be followed, such as `sh -c`,
-has an unknown release.
+shim) or as `node [flags] .../openclaw.mjs`, perhaps behind `env` or a plain script (`launcher`).
+The nearest package.json with a name above that script has the version. A command that cannot be
+followed, such as `sh -c`, has an unknown release.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tailflip.flow.late import dataclass
 from tailflip.observe.files import read_regular
 from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.observe.gateway.catalogue import Judged, Standing, read_catalogue
+from tailflip.observe.gateway.launcher import read_launcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,6 +53,7 @@ _NODE_NO_SCRIPT = frozenset({"-e", "--eval", "-p", "--print", "-i", "--interacti
 _VERSION = re.compile(r"v?([0-9]{1,6})\.([0-9]{1,6})\.([0-9]{1,6})(?![0-9])")
 _SHIM = re.compile(r'"\$basedir/([^"\n]+\.[cm]?js)"')
 _MAX_PORT = 65_535
+_MAX_LAUNCHERS = 4  # one after the other; more are a ring
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,9 @@ class Release:
     `version` and `text` come from package.json; None where the command cannot be followed.
     `node` is the program that runs `entry`. `profile` and `port` are from the command; None where
     it has none. `env` is the environment that the gateway gets, changed by an `env` in the
-    command; it holds secrets. `words` follow the script, and may hold secrets. `evidence` is for
-    people.
+    command or its launcher; it holds secrets. `words` follow the script, and may hold secrets.
+    `evidence` is for people. `command` is what is started in the end, without what stands round it
+    and with a launcher's own words; it may hold secrets.
     """
 
     version: Version | None
@@ -74,6 +77,12 @@ class Release:
     evidence: str
     env: Mapping[str, str] = field(repr=False)
     words: tuple[str, ...] = field(default=(), repr=False)
+    command: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def is_found(self) -> bool:
+        """Say whether the command leads to a package: what another program starts is unknown."""
+        return self.text is not None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -84,10 +93,10 @@ class Release:
 def read_release(command: Sequence[str], env: Mapping[str, str]) -> Release:
     """Follow a command to the package that it starts; reads small files."""
     env = dict(env)
-    bare, problem = _strip_wrappers(list(command), env)  # applies an `env` in the command
+    bare, problem = _unfold(command, env)  # applies an `env` in the command
     node = shutil.which("node", path=env.get("PATH"))
     if problem is not None:
-        return Release(None, None, node, None, None, None, problem, env)
+        return Release(None, None, node, None, None, None, problem, env, (), tuple(command))
     program, arguments = bare[0], bare[1:]
     entry: Path | None
     if Path(program).name in _NODES:
@@ -103,10 +112,10 @@ def read_release(command: Sequence[str], env: Mapping[str, str]) -> Release:
         problem = f"program not found: {program}" if entry is None else None
     profile, port = _parse_arguments(arguments)
     if entry is None:
-        return Release(None, None, node, None, profile, port, str(problem), env)
+        return Release(None, None, node, None, profile, port, str(problem), env, (), tuple(bare))
     version, text, evidence = _read_package(entry)
     words = tuple(arguments)
-    return Release(version, text, node, entry, profile, port, evidence, env, words)
+    return Release(version, text, node, entry, profile, port, evidence, env, words, tuple(bare))
 
 
 def find_missing_file(command: Sequence[str], env: Mapping[str, str]) -> str | None:
@@ -114,7 +123,7 @@ def find_missing_file(command: Sequence[str], env: Mapping[str, str]) -> str | N
 
     A name without a path is not checked: another PATH may have it.
     """
-    words, problem = _strip_wrappers(list(command), dict(env))
+    words, problem = _unfold(command, dict(env))
     if problem is not None or not words:
         words = list(command)
     program, arguments = words[0], words[1:]
@@ -152,6 +161,19 @@ def judge(text: str) -> Judged | None:
     if judged.is_listed and text.strip().removeprefix("v") not in table.releases:
         return Judged(judged.release, Standing.OTHER_BUILD)
     return judged
+
+
+def _unfold(command: Sequence[str], env: dict[str, str]) -> tuple[list[str], str | None]:
+    """Remove what stands round a command, and put what launchers start in their place."""
+    words, problem = _strip_wrappers(list(command), env)
+    for _ in range(_MAX_LAUNCHERS):
+        found = None if problem is not None else _find_program(words[0], env)
+        launcher = None if found is None else read_launcher(found)
+        if launcher is None:
+            break
+        env |= launcher.env
+        words, problem = _strip_wrappers([*launcher.words, *words[1:]], env)
+    return words, problem
 
 
 def _strip_wrappers(words: list[str], env: dict[str, str]) -> tuple[list[str], str | None]:

@@ -98,6 +98,35 @@ def test_a_package_managers_shell_shim_is_followed(package, env, tmp_path, shim)
     assert read_release(["openclaw", "gateway"], env).version == (2026, 4, 14)
 
 
+def test_a_plain_script_in_front_is_followed_with_what_it_adds(package, env, tmp_path):
+    """`status` said "version unknown", and the heap was that of another gateway."""
+    (tmp_path / "bin/openclaw").unlink()
+    script = make_program(
+        tmp_path / "bin/openclaw",
+        "#!/bin/sh\nexport NODE_OPTIONS=--max-old-space-size=400 OPENCLAW_STATE_DIR=/srv/oc\n"
+        f'exec env A=b node --max-semi-space-size=9 {package}/openclaw.mjs --profile work "$@"\n',
+    )
+    for command in (["openclaw"], [str(script)], ["nohup", str(script)]):
+        found = read_release([*command, "gateway", "--port", "18001"], env)
+        assert (found.text, found.entry) == ("2026.4.14", package / "openclaw.mjs")
+        assert (found.profile, found.port) == ("work", 18001)
+        assert found.command[:2] == ("node", "--max-semi-space-size=9")
+        assert found.env["NODE_OPTIONS"] == "--max-old-space-size=400"
+        assert (found.env["OPENCLAW_STATE_DIR"], found.env["A"]) == ("/srv/oc", "b")
+    assert "NODE_OPTIONS" not in env
+
+
+def test_a_script_that_starts_itself_ends(package, env, tmp_path):
+    (tmp_path / "bin/openclaw").unlink()
+    make_program(tmp_path / "bin/openclaw", '#!/bin/sh\nexec openclaw "$@"\n')
+    assert not read_release(["openclaw", "gateway"], env).is_found
+
+
+def test_what_a_script_starts_and_is_gone_is_told(package, env, tmp_path):
+    script = make_program(tmp_path / "claw", f'#!/bin/sh\nexec node {tmp_path}/gone.mjs "$@"\n')
+    assert find_missing_file([str(script), "gateway"], env) == f"{tmp_path}/gone.mjs"
+
+
 @pytest.mark.parametrize(
     "front",
     [
