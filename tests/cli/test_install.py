@@ -105,9 +105,30 @@ def test_without_a_manager_it_says_how_the_gateway_is_guarded(place, host, no_bu
     code, _, err = place.run("install", "--mode", "run", "--apply")
     assert (code, "no systemd runs here, so use `tailflip run -- " in err) == (69, True)
     assert "`tailflip uninstall --apply` takes the files away" in err
+
+
+def test_to_uninstall_without_a_manager_is_to_take_the_files_away(place, host, no_bus):
+    """It said that nothing was left to do, and ended with 69, as if something had failed."""
+    unit = host.put_unit()
+    before = unit.read_text()
+    no_bus(there=False)
+    place.run("install", "--apply")
+    code, out, err = place.run("uninstall", "--apply")
+    assert (code, err) == (0, "")
+    assert "10-tailflip.conf: removed" in out
+    assert "no systemd runs here: nothing was to be stopped" in out
+    assert (unit.read_text(), sorted(host.units.iterdir())) == (before, [unit])
+
+
+def test_a_manager_that_was_not_told_of_the_removal_is_a_failure(place, host, no_bus):
+    """It still has the old units in mind: the next start would look for a file that is gone."""
+    host.put_unit()
+    no_bus(there=True)
+    place.run("install", "--apply")
     code, out, err = place.run("uninstall", "--apply")
     assert (code, "10-tailflip.conf: removed" in out) == (69, True)
-    assert "nothing is left to do" in err
+    assert "systemd was not told: Failed to connect to bus" in err
+    assert "`systemctl --user daemon-reload` does the rest" in err
 
 
 def test_an_own_service_that_was_not_started_is_not_called_started(place, host, no_bus):
@@ -461,3 +482,17 @@ def test_a_unit_behind_a_shell_is_named_with_the_reason(place, host, shell):
     code, _, err = place.run("install")
     assert code == 64
     assert "openclaw-gateway.service starts its gateway through a shell" in err
+
+
+def test_a_service_that_is_not_installed_is_not_uninstalled(place, host):
+    """Of a misspelt name it said "nothing is installed", with 0, beside what was."""
+    host.put_unit()
+    place.run("install", "--apply")
+    code, out, err = place.run("uninstall", "--service", "openclaw-gatway", "--apply")
+    assert (code, out) == (64, "")
+    assert err == (
+        "error: not installed: openclaw-gatway\nhint: installed: openclaw-gateway.service\n"
+    )
+    assert (host.units / DROP_IN).exists()
+    assert place.run("uninstall", "--apply")[0] == 0
+    assert "hint: installed: nothing\n" in place.run("uninstall", "--service", "x")[2]

@@ -42,12 +42,14 @@ def tell_not_installed(plan: Plan, outcome: Outcome, command: Sequence[str]) -> 
     )
 
 
-def tell_not_removed(record: Record, outcome: Outcome) -> Unavailable:
-    """Tell that the files are gone, and what a manager was not told of."""
+def tell_not_removed(record: Record, outcome: Outcome) -> Unavailable | None:
+    """Tell that the files are gone, and what a manager was not told of.
+
+    None where it was told all, and where none runs: then it keeps nothing in mind.
+    """
+    if not outcome.undone or not is_manager_there(record.manager):
+        return None
     message = f"{record.subject}: {record.manager} was not told: {outcome.undone[0].reason}"
-    if not is_manager_there(record.manager):
-        hint = f"the files are taken away; no {record.manager} runs here, so nothing is left to do"
-        return Unavailable(message, hint=hint)
     return Unavailable(
         message,
         hint="the files are taken away; `"
