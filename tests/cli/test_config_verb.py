@@ -116,10 +116,26 @@ def test_every_mistake_is_a_line_with_its_place(place):
     code, out, err = place.run("config", "check")
     assert (code, out) == (78, "")
     assert [line.partition(": no")[0].partition(": must")[0] for line in err.splitlines()] == [
-        f"error: {path}:6: heal.foo",
         f"error: {path}:2: restart.factor",
         f"error: {path}:3: restart.jitter",
+        f"error: {path}:6: heal.foo",
         "hint: `tailflip config example` lists all settings",
+    ]
+
+
+def test_a_hint_is_given_only_where_a_setting_is_alike(place, monkeypatch):
+    """`heal.foo` was taken for `heal.after_oom`: the name of the section alone made them alike."""
+    monkeypatch.setenv("TAILFLIP_RESTRAT_CAP_S", "1")
+    write(place, "[heal]\nfoo = 1\nretntion = '7d'\n[restart]\nretention = '7d'\n[haal]\na = 1\n")
+    err = place.run("config", "check")[2]
+    said = [line.partition("no such ")[2] for line in err.splitlines()]
+    assert said == [
+        "setting",
+        "setting (did you mean heal.retention?)",
+        "setting (did you mean heal.retention?)",
+        "section (did you mean heal?)",
+        "setting (did you mean TAILFLIP_RESTART_CAP_S?)",
+        "",
     ]
 
 

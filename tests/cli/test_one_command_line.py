@@ -143,6 +143,19 @@ def test_a_misspelt_option_names_the_option_that_is_meant(place, words, meant):
     assert f"hint: did you mean {meant}? see `tailflip {words[0]} --help`" in err
 
 
+def test_an_option_that_is_like_no_other_has_no_suggestion(place):
+    """`check --set x=1` was answered with "did you mean --agent?"."""
+    code, _, err = place.run("check", "--set", "heal.margin=1")
+    assert code == 64
+    assert err == "error: no such option: --set\nhint: see `tailflip check --help`\n"
+    assert "did you mean" not in place.run("update")[2]
+
+
+def test_a_wrong_value_is_told_with_those_that_are_right(place):
+    err = place.run("install", "--mode", "foo")[2]
+    assert err.startswith("error: invalid value for '--mode': 'foo' is not one of 'gate', ")
+
+
 @pytest.mark.parametrize("verb", _LIGHT)
 def test_a_command_without_the_dashes_is_told_where_they_go(place, verb):
     code, _, err = place.run(verb, "openclaw", "gateway", "run")

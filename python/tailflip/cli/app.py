@@ -7,6 +7,7 @@ a hundred megabytes.
 from __future__ import annotations
 
 import inspect
+from difflib import SequenceMatcher
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -20,7 +21,7 @@ from tailflip.cli.once import refuse_twice
 from tailflip.cli.suggestions import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 # The base of all refusals of typer's parser; newer releases do not export it.
 _REFUSED: type[Exception] = typer.BadParameter.__mro__[2]
@@ -66,6 +67,7 @@ _ALL = {**_VERBS, **_LIGHT, **_OF_ITSELF}
 # These use no setting, and name mistakes in them all the same.
 _WITHOUT_SETTINGS = frozenset({"archive", "install", "uninstall", "incidents why", "incidents ack"})
 _HELP = ("-h", "--help")
+_ALIKE = 0.6
 
 
 def _show_version(wanted: bool) -> None:
@@ -241,13 +243,23 @@ def _refuse_unknown(argv: list[str], known: Any, *, group: str = "") -> None:
     )
 
 
+def _choose_alike(said: str, possible: Iterable[str]) -> list[str]:
+    """Choose the options that are alike without the dashes, which all have in common."""
+    return [
+        each
+        for each in possible
+        if SequenceMatcher(None, said.lstrip("-"), each.lstrip("-")).ratio() >= _ALIKE
+    ]
+
+
 def _explain_refusal(error: Exception, argv: list[str]) -> Usage:
     format_message = getattr(error, "format_message", error.__str__)
     message = str(getattr(error, "message", None) or format_message())
-    possible = getattr(error, "possibilities", None)
-    if not possible:
+    offered = getattr(error, "possibilities", None) or ()
+    possible = _choose_alike(getattr(error, "option_name", ""), offered)
+    if not offered:
         message = str(format_message())
-    message = message.strip().rstrip(".")
+    message = message.strip().rstrip(".").replace("Value error, ", "")  # the parser's own word
     message = message[:1].lower() + message[1:]
     words = [word for word in argv[:1] if word in _ALL]
     hint = f"see `tailflip {' '.join([*words, '--help'])}`"

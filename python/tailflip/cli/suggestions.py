@@ -57,6 +57,9 @@ _MEANT_IN = {
 }
 
 
+_ALIKE = 0.65  # less, and `update` means `gate`
+
+
 def suggest(word: str, names: Sequence[str], group: str = "") -> str | None:
     """Suggest the verb that is meant, with its group."""
     said = word.lower()
@@ -64,6 +67,8 @@ def suggest(word: str, names: Sequence[str], group: str = "") -> str | None:
     by_word = {each: verb for verb, words in table.items() for each in words.split()}
     meant = said if said in names else by_word.get(said)
     if meant is None:
-        near = get_close_matches(said, names, n=1) or get_close_matches(said, by_word, n=1)
+        near = get_close_matches(said, names, 1, _ALIKE) or get_close_matches(
+            said, by_word, 1, _ALIKE
+        )
         meant = by_word.get(near[0], near[0]) if near else None
     return f"{group} {meant}".strip() if meant else None

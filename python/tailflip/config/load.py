@@ -251,7 +251,8 @@ def _judge_all(
         where = alone.config.gateway
         gateways[name] = replace(settings, state_dir=where.state_dir, profile=where.profile)
         mistakes += found
-    return _Reading(base, gateways, tuple({each.text: each for each in mistakes}.values()))
+    once = {each.text: each for each in sorted(mistakes, key=lambda each: each.rank)}
+    return _Reading(base, gateways, tuple(once.values()))
 
 
 def _list_gateways(document: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:

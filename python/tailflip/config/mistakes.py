@@ -38,12 +38,11 @@ class Source:
     path: str
     data: bytes
 
-    def tell_place(self, name: str) -> str:
-        """Name the line of a key."""
+    def find_line(self, name: str) -> int | None:
+        """Find the line of a key."""
         from tailflip.config.lines import find_line, find_lines  # noqa: PLC0415 - a mistake alone pays
 
-        line = find_line(find_lines(self.data.decode("utf-8-sig", "replace")), name)
-        return self.path if line is None else f"{self.path}:{line}"
+        return find_line(find_lines(self.data.decode("utf-8-sig", "replace")), name)
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,17 @@ class Given:
     source: Source | None = None
 
     @property
+    def line(self) -> int | None:
+        """The line of a file; None for other sources."""
+        return None if self.source is None else self.source.find_line(self.name)
+
+    @property
     def place(self) -> str:
         """The source, with its line in a file."""
-        return self.origin if self.source is None else self.source.tell_place(self.name)
+        if self.source is None:
+            return self.origin
+        line = self.line
+        return self.source.path if line is None else f"{self.source.path}:{line}"
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,12 @@ class Mistake:
     key: str
     meant: str | None = None
     is_in_file: bool = False
+    line: int | None = None
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """The order in which people look: through the file, then elsewhere."""
+        return not self.is_in_file, self.line or 0
 
 
 def refuse(mistakes: Iterable[Mistake], hint: str = _HINT) -> ConfigInvalid:
@@ -95,32 +108,53 @@ def explain(
         return Mistake(f"default: {key}: {rule}, found {show(error['input'])}", key)
     said = _head(one) if at == key else f"{one.place}: {key}"
     found = one.shown if at == key else error["input"]
-    return Mistake(f"{said}: {rule}, found {show(found)}", key, at, one.source is not None)
+    in_file = one.source is not None
+    return Mistake(f"{said}: {rule}, found {show(found)}", key, at, in_file, one.line)
 
 
 def explain_unknown(key: str, one: Given) -> Mistake:
     """Name an unknown setting, and the known one that may have been meant."""
-    from difflib import get_close_matches  # noqa: PLC0415 - a mistake alone pays for the import
-
     in_file = one.source is not None
     if key in Config.model_fields or key == GATEWAYS:
         text = f"{_head(one)}: must be a section, found {show(one.shown)}"
-        return Mistake(text, key, None, in_file)
+        return Mistake(text, key, None, in_file, one.line)
     settings = list_settings()
+    meant: str | None = None
     is_variable = key == one.origin
     if is_variable:
         # Without what all variables have in common, which makes any two of them alike.
         named = {each.variable.partition("_")[2]: each.variable for each in settings}
+        said = _find_near(key.partition("_")[2], named)
     elif "." in key:
-        named = {each.key: each.key for each in settings}
+        said = _find_near_setting(key, [each.key for each in settings])
+        # Whoever goes on takes no risk with the one that may have been meant, like it or not.
+        meant = _find_near(key, {each.key: each.key for each in settings})
     else:
-        named = {name: name for name in (*Config.model_fields, GATEWAYS)}
-    close = get_close_matches(key.partition("_")[2] if is_variable else key, named, 1)
-    said = named[close[0]] if close else None
-    meant = next((each.key for each in settings if said in (each.key, each.variable)), None)
+        said = _find_near(key, {name: name for name in (*Config.model_fields, GATEWAYS)})
+    taken = meant or said
+    meant = next((each.key for each in settings if taken in (each.key, each.variable)), None)
     what = "setting" if "." in key or is_variable else "section"
     advice = "" if said is None else f" (did you mean {said}?)"
-    return Mistake(f"{_head(one)}: no such {what}{advice}", key, meant, in_file)
+    return Mistake(f"{_head(one)}: no such {what}{advice}", key, meant, in_file, one.line)
+
+
+def _find_near(word: str, named: Mapping[str, str], alike: float = 0.6) -> str | None:
+    from difflib import get_close_matches  # noqa: PLC0415 - a mistake alone pays for the import
+
+    close = get_close_matches(word, named, 1, alike)
+    return named[close[0]] if close else None
+
+
+def _find_near_setting(key: str, keys: Iterable[str]) -> str | None:
+    """Find a setting of the same section by its name alone, else one of another section."""
+    section, _, name = key.rpartition(".")
+    names = {each: each.rpartition(".") for each in keys}
+    near = {own: each for each, (of, _, own) in names.items() if of == section}
+    if near:
+        return _find_near(name, near) or _find_near(
+            name, {own: each for each, (_, _, own) in names.items()}, 0.8
+        )
+    return _find_near(key, {each: each for each in names})
 
 
 def show(value: object) -> str:

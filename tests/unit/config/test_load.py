@@ -265,11 +265,11 @@ def test_all_problems_of_all_sources_are_told_at_once_with_their_lines(tmp_path)
         load_text(tmp_path, text, env, {"gateway.port": "x", "gateway.prot": "1"})
     told = [each.replace(str(tmp_path / "config.toml"), "FILE") for each in caught.value.problems]
     assert told == [
+        "FILE:2: restart.factor: must be at least 1, found 0",
         "FILE:4: loog: no such section (did you mean log?)",
         "TAILFLIP_MEMORY_MIN_LIFE: no such setting (did you mean TAILFLIP_MEMORY_MIN_LIFE_S?)",
         "--set gateway.prot: no such setting (did you mean gateway.port?)",
         "--port: gateway.port: must be a whole number, found 'x'",
-        "FILE:2: restart.factor: must be at least 1, found 0",
         "TAILFLIP_HEALTH_MISSES: health.misses: must be at least 1, found '0'",
     ]
     assert len(format_error(caught.value).splitlines()) == len(told) + 1
@@ -347,8 +347,8 @@ def test_who_goes_on_with_a_mistake_keeps_what_is_right(tmp_path):
     loaded = go_on(tmp_path, "[restart]\ncap_s = 700\nfactor = 0\n[lug]\nx = 1\n")
     assert (loaded.config.restart.cap_s, loaded.config.restart.factor) == (700, 2)
     assert [each.partition("config.toml")[2].split(": ")[:2] for each in loaded.mistakes] == [
-        [":4", "lug"],
         [":3", "restart.factor"],
+        [":4", "lug"],
     ]
     assert loaded.text is None
     assert loaded.config.heal == Config().heal
