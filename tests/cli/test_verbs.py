@@ -289,6 +289,26 @@ def test_drop_key_removes_even_a_chat(place):
     assert "agent:main:main" not in json.loads(place.store.read_bytes())
 
 
+def test_a_key_that_no_store_has_is_refused(place):
+    """`--drop-key` of a misspelt key was done, and ended with 0."""
+    data = place.fill()
+    for words in ((), ("--apply",)):
+        named = ("--drop-key", "agent:main:man", "--drop-key", "agent:main:main")
+        code, out, err = place.run("compact", *named, *words)
+        assert (code, out) == (64, "")
+        assert err.startswith("error: 1 key of 2 given with --drop-key not found here")
+        assert place.store.read_bytes() == data
+
+
+@pytest.mark.parametrize("verb", ["check", "inspect", "compact"])
+def test_a_heap_of_some_bytes_is_a_mistake(place, verb):
+    """`--heap-limit 512` was 512 bytes: every run would have gone to make the store fit."""
+    place.fill()
+    code, out, err = place.run(verb, "--heap-limit", "512")
+    assert (code, out) == (64, "")
+    assert err.startswith("error: --heap-limit must be at least 16mb: 512\n")
+
+
 def test_rules_can_be_turned_off_one_by_one(place):
     data = place.fill()
     flags = ("--no-slim", "--no-retire", "--no-single-flight", "--retention", "false")

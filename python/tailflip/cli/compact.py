@@ -15,6 +15,7 @@ from tailflip.base.render import (
     escape,
 )
 from tailflip.base.state_dir import Home
+from tailflip.base.units import format_counted
 from tailflip.base.workspace import Workspace
 from tailflip.cli.compact_text import has_work, print_all, print_causes
 from tailflip.cli.options import (
@@ -30,6 +31,7 @@ from tailflip.cli.options import (
 from tailflip.cli.progress import show_progress
 from tailflip.config.load import load
 from tailflip.flow.limits import MAX_CAP_PER_JOB, MAX_CAP_TOTAL
+from tailflip.flow.numbers import Rule
 from tailflip.ledger.history import History
 from tailflip.plan.policy import DropKind  # noqa: TC001 - typer reads it
 from tailflip.reconcile.causes import find_causes
@@ -173,7 +175,8 @@ def compact(
             dropped_keys=drop_key or (),
             accept_loss=accept_loss,
         )
-        job, plan = _compact(scene, aim, workspace, find_limit, apply=apply)
+        is_alone = len(groups) == 1
+        job, plan = _compact(scene, aim, workspace, find_limit, apply=apply, is_alone=is_alone)
         found = _list_errors(job)
         errors += found
         causes = find_causes(job, workspace) if job.reports or has_work(plan) else ()
@@ -197,8 +200,13 @@ def _compact(
     find_limit: Callable[[], outcomes.HeapLimit],
     *,
     apply: bool,
+    is_alone: bool,
 ) -> tuple[Compaction, Plan[Measured]]:
-    """Look at the stores of one installation and plan; with `apply`, also do it."""
+    """Look at the stores of one installation and plan; with `apply`, also do it.
+
+    Raises:
+        Usage: a key that a person named is nowhere. `is_alone`: no other installation has it.
+    """
     with show_progress() as on_progress:
         job = Compaction(scene, aim, workspace, on_progress)
         if apply and is_unfinished(workspace):
@@ -207,6 +215,8 @@ def _compact(
             for note in recover(workspace):
                 print(f"note: {escape(note)}", file=sys.stderr)
         job.look()
+        if is_alone and not job.damaged and not job.errors:
+            _require_named(job)
         if apply:
             _salvage_all(job)
         job.look_for_repairs(reads_events=True, gives_back=True)
@@ -235,6 +245,19 @@ def _choose_kinds(kinds: list[DropKind], ages: list[str]) -> tuple[tuple[DropKin
             hint="tailflip compact --drop-kind subagent --older-than 7d",
         )
     return tuple(zip(kinds, limits, strict=True))
+
+
+def _require_named(job: Compaction) -> None:
+    """Refuse keys that no store has: a misspelt one would seem to be done."""
+    tallies = [tally for each in job.measured.values() for tally in each.numbers.rules]
+    found = sum(tally.entries for tally in tallies if tally.name == Rule.NAMED)
+    missing = len(job.aim.dropped_keys) - found
+    if missing > 0:
+        raise Usage(
+            f"{format_counted(missing, 'key')} of {len(job.aim.dropped_keys)} given with "
+            "--drop-key not found here, or of a run at work; nothing was changed",
+            hint="write a key as it stands in the store, such as agent:main:main",
+        )
 
 
 def _salvage_all(job: Compaction) -> None:

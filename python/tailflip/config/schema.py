@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OFF = "false"
 _MINUTE_MS = 60_000
-_LEAST_HEAP_BYTES = 16 << 20  # a smaller number was meant in another unit
+LEAST_HEAP_BYTES = 16 << 20  # a smaller number was meant in another unit
 
 
 def _name_false(value: object) -> object:
@@ -52,7 +52,7 @@ def _check_size(text: str) -> str:
         size_bytes = parse_size_bytes(text)
     except ValueError:
         raise ValueError('must be a size, such as "2gb" or "512mb"') from None
-    if size_bytes < _LEAST_HEAP_BYTES:
+    if size_bytes < LEAST_HEAP_BYTES:
         raise ValueError("must be at least 16mb")
     return text
 

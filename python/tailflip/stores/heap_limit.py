@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TailflipError, Usage
 from tailflip.base.openclaw_units import parse_size_bytes
+from tailflip.config.schema import LEAST_HEAP_BYTES
 from tailflip.flow.late import dataclass
 from tailflip.flow.outcomes import HeapLimit
 from tailflip.ledger.facts import HEAP_LIMIT_FACT
@@ -26,20 +27,26 @@ if TYPE_CHECKING:
     from tailflip.observe.next_start import Owners
 
 
+_EXAMPLES = "write it as 2gb or 512mb"
+
+
 def find_told_limit(config: Config, given: str | None = None) -> HeapLimit | None:
     """Find the limit that a person gave, now or in the settings; None for neither.
 
     Raises:
-        Usage: the given limit is no size.
+        Usage: the given limit is no size, or less than any gateway has.
     """
     margin = config.heal.margin
     if given is None:
         set_bytes = config.gateway.heap_limit_bytes
         return None if set_bytes is None else HeapLimit(set_bytes, "gateway.heap_limit", margin)
     try:
-        return HeapLimit(parse_size_bytes(given), "--heap-limit", margin)
+        limit_bytes = parse_size_bytes(given)
     except ValueError as e:
-        raise Usage(f"--heap-limit is not a size: {given}", hint="write it as 2gb or 512mb") from e
+        raise Usage(f"--heap-limit is not a size: {given}", hint=_EXAMPLES) from e
+    if limit_bytes < LEAST_HEAP_BYTES:
+        raise Usage(f"--heap-limit must be at least 16mb: {given}", hint=_EXAMPLES)
+    return HeapLimit(limit_bytes, "--heap-limit", margin)
 
 
 def find_started_limit(config: Config, owner: HeapOwner, history: History) -> HeapLimit:
