@@ -307,9 +307,8 @@ def format_report(report: Report) -> str:
 
 def format_finding(finding: Finding) -> str:
     """Write a finding with its evidence and next step."""
-    lines = [
-        f"{finding.severity}: {escape(finding.message)}: {escape(finding.subject)} [{finding.code}]"
-    ]
+    where = "" if finding.subject in finding.message else f": {escape(finding.subject)}"
+    lines = [f"{finding.severity}: {escape(finding.message)}{where} [{finding.code}]"]
     lines += [f"  {escape(item)}" for item in finding.evidence]
     if finding.hint:
         lines.append(f"  hint: {escape(finding.hint)}")

@@ -298,6 +298,7 @@ def _tell_findings(
             continue
         # A finding that was open before the first death is told from the start of the story.
         at_ms = max(each.first_ms, begin_ms)
-        yield Line(at_ms, f"found, {finding.severity}: {finding.message}: {finding.subject}")
+        where = "" if finding.subject in finding.message else f": {finding.subject}"
+        yield Line(at_ms, f"found, {finding.severity}: {finding.message}{where}")
         if each.ended_ms is not None and (end_ms is None or each.ended_ms <= end_ms):
             yield Line(each.ended_ms, f"no longer so: {finding.code}: {finding.subject}")

@@ -21,7 +21,7 @@ _TOLD_JOBS = 3
 def _find_exhausted(forecast: Forecast, installation: Installation) -> Iterator[Found]:
     if forecast.over and forecast.limit_bytes is not None:
         yield Found(
-            str(installation.config_path),
+            str(installation.state_dir),
             f"loading the stores needs about {format_bytes(forecast.heap_bytes)} of heap, "
             f"{_say_limit(forecast, forecast.limit_bytes)}: it is expected to die",
             _describe(forecast),
@@ -32,7 +32,7 @@ def _find_close(forecast: Forecast, installation: Installation) -> Iterator[Foun
     if forecast.close and forecast.limit_bytes is not None:
         share = 100 * forecast.heap_bytes / forecast.limit_bytes
         yield Found(
-            str(installation.config_path),
+            str(installation.state_dir),
             f"loading the stores needs about {format_bytes(forecast.heap_bytes)} of heap, "
             f"{share:.0f} % of its limit; {_say_limit(forecast, forecast.limit_bytes)}: "
             "it may die at its next start, or once the stores grow a little",

@@ -129,6 +129,7 @@ def _find_rapid_jobs(surveyed: tuple[ObservedStore, ...], jobs: JobList) -> Iter
                     f"{format_counted(job.runs, 'run')}, one every {format_span(interval_ms)} "
                     "on average",
                     (f"in {each.store.path}",),
+                    f"{_LOOK_AT_RUNS}; `openclaw cron disable {job.job}` stops it",
                 )
 
 

@@ -485,3 +485,10 @@ def test_findings_are_made_in_one_place():
     # The second reads what is on record.
     assert makers == {"diagnose/findings/registry.py", "ledger/findings.py"}
     assert spelled == {"flow/findings.py"}, "codes are members of Code"
+
+
+def test_what_stops_a_job_is_told_with_its_id_wherever_its_runs_stand():
+    """Of runs in a database it said "disable it", and not how."""
+    [found] = find_all(dataclasses.replace(HEALTHY, **CASES["job-rapid"])).findings
+    [job] = CASES["job-rapid"]["surveyed"][0].numbers.jobs
+    assert f"`openclaw cron disable {job.job}` stops it" in found.hint
