@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import uuid
 
@@ -213,8 +214,10 @@ def test_a_stranger_on_the_port_is_named(sick, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("OPENCLAW_GATEWAY_PORT", str(server.getsockname()[1]))
         found = check(place)["port-taken"]
+        out = place.run("check")[1]
     assert f"is held by pid {os.getpid()} (" in found["message"]
     assert found["severity"] == "error"
+    assert "no gateway can start on it [port-taken]\n" in out  # its port is named once
 
 
 def test_a_broken_configuration_hides_nothing_else(place):
@@ -228,6 +231,8 @@ def test_a_broken_configuration_hides_nothing_else(place):
     assert code == 78
     assert out.startswith("AT RISK: ")
     assert "openclaw.json" in out.splitlines()[0]
+    # Its own cure comes next; it was "nothing was ever guarded here: `tailflip run ...`".
+    assert out.splitlines()[1].startswith("next: correct that")
     assert "error: configuration is not valid JSON5" in err
     told = json.loads(place.run("check", "--json")[1])
     assert [each["kind"] for each in told["errors"]] == ["config-invalid"]
@@ -236,3 +241,30 @@ def test_a_broken_configuration_hides_nothing_else(place):
     codes = {each["code"] for each in told["findings"]}
     assert {"marker-orphaned", "zombie-runs"} & codes, codes
     assert any(litter.name in str(each) for each in told["findings"]), codes
+
+
+def test_a_store_that_a_person_names_and_that_is_not_there_is_an_error(place, tmp_path):
+    """`check typo.json` said "OK: nothing is wrong", with exit code 0."""
+    place.put(b"{}")
+    gone = tmp_path / "typo.json"
+    code, out, err = place.run("check", str(gone))
+    assert (code, out) == (65, "")
+    assert f"error: cannot use {gone}: No such file or directory" in err
+    gone = place.state / "agents" / "typo" / "sessions" / "sessions.json"
+    code, out, err = place.run("check", str(place.store), str(gone))
+    assert (code, out.startswith("OK: ")) == (65, True)
+    assert str(gone) in err
+    told = json.loads(place.run("check", str(place.store), str(gone), "--json")[1])
+    assert [str(gone) in each["message"] for each in told["errors"]] == [True]
+
+
+@pytest.mark.parametrize("verb", ["check", "inspect", "compact"])
+def test_the_path_is_blamed_and_not_a_directory_that_nobody_named(place, tmp_path, verb):
+    """`compact typo.json` complained that there is no ~/.openclaw."""
+    shutil.rmtree(place.state, ignore_errors=True)
+    code, _, err = place.run(verb, str(tmp_path / "typo.json"))
+    assert (code, "typo.json: No such file" in err, "no state directory" in err) == (
+        65,
+        True,
+        False,
+    )

@@ -195,6 +195,7 @@ class Scene:
         self.place.run("install", "--apply")
 
     def no_manager(self):
+        self.monkeypatch.setattr("tailflip.install.manager._BOOTED", self.place.root)
         (self.place.root / "manager/systemctl").write_text("#!/bin/sh\nexit 1\n")
 
     def broken_record(self):
@@ -243,6 +244,7 @@ WAYS = {
     **{(verb, 0): Scene.nothing for verb in ARGV},
     **{(verb, 0): Scene.healthy for verb in ("check", "status")},
     ("check", 1): Scene.nothing,
+    ("check", 65): Scene.nothing,
     ("status", 1): Scene.open_incident,
     **{(verb, 65): Scene.broken_store for verb in OF_STORES},
     **{(verb, 74): at("sessions.json", BROKEN) for verb in OF_STORES},
@@ -273,6 +275,7 @@ WAYS = {
     ("demo", 73): Scene.no_room_for_a_demo,
 }
 OTHER_WORDS = {
+    ("check", 65): "check /nonexistent/sessions.json",
     ("release", 77): "release {action} --apply",
     ("gate", 78): "gate -- /nonexistent/node",
     ("preflight", 78): "preflight -- /nonexistent/node",

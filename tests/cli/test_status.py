@@ -15,6 +15,7 @@ import pytest
 
 from support.heap import make_tight
 from support.incident_history import ACTION, PERIOD_MS, STDERR, make_death, make_life, record_night
+from support.service_definitions import Host
 from support.stores import HOUR_MS, NOW_MS, list_tree
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
@@ -308,7 +309,11 @@ def test_ack_says_since_when_and_keeps_the_first_time(place, history, monkeypatc
 REFUSED = [
     (["incidents", "ack"], 64, r"^error: no incident is open of /"),
     (["incidents", "ack", "1", "--all"], 64, r"^error: an incident or --all, not both"),
-    (["incidents", "why"], 64, r"^error: no incidents of /"),
+    (
+        ["incidents", "why"],
+        64,
+        r"^error: no incidents of /.*\nhint: none of its deaths was seen .*`tailflip check` says",
+    ),
     (["incidents", "why", "9"], 64, r"^error: no such incident: 9\nhint: see `tailflip incidents`"),
     (["incidents", "ack", "\x1b[2J"], 64, r"^error: no such incident: \\x1b\[2J\n"),
     (["incidents", "frob"], 64, r"no such command"),
@@ -429,6 +434,18 @@ def test_stores_that_will_not_fit_are_told_before_anything_was_guarded(place, mo
     assert place.run("check")[1].startswith("AT RISK: loading the stores needs about ")
     assert place.run("compact", "--apply")[0] == 0
     assert "AT RISK" not in place.run("status")[1]
+
+
+def test_a_small_heap_is_told_as_by_check(place, monkeypatch):
+    """`status` said OK of a heap that `check` found too small, if it was below 448 MiB."""
+    unit = Host(place.root).put_unit()
+    own = f"Environment=OPENCLAW_STATE_DIR={place.state}\n[Install]"
+    unit.write_text(unit.read_text().replace("[Install]", own))
+    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", "300mb")
+    place.fill(3_000_000)
+    first = [place.run(verb)[1].splitlines()[0] for verb in ("status", "check")]
+    assert first[0] == first[1]
+    assert first[0].startswith("AT RISK: loading the stores needs about ")
 
 
 def test_the_only_open_incident_needs_no_number(place, history):

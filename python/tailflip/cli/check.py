@@ -33,11 +33,12 @@ from tailflip.report.look_ahead import judge_wanted, look_after_survey
 from tailflip.report.reading import read_situation
 from tailflip.report.subject import Subject
 from tailflip.report.verdict import format_verdict
-from tailflip.stores.target import look
+from tailflip.stores.target import find_gone, look
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tailflip.base.errors import TailflipError
     from tailflip.observe.records.forms import Record
     from tailflip.report.observation import Observation
     from tailflip.report.status import Situation
@@ -82,23 +83,24 @@ def check(
         history,
         scene.installation,
         scene.config,
-        problem="" if problem is None else "; ".join(filter(None, (problem.message, problem.hint))),
+        problem="" if problem is None else problem.message,
+        cure="" if problem is None else problem.hint or "",
         mistakes=settings.mistakes,
     )
     found = read_situation(subject, seen, scene.now_ms)
     ahead = None if release is None else look_after_survey(scene, seen.inputs, release)
+    failed: list[TailflipError] = [] if problem is None else [problem]
+    failed += find_gone(each.absolute() for each in stores or ())
     if as_json:
         from tailflip.cli.answers.verbs import Check  # noqa: PLC0415 - for --json
 
-        failed = [] if problem is None else [problem]
         Check.to(**_describe(found, seen), ahead=ahead, failed=failed).say()
     elif ahead is not None:
         print_ahead(ahead)
         print(f"today: {escape(format_verdict(found.verdict, found.look.now_ms))}")
     else:
         _print(found, seen)
-    if problem is not None:
-        end_with([problem])
+    end_with(failed)
     if (found.is_grave or found.findings) if ahead is None else not ahead.is_clear:
         raise typer.Exit(1)
 

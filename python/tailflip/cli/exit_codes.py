@@ -25,7 +25,7 @@ _OF_A_START = (65, 74, 75, 77, 78)
 # The others, by verb.
 ALSO: dict[str, tuple[int, ...]] = {
     "status": (1, 73, 74, 75),
-    "check": (1, 73, 74, 75, 78),
+    "check": (1, 65, 73, 74, 75, 78),
     "inspect": (65, 69, 73, 74, 77, 78),
     "compact": (65, 69, 73, 74, 75, 77, 78),
     "reconcile": (65, 69, 73, 74, 75, 77, 78),

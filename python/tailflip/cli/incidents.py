@@ -208,7 +208,11 @@ def _find_newest() -> Incident:
     history = find_subject(None, None).history
     for incident in history.incidents.read(1):
         return incident
-    raise Usage(f"no incidents of {history.guard}", hint="name one, from `tailflip incidents`")
+    raise Usage(
+        f"no incidents of {history.guard}",
+        hint="none of its deaths was seen by tailflip; `tailflip check` says what is wrong, "
+        "`tailflip archive list` what was done",
+    )
 
 
 def _list_open(*, every: bool) -> list[str]:

@@ -111,10 +111,8 @@ NEWER_SCHEMA = (
     "install the release that wrote these databases or a newer one, or restore the backup from "
     "before the update; the gateway is started when package or databases change"
 )
-_HEAP = (
-    "`tailflip check` says what fills the heap; "
-    "it is started when the stores or the configuration change"
-)
+HEAP_LOOK = "`tailflip check` says what fills the heap"  # what it says takes the place of this
+_HEAP = f"{HEAP_LOOK}; it is started when the stores or the configuration change"
 _LOOK = (
     "`tailflip incidents why --stderr` shows what it said last; `openclaw doctor` looks at the rest"
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_moment
-from tailflip.diagnose.causes import CAUSES, WAITS, choose_step
-from tailflip.flow.findings import Severity
+from tailflip.diagnose.causes import CAUSES, HEAP_LOOK, WAITS, choose_step
+from tailflip.flow.findings import Code, Severity
 from tailflip.flow.lives import BreakerState, DecisionKind, Waiting
 from tailflip.report.standing import (
     find_decision,
@@ -26,8 +26,17 @@ if TYPE_CHECKING:
     from tailflip.report.status import Look, Record
 
 
-def choose_next_step(look: Look, record: Record) -> str:
-    """Choose the step that the guards and the record ask for; empty if all goes by itself."""
+_OF_MEMORY = (Code.MEMORY_ELSEWHERE, Code.HEAP_FORECAST)
+
+
+def choose_next_step(look: Look, record: Record, findings: Sequence[Finding] = ()) -> str:
+    """Choose the step that the guards and the record ask for; empty if all goes by itself.
+
+    Args:
+        look: what runs now.
+        record: what the guards wrote.
+        findings: what is known to be wrong.
+    """
     if is_held_by_other(look, record):
         return _choose_beside(look, record)
     if look.supervisor is None:
@@ -36,7 +45,7 @@ def choose_next_step(look: Look, record: Record) -> str:
     lasts = any(life.ended_ms is None for life in record.lives)
     waits = not lasts and decision is not None and decision.kind is DecisionKind.WAIT
     if breaker.state is BreakerState.OPEN or waits:
-        return f"{_choose_cure(record)}; `{RETRY}` makes a trial now"
+        return f"{_choose_cure(record, findings)}; `{RETRY}` makes a trial now"
     if breaker.state is BreakerState.HALF_OPEN:
         return "one trial start is being watched; if it lives long enough, all is well again"
     if not lasts and decision is not None and decision.at_ms is not None:
@@ -61,13 +70,15 @@ def _choose_beside(look: Look, record: Record) -> str:
     )
 
 
-def _choose_cure(record: Record) -> str:
+def _choose_cure(record: Record, findings: Sequence[Finding]) -> str:
     """Choose the cure of the death that opened the breaker, else the change that is waited for."""
     life = find_judged(record)
     if life is None or life.death is None or record.breaker.waiting is Waiting.OTHER_INSTANCE:
         step = WAITS[record.breaker.waiting].next_step
         return step or "`tailflip incidents` tells what happened"
     step = choose_step(life.death.cause, life.death.hint, life.version)
+    known = next((each.hint for code in _OF_MEMORY for each in findings if each.code == code), "")
+    step = step.replace(HEAP_LOOK, known) if known else step
     if not life.in_flight or CAUSES[life.death.cause].is_explained:
         return step
     names = ", ".join(each.words for each in life.in_flight)
@@ -86,17 +97,23 @@ def _choose_unguarded(look: Look, record: Record) -> str:
         return _choose_at_start(look, record, start)
     if installed is not None:
         return f"restart {installed.service}: from then on tailflip stands before each start"
-    if look.gateway is not None and look.gateway.alive:
-        if record.lives and record.lives[0].ended_ms is None:
-            return "nothing guards it: start `tailflip run` again; it takes over what lives"
-        return "nothing guards it: stop it, then `tailflip run -- openclaw gateway run`"
-    return _choose_again(record)
+    return _choose_guard(look, record)
 
 
-def _choose_again(record: Record) -> str:
-    if not record.lives:
-        return "nothing was ever guarded here: `tailflip run -- openclaw gateway run`"
-    return "nothing guards it: start `tailflip run` again; it goes on where it was"
+def _choose_guard(look: Look, record: Record) -> str:
+    """Choose a guard where none is; beside a service, `run` by hand would be one too many."""
+    if look.problem:
+        return "correct that, then look again with `tailflip check`"
+    is_alive = look.gateway is not None and bool(look.gateway.alive)
+    if record.lives and (not is_alive or record.lives[0].ended_ms is None):
+        after = "takes over what lives" if is_alive else "goes on where it was"
+        return f"nothing guards it: start `tailflip run` again; it {after}"
+    said = "nothing guards it" if is_alive else "nothing was ever guarded here"
+    if look.service is not None:
+        puts = f"puts tailflip before each start of {look.service}"
+        return f"{said}: `tailflip install --apply` {puts}"
+    start = "`tailflip run -- openclaw gateway run`"
+    return f"{said}: {'stop it, then ' if is_alive else ''}{start}"
 
 
 def _choose_at_start(look: Look, record: Record, start: JudgedStart) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.diagnose.trend import find_trend
-from tailflip.flow.outcomes import HeapLimit
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.gateway.process import is_alive
+from tailflip.observe.gateway.signs import find_definitions
 from tailflip.observe.gateway.vitals import read_tree
 from tailflip.observe.host.space import read_space
 from tailflip.observe.installation import measure_stores, owns
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from tailflip.flow.conditions import HeldWork
     from tailflip.flow.lives import Life
     from tailflip.flow.observed import Gateway
-    from tailflip.flow.outcomes import Forecast
+    from tailflip.flow.outcomes import Forecast, HeapLimit
     from tailflip.ledger.starts import JudgedStart
+    from tailflip.observe.installation import Installation
     from tailflip.report.observation import Observation
     from tailflip.report.status import Situation
     from tailflip.report.subject import Subject
@@ -64,6 +65,7 @@ def read_situation(subject: Subject, seen: Observation, now_ms: int) -> Situatio
     """Read the record, look at processes and services, and sum up with what was observed."""
     history, installation = subject.history, subject.installation
     home, gateway = history.workspace.home, seen.inputs.gateway
+    state_dir = Path(history.guard) if installation is None else installation.state_dir
     lives = history.lives.read(_LIVES)
     counts = history.lives.count_deaths()
     made, start = history.decisions.read_last(), history.starts.read_last()
@@ -83,6 +85,9 @@ def read_situation(subject: Subject, seen: Observation, now_ms: int) -> Situatio
             if space.is_scarce
         ),
         problem=subject.problem,
+        cure=subject.cure,
+        release=_find_release(installation, gateway),
+        service=next((each.name for each in find_definitions(state_dir, os.environ)), None),
     )
     record = Record(
         lives=lives,
@@ -101,6 +106,13 @@ def read_situation(subject: Subject, seen: Observation, now_ms: int) -> Situatio
     return sum_up(look, record, seen, held)
 
 
+def _find_release(installation: Installation | None, gateway: Gateway | None) -> str | None:
+    """Find the release that lives, or starts next."""
+    if installation is None:
+        return None
+    return find_next_start(installation, os.environ, gateway).release.text
+
+
 def list_held(subject: Subject, now_ms: int) -> tuple[HeldWork, ...]:
     """List what tailflip keeps from running now, of one gateway."""
     home, actions = subject.history.workspace.home, _list_own_actions(subject)
@@ -116,18 +128,13 @@ def _foresee_overflow(subject: Subject, gateway: Gateway | None) -> Forecast | N
     # A database's size says little: what a gateway loads of it are its rows.
     if installation is None or any(store.is_database for store in installation.stores):
         return None
-    capabilities = find_next_start(installation, os.environ).release.capabilities
+    capabilities = find_next_start(installation, os.environ, gateway).release.capabilities
     sizes = [measure_stores(installation)]
-    least = HeapLimit(LEAST_LIMIT_BYTES, "", subject.config.heal.margin)
-    # Stores that fit the smallest heap there is need no answer of node's, which takes its time.
-    if not _is_doubtful(forecast(sizes, capabilities, least, wide=False)):
-        return None
     told = forecast(sizes, capabilities, _find_heap_limit(subject, gateway), wide=False)
-    return told if _is_doubtful(told) else None
-
-
-def _is_doubtful(told: Forecast) -> bool:
-    return told.over or told.close
+    # Of an unknown release the hungriest is assumed: below this, some were seen to live.
+    if not told.release_known and told.heap_bytes <= LEAST_LIMIT_BYTES:
+        return None
+    return told if told.over or told.close else None
 
 
 def _find_parked(start: JudgedStart | None) -> int | None:

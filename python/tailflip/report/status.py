@@ -88,7 +88,8 @@ class Look:
 
     `parked_pid` is of a living gate that refused a start and waits for a change. `full` are
     the directories, the gateway's and ours, whose disk has no room. `problem` says why the
-    installation could not be looked at.
+    installation could not be looked at, `cure` what a person does about it. `release` is OpenClaw's
+    that lives or starts next, `service` a definition that starts this gateway.
     """
 
     now_ms: int
@@ -102,6 +103,9 @@ class Look:
     parked_pid: int | None = None
     full: tuple[Path, ...] = ()
     problem: str = ""
+    cure: str = ""
+    release: str | None = None
+    service: str | None = None
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class Subject:
     notes: tuple[str, ...] = ()
     mistakes: tuple[str, ...] = ()
     problem: str = ""
+    cure: str = ""
 
 
 def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
@@ -75,6 +76,6 @@ def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
         if isinstance(e, CannotCreate) and named and guard not in known:
             raise  # neither a gateway nor a record of one
         # The configuration may be broken: the record is read all the same.
-        problem = f"{e.message}; {e.hint}" if e.hint else e.message
-        return Subject(history, None, config, tuple(notes), settings.mistakes, problem)
+        cure = e.hint or ""
+        return Subject(history, None, config, tuple(notes), settings.mistakes, e.message, cure)
     return Subject(history, installation, config, tuple(notes), settings.mistakes)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tailflip.flow.conditions import HeldWork, Standstill
+    from tailflip.flow.lives import Life
     from tailflip.ledger.findings import NotedFinding
     from tailflip.report.observation import Observation
     from tailflip.report.status import Look, Record
@@ -49,7 +50,7 @@ def sum_up(
         seen: the observation of `check` or of `status`; the record's conditions are added.
         held_works: jobs and sessions that tailflip keeps from running.
     """
-    step = choose_next_step(look, record)
+    step = choose_next_step(look, record, seen.looked.findings)
     conditions = list_conditions(look, record, step, held_works)
     looked = merge(seen.looked, find_all(conditions))
     findings = replace(seen, looked=looked).date_findings(look.now_ms)
@@ -62,7 +63,7 @@ def sum_up(
     return Situation(
         verdict=verdict,
         look=look,
-        version=next((life.version for life in lives if life.version), None),
+        version=_find_version(look, lives),
         life=next((life for life in lives if life.ended_ms is None), lives[0] if lives else None),
         deaths=deaths,
         deaths_in_a_day=sum((life.ended_ms or 0) > day_ago_ms for life in deaths),
@@ -80,6 +81,13 @@ def sum_up(
         held=is_held_by_other(look, record),
         not_looked_for=looked.not_looked_for,
     )
+
+
+def _find_version(look: Look, lives: Sequence[Life]) -> str | None:
+    """Find the release that lives, else the one that starts next, else the last on record."""
+    living = next((life.version for life in lives[:1] if life.ended_ms is None), None)
+    last = next((life.version for life in lives if life.version), None)
+    return living or look.release or last
 
 
 def judge(
@@ -102,7 +110,7 @@ def judge(
             standstill.since_ms, standstill.until_ms, warnings,
         )  # fmt: skip
     if look.problem:
-        return Verdict(State.AT_RISK, look.problem, step, warnings=warnings)
+        return Verdict(State.AT_RISK, look.problem, look.cure or step, warnings=warnings)
     if errors:
         first = errors[0]
         reason = first.finding.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from dataclasses import field, replace
@@ -9,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from tailflip.base import clock
+from tailflip.base.durable import explain_os_error
 from tailflip.base.errors import CannotCreate, Usage
 from tailflip.config.schema import Config
 from tailflip.flow.late import dataclass
@@ -29,9 +31,10 @@ from tailflip.stores.proof.judge import judge_store
 from tailflip.stores.settings import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from tailflip.base.errors import TailflipError
     from tailflip.base.progress import Progress
     from tailflip.config.load import Loaded
     from tailflip.flow.capabilities import Capabilities
@@ -83,7 +86,7 @@ class Scene:
     @cached_property
     def next_start(self) -> NextStart:
         """The release that will start next here, where no command names it."""
-        return find_next_start(self.installation, self.caller_env)
+        return find_next_start(self.installation, self.caller_env, self.gateway)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -182,10 +185,14 @@ def look(
         Usage: options contradict each other, an agent has no store, or the stores are of
             several installations.
         CannotCreate: the directory that a person asks about is no state directory.
+        StoreInvalid: no store is where the paths say.
     """
     if paths and agent is not None:
         raise Usage("give either paths of stores or --agent, not both")
     given = [path.absolute() for path in paths or ()]
+    gone = find_gone(given)
+    if gone and len(gone) == len(given):
+        raise gone[0]
     if len(group_by_installation(given)) > 1:
         raise Usage(
             "these stores are of several installations, and each has a gateway of its own",
@@ -214,6 +221,12 @@ def look(
         config=_choose_config(settings, env, installation, profile),
         caller_env=env,
     )
+
+
+def find_gone(paths: Iterable[Path]) -> list[TailflipError]:
+    """Tell of each store that a person named, and that is not there."""
+    error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return [explain_os_error(path, error) for path in paths if not os.path.lexists(path)]
 
 
 def group_by_installation(paths: Sequence[Path]) -> list[list[Path]]:

@@ -263,3 +263,57 @@ def test_a_held_job_is_a_warning_that_both_see():
     assert (finding.code, finding.subject) == ("job-held", "nightly (j1)")
     assert "openclaw cron enable j1" in finding.hint
     assert found.verdict.warnings == 1
+
+
+GONE_HEAP = Finding("memory-elsewhere", "error", "/c", "died of memory", "give it more heap")
+
+
+def seen(*findings):
+    return Observation(Inputs(), Looked(findings))
+
+
+def test_a_loop_of_memory_says_what_is_known_and_not_to_look_again():
+    """`check` told its reader to run `tailflip check`, and had the answer further down."""
+    record = stopped(DIED, Waiting.CURE)
+    look = replace(LOOK, gateway=DEAD)
+    assert "`tailflip check` says what fills the heap" in sum_up(look, record, seen()).next_step
+    told = sum_up(look, record, seen(GONE_HEAP)).next_step
+    assert told.startswith("give it more heap; it is started when ")
+    assert "tailflip check" not in told
+
+
+def test_a_problem_with_the_configuration_comes_with_its_own_cure():
+    """The next step was to start a gateway by hand, which would refuse the configuration too."""
+    look = replace(DOWN, problem="openclaw.json is empty", cure="cp openclaw.json.bak back")
+    verdict = sum_up(look, EMPTY, seen()).verdict
+    assert (verdict.reason, verdict.step) == (look.problem, look.cure)
+
+
+def test_beside_a_service_no_gateway_is_to_be_started_by_hand():
+    """Two gateways would get into each other's way; the README says `install` for a service."""
+    install = "`tailflip install --apply` puts tailflip before each start of gw.service"
+    for look in (ALONE, DOWN):
+        assert "`tailflip run -- " in sum_up(look, EMPTY, seen()).next_step
+        step = sum_up(replace(look, service="gw.service"), EMPTY, seen()).next_step
+        assert step.endswith(install)
+        assert "tailflip run" not in step
+
+
+@pytest.mark.parametrize(
+    ("versions", "release", "version"),
+    [
+        ((), None, None),
+        ((), "2026.9.6", "2026.9.6"),
+        (("2026.4.14",), "2026.9.6", "2026.4.14"),
+        ((None, "2026.3.28"), "2026.9.6", "2026.9.6"),
+        ((None, "2026.3.28"), None, "2026.3.28"),
+    ],
+)
+def test_the_release_is_that_which_lives_or_starts_next(versions, release, version):
+    """It said "version unknown" beside a living process whose package tells it."""
+    lives = tuple(
+        life.model_copy(update={"version": each})
+        for life, each in zip((LIVES, DIED), versions, strict=False)
+    )
+    record = replace(EMPTY, lives=lives)
+    assert sum_up(replace(LOOK, release=release), record, seen()).version == version
