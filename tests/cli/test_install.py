@@ -60,6 +60,17 @@ def test_a_dry_run_is_a_short_plan_and_writes_nothing(place, host):
     assert list_tree(place.root) == before
 
 
+def test_the_release_is_named_or_said_to_be_unknown(place, host):
+    """It said "user systemd on ?"; and a hostile version reached the terminal."""
+    host.put_unit()
+    assert "(user systemd, OpenClaw 2026.4.14): gate\n" in place.run("install")[1]
+    package = host.put_package("2026.4.14").parent.parent / "package.json"
+    package.write_text('{"name": "openclaw", "version": "\\u001b[2J"}')
+    assert "\x1b" not in place.run("install")[1]
+    package.unlink()
+    assert "(user systemd, its release is not known): gate\n" in place.run("install")[1]
+
+
 def test_verbose_shows_every_text(place, host):
     host.put_unit()
     out = place.run("install", "--verbose")[1]

@@ -54,7 +54,9 @@ def format_items(
 
 def _format_item(item: Item, *, applied: bool, is_done: bool, verbose: bool) -> Iterator[str]:
     plan = item.plan
-    about = f" on {item.service.release.text or '?'}" if item.service else ""
+    release = item.service.release.text if item.service else None
+    known = f"OpenClaw {escape(release)}" if release else "its release is not known"
+    about = f", {known}" if item.service else ""
     yield f"{escape(plan.subject)} ({plan.scope} {plan.manager}{about}): {plan.mode}"
     if item.service is not None:
         yield f"  state directory: {escape(item.service.state_dir)}"
