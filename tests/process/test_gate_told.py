@@ -45,7 +45,7 @@ def test_a_living_gateway_is_guarded_at_its_starts(place):
     assert find_row(out, "guarded") == "at each start by `tailflip gate`, by nobody in between"
     assert re.fullmatch(r"\S+ \S+Z \(.*\) let it start; nothing was changed", find_row(out, "gate"))
     assert "answer" not in out, "nobody asked it"
-    assert find_row(out, "next").startswith("nothing to do; if it dies, its service manager")
+    assert find_row(out, "next").startswith("nothing to do; if it dies and is started again, `tail")
 
 
 def test_what_it_touched_is_told_with_its_undo(place):

@@ -117,17 +117,17 @@ def _choose_guard(look: Look, record: Record) -> str:
 
 
 def _choose_at_start(look: Look, record: Record, start: JudgedStart) -> str:
+    has_service = look.service is not None or look.installed is not None
     if is_refused(look, start):
         hint = start.hint or "see what is wrong with `tailflip check`"
         if look.parked_pid is not None:
             return f"the gate waits, and starts it when something has changed; {hint}"
-        return f"{hint}; then start its service again"
+        return f"{hint}; then start {'its service' if has_service else 'it'} again"
     if look.gateway is not None and look.gateway.alive:
-        return (
-            "nothing to do; if it dies, its service manager starts it, and "
-            f"`tailflip {start.mode}` looks before that"
-        )
-    before = f"its service manager starts it; `tailflip {start.mode}`"
+        again = ", its service manager starts it, and" if has_service else " and is started again,"
+        return f"nothing to do; if it dies{again} `tailflip {start.mode}` looks before that"
+    again = "its service manager starts it" if has_service else "start it again, as before"
+    before = f"{again}; `tailflip {start.mode}`"
     if record.undecided:
         return f"{before} decides about its last death before that"
     if any(life.ended_ms is None for life in record.lives[:1]):

@@ -105,7 +105,13 @@ NEXT = [
         "gate looks",
         ALONE,
         replace(EMPTY, lives=(make_life("g", 1, mode="gate"),)),
-        "its service manager starts it",
+        "if it dies and is started again, `tailflip gate` looks before that",
+    ),
+    (
+        "gate looks, in a service",
+        replace(ALONE, service="gw.service"),
+        replace(EMPTY, lives=(make_life("g", 1, mode="gate"),)),
+        "if it dies, its service manager starts it, and `tailflip gate` looks before that",
     ),
 ]
 
@@ -118,6 +124,14 @@ UNIT = Installed("gw.service", "user", "systemd", "gate", "/u/10-tailflip.conf")
 NEXT += [
     ("gate, alive", ALONE, replace(EMPTY, lives=(GATE,)), "nothing to do; if it dies"),
     ("gate, gone", DOWN, replace(EMPTY, lives=(GATE,)), "finds out before that how it ended"),
+    # No service is known: it said "its service manager starts it" of a gate in a script.
+    ("gate, in a script", DOWN, replace(EMPTY, lives=(GATE,)), "^start it again, as before; "),
+    (
+        "gate, in a service",
+        replace(DOWN, service="gw.service"),
+        replace(EMPTY, lives=(GATE,)),
+        "^its service manager starts it; ",
+    ),
     ("gate, stopped", DOWN, replace(EMPTY, lives=(ENDED,)), "`tailflip gate` looks before that"),
     (
         "gate, undecided",
@@ -125,7 +139,7 @@ NEXT += [
         replace(EMPTY, lives=(ENDED,), undecided=True),
         "decides about its last death before that",
     ),
-    ("gate, refused", DOWN, replace(EMPTY, start=REFUSED), "give it more; then start its service"),
+    ("gate, refused", DOWN, replace(EMPTY, start=REFUSED), "give it more; then start it again"),
     (
         "gate, parked",
         replace(DOWN, parked_pid=9),
