@@ -35,6 +35,7 @@ PAGES = (
     "docs/containers.md",
     "docs/upgrade-to-sqlite.md",
 )
+CONSOLE_PAGES = ("docs/keep-it-alive.md", "docs/how-it-works.md")
 # What is so before one reads the page.
 BEFORE = {"docs/uninstall.md": ("tailflip install --apply", "tailflip compact --apply")}
 BLOCK = re.compile(r"^( *)```sh(?: ([^\n]*))?\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
@@ -166,3 +167,26 @@ def test_the_pages_name_the_rust_and_python_that_the_build_needs():
         text = (ROOT / page).read_text()
         assert f"Rust {rust} or later" in text
         assert f"Python {python} or later" in text
+
+
+def test_what_a_page_shows_is_what_the_verbs_print_today():
+    """The page of an older version had no verdict, and lines that were cut."""
+    shown = {page: (ROOT / page).read_text() for page in CONSOLE_PAGES}
+    samples = {
+        words: text
+        for page in shown.values()
+        for block in re.findall(r"^```console\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+        for words, text in re.findall(
+            r"^\$ tailflip ([^\n]+)\n(.*?)(?=^\$|\Z)", block, re.MULTILINE | re.DOTALL
+        )
+    }
+    status = samples["status"].splitlines()
+    assert re.match(r"(OK|WAITING|DOWN|AT RISK): ", status[0])
+    first = {line.split()[0] for line in status if re.match(r"[a-z]+ {2,}", line)}
+    rows = "next guards gateway guarded life memory stores starts last"
+    assert first == set(rows.split())
+    assert re.search(r"^incident \d+ \(open\): ", samples["incidents why"])
+    assert "\nthis will fill the store again: " in samples["compact"]
+    assert re.search(r"^after: .* of heap to load: it fits$", samples["compact"], re.MULTILINE)
+    assert "V8's reserve of" in samples["compact"]
+    assert not any("…\n" in samples[words] for words in ("status", "incidents why", "compact"))
