@@ -212,7 +212,7 @@ def test_from_2026_8_on_openclaw_is_told_of_a_wrapper(place, host):
     # It sees through its own script: nothing is told twice.
     code, out, _ = place.run("install", "--apply")
     assert (code, "everything is there already" in out) == (0, True)
-    assert "on 2026.9.6" in out
+    assert "OpenClaw 2026.9.6" in out
     assert place.run("uninstall", "--apply")[0] == 0
     assert list_tree(place.root) == before
 
