@@ -31,7 +31,7 @@ from tailflip.cli.options import (
 from tailflip.cli.progress import show_progress
 from tailflip.config.load import load
 from tailflip.flow.limits import MAX_CAP_PER_JOB, MAX_CAP_TOTAL
-from tailflip.flow.numbers import Rule
+from tailflip.flow.rules import Rule
 from tailflip.ledger.history import History
 from tailflip.plan.policy import DropKind  # noqa: TC001 - typer reads it
 from tailflip.reconcile.causes import find_causes
