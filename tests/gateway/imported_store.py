@@ -53,8 +53,8 @@ class ImportedStore:
     def compact(self) -> None:
         self._change("compact")
 
-    def restore(self) -> None:
-        self._change("restore", "--all")
+    def restore(self, database: Path | None = None) -> None:
+        self._change("restore", "--all", "--store", str(database or self.database))
 
     def _change(self, *words: str) -> None:
         ran = real_gateway.tailflip(self.install, self.state, *words, "--apply", "--json")

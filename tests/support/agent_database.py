@@ -21,15 +21,17 @@ FTS = "session_transcript_fts"
 _FIELDS = ("sessionId", "updatedAt", "status")
 
 
-def make_database(path: Path, entries: dict[str, Any], version: int = 23) -> None:
+def make_database(
+    path: Path, entries: dict[str, Any], version: int = 23, *, agent: str = "main"
+) -> None:
     """Make a database with a node, a window and a transcript for each entry."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(connect(path)) as db:
         db.executescript("PRAGMA auto_vacuum = 2; PRAGMA journal_mode = WAL;")
         db.executescript(write_schema(version))
         db.execute(
-            "INSERT INTO schema_meta VALUES ('primary', 'agent', ?, 'main', '2026.9.6', 0, 0)",
-            (version,),
+            "INSERT INTO schema_meta VALUES ('primary', 'agent', ?, ?, '2026.9.6', 0, 0)",
+            (version, agent),
         )
         with db:
             for key, entry in entries.items():

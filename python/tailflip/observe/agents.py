@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import sqlite3
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tailflip.observe.files import can_be_path
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
 MAIN_AGENT = "main"
 AGENT_DATABASE = "openclaw-agent.sqlite"
+_STORE, _SUFFIX = "sessions.json", ".sqlite"
+_MOST_KNOWN = 256
+_ROOT_ABOVE = 2  # ROOT/AGENT/sessions/sessions.json
+_OTHERS = frozenset({"openclaw.sqlite", "openclaw-quarantine.sqlite", "runs.sqlite"})
 
 
 class AgentDatabase(NamedTuple):
@@ -26,60 +32,165 @@ class AgentDatabase(NamedTuple):
     is_store: bool
 
 
+class _Told(NamedTuple):
+    """What a database says of itself: whose it is, and whether it holds sessions."""
+
+    owner: str | None
+    is_store: bool
+
+
 def find_databases(
     config: dict[str, Any], state: Path, expand: Callable[[str], Path]
 ) -> tuple[AgentDatabase, ...]:
     """Find every agent's database that exists: in its usual place, or where the configuration says.
 
-    With `session.store` the gateway has it beside the store of that name. Source: 2026.9.6, run.
+    Sessions lie where `session.store` leads, also for an agent with an `agentDir`. That has a
+    database for other matters of the agent, and had one with sessions once.
+    Source: OpenClaw 2026.9.6, `resolveSqliteTargetFromSessionStorePath`, run.
 
     Args:
         config: the gateway's.
         state: its state directory.
         expand: makes a configured path absolute.
     """
-    folders = {agent: folder / "agent" for agent, folder in list_below(state / "agents")}
-    folders |= {agent: expand(folder) for agent, folder in _read_folders(config)}
-    own = ((agent, expand(store).parent) for agent, store in _list_stores(config))
-    found = {folder / AGENT_DATABASE: agent for agent, folder in (*own, *sorted(folders.items()))}
-    return tuple(
-        AgentDatabase(agent, path, _may_hold_sessions(path))
-        for path, agent in found.items()
-        if os.path.lexists(path)
-    )
+    on_disk = [agent for agent, _ in list_below(state / "agents")]
+    agents = list(dict.fromkeys([*list_configured(config), *on_disk]))
+    found: dict[Path, AgentDatabase] = {}
+    for agent, path in _list_places(config, state, agents, expand):
+        if path in found or not os.path.lexists(path):
+            continue
+        told = _ask(path)
+        if told is None:
+            found[path] = AgentDatabase(agent, path, is_store=True)  # it may hold some
+        else:
+            found[path] = AgentDatabase(told.owner or agent, path, told.is_store)
+    return tuple(found.values())
 
 
-def _list_stores(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """List the configured stores of agents; one for all of them is told as the first one's."""
+def _list_places(
+    config: dict[str, Any], state: Path, agents: list[str], expand: Callable[[str], Path]
+) -> Iterator[tuple[str, Path]]:
+    """List where databases may be, each with the agent whose it is by its place."""
+    roots = {state / "agents"}
+    for agent, text in _list_stores(config, agents):
+        store = expand(text)
+        usual = _find_usual(store)
+        if usual is not None:
+            roots.add(usual.parents[2])
+            continue
+        own, *others = find_store_databases(store)
+        yield agent, own
+        for other in others:
+            owner = _find_owner(other, own.stem, agents)
+            if owner is not None:
+                yield owner, other
+    for agent, text in _read_folders(config):
+        yield agent, expand(text) / AGENT_DATABASE
+    for root in sorted(roots):
+        for agent, folder in list_below(root):
+            yield agent, folder / "agent" / AGENT_DATABASE
+
+
+def find_store_databases(store: Path) -> tuple[Path, ...]:
+    """Name the database that takes a store of JSON over, and find others that may have.
+
+    The first need not exist. The others lie beside it: of several agents with one folder, only one
+    has the plain name. Source: as for `find_databases`.
+    """
+    usual = _find_usual(store)
+    if usual is not None:
+        return (usual,)
+    if store.suffix == _SUFFIX:
+        return (store,)
+    name = AGENT_DATABASE.removesuffix(_SUFFIX) if store.name == _STORE else store.stem
+    own = store.with_name(f"{name}{_SUFFIX}")
+    others = sorted(store.parent.glob(f"{glob.escape(name)}.*{_SUFFIX}"))
+    return (own, *others)
+
+
+def _find_usual(store: Path) -> Path | None:
+    """Name the database of a store that lies as usual: `agents/ID/sessions/sessions.json`."""
+    folder = store.parents[1] if len(store.parents) > _ROOT_ABOVE else None
+    if folder is None or (store.name, store.parent.name) != (_STORE, "sessions"):
+        return None
+    return folder / "agent" / AGENT_DATABASE if folder.parent.name == "agents" else None
+
+
+def _find_owner(path: Path, name: str, agents: list[str]) -> str | None:
+    """Find whose a database `NAME.AGENT.sqlite` or `NAME.AGENT.2.sqlite` is; None for a copy."""
+    agent = path.stem.removeprefix(f"{name}.")
+    named = {agent, re.sub(r"\.[1-9][0-9]*$", "", agent)}
+    told = _ask(path)
+    owned = named & (set(agents) if told is None else {told.owner})
+    return next(iter(owned), None)
+
+
+def is_agent_database(path: Path) -> bool:
+    """Say whether a database is an agent's by its name: what is none of the gateway's others."""
+    return path.suffix == _SUFFIX and path.name not in _OTHERS
+
+
+def _list_stores(config: dict[str, Any], agents: list[str]) -> Iterator[tuple[str, str]]:
+    """List the stores that `session.store` names; one for all agents is told as the first one's."""
     store = read_section(config, "session").get("store")
     if not isinstance(store, str) or not store.strip() or not can_be_path(store):
         return
-    agents = list_configured(config)
     for agent in agents if "{agentId}" in store else agents[:1]:
         yield agent, store.strip().replace("{agentId}", agent)
 
 
 def _read_folders(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Read which agents keep their own files elsewhere, in both forms of the configuration."""
+    """Read which agents keep their own files elsewhere."""
+    for agent, settings in _read_roster(config):
+        folder = settings.get("agentDir")
+        if isinstance(folder, str) and can_be_path(folder):
+            yield agent, folder
+
+
+def _read_roster(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read the agents of a configuration with their settings; `entries` hides `list`."""
     agents = read_section(config, "agents")
-    listed, entries = agents.get("list"), read_section(agents, "entries")
-    named = [
-        (each.get("id"), each)
-        for each in (listed if isinstance(listed, list) else ())
-        if isinstance(each, dict)
-    ]
-    for agent, settings in (*named, *entries.items()):
-        folder = settings.get("agentDir") if isinstance(settings, dict) else None
-        if isinstance(agent, str) and isinstance(folder, str) and can_be_path(folder):
-            yield normalise_agent_id(agent), folder
+    listed: Any = agents.get("list")
+    named = [(each.get("id"), each) for each in _only_sections(listed)]
+    if agents.get("entries") is not None:
+        named = list(read_section(agents, "entries").items())
+    for agent, settings in named:
+        if isinstance(agent, str) and isinstance(settings, dict):
+            yield normalise_agent_id(agent), settings
 
 
-def _may_hold_sessions(path: Path) -> bool:
-    """Say whether an agent's database has sessions; one that cannot be read may have some."""
+def _only_sections(listed: object) -> list[dict[str, Any]]:
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+
+
+def _ask(path: Path) -> _Told | None:
+    """Ask a database whose it is, and whether it has sessions; None if it cannot be read."""
     try:
-        return has_sessions(path)
+        return _ask_once(path, (_mark(path), _mark(path.with_name(f"{path.name}-wal"))))
     except (OSError, sqlite3.Error):
-        return True
+        return None
+
+
+@lru_cache(maxsize=_MOST_KNOWN)
+def _ask_once(path: Path, state: object) -> _Told:  # noqa: ARG001 - another one is asked again
+    """Ask a database that is in some state: a command looks for its stores many times."""
+    return read_database(path, lambda db: _Told(_read_owner(db), has_nodes(db)))
+
+
+def _mark(path: Path) -> tuple[int, ...] | None:
+    try:
+        info = path.stat()
+    except FileNotFoundError:
+        return None
+    return (info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
+
+
+def _read_owner(db: sqlite3.Connection) -> str | None:
+    try:
+        row = db.execute("SELECT agent_id FROM schema_meta WHERE meta_key = 'primary'").fetchone()
+    except sqlite3.OperationalError:  # another table of that name, or none
+        return None
+    return normalise_agent_id(row[0]) if row is not None and isinstance(row[0], str) else None
 
 
 def has_sessions(database: Path) -> bool:
@@ -134,13 +245,7 @@ def normalise_agent_id(value: str) -> str:
 
 def list_configured(config: dict[str, Any]) -> list[str]:
     """List the agents that the configuration names; `main` where it names none."""
-    listed = read_section(config, "agents").get("list")
-    ids = [
-        normalise_agent_id(agent["id"])
-        for agent in (listed if isinstance(listed, list) else [])
-        if isinstance(agent, dict) and isinstance(agent.get("id"), str)
-    ]
-    return list(dict.fromkeys(ids)) or [MAIN_AGENT]
+    return list(dict.fromkeys(agent for agent, _ in _read_roster(config))) or [MAIN_AGENT]
 
 
 def list_below(root: Path) -> Iterator[tuple[str, Path]]:

@@ -163,7 +163,10 @@ def _describe(
         notes = (*notes, "session.store is relative: taken from here, the gateway may differ")
     agents, files = _find_stores(config, state, template, env)
     databases = find_databases(config, state, lambda path: _expand(path, env))
-    stores = [*files, *(Store(each.path, each.agent, state) for each in databases if each.is_store)]
+    known = {each.path for each in databases}  # `session.store` may name one
+    files = [store for store in files if store.path not in known]
+    filled = (Store(each.path, each.agent, state) for each in databases if each.is_store)
+    stores = _once([*files, *filled])
     retention_ms, problem = _read_retention(config)
     cron_store = _string(config, "cron", "store", at=config_path)
     maintenance = read_section(read_section(config, "session"), "maintenance")

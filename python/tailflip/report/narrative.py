@@ -17,7 +17,7 @@ from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Cause, Confidence, DecisionKind, LifeMode
 from tailflip.flow.outcomes import ActionKind
 from tailflip.flow.rules import ONLINE, Rule
-from tailflip.observe.agents import AGENT_DATABASE
+from tailflip.observe.agents import is_agent_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -177,7 +177,7 @@ def describe_action(archived: Archived) -> str:
     action, manifest = archived.action, archived.manifest
     if action.kind in _RECONCILED:
         noun, done = _RECONCILED[action.kind]
-        if action.kind == ActionKind.HOLD and action.store_path.name == AGENT_DATABASE:
+        if action.kind == ActionKind.HOLD and is_agent_database(action.store_path):
             noun = "session"
         many = f"{noun}s" if archived.changed is None else format_counted(archived.changed, noun)
         return f"reconcile: {many} {done}"

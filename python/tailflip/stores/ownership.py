@@ -18,7 +18,7 @@ from tailflip.flow.late import dataclass
 from tailflip.flow.observed import KeptFile
 from tailflip.flow.outcomes import STORE_KINDS, ActionKind
 from tailflip.ledger.actions import State
-from tailflip.observe.agents import AGENT_DATABASE
+from tailflip.observe.agents import is_agent_database
 from tailflip.observe.records.receipts import (
     DEFERRED_IMPORT,
     Receipts,
@@ -128,7 +128,7 @@ def _is_of_living(path: Path, receipt: Receipt) -> bool:
     The database stays the same file when it is changed, and its own gateway changes it too. One
     that is on record as quarantined is not in use.
     """
-    return path.name == AGENT_DATABASE and _QUARANTINED not in receipt.place
+    return is_agent_database(path) and _QUARANTINED not in receipt.place
 
 
 def find_claim(path: Path, state_dir: Path | None = None) -> Claim | None:

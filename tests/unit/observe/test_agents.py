@@ -8,6 +8,7 @@ from contextlib import closing
 
 import pytest
 
+from tailflip.observe import agents
 from tailflip.observe.agents import AGENT_DATABASE, read_schemas
 from tailflip.observe.installation import locate
 
@@ -56,20 +57,98 @@ def test_one_agent_with_sessions_is_enough(tmp_path, agent):
     assert ask(tmp_path) is True
 
 
-@pytest.mark.parametrize("store", ["{root}/stores/sessions.json", "{root}/{agentId}/s.json"])
-def test_a_store_of_ones_own_place_has_its_database_beside_it(tmp_path, store):
-    """A real 2026.9.6 imports into that folder; none was found, and nothing was cured."""
-    (tmp_path / "state").mkdir()
-    template = store.replace("{root}", str(tmp_path))
-    folder = (tmp_path / template.replace("{agentId}", "main")).parent
-    folder.mkdir()
-    config = {"session": {"store": template}}
+# Where a real 2026.8.1, 2026.9.5 and 2026.9.6 have the databases of the agents main and ops.
+PLACES = {
+    "{root}/one/sessions.json": ("one/openclaw-agent.sqlite", "one/openclaw-agent.ops.sqlite"),
+    "{root}/{agentId}/sessions.json": (
+        "main/openclaw-agent.sqlite",
+        "ops/openclaw-agent.ops.sqlite",
+    ),
+    "{root}/stores/{agentId}.json": ("stores/main.sqlite", "stores/ops.ops.sqlite"),
+    "{root}/agents/{agentId}/sessions/sessions.json": (
+        "agents/main/agent/openclaw-agent.sqlite",
+        "agents/ops/agent/openclaw-agent.sqlite",
+    ),
+    "{root}/one/{agentId}.sqlite": ("one/main.sqlite", "one/ops.sqlite"),
+    None: (
+        "state/agents/main/agent/openclaw-agent.sqlite",
+        "state/agents/ops/agent/openclaw-agent.sqlite",
+    ),
+}
+
+
+def make(path, owner):
+    """Make a database with a session, of an agent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE schema_meta (meta_key, agent_id)")
+        db.execute("INSERT INTO schema_meta VALUES ('primary', ?)", (owner,))
+        db.execute("CREATE TABLE session_nodes (id)")
+        db.execute("INSERT INTO session_nodes VALUES ('a')")
+
+
+def configure(tmp_path, agents, store):
+    (tmp_path / "state").mkdir(exist_ok=True)
+    config = {"agents": {"ownership": "explicit", **agents}}
+    if store is not None:
+        config["session"] = {"store": store.replace("{root}", str(tmp_path))}
     (tmp_path / "state" / "openclaw.json").write_text(json.dumps(config))
-    fill(folder, "CREATE TABLE session_nodes (id)", "INSERT INTO session_nodes VALUES ('a')")
+
+
+def find(tmp_path):
     found = locate({"OPENCLAW_STATE_DIR": str(tmp_path / "state")})
-    assert [(each.path, each.agent_id) for each in found.stores] == [
-        (folder / AGENT_DATABASE, "main")
+    assert found.missing == ()
+    return [(each.agent_id, str(each.path.relative_to(tmp_path))) for each in found.stores]
+
+
+@pytest.mark.parametrize("roster", ["list", "entries"])
+@pytest.mark.parametrize("store", PLACES)
+def test_the_database_of_every_agent_is_found_where_its_gateway_has_it(tmp_path, store, roster):
+    """One of two was found, or none: the other stayed large, and its gateway died."""
+    entries = {"main": {}, "ops": {"agentDir": str(tmp_path / "elsewhere")}}
+    agents = entries if roster == "entries" else [{"id": each, **entries[each]} for each in entries]
+    configure(tmp_path, {roster: agents}, store)
+    expected = list(zip(entries, PLACES[store], strict=True))
+    for agent, name in expected:
+        make(tmp_path / name, agent)
+    assert sorted(find(tmp_path)) == expected
+
+
+def test_an_agents_own_folder_counts_with_its_usual_place(tmp_path):
+    """With an `agentDir` only that was looked at; sessions are in the usual place."""
+    configure(tmp_path, {"entries": {"ops": {"agentDir": str(tmp_path / "elsewhere")}}}, None)
+    names = ("elsewhere/openclaw-agent.sqlite", "state/agents/ops/agent/openclaw-agent.sqlite")
+    for name in names:
+        make(tmp_path / name, "ops")
+    assert sorted(find(tmp_path)) == [("ops", name) for name in names]
+
+
+def test_a_copy_beside_a_database_is_no_store(tmp_path):
+    configure(tmp_path, {"entries": {"main": {}, "ops": {}}}, "{root}/one/sessions.json")
+    make(tmp_path / "one" / "openclaw-agent.sqlite", "main")
+    make(tmp_path / "one" / "openclaw-agent.old.sqlite", "main")
+    make(tmp_path / "one" / "openclaw-agent.ops.2.sqlite", "ops")
+    (tmp_path / "one" / "openclaw-agent.bad.sqlite").write_bytes(b"no database" * 100)
+    assert find(tmp_path) == [
+        ("main", "one/openclaw-agent.sqlite"),
+        ("ops", "one/openclaw-agent.ops.2.sqlite"),
     ]
+
+
+def test_a_database_is_opened_once_until_it_changes(tmp_path, agent, monkeypatch):
+    """Each look for the stores opened each of them again; one with a log was copied for it."""
+    opened = []
+    read = agents.read_database
+    monkeypatch.setattr(
+        agents, "read_database", lambda path, work: opened.append(path) or read(path, work)
+    )
+    fill(agent, "CREATE TABLE session_nodes (id)")
+    assert ask(tmp_path) is False
+    assert ask(tmp_path) is False
+    assert len(opened) == 1
+    fill(agent, "INSERT INTO session_nodes VALUES ('a')")
+    assert ask(tmp_path) is True
+    assert len(opened) == 2
 
 
 def test_a_database_that_cannot_be_read_may_hold_some(tmp_path, agent):

@@ -47,7 +47,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.flow.late import dataclass
-from tailflip.observe.agents import AGENT_DATABASE, has_sessions
+from tailflip.observe.agents import AGENT_DATABASE, find_store_databases, has_sessions
 from tailflip.observe.records.database import read_database
 from tailflip.observe.records.recorded import (
     SUCCESSORS,
@@ -139,8 +139,7 @@ class Receipts:
         `session.store` puts elsewhere, else in the agent's folder.
         """
         agents = self.state_dir / "agents"
-        near = (store.parent / AGENT_DATABASE, store.parent.parent / "agent" / AGENT_DATABASE)
-        found = [path for path in near if os.path.lexists(path)]
+        found = [path for path in find_store_databases(store) if os.path.lexists(path)]
         yield from found
         if not found and not {agents, self.state_dir / "cron"} & set(store.parents):
             yield from sorted(agents.glob(f"*/agent/{AGENT_DATABASE}"))
