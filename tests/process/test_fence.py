@@ -1,4 +1,4 @@
-"""Two tailflips and one that opens the database, all at the same moment: one works, nobody stays.
+"""Two tailflips, a gateway and a doctor, all at the same moment: one works, nobody stays.
 
 Each competitor is a process of its own, as the kernel's locks belong to processes.
 """
@@ -66,6 +66,54 @@ for after_s in sys.stdin:
     say("ended")
 """
 
+# As a gateway and its doctor do: the kernel's lock by SQLite, the JSON under it, the database.
+_LOCKS = """
+import json, os, sqlite3, sys, time
+from contextlib import closing
+from pathlib import Path
+from tailflip.observe.gateway.process import start_ticks
+store, state, role = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+lock = state / "tmp" / f"openclaw-{os.getuid()}" / "gateway.state.lock"
+def say(word):
+    print(word, flush=True)
+def has_owner():
+    try:
+        pid = json.loads(lock.read_text())["pid"]
+    except FileNotFoundError:
+        return False
+    return Path(f"/proc/{pid}").exists()
+say("ready")
+for after_s in sys.stdin:
+    time.sleep(float(after_s))
+    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    coordinator = lock.with_name(f"{lock.name}.sqlite")
+    with closing(sqlite3.connect(coordinator, timeout=0, isolation_level=None)) as held:
+        try:
+            held.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as e:
+            say(f"waits {type(e).__name__} {e}")
+            sys.stdin.readline()
+            say("ended")
+            continue
+        if has_owner():
+            say("waits Owner")
+            sys.stdin.readline()
+        else:
+            ours = {"pid": os.getpid(), "startTime": start_ticks(os.getpid()), "role": role}
+            lock.write_text(json.dumps(ours))
+            try:
+                with closing(sqlite3.connect(store, timeout=0)) as db:
+                    db.execute("INSERT INTO t VALUES (1)")
+                    db.commit()
+                    say("works")
+                    sys.stdin.readline()
+            except sqlite3.OperationalError as e:
+                say(f"fails {e}")
+                sys.stdin.readline()
+            lock.unlink()
+    say("ended")
+"""
+
 # Makes the folder that a line names, at the moment that the line names.
 _MAKES = """
 import os, sys, time
@@ -122,13 +170,22 @@ def store_of(state):
     return state / "agents" / "main" / "agent" / "openclaw-agent.sqlite"
 
 
-@pytest.mark.parametrize("opens", [False, True], ids=["two tailflips", "and one that opens it"])
-def test_exactly_one_works_and_nothing_is_left_locked(state, opens):
+COMPETITORS = {
+    "two tailflips": [],
+    "and one that opens it": [(_OPENS,)],
+    "and a gateway and a doctor": [(_LOCKS, "gateway"), (_LOCKS, "sqlite-maintenance")],
+}
+
+
+@pytest.mark.parametrize("others", COMPETITORS)
+def test_exactly_one_works_and_nothing_is_left_locked(state, others):
+    """None of them fails in the middle of its work: all but one refuse before they begin."""
     store, won, refusals = store_of(state), Counter(), Counter()
     with ExitStack() as stack:
-        competitors = [Competitor(stack, _TAILFLIP, store, state) for _ in range(2)]
-        if opens:
-            competitors.append(Competitor(stack, _OPENS, store))
+        competitors = [
+            Competitor(stack, program, store, state, *words)
+            for program, *words in ((_TAILFLIP,), (_TAILFLIP,), *COMPETITORS[others])
+        ]
         for number in range(ROUNDS):
             # Each has its turn to be first.
             turn = number % len(competitors)
@@ -153,7 +210,8 @@ def test_exactly_one_works_and_nothing_is_left_locked(state, opens):
     assert [path.name for path in folder.iterdir()] == ["gateway.state.lock.sqlite"]
     with closing(sqlite3.connect(store)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        worked = ROUNDS - (won[2] if opens else 0)
+        reads = sum(program is _OPENS for program, *_ in COMPETITORS[others])
+        worked = ROUNDS - (won[2] if reads else 0)
         assert db.execute("SELECT count(*) FROM t").fetchone() == (worked,)
 
 
