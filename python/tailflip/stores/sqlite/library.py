@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BUSY_S = 5.0
+_OLDEST = (3, 37, 0)  # the tables of an agent's database are STRICT
 _IS_NEW = sqlite3.sqlite_version_info >= (3, 43)
 _SETTINGS = (
     "PRAGMA cache_size=-8192",
@@ -57,6 +58,21 @@ def octets(column: str) -> str:
     return f"octet_length({column})" if _IS_NEW else f"length(CAST({column} AS BLOB))"
 
 
+def require_strict_tables(path: Path) -> None:
+    """Refuse a library that takes every agent's database for a damaged one.
+
+    Raises:
+        Unavailable: it is older than 3.37.
+    """
+    if sqlite3.sqlite_version_info < _OLDEST:
+        raise Unavailable(
+            f"SQLite {sqlite3.sqlite_version} of this Python cannot read {path}: its tables are "
+            "STRICT, which SQLite knows since 3.37; nothing was changed",
+            hint="run tailflip with a Python that has a newer one: "
+            "python3 -c 'import sqlite3; print(sqlite3.sqlite_version)'",
+        )
+
+
 def prepare(db: sqlite3.Connection) -> None:
     """Teach a connection what an old library lacks, and bound its memory."""
     for setting in _SETTINGS:
@@ -72,6 +88,7 @@ def connect(path: Path) -> sqlite3.Connection:
         Unavailable: this library cannot keep the database's promises.
         sqlite3.Error: it is none, or is damaged.
     """
+    require_strict_tables(path)
     db = sqlite3.connect(
         f"{path.as_uri()}?mode=rw", uri=True, timeout=_BUSY_S, isolation_level=None
     )

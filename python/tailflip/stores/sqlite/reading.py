@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tailflip.base.errors import StoreChanged, StoreInvalid
 from tailflip.observe.records.database import Database
-from tailflip.stores.sqlite.library import Text, prepare
+from tailflip.stores.sqlite.library import Text, prepare, require_strict_tables
 from tailflip.stores.sqlite.mark import Mark, read_mark
 from tailflip.stores.sqlite.schema import NODES, WINDOWS, Schema, read_schema
 
@@ -28,7 +28,9 @@ def read(path: Path, work: Callable[[sqlite3.Connection, Schema], _T]) -> tuple[
     Raises:
         StoreInvalid: it is missing, no database, damaged, or has no sessions.
         StoreChanged: somebody wrote to it meanwhile.
+        Unavailable: this Python's SQLite is too old to read it.
     """
+    require_strict_tables(path)
     before = read_mark(path)
     if before is None:
         raise StoreInvalid(f"store is missing: {path}")
