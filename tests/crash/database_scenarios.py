@@ -14,6 +14,7 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Store
 from tailflip.ledger.actions import Ledger, State
+from tailflip.observe.gateway.lock_owner import owner_lives, read_owner
 from tailflip.plan.policy import Policy
 from tailflip.stores import archive
 from tailflip.stores.recovery import recover
@@ -114,7 +115,10 @@ class DatabaseCompaction(Scenario):
         """Nothing of ours is left beside the database but what the gateway leaves too."""
         names = {p.name for p in self.path.parent.iterdir()}
         assert names <= {self.path.name, f"{self.path.name}-wal", f"{self.path.name}-shm"}
-        assert not list(self.state_dir.rglob("*.lock"))
+        for lock in self.state_dir.rglob("*.lock"):  # it could not be deleted
+            owner = read_owner(lock)
+            assert self.went_on, "a lock was left"
+            assert owner is None or not owner_lives(owner), "the next to come cannot take it over"
 
     def check_outcome(self) -> None:
         with closing(connect(self.path)) as db:

@@ -120,14 +120,14 @@ def test_power_cut_or_kill_after_any_system_call_loses_nothing(
 
 
 # What takes minutes; at every effect of our own seam these are done in every run.
-LONG = ("reconcile", "gate")
+LONG = ("reconcile", "gate", *DATABASES)
 NIGHTLY = [pytest.mark.nightly, pytest.mark.timeout(1800)]
 
 
 @pytest.mark.parametrize("how", REFUSALS)
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=NIGHTLY if n in LONG else ()) for n in scenarios.ALL],
+    [pytest.param(n, marks=NIGHTLY if n in LONG else ()) for n in ALL],
 )
 def test_any_system_call_refused_or_cut_short_loses_nothing(
     folder: Path, library: Path, name: str, how: str
