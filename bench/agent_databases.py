@@ -8,7 +8,9 @@ shrinks one.
 
 from __future__ import annotations
 
+import base64
 import json
+import random
 import sys
 import tempfile
 import time
@@ -30,8 +32,9 @@ _IMPORTED_BYTES = 185_000_000
 _DROPPED = "resolvedSkills"
 _JOB = "7c0f6b0e-0000-4000-8000-000000000001"
 _DAY_MS = 86_400_000
-_TINY, _BIG = 200_000, 64
+_TINY, _BIG = 1_000_000, 64
 _EVENT_CHARS = 3_900_000
+_PICTURES, _PICTURE_RUNS, _PICTURE_CHARS = 12_000, 6_000, 190_000
 
 
 def make_imported(path: Path, share: float = 1.0) -> None:
@@ -63,8 +66,8 @@ def make_tiny(path: Path, share: float = 1.0) -> None:
 
 
 def make_few(path: Path, share: float = 1.0) -> None:
-    """Make a tenth as many."""
-    make_tiny(path, share / 10)
+    """Make a fiftieth of them."""
+    make_tiny(path, share / 50)
 
 
 def make_big(path: Path, share: float = 1.0) -> None:
@@ -83,13 +86,31 @@ def make_big(path: Path, share: float = 1.0) -> None:
             )
 
 
-FEW, MANY = "database, 20,000 tiny rows", "database, 200,000 tiny rows"
+def make_pictures(path: Path, share: float = 1.0) -> None:
+    """Make runs of which each has two events of 190 KB that no packer makes smaller."""
+    runs = int(_PICTURE_RUNS * share)
+    make_tiny(path, runs / _TINY)
+    generator = random.Random(1)
+    with closing(connect(path)) as db, db:
+        sessions = db.execute("SELECT session_id FROM session_windows").fetchall()
+        for n in range(int(_PICTURES * share)):
+            data = base64.b64encode(generator.randbytes(_PICTURE_CHARS * 3 // 4)).decode()
+            event = json.dumps({"type": "message", "id": f"p{n}", "image": data})
+            db.execute(
+                "INSERT INTO transcript_events (session_id, seq, event_json, created_at)"
+                " VALUES (?, ?, ?, 0)",
+                (sessions[n % len(sessions)][0], 1 + n // len(sessions), event),
+            )
+
+
+FEW, MANY = "database, 20,000 tiny rows", "database, 1 million tiny rows"
 ROWS = (FEW, MANY)
 KINDS: dict[str, Callable[..., None]] = {
     "database, the incident imported": make_imported,
     FEW: make_few,
     MANY: make_tiny,
     "database, events of 3.9 MB": make_big,
+    "database, 12,000 events of 190 KB": make_pictures,
 }
 
 
