@@ -27,6 +27,7 @@ READY_S = 240
 HOUR_MS = 3_600_000
 CHAT, OTHER = "agent:main:main", "agent:main:direct:peer"
 ENTRY, EVENT = "session_nodes", "transcript_events"
+OF_ENTRY = f"WHERE session_key = '{OTHER}'"
 OF_EVENT = "seq = 2 AND session_id = 'chat-2'"
 FAULTS = {
     "an entry that another hand changed": (
@@ -37,11 +38,16 @@ FAULTS = {
         f"UPDATE {ENTRY} SET entry_json = '{{\"sessionId\": \"' WHERE session_key = '{OTHER}'",
         "entry-unreadable",
     ),
+    "an entry of another session than its row": (
+        f"UPDATE {ENTRY} SET entry_json = json_set(entry_json, '$.sessionId', 'chat-9') {OF_ENTRY}",
+        "entry-contradicts",
+    ),
     "an event that is no JSON, of a session to be indexed anew": (
         f"UPDATE {EVENT} SET event_json = replace(event_json, 'hello', char(10)) WHERE {OF_EVENT}",
         "event-unreadable",
     ),
 }
+GONE = {"entry-unreadable": ENTRY, "entry-contradicts": ENTRY, "event-unreadable": EVENT}
 
 
 def write_state(state: Path) -> None:
@@ -146,7 +152,7 @@ def test_a_gateway_that_ends_at_a_row_starts_after_the_repair(
     rows = {name: read_row(database, name) for name in (ENTRY, EVENT)}
     back = real_gateway.tailflip(install, settled, "restore", "--all", "--apply")
     assert back.returncode == 0, back.stderr
-    gone = ENTRY if code == "entry-unreadable" else EVENT if code == "event-unreadable" else None
+    gone = GONE.get(code)
     if gone is not None:
         assert rows[gone] == []
         assert read_row(database, gone)[0] in broken[gone]

@@ -137,9 +137,10 @@ ENTRIES = (
             "next start ends with exit 1 (2026.9.6)."
         ),
         hint=(
-            "tailflip leaves the row: it cannot tell which of the two is right. Stop the gateway, "
-            "copy the database with its log, and look at the row (docs/sqlite-stores.md). Then put "
-            "a backup of the database back, or ask OpenClaw's maintainers; no repair is known"
+            "once the gateway is stopped, `tailflip compact --apply` takes an entry of another "
+            "session than its row out, with its transcript, and `tailflip restore` brings it back. "
+            "One that the gateway itself found invalid stays: put a backup of the database back, "
+            "or ask OpenClaw's maintainers"
         ),
     ),
     Entry(

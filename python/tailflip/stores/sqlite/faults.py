@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MOST_BYTES = 64 << 20  # what is longer is not judged, and stays
+_AGREES = "json_extract(entry_json, '$.sessionId') IS current_session_id"
 _ID_AT = 2  # in the receipt: its version, the main key, the file's device and inode, its birth
 
 
@@ -38,6 +39,27 @@ def find_unreadable_nodes(db: sqlite3.Connection) -> Iterator[tuple[int, Target,
     for rowid, key, session, text in rows:
         if is_unreadable(text):
             yield rowid, Target(to_text(key)), to_text(session), len(text)
+
+
+def find_contradicting_nodes(
+    db: sqlite3.Connection, path: Path
+) -> Iterator[tuple[int, Target, str, int]]:
+    """Stream the entries that name another session than their row, as `find_unreadable_nodes`.
+
+    Which of the two is right cannot be told. Only those count at which the gateway is sure to end:
+    an entry without a session's name is none of them. Arguments as for `count_refused`.
+    """
+    if not _has_receipt(db, path):
+        return
+    rows = db.execute(
+        f"""
+        SELECT rowid, session_key, current_session_id, entry_json
+        FROM (SELECT rowid, * FROM {NODES} WHERE json_valid(entry_json) LIMIT -1 OFFSET 0)
+        WHERE json_type(entry_json, '$.sessionId') = 'text' AND NOT {_AGREES}
+        """
+    )
+    for rowid, key, session, text in rows:
+        yield rowid, Target(to_text(key)), to_text(session), len(text)
 
 
 def find_unreadable_events(db: sqlite3.Connection) -> Iterator[tuple[Target, int]]:
@@ -90,14 +112,12 @@ def count_refused(db: sqlite3.Connection, path: Path) -> Refused:
         db: the database, or a copy of it.
         path: of the database itself, which the receipt names.
     """
-    receipt = read_receipt(db)
-    if receipt is None or not _names_file(receipt, path):
+    if not _has_receipt(db, path):
         return Refused()
     # An empty entry keeps the place of a window, and is valid as such.
-    agrees = "json_extract(entry_json, '$.sessionId') IS current_session_id"
     told = db.execute(
         f"""
-        SELECT sum(entry_valid = 0 AND {agrees}), sum(entry_valid = -1 OR NOT {agrees})
+        SELECT sum(entry_valid = 0 AND {_AGREES}), sum(entry_valid = -1 OR NOT {_AGREES})
         FROM (SELECT * FROM {NODES} WHERE json_valid(entry_json) LIMIT -1 OFFSET 0)
         WHERE entry_json <> '{{}}'
         """
@@ -132,6 +152,12 @@ def _is_refused(text: bytes) -> bool:
     except RecursionError:
         return False  # too deep for us
     return False
+
+
+def _has_receipt(db: sqlite3.Connection, path: Path) -> bool:
+    """Say whether the gateway has proven all entries of this very file, and goes by that."""
+    receipt = read_receipt(db)
+    return receipt is not None and _names_file(receipt, path)
 
 
 def _names_file(receipt: bytes, path: Path) -> bool:

@@ -1,6 +1,7 @@
 """What is done to a database whatever the policy: rows that stop its gateway, and free pages.
 
-An unreadable entry goes with all that hangs on it, an unreadable event with what refers to it.
+An unreadable entry goes with all that hangs on it, and so does one that contradicts its row. An
+unreadable event goes with what refers to it.
 Entries that are refused unproven stay as they are: the gateway's receipt of its last check goes,
 and it proves all of them again. The archive has the rows and the receipt, byte for byte.
 """
@@ -8,6 +9,7 @@ and it proves all of them again. The archive has the rows and the receipt, byte 
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from tailflip.flow.fill import is_mostly_free
@@ -16,6 +18,7 @@ from tailflip.flow.numbers import SurveyNumbers, Tally
 from tailflip.flow.rules import Repair
 from tailflip.stores.sqlite.faults import (
     count_refused,
+    find_contradicting_nodes,
     find_unreadable_events,
     find_unreadable_nodes,
 )
@@ -132,7 +135,8 @@ def _look(
 ) -> _Found:
     found = _Found(Counter(), Counter())
     gone = set()
-    for rowid, target, session, size_bytes in find_unreadable_nodes(db):
+    nodes = chain(find_unreadable_nodes(db), find_contradicting_nodes(db, path))
+    for rowid, target, session, size_bytes in nodes:
         note(Change(target, _GO, rowid, session, size_bytes))
         found.counts[Repair.QUARANTINE] += 1
         found.sizes[Repair.QUARANTINE] += size_bytes

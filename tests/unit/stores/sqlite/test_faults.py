@@ -90,16 +90,25 @@ def test_an_entry_that_another_hand_changed_is_refused(path, change):
     assert look(path) == {"prove-anew": 1}
 
 
+@pytest.mark.parametrize("valid", [None, 0, 1])
+def test_an_entry_of_another_session_than_its_row_goes(path, valid):
+    """No proof can help it, and which of the two is right cannot be told."""
+    run(path, f"UPDATE {NODES} SET current_session_id = 'x' WHERE session_key = ?", KEY)
+    if valid is not None:
+        run(path, f"UPDATE {NODES} SET entry_valid = ? WHERE session_key = ?", valid, KEY)
+    assert look(path) == {"quarantine": 1}
+    assert SQLITE.describe_fill(path, 1, None).contradicting_nodes == 1
+    run(path, f"UPDATE {CONTRACT} SET canonical_ready = NULL")
+    assert look(path) == {}, "without its receipt the gateway was not seen to end at it"
+
+
 @pytest.mark.parametrize(
     "change",
-    ["current_session_id = 'x'", "entry_valid = -1"],
-    ids=["of another session", "found invalid"],
+    ["entry_valid = -1", "entry_json = json_remove(entry_json, '$.sessionId')"],
+    ids=["found invalid", "without a session's name"],
 )
-@pytest.mark.parametrize("valid", [None, 0, 1])
-def test_an_entry_that_no_proof_can_help_is_told_and_left(path, change, valid):
+def test_an_entry_that_is_invalid_in_another_way_is_told_and_left(path, change):
     run(path, f"UPDATE {NODES} SET {change} WHERE session_key = ?", KEY)
-    if valid is not None and "session" in change:
-        run(path, f"UPDATE {NODES} SET entry_valid = ? WHERE session_key = ?", valid, KEY)
     assert look(path) == {}
     assert SQLITE.describe_fill(path, 1, None).contradicting_nodes == 1
 

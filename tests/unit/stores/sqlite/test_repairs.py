@@ -32,6 +32,10 @@ KEY = run_key("run-1")
 CHAT, BASE = "agent:main:main", f"agent:main:cron:{JOB}"
 EVENT_NAME = f"{CHAT}:window:main-1:event:0"
 BAD_NODE = f"UPDATE {NODES} SET entry_json = '{{{{\"a\": ' || char(10) WHERE session_key = '{{}}'"
+OF_ANOTHER = (
+    f"UPDATE {NODES} SET entry_json = json_set(entry_json, '$.sessionId', 'x')"
+    " WHERE session_key = '{}'"
+)
 BAD_EVENT = "UPDATE transcript_events SET event_json = '{{\"a' || char(0) WHERE session_id = '{}'"
 
 
@@ -65,6 +69,19 @@ def test_a_whole_database_is_left_as_it_is(path, workspace):
 
 def test_an_unreadable_entry_goes_with_all_that_hangs_on_it_and_comes_back(path, workspace):
     run(path, BAD_NODE.format(CHAT))
+    check_goes_whole(path, workspace)
+
+
+def test_an_entry_of_another_session_goes_with_all_that_hangs_on_it(tmp_path, workspace):
+    """The gateway ends at it at every start, whether it is marked as proven or not."""
+    path = tmp_path / "agents" / "main" / "agent" / "openclaw-agent.sqlite"
+    make_database(path, make_entries())
+    write_receipt(path)  # which releases before 2026.9.6 do not have
+    run(path, OF_ANOTHER.format(CHAT))
+    check_goes_whole(path, workspace)
+
+
+def check_goes_whole(path, workspace):
     before = dump(path)
     report = repair(path, workspace)
     assert (report.entries_before - report.entries_after, report.undo is None) == (1, False)
