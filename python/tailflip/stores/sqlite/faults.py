@@ -14,6 +14,8 @@ Source: experiments on OpenClaw 2026.9.6, and its `validateCanonicalSessionRow`.
 from __future__ import annotations
 
 import json
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tailflip.stores.sqlite.library import to_text
@@ -68,13 +70,12 @@ def find_unreadable_events(db: sqlite3.Connection) -> Iterator[tuple[Target, int
     Reads every event. A session with an event in doubt is left out: once one event goes, the
     gateway reads all others of the session, and would end at that one.
     """
-    suspects: dict[bytes, list[int]] = {}
-    for session, seq in db.execute(
+    suspects = db.execute(  # in the order of the key, which needs no sort
         f"SELECT session_id, seq FROM {EVENTS}"
-        " WHERE event_json IS NOT NULL AND NOT json_valid(event_json)"
-    ):
-        suspects.setdefault(session, []).append(seq)
-    for session, numbers in suspects.items():
+        " WHERE event_json IS NOT NULL AND NOT json_valid(event_json) ORDER BY session_id, seq"
+    )
+    for session, rows in groupby(suspects, key=itemgetter(0)):
+        numbers = [seq for _, seq in rows]
         sizes = [_measure_unreadable(db, session, seq) for seq in numbers]
         (key,) = db.execute(
             f"SELECT session_key FROM {WINDOWS} WHERE session_id = CAST(? AS TEXT)", (session,)

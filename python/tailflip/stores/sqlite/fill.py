@@ -80,7 +80,6 @@ def read_fill(path: Path, now_ms: int, retention_ms: int | None) -> Fill:
 def _measure(db: sqlite3.Connection, path: Path, cutoff_ms: int | None) -> dict[str, Any]:
     tables = _read_columns(db)
     refused = count_refused(db, path)
-    unreadable = [target.name for _, target, *_ in find_unreadable_nodes(db)]
     pages, free, page_bytes = read_pages(db)
     sizes, counts_pages = _measure_tables(db, tables)
     return {
@@ -91,8 +90,7 @@ def _measure(db: sqlite3.Connection, path: Path, cutoff_ms: int | None) -> dict[
         "unproven_nodes": _ask(db, f"SELECT count(*) FROM {NODES} WHERE entry_valid <> 1"),
         "refused_nodes": refused.unproven,
         "contradicting_nodes": refused.contradicting,
-        "unreadable_nodes": len(unreadable),
-        "unreadable_keys": tuple(unreadable[:_SHOWN]),
+        **_count_unreadable(db),
         "embedding_bytes": _sum(db, tables, "memory_embedding_cache", "embedding"),
         "usage_bytes": _sum(
             db, tables, "cache_entries", "value_json", "blob", where=f"scope GLOB '{_USAGE}'"
@@ -103,6 +101,16 @@ def _measure(db: sqlite3.Connection, path: Path, cutoff_ms: int | None) -> dict[
         **_measure_windows(db),
         **({} if cutoff_ms is None else _measure_expired(db, tables, cutoff_ms)),
     }
+
+
+def _count_unreadable(db: sqlite3.Connection) -> dict[str, Any]:
+    """Count the entries that are no JSON; the first are named."""
+    count, keys = 0, []
+    for _, target, *_ in find_unreadable_nodes(db):
+        count += 1
+        if count <= _SHOWN:
+            keys.append(target.name)
+    return {"unreadable_nodes": count, "unreadable_keys": tuple(keys)}
 
 
 def _measure_tables(

@@ -134,16 +134,17 @@ def _look(
     reads_events: bool,
 ) -> _Found:
     found = _Found(Counter(), Counter())
-    gone = set()
+    db.execute("CREATE TEMP TABLE gone (session_key TEXT PRIMARY KEY) WITHOUT ROWID")
     nodes = chain(find_unreadable_nodes(db), find_contradicting_nodes(db, path))
     for rowid, target, session, size_bytes in nodes:
         note(Change(target, _GO, rowid, session, size_bytes))
         found.counts[Repair.QUARANTINE] += 1
         found.sizes[Repair.QUARANTINE] += size_bytes
-        gone.add(target.node)
-    found.nodes = len(gone)
+        found.nodes += db.execute(
+            "INSERT OR IGNORE INTO temp.gone VALUES (?)", (target.node,)
+        ).rowcount
     for target, size_bytes in find_unreadable_events(db) if reads_events else ():
-        if target.node not in gone:  # else it goes with its node
+        if not _is_gone(db, target.node):  # else it goes with its node
             note(Change(target, _GO, target.seq or 0, None, size_bytes))
             found.counts[Repair.QUARANTINE] += 1
             found.sizes[Repair.QUARANTINE] += size_bytes
@@ -152,6 +153,11 @@ def _look(
         note(Change(Target(CONTRACT), Told(EDIT, Repair.PROVE), 0, None, 0))
         found.counts[Repair.PROVE] = unproven
     return found
+
+
+def _is_gone(db: sqlite3.Connection, node: str) -> bool:
+    row = db.execute("SELECT 1 FROM temp.gone WHERE session_key = ?", (node,)).fetchone()
+    return row is not None
 
 
 def _sum_up(found: _Found, entries: int, used_bytes: int, free_bytes: int) -> SurveyNumbers:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from contextlib import closing
 
 import pytest
 
 from support.agent_database import CONTRACT, NODES, connect, make_database, write_receipt
-from support.stores import make_entries, run_key
+from support.stores import make_entries, make_entry, run_key
 from tailflip.stores.sqlite.engine import SQLITE
-from tailflip.stores.sqlite.faults import is_unreadable
+from tailflip.stores.sqlite.faults import find_unreadable_events, is_unreadable
+from tailflip.stores.sqlite.reading import read
 
 KEY = run_key("run-1")
 
@@ -152,3 +154,25 @@ def test_check_tells_of_both(path):
     fill = SQLITE.describe_fill(path, 1, None)
     assert (fill.unreadable_nodes, fill.unreadable_keys) == (1, (KEY,))
     assert (fill.refused_nodes, fill.unproven_nodes) == (1, 2)
+
+
+def test_unreadable_events_are_not_held_at_once(tmp_path):
+    """The numbers of all of them were, by their session."""
+    path, count = tmp_path / "agent.sqlite", 1_000
+    make_database(path, {run_key(f"s{n}"): make_entry(f"s{n}", 1) for n in range(count)})
+    run(path, "UPDATE transcript_events SET event_json = '['")
+
+    def look_at_all(db, _):
+        began, held, found = tracemalloc.get_traced_memory()[0], 0, 0
+        for _ in find_unreadable_events(db):
+            found += 1
+            held = max(held, tracemalloc.get_traced_memory()[0] - began)
+        return found, held
+
+    tracemalloc.start()
+    try:
+        (found, held), _ = read(path, look_at_all)
+    finally:
+        tracemalloc.stop()
+    assert found == count
+    assert held < 50 * count
