@@ -214,10 +214,16 @@ def write_sizes(db: sqlite3.Connection, table: str) -> str:
 
 
 def write_event_size(db: sqlite3.Connection, table: str) -> str:
-    """Write an expression for the bytes that an event takes in the file."""
-    size = f"coalesce({octets('event_json')}, 0)"
-    has_packed = "event_zstd" in read_columns(db, table)
-    return f"{size} + coalesce({octets('event_zstd')}, 0)" if has_packed else size
+    """Write an expression for the bytes that an event takes in the file.
+
+    Where the gateway counted the bytes of the text itself, that is not read: an old library would
+    read all of it (`octets`).
+    """
+    columns, size = set(read_columns(db, table)), octets("event_json")
+    if "event_utf8_bytes" in columns:
+        size = f"coalesce(event_utf8_bytes, {size})"
+    packed = octets("event_zstd") if "event_zstd" in columns else "0"
+    return f"coalesce(CASE WHEN event_json IS NULL THEN {packed} ELSE {size} END, 0)"
 
 
 def read_units(db: sqlite3.Connection) -> Iterator[list[Unit]]:

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from support.agent_database import NODES, add_window, connect
+from support.agent_database import NODES, add_window, connect, make_database
 from support.stores import HOUR_MS, JOB, NOW_MS, make_entries, run_key
 from tailflip.flow.fill import REAPER_LIMIT_BYTES, Event
 from tailflip.stores.sqlite import fill as module
@@ -229,3 +229,18 @@ def test_events_are_never_sorted_with_their_texts(path):
 
 def test_the_limit_is_that_of_the_gateway():
     assert REAPER_LIMIT_BYTES == 256 << 20
+
+
+def test_a_text_whose_bytes_the_gateway_counted_is_not_read_for_its_length(tmp_path):
+    """A survey read every event of a database, on a library without `octet_length`."""
+    path = tmp_path / "agent.sqlite"
+    make_database(path, make_entries())
+    before = look(path).event_bytes
+
+    def count(db):
+        db.execute("UPDATE transcript_events SET event_utf8_bytes = 7 WHERE seq = 1")
+
+    change(path, say("main-1", 1, json.dumps("x" * 1000)))
+    assert look(path).event_bytes == before + 1002
+    change(path, count)
+    assert look(path).event_bytes == before + 7
