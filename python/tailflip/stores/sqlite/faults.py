@@ -4,7 +4,8 @@ A gateway parses the entries that it has to prove, and the events of sessions wh
 anew: it ends with exit 1 at the first that is no JSON. In between, a session with such an event
 cannot be shown. It notes in `session_key_contract` that it has proven all entries of this very
 file. From then on it refuses the whole database for one entry that is not proven, and does not
-prove it. Without that receipt it proves all of them again, and starts.
+prove it. Without that receipt it proves all of them again, and starts, unless an entry names
+another session than its row.
 
 A row counts as unreadable where `JSON.parse` is sure to refuse it. All others stay.
 
@@ -51,7 +52,7 @@ def find_contradicting_nodes(
     Which of the two is right cannot be told. Only those count at which the gateway is sure to end:
     an entry without a session's name is none of them. Arguments as for `count_refused`.
     """
-    if not _has_receipt(db, path):
+    if not (_has_receipt(db, path) or _is_yet_to_prove(db)):
         return
     rows = db.execute(
         f"""
@@ -113,12 +114,14 @@ def count_refused(db: sqlite3.Connection, path: Path) -> Refused:
         db: the database, or a copy of it.
         path: of the database itself, which the receipt names.
     """
-    if not _has_receipt(db, path):
+    has_receipt = _has_receipt(db, path)
+    if not (has_receipt or _is_yet_to_prove(db)):
         return Refused()
     # An empty entry keeps the place of a window, and is valid as such.
     told = db.execute(
         f"""
-        SELECT sum(entry_valid = 0 AND {_AGREES}), sum(entry_valid = -1 OR NOT {_AGREES})
+        SELECT sum({has_receipt} AND entry_valid = 0 AND {_AGREES}),
+          sum({has_receipt} AND entry_valid = -1 OR NOT {_AGREES})
         FROM (SELECT * FROM {NODES} WHERE json_valid(entry_json) LIMIT -1 OFFSET 0)
         WHERE entry_json <> '{{}}'
         """
@@ -159,6 +162,17 @@ def _has_receipt(db: sqlite3.Connection, path: Path) -> bool:
     """Say whether the gateway has proven all entries of this very file, and goes by that."""
     receipt = read_receipt(db)
     return receipt is not None and _names_file(receipt, path)
+
+
+def _is_yet_to_prove(db: sqlite3.Connection) -> bool:
+    """Say whether the gateway has no receipt, and proves all entries at its next start.
+
+    With one for another file than this it does so too, and takes some that it refuses else.
+    """
+    if "canonical_ready" not in read_columns(db, CONTRACT):
+        return False
+    row = db.execute(f"SELECT canonical_ready IS NULL FROM {CONTRACT} WHERE id = 1").fetchone()
+    return row is not None and bool(row[0])
 
 
 def _names_file(receipt: bytes, path: Path) -> bool:

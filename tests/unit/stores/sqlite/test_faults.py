@@ -101,7 +101,10 @@ def test_an_entry_of_another_session_than_its_row_goes(path, valid):
     assert look(path) == {"quarantine": 1}
     assert SQLITE.describe_fill(path, 1, None).contradicting_nodes == 1
     run(path, f"UPDATE {CONTRACT} SET canonical_ready = NULL")
-    assert look(path) == {}, "without its receipt the gateway was not seen to end at it"
+    assert look(path) == {"quarantine": 1}, "a real 2026.9.6 ends at it without a receipt, too"
+    told = json.dumps([1, "main", "0:0", "1"])
+    run(path, f"UPDATE {CONTRACT} SET canonical_ready = ?", told)
+    assert look(path) == {}, "of a copy it takes the row"
 
 
 @pytest.mark.parametrize(
