@@ -74,6 +74,8 @@ def _list_places(
     roots = {state / "agents"}
     for agent, text in _list_stores(config, agents):
         store = expand(text)
+        if not store.name:  # the root of all folders
+            continue
         usual = _find_usual(store)
         if usual is not None:
             roots.add(usual.parents[2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 
@@ -98,7 +99,7 @@ def configure(tmp_path, agents, store):
 def find(tmp_path):
     found = locate({"OPENCLAW_STATE_DIR": str(tmp_path / "state")})
     assert found.missing == ()
-    return [(each.agent_id, str(each.path.relative_to(tmp_path))) for each in found.stores]
+    return [(each.agent_id, os.path.relpath(each.path, tmp_path)) for each in found.stores]
 
 
 @pytest.mark.parametrize("roster", ["list", "entries"])
@@ -133,6 +134,12 @@ def test_a_copy_beside_a_database_is_no_store(tmp_path):
         ("main", "one/openclaw-agent.sqlite"),
         ("ops", "one/openclaw-agent.ops.2.sqlite"),
     ]
+
+
+def test_a_store_without_a_name_has_no_database(tmp_path):
+    configure(tmp_path, {"entries": {"main": {}}}, "/")
+    make(tmp_path / "state/agents/main/agent/openclaw-agent.sqlite", "main")
+    assert ("main", "state/agents/main/agent/openclaw-agent.sqlite") in find(tmp_path)
 
 
 def test_a_database_is_opened_once_until_it_changes(tmp_path, agent, monkeypatch):
