@@ -16,6 +16,7 @@ import pytest
 from support.agent_database import dump, make_database, read_entries
 from support.stores import NOW_MS, make_entries
 from tailflip.base import clock
+from tailflip.observe.gateway.process import start_ticks
 
 USER = 1000  # some user who is not root
 LAYOUTS = {
@@ -118,6 +119,26 @@ def test_the_variable_alone_moves_no_state_directory(place, monkeypatch):
     code, _, err = place.run("preflight", "--heap-limit", "64mb")
     assert (code, database.stat()) == (0, before)
     assert "no state directory yet" in err
+
+
+def test_a_restore_closes_the_fence_of_the_stores_own_gateway(place, monkeypatch):
+    """It took the lock of the person's own directory, or failed because there was none."""
+    databases = write_agents(place, "usual")
+    monkeypatch.delenv("OPENCLAW_STATE_DIR")
+    database = databases["main"]
+    code, _, err = place.run("compact", "--apply", str(database))
+    assert code == 0, err
+    restores = ("restore", "--all", "--apply", "--store", str(database))
+    lock = place.state / "tmp" / f"openclaw-{os.getuid()}" / "gateway.state.lock"
+    lock.write_text(json.dumps({"pid": os.getppid(), "startTime": start_ticks(os.getppid())}))
+    code, _, err = place.run(*restores)
+    assert code == 75, err
+    assert str(lock) in err
+    lock.unlink()
+    code, _, err = place.run(*restores)
+    assert code == 0, err
+    assert count_runs(database) == 4
+    assert not (place.root / ".openclaw").exists()
 
 
 def find_python(user):

@@ -38,6 +38,7 @@ _LEGACY_CONFIG = ("clawdbot.json", "moldbot.json")
 # What else a gateway leaves in its state directory.
 _STATE_FILES = ("cron/jobs.json", "tasks/runs.sqlite", "state/openclaw.sqlite")
 _SHOWN_BELOW = 5
+_STATE_DIR_ABOVE = 3  # STATE/agents/AGENT/sessions/sessions.json
 _PROFILE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}")
 _MAX_PORT = 65_535
 
@@ -220,6 +221,19 @@ def require_state_dir(state_dir: Path, config_path: Path) -> None:
 def _holds_state(folder: Path) -> bool:
     names = ("openclaw.json", *_LEGACY_CONFIG, *_STATE_FILES)
     return any(_is_there(folder / name) for name in names) or _is_folder(folder / "agents")
+
+
+def find_own_state_dir(store: Path) -> Path | None:
+    """Find the state directory that a store lies in, by its usual place; None where none is told.
+
+    What `session.store` names as `DIR/agents/ID` has none of a state directory's own files above.
+    """
+    above = store.absolute().parents
+    if len(above) <= _STATE_DIR_ABOVE or above[2].name != "agents":
+        return None
+    state = above[_STATE_DIR_ABOVE]
+    names = ("openclaw.json", *_LEGACY_CONFIG, *_STATE_FILES)
+    return state if any(_is_there(state / name) for name in names) else None
 
 
 def find_state_dir(env: Mapping[str, str], given: Path | None, profile: str | None) -> Path:

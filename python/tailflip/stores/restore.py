@@ -19,6 +19,7 @@ from tailflip.base.units import format_counted
 from tailflip.flow.late import dataclass
 from tailflip.flow.numbers import RestoreNumbers, Selection, VerifyNumbers
 from tailflip.flow.outcomes import ActionKind, Report
+from tailflip.observe.installation import find_own_state_dir
 from tailflip.stores import across, recovery, salvage
 from tailflip.stores import draft as drafts
 from tailflip.stores.formats import find_engine
@@ -107,7 +108,7 @@ def restore(
         is_wanted: Whether entries may be taken from an action that was not named.
         apply: Put the entries back.
         now_ms: Names the action.
-        state_dir: Of the installation, where it is known.
+        state_dir: Of the installation, where the store's own place does not tell it.
         gateway: The store's gateway, where it is known: it must honour our lock.
         find_importer: Finds OpenClaw's import, for entries of a store that is a database now.
         on_progress: As for a compaction.
@@ -128,6 +129,10 @@ def restore(
         store=store,
         is_wanted=is_wanted,
     )
+    # The lock that keeps a gateway out is that of its own directory, wherever a person stands.
+    state_dir = find_own_state_dir(wanted.store) or state_dir
+    if state_dir is not None and not state_dir.is_dir():
+        state_dir = None
     wanted = replace(wanted, state_dir=state_dir)
     database = across.find_database(wanted.store)
     if database is not None and wanted.actions[0].kind == ActionKind.COMPACT:
