@@ -160,6 +160,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--after-s", type=float, default=0, help="when, counted from listening")
     parser.add_argument("--deaths-file", type=Path, help="counts lives in it")
     parser.add_argument("--deaths", type=int, default=10**9, help="die only in the first N lives")
+    parser.add_argument("--spared-by", metavar="VARIABLE", help="do not die where it is set")
     parser.add_argument("--say", help="a line on stderr before it dies")
     parser.add_argument("--refuse", action="store_true", help="die before it listens")
     parser.add_argument("--oom-above", type=int, metavar="BYTES", help="die of larger stores")
@@ -338,7 +339,8 @@ def live(args: argparse.Namespace, life: int, stop: threading.Event) -> None:
             hoard.append(os.urandom(1) * (1 << 20))
         if args.hang_after_s is not None and age > args.hang_after_s:
             Answers.silent.set()
-        if args.die and life <= args.deaths and age > args.after_s:
+        is_spared = bool(args.spared_by and os.environ.get(args.spared_by))
+        if args.die and not is_spared and life <= args.deaths and age > args.after_s:
             if args.say:
                 print(args.say, file=sys.stderr, flush=True)
             die(args.die)

@@ -13,7 +13,11 @@ import pytest
 from support.guarded_gateway import wait_until
 from tailflip.flow.lives import BreakerState
 
-LATER = {"restart.trial_first_s": 600, "restart.trial_cap_s": 3600}
+LATER = {
+    "restart.trial_first_s": 600,
+    "restart.trial_cap_s": 3600,
+    "restart.safe_start": "false",
+}
 SLOW = {"restart.first_delay_s": 300, "restart.cap_s": 300}
 
 

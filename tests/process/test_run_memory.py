@@ -169,6 +169,7 @@ def test_a_stop_ends_a_wait_at_once(place, number):
 
 def test_a_loop_is_told_the_breaker_opens_and_a_trial_is_made(place):
     settings = {"restart.trial_first_s": 1, "restart.trial_cap_s": 1, **NO_ADMISSION}
+    settings["restart.safe_start"] = "false"
     guarded = place.run("--die", "2", settings=settings)
     guarded.hear("crash loop")
     guarded.hear("no longer waiting")

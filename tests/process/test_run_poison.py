@@ -18,7 +18,12 @@ from tailflip.ledger.actions import Ledger
 
 MAIN, OTHER, PHONE = "agent:main:main", "agent:main:other", "agent:main:direct:+4915112345678"
 ALLOWED = {"TAILFLIP_RECONCILE_ENABLED": "true"}
-SETTINGS = {"restart.trial_first_s": 3000, "restart.cap_s": 0.2}  # no trial within the test
+# No trial within the test.
+SETTINGS = {
+    "restart.trial_first_s": 3000,
+    "restart.cap_s": 0.2,
+    "restart.safe_start": "false",
+}
 
 
 def put_sessions(place, *keys):

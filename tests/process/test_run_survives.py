@@ -147,7 +147,7 @@ def test_a_death_that_nobody_saw_is_on_record(place):
 
 
 def test_a_wait_is_resumed(place):
-    settings = {"restart.trial_first_s": 600}
+    settings = {"restart.trial_first_s": 600, "restart.safe_start": "false"}
     first = place.run("--die", "2", "--deaths", "3", settings=settings)
     first.hear("crash loop")
     wait_until(

@@ -27,6 +27,11 @@ ENDS = {
     "oomd": Clues(signal=9, oomd=True),
     "config": Clues(exit_code=78, stderr_tail="Config invalid"),
     "migration": Clues(exit_code=78, stderr_tail="startup migrations did not complete cleanly"),
+    "tasks": Clues(
+        exit_code=1,
+        stderr_tail="Gateway failed to start: Task registry restore failed: memory limit",
+    ),
+    "newer": Clues(exit_code=78, stderr_tail="gateway requires a newer OpenClaw build"),
     "lease": Clues(
         exit_code=1, stderr_tail="OpenClaw startup migrations are already running; wait"
     ),

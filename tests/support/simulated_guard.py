@@ -19,6 +19,8 @@ from tailflip.base.sdnotify import Notifier
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.config.load import Config
+from tailflip.flow.lives import Clues
+from tailflip.flow.outcomes import HeapLimit
 from tailflip.ledger import database
 from tailflip.ledger.history import History
 from tailflip.ledger.table import Table
@@ -45,11 +47,12 @@ from tailflip.supervise.world import World
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tailflip.flow.lives import Asked, Clues, Life
+    from tailflip.flow.lives import Asked, Life
     from tailflip.supervise.supervisor import Supervisor
 
 BEGAN_MS = 1_800_000_000_000
 READY_S = 0.5
+_ENDS_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,9 @@ class FakeService:
     life: Life
     end: End
     sky: Sky
+    loop: Loop
     child: Child = field(default=Child(1, 1, None))
+    die: Callable[[], None] | None = None
     asked: Asked | None = None
     handed_off: bool = False
     ended: Exit | None = None
@@ -149,6 +154,12 @@ class FakeService:
     def collect(self) -> tuple[Clues, bytes]:
         return self.end.clues, b""
 
+    def send(self, _number: int) -> None:
+        """End in order a moment later, as it was asked to."""
+        self.end = End(0.0, Clues(exit_code=0, asked=self.asked, handed_off=self.handed_off))
+        assert self.die is not None
+        self.loop.at("die", _ENDS_S, self.die)
+
 
 @dataclass
 class Scripted:
@@ -167,11 +178,12 @@ class Scripted:
         made = self.supervisor
         assert made is not None
         life = life.model_copy(update={"pid": 1})
-        service = FakeService(gateway, life, end, self.sky)
         loop = made.loop
+        service = FakeService(gateway, life, end, self.sky, loop)
+        service.die = lambda: self.die(service)
         if end.lasts_s > READY_S:
             loop.at("answer", READY_S, lambda: made.handle(Event.ANSWERED))
-        loop.at("die", end.lasts_s, lambda: self.die(service))
+        loop.at("die", end.lasts_s, service.die)
         return service
 
     def die(self, service: FakeService) -> None:
@@ -257,6 +269,7 @@ def simulated(script: Iterable[End], until_s: float) -> Iterator[Scripted]:
         (GuardedGateway, "look_at_release", lambda _self: None),
         (GuardedGateway, "locate", lambda _self: None),
         (GuardedGateway, "find_other", lambda *_: None),
+        (GuardedGateway, "find_heap_limit", lambda _self: HeapLimit(4 << 30, "made up", 0.9)),
         (start_actions, "prepare_start", lambda _gateway, **given: world.admit(**given)),
         (post_mortem, "prepare_start", lambda _gateway, **given: world.admit(**given)),
     ]

@@ -214,6 +214,11 @@ class RestartSettings(Section):
     trial_cap_s: float = _setting(
         3600.0, "longest wait between trial starts; at least trial_first_s", ge=0.1, le=604_800
     )
+    safe_start: bool = _setting(
+        True,
+        "before a breaker gives up, start the gateway once without its cron jobs and once without "
+        "its channels",
+    )
     on_hang: bool = _setting(True, "end and restart a gateway that no longer answers")
 
     @field_validator("cap_s", "trial_cap_s")

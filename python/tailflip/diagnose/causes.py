@@ -47,6 +47,7 @@ class CauseRow:
         wish: the wish behind the end; such an end counts for no loop and opens no incident.
         of_memory: compacting the stores may cure the cause.
         of_other: another process was there first; no start helps while that one lives.
+        of_tasks: a heap limit that node is given cures it.
         of_work: what the gateway worked on may have brought the end about.
         by_text: the text belongs to the signature: two texts are two kinds of death.
         is_explained: False where the row's words say nothing about this one death.
@@ -61,6 +62,7 @@ class CauseRow:
     wish: Wish | None = None
     of_memory: bool = False
     of_other: bool = False
+    of_tasks: bool = False
     of_work: bool = False
     by_text: bool = False
     is_explained: bool = True
@@ -70,7 +72,7 @@ class CauseRow:
     @property
     def is_curable(self) -> bool:
         """Say whether a change since the death may have cured the cause."""
-        return self.of_memory or self.opens is not Opens.LATER
+        return self.of_memory or self.of_tasks or self.opens is not Opens.LATER
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,24 @@ NEW_NODE = (
     "install the Node.js that this release asks for, then `openclaw gateway install --force`; "
     "the gateway is started when node, the package or the service file changes"
 )
+IMPORT_AGAIN = (
+    "stop the gateway's service, run `openclaw doctor --session-sqlite import "
+    "--session-sqlite-all-agents` as its user: it takes the old store into the database and moves "
+    "it away; start it again"
+)
+PUT_BACK_SOURCE = (
+    "`tailflip check` names the file and what gives its bytes back; "
+    "the gateway is started when it is as it was"
+)
 NEWER_SCHEMA = (
     "install the release that wrote these databases or a newer one, or restore the backup from "
-    "before the update; the gateway is started when package or databases change"
+    "before the update. The gateway is started when package or databases change"
+)
+PUT_BACK = (
+    "stop the gateway's service and copy the state directory; `tailflip check` names the "
+    "database. Put back that one file from a backup that `openclaw backup` verified, and remove "
+    "its -wal and -shm; the gateway is started when the databases change. `openclaw doctor --fix` "
+    "repairs no damaged database"
 )
 HEAP_LOOK = "`tailflip check` says what fills the heap"  # what it says takes the place of this
 _HEAP = f"{HEAP_LOOK}; it is started when the stores or the configuration change"
@@ -150,6 +167,14 @@ CAUSES: dict[Cause, CauseRow] = {
         of_memory=True,
         of_work=True,
     ),
+    Cause.TASK_LEDGER: CauseRow(
+        "its ledger of tasks was too large for the worker that reads it",
+        "give node a heap limit in the environment of the gateway's service: "
+        "NODE_OPTIONS=--max-old-space-size=4096, or what the machine allows; "
+        "`tailflip run` does so by itself",
+        Waiting.CURE,
+        of_tasks=True,
+    ),
     Cause.NATIVE_MEMORY: CauseRow(
         "it got no memory from the system, outside its JavaScript heap",
         "see with `free -m` and `dmesg` what takes the machine's memory, and give the gateway more",
@@ -176,11 +201,16 @@ CAUSES: dict[Cause, CauseRow] = {
         Opens.ALWAYS,
         by_text=True,
     ),
+    Cause.NEWER_SCHEMA: CauseRow(
+        "a newer release has written its databases",
+        NEWER_SCHEMA,
+        Waiting.STATE_CHANGE,
+        Opens.ALWAYS,
+        by_text=True,
+    ),
     Cause.DAMAGED: CauseRow(
         "a database of its state is damaged",
-        "stop the gateway's service and keep a copy of the state directory. Then run "
-        "`openclaw doctor --fix`, or put back the database from a backup; "
-        "the gateway is started when the databases change",
+        PUT_BACK,
         Waiting.STATE_CHANGE,
         Opens.UNREADY,
         by_text=True,

@@ -132,8 +132,9 @@ def _judge_refusal(seen: Seen) -> Death | None:
         return None
     # A running gateway writes the same about a file that it reloads, and lives on.
     lived_on = failure.after > _CLOSING_LINES or seen.clues.oom_kills or seen.code == 0
-    is_twin = CAUSES[failure.cause].of_other
-    if seen.clues.was_ready and seen.code != CONFIG_EXIT and lived_on and not is_twin:
+    # It answers before it has read its tasks, and looks at itself for minutes after that failed.
+    is_final = CAUSES[failure.cause].of_other or failure.cause is Cause.TASK_LEDGER
+    if seen.clues.was_ready and seen.code != CONFIG_EXIT and lived_on and not is_final:
         return None
     cause, evidence = failure.cause, [seen.end, f"stderr: {failure.said}"]
     if cause is Cause.PORT_IN_USE and seen.clues.other_pid is not None:
@@ -170,6 +171,14 @@ def _judge_error(seen: Seen) -> Death | None:
         hint=error.hint,
         seen=seen,
     )
+
+
+def _judge_damage(seen: Seen) -> Death | None:
+    """Judge a refused start without a known text by its databases: one is damaged."""
+    refused = seen.code in (WRAPPER_EXIT, CONFIG_EXIT) and not seen.clues.was_ready
+    if not seen.clues.damaged or not (refused or seen.unseen):
+        return None
+    return _death(Cause.DAMAGED, Confidence.LIKELY, seen.end, *seen.clues.damaged, seen=seen)
 
 
 def _judge_exit_code(seen: Seen) -> Death | None:
@@ -368,6 +377,7 @@ _RULES: tuple[Callable[[Seen], Death | None], ...] = (
     _judge_killed,
     _judge_refusal,
     _judge_error,
+    _judge_damage,
     _judge_exit_code,
     _judge_crash,
     _judge_worker_heap,

@@ -15,7 +15,13 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from tailflip.diagnose.causes import NEW_NODE, NEWER_SCHEMA, SET_FLAGS, SET_VARIABLE
+from tailflip.diagnose.causes import (
+    IMPORT_AGAIN,
+    NEW_NODE,
+    PUT_BACK_SOURCE,
+    SET_FLAGS,
+    SET_VARIABLE,
+)
 from tailflip.flow.lives import Cause
 
 
@@ -41,6 +47,7 @@ def _within(cause: Cause, text: str, hint: str = "") -> Text:
     return Text(cause, re.compile(rf"(?P<said>{text})"), within=True, hint=hint)
 
 
+_DAMAGE = r"database disk image is malformed|file is not a database|malformed database schema"
 _SUPERVISORS = r"systemd|launchd|schtasks|external|a supervisor"
 _GATEWAY = r"(?:gateway )?"  # the console of subsystem `gateway` omits the word
 
@@ -166,27 +173,41 @@ REFUSALS: tuple[Text, ...] = (
     _begins(Cause.CONFIG, r"Invalid gateway\.port"),
     _begins(Cause.CONFIG, r"Failed to read config"),
     # --- the state
+    _begins(
+        Cause.TASK_LEDGER,
+        r"Task registry restore failed(?=[^\n]{0,300}(?:memory limit|OUT_OF_MEMORY|out of memory))",
+    ),
     _within(
-        Cause.MIGRATION,
+        Cause.NEWER_SCHEMA,
         r"gateway requires a newer OpenClaw build|uses newer schema version"
         r"|database schema\(s\) are newer than this build",
-        NEWER_SCHEMA,
     ),
-    _begins(Cause.MIGRATION, r"(?:gateway )?requires a newer OpenClaw build", NEWER_SCHEMA),
+    _begins(Cause.NEWER_SCHEMA, r"(?:gateway )?requires a newer OpenClaw build"),
     _ends(
-        Cause.MIGRATION,
+        Cause.NEWER_SCHEMA,
         r"(?:OpenClaw )?[\w ]{1,40}database [^\n]{1,200}? ",
         r"uses newer schema version",
-        NEWER_SCHEMA,
+    ),
+    # A migration that finds a damaged database refuses as one that is wanted does.
+    _ends(
+        Cause.DAMAGED,
+        r"(?:Doctor cannot repair this state: )?",
+        r"shared state database is unreadable",
+    ),
+    _ends(
+        Cause.DAMAGED,
+        r"(?:- )?Skipped agent database migration for [^\n]{1,300}?: ",
+        _DAMAGE,
     ),
     _begins(
         Cause.MIGRATION,
         rf"{_GATEWAY}requires (?:state|offline media|state database schema|cron run history"
         r"|workspace setup state|session store) migration",
     ),
+    _begins(Cause.MIGRATION, r"Legacy session store requires migration", IMPORT_AGAIN),
     _begins(
         Cause.MIGRATION,
-        r"Legacy (?:session store|workspace setup state|[a-z -]{1,40}) requires migration",
+        r"Legacy (?:workspace setup state|[a-z -]{1,40}) requires migration",
     ),
     _begins(Cause.MIGRATION, r"Legacy exec approvals exist"),
     _ends(
@@ -195,7 +216,7 @@ REFUSALS: tuple[Text, ...] = (
         r"has not been imported into SQLite",
     ),
     _begins(Cause.MIGRATION, r"Legacy pairing store inspection failed"),
-    _begins(Cause.MIGRATION, r"Retained session migration source changed"),
+    _begins(Cause.MIGRATION, r"Retained session migration source changed", PUT_BACK_SOURCE),
     _begins(Cause.MIGRATION, r"startup migrations did not complete cleanly"),
     _within(
         Cause.MIGRATION,
@@ -231,8 +252,8 @@ ERRORS: tuple[Text, ...] = (
     _begins(Cause.DISK_FULL, r"ENOSPC: no space left on device|ENOSPC\b"),
     _begins(Cause.DISK_FULL, r"EDQUOT\b"),
     _within(Cause.DISK_FULL, r"database or disk is full|SQLITE_FULL|(?i:no space left on device)"),
-    _within(Cause.DAMAGED, r"database disk image is malformed|file is not a database"),
-    _within(Cause.DAMAGED, r"malformed database schema|SQLITE_CORRUPT|SQLITE_NOTADB"),
+    _within(Cause.DAMAGED, _DAMAGE),
+    _within(Cause.DAMAGED, r"SQLITE_CORRUPT|SQLITE_NOTADB"),
     _within(Cause.DAMAGED, r"is quarantined after integrity verification failed"),
     _within(Cause.LOCKED, r"database (?:table )?is locked|SQLITE_BUSY|SQLITE_LOCKED"),
     _within(Cause.PERMISSION, r"attempt to write a readonly database|SQLITE_READONLY"),
@@ -303,7 +324,7 @@ NAMES: dict[str, Cause] = {
     "CircularIncludeError": Cause.CONFIG,
     "GatewayEffectiveConfigConflictError": Cause.CONFIG,
     "StartupMaintenanceRequiredError": Cause.MIGRATION,
-    "SqliteSchemaVersionError": Cause.MIGRATION,
+    "SqliteSchemaVersionError": Cause.NEWER_SCHEMA,
     "OpenClawStateDatabaseSchemaMigrationRequiredError": Cause.MIGRATION,
     "OpenClawAgentDatabaseMediaMigrationRequiredError": Cause.MIGRATION,
     "OpenClawDatabaseSchemaPreflightError": Cause.MIGRATION,

@@ -96,6 +96,7 @@ _KEY = re.compile(
     r"\s*(?:- |[\w.-]{1,60}\.json5?:\d{1,6} \u2014 |\u2014 )?"
     r"(?P<key><root>|[A-Za-z_][\w.\[\]-]{0,80}): (?P<why>[^\n]{0,300})"
 )
+_UNKNOWN_KEY = re.compile(r"Unrecognized key: \"(?P<name>[\w-]{1,60})\"")
 _LISTED = re.compile(r"\s*(?:- |[\w.-]{1,60}\.json5?:\d)|<root>:")
 _NOT_KEYS = frozenset({"File", "Problem", "Run", "Try", "Help", "Debug", "Hint", "Note"})
 _NO_MODULE = re.compile(r"[^\n]{0,200}?Cannot find (?:module|package)")
@@ -260,7 +261,9 @@ def _read_problems(failure: Failure, lines: Sequence[Said], head: str) -> Failur
         found = _KEY.match(line) if line is not head else None
         if found is None or found["key"] in _NOT_KEYS or not _is_key(line, found["key"]):
             continue
-        keys.append(_MASKED.sub("#", found["key"]))  # a key may be somebody's telephone number
+        unknown = _UNKNOWN_KEY.match(found["why"])
+        key = f"{found['key']}.{unknown['name']}" if unknown else found["key"]
+        keys.append(_MASKED.sub("#", key))  # a key may be somebody's telephone number
     return replace(failure, keys=tuple(keys[:_MAX_KEYS]))
 
 

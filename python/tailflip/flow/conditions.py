@@ -120,6 +120,15 @@ class GatewayLoop:
 
 
 @dataclass(frozen=True)
+class SafeStart:
+    """A gateway that was started without something, and lives or lived so; `words` say how."""
+
+    guard: str
+    words: str
+    deaths: int
+
+
+@dataclass(frozen=True)
 class MemoryDeath:
     """A death by memory that the stores are not expected to have caused.
 
@@ -174,6 +183,14 @@ class UnreadRecord:
     """Kinds of a gateway's records that tailflip cannot read, all for the same reason."""
 
     kinds: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class DamagedDatabase:
+    """A database of the gateway's that cannot be read; `why` is SQLite's own word for it."""
+
+    path: str
     why: str
 
 

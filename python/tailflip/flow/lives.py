@@ -16,10 +16,12 @@ class Cause(StrEnum):
     CGROUP_OOM = "cgroup-oom-kill"
     KERNEL_OOM = "kernel-oom-kill"
     OOMD = "oomd-kill"
+    TASK_LEDGER = "task-ledger-too-large"
     NATIVE_MEMORY = "native-memory"
     CONFIG = "config-fault"
     INSTALLATION = "broken-installation"
     MIGRATION = "migration-fault"
+    NEWER_SCHEMA = "newer-schema"
     DAMAGED = "damaged-database"
     OTHER_INSTANCE = "another-instance"
     PORT_IN_USE = "port-in-use"
@@ -57,11 +59,12 @@ class Asked(StrEnum):
     HANG = "tailflip: hang"
     MEMORY = "tailflip: memory"
     RESTART_SIGNAL = "tailflip: restart by signal"
+    SAFE_OVER = "tailflip: end of a safe start"
 
     @property
     def is_restart(self) -> bool:
         """Say whether the guard asked for a restart, for another reason than a hang."""
-        return self in (Asked.MEMORY, Asked.RESTART_SIGNAL)
+        return self in (Asked.MEMORY, Asked.RESTART_SIGNAL, Asked.SAFE_OVER)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class Clues:
     "OOMError". `other_pid` is another living gateway on the same state directory. `began_ms` is
     the moment at which the process is known to have lived; None where nothing tells one.
     `need` is what its stores would have needed, where an end without a reason was looked into.
+    `damaged` are databases that were found damaged then.
     """
 
     exit_code: int | None = None
@@ -108,6 +112,7 @@ class Clues:
     peak_rss_bytes: int | None = None
     began_ms: int | None = None
     need: StoreNeed | None = None
+    damaged: tuple[str, ...] = ()
 
 
 class Death(Value):
@@ -145,6 +150,18 @@ class LifeMode(StrEnum):
     UNSEEN = "unseen"
 
 
+class SafeMode(StrEnum):
+    """What a safe start leaves out, in the order in which it is tried."""
+
+    CRON = "cron"
+    CHANNELS = "channels"
+
+    @property
+    def words(self) -> str:
+        """Say how such a gateway lives."""
+        return "without its cron jobs" if self is SafeMode.CRON else "without its channels"
+
+
 class Life(Value):
     """One life of a gateway, from the intent to start it to the verdict on its end.
 
@@ -155,7 +172,7 @@ class Life(Value):
     boot, which nobody can set; None where it was another boot. `end_known` False: the gateway was
     found dead later, at `ended_ms`. `begin_known` False: nothing tells when it began, and its
     length is unknown. `cured`: a change after this death may help. `in_flight` is what it worked on
-    when it died; None: nobody could tell.
+    when it died; None: nobody could tell. `safe` is what its start left out.
     """
 
     id: str
@@ -183,6 +200,7 @@ class Life(Value):
     incident: str | None = None
     cured: bool = False
     in_flight: tuple[Work, ...] | None = None
+    safe: SafeMode | None = None
 
     @property
     def uptime_s(self) -> float | None:
@@ -246,7 +264,9 @@ class Breaker(Value):
     those of any signature: two kinds that take turns are a loop as well. `trials` counts
     half-open trials since the breaker opened. `marks` are fingerprints of what must change
     (configuration, stores). `is_good`: the present life has lasted long enough to be a good one.
-    `starts` are the last starts.
+    `starts` are the last starts. `safe` is what the next start leaves out, or the present life did;
+    `lived` what a life left out that was long enough, and `probes` counts the starts as usual that
+    were tried after it. `in_vain`: no safe start lived.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -259,6 +279,10 @@ class Breaker(Value):
     marks: str | None = None
     is_good: bool = False
     starts: tuple[Moment, ...] = ()
+    safe: SafeMode | None = None
+    lived: SafeMode | None = None
+    probes: int = 0
+    in_vain: bool = False
 
 
 class DecisionKind(StrEnum):

@@ -9,14 +9,15 @@ from tailflip.base.errors import TailflipError
 from tailflip.base.progress import be_quiet
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.diagnose.findings.registry import find_all, merge
-from tailflip.flow.conditions import Disagreement
+from tailflip.flow.conditions import DamagedDatabase, Disagreement
 from tailflip.flow.fill import FilledStore
 from tailflip.flow.findings import Looked
 from tailflip.flow.late import dataclass
 from tailflip.ledger.actions import Ledger
 from tailflip.observe.gateway.gone_programs import find_gone_programs
 from tailflip.observe.gateway.release import judge
-from tailflip.observe.records.forms import Form, read_forms
+from tailflip.observe.records.forms import DATABASE, Form, read_forms
+from tailflip.observe.records.integrity import find_damage
 from tailflip.reconcile.context import StepKind, begin
 from tailflip.reconcile.kinds import TOLD, reconcile_all
 from tailflip.report.ahead import tell_unlisted
@@ -92,6 +93,7 @@ def observe_thoroughly(
         quick,
         surveyed=surveyed,
         fills=fills,
+        damaged=_find_damaged(scene, surveyed, forms),
         forecast=job.forecast(wait_for_limit()),
         kept=tuple(describe_kept(claim, actions) for claim in scene.kept.values()),
         folders=observe_folders(stores, scene.now_ms),
@@ -115,6 +117,22 @@ def observe_thoroughly(
         records=forms.every,
     )
     return recall_from(history, observation)
+
+
+def _find_damaged(
+    scene: Scene, surveyed: Iterable[ObservedStore], forms: Forms
+) -> tuple[DamagedDatabase, ...]:
+    """Find damaged databases: page by page, unless a gateway may be at work on them."""
+    told = {each.path: each for each in forms.damaged}
+    for each in surveyed:
+        if each.damaged and each.store.is_database:
+            found = DamagedDatabase(str(each.store.path), str(each.error))
+            told.setdefault(found.path, found)
+    if scene.gateway.alive is False:
+        installation = scene.installation
+        paths = (installation.state_dir / DATABASE, *installation.databases)
+        told |= {each.path: each for each in find_damage(p for p in paths if str(p) not in told)}
+    return tuple(told.values())
 
 
 def _describe_fills(

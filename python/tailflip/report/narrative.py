@@ -228,11 +228,13 @@ def _describe_exit(life: Life) -> str:
 def _tell_life(life: Life, decisions: Sequence[MadeDecision]) -> _Chapter:
     version = f" (OpenClaw {life.version})" if life.version else ""
     began = "was started" if life.mode is not LifeMode.UNSEEN else "was started, not guarded yet"
-    lines = [Line(life.started_ms, f"the gateway {began}{version}")] if life.begin_known else []
+    safe = "" if life.safe is None else f" {life.safe.words}, as a safe start"
+    lines = [Line(life.started_ms, f"the gateway {began}{safe}{version}")]
+    lines = lines if life.begin_known else []
     if life.ready_ms is not None:
         took = format_span(life.ready_after_ms or 0)
         lines.append(Line(life.ready_ms, f"the gateway answered, {took} after its start"))
-    key: list[object] = [life.version, life.ready_ms is None, life.ended_ms is None]
+    key: list[object] = [life.version, life.safe, life.ready_ms is None, life.ended_ms is None]
     if life.ended_ms is not None:
         lines.append(Line(life.ended_ms, tell_death(life)))
         if life.in_flight:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 _OF_MEMORY = (Code.MEMORY_ELSEWHERE, Code.HEAP_FORECAST)
+_ON_TRIAL = "one trial start is being watched; if it lives long enough, all is well again"
+_SAFE = "nothing to do; `tailflip incidents why` tells what kills it as usual"
 
 
 def choose_next_step(look: Look, record: Record, findings: Sequence[Finding] = ()) -> str:
@@ -47,7 +49,7 @@ def choose_next_step(look: Look, record: Record, findings: Sequence[Finding] = (
     if breaker.state is BreakerState.OPEN or waits:
         return f"{_choose_cure(record, findings)}; `{RETRY}` makes a trial now"
     if breaker.state is BreakerState.HALF_OPEN:
-        return "one trial start is being watched; if it lives long enough, all is well again"
+        return _ON_TRIAL if breaker.safe is None else _SAFE
     if not lasts and decision is not None and decision.at_ms is not None:
         when = format_moment(decision.at_ms, look.now_ms)
         return f"nothing to do: it is started at {when}; `{RETRY}` starts it now"

@@ -220,7 +220,8 @@ def _describe_breaker(situation: Situation) -> str:
     if breaker.state is BreakerState.CLOSED:
         text = f"allowed, after {dead}" if breaker.row else "allowed"
     elif breaker.state is BreakerState.HALF_OPEN:
-        text = f"one trial after {dead}"
+        safe = "" if breaker.safe is None else f" {breaker.safe.words}"
+        text = f"one trial{safe} after {dead}"
     else:
         text = f"not allowed after {dead}"
     return text

@@ -167,10 +167,10 @@ def _wait_under_run(look: Look, record: Record, step: str) -> Standstill | None:
         return wait("the gateway was started, and has not answered yet", life.started_ms)
     if record.breaker.state is BreakerState.HALF_OPEN:
         many = format_counted(record.breaker.row, "death")
-        return wait(
-            f"one trial start after {many} is being watched: it must live long enough",
-            life.started_ms,
-        )
+        told = f"one trial start after {many} is being watched: it must live long enough"
+        if life.safe is not None:
+            told = f"after {many} it runs {life.safe.words}, as a safe start, which ends by itself"
+        return wait(told, life.started_ms)
     return None
 
 

@@ -57,8 +57,9 @@ def look_quickly(
         stores=stores,
         jobs=jobs,
         knows_ends=forms.knows_ends,
-        # A cron store that does not parse is a finding of its own.
-        unread=forms.sum_up(("cron",) if jobs.problem else ()),
+        # A cron store that does not parse is a finding of its own, and so is a damaged database.
+        unread=forms.sum_up(("cron",) if jobs.problem else (), without_damaged=True),
+        damaged=forms.damaged,
         temporaries=find_temporaries(
             installation.cron_store, installation.config_path, installation.state_dir, now_ms
         ),

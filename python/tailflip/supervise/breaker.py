@@ -13,10 +13,11 @@ if its life was not a good one: a gateway that restarts itself every ten seconds
 The cause decides what is waited for: a changed file after a refused configuration, a cure after
 lack of memory, the end of another gateway, and time after all other causes; where it is known how
 long the cause lasts, so long.
-An open breaker alerts once and lets a trial start through now and then. Only a stop that
-somebody is proven to have asked for ends the guard. There are never more than 12 starts in
-10 minutes. Source of the causes and their cures: `diagnose.causes`,
-measured on 2026.3.28, 2026.4.14 and 2026.9.6.
+Before it gives up after deaths that the gateway's work may bring about, it starts the gateway
+safely (`safe_start`). An open breaker alerts once and lets a trial start through now and then.
+Only a stop that somebody is proven to have asked for ends the guard. There are never more than 12
+starts in 10 minutes. Source of the causes and their cures: `diagnose.causes`, measured on
+2026.3.28, 2026.4.14 and 2026.9.6.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from tailflip.flow.lives import (
 )
 from tailflip.supervise.backoff import start_delay_s, trial_delay_s
 from tailflip.supervise.elapsed import find_left_ms, passed_ms
+from tailflip.supervise.safe_start import choose_safe, start_safely
 from tailflip.supervise.world import has_changed, mark_awaited
 
 if TYPE_CHECKING:
@@ -62,7 +64,12 @@ def decide(breaker: Breaker, death: Death, world: World) -> tuple[Breaker, Decis
     is_curable = world.held or CAUSES[death.cause].is_curable
     curable = is_curable and counted.row < _CURED_ROWS * limits.loop_deaths
     if world.cured and curable and not mixed:
-        closed = counted.model_copy(update={"state": BreakerState.CLOSED, "trials": 0})
+        closed = Breaker(
+            signature=counted.signature,
+            row=counted.row,
+            deaths=counted.deaths,
+            starts=counted.starts,
+        )
         return _start_after(closed, f"{told}; what may have caused it was changed", 1, world)
     opens = is_loop(counted, limits) or counted.state is not BreakerState.CLOSED
     if opens or _opens_at_once(death):
@@ -249,7 +256,13 @@ def _count(breaker: Breaker, death: Death, limits: RestartSettings) -> Breaker:
     if _is_mixed(deaths, limits):
         update = {"signature": death.signature, "row": 1, "deaths": deaths}
         return breaker.model_copy(update=update)
-    return Breaker(signature=death.signature, row=1, deaths=deaths, starts=breaker.starts)
+    return Breaker(
+        signature=death.signature,
+        row=1,
+        deaths=deaths,
+        starts=breaker.starts,
+        in_vain=breaker.in_vain or breaker.safe is not None,
+    )
 
 
 def _is_mixed(deaths: int, limits: RestartSettings) -> bool:
@@ -286,7 +299,16 @@ def _start_after(
 
 
 def _open(counted: Breaker, death: Death, told: str, world: World) -> tuple[Breaker, Decision]:
-    """Open the breaker: allow trials; alert if it was not open before."""
+    """Open the breaker: allow trials, safe ones first; alert if it was not open before."""
+    safe = choose_safe(counted, death, world.limits)
+    if safe is not None:
+        return start_safely(counted, safe, told, world)
+    gave_up = counted.safe is not None
+    if gave_up:
+        told = f"{told}; safe starts were in vain"
+        counted = counted.model_copy(
+            update={"safe": None, "lived": None, "in_vain": True, "trials": 0}
+        )
     wait_s = _choose_trial_s(counted, death, world)
     at_ms = world.now_ms + int(1000 * wait_s)
     waiting = CAUSES[death.cause].waiting
@@ -298,7 +320,7 @@ def _open(counted: Breaker, death: Death, told: str, world: World) -> tuple[Brea
         reason=f"{told}; {_tell_wait(waiting)}",
         waiting=waiting,
         at_ms=at_ms,
-        alert=counted.state is BreakerState.CLOSED,
+        alert=gave_up or counted.state is BreakerState.CLOSED,
         made=world.moment,
     )
 

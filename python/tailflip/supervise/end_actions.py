@@ -12,6 +12,7 @@ from tailflip.diagnose.deaths import classify
 from tailflip.flow.lives import Asked, DecisionKind
 from tailflip.supervise import post_mortem
 from tailflip.supervise.event_loop import Outcome
+from tailflip.supervise.heap_flag import give_heap
 from tailflip.supervise.life_actions import ask_to_end, begin_watch, follow
 from tailflip.supervise.states import Action, Event, Phase
 
@@ -63,6 +64,9 @@ def judge(run: Supervisor, outcome: Outcome) -> None:
 def cure(run: Supervisor, death: Death, life: Life) -> None:
     """Compact the stores after a death of memory, and hold what killed; then decide."""
     gateway, breaker = run.gateway, run.breaker
+    if give_heap(gateway, death):
+        choose(run, death, life, cured=True)
+        return
     of_memory = bool(post_mortem.count_memory_deaths(breaker, death))
     at_work = death.cause in OF_WORK and post_mortem.may_be_killed_by_work(gateway)
     if not (at_work or (of_memory and gateway.config.heal.after_oom)):

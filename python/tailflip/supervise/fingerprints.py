@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tailflip.supervise.context import GuardedGateway
 
 _RESTLESS_S = 120.0
+# A service manager starts it, with an environment of its own.
+_UNPACED = {"first_delay_s": 0.0, "safe_start": False}
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Fingerprints:
             cured=cured,
             held=held,
             other_alive=gateway.find_other(at) is not None,
-            limits=limits if is_paced else limits.model_copy(update={"first_delay_s": 0.0}),
+            limits=limits if is_paced else limits.model_copy(update=_UNPACED),
         )
 
     def mark_config(self, at: Installation | None = None) -> str:

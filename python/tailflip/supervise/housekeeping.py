@@ -9,9 +9,10 @@ from tailflip.base import clock, log
 from tailflip.stores.archive_limits import keep_limits
 from tailflip.supervise import noted
 from tailflip.supervise.breaker import note_good_life
+from tailflip.supervise.safe_start import note_safe_life
 
 if TYPE_CHECKING:
-    from tailflip.flow.lives import Breaker
+    from tailflip.flow.lives import Breaker, Life
     from tailflip.supervise.context import GuardedGateway
     from tailflip.supervise.event_loop import Loop
 
@@ -31,8 +32,18 @@ def keep_house(gateway: GuardedGateway, loop: Loop) -> None:
     loop.at("house", _EVERY_S, lambda: keep_house(gateway, loop))
 
 
-def close_breaker(gateway: GuardedGateway, breaker: Breaker) -> Breaker:
-    """Note a good life: end the row of deaths, its incidents and their findings."""
+def note_life(gateway: GuardedGateway, breaker: Breaker, life: Life) -> Breaker:
+    """Note a good life; one that left something out ends no row of deaths."""
+    if life.safe is None:
+        return _close_breaker(gateway, breaker)
+    lives = note_safe_life(breaker, life.safe)
+    if lives != breaker:
+        gateway.record.record_breaker(lives)
+    return lives
+
+
+def _close_breaker(gateway: GuardedGateway, breaker: Breaker) -> Breaker:
+    """End the row of deaths, its incidents and their findings."""
     closed = note_good_life(breaker)
     if closed != breaker:
         gateway.record.record_breaker(closed)

@@ -14,6 +14,7 @@ from tailflip.supervise.elapsed import read_answer
 from tailflip.supervise.noted import note
 from tailflip.supervise.process.reaper import reap_orphans
 from tailflip.supervise.quick_findings import find_quickly, tell_new
+from tailflip.supervise.safe_start import leave_safe, normal_delay_s
 from tailflip.supervise.states import Action, Event, Phase
 
 if TYPE_CHECKING:
@@ -53,9 +54,22 @@ def meet(run: Supervisor) -> None:
 
 
 def close_breaker(run: Supervisor) -> None:
-    """Note a good life."""
-    run.breaker = housekeeping.close_breaker(run.gateway, run.breaker)
+    """Note a good life; one that left something out goes on until a start as usual is due."""
+    life = run.service.life
+    run.breaker = housekeeping.note_life(run.gateway, run.breaker, life)
+    if life.safe is not None:
+        wait_s = normal_delay_s(run.breaker, run.gateway.config.restart)
+        log.info(f"the gateway lives {life.safe.words}", as_usual_in_s=round(wait_s))
+        run.loop.at("normal", wait_s, lambda: run.handle(Event.NORMAL_DUE))
     look_around(run)
+
+
+def leave_safe_mode(run: Supervisor) -> None:
+    """Restart a gateway that was started safely as usual, once no job is in flight."""
+    run.breaker = leave_safe(run.breaker)
+    run.gateway.record.record_breaker(run.breaker)
+    log.info("the safe start is over: the gateway is to be started as usual")
+    restart_when_quiet(run, clock.monotonic_s() + run.watch.drain_s, Asked.SAFE_OVER)
 
 
 def look_around(run: Supervisor) -> None:
@@ -191,22 +205,23 @@ def restart(run: Supervisor, number: signal.Signals) -> None:
         return
     if not run.watch.is_quiet():
         log.info("waiting for the jobs in flight to end before the restart")
-    restart_when_quiet(run, clock.monotonic_s() + run.watch.drain_s)
+    restart_when_quiet(run, clock.monotonic_s() + run.watch.drain_s, Asked.RESTART_SIGNAL)
 
 
-def restart_when_quiet(run: Supervisor, until_s: float) -> None:
+def restart_when_quiet(run: Supervisor, until_s: float, asked: Asked) -> None:
     """Restart once the jobs in flight have ended, or their time is up."""
     if run.watch.is_quiet() or clock.monotonic_s() >= until_s:
-        ask_to_restart(run, Asked.RESTART_SIGNAL)
+        ask_to_restart(run, asked)
         return
     run.manager.status("waiting for the jobs in flight to end before the restart")
-    run.loop.at("drain", _LOOK_S, lambda: run.handle(Event.DRAIN_DUE, until_s))
+    run.loop.at("drain", _LOOK_S, lambda: run.handle(Event.DRAIN_DUE, until_s, asked))
 
 
 ACTIONS: Mapping[Action, Callable[..., None]] = {
     Action.MEET: meet,
     Action.CLOSE_BREAKER: close_breaker,
     Action.END_RESTART_LOOP: end_restart_loop,
+    Action.LEAVE_SAFE: leave_safe_mode,
     Action.END_HUNG: end_hung,
     Action.MEASURE: measure,
     Action.MEASURE_NOW: measure_now,

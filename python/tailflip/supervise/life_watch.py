@@ -76,7 +76,7 @@ class LifeWatch:
 
     def end(self) -> None:
         """Stop watching the life."""
-        self._loop.cancel("sample", "good", "rest", "kill", "look", "drain")
+        self._loop.cancel("sample", "good", "rest", "normal", "kill", "look", "drain")
         if self._health is not None:
             self._health.stop()
             self._health = None

@@ -20,6 +20,7 @@ from tailflip.ledger.actions import State
 from tailflip.observe.suspects import find_suspects
 from tailflip.supervise.breaker import decide, is_loop
 from tailflip.supervise.elapsed import read_end
+from tailflip.supervise.found_damage import look_into
 from tailflip.supervise.noted import note
 from tailflip.supervise.preparation import prepare_start
 from tailflip.supervise.process.handoff import consume_handoff
@@ -100,7 +101,8 @@ def examine(
             pid = service.life.worker_pid or service.child.pid
             service.handed_off = consume_handoff(gateway.release, pid)
     service.sweep(signal.SIGTERM)
-    return service.collect()
+    clues, tail = service.collect()
+    return look_into(gateway, clues), tail
 
 
 def _await_stop(service: Service, is_stopping: Callable[[], bool]) -> None:
@@ -259,7 +261,8 @@ def choose_next(
         gateway.record.update_life(healed)
     breaker, decision = decide(breaker, death, world)
     record_decision(gateway, breaker, decision, life.id)
-    if death.cause in WANTED and is_loop(breaker, world.limits):
+    is_counted = breaker.signature == death.signature
+    if death.cause in WANTED and is_counted and is_loop(breaker, world.limits):
         # What was wanted once is none of our business; again and again, it is an incident.
         incident = gateway.record.open_incident(death, world.now_ms)
         if incident is not None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
-from tailflip.flow.lives import Decision
+from tailflip.diagnose.findings.inputs import Inputs
+from tailflip.flow.conditions import SafeStart
+from tailflip.flow.lives import BreakerState, Decision
 from tailflip.supervise.breaker import hold_back, note_start
 from tailflip.supervise.elapsed import read_moment
 from tailflip.supervise.life_actions import begin_watch
+from tailflip.supervise.noted import note
 from tailflip.supervise.preparation import prepare_start
 from tailflip.supervise.refusal import explain_refusal
 from tailflip.supervise.settings import reload_settings
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Mapping
 
+    from tailflip.flow.lives import Life
     from tailflip.supervise.event_loop import Outcome
     from tailflip.supervise.supervisor import Supervisor
 
@@ -57,9 +61,21 @@ def start_or_wait(run: Supervisor, outcome: Outcome) -> None:
         return
     run.held, life, pid = begun, begun.life, begun.child.pid
     run.gateway.record.update_life(life)
+    _tell_safe(run, life)
     log.info("gateway started", pid=pid, life=life.id, version=life.version)
     begin_watch(run)
     run.manager.status(f"gateway starting, pid {pid}")
+
+
+def _tell_safe(run: Supervisor, life: Life) -> None:
+    """Tell a safe start, and that one is over; of other starts nothing is said."""
+    if run.breaker.state is BreakerState.CLOSED:
+        return
+    seen: tuple[SafeStart, ...] = ()
+    if life.safe is not None:
+        seen = (SafeStart(run.gateway.name, life.safe.words, run.breaker.row),)
+    for finding in note(run.gateway, Inputs(safe_starts=seen)):
+        log.warning(finding.message, hint=finding.hint)
 
 
 def reconsider(run: Supervisor) -> None:

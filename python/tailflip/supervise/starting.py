@@ -35,6 +35,7 @@ class Starter:
         gateway = self.gateway
         was_started = self._was_started()
         life = new_life(gateway, LifeMode.RUN, clock.now_ms())
+        life = life.model_copy(update={"safe": breaker.safe})
         gateway.record.begin_life(life)
         gateway.record.record_breaker(breaker)
         try:

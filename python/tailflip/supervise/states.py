@@ -51,8 +51,9 @@ class Event(StrEnum):
     SAMPLE_DUE = auto()  # it is time to measure memory
     LIFE_IS_GOOD = auto()  # this life is long enough to count as good
     LIFE_IS_RESTFUL = auto()  # this life is too long to be part of a loop of restarts
+    NORMAL_DUE = auto()  # a gateway that was started safely is to be started as usual
     KILL_DUE = auto()  # the gateway did not end in time
-    DRAIN_DUE = auto()  # it is time to see whether jobs are in flight [asked, until when]
+    DRAIN_DUE = auto()  # it is time to see whether jobs are in flight [until when, asked]
     STOP_ASKED = auto()  # SIGTERM, SIGINT or SIGQUIT [signal]
     RESTART_ASKED = auto()  # SIGUSR1 or SIGUSR2 [signal]
     RELOAD_ASKED = auto()  # SIGHUP
@@ -78,6 +79,7 @@ class Action(StrEnum):
     MEASURE_AND_FORESEE = auto()
     CLOSE_BREAKER = auto()
     END_RESTART_LOOP = auto()
+    LEAVE_SAFE = auto()
     KILL = auto()
     RESTART_WHEN_QUIET = auto()
     STOP = auto()
@@ -220,6 +222,12 @@ _ROWS: dict[Event, dict[Phase, Cell]] = {
         **_do(_P.RUNNING, _P.STOPPING, action=_A.END_RESTART_LOOP),
         **_ignore(_P.STARTING, because="a life counts from its first answer on"),
         **_ignore(*_NO_GATEWAY, because="the life ended first"),
+    },
+    _E.NORMAL_DUE: {
+        **_do(_P.RUNNING, action=_A.LEAVE_SAFE, leads_to=(_P.RUNNING, _P.STOPPING)),
+        **_ignore(_P.STARTING, because="a safe life counts from its first answer on"),
+        **_ignore(_P.STOPPING, because="it was asked to end, and its next start is chosen then"),
+        **_ignore(*_NO_GATEWAY, because="the safe life ended first"),
     },
     _E.KILL_DUE: {
         **_do(_P.STOPPING, action=_A.KILL),

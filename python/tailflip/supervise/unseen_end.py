@@ -40,6 +40,7 @@ def find_unseen_end(gateway: GuardedGateway, last: Life | None) -> tuple[Death, 
         return None
     # Most ends are clean: then none of these is needed.
     from tailflip.diagnose.deaths import classify  # noqa: PLC0415
+    from tailflip.supervise.found_damage import look_into  # noqa: PLC0415
     from tailflip.supervise.found_need import find_need  # noqa: PLC0415
     from tailflip.supervise.new_life import new_life  # noqa: PLC0415
     from tailflip.supervise.post_mortem import record_death  # noqa: PLC0415
@@ -50,6 +51,7 @@ def find_unseen_end(gateway: GuardedGateway, last: Life | None) -> tuple[Death, 
         last = new_life(gateway, LifeMode.UNSEEN, began_ms).model_copy(
             update={"started_mono_ms": None, "begin_known": clues.began_ms is not None}
         )
+    clues = look_into(gateway, clues)
     death = classify(clues)
     if not CAUSES[death.cause].is_explained:
         clues = replace(clues, need=find_need(gateway, last.started_ms))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tailflip.diagnose.causes import choose_step
 from tailflip.diagnose.deaths import classify
 from tailflip.flow.lives import Asked, Cause, Clues, Confidence, StoreNeed
 
@@ -222,8 +223,8 @@ TABLE = {
         LIKELY,
     ),
     "legacy store": (Clues(exit_code=78, stderr_tail=LEGACY), Cause.MIGRATION, PROVEN),
-    "newer schema": (Clues(exit_code=78, stderr_tail=NEWER), Cause.MIGRATION, PROVEN),
-    "newer schema, wrapper": (Clues(exit_code=1, stderr_tail=NEWER), Cause.MIGRATION, PROVEN),
+    "newer schema": (Clues(exit_code=78, stderr_tail=NEWER), Cause.NEWER_SCHEMA, PROVEN),
+    "newer schema, wrapper": (Clues(exit_code=1, stderr_tail=NEWER), Cause.NEWER_SCHEMA, PROVEN),
     "twin 3.28": (Clues(exit_code=1, stderr_tail=TWIN), Cause.OTHER_INSTANCE, PROVEN),
     "twin 4.14": (Clues(exit_code=0, stderr_tail=TWIN), Cause.OTHER_INSTANCE, PROVEN),
     "twin by port": (
@@ -371,7 +372,7 @@ def test_the_evidence_names_the_proof():
         (Clues(exit_code=1, stderr_tail=TYPE_ERROR), "stderr: TypeError"),
         (Clues(exit_code=1, stderr_tail=NO_MODULE), "stderr: Cannot find module"),
         (Clues(exit_code=78), "no known text"),
-        (Clues(exit_code=1, stderr_tail=BAD_KEY), "problem at gateway"),
+        (Clues(exit_code=1, stderr_tail=BAD_KEY), "problem at gateway.bogus"),
         (Clues(exit_code=1, stderr_tail=BAD_KEY), "channels.whatsapp.accounts.#"),
         (Clues(exit_code=0, stderr_tail=PORT_4_14, other_pid=4711), "pid 4711 lives there"),
         (Clues(exit_code=139), "exit 139 (SIGSEGV)"),
@@ -414,3 +415,32 @@ def test_the_wrapper_changes_no_signature():
     one = classify(Clues(signal=ABRT, stderr_tail=HEAP))
     two = classify(Clues(exit_code=1, stderr_tail=HEAP))
     assert one.signature == two.signature == "v8-heap-oom"
+
+
+def test_a_damaged_database_explains_what_the_gateway_says_nothing_of():
+    clues = Clues(exit_code=78, damaged=("/s/state/openclaw.sqlite: file is not a database",))
+    death = classify(clues)
+    assert (death.cause, death.confidence) == (Cause.DAMAGED, LIKELY)
+    assert clues.damaged[0] in death.evidence
+    text = "Gateway failed to start: Invalid config at /s/openclaw.json:\n"
+    assert classify(replace(clues, stderr_tail=text)).cause is Cause.CONFIG
+    assert classify(replace(clues, exit_code=1, was_ready=True)).cause is not Cause.DAMAGED
+
+
+@pytest.mark.parametrize(
+    ("said", "step"),
+    [
+        ("Legacy session store requires migration: /s/sessions.json.", "--session-sqlite import"),
+        ("Retained session migration source changed: /s/sessions.json.", "`tailflip check` names"),
+        ("Legacy workspace setup state requires migration.", "`openclaw doctor --fix`"),
+        ("OpenClaw state database /s/x uses newer schema version 23.", "or a newer one"),
+        (
+            "Doctor cannot repair this state: shared state database is unreadable at /s/x.",
+            "`openclaw doctor --fix` repairs no damaged database",
+        ),
+    ],
+)
+def test_each_kind_of_exit_78_has_its_next_step(said, step):
+    death = classify(Clues(exit_code=78, stderr_tail=f"Gateway failed to start: {said}\n"))
+    assert death.cause is not Cause.CONFIG
+    assert step in choose_step(death.cause, death.hint)

@@ -28,7 +28,7 @@ SLOW = {
     "owner-unknown", "store-on-record", "folder-litter", "kind-fills-store",
     "entries-resurrected", "heap-forecast", "heap-close", "store-growing", "runs-stuck",
     "starts-stopped", "start-waits", "gateway-down", "incident-open", "job-held",
-    "session-held", "work-kills",
+    "session-held", "work-kills", "safe-start",
     "chats-running", "job-rapid", "job-storm", "job-stuck", "job-overdue",
     "program-gone", "archives-beyond", "ledgers-disagree", "settings-wrong",
 }  # fmt: skip

@@ -34,7 +34,7 @@ from tailflip.supervise.breaker import (
 
 LIMITS = RestartSettings(
     first_delay_s=1, factor=2, cap_s=300, jitter=0, loop_deaths=3, trial_first_s=300,
-    trial_cap_s=3600,
+    trial_cap_s=3600, safe_start=False,
 )  # fmt: skip
 WORLD = make_world(
     config_mark="c1", stores_mark="s1", state_mark="d1", program_mark="p1", room=(0, 9),
@@ -175,9 +175,11 @@ TABLE = {
     Cause.OOMD: MEMORY,
     Cause.CONFIG: CONFIG,
     Cause.MIGRATION: STATE,
+    Cause.NEWER_SCHEMA: STATE,
     Cause.DAMAGED: STATE,
     Cause.INSTALLATION: PROGRAM,
     Cause.DISK_FULL: DISK,
+    Cause.TASK_LEDGER: MEMORY,
     Cause.NATIVE_MEMORY: PLAIN,
     Cause.ADDRESS: PLAIN,
     Cause.WATCH_LIMIT: PLAIN,
@@ -568,7 +570,7 @@ def test_after_a_hold_the_gateway_is_started_at_once_whatever_it_died_of():
     """A trial would come minutes later, though what killed it cannot happen again."""
     death = make_seen(Cause.UNKNOWN)
     before = Breaker(signature=death.signature, row=2, deaths=2)
-    _, waits = decide(before, death, make_world(cured=True))
-    assert waits.kind is DecisionKind.WAIT
+    opened, _ = decide(before, death, make_world(cured=True))
+    assert opened.state is BreakerState.OPEN
     after, starts = decide(before, death, make_world(cured=True, held=True))
     assert (starts.kind, after.state) == (DecisionKind.START, BreakerState.CLOSED)

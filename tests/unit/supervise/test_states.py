@@ -22,6 +22,7 @@ from tailflip.flow.lives import (
     Decision,
     Life,
     Moment,
+    SafeMode,
     Waiting,
 )
 from tailflip.supervise import end_actions, life_actions, start_actions, wiring
@@ -112,6 +113,8 @@ PATIENT = Config.model_validate({"restart": {"on_hang": False}})
 END = (make_death(), make_life("a", 0))
 STOPPED = (make_death(Cause.ASKED_STOP), make_life("a", 0))
 TREND = Finding("memory-trend", "warning", "g", "it grows", "restart")
+SAFE = Breaker(row=3, state=BreakerState.HALF_OPEN, safe=SafeMode.CRON, lived=SafeMode.CRON)
+SAFE_LIFE = make_life("a", 0, ready_ms=1, safe=SafeMode.CRON)
 FULL = Breaker(starts=tuple(Moment(at_ms=i, mono_ms=1_000_000, boot="b") for i in range(12)))
 
 
@@ -254,7 +257,16 @@ CASES: dict[tuple[Phase, Event], list[Case]] = {
                 phase,
                 world={"breaker": Breaker(row=2, state=BreakerState.HALF_OPEN)},
                 effect=lambda run, _: (run.breaker.row, run.breaker.is_good) == (0, True),
-            )
+            ),
+            Case(
+                phase,
+                given={"life": SAFE_LIFE},
+                world={"breaker": Breaker(row=3, state=BreakerState.HALF_OPEN)},
+                effect=lambda run, _: (
+                    (run.breaker.row, run.breaker.lived) == (3, SafeMode.CRON)
+                    and run.loop.has("normal")
+                ),
+            ),
         ]
         for phase in (P.RUNNING, P.STOPPING)
     },
@@ -264,18 +276,31 @@ CASES: dict[tuple[Phase, Event], list[Case]] = {
         ]
         for phase in (P.RUNNING, P.STOPPING)
     },
+    (P.RUNNING, E.NORMAL_DUE): [
+        Case(
+            P.STOPPING,
+            world={"breaker": SAFE, **quiet(True)},
+            sent=(TERM,),
+            effect=asked(Asked.SAFE_OVER, handed_off=True),
+        ),
+        Case(
+            P.RUNNING,
+            world={"breaker": SAFE, **quiet(False)},
+            effect=lambda run, _: (run.breaker.safe, run.breaker.probes) == (None, 1),
+        ),
+    ],
     (P.STOPPING, E.KILL_DUE): [Case(P.STOPPING, sent=("kill",), effect=timer("kill"))],
     **{
         (phase, E.DRAIN_DUE): [
             Case(
                 P.STOPPING,
-                (1e9,),
+                (1e9, Asked.RESTART_SIGNAL),
                 world=quiet(True),
                 sent=(TERM,),
                 effect=asked(Asked.RESTART_SIGNAL, handed_off=True),
             ),
-            Case(P.STOPPING, (0.0,), world=quiet(False), sent=(TERM,)),
-            Case(phase, (1e9,), world=quiet(False), effect=timer("drain")),
+            Case(P.STOPPING, (0.0, Asked.SAFE_OVER), world=quiet(False), sent=(TERM,)),
+            Case(phase, (1e9, Asked.SAFE_OVER), world=quiet(False), effect=timer("drain")),
         ]
         for phase in (P.STARTING, P.RUNNING)
     },

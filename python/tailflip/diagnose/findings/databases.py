@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_bytes, format_counted
+from tailflip.diagnose.causes import PUT_BACK
 from tailflip.diagnose.findings.entry import Entry, Found
 from tailflip.flow.fill import REAPER_LIMIT_BYTES, is_mostly_free
 from tailflip.flow.findings import Code, Severity
@@ -12,6 +13,7 @@ from tailflip.flow.findings import Code, Severity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tailflip.flow.conditions import DamagedDatabase
     from tailflip.flow.fill import FilledStore
 
 _REPAIR = (
@@ -19,6 +21,15 @@ _REPAIR = (
     "archive, and comes back with `tailflip restore`"
 )
 _LARGE_LOG_BYTES = 256_000_000  # a gateway's own limit, to which it cuts its log, is 67 MB
+
+
+def _find_damaged(damaged: tuple[DamagedDatabase, ...]) -> Iterator[Found]:
+    for each in damaged:
+        yield Found(
+            each.path,
+            f"the database is damaged: {each.why}; its bytes are left as they are, and the "
+            "gateway's next start ends with exit 78",
+        )
 
 
 def _find_stopped_reaper(fills: tuple[FilledStore, ...]) -> Iterator[Found]:
@@ -101,6 +112,13 @@ def _find_bloat(fills: tuple[FilledStore, ...]) -> Iterator[Found]:
 
 
 ENTRIES = (
+    Entry(
+        Code.DATABASE_DAMAGED,
+        Severity.ERROR,
+        _find_damaged,
+        doc="A database of the gateway's is damaged: no start succeeds, and no tool repairs it.",
+        hint=PUT_BACK,
+    ),
     Entry(
         Code.REAPER_STOPPED,
         Severity.ERROR,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         MemoryDeath,
         MemoryTrend,
         RefusedStart,
+        SafeStart,
         Standstill,
         UnseenIncident,
     )
@@ -64,6 +65,16 @@ def _find_memory_elsewhere(memory_deaths: tuple[MemoryDeath, ...]) -> Iterator[F
 def _find_refused_start(refused_starts: tuple[RefusedStart, ...]) -> Iterator[Found]:
     for refused in refused_starts:
         yield Found(refused.guard, refused.reason, hint=refused.hint)
+
+
+def _find_safe_start(safe_starts: tuple[SafeStart, ...]) -> Iterator[Found]:
+    for each in safe_starts:
+        many = format_counted(each.deaths, "death")
+        yield Found(
+            each.guard,
+            f"after {many} in a row the gateway was started {each.words}: a safe start, which "
+            "ends by itself",
+        )
 
 
 def _find_stopped(standstills: tuple[Standstill, ...]) -> Iterator[Found]:
@@ -158,6 +169,18 @@ ENTRIES = (
         doc="A guard did not let the gateway start: it was expected to die, or to lose data.",
         hint="see what is wrong with `tailflip check`",
         stands=Stands.GUARDED,
+    ),
+    Entry(
+        Code.SAFE_START,
+        Severity.WARNING,
+        _find_safe_start,
+        doc="A gateway that died again and again was started without its cron jobs or channels.",
+        hint=(
+            "nothing to do: it is started as usual now and then, and stays so once it lives; "
+            "`tailflip incidents why` tells what kills it"
+        ),
+        stands=Stands.GUARDED,
+        ends_with_good_life=True,
     ),
     Entry(
         Code.STARTS_STOPPED,

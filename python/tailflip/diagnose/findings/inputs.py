@@ -8,6 +8,7 @@ from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from tailflip.flow.conditions import (
+        DamagedDatabase,
         Disagreement,
         GatewayLoop,
         HeldWork,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         OverdueJob,
         RefusedStart,
         ReturnedEntries,
+        SafeStart,
         Standstill,
         StoreGrowth,
         StuckJob,
@@ -68,7 +70,8 @@ class Inputs:
     `folders` are those of the stores. `kept` are stores that tailflip does not write; no other
     input has them.
     `knows_ends` False: ends of runs may stand in records that tailflip does not read.
-    `unread` are the records that cannot be read. `mistakes` are those in our own settings.
+    `unread` are the records that cannot be read, and `damaged` databases that are damaged.
+    `mistakes` are those in our own settings.
     """
 
     now_ms: int | None = None
@@ -82,6 +85,7 @@ class Inputs:
     jobs: JobList | None = None
     knows_ends: bool | None = None
     unread: tuple[UnreadRecord, ...] | None = None
+    damaged: tuple[DamagedDatabase, ...] | None = None
     temporaries: tuple[Leftover, ...] | None = None
     folders: tuple[TranscriptFolder, ...] | None = None
     spaces: tuple[Space, ...] | None = None
@@ -99,6 +103,7 @@ class Inputs:
     memory_deaths: tuple[MemoryDeath, ...] | None = None
     memory_trends: tuple[MemoryTrend, ...] | None = None
     refused_starts: tuple[RefusedStart, ...] | None = None
+    safe_starts: tuple[SafeStart, ...] | None = None
     mistakes: tuple[str, ...] | None = None
     standstills: tuple[Standstill, ...] | None = None
     unseen_incidents: tuple[UnseenIncident, ...] | None = None

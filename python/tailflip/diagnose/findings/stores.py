@@ -45,7 +45,7 @@ def _find_too_big(stores: tuple[ObservedStore, ...]) -> Iterator[Found]:
 
 def _find_damaged(surveyed: tuple[ObservedStore, ...]) -> Iterator[Found]:
     for each in surveyed:
-        if each.damaged:
+        if each.damaged and not each.store.is_database:  # of those, another finding tells
             yield Found(
                 str(each.store.path),
                 f"{each.error}; the gateway takes such a store for empty and overwrites it",

@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tailflip.base.regular import open_to_read
-from tailflip.flow.conditions import UnreadRecord
+from tailflip.flow.conditions import DamagedDatabase, UnreadRecord
 from tailflip.flow.late import dataclass
 from tailflip.observe.agents import has_nodes
 from tailflip.observe.records.cron import read_cron_store
@@ -59,12 +59,16 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class Record:
-    """One kind of record; `why` is the reason where it is not read, `schema` that of its tables."""
+    """One kind of record; `why` is the reason where it is not read, `schema` that of its tables.
+
+    `damaged` is the database that holds it, where that is damaged.
+    """
 
     kind: str
     form: Form
     why: str = ""
     schema: int | None = None
+    damaged: DamagedDatabase | None = None
 
     @property
     def is_read(self) -> bool:
@@ -95,6 +99,11 @@ class Forms:
         return (self.sessions, *others)
 
     @property
+    def damaged(self) -> tuple[DamagedDatabase, ...]:
+        """List the databases that are damaged, each once."""
+        return tuple(dict.fromkeys(each.damaged for each in self.every if each.damaged is not None))
+
+    @property
     def knows_ends(self) -> bool:
         """Say whether all ends of cron runs are known."""
         return self.run_log.is_read and self.tasks.is_read
@@ -117,12 +126,19 @@ class Forms:
         """Say whether all jobs that there are can be listed."""
         return self.may_hold or self.cron.form is Form.SQLITE
 
-    def sum_up(self, without: Sequence[str] = ()) -> tuple[UnreadRecord, ...]:
-        """Sum up the records that cannot be read, by reason; `without` names fields of this."""
+    def sum_up(
+        self, without: Sequence[str] = (), *, without_damaged: bool = False
+    ) -> tuple[UnreadRecord, ...]:
+        """Sum up the records that cannot be read, by reason.
+
+        Args:
+            without: fields of this that are not summed up.
+            without_damaged: leave out what damaged databases hold.
+        """
         by_reason: dict[str, list[str]] = {}
         told_elsewhere = [getattr(self, name) for name in without]
         for record in self.unread:
-            if record not in told_elsewhere:
+            if record not in told_elsewhere and (record.damaged is None or not without_damaged):
                 by_reason.setdefault(record.why, []).append(record.kind)
         return tuple(UnreadRecord(tuple(kinds), why) for why, kinds in by_reason.items())
 
@@ -160,13 +176,21 @@ def _read_sessions(installation: Installation) -> Record:
         try:
             schemas += read_database(path, _read_session_schema)
         except (OSError, sqlite3.Error) as e:
-            return Record(kind, Form.UNREADABLE, f"{path} cannot be read: {e}")
+            why = f"{path} cannot be read: {e}"
+            return Record(kind, Form.UNREADABLE, why, damaged=name_damage(path, e))
     if not schemas:
         return Record(kind, Form.FILES if installation.stores else Form.ABSENT)
     if max(schemas) > NEWEST_AGENT_SCHEMA:
         why = f"an agent's database has schema {max(schemas)}, newer than {NEWEST_AGENT_SCHEMA}"
         return Record(kind, Form.UNKNOWN, why)
     return Record(kind, Form.SQLITE, schema=max(schemas))
+
+
+def name_damage(path: Path, error: Exception) -> DamagedDatabase | None:
+    """Name a damaged database by the error of a reader; None if it is another error."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    is_damage = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return DamagedDatabase(str(path), str(error)) if is_damage else None
 
 
 def _read_session_schema(db: sqlite3.Connection) -> tuple[int, ...]:
@@ -181,6 +205,7 @@ class _StateDatabase:
     path: Path
     tables: Tables | None = None
     why: str = ""
+    damaged: DamagedDatabase | None = None
 
     @classmethod
     def read(cls, path: Path) -> _StateDatabase:
@@ -192,7 +217,8 @@ class _StateDatabase:
         except FileNotFoundError:
             return cls(path)
         except (OSError, sqlite3.Error) as e:
-            return cls(path, why=f"{path} cannot be read: {e}")
+            why = f"{path} cannot be read: {e}"
+            return cls(path, why=why, damaged=name_damage(path, e))
 
     def find(self, kind: str, table: str, *others: str) -> Record | None:
         """Return the record of a kind if this database holds or may hold it.
@@ -203,7 +229,8 @@ class _StateDatabase:
             others: tables beside which such records are no longer in files either.
         """
         if self.tables is None:
-            return Record(kind, Form.UNREADABLE, self.why) if self.why else None
+            unread = Record(kind, Form.UNREADABLE, self.why, damaged=self.damaged)
+            return unread if self.why else None
         if not self.tables.columns.keys() & {table, *others}:
             return None
         if self.tables.version > NEWEST_SCHEMA:

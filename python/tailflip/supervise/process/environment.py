@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailflip.base.life_variable import LIFE_VARIABLE
-from tailflip.base.sdnotify import VARIABLES
+from tailflip.base.sdnotify import VARIABLES as NOTIFY_VARIABLES
+from tailflip.supervise.safe_start import VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tailflip.flow.lives import SafeMode
 
 # With one of these set, the gateway believes that systemd or launchd starts it again.
 _HINTS = (
@@ -22,11 +25,15 @@ _HINTS = (
     "OPENCLAW_LAUNCHD_LABEL",
 )
 # These are addressed to us, not to our child.
-_OURS = (*VARIABLES, "LISTEN_FDS", "LISTEN_PID")
+_OURS = (*NOTIFY_VARIABLES, "LISTEN_FDS", "LISTEN_PID")
 
 
 def build_environment(
-    env: Mapping[str, str], life_id: str, *, external_mode: bool
+    env: Mapping[str, str],
+    life_id: str,
+    *,
+    external_mode: bool,
+    safe: SafeMode | None = None,
 ) -> dict[str, str]:
     """Make a gateway's environment from ours.
 
@@ -35,9 +42,12 @@ def build_environment(
         life_id: marks the process and its descendants as part of this life.
         external_mode: the release knows `OPENCLAW_SUPERVISOR_MODE=external` (2026.8.1 and
             later); an older one is told to restart in its own process instead.
+        safe: what this start leaves out.
     """
     made = {name: value for name, value in env.items() if name not in (*_HINTS, *_OURS)}
     made[LIFE_VARIABLE] = life_id
+    if safe is not None:
+        made[VARIABLES[safe]] = "1"
     if external_mode:
         made["OPENCLAW_SUPERVISOR_MODE"] = "external"
         made["OPENCLAW_SERVICE_REPAIR_POLICY"] = "external"

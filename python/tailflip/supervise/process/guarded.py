@@ -17,6 +17,7 @@ from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Clues
 from tailflip.observe.gateway.process import is_alive, start_ticks
 from tailflip.observe.gateway.vitals import find_address, find_life, read_cgroup, read_tree
+from tailflip.supervise.heap_flag import add_heap
 from tailflip.supervise.process.child import Child, Exit, kill_tree, start, take_over
 from tailflip.supervise.process.environment import build_environment
 from tailflip.supervise.process.stderr import Pump
@@ -61,9 +62,10 @@ class Service:
         writer = pump.open_writer()
         try:
             env = build_environment(
-                gateway.env,
+                add_heap(gateway, gateway.env),
                 life.id,
                 external_mode=gateway.release.capabilities.takes_supervisor_mode,
+                safe=life.safe,
             )
             child = start(gateway.command, env, writer)
         finally:

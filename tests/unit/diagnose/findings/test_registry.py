@@ -15,6 +15,7 @@ import tailflip
 from tailflip.diagnose.findings.inputs import Inputs, JobList
 from tailflip.diagnose.findings.registry import ENDED_BY_GOOD_LIFE, ENTRIES, find_all, merge, recall
 from tailflip.flow.conditions import (
+    DamagedDatabase,
     Disagreement,
     GatewayLoop,
     HeldWork,
@@ -25,6 +26,7 @@ from tailflip.flow.conditions import (
     OverdueJob,
     RefusedStart,
     ReturnedEntries,
+    SafeStart,
     Stand,
     Standstill,
     StoreGrowth,
@@ -125,6 +127,7 @@ HEALTHY = Inputs(
     jobs=JobList((Job("j1", "night", True),)),
     knows_ends=True,
     unread=(),
+    damaged=(),
     temporaries=(),
     folders=(),
     spaces=(),
@@ -142,6 +145,7 @@ HEALTHY = Inputs(
     memory_deaths=(),
     memory_trends=(),
     refused_starts=(),
+    safe_starts=(),
     mistakes=(),
     standstills=(),
     unseen_incidents=(),
@@ -186,6 +190,8 @@ CASES = {
     "heap-close": {"forecast": Forecast(200, 200, 22.0, "test")},
     "rotation-trap": here(enforces=True, rotate_bytes=999),
     "cron-store-invalid": listed(problem="not valid JSON"),
+    "database-damaged": {"damaged": (DamagedDatabase("/s/state/openclaw.sqlite", "malformed"),)},
+    "safe-start": {"safe_starts": (SafeStart("/s", "without its channels", 3),)},
     "records-unread": {"unread": (UnreadRecord(("cron jobs",), "schema 99"),)},
     "runs-stuck": store(numbers=numbers(job(2, MINUTE_MS, running=2))),
     "job-rapid": store(numbers=numbers(job(11, 10 * MINUTE_MS - 1, done=11))),
@@ -233,6 +239,7 @@ CASES = {
     "work-kills": {"killers": (NamedKiller("g", "job j1", 3, "nobody allowed it"),)},
 }
 ERRORS = {
+    "database-damaged",
     "settings-wrong",
     "work-kills",
     "store-too-big",
@@ -468,7 +475,7 @@ def test_what_is_on_record_counts_as_long_as_its_entry_says(
 
 
 def test_a_good_life_ends_loops_of_deaths_and_what_is_said_of_memory():
-    assert {"crash-loop", "memory-elsewhere", "work-kills"} == ENDED_BY_GOOD_LIFE
+    assert {"crash-loop", "memory-elsewhere", "safe-start", "work-kills"} == ENDED_BY_GOOD_LIFE
 
 
 def test_findings_are_made_in_one_place():

@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 
 from support.state_rows import JSON_ONLY, SPLIT, StateRows
+from tailflip.flow.conditions import DamagedDatabase
 from tailflip.observe.records.forms import Form
 
 KINDS = ("cron", "run_log", "tasks", "subagents")
@@ -79,6 +80,18 @@ def test_what_a_database_that_cannot_be_read_holds_is_unknown(state):
     (state.root / "state/openclaw.sqlite").unlink()
     os.mkfifo(state.root / "state/openclaw.sqlite")
     assert state.forms == (Form.UNREADABLE,) * 4
+
+
+def test_a_damaged_database_is_told_once_and_one_that_may_not_be_read_is_none(state):
+    path = state.root / "state/openclaw.sqlite"
+    state.put("state/openclaw.sqlite", "no database at all, but long enough for one" * 100)
+    found = state.read()
+    assert found.damaged == (DamagedDatabase(str(path), "file is not a database"),)
+    assert found.sum_up(without_damaged=True) == ()
+    assert len(found.sum_up()) == 1
+    path.unlink()
+    os.mkfifo(path)
+    assert state.read().damaged == ()
 
 
 def test_tables_may_stand_in_the_databases_log_alone(state):
