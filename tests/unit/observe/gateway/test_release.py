@@ -237,6 +237,8 @@ def test_parse_version(text, version):
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real gateway was installed by other tests")
 def test_the_real_packages_tell_their_version(env):
     for root in REAL.glob("*/node_modules/openclaw"):
+        if not (root / "package.json").is_file():
+            continue  # it is being installed at this moment
         version = root.parent.parent.name
         assert read_release(["node", str(root / "openclaw.mjs")], env).text == version
         shim = root.parent / ".bin/openclaw"
