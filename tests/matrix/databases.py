@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from imported_store import ImportedStore
 
+from support.agent_database import NODES
 from tailflip.observe.gateway.catalogue import Fact, read_catalogue
 
 if TYPE_CHECKING:
@@ -22,11 +25,27 @@ LIVES = "boots on it compacted, and `sessions` lists every chat"
 UNDOES_LATER = "restore after that life, and it boots"
 MB = 1_000_000
 _STORE_MB = 12
+_RUNNING = """
+    SELECT node.session_key FROM session_nodes AS node
+    LEFT JOIN session_windows AS own ON own.session_id = node.current_session_id
+    WHERE 'running' IN (node.status, own.status, json_extract(node.entry_json, '$.status'))
+"""
 
 
 def keeps_databases(release: str) -> bool:
     """Say whether a release keeps its sessions in databases, by the catalogue."""
     return read_catalogue().find(Fact.SESSIONS, release) == "database"
+
+
+def list_running(state: Path) -> list[str]:
+    """List the sessions that any place in a stopped gateway's databases calls running."""
+    found = []
+    for path in sorted(state.glob("agents/*/agent/openclaw-agent.sqlite")):
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as db:
+            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema")}
+            if NODES in tables:  # those of 2026.6 and 7 hold no sessions
+                found += [key for (key,) in db.execute(_RUNNING)]
+    return found
 
 
 def ask_of_database(line: Line, install: Install, folder: Path) -> None:

@@ -19,7 +19,8 @@ import real_gateway
 
 from matrix import page
 from matrix.lines import SIZES_MB, Line, name_of
-from matrix.release import INSTALL, MB, known_flags, run_job, tell_refusal
+from matrix.release import INSTALL, MB, tell_refusal
+from matrix.runs import known_flags, run_job
 from tailflip.demo.incident import write_incident
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ import held_runs
 import real_gateway
 
 from matrix import page
-from matrix.databases import ask_of_database, keeps_databases
+from matrix.databases import ask_of_database, keeps_databases, list_running
 from matrix.lines import Line, NotServed, NotThere
+from matrix.runs import crash_in_mid_run
 from support.stores import split_members
 from tailflip.demo.incident import write_incident
 from tailflip.flow.findings import Code
@@ -24,7 +25,7 @@ from tailflip.flow.lives import Cause
 from tailflip.observe.records.forms import NOT_READ
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from held_runs import Scene
@@ -41,7 +42,7 @@ DIES = "dies of a store alone"
 COMPACTS = "compact --apply"
 _HEAPS_MIB = (256, 400, 640, 1024)
 _SIZES_MB = (20, 60, 120, 185)
-_BOOTS_S, _RUNS_WITHIN_S, _RESTS_WITHIN_S = 240, 400, 120  # a machine may be busy
+_BOOTS_S, _RESTS_WITHIN_S = 240, 120  # a machine may be busy
 _SURELY = 1.2  # a store just too large does not kill: the gateway collects garbage for minutes
 _LATER_S = 15  # some die a while after their first answer
 
@@ -131,60 +132,6 @@ def _boots(running: ExitStack, scene: Scene, heap_mib: int) -> bool:
     return scene.running.settle(_BOOTS_S) and scene.running.stays_up(5)
 
 
-def crash_in_mid_run(scene: Scene) -> None:
-    """Let one run end well, and leave what a killed gateway leaves of the next."""
-    scene.add_job(*known_flags(scene))
-    scene.model.release()
-    run_job(scene)
-    time.sleep(4)  # its end is written
-    scene.model.hold()
-    run_job(scene)
-    time.sleep(2)  # so is this one's beginning
-    scene.kill()
-    guarded.end_all(scene.state)
-
-
-def known_flags(scene: Scene) -> tuple[str, ...]:
-    """The flags of `cron add`; the first releases deliver only when they are told to."""
-    offered = _offered(scene, "add")
-    return tuple(x for x in held_runs.JOB_FLAGS if x != "--no-deliver" or x in offered)
-
-
-_help: dict[tuple[str, str], str] = {}  # of this process: each answer costs seconds
-
-
-def _offered(scene: Scene, verb: str) -> str:
-    asked = (scene.install.version, verb)
-    if asked not in _help:
-        _help[asked] = scene.install.openclaw(scene.state, "cron", verb, "--help").stdout
-    return _help[asked]
-
-
-def run_job(scene: Scene, goes_on: Callable[[], bool] = lambda: True) -> None:
-    """Ask for a run until it calls its model, or the gateway does not go on.
-
-    Some releases answer when the run is over, so nobody waits for the answer. Where there is none
-    in time, or a run before is not over yet, it is asked for again.
-    """
-    forced = ["--force"] if "--force" in _offered(scene, "run") else []
-    where = ["--url", f"ws://127.0.0.1:{scene.port}", "--token", real_gateway.TOKEN]
-    program = [str(scene.install.node), str(scene.install.package / "openclaw.mjs")]
-    said = scene.state.parent / "run.log"
-    before, until, asked = scene.model.calls, time.monotonic() + _RUNS_WITHIN_S, None
-    while scene.model.calls == before and goes_on():
-        assert time.monotonic() < until, f"no run begins: {said.read_text('utf-8')[-300:]}"
-        if asked is None or asked.poll():
-            with said.open("w", encoding="utf-8") as out:
-                asked = subprocess.Popen(
-                    [*program, "cron", "run", scene.job, *forced, *where, "--timeout", "150000"],
-                    env=scene.install.environment(scene.state),
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=out,
-                )
-        time.sleep(0.3)
-
-
 def _ask(trial: Trial, state: Path, *words: str) -> dict[str, Any]:
     ran = real_gateway.tailflip(trial.install, state, *words, "--json")
     assert ran.returncode in {0, 1}, f"exit {ran.returncode}: {ran.stderr[-600:]}"
@@ -241,9 +188,9 @@ def _reconcile(trial: Trial, scene: Scene, told: list[str]) -> None:
     told.append(f"changed: {json.dumps(done) if done else 'nothing'}")
     again = _ask(trial, scene.state, "reconcile")
     assert not any(step["counts"] for step in again["steps"]), "a second one would change more"
-    stuck = []
+    stuck = list_running(scene.state)
     if scene.store.exists():
-        stuck = [key for key, x in scene.entries().items() if x.get("status") == "running"]
+        stuck += [key for key, x in scene.entries().items() if x.get("status") == "running"]
     kept = [note for note in answer["notes"] if NOT_WRITTEN in note]
     if kept and not stuck and not done:
         raise NotServed(f"{'; '.join(kept)}; the gateway's next start ends the run")
@@ -343,7 +290,7 @@ def _cure(trial: Trial, told: list[str]) -> None:
             death = running.lives()[0].death
             assert death is not None
             assert death.cause is Cause.V8_HEAP, f"taken for {death.cause}"
-            assert running.stays_up(3), running.tell()[-600:]
+            assert running.stays_up(3), f"it does not stay: {running.tell()}"
             ends = ", ".join(each.signature for each in running.deaths())
             told.append(f"{ends}; then it lives")
         listed = trial.install.listed_sessions(state)

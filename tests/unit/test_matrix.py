@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import real_gateway
 from matrix import __main__ as matrix
 from matrix import databases, lines, page, release
 from matrix.lines import Line, NotServed, NotThere, Outcome
+from support.agent_database import connect, make_database
 
 
 def ask(line: Line, asked: str, error: Exception | None = None) -> None:
@@ -78,6 +80,32 @@ def test_a_database_is_asked_for_where_the_release_keeps_one_and_no_step_without
         Outcome.FAILED,
         *[Outcome.NOT_ASKED] * 4,
     ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE session_nodes SET status = 'running'",
+        "UPDATE session_windows SET status = 'running'",
+        "UPDATE session_nodes SET entry_json = json_set(entry_json, '$.status', 'running')",
+    ],
+)
+def test_a_run_is_stuck_wherever_a_database_calls_it_running(tmp_path, change):
+    database = tmp_path / "agents" / "main" / "agent" / "openclaw-agent.sqlite"
+    make_database(database, {"one": {"sessionId": "s-one", "status": "done"}})
+    assert databases.list_running(tmp_path) == []
+    with closing(connect(database)) as db, db:
+        db.execute(change)
+    assert databases.list_running(tmp_path) == ["one"]
+
+
+def test_a_database_without_sessions_calls_none_running(tmp_path):
+    """Those of 2026.6 and 2026.7 hold other things."""
+    database = tmp_path / "agents" / "main" / "agent" / "openclaw-agent.sqlite"
+    database.parent.mkdir(parents=True)
+    with closing(connect(database)) as db, db:
+        db.execute("CREATE TABLE cache_entries (key TEXT)")
+    assert databases.list_running(tmp_path) == []
 
 
 def test_the_worst_answer_is_the_outcome_of_a_line():
