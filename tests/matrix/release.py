@@ -17,7 +17,7 @@ import real_gateway
 from matrix import page
 from matrix.databases import ask_of_database, keeps_databases, list_running
 from matrix.lines import Line, NotServed, NotThere
-from matrix.runs import crash_in_mid_run
+from matrix.runs import crash_in_mid_run, is_marked
 from support.stores import split_members
 from tailflip.demo.incident import write_incident
 from tailflip.flow.findings import Code
@@ -160,10 +160,7 @@ def _check(trial: Trial, scene: Scene, told: list[str]) -> None:
 
 
 def _need_marker(scene: Scene) -> None:
-    """Raise NotThere if the gateway has written nowhere that a run is in flight."""
-    files = [*scene.state.glob("cron/*.json"), *scene.state.glob("state/*.sqlite")]
-    texts = [path.read_bytes() for path in files]
-    if not any(b"runningAtMs" in text or b"running_at_ms" in text for text in texts):
+    if not is_marked(scene.state):
         raise NotThere("it writes nothing of a run before the run's end")
 
 
