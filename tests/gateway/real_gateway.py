@@ -332,10 +332,12 @@ def gateway(
 def tailflip(
     install: Install, state: Path, *args: str, heap_mib: int | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run tailflip as the gateway's user would: same environment, same Node."""
+    """Run tailflip as the gateway's user would: same environment, Node and `openclaw`."""
+    env = install.environment(state, heap_mib)
+    env["PATH"] = f"{install.package.parent / '.bin'}{os.pathsep}{env['PATH']}"
     return subprocess.run(
         [sys.executable, "-m", "tailflip", *args],
-        env=install.environment(state, heap_mib),
+        env=env,
         capture_output=True,
         text=True,
         timeout=280,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -119,20 +117,6 @@ def take_over(install: Install, state: Path) -> None:
     assert not (state / "agents" / "main" / "sessions" / "sessions.json").exists()
 
 
-def tailflip(install: Install, state: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run tailflip where this `openclaw` is on the PATH."""
-    env = install.environment(state)
-    env["PATH"] = f"{install.package.parent / '.bin'}{os.pathsep}{env['PATH']}"
-    return subprocess.run(
-        [sys.executable, "-m", "tailflip", *args],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-
-
 def read_rows(database: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Return all rows of a session, without what two imports of one store write differently."""
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as db:
@@ -154,20 +138,22 @@ def test_runs_from_before_the_import_come_back_with_their_history(
     assert write_state(twin, now_ms) == keys
     take_over(install, twin)  # whole
 
-    ran = tailflip(install, state, "compact", "--apply", "--json")
+    ran = real_gateway.tailflip(install, state, "compact", "--apply", "--json")
     assert ran.returncode == 0, ran.stderr
-    action = json.loads(tailflip(install, state, "archive", "list", "--json").stdout)["actions"][0]
+    action = json.loads(real_gateway.tailflip(install, state, "archive", "list", "--json").stdout)[
+        "actions"
+    ][0]
     take_over(install, state)
     database = state / "agents" / "main" / "agent" / "openclaw-agent.sqlite"
     assert install.listed_sessions(state) == {"agent:main:main", PEER, BASE}
 
-    shown = tailflip(install, state, "restore", action["id"])
+    shown = real_gateway.tailflip(install, state, "restore", action["id"])
     assert shown.returncode == 0, shown.stderr
     assert "4 entries come back" in shown.stdout
     assert "OpenClaw's own import" in shown.stdout
     assert len(read_entries(database)) == 3
 
-    back = tailflip(install, state, "restore", action["id"], "--apply")
+    back = real_gateway.tailflip(install, state, "restore", action["id"], "--apply")
     assert back.returncode == 0, back.stdout + back.stderr
     assert install.listed_sessions(state) == keys
     whole = twin / "agents" / "main" / "agent" / "openclaw-agent.sqlite"
@@ -178,7 +164,7 @@ def test_runs_from_before_the_import_come_back_with_their_history(
     with real_gateway.gateway(install, state, port=port) as running:
         assert running.settle(READY_S), running.output()[-3000:]
         assert running.stays_up(10) or running.settle(READY_S)
-        again = tailflip(install, state, "restore", action["id"], "--apply")
+        again = real_gateway.tailflip(install, state, "restore", action["id"], "--apply")
         assert "4 entries stay archived" in again.stdout, again.stdout + again.stderr
     assert install.listed_sessions(state) == keys
     assert read_rows(database)["transcript_events"] == read_rows(whole)["transcript_events"]

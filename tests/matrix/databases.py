@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from imported_store import ImportedStore
 
-from support.agent_database import NODES
+from support.agent_database import NODES, read_entries
 from tailflip.observe.gateway.catalogue import Fact, read_catalogue
 
 if TYPE_CHECKING:
@@ -37,15 +37,24 @@ def keeps_databases(release: str) -> bool:
     return read_catalogue().find(Fact.SESSIONS, release) == "database"
 
 
+def list_keys(state: Path) -> set[str]:
+    """List the sessions in a stopped gateway's databases."""
+    return {key for path in _find(state) for key in read_entries(path)}
+
+
 def list_running(state: Path) -> list[str]:
     """List the sessions that any place in a stopped gateway's databases calls running."""
     found = []
-    for path in sorted(state.glob("agents/*/agent/openclaw-agent.sqlite")):
+    for path in _find(state):
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as db:
             tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema")}
             if NODES in tables:  # those of 2026.6 and 7 hold no sessions
                 found += [key for (key,) in db.execute(_RUNNING)]
     return found
+
+
+def _find(state: Path) -> list[Path]:
+    return sorted(state.glob("agents/*/agent/openclaw-agent.sqlite"))
 
 
 def ask_of_database(line: Line, install: Install, folder: Path) -> None:

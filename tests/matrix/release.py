@@ -15,7 +15,7 @@ import held_runs
 import real_gateway
 
 from matrix import page
-from matrix.databases import ask_of_database, keeps_databases, list_running
+from matrix.databases import ask_of_database, keeps_databases, list_keys, list_running
 from matrix.lines import Line, NotServed, NotThere
 from matrix.runs import crash_in_mid_run, is_marked
 from support.stores import split_members
@@ -318,23 +318,32 @@ def ask_of_compaction(trial: Trial) -> None:
             listed = trial.install.listed_sessions(state)
             told.append(f"{len(listed)} listed")
             assert chats <= listed, f"{len(chats - listed)} chats are not listed"
-        with line.asking("restore puts everything back", 150) as told:
+        with line.asking("restore puts everything back", 300) as told:
             line.need(COMPACTS)
-            if not store.exists():
-                ran = real_gateway.tailflip(trial.install, state, "restore", "--all", "--apply")
-                assert ran.returncode, "the store is not there, and no word of it"
-                raise NotServed(f"the release has moved the store: {ran.stderr.splitlines()[0]}")
-            _ask(trial, state, "restore", "--all", "--apply")
-            again = dict(split_members(store.read_bytes()))
-            lost = before.keys() - again.keys()
-            same = sum(again.get(key) == text for key, text in before.items())
-            told.append(f"{same} of {len(before)} entries byte for byte")
-            assert not lost, f"{len(lost)} entries are not there"
-            removed = before.keys() - after.keys()
-            changed = [key for key in removed if again[key] != before[key]]
-            assert not changed, f"{len(changed)} archived entries differ"
+            _restore(trial, state, before, after, told)
     with line.asking("compacts the sessions that it keeps itself", 150) as told:
         line.need(KILLED)
         answer = _ask(trial, trial.folder / "killed" / "state", "compact")
         told.append(f"{len(answer['stores'])} stores")
         assert answer["stores"], "none of its sessions is found"
+
+
+def _restore(
+    trial: Trial, state: Path, before: dict[str, str], after: dict[str, str], told: list[str]
+) -> None:
+    """Undo the compaction: in the file, or in the database that the release has made of it."""
+    store = state / "agents" / "main" / "sessions" / "sessions.json"
+    is_file = store.exists()
+    _ask(trial, state, "restore", "--all", "--apply")
+    assert store.exists() is is_file, "a file lies beside a database"
+    again = dict(split_members(store.read_bytes())) if is_file else dict.fromkeys(list_keys(state))
+    lost = before.keys() - again.keys()
+    if is_file:
+        same = sum(again.get(key) == text for key, text in before.items())
+        told.append(f"{same} of {len(before)} entries byte for byte")
+    else:
+        told.append(f"{len(before) - len(lost)} of {len(before)} entries, into its database")
+    assert not lost, f"{len(lost)} entries are not there"
+    removed = before.keys() - after.keys() if is_file else ()
+    changed = [key for key in removed if again[key] != before[key]]
+    assert not changed, f"{len(changed)} archived entries differ"
