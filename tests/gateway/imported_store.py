@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import real_gateway
+from sqlite_states import import_sessions
 
 from support.agent_database import dump, read_entries
 from tailflip.demo.incident import write_incident
@@ -40,9 +41,7 @@ class ImportedStore:
         now_ms = int(time.time() * 1000) - _AGE_MS
         write_incident(self.state, size_bytes=size_bytes, now_ms=now_ms)
         real_gateway.configure(self.state)
-        tool = ("doctor", "--session-sqlite", "import", "--session-sqlite-all-agents")
-        ran = self.install.openclaw(self.state, *tool)
-        assert ran.returncode == 0, ran.stdout[-300:] + ran.stderr[-300:]
+        import_sessions(self.install, self.state)
 
     def keys(self) -> set[str]:
         return set(read_entries(self.database))

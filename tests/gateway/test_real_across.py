@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import real_gateway
 from guarded import install_or_skip
+from sqlite_states import import_sessions
 
 from support.agent_database import dump, read_entries
 
@@ -110,10 +111,7 @@ def write_state(state: Path, now_ms: int) -> set[str]:
 
 def take_over(install: Install, state: Path) -> None:
     """Let the gateway's own tool import the store that lies there."""
-    ran = install.openclaw(
-        state, "doctor", "--session-sqlite", "import", "--session-sqlite-all-agents"
-    )
-    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
+    import_sessions(install, state)
     assert not (state / "agents" / "main" / "sessions" / "sessions.json").exists()
 
 

@@ -37,6 +37,11 @@ def keeps_databases(release: str) -> bool:
     return read_catalogue().find(Fact.SESSIONS, release) == "database"
 
 
+def refuses_files(release: str) -> bool:
+    """Say whether a release leaves a `sessions.json` to its own tool, by the catalogue."""
+    return read_catalogue().find(Fact.LEGACY_SESSIONS, release) == "refused"
+
+
 def list_keys(state: Path) -> set[str]:
     """List the sessions in a stopped gateway's databases."""
     return {key for path in _find(state) for key in read_entries(path)}

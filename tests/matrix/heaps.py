@@ -18,9 +18,10 @@ import psutil
 import real_gateway
 
 from matrix import page
-from matrix.lines import SIZES_MB, Line, name_of
-from matrix.release import INSTALL, MB, tell_refusal
+from matrix.databases import refuses_files
+from matrix.lines import SIZES_MB, Line, NotThere, name_of
 from matrix.runs import known_flags, run_job
+from matrix.trial import INSTALL
 from tailflip.demo.incident import write_incident
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from held_runs import Scene
     from real_gateway import Install, Running
 
+MB = 1_000_000
 _MOST_MIB = 1536
 _CLOSE = 1.08  # the answer is at most so much above the smallest
 # A gateway without room collects garbage and does not come to call its model. Counted in time of
@@ -75,6 +77,8 @@ def _find_smallest(
 
 def survives(install: Install, folder: Path, size_mb: int, heap_mib: int) -> bool:
     """Boot on a store and let one cron run end, all with this heap limit; True if it lives on."""
+    if refuses_files(install.version):
+        raise NotThere("it refuses a `sessions.json`: its heap is that of its database")
     place = folder / "heap"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
@@ -94,7 +98,6 @@ def _runs_once(scene: Scene, heap_mib: int) -> bool:
         scene.install, scene.state, heap_mib=heap_mib, port=scene.port
     ) as running:
         if not running.settle(240):
-            tell_refusal(running)
             return False
         try:
             scene.add_job(*known_flags(scene))

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from matrix import lines
+from matrix.databases import refuses_files
 from matrix.lines import SIZES_MB, Outcome, name_of
-from tailflip.observe.gateway.heaps import choose_heap
+from tailflip.observe.gateway.heaps import choose_database_heap, choose_heap
 
 PAGE = Path(__file__).parents[2] / "docs" / "releases.md"
 MIB = 1 << 20
@@ -126,7 +127,8 @@ def guess_mib(release: str, size_mb: int, found: dict[int, int]) -> int:
 
 
 def forecast_mib(release: str, size_mb: int) -> float:
-    use = choose_heap(lines.order(release)[:3])
+    is_imported = refuses_files(release)
+    use = choose_database_heap() if is_imported else choose_heap(lines.order(release)[:3])
     return (use.factor * size_mb * 1_000_000 + use.base_bytes) / MIB
 
 
