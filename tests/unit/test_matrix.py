@@ -12,7 +12,7 @@ import pytest
 import real_gateway
 
 from matrix import __main__ as matrix
-from matrix import databases, lines, page, release
+from matrix import databases, lines, page, release, runs
 from matrix.lines import Line, NotServed, NotThere, Outcome
 from support.agent_database import connect, make_database
 
@@ -97,6 +97,21 @@ def test_a_run_is_stuck_wherever_a_database_calls_it_running(tmp_path, change):
     with closing(connect(database)) as db, db:
         db.execute(change)
     assert databases.list_running(tmp_path) == ["one"]
+
+
+def test_a_store_is_imported_first_where_the_release_refuses_the_file():
+    refused = [each for each in matrix.LISTED if databases.refuses_files(each)]
+    assert refused == ["2026.8.1", "2026.8.2", "2026.9.3", "2026.9.5"]
+
+
+@pytest.mark.parametrize("name", ["cron/jobs.json", "cron/jobs-state.json", "state/a.sqlite-wal"])
+def test_a_run_is_marked_wherever_its_gateway_writes_that_it_began(tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir()
+    path.write_text('{"state": {"lastRunAtMs": 1}}')
+    assert not runs.is_marked(tmp_path)
+    path.write_text('{"state": {"runningAtMs": 1}}')
+    assert runs.is_marked(tmp_path)
 
 
 def test_a_database_without_sessions_calls_none_running(tmp_path):
