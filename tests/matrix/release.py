@@ -68,8 +68,7 @@ def ask_of_killed_run(trial: Trial) -> None:
     place.mkdir()
     with held_runs.prepare(trial.install, place) as scene, ExitStack() as running:
         with line.asking(BOOT, 900) as told:
-            able = (mib for mib in _HEAPS_MIB if _boots(running, scene, mib))
-            trial.heap_mib = next(able, 0)
+            trial.heap_mib = _find_heap(running, scene)
             assert trial.heap_mib, scene.running and scene.running.output()[-300:]
             trial.has_healthz = scene.running is not None and scene.running.has_healthz
             told.append(f"with {trial.heap_mib} MiB of heap")
@@ -92,6 +91,15 @@ def ask_of_killed_run(trial: Trial) -> None:
                 job = _job_at_rest(scene)
                 told.append(f"last status: {job['state'].get('lastStatus')}")
                 assert "runningAtMs" not in job["state"], "it is said to run"
+
+
+def _find_heap(running: ExitStack, scene: Scene) -> int:
+    """Find a small heap that it boots with, and leave it running; 0 if there is none."""
+    if _boots(running, scene, _HEAPS_MIB[0]):
+        return _HEAPS_MIB[0]
+    with scene.started():
+        pass  # some compile their plugins in their first start, which takes heap once
+    return next((mib for mib in _HEAPS_MIB if _boots(running, scene, mib)), 0)
 
 
 def _boots(running: ExitStack, scene: Scene, heap_mib: int) -> bool:
