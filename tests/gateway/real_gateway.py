@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,10 +99,22 @@ def install_node() -> Path:
     prefix = "node-bin" if (system, arch) == ("darwin", "arm64") else "node"
     package = f"{prefix}-{system}-{arch}"
     node = _npm_install("node-24", {"dependencies": {package: "24"}}) / package / "bin" / "node"
-    npm, beside = shutil.which("npm"), node.with_name("npm")
-    if npm is not None and not beside.exists():  # where gateways look for it
-        beside.symlink_to(npm)
+    npm = shutil.which("npm")
+    if npm is not None:
+        _lend_npm(npm, node)
     return node
+
+
+def _lend_npm(npm: str, node: Path) -> None:
+    """Put npm where gateways look for it, with this machine's settings, such as certificates."""
+    asked = subprocess.run(
+        [npm, "config", "get", "globalconfig"], capture_output=True, text=True, check=True
+    )
+    settings = node.parents[1] / "etc" / "npmrc"
+    settings.parent.mkdir(exist_ok=True)
+    for link, target in ((node.with_name("npm"), npm), (settings, asked.stdout.strip())):
+        with suppress(FileExistsError):
+            link.symlink_to(target)
 
 
 @dataclass(frozen=True)
