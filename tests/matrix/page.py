@@ -18,7 +18,8 @@ YOUNG_MIB = 192  # Node 24's `heap_size_limit` is that much above the option, fo
 _INTRODUCTION = """\
 Each line is a real release of OpenClaw, installed from npm and asked by `make matrix`. The
 gateway boots, is killed in mid-run, dies of a small heap, is cured, compacted and put back. Where
-sessions lie in databases, one is compacted, lived on and put back too."""
+sessions lie in databases, one is compacted, lived on and put back too. Where a release refuses a
+`sessions.json`, its own tool imports it before the small heap, and after the compaction."""
 _MEANING = """\
 "Not served" means that tailflip says itself that it cannot do this yet. "Not there" means that the
 release has nothing to compare with, or refuses by itself. Neither is a failure in silence."""
