@@ -125,11 +125,6 @@ class Install:
     node: Path
     package: Path
 
-    @property
-    def stages_packages(self) -> bool:
-        """Say whether its first start installs packages of its plugins, which takes minutes."""
-        return any((self.package / "dist").glob("bundled-runtime-deps-*.js"))
-
     def environment(
         self, state: Path, heap_mib: int | None = None, node_options: str = ""
     ) -> dict[str, str]:
@@ -149,7 +144,8 @@ class Install:
             # `doctor --fix` would install dozens of plugin packages into the cache.
             "npm_config_offline": "true",
         }
-        if self.stages_packages:  # once is enough
+        if any((self.package / "dist").glob("bundled-runtime-deps-*.js")):
+            # These install packages of their plugins at their start; once is enough.
             env["OPENCLAW_PLUGIN_STAGE_DIR"] = str(self.package.parents[1] / "stage")
             del env["npm_config_offline"]
         if heap_mib is not None:

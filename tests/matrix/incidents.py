@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 MB = 1_000_000
 # What a release says that keeps sessions in databases and does not import a `sessions.json`.
 REFUSES = "Legacy session store requires migration"
+SMALL = "boots empty with a small heap"
 DIES = "dies of a store alone"
 COMPACTS = "compact --apply"
+_HEAPS_MIB = (256, 400, 640, 1024)
 _SIZES_MB = (20, 60, 120, 185)
 _SURELY = 1.2  # a store just too large does not kill: the gateway collects garbage for minutes
 _LATER_S = 15  # some die a while after their first answer
@@ -84,8 +86,13 @@ def incident(trial: Trial, name: str, size_mb: int, *, ready: bool = True) -> It
 
 def ask_of_death(trial: Trial) -> None:
     line = trial.line
-    with line.asking(DIES, 900) as told:
+    with line.asking(SMALL, 600) as told:
         line.need(BOOT)
+        trial.heap_mib = next((mib for mib in _HEAPS_MIB if _boots(trial, mib)), 0)
+        assert trial.heap_mib, f"it dies with {_HEAPS_MIB[-1]} MiB"
+        told.append(f"{trial.heap_mib} MiB")
+    with line.asking(DIES, 900) as told:
+        line.need(SMALL)
         for size in _SIZES_MB:
             if page.forecast_mib(line.release, size) < _SURELY * page.limit_mib(trial.heap_mib):
                 continue
@@ -98,6 +105,16 @@ def ask_of_death(trial: Trial) -> None:
     with line.asking("is cured under `tailflip run`", 900) as told:
         line.need(DIES)
         _cure(trial, told)
+
+
+def _boots(trial: Trial, heap_mib: int) -> bool:
+    """Say whether it lives with this heap, idle; a run may take more."""
+    state = trial.folder / "small" / "state"
+    shutil.rmtree(state.parent, ignore_errors=True)
+    state.mkdir(parents=True)
+    port = real_gateway.configure(state)
+    with real_gateway.gateway(trial.install, state, heap_mib=heap_mib, port=port) as running:
+        return running.settle(BOOTS_S) and running.stays_up(5)
 
 
 def _dies(trial: Trial, size_mb: int) -> bool:

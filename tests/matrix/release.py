@@ -16,7 +16,7 @@ from matrix.databases import ask_of_database, keeps_databases, list_running
 from matrix.incidents import ask_of_compaction, ask_of_death
 from matrix.lines import NotServed, NotThere
 from matrix.runs import crash_in_mid_run, is_marked
-from matrix.trial import BOOT, BOOTS_S, INSTALL, KILLED, Trial
+from matrix.trial import BOOT, INSTALL, KILLED, Trial
 from tailflip.flow.findings import Code
 from tailflip.observe.records.forms import NOT_READ
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from matrix.lines import Line
 
 NOT_WRITTEN = "which tailflip does not write"
-_HEAPS_MIB = (256, 400, 640, 1024)
-_FIRST_BOOTS_S, _RESTS_WITHIN_S = 700, 120  # a machine may be busy
+_FIRST_BOOTS_S = 700  # some compile their plugins in it, or install packages
+_RESTS_WITHIN_S = 120  # a machine may be busy
 
 
 def try_release(line: Line, folder: Path) -> None:
@@ -67,11 +67,12 @@ def ask_of_killed_run(trial: Trial) -> None:
     line, place = trial.line, trial.folder / "killed"
     place.mkdir()
     with held_runs.prepare(trial.install, place) as scene, ExitStack() as running:
-        with line.asking(BOOT, 1200) as told:
-            trial.heap_mib = _find_heap(running, scene)
-            assert trial.heap_mib, scene.running and scene.running.output()[-300:]
-            trial.has_healthz = scene.running is not None and scene.running.has_healthz
-            told.append(f"with {trial.heap_mib} MiB of heap")
+        with line.asking(BOOT, 900):
+            scene.running = running.enter_context(
+                real_gateway.gateway(scene.install, scene.state, port=scene.port)
+            )
+            assert scene.running.settle(_FIRST_BOOTS_S), scene.running.output()[-600:]
+            trial.has_healthz = scene.running.has_healthz
         with line.asking(KILLED, 900):
             line.need(BOOT)
             crash_in_mid_run(scene)
@@ -91,23 +92,6 @@ def ask_of_killed_run(trial: Trial) -> None:
                 job = _job_at_rest(scene)
                 told.append(f"last status: {job['state'].get('lastStatus')}")
                 assert "runningAtMs" not in job["state"], "it is said to run"
-
-
-def _find_heap(running: ExitStack, scene: Scene) -> int:
-    """Find a small heap that it boots with, and leave it running; 0 if there is none."""
-    if not scene.install.stages_packages and _boots(running, scene, _HEAPS_MIB[0]):
-        return _HEAPS_MIB[0]
-    # Some compile their plugins in their first start, which takes heap once, or install packages.
-    with real_gateway.gateway(scene.install, scene.state, port=scene.port) as first:
-        assert first.settle(_FIRST_BOOTS_S), first.output()[-600:]
-    return next((mib for mib in _HEAPS_MIB if _boots(running, scene, mib)), 0)
-
-
-def _boots(running: ExitStack, scene: Scene, heap_mib: int) -> bool:
-    """Start the gateway and leave it running; True if it lives with this heap."""
-    started = real_gateway.gateway(scene.install, scene.state, heap_mib=heap_mib, port=scene.port)
-    scene.running = running.enter_context(started)
-    return scene.running.settle(BOOTS_S) and scene.running.stays_up(5)
 
 
 def _refuse_unless_read(answer: dict[str, Any], what: str) -> None:
