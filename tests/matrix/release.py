@@ -73,7 +73,7 @@ def ask_of_killed_run(trial: Trial) -> None:
             )
             assert scene.running.settle(_FIRST_BOOTS_S), scene.running.output()[-600:]
             trial.has_healthz = scene.running.has_healthz
-        with line.asking(KILLED, 900):
+        with line.asking(KILLED, 1200):
             line.need(BOOT)
             crash_in_mid_run(scene)
         with line.asking("check or reconcile tell of the killed run", 150) as told:
