@@ -48,6 +48,20 @@ def test_a_safe_start_is_told_everywhere(place):
     assert guarded.stop() == 0
 
 
+def test_a_person_who_asks_for_a_start_gets_one_as_usual(place):
+    """After a repair, a start without cron jobs would tell nothing of it."""
+    settings = {**FAST, "restart.first_delay_s": 600, "restart.cap_s": 600, "restart.jitter": 0}
+    guarded = place.run("--die", "2", "--deaths", "3", settings=settings)
+    for deaths in (1, 2):
+        guarded.hear("the gateway will be started", deaths)
+        assert "asked pid" in ask(place, "retry")
+    guarded.hear("safe start without its cron jobs in")
+    assert "asked pid" in ask(place, "retry")
+    guarded.hear("incident is over")
+    assert modes(place) == [None] * 4
+    assert guarded.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("variable", "tried"),
     [

@@ -75,6 +75,11 @@ def note_safe_life(breaker: Breaker, safe: SafeMode) -> Breaker:
     return breaker.model_copy(update={"safe": safe, "lived": safe, "is_good": True})
 
 
+def start_as_usual(breaker: Breaker) -> Breaker:
+    """Make the next start one as usual, because a person asks for it: after a repair, perhaps."""
+    return breaker.model_copy(update={"safe": None})
+
+
 def leave_safe(breaker: Breaker) -> Breaker:
     """Make the next start one as usual."""
     return breaker.model_copy(update={"safe": None, "probes": breaker.probes + 1})

@@ -14,6 +14,7 @@ from tailflip.supervise.life_actions import begin_watch
 from tailflip.supervise.noted import note
 from tailflip.supervise.preparation import prepare_start
 from tailflip.supervise.refusal import explain_refusal
+from tailflip.supervise.safe_start import start_as_usual
 from tailflip.supervise.settings import reload_settings
 from tailflip.supervise.states import Action, Event, Phase
 
@@ -83,6 +84,7 @@ def reconsider(run: Supervisor) -> None:
     if run.gateway.record.take_trial():
         log.info("asked to try now", by="tailflip retry")
         run.wait.stop()
+        run.breaker = start_as_usual(run.breaker)
         prepare(run)
     elif run.wait.is_over(run.breaker):
         prepare(run)
@@ -92,6 +94,7 @@ def try_now(run: Supervisor, number: signal.Signals) -> None:
     """End the wait, because a person asked for a start."""
     log.info("asked to try now", signal=number.name)
     run.wait.stop()
+    run.breaker = start_as_usual(run.breaker)
     prepare(run)
 
 

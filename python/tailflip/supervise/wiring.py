@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import log
 from tailflip.supervise import end_actions, life_actions, start_actions
 from tailflip.supervise.resume import find_left
+from tailflip.supervise.safe_start import start_as_usual
 from tailflip.supervise.states import Action, Phase
 from tailflip.supervise.supervisor import Supervisor
 
@@ -36,6 +37,7 @@ def resume(run: Supervisor) -> None:
     elif left.end is not None:
         end_actions.cure(run, *left.end)
     else:
+        run.breaker = start_as_usual(run.breaker)
         start_actions.prepare(run)
 
 
