@@ -72,6 +72,10 @@ class Disk:
         argv = [sys.executable, "-m", "tailflip", *words, "--apply"]
         return subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
 
+    def name_newest(self) -> str:
+        """Name the action whose archive is the newest."""
+        return max(self.home.archives.iterdir(), key=lambda each: each.stat().st_mtime_ns).name
+
     def check(self) -> None:
         """What left is in the archive; a second recovery finds nothing to do."""
         recover(Workspace(self.home, RealDisk()))
@@ -109,7 +113,8 @@ def test_a_full_disk_loses_nothing_and_is_told(folder: Path, act: str, own: str)
                 disk.resize(64_000)
                 assert disk.run("compact").returncode == DONE
             disk.resize(free_kib)
-            ran = disk.run(*(("compact",) if act == "compact" else ("restore", "--all")))
+            # Each archive of the same runs would count for a `--all`, before it is looked into.
+            ran = disk.run(*(("compact",) if act == "compact" else ("restore", disk.name_newest())))
             disk.resize(64_000)
             assert ran.returncode in (DONE, NO_ROOM), f"{free_kib} KiB: {ran.stderr}"
             if ran.returncode == NO_ROOM:
