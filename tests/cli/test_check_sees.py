@@ -93,7 +93,7 @@ def test_programs_are_told_what_was_not_looked_for(sick):
     told = json.loads(place.run("check", "--json")[1])
     assert set(told["not_looked_for"]) == {
         "crash-loop", "restart-loop", "memory-elsewhere", "memory-trend", "start-refused",
-        "entries-resurrected", "work-kills",
+        "entries-resurrected", "work-kills", "safe-start",
         "settings-wrong",  # those of the shell are right: the gateway's start had its own
     }  # fmt: skip
     quick = json.loads(place.run("status", "--json")[1])
