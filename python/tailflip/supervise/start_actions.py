@@ -83,9 +83,7 @@ def reconsider(run: Supervisor) -> None:
     """Prepare a start if the wait is over, or `tailflip retry` ended it."""
     if run.gateway.record.take_trial():
         log.info("asked to try now", by="tailflip retry")
-        run.wait.stop()
-        run.breaker = start_as_usual(run.breaker)
-        prepare(run)
+        _start_asked(run)
     elif run.wait.is_over(run.breaker):
         prepare(run)
 
@@ -93,6 +91,11 @@ def reconsider(run: Supervisor) -> None:
 def try_now(run: Supervisor, number: signal.Signals) -> None:
     """End the wait, because a person asked for a start."""
     log.info("asked to try now", signal=number.name)
+    _start_asked(run)
+
+
+def _start_asked(run: Supervisor) -> None:
+    """Prepare the start that a person asked for: one as usual, whatever it waited for."""
     run.wait.stop()
     run.breaker = start_as_usual(run.breaker)
     prepare(run)
