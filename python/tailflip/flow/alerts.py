@@ -67,3 +67,59 @@ class Delivery:
     delivered: bool
     error: str = ""
     is_final: bool = False
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Whom to tell, without the address: that is the sender's.
+
+    Attributes:
+        name: as the settings name it.
+        least: the least urgency that it hears of at once.
+        after_ms: it hears only of what is open and unacknowledged for so long; 0: of all.
+        quiet: its own quiet hours, such as "22:00-07:00"; "": none; None: those of all.
+    """
+
+    name: str
+    least: Urgency = Urgency.WARNING
+    after_ms: int = 0
+    quiet: str | None = None
+
+
+@dataclass(frozen=True)
+class AlertSettings:
+    """How people are told; times of the day are those of the host's own time zone.
+
+    Attributes:
+        down_after_s: a gateway without a good answer for so long is down.
+        gather_s: the wait before a first message, for all that belongs together.
+        settle_s: what a finding said must be over for so long before it counts as over.
+        remind_s: when a critical alert is told again, from its first message on; the last value
+            repeats.
+        most_per_hour: messages to one destination.
+        quiet: hours in which only what is critical is told, such as "22:00-07:00"; "": none.
+        digest: when notices and what waited are told, such as "08:00"; "": never.
+        names: whether messages may hold names of jobs.
+        host: the host's name in messages; "auto": the system's own.
+        destinations: in the order of the settings.
+    """
+
+    down_after_s: float = 120
+    gather_s: float = 30
+    settle_s: float = 600
+    remind_s: tuple[float, ...] = (3_600, 14_400, 86_400)
+    most_per_hour: int = 10
+    quiet: str = ""
+    digest: str = "08:00"
+    names: bool = False
+    host: str = "auto"
+    destinations: tuple[Destination, ...] = ()
+
+
+@dataclass(frozen=True)
+class Maintenance:
+    """A time in which the gateway is worked on, by the wall clock; `reason` is a person's."""
+
+    since_ms: int
+    until_ms: int
+    reason: str = ""
