@@ -7,6 +7,7 @@ $TAILFLIP_STATE_DIR, else $XDG_STATE_HOME/tailflip, else ~/.local/state/tailflip
   quarantine/<action>.json       damaged stores, byte for byte
   scratch/                       what OpenClaw imports for a restore; gone when that ends
   guards/<hash>.lock             locked by the supervisor of a gateway
+  guards/<hash>.alerts           locked by the pass that tells people of a gateway
   guards/<life>.stderr           a FIFO: the standard error of a guarded gateway
 """
 
@@ -195,6 +196,24 @@ class Home:
                 os.ftruncate(fd, 0)
                 disk.write(fd, json.dumps({"guard": guard, **about}).encode())
             yield
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def tell(self, guard: str, disk: Disk) -> Iterator[bool]:
+        """Hold the lock of the pass that tells people of a gateway; False: another one has it."""
+        self.create(disk)
+        path = self._supervisor(guard).with_suffix(".alerts")
+        with naming(path):
+            fd = disk.open_lock(path)
+        try:
+            with naming(path):
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    yield False
+                    return
+            yield True
         finally:
             os.close(fd)
 

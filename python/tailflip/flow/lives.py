@@ -313,7 +313,10 @@ class Decision(Value):
 
 
 class Incident(Value):
-    """Deaths of one signature in a row; the first opens the incident, a good life closes it."""
+    """Deaths of one signature in a row; the first opens the incident, a good life closes it.
+
+    `acked_by` and `note` are of the person who took note of it.
+    """
 
     id: str
     guard: str
@@ -322,3 +325,5 @@ class Incident(Value):
     acked_ms: int | None
     cause: Cause
     signature: str
+    acked_by: str = ""
+    note: str = ""

@@ -107,6 +107,46 @@ CREATE TABLE runs (
     PRIMARY KEY (guard, job, began_ms)
 ) STRICT
 """,
+    """
+CREATE TABLE alerts (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    guard TEXT NOT NULL,
+    code TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    urgency TEXT NOT NULL,
+    words TEXT NOT NULL,
+    since_ms INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    opened_ms INTEGER NOT NULL,
+    cleared_ms INTEGER,
+    closed_ms INTEGER,
+    acked_ms INTEGER,
+    by TEXT NOT NULL,
+    note TEXT NOT NULL,
+    times INTEGER NOT NULL,
+    maintained INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX alerts_open ON alerts (guard, code, subject) WHERE closed_ms IS NULL;
+CREATE TABLE notices (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    guard TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    urgency TEXT NOT NULL,
+    alerts TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    body TEXT NOT NULL,
+    made_ms INTEGER NOT NULL,
+    tries INTEGER NOT NULL,
+    next_ms INTEGER,
+    delivered_ms INTEGER,
+    given_up_ms INTEGER,
+    error TEXT NOT NULL
+) STRICT;
+CREATE INDEX notices_by_guard ON notices (guard, made_ms);
+ALTER TABLE incidents ADD COLUMN acked_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE incidents ADD COLUMN note TEXT NOT NULL DEFAULT ''
+""",
 )
 
 

@@ -19,7 +19,9 @@ from tailflip.ledger.table import Table
 
 if TYPE_CHECKING:
     from tailflip.base.workspace import Workspace
+    from tailflip.ledger.alerts import Alerts
     from tailflip.ledger.findings import Findings
+    from tailflip.ledger.notices import Notices
 
 _EXPIRED = "expired-ms"
 
@@ -45,6 +47,20 @@ class History(Table):
         from tailflip.ledger.findings import Findings  # noqa: PLC0415
 
         return Findings(self.workspace, self.guard)
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        """The table of alerts; only who tells people needs it."""
+        from tailflip.ledger.alerts import Alerts  # noqa: PLC0415
+
+        return Alerts(self.workspace, self.guard)
+
+    @cached_property
+    def notices(self) -> Notices:
+        """The outbox; only who tells people needs it."""
+        from tailflip.ledger.notices import Notices  # noqa: PLC0415
+
+        return Notices(self.workspace, self.guard)
 
     def expire(self, now_ms: int, keep_days: float) -> bool:
         """Delete rows beyond age or number, at most once a day; says whether it looked."""

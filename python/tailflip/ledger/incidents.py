@@ -11,7 +11,10 @@ from tailflip.ledger.table import Table
 if TYPE_CHECKING:
     from tailflip.flow.lives import Death
 
-_COLUMNS = ("guard", "opened_ms", "closed_ms", "acked_ms", "cause", "signature")
+_COLUMNS = (
+    "guard", "opened_ms", "closed_ms", "acked_ms", "cause", "signature", "acked_by", "note",
+)  # fmt: skip
+_MARKS = ", ".join("?" * len(_COLUMNS))
 _SELECT = f"SELECT seq, {', '.join(_COLUMNS)} FROM incidents"  # noqa: S608 - our own constant
 
 
@@ -23,10 +26,10 @@ class Incidents(Table):
         for incident in self._read_where("closed_ms IS NULL", ()):
             if incident.signature == death.signature:
                 return incident
-        row = (self._guard, now_ms, None, None, death.cause.value, death.signature)
+        row = (self._guard, now_ms, None, None, death.cause.value, death.signature, "", "")
         with self._writing() as db:
             cursor = db.execute(
-                f"INSERT INTO incidents ({', '.join(_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 - our own constant
+                f"INSERT INTO incidents ({', '.join(_COLUMNS)}) VALUES ({_MARKS})",  # noqa: S608 - our own constants
                 row,
             )
             return _parse((cursor.lastrowid, *row))
@@ -42,18 +45,27 @@ class Incidents(Table):
                 )
         return tuple(each.model_copy(update={"closed_ms": now_ms}) for each in found)
 
-    def ack(self, incident_id: str, now_ms: int) -> Incident:
-        """Record that a person has seen an incident; the first time counts.
+    def ack(self, incident_id: str, now_ms: int, by: str = "", note: str = "") -> Incident:
+        """Record that a person has seen an incident; the first time counts, a note is taken.
 
         Raises:
             Usage: no incident has that id.
         """
         incident = self.find(incident_id)
-        if incident.acked_ms is not None:
-            return incident
-        with self._writing() as db:
-            db.execute("UPDATE incidents SET acked_ms = ? WHERE seq = ?", (now_ms, incident.id))
-        return incident.model_copy(update={"acked_ms": now_ms})
+        seen = incident.model_copy(
+            update={
+                "acked_ms": now_ms if incident.acked_ms is None else incident.acked_ms,
+                "acked_by": by or incident.acked_by,
+                "note": note or incident.note,
+            }
+        )
+        if seen != incident:
+            with self._writing() as db:
+                db.execute(
+                    "UPDATE incidents SET acked_ms = ?, acked_by = ?, note = ? WHERE seq = ?",
+                    (seen.acked_ms, seen.acked_by, seen.note, incident.id),
+                )
+        return seen
 
     def find(self, incident_id: str) -> Incident:
         """Read one incident, of this or another gateway.

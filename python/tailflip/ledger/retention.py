@@ -2,7 +2,8 @@
 
 By age: rows older than the days to keep. By number: a crash loop may write a life a minute, so
 lives, decisions, samples and stderr tails have a maximum too. The newest life, the last decision,
-open incidents and standing findings stay: the next start needs them. SQLite uses freed room again.
+open incidents and alerts, and standing findings stay: the next start needs them. SQLite uses freed
+room again.
 """
 
 from __future__ import annotations
@@ -46,6 +47,13 @@ def drop_expired(db: sqlite3.Connection, guard: str, now_ms: int, keep_days: flo
     db.execute("DELETE FROM incidents WHERE guard = ? AND closed_ms < ?", (guard, before_ms))
     db.execute("DELETE FROM findings WHERE guard = ? AND ended_ms < ?", (guard, before_ms))
     db.execute("DELETE FROM samples WHERE guard = ? AND at_ms < ?", (guard, before_ms))
+    db.execute("DELETE FROM alerts WHERE guard = ? AND closed_ms < ?", (guard, before_ms))
+    # What an open alert told, and to whom, stays: it would be told again.
+    db.execute(
+        "DELETE FROM notices WHERE guard = ?1 AND next_ms IS NULL AND made_ms < min(?2, "
+        "coalesce((SELECT min(first_ms) FROM alerts WHERE guard = ?1), ?2))",
+        (guard, before_ms),
+    )
     _thin_samples(db, guard)
     drop_old_tails(db, guard)
 
