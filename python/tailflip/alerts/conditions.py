@@ -127,7 +127,9 @@ def find_conditions(known: Known, settings: AlertSettings, now_ms: int) -> Seen:
         *_find_findings(known, settings, outage),
     ):
         found.setdefault((each.code, each.subject), each)
-    return Seen(tuple(found.values()), outage.up_ms, outage.due_ms)
+    begins = (outage.due_ms, *(since_ms + _FAILING_MS for _, since_ms in known.failing))
+    later = [each for each in begins if each is not None and each > now_ms]
+    return Seen(tuple(found.values()), outage.up_ms, min(later, default=None))
 
 
 def tell_cause(life: Life) -> str:

@@ -10,13 +10,14 @@ a receiver that acknowledged it gets it again only where the pass died before it
 from __future__ import annotations
 
 import socket
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.alerts.conditions import find_conditions
 from tailflip.alerts.reading import read_alerts, read_known, read_notices
 from tailflip.alerts.rules.choose import choose
-from tailflip.alerts.rules.failing import count_lost
+from tailflip.alerts.rules.failing import count_lost, list_failing
 from tailflip.alerts.rules.moments import Around
 from tailflip.alerts.rules.retry import begin_try, end_try
 from tailflip.alerts.rules.standing import change_alerts
@@ -29,8 +30,9 @@ from tailflip.ledger.notices import NEW
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tailflip.alerts.conditions import Known
     from tailflip.alerts.rules.choose import Draft, Plan
-    from tailflip.flow.alerts import AlertSettings, Silence
+    from tailflip.flow.alerts import Alert, AlertSettings, Silence
     from tailflip.ledger.history import History
 
     # Sends one message to the destination of that name.
@@ -44,12 +46,16 @@ _USUAL = ".openclaw"
 
 @dataclass(frozen=True)
 class Turn:
-    """What a pass did, and when the next one is due; None where nothing waits for a time."""
+    """What a pass did, and when the next one is due; None where nothing waits for a time.
+
+    `is_news`: what became of its messages is itself something to tell, or the end of it.
+    """
 
     written: int = 0
     delivered: int = 0
     failed: int = 0
     due_ms: int | None = None
+    is_news: bool = False
 
     def plus(self, other: Turn) -> Turn:
         """Add the pass that followed."""
@@ -80,6 +86,8 @@ def take_turn(
                 asked = history.facts.get(_ASKED)
                 turn = _Pass(history, settings, send, silence).make()
                 total = turn if total is None else total.plus(turn)
+                if turn.is_news:
+                    total = total.plus(_Pass(history, settings, send, silence).make())
         if is_ours:
             if history.facts.get(_ASKED) == asked:
                 return total
@@ -124,52 +132,64 @@ class _Pass:
     send: Send
     silence: Silence | None
 
-    def make(self) -> Turn:
-        now_ms = clock.now_ms()
-        alerts = read_alerts(self.history, now_ms)
-        notices = read_notices(self.history, alerts, now_ms)
-        known = read_known(self.history, self.settings, notices)
-        seen = find_conditions(known, self.settings, now_ms)
-        changed = change_alerts(alerts, seen, self.settings, self.silence, now_ms)
-        self.history.alerts.put(changed)
-        plan = self._choose(now_ms)
-        written = self._write(plan, now_ms)
-        delivered, failed = self._send_due()
-        due_ms = self._find_due(seen.due_ms)
-        self.history.facts.put(DUE_FACT, due_ms)
-        return Turn(written, delivered, failed, due_ms)
+    @cached_property
+    def writer(self) -> Writer:
+        """What writes the messages about this gateway."""
+        return make_writer(self.history.guard, self.settings)
 
-    def _choose(self, now_ms: int) -> Plan:
-        alerts = read_alerts(self.history, now_ms)
-        notices = read_notices(self.history, alerts, now_ms)
-        known = read_known(self.history, self.settings, notices)
+    def make(self) -> Turn:
+        history, settings, now_ms = self.history, self.settings, clock.now_ms()
+        alerts = read_alerts(history, now_ms)
+        notices = read_notices(history, alerts, now_ms)
+        known = read_known(history, settings, notices)
+        seen = find_conditions(known, settings, now_ms)
+        changed = change_alerts(alerts, seen, settings, self.silence, now_ms)
+        if changed:
+            history.alerts.put(changed)
+            alerts = read_alerts(history, now_ms)
+        plan = self._choose(alerts, notices, known, now_ms)
+        written = self._write(plan, now_ms)
+        if written or plan.replaced:
+            notices = read_notices(history, alerts, now_ms)
+        delivered, failed = self._send_due(notices)
+        now_ms = clock.now_ms()
+        if delivered or failed:
+            notices = read_notices(history, alerts, now_ms)
+        plan = self._choose(alerts, notices, known, now_ms)
+        waiting = [each.next_ms for each in notices if each.next_ms is not None]
+        dues = [*waiting, plan.due_ms, seen.due_ms, now_ms if plan.drafts else None]
+        due_ms = min((each for each in dues if each is not None), default=None)
+        history.facts.put(DUE_FACT, due_ms)
+        failing = list_failing([each.name for each in settings.destinations], notices)
+        return Turn(written, delivered, failed, due_ms, is_news=failing != known.failing)
+
+    def _choose(
+        self, alerts: Sequence[Alert], notices: Sequence[Notice], known: Known, now_ms: int
+    ) -> Plan:
         digests = self.history.facts.get(_DIGESTS) or {}
         around = Around(self.settings, self.silence, now_ms)
         return choose(alerts, notices, known, digests, around)
 
     def _write(self, plan: Plan, now_ms: int) -> int:
         """Put what is to be told into the outbox; it is on the medium before anything is sent."""
-        writer = make_writer(self.history.guard, self.settings)
-        made = [_make_notice(writer, draft, now_ms) for draft in plan.drafts]
+        made = [_make_notice(self.writer, draft, now_ms) for draft in plan.drafts]
         digests = self.history.facts.get(_DIGESTS) or {}
         facts = {_DIGESTS: dict(plan.digests)} if plan.digests != digests else {}
         self.history.notices.write(made, replaced=plan.replaced, facts=facts)
         return len(made)
 
-    def _send_due(self) -> tuple[int, int]:
+    def _send_due(self, notices: Sequence[Notice]) -> tuple[int, int]:
         """Send what is due, oldest first; after a failure its receiver is left alone for now."""
-        now_ms = clock.now_ms()
-        alerts = read_alerts(self.history, now_ms)
-        notices = read_notices(self.history, alerts, now_ms)
         names = {each.name for each in self.settings.destinations}
         delivered, failed = 0, set()
         for notice in notices:
-            if notice.next_ms is None or notice.next_ms > now_ms:
+            if notice.next_ms is None:
                 continue
             if notice.destination not in names:
                 gone = Delivery(False, "it is not in the settings any more", is_final=True)
-                self.history.notices.note(end_try(notice, gone, now_ms))
-            elif notice.destination not in failed:
+                self.history.notices.note(end_try(notice, gone, clock.now_ms()))
+                failed.add(notice.destination)
+            elif notice.next_ms <= clock.now_ms() and notice.destination not in failed:
                 if self._try(notice, notices):
                     delivered += 1
                 else:
@@ -179,8 +199,7 @@ class _Pass:
     def _try(self, notice: Notice, notices: Sequence[Notice]) -> bool:
         tried = begin_try(notice, clock.now_ms())
         self.history.notices.note(tried)
-        writer = make_writer(self.history.guard, self.settings)
-        names = tuple(writer.name(each) for each in notice.alerts)
+        names = tuple(self.writer.name(each) for each in notice.alerts)
         body = tell_lost(notice.body, count_lost(notice.destination, notices))
         delivery = _deliver(self.send, notice, names, body)
         ended = end_try(tried, delivery, clock.now_ms())
@@ -194,14 +213,6 @@ class _Pass:
                 error=delivery.error,
             )
         return delivery.delivered
-
-    def _find_due(self, begins_ms: int | None) -> int | None:
-        """Find when the next pass is due: what waits for a time, or for a receiver."""
-        now_ms = clock.now_ms()
-        plan = self._choose(now_ms)
-        waiting = [each.next_ms for each in self.history.notices.read(now_ms) if each.next_ms]
-        dues = [*waiting, plan.due_ms, begins_ms, now_ms if plan.drafts else None]
-        return min((each for each in dues if each is not None), default=None)
 
 
 def _make_notice(writer: Writer, draft: Draft, now_ms: int) -> Notice:

@@ -16,7 +16,7 @@ from tailflip.alerts.rules.moments import (
 from tailflip.alerts.rules.quiet import is_quiet
 from tailflip.alerts.rules.remind import find_reminder
 from tailflip.alerts.rules.standing import find_settled
-from tailflip.alerts.rules.told import Told, is_inhibited, is_replaced
+from tailflip.alerts.rules.told import Told, is_inhibited, is_replaced, is_seen
 from tailflip.alerts.table import OUTAGE
 from tailflip.flow.alerts import MessageKind, Urgency
 from tailflip.flow.late import dataclass
@@ -144,12 +144,12 @@ class _Chooser:
         standing = [each for each in heard if each.is_open and each.cleared_ms is None]
         free = [each for each in standing if not is_inhibited(each, self.alerts, self.told)]
         news = [each for each in free if self.told.is_news(each)]
-        now = self._pick(news, lambda each: find_first(each, self.to, self.around))
+        now = self._pick(news, self._find_first)
         if now and self._has_room():
             kind = MessageKind.ESCALATED if self.to.after_ms else MessageKind.OPENED
             now = [each for each in news if self._joins(each)]
             self._draft(kind, now)
-        known = [each for each in free if each not in now]
+        known = [each for each in free if each not in now and not is_seen(each, self.alerts)]
         again = self._pick(known, lambda each: find_reminder(each, self.to, self.told, self.around))
         if again and self._has_room():
             self._draft(MessageKind.REMINDER, again)
@@ -191,8 +191,12 @@ class _Chooser:
             and is_quiet(cleared_ms, quiet)
         )
 
+    def _find_first(self, alert: Alert, *, gathers: bool = True) -> int | None:
+        seen = is_seen(alert, self.alerts)
+        return find_first(alert, self.to, self.around, is_seen=seen, gathers=gathers)
+
     def _joins(self, alert: Alert) -> bool:
-        at_ms = find_first(alert, self.to, self.around, gathers=False)
+        at_ms = self._find_first(alert, gathers=False)
         return at_ms is not None and at_ms <= self.around.now_ms
 
     def _pick(self, alerts: Sequence[Alert], moment: Callable[[Alert], int | None]) -> list[Alert]:

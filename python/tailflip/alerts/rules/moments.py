@@ -37,17 +37,22 @@ def hears_of(alert: Alert, to: Destination) -> bool:
 
 
 def find_first(
-    alert: Alert, to: Destination, around: Around, *, gathers: bool = True
+    alert: Alert, to: Destination, around: Around, *, is_seen: bool, gathers: bool = True
 ) -> int | None:
     """Find when a destination may be told of an alert that stands; None for never.
 
-    `gathers` False: the wait for what belongs together is over.
+    Args:
+        alert: the alert.
+        to: the destination.
+        around: settings, silence, now.
+        is_seen: whether a person took note of it.
+        gathers: False where the wait for what belongs together is over.
     """
     due_ms = alert.opened_ms
     if gathers:
         due_ms += int(1000 * around.settings.gather_s)
     if to.after_ms:
-        if alert.acked_ms is not None:
+        if is_seen:
             return None
         due_ms = max(due_ms, alert.opened_ms + to.after_ms)
     return hold_back(due_ms, (alert,), to, around)

@@ -12,8 +12,8 @@ from tailflip.base.errors import Usage
 
 _MINUTE_MS = 60_000
 _DAY_MINUTES = 1_440
-# The longest that quiet hours last, and a day with a clock that goes back.
-_MOST_MINUTES = 2 * _DAY_MINUTES
+# No clock is set forward or back by more; so far around an estimate it is asked minute by minute.
+_MOST_SHIFT = 180
 
 
 def parse_clock(text: str) -> int:
@@ -57,28 +57,34 @@ def find_loud(at_ms: int, quiet: str) -> int:
     if hours is None or not _lies_in(at_ms, hours):
         return at_ms
     next_ms = at_ms - at_ms % _MINUTE_MS
-    for _ in range(_MOST_MINUTES):
+    left = (hours[1] - _read(next_ms)) % _DAY_MINUTES
+    next_ms += _MINUTE_MS * max(1, left - _MOST_SHIFT)
+    while _lies_in(next_ms, hours):
         next_ms += _MINUTE_MS
-        if not _lies_in(next_ms, hours):
-            break
     return next_ms
 
 
 def find_last(at_ms: int, clock: str) -> int:
     """Find the last moment up to `at_ms` when the wall clock came to a time of the day."""
-    return _seek(at_ms - at_ms % _MINUTE_MS, clock, -_MINUTE_MS)
+    last_ms, wanted = at_ms - at_ms % _MINUTE_MS, parse_clock(clock)
+    passed = (_read(last_ms) - wanted) % _DAY_MINUTES
+    # Where the clock has gone forward since, it was there earlier than it seems to have been.
+    if passed > _MOST_SHIFT:
+        last_ms -= _MINUTE_MS * (passed - _MOST_SHIFT)
+    return _seek(last_ms, wanted, -_MINUTE_MS)
 
 
 def find_next(at_ms: int, clock: str) -> int:
     """Find the first moment after `at_ms` when the wall clock comes to a time of the day."""
-    return _seek(at_ms - at_ms % _MINUTE_MS + _MINUTE_MS, clock, _MINUTE_MS)
+    next_ms, wanted = at_ms - at_ms % _MINUTE_MS + _MINUTE_MS, parse_clock(clock)
+    left = (wanted - _read(next_ms)) % _DAY_MINUTES
+    if left > _MOST_SHIFT:
+        next_ms += _MINUTE_MS * (left - _MOST_SHIFT)
+    return _seek(next_ms, wanted, _MINUTE_MS)
 
 
-def _seek(at_ms: int, clock: str, step_ms: int) -> int:
-    wanted = parse_clock(clock)
-    for _ in range(_MOST_MINUTES):
-        if _comes(at_ms, wanted):
-            break
+def _seek(at_ms: int, wanted: int, step_ms: int) -> int:
+    while not _comes(at_ms, wanted):
         at_ms += step_ms
     return at_ms
 

@@ -19,12 +19,12 @@ _MOST_WARNINGS = 3
 
 
 def find_reminder(alert: Alert, to: Destination, told: Told, around: Around) -> int | None:
-    """Find when an alert is told again; None for never.
+    """Find when an alert that nobody took note of is told again; None for never.
 
     One reminder makes up for all that were missed, as by a host that was off.
     """
     tellings = told.list_tellings(alert)
-    if not tellings or alert.acked_ms is not None or alert.cleared_ms is not None:
+    if not tellings or alert.cleared_ms is not None:
         return None
     began_ms, last_ms = tellings[0].made_ms, tellings[-1].made_ms
     for wait_ms in _list_waits(alert, around.settings):

@@ -57,16 +57,26 @@ class Told:
         return tuple(each for each in self.notices if alert.number in each.alerts)
 
 
+def is_seen(alert: Alert, alerts: Sequence[Alert]) -> bool:
+    """Say whether a person took note of an alert; of an outage, one part stands for all."""
+    if alert.acked_ms is not None or alert.code not in OUTAGE:
+        return alert.acked_ms is not None
+    return any(
+        each.is_open and each.code in OUTAGE and each.acked_ms is not None for each in alerts
+    )
+
+
 def is_inhibited(alert: Alert, alerts: Sequence[Alert], told: Told) -> bool:
     """Say whether an outage that a destination knows of explains an alert.
 
     What destroys data, and is as urgent as the outage, is told all the same.
     """
-    outages = [
-        each
+    known = [
+        each.number
         for each in alerts
-        if each.is_open and each.code in OUTAGE and each.number != alert.number
+        if each.is_open and each.code in OUTAGE and told.list_present(each)
     ]
-    if not any(told.list_present(each) for each in outages):
-        return False
-    return alert.code in OUTAGE or not (alert.urgency is Urgency.CRITICAL or alert.code in OF_DATA)
+    if alert.code in OUTAGE:
+        return bool(known) and alert.number not in known
+    is_grave = alert.urgency is Urgency.CRITICAL or alert.code in OF_DATA
+    return bool(known) and not is_grave
