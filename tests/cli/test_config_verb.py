@@ -190,3 +190,31 @@ def test_the_page_of_documentation_is_made_from_the_settings():
 def test_links_of_the_page_lead_somewhere():
     for target in re.findall(r"\]\(([^)#]+)\)", write_page()):
         assert (ROOT / "docs" / target).exists(), target
+
+
+def test_an_address_is_nowhere_in_what_is_shown(place):
+    """`config show` is pasted into reports; an address holds a token more often than not."""
+    path = write(
+        place,
+        "[alerts.to.phone]\nurl = 'ntfy://s3cret@host/s3cret'\n"
+        "[gateways.work.alerts.to.phone]\nurl = 'https://host/s3cret'\n",
+    )
+    path.chmod(0o600)
+    code, out, err = place.run("config", "show")
+    assert (code, err) == (0, "")
+    assert re.search(
+        rf"^  alerts\.to\.phone\.url +ntfy://\*\*\* +{path} +the add", out, re.MULTILINE
+    )
+    _, _, own = out.partition("\nonly for the gateway work:\n")
+    assert re.search(r"^  alerts\.to\.phone\.url +https://\*\*\* ", own, re.MULTILINE)
+    code, as_json, err = place.run("config", "show", "--json")
+    assert (code, err) == (0, "")
+    shown = {one["key"]: one["value"] for one in json.loads(as_json)["settings"]}
+    assert shown["alerts.to.phone.url"] == "ntfy://***"
+    assert shown["alerts.to.phone.least"] == "warning"
+    assert "s3cret" not in out + as_json
+    path.chmod(0o644)
+    code, out, err = place.run("config", "check")
+    assert (code, out) == (78, "")
+    assert f"{path}:2: alerts.to.phone.url: stands in a file that is not yours alone" in err
+    assert "s3cret" not in err

@@ -14,7 +14,7 @@ from tailflip.base.render import escape, format_table
 from tailflip.base.units import format_counted
 from tailflip.cli.config_text import format_bounds, format_value, write_toml
 from tailflip.cli.options import AsJson  # noqa: TC001 - typer reads it
-from tailflip.config.catalog import list_settings
+from tailflip.config.catalog import list_named, list_settings
 from tailflip.config.load import DEFAULT, load
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def show(file: File = None, as_json: AsJson = False) -> None:
         ConfigShow.to(
             path=loaded.path,
             found=loaded.found,
-            settings=[_describe(loaded, each) for each in list_settings()],
+            settings=[_describe(loaded, each) for each in _list_all(loaded)],
             gateways={
                 name: [_describe(loaded.choose(name), each) for each in _list_own(loaded, name)]
                 for name in loaded.gateways
@@ -56,7 +56,7 @@ def show(file: File = None, as_json: AsJson = False) -> None:
         ).say()
         return
     print(_describe_file(loaded))
-    _print_table(loaded, list_settings())
+    _print_table(loaded, _list_all(loaded))
     for name in loaded.gateways:
         print(f"\nonly for the gateway {escape(name)}:")
         _print_table(loaded.choose(name), _list_own(loaded, name))
@@ -89,14 +89,20 @@ def example() -> None:
 
 def _list_own(loaded: Loaded, name: str) -> list[Setting]:
     """List the settings that a gateway's own section sets."""
-    origins = loaded.gateways[name].origins
-    return [each for each in list_settings() if origins[each.key] != loaded.origins[each.key]]
+    own = loaded.choose(name)
+    return [
+        each for each in _list_all(own) if own.origins[each.key] != loaded.origins.get(each.key)
+    ]
+
+
+def _list_all(loaded: Loaded) -> list[Setting]:
+    return [*list_settings(), *list_named(loaded.config)]
 
 
 def _describe(loaded: Loaded, setting: Setting) -> dict[str, object]:
     return {
         "key": setting.key,
-        "value": _value(loaded, setting),
+        "value": setting.read(loaded.config),
         "default": setting.default,
         "origin": loaded.origins[setting.key],
         "unit": setting.unit,
@@ -110,7 +116,7 @@ def _print_table(loaded: Loaded, settings: Iterable[Setting]) -> None:
     rows = [
         [
             setting.key,
-            escape(format_value(setting, _value(loaded, setting))),
+            escape(format_value(setting, setting.read(loaded.config))),
             escape(loaded.origins[setting.key]),
             setting.meaning.partition(";")[0],
         ]
@@ -134,7 +140,3 @@ def _describe_file(loaded: Loaded) -> str:
     if loaded.path is None:
         return "file: none, for there is no home directory"
     return f"file: {escape(loaded.path)}{'' if loaded.found else ' (not there)'}"
-
-
-def _value(loaded: Loaded, setting: Setting) -> object:
-    return getattr(getattr(loaded.config, setting.section), setting.name)

@@ -10,11 +10,13 @@ import json
 import textwrap
 from typing import TYPE_CHECKING
 
-from tailflip.config.catalog import list_sections, list_settings
+from tailflip.config.catalog import list_sections, list_settings, list_tables
 from tailflip.config.load import AUTO
 
 if TYPE_CHECKING:
-    from tailflip.config.catalog import Setting
+    from collections.abc import Iterable
+
+    from tailflip.config.catalog import Setting, Table
 
 _WIDTH = 99
 _TOML_HEAD = """\
@@ -30,6 +32,16 @@ _TOML_GATEWAYS = """\
 # [gateways.work.heal]
 # retention = "7d"
 """
+_TOML_NAMED = {
+    "alerts.to": """\
+# [alerts.to.phone]
+# url_file = "~/.config/tailflip/phone.url"
+# [alerts.to.oncall]
+# exec = "/usr/local/bin/page-me"
+# least = "critical"
+# after = "15m"
+""",
+}
 _PAGE_HEAD = """\
 # Configuration
 
@@ -72,7 +84,8 @@ can be read, nothing is healed. A mistake in an option of the command is refused
 A section `[gateways.NAME]` has the same sections below it, for one gateway alone. Its `state_dir`
 or `profile` says which gateway that is. Without either, its name is the profile. All verbs choose
 it by the gateway at hand. They find that gateway by `--state-dir`, `--profile`, the environment,
-the path of a store, or the command that starts it.
+the path of a store, or the command that starts it. A destination of that name gets what is set
+here besides what is set for all; an address replaces the other.
 
 ```toml
 [heal]
@@ -99,6 +112,9 @@ tailflip keeps archives and its ledger (see [what it touches](what-it-touches.md
 `TAILFLIP_ALERT_COMMAND` is what the alert unit runs (see [install](install.md)).
 `TAILFLIP_TRACEBACK=1` shows where a bug is. `TAILFLIP_LIFE` is set by tailflip itself.
 """
+
+
+_HEAD = ["| setting | default | what it is | must be |", "|---|---|---|---|"]
 
 
 def format_value(setting: Setting, value: object, *, toml: bool = False) -> str:
@@ -132,6 +148,7 @@ def write_toml() -> str:
             lines += _comment(f"{setting.meaning} ({format_bounds(setting)})")
             lines += [f"#{setting.name} = {format_value(setting, setting.default, toml=True)}", ""]
         parts.append("\n".join(lines))
+        parts += [_write_table(table) for table in list_tables() if table.is_in(section)]
     return "\n".join([*parts, _TOML_GATEWAYS]).rstrip() + "\n"
 
 
@@ -140,19 +157,36 @@ def write_page() -> str:
     parts = [_PAGE_HEAD]
     for section, kind in list_sections().items():
         lines = [f"## {section}", "", (kind.__doc__ or "").strip(), ""]
-        lines += ["| setting | default | what it is | must be |", "|---|---|---|---|"]
-        for setting in _settings_of(section):
-            default = format_value(setting, setting.default)
-            lines.append(
-                f"| `{setting.name}` | {default} | {setting.meaning} | {format_bounds(setting)} |"
-            )
-        parts.append("\n".join(lines) + "\n")
+        lines += _HEAD
+        parts.append("\n".join(lines + _write_rows(_settings_of(section))) + "\n")
+        for table in list_tables():
+            if table.is_in(section):
+                lines = [f"### {table.key}.NAME", "", (table.kind.__doc__ or "").strip(), ""]
+                lines += _HEAD + _write_rows(table.list_settings("NAME"))
+                parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
+
+
+def _write_rows(settings: Iterable[Setting]) -> list[str]:
+    return [
+        f"| `{setting.name}` | {format_value(setting, setting.default)} | {setting.meaning} | "
+        f"{format_bounds(setting)} |"
+        for setting in settings
+    ]
+
+
+def _write_table(table: Table) -> str:
+    lines = [f"# [{table.key}.NAME]", *_comment(table.kind.__doc__ or ""), "#"]
+    for setting in table.list_settings("NAME"):
+        default = format_value(setting, setting.default, toml=True)
+        lines += _comment(f"{setting.meaning} ({format_bounds(setting)})", "#   ")
+        lines += [f"#     {setting.name} = {default}", "#"]
+    return "\n".join([*lines, _TOML_NAMED[table.key]])
 
 
 def _settings_of(section: str) -> list[Setting]:
     return [setting for setting in list_settings() if setting.section == section]
 
 
-def _comment(text: str) -> list[str]:
-    return [f"# {line}" for line in textwrap.wrap(text.strip(), _WIDTH - 2)]
+def _comment(text: str, before: str = "# ") -> list[str]:
+    return [f"{before}{line}" for line in textwrap.wrap(text.strip(), _WIDTH - len(before))]

@@ -12,7 +12,6 @@ then takes the value that changes least.
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from tailflip.base.errors import ConfigInvalid, NoPermission
-from tailflip.base.life_variable import LIFE_VARIABLE
-from tailflip.config.catalog import OPTIONS, list_settings
+from tailflip.config.catalog import list_settings
+from tailflip.config.document import SELECTORS, list_gateways, take_document, take_gateway
 from tailflip.config.file import expand, find_path, fingerprint, parse_config, read_config
+from tailflip.config.kinds import OFF
 from tailflip.config.mistakes import (
     GATEWAYS,
     Given,
@@ -33,7 +33,6 @@ from tailflip.config.mistakes import (
     refuse,
 )
 from tailflip.config.schema import (
-    OFF,
     Config,
     GatewaySettings,
     HealSettings,
@@ -44,10 +43,18 @@ from tailflip.config.schema import (
     ReconcileSettings,
     RestartSettings,
 )
+from tailflip.config.tables import (
+    find_open_secrets,
+    is_replaced,
+    is_section,
+    list_dependent,
+    list_given,
+)
+from tailflip.config.texts import take_environment, take_flags
 from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from tailflip.base.errors import TailflipError
     from tailflip.config.catalog import Setting
@@ -70,14 +77,6 @@ __all__ = [
 
 DEFAULT = "default"
 AUTO = "auto"
-_PREFIX = "TAILFLIP_"
-# Variables of ours that are no settings; the last row is our tests'.
-_NO_SETTINGS = frozenset(
-    {"TAILFLIP_CONFIG", "TAILFLIP_STATE_DIR", "TAILFLIP_TRACEBACK", LIFE_VARIABLE}
-    | {"TAILFLIP_ALERT_COMMAND"}
-    | {"TAILFLIP_FUZZ_SECONDS", "TAILFLIP_SYSTEMD_CACHE"}
-)
-_OF_TESTS = "TAILFLIP_TEST_"
 # Where nothing of a file can be read, nothing is changed, and no start is refused for it.
 _ACTING = (
     "heal.enabled",
@@ -88,15 +87,6 @@ _ACTING = (
 )
 # Where one of these is wrong, it counts as false: nothing is removed for it.
 _CAUTIOUS = ("heal.retention", "heal.max_lifetime", "archive.keep", "archive.max_size")
-_SELECTORS = ("gateway.state_dir", "gateway.profile")
-_WORDS = {
-    **dict.fromkeys(("true", "yes", "on", "1"), True),
-    **dict.fromkeys(("false", "no", "off", "0"), False),
-}
-_NUMBERS = {
-    int: re.compile(r"[+-]?[0-9]{1,18}"),
-    float: re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?(e[+-]?[0-9]{1,3})?", re.IGNORECASE),
-}
 
 
 @dataclass(frozen=True)
@@ -177,7 +167,7 @@ def load(
         if not goes_on:
             raise
         problem = e
-    stronger = {**dict(_take_environment(env)), **dict(_take_flags(flags or {}))}
+    stronger = {**dict(take_environment(env)), **dict(take_flags(flags or {}))}
     reading = _judge_all(document, Source(str(path), data or b""), stronger, env, problem)
     refused = [each for each in reading.mistakes if not goes_on or each.key in (flags or {})]
     if refused:
@@ -234,19 +224,19 @@ def _judge_all(
 ) -> _Reading:
     """Judge the settings that count for all gateways, and those of each section."""
     mistakes = [] if problem is None else [Mistake(problem.message, "", is_in_file=True)]
-    top = dict(_take_document(document, source))
+    top = dict(take_document(document, source))
     if problem is not None:
         top |= {key: Given(False, source.path, False, key) for key in _ACTING}
     base, found = _settle({**top, **stronger}, env)
     mistakes += found
     gateways = {}
-    for name, content in _list_gateways(document):
-        own = dict(_take_gateway(name, content, source))
-        if not any(key in own for key in _SELECTORS):
+    for name, content in list_gateways(document):
+        own = dict(take_gateway(name, content, source))
+        if not any(key in own for key in SELECTORS):
             label = f"{GATEWAYS}.{name}"
             own["gateway.profile"] = Given(name, source.path, name, label, source)
-        rest = {key: one for key, one in top.items() if key not in _SELECTORS}
-        alone, _ = _settle({key: own[key] for key in _SELECTORS if key in own}, env)
+        rest = {key: one for key, one in top.items() if not is_replaced(key, own)}
+        alone, _ = _settle({key: own[key] for key in SELECTORS if key in own}, env)
         settings, found = _settle({**rest, **own, **stronger}, env)
         where = alone.config.gateway
         gateways[name] = replace(settings, state_dir=where.state_dir, profile=where.profile)
@@ -255,96 +245,22 @@ def _judge_all(
     return _Reading(base, gateways, tuple(once.values()))
 
 
-def _list_gateways(document: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    sections = document.get(GATEWAYS)
-    listed = sections.items() if isinstance(sections, dict) else ()
-    return [(name, content) for name, content in listed if isinstance(content, dict)]
-
-
-def _take_document(document: Mapping[str, Any], source: Source) -> Iterator[tuple[str, Given]]:
-    """Yield the settings for all gateways by key, and what is no section under its own name."""
-    for name, content in document.items():
-        if name != GATEWAYS:
-            yield from _take_section(name, content, source, source.path, "")
-        elif not isinstance(content, dict):
-            yield name, Given(content, source.path, content, name, source)
-        else:
-            for each, inner in content.items():
-                if not isinstance(inner, dict):
-                    key = f"{GATEWAYS}.{each}"
-                    yield GATEWAYS, Given(inner, source.path, inner, key, source)
-
-
-def _take_gateway(
-    name: str, content: Mapping[str, Any], source: Source
-) -> Iterator[tuple[str, Given]]:
-    """Yield the settings of one gateway; `state_dir` and `profile` may stand above its sections."""
-    before = f"{GATEWAYS}.{name}."
-    origin = f"{source.path} [{GATEWAYS}.{name}]"
-    for word, inner in content.items():
-        if f"gateway.{word}" in _SELECTORS:
-            yield f"gateway.{word}", Given(inner, origin, inner, before + word, source)
-        elif isinstance(inner, dict) or word in Config.model_fields:
-            yield from _take_section(word, inner, source, origin, before)
-        else:
-            yield before + word, Given(inner, origin, inner, before + word, source)
-
-
-def _take_section(
-    section: str, content: object, source: Source, origin: str, before: str
-) -> Iterator[tuple[str, Given]]:
-    """Yield a section's settings by key; a value outside all sections, by its own name."""
-    if isinstance(content, dict) and section in Config.model_fields:
-        for name, value in content.items():
-            key = f"{section}.{name}"
-            yield key, Given(value, origin, value, before + key, source)
-    else:
-        yield section, Given(content, origin, content, before + section, source)
-
-
-def _take_environment(env: Mapping[str, str]) -> Iterator[tuple[str, Given]]:
-    """Yield the variables of tailflip's own by key; an unknown name as it is."""
-    known = {setting.variable: setting for setting in list_settings()}
-    for name in sorted(env):
-        text = env[name].strip()
-        if not text or not name.startswith(_PREFIX):
-            continue
-        if name in _NO_SETTINGS or name.startswith(_OF_TESTS):
-            continue
-        setting = known.get(name)
-        value = text if setting is None else _parse_text(setting, text)
-        key = setting.key if setting else name
-        yield key, Given(value, name, text, key)
-
-
-def _take_flags(flags: Mapping[str, str]) -> Iterator[tuple[str, Given]]:
-    known = {setting.key: setting for setting in list_settings()}
-    for key, text in flags.items():
-        setting = known.get(key)
-        value = text if setting is None else _parse_text(setting, text)
-        option = OPTIONS.get(key)
-        yield key, Given(value, option or f"--set {key}", text, key)
-
-
-def _parse_text(setting: Setting, text: str) -> object:
-    """Turn text into the setting's type; other text stays text, and validation refuses it."""
-    if setting.type is bool:
-        return _WORDS.get(text.lower(), text)
-    pattern = _NUMBERS.get(setting.type)
-    return setting.type(text) if pattern is not None and pattern.fullmatch(text) else text
-
-
 def _settle(given: dict[str, Given], env: Mapping[str, str]) -> tuple[OfGateway, list[Mistake]]:
     """Make a valid configuration of the given values, with every mistake in them.
 
     Wrong values are left out, or make way for those by which tailflip changes least.
     """
-    settings = {setting.key: setting for setting in list_settings()}
-    mistakes = [explain_unknown(key, one) for key, one in given.items() if key not in settings]
-    right = {key: one for key, one in given.items() if key in settings}
+    settings = {each.key: each for each in (*list_settings(), *list_given(given))}
+    right = {key: one for key, one in given.items() if key in settings or is_section(key)}
+    mistakes = [
+        explain_unknown(key, one, settings) for key, one in given.items() if key not in right
+    ]
     for each in mistakes:
         if each.meant is not None and each.meant not in right:
             _replace_wrong(right, each.meant)
+    for each in find_open_secrets(right, settings):
+        mistakes.append(each)
+        _replace_wrong(right, each.key)
     config = None
     while config is None:
         try:
@@ -354,13 +270,18 @@ def _settle(given: dict[str, Given], env: Mapping[str, str]) -> tuple[OfGateway,
             mistakes += found
             for each in found:
                 _replace_wrong(right, each.meant or each.key)
-    origins = {key: right[key].origin if key in right else DEFAULT for key in settings}
+    origins = {
+        each.key: right[each.key].origin if each.key in right else DEFAULT
+        for each in (*list_settings(), *list_given(right))
+    }
     return OfGateway(config, origins), mistakes
 
 
 def _replace_wrong(right: dict[str, Given], key: str) -> None:
     """Take a wrong value out; where it says what may be changed, put the least in its place."""
     wrong = right.pop(key, None)
+    for each in list_dependent(key, right):
+        del right[each]
     origin = DEFAULT if wrong is None else wrong.origin
     if key.startswith(("heal.", "reconcile.")) and _is_switch(key):
         right[key] = Given(False, origin, False, key)
@@ -373,16 +294,21 @@ def _replace_wrong(right: dict[str, Given], key: str) -> None:
 
 def _arrange(
     given: Mapping[str, Given], settings: Mapping[str, Setting], env: Mapping[str, str]
-) -> dict[str, dict[str, object]]:
+) -> dict[str, Any]:
     """Arrange values by section, as the classes of the schema take them."""
-    sections: dict[str, dict[str, object]] = {name: {} for name in Config.model_fields}
+    sections: dict[str, Any] = {name: {} for name in Config.model_fields}
     for key, one in given.items():
-        setting, value = settings[key], one.value
+        setting, value = settings.get(key), one.value
+        at = sections
+        for word in (key if setting is None else setting.section).split("."):
+            at = at.setdefault(word, {})
+        if setting is None:
+            continue
         if value == AUTO and setting.optional:
             value = None
         elif setting.type is Path and isinstance(value, str):
             value = _to_path(one, env)
-        sections[setting.section][setting.name] = value
+        at[setting.name] = value
     return sections
 
 

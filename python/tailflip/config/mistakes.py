@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailflip.base.errors import ConfigInvalid
-from tailflip.config.catalog import list_settings
+from tailflip.config.addresses import mask_addresses
+from tailflip.config.catalog import list_settings, list_tables
 from tailflip.config.schema import Config
 from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from pydantic_core import ErrorDetails
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 GATEWAYS = "gateways"
 _SHOWN_CHARS = 60
+_NAME_RULE = (
+    "the name must be of letters, digits, - and _, at most 32 of them, and not be heartbeat"
+)
 _HINT = "`tailflip config example` lists all settings"
 # Sentences for pydantic's kinds of error; {…} are filled in by pydantic's context.
 _RULES = {
@@ -99,8 +103,12 @@ def explain(
 ) -> Mistake:
     """Explain a value that is against the rules of its setting."""
     key = ".".join(map(str, error["loc"]))
-    rule = _RULES.get(error["type"], f"must be {settings[key].form}")
+    setting = settings.get(key)
+    rule = _RULES.get(error["type"], "" if setting is None else f"must be {setting.form}")
     rule = rule.format(**error.get("ctx", {}))
+    if setting is None:  # a section of a table, as a whole
+        whole = given[key]
+        return Mistake(f"{_head(whole)}: {rule}", key, key, True, whole.line)
     # A default may be at odds with a value that was given: that one is named in the rule.
     at = key if key in given else next((each for each in given if f"{each} " in rule), key)
     one = given.get(at)
@@ -112,10 +120,14 @@ def explain(
     return Mistake(f"{said}: {rule}, found {show(found)}", key, at, in_file, one.line)
 
 
-def explain_unknown(key: str, one: Given) -> Mistake:
-    """Name an unknown setting, and the known one that may have been meant."""
+def explain_unknown(key: str, one: Given, known: Collection[str]) -> Mistake:
+    """Name an unknown setting, and the one of the known that may have been meant."""
     in_file = one.source is not None
-    if key in Config.model_fields or key == GATEWAYS:
+    tables = {each.key for each in list_tables()}
+    if key in tables and isinstance(one.value, dict):
+        text = f"{_head(one)}: {_NAME_RULE}"
+        return Mistake(text, key, None, in_file, one.line)
+    if key in Config.model_fields or key == GATEWAYS or key in tables:
         text = f"{_head(one)}: must be a section, found {show(one.shown)}"
         return Mistake(text, key, None, in_file, one.line)
     settings = list_settings()
@@ -126,13 +138,14 @@ def explain_unknown(key: str, one: Given) -> Mistake:
         named = {each.variable.partition("_")[2]: each.variable for each in settings}
         said = _find_near(key.partition("_")[2], named)
     elif "." in key:
-        said = _find_near_setting(key, [each.key for each in settings])
+        said = _find_near_setting(key, known)
         # Whoever goes on takes no risk with the one that may have been meant, like it or not.
-        meant = _find_near(key, {each.key: each.key for each in settings})
+        meant = _find_near(key, {each: each for each in known})
     else:
         said = _find_near(key, {name: name for name in (*Config.model_fields, GATEWAYS)})
     taken = meant or said
-    meant = next((each.key for each in settings if taken in (each.key, each.variable)), None)
+    meant = next((each.key for each in settings if taken == each.variable), None)
+    meant = taken if taken in known else meant
     what = "setting" if "." in key or is_variable else "section"
     advice = "" if said is None else f" (did you mean {said}?)"
     return Mistake(f"{_head(one)}: no such {what}{advice}", key, meant, in_file, one.line)
@@ -159,7 +172,7 @@ def _find_near_setting(key: str, keys: Iterable[str]) -> str | None:
 
 def show(value: object) -> str:
     """Show a value in a message, cut to a length that can be read."""
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    text = mask_addresses(str(value).lower() if isinstance(value, bool) else repr(value))
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 

@@ -71,6 +71,12 @@ def test_every_setting_can_be_set_from_every_source(tmp_path, setting):
         "archive.keep": "30d",
         "archive.max_size": "2gb",
         "log.level": "debug",
+        "alerts.remind": "2h, 8h",
+        "alerts.quiet": "22:00-07:00",
+        "alerts.digest": "09:30",
+        "alerts.host": "attic",
+        "heartbeat.url_file": "/srv/heartbeat.url",
+        "heartbeat.when": "alive",
     }
     if setting.type is bool:
         text = str(not setting.default).lower()
@@ -103,6 +109,7 @@ def test_every_setting_can_be_set_from_every_source(tmp_path, setting):
 def test_auto_takes_back_what_a_weaker_source_said(tmp_path, setting):
     text = {"port": "18789", "drain_s": "60"}.get(setting.name, '"1gb"')
     text = {"state_dir": '"/srv"', "retention": '"1d"', "profile": '"p"'}.get(setting.name, text)
+    text = {"enabled": "false", "host": '"h"', "url_file": '"/srv/u"'}.get(setting.name, text)
     file = f"[{setting.section}]\n{setting.name} = {text}\n"
     assert value(load_text(tmp_path, file), setting.key) is not None
     assert value(load_text(tmp_path, file, {setting.variable: "auto"}), setting.key) is None
@@ -250,6 +257,7 @@ def test_other_variables_of_ours_and_of_others_are_no_settings(tmp_path):
         "TAILFLIP_TRACEBACK": "1",
         "TAILFLIP_LIFE": "1",
         "TAILFLIP_ALERT_COMMAND": "mail",
+        "TAILFLIP_ALERT_SUBJECT": "a script that is run for a message may run tailflip",
         "OPENCLAW_RESTART_CAP": "1",
         "TAILFLIP_RESTART_CAP": "",
         "TAILFLIP_RESTART_CAP_S": " ",

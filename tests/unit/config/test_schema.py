@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from tailflip.config.load import Config, load
 from tailflip.config.schema import ArchiveSettings, HealSettings
+from tailflip.flow.alerts import AlertSettings
 
 
 def load_text(tmp_path, text, env=None, flags=None):
@@ -41,6 +42,10 @@ def test_the_defaults_are_what_was_agreed():
     assert config.ledger.keep_days == 30
     assert (config.archive.keep, config.archive.max_size) == ("90d", "5gb")
     assert config.log.level == "info"
+    assert config.alerts.choose() == AlertSettings()
+    assert not config.alerts.is_on
+    assert (config.heartbeat.url_file, config.heartbeat.every_s) == (None, 300)
+    assert config.heartbeat.when == "well"
     assert config.restart.on_hang
     assert set(config.gateway.model_dump().values()) == {None}
 
