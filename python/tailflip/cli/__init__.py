@@ -110,6 +110,10 @@ def _run_verb(argv: list[str], stack: ExitStack) -> int:
 
         garbage.collect_from_now()
         return run_light(argv[0], argv[1:])
+    if argv[:1] == ["_send"]:
+        from tailflip.alerts.sending.child import run as send  # noqa: PLC0415 - likewise
+
+        return send(os.environ)
     if len(argv) == 1 and argv[0] in VERSION:
         from tailflip.stores.extension import describe  # noqa: PLC0415 - likewise
 

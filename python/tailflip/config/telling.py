@@ -56,7 +56,12 @@ def _check_lengths(text: str) -> str:
     return ", ".join(check_duration(part) for part in parts)
 
 
-def _check_address(text: str) -> str:
+def check_address(text: str) -> str:
+    """Take an address: a scheme and printable characters, without a space.
+
+    Raises:
+        ValueError: it is none.
+    """
     if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9+.-]*://[\x21-\x7e]+", text.strip()):
         raise ValueError('must be an address, such as "ntfy://…"')
     return text.strip()
@@ -65,7 +70,7 @@ def _check_address(text: str) -> str:
 Hours = Annotated[str, BeforeValidator(_name_off), AfterValidator(_check_hours)]
 TimeOfDay = Annotated[str, BeforeValidator(_name_off), AfterValidator(_check_time)]
 Lengths = Annotated[str, BeforeValidator(_join), AfterValidator(_check_lengths)]
-Address = Annotated[str, AfterValidator(_check_address)]
+Address = Annotated[str, AfterValidator(check_address)]
 
 
 class DestinationSettings(Section):
