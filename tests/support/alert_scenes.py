@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BEGAN_MS = 1_770_000_000_000  # 2026-02-02 02:40:00Z
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 PHONE = Destination("phone")
+SETTINGS = AlertSettings(destinations=(PHONE,), host="claw", digest="")
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Scene:
 
     home: Home
     monkeypatch: pytest.MonkeyPatch
-    settings: AlertSettings = AlertSettings(destinations=(PHONE,), host="claw", digest="")
+    settings: AlertSettings = SETTINGS
     now_ms: int = BEGAN_MS
     silence: Silence | None = None
     receivers: Receivers = field(default_factory=Receivers)
