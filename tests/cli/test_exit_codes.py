@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from support.alert_rows import make_alert, make_notice, put_receiver
 from support.incident_history import make_death, record_night
 from support.service_definitions import Host
 from support.verbs import list_verbs
@@ -60,6 +61,10 @@ ARGV = {
     "incidents list": "incidents list",
     "incidents why": "incidents why 1",
     "incidents ack": "incidents ack 1",
+    "alerts list": "alerts list",
+    "alerts test": "alerts test",
+    "alerts ack": "alerts ack 1",
+    "alerts flush": "alerts flush",
     "config show": "config show",
     "config check": "config check",
     "config example": "config example",
@@ -102,6 +107,16 @@ class Scene:
 
     def open_incident(self):
         self.history.incidents.open(make_death(), clock.now_ms())
+
+    def open_alert(self):
+        self.history.alerts.put([make_alert(0, clock.now_ms())])
+
+    def destination(self):
+        put_receiver(self.place.root, exit_code=0)
+
+    def unreachable(self):
+        put_receiver(self.place.root, exit_code=1)
+        self.history.notices.write([make_notice(clock.now_ms(), next_ms=clock.now_ms())])
 
     def no_state_directory(self):
         self.place.state.rename(self.place.root / "moved")
@@ -237,6 +252,7 @@ OF_LEDGER = (
     *("status", "check", "compact", "reconcile", "tasks", "restore", "incidents list"),
     *("incidents why", "incidents ack", "archive list", "archive show", "archive verify"),
     *("archive expire", "retry", "release"),
+    *("alerts list", "alerts test", "alerts ack", "alerts flush"),
 )
 OF_ARCHIVE = ("archive show", "archive verify")
 # How each code of each verb is provoked.
@@ -246,6 +262,9 @@ WAYS = {
     ("check", 1): Scene.nothing,
     ("check", 65): Scene.nothing,
     ("status", 1): Scene.open_incident,
+    ("alerts test", 0): Scene.destination,
+    ("alerts ack", 0): Scene.open_alert,
+    **{(verb, 69): Scene.unreachable for verb in ("alerts test", "alerts flush")},
     **{(verb, 65): Scene.broken_store for verb in OF_STORES},
     **{(verb, 74): at("sessions.json", BROKEN) for verb in OF_STORES},
     **{(verb, 77): at("sessions.json", DENIED) for verb in OF_STORES},

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from support.alert_rows import make_alert, put_receiver
 from support.incident_history import record_night
 from support.service_definitions import Host
 from support.sqlite_records import TASKS_SCHEMA
@@ -75,6 +76,8 @@ class Installation:
         assert place.run("install", "--apply")[0] == 0
         history = History(Workspace(Home(place.home), RealDisk()), os.path.realpath(self.state))
         record_night(history)
+        history.alerts.put([make_alert(0, self.now)])
+        put_receiver(place.root, exit_code=0)
         actions = json.loads(place.run("archive", "list", "--json")[1])["actions"]
         self.actions = {each["kind"]: each["id"] for each in actions}
         place.fill(SMALL)
@@ -184,6 +187,7 @@ READS = {
     "archive expire": [["archive", "expire", "--older-than", "0s"]],
     "incidents list": [["incidents", "list"], ["incidents", "list", "--json"]],
     "incidents why": [["incidents", "why"], ["incidents", "why", "--stderr"]],
+    "alerts list": [["alerts"], ["alerts", "list", "--json"]],
     "config show": [["config", "show"]],
     "config check": [["config", "check"]],
     "config example": [["config", "example"]],
@@ -199,6 +203,9 @@ WRITES = {
     "watch": (["watch", "--rounds", "1"], None),
     "retry": (["retry"], None),
     "incidents ack": (["incidents", "ack", "1"], None),
+    "alerts test": (["alerts", "test"], None),
+    "alerts ack": (["alerts", "ack", "1"], None),
+    "alerts flush": (["alerts", "flush"], None),
     "demo": (["demo", "--size-mb", "20"], None),
 }
 

@@ -29,6 +29,7 @@ PAGES = (
     "README.md",
     "docs/stop-a-crash-loop.md",
     "docs/keep-it-alive.md",
+    "docs/alerts.md",
     "docs/stuck-jobs.md",
     "docs/install.md",
     "docs/uninstall.md",

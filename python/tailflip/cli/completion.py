@@ -51,6 +51,21 @@ def offer_incidents(incomplete: str) -> list[Offer]:
     return _choose(offers, incomplete)
 
 
+def offer_alerts(incomplete: str) -> list[Offer]:
+    """Offer the numbers of open alerts, with what they are about."""
+    from tailflip.base import clock  # noqa: PLC0415
+    from tailflip.report.subject import find_subject  # noqa: PLC0415
+
+    offers: list[Offer] = []
+    with _quietly():
+        offers += [
+            (str(each.number), f"{each.words.title}, {format_time(each.since_ms)}")
+            for each in find_subject(None, None).history.alerts.read(clock.now_ms())
+            if each.is_open
+        ]
+    return _choose(offers, incomplete)
+
+
 def offer_jobs(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """Offer the names of cron jobs, or their ids where they have no name."""
     from tailflip.observe.installation import locate  # noqa: PLC0415

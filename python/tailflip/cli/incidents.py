@@ -176,13 +176,22 @@ def ack(
     incident_id: IncidentId = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="Every open incident.")] = False,
+    note: Annotated[
+        str, typer.Option("--note", metavar="TEXT", help="What others should know.")
+    ] = "",
+    by: Annotated[str, typer.Option("--by", metavar="WHO", help="Who has seen it.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Note that you have seen an incident, so that `status` no longer calls for you."""
+    """Note that you have seen an incident: `status` calls no longer, and reminders end."""
+    from tailflip.alerts.seen import note_incident  # noqa: PLC0415 - this verb alone
+
     if incident_id is not None and every:
         raise Usage("an incident or --all, not both", hint="leave one of them out")
     ids = [incident_id] if incident_id is not None else _list_open(every=every)
-    seen = [_open().incidents.ack(each, clock.now_ms()) for each in ids]
+    history, seen = _open(), []
+    for incident in map(history.incidents.find, ids):
+        own = History(history.workspace, incident.guard)
+        seen.append(note_incident(own, incident, clock.now_ms(), by, note))
     if as_json:
         from tailflip.cli.answers.verbs import IncidentsAck  # noqa: PLC0415 - for --json
 
@@ -190,7 +199,8 @@ def ack(
         return
     for incident in seen:
         when = format_moment(incident.acked_ms or 0, clock.now_ms())
-        print(f"incident {escape(incident.id)} is noted as seen since {when}")
+        who = f" by {escape(incident.acked_by)}" if incident.acked_by else ""
+        print(f"incident {escape(incident.id)} is noted as seen{who} since {when}")
 
 
 def _answer(incident: Incident, **told: Any) -> None:

@@ -62,6 +62,11 @@ class Alerts(Table):
             raise Usage(f"no such alert: {name}", hint="see `tailflip alerts`")
         return found[0]
 
+    def find_guard(self, alert: Alert) -> str:
+        """Find the gateway that an alert is about, by its guard."""
+        rows = self._read("SELECT guard FROM alerts WHERE number = ?", (alert.number,))
+        return str(rows[0][0])
+
     def ack(self, alert: Alert, now_ms: int, by: str = "", note: str = "") -> Alert:
         """Record that a person took note of an alert; the first time counts, a note is added."""
         with self._writing() as db:

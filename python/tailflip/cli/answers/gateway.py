@@ -149,6 +149,8 @@ class Incident(Part):
     opened_ms: int
     closed_ms: int | None
     acked_ms: int | None = Field(description="When a person took note of it.")
+    acked_by: str = Field(description="Who; empty if nobody said.")
+    note: str = Field(description="That person's note.")
 
 
 class CountedIncident(Part):
@@ -161,6 +163,8 @@ class CountedIncident(Part):
     opened_ms: int = taken("incident.opened_ms")
     closed_ms: int | None = taken("incident.closed_ms")
     acked_ms: int | None = taken("incident.acked_ms", "When a person took note of it.")
+    acked_by: str = taken("incident.acked_by", "Who; empty if nobody said.")
+    note: str = taken("incident.note", "That person's note.")
     death_count: int = taken("deaths")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from tailflip.cli.answers import alerts as of_alerts
 from tailflip.cli.answers import gateway as of_gateway
 from tailflip.cli.answers import services as of_services
 from tailflip.cli.answers import stores as of_stores
@@ -386,6 +387,7 @@ ANSWERS: dict[str, tuple[type[Answer], ...]] = {
     "incidents list": (IncidentsList,),
     "incidents why": (IncidentsWhy,),
     "incidents ack": (IncidentsAck,),
+    **of_alerts.ANSWERS,
     "config show": (ConfigShow,),
     "config check": (ConfigCheck,),
     "install": (of_services.Install,),
