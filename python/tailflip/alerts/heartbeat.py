@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 FACT = "heartbeat"
 _JITTER = 0.1
 _INTERVALS = 3  # a gateway that answered within so many of them answers
-# A word that changes is told at once, but for a gateway that dies and starts all the time.
-_REST_MS = 15_000
+# A word that changes is told at once; of a gateway that dies and starts all the time, no more often
+# than by this share of the usual time.
+_REST = 0.05
 _MOST_CODES = 5
 
 
@@ -54,7 +55,7 @@ class Health:
     """What is known of the gateway and of the messages about it.
 
     Attributes:
-        answered_ms: when the gateway gave its last good answer.
+        silent_s: since when the gateway has given no good answer; None: as far as is known.
         answer_ms: how long that took.
         is_starting: a start, or a compaction before one, is under way and may still take its time.
         interval_s: between two questions to the gateway.
@@ -63,7 +64,7 @@ class Health:
         in_maintenance: a person works on the gateway.
     """
 
-    answered_ms: int | None
+    silent_s: float | None
     interval_s: float
     answer_ms: int | None = None
     is_starting: bool = False
@@ -93,13 +94,13 @@ class LastBeat:
     failures: int = 0
 
 
-def choose_beat(health: Health, when: str, now_ms: int) -> Beat:
+def choose_beat(health: Health, when: str) -> Beat:
     """Choose what to say."""
     if health.in_maintenance:
         return Beat(BeatWord.MAINTENANCE, "maintenance", health.answer_ms)
     if when == BeatWord.ALIVE:
         return Beat(BeatWord.ALIVE, "alive", health.answer_ms)
-    reason = _find_reason(health, now_ms)
+    reason = _find_reason(health)
     if reason is not None:
         return Beat(BeatWord.FAIL, reason)
     if health.is_starting:
@@ -107,7 +108,7 @@ def choose_beat(health: Health, when: str, now_ms: int) -> Beat:
     return Beat(BeatWord.WELL, "the gateway answers", health.answer_ms)
 
 
-def _find_reason(health: Health, now_ms: int) -> str | None:
+def _find_reason(health: Health) -> str | None:
     if health.critical:
         listed = ", ".join(health.critical[:_MOST_CODES])
         more = len(health.critical) - _MOST_CODES
@@ -116,19 +117,20 @@ def _find_reason(health: Health, now_ms: int) -> str | None:
         return f"{format_counted(health.stuck, 'message')} could not be delivered for an hour"
     if health.is_starting:
         return None
-    if health.answered_ms is None:
+    if health.silent_s is None:
         return "the gateway does not answer"
-    silent_ms = now_ms - health.answered_ms
-    if silent_ms <= 1000 * _INTERVALS * health.interval_s:
+    if health.silent_s <= _INTERVALS * health.interval_s:
         return None
-    return f"the gateway has not answered for {format_span(silent_ms)}"
+    return f"the gateway has not answered for {format_span(1000 * health.silent_s)}"
 
 
-def find_due_ms(last: LastBeat | None, word: BeatWord, now_ms: int) -> int:
+def find_due_ms(last: LastBeat | None, word: BeatWord, every_s: float, now_ms: int) -> int:
     """Find out when the next heartbeat is due; at once where the clock was set back."""
     if last is None or last.attempt_ms > now_ms:
         return now_ms
-    return min(last.due_ms, last.attempt_ms + _REST_MS) if last.word != word else last.due_ms
+    if last.word == word:
+        return last.due_ms
+    return min(last.due_ms, last.attempt_ms + int(1000 * _REST * every_s))
 
 
 def keep_beating(
@@ -145,8 +147,8 @@ def keep_beating(
     """
     now_ms = clock.now_ms()
     last = read_last(facts)
-    beat = choose_beat(health, settings.when, now_ms)
-    due_ms = find_due_ms(last, beat.word, now_ms)
+    beat = choose_beat(health, settings.when)
+    due_ms = find_due_ms(last, beat.word, settings.every_s, now_ms)
     if now_ms < due_ms:
         return due_ms
     share = 1 + _JITTER * (2 * (random.random() if chance is None else chance) - 1)  # noqa: S311

@@ -114,6 +114,10 @@ def _run_verb(argv: list[str], stack: ExitStack) -> int:
         from tailflip.alerts.sending.child import run as send  # noqa: PLC0415 - likewise
 
         return send(os.environ)
+    if argv[:1] == ["_turn"]:
+        from tailflip.alerts.errand import run as turn  # noqa: PLC0415 - likewise
+
+        return turn(os.environ)
     if len(argv) == 1 and argv[0] in VERSION:
         from tailflip.stores.extension import describe  # noqa: PLC0415 - likewise
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{0,19})://")
 _ADDRESS = re.compile(rf"{_SCHEME.pattern}\S*")
@@ -40,3 +41,10 @@ def find_reader(path: Path | int) -> str | None:
         return "it belongs to another user"
     mode = stat.S_IMODE(status.st_mode)
     return f"others can read it: its mode is {mode:04o}, not 0600" if mode & _OTHERS else None
+
+
+def find_credential(name: str, env: Mapping[str, str]) -> Path | None:
+    """Find the file of a credential that systemd handed over; None if it did not."""
+    folder = env.get("CREDENTIALS_DIRECTORY")
+    path = Path(folder, name) if folder else None
+    return path if path is not None and path.is_file() else None

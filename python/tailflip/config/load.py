@@ -44,7 +44,9 @@ from tailflip.config.schema import (
     RestartSettings,
 )
 from tailflip.config.tables import (
+    fill_hidden,
     find_open_secrets,
+    hide_secrets,
     is_replaced,
     is_section,
     list_dependent,
@@ -108,7 +110,8 @@ class Loaded:
     configuration file and `found` says whether it exists; without a home directory `path` is
     None. `gateways` are those with a section of their own, and `gateway` names the one at hand.
     `mistakes` are empty unless the caller goes on with them. `is_last_good`: the file has a
-    mistake, and its last good text counts. `text` is the file's own, where it has no mistake.
+    mistake, and its last good text counts. `text` is the file's own without what is secret in it,
+    where it has no mistake.
     """
 
     config: Config
@@ -177,7 +180,8 @@ def load(
     is_last_good = is_wrong and last_good is not None and path is not None
     if is_last_good and path is not None and last_good is not None:
         source = Source(str(path), last_good)
-        reading = _judge_all(_parse_again(path, last_good), source, stronger, env, None)
+        known = fill_hidden(_parse_again(path, last_good), document)
+        reading = _judge_all(known, source, stronger, env, None)
     return Loaded(
         reading.base.config,
         reading.base.origins,
@@ -186,7 +190,7 @@ def load(
         reading.gateways,
         mistakes=mistakes,
         is_last_good=is_last_good,
-        text=None if is_wrong else data,
+        text=None if is_wrong or data is None else hide_secrets(data, document),
     )
 
 

@@ -6,10 +6,11 @@ mistake too. It has one address, and is nothing without it.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tailflip.config.addresses import find_reader
+from tailflip.config.addresses import find_reader, mask_addresses
 from tailflip.config.catalog import list_tables
 from tailflip.config.document import SELECTORS
 from tailflip.config.mistakes import Mistake
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from tailflip.config.catalog import Setting
     from tailflip.config.mistakes import Given
+
+# It is no address: a destination that has no more is left out.
+_HIDDEN = b"***"
 
 
 def is_section(key: str) -> bool:
@@ -63,6 +67,41 @@ def find_open_secrets(
             advice = f"put the address into a file of its own, or `chmod 600 {one.source.path}`"
             text = f"{one.place}: {one.name}: stands in a file that is not yours alone: {reason}"
             yield Mistake(f"{text}; {advice}", key, key, is_in_file=True, line=one.line)
+
+
+def hide_secrets(data: bytes, document: Mapping[str, Any]) -> bytes | None:
+    """Take the secrets out of a file's bytes, for our records; None where they are not found.
+
+    A secret that is written with escapes is not found in the bytes.
+    """
+    for secret in set(_list_secrets(document)):
+        if secret.encode() not in data:
+            return None
+        data = data.replace(secret.encode(), _HIDDEN)
+    return re.sub(rb"(?m)^\s*#.*$", lambda found: mask_addresses(found[0].decode()).encode(), data)
+
+
+def fill_hidden(last: dict[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill the secrets of the present file into one of our records, at the same places."""
+    filled = dict(last)
+    for name, value in last.items():
+        now = present.get(name)
+        if isinstance(value, dict):
+            filled[name] = fill_hidden(value, now if isinstance(now, dict) else {})
+        elif value == _HIDDEN.decode() and isinstance(now, str):
+            filled[name] = now
+    return filled
+
+
+def _list_secrets(document: Mapping[str, Any]) -> Iterator[str]:
+    """List the secrets in a file, wherever they stand."""
+    listed = [each for table in list_tables() for each in table.list_settings("")]
+    names = {each.name for each in listed if each.is_secret}
+    for name, value in document.items():
+        if isinstance(value, dict):
+            yield from _list_secrets(value)
+        elif name in names and isinstance(value, str) and value:
+            yield value
 
 
 def _list_in(section: str) -> tuple[Setting, ...]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from tailflip.base.openclaw_units import parse_length_ms
+from tailflip.config.addresses import find_credential
 from tailflip.config.kinds import OFF, Duration, Section, check_duration, setting, to_ms
 from tailflip.flow.alerts import AlertSettings, Destination, Urgency
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # A destination's name is a label of metrics and the name of a credential.
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,31}")
@@ -166,11 +170,16 @@ class AlertsSettings(Section):
         """Whether anybody is told."""
         return self.enabled is not False and bool(self.to)
 
-    def choose(self) -> AlertSettings:
-        """Choose the settings for whoever decides what is told; no address is among them."""
+    def choose(self, patience_s: float) -> AlertSettings:
+        """Choose the settings for whoever decides what is told; no address is among them.
+
+        Args:
+            patience_s: how long a start may take, by `health.start_patience_s`.
+        """
         remind = () if self.remind == OFF else self.remind.split(", ")
         return AlertSettings(
             down_after_s=self.down_after_s,
+            patience_s=patience_s,
             gather_s=self.gather_s,
             settle_s=self.settle_s,
             remind_s=tuple(parse_length_ms(each) / 1000 for each in remind),
@@ -206,6 +215,10 @@ class HeartbeatSettings(Section):
     when: Literal["well", "alive"] = setting(
         "well", "well: only while the gateway answers and nothing critical is open; alive: always"
     )
+
+    def is_on(self, env: Mapping[str, str]) -> bool:
+        """Whether there is a heartbeat: its address is in a file, or a credential of systemd."""
+        return self.url_file is not None or find_credential(HEARTBEAT, env) is not None
 
 
 def _read_off(text: str | None) -> str | None:

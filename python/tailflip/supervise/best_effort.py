@@ -44,6 +44,8 @@ class BestEffortHistory:
         self._last_error: str | None = None
         self._left: deque[Callable[[], object]] = deque(maxlen=_MOST_LEFT)
         self._incidents: dict[str, str] = {}  # of lives whose end was written late
+        # Called after something was written of which people may have to hear, in any thread.
+        self.on_news: Callable[[], None] = _do_nothing
 
     # --- lives ---------------------------------------------------------------------------
 
@@ -140,7 +142,12 @@ class BestEffortHistory:
 
     def note(self, findings: Sequence[Finding], codes: Collection[str]) -> None:
         """Open these findings, and end the others of the same codes."""
-        self._write(lambda: self._history.findings.note(findings, clock.now_ms(), codes))
+
+        def write() -> None:
+            if self._history.findings.note(findings, clock.now_ms(), codes):
+                self.on_news()
+
+        self._write(write, is_news=False)
 
     # --- what was seen and done ----------------------------------------------------------
 
@@ -156,7 +163,7 @@ class BestEffortHistory:
 
     def record_runs(self, runs: Sequence[SeenRun]) -> None:
         """Put the runs in flight on record."""
-        self._write(lambda: self._history.runs.put(tuple(runs)))
+        self._write(lambda: self._history.runs.put(tuple(runs)), is_news=False)
 
     def read_actions(self) -> tuple[Action, ...]:
         """Read the actions on the stores of all gateways."""
@@ -171,11 +178,11 @@ class BestEffortHistory:
 
     def put_fact(self, name: str, value: object) -> None:
         """Put a fact on record."""
-        self._write(lambda: self._history.facts.put(name, value))
+        self._write(lambda: self._history.facts.put(name, value), is_news=False)
 
     def expire(self, keep_days: float) -> None:
         """Delete records that are older than the settings keep."""
-        self._write(lambda: self._history.expire(clock.now_ms(), keep_days))
+        self._write(lambda: self._history.expire(clock.now_ms(), keep_days), is_news=False)
 
     def settle(self) -> int:
         """Try once more to write what is left, before this process ends; count what is lost."""
@@ -189,7 +196,9 @@ class BestEffortHistory:
         incident = life.incident or self._incidents.get(life.id)
         return life.model_copy(update={"incident": incident})
 
-    def _write(self, effect: Callable[[], object], *, is_sure: bool = False) -> None:
+    def _write(
+        self, effect: Callable[[], object], *, is_sure: bool = False, is_news: bool = True
+    ) -> None:
         """Write, and log a failure; `is_sure`: this writes, whatever is on record already."""
         self._left.append(effect)
         try:
@@ -199,6 +208,8 @@ class BestEffortHistory:
         else:
             # An effect that found nothing to change has not shown that the ledger can be written.
             self._last_error = None if is_sure else self._last_error
+            if is_news:
+                self.on_news()
 
     def _catch_up(self) -> None:
         """Write what is left, the oldest first.
@@ -235,3 +246,7 @@ class BestEffortHistory:
                 error=error,
             )
         self._last_error = str(error)
+
+
+def _do_nothing() -> None:
+    """Nobody asked for news."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tailflip.base import clock
 from tailflip.base.units import format_counted
 from tailflip.observe.gateway.health import HEALTH, STARTUP, Prober
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _STARTING_S = 0.5
 _SILENT = frozenset({"timeout", "refused"})
+# Silence of so many questions is news, and so is its end: the heartbeat tells it at once.
+_SILENCE = 3
 
 
 class HealthCheck:
@@ -25,7 +28,8 @@ class HealthCheck:
 
     `find_host` finds the address of a gateway that refuses on `where`.
     `on_hang` is called with the reason after a silence that is too long: before the first answer,
-    after `start_patience_s`; later, after `misses` in a row.
+    after `start_patience_s`; later, after `misses` in a row. `on_news` is called when the
+    gateway falls silent for some questions, and when it speaks again.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class HealthCheck:
         is_ready: bool,
         on_ready: Callable[[], bool],
         on_hang: Callable[[str], None],
+        on_news: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._settings = settings
@@ -47,6 +52,10 @@ class HealthCheck:
         self._is_ready = is_ready
         self._on_ready = on_ready
         self._on_hang = on_hang
+        self._on_news = on_news
+        self._answered_s: float | None = None
+        self._silent = 0
+        self.answer_ms: int | None = None
         self._misses = 0
         self._where = where
         self._find_host = find_host
@@ -62,6 +71,11 @@ class HealthCheck:
             timeout_s=self._settings.timeout_s,
         )
 
+    @property
+    def silent_s(self) -> float | None:
+        """Seconds since the last good answer; None before the first."""
+        return None if self._answered_s is None else clock.monotonic_s() - self._answered_s
+
     def stop(self) -> None:
         """Stop asking."""
         self._prober.close()
@@ -76,6 +90,7 @@ class HealthCheck:
     def _judge(self, answer: Answer) -> None:
         if not self._loop.has("ask"):
             return  # a late answer, after `stop`
+        self._note(answer)
         if not self._is_ready:
             if answer.kind == "refused":
                 self._look_elsewhere()
@@ -90,6 +105,16 @@ class HealthCheck:
                 self._misses = 0
                 asked = format_counted(self._settings.misses, "question")
                 self._on_hang(f"{asked} in a row without an answer")
+
+    def _note(self, answer: Answer) -> None:
+        was_silent = self._silent >= _SILENCE
+        if self._is_good(answer):
+            self._answered_s = clock.monotonic_s()
+            self.answer_ms, self._silent = round(1000 * answer.latency_s), 0
+        else:
+            self._silent += 1
+        if was_silent != (self._silent >= _SILENCE):
+            self._on_news()
 
     def _is_good(self, answer: Answer) -> bool:
         """Say whether the gateway serves; one without a health endpoint shows some page there."""

@@ -166,8 +166,8 @@ def reap(run: Supervisor) -> None:
     if run.loop.is_working:  # the worker thread waits for its own children
         run.loop.at("reap", _LOOK_S, lambda: run.handle(Event.CHILD_ENDED))
     else:
-        service = run.held
-        reap_orphans(but={service.child.pid} if service is not None else ())
+        held = () if run.held is None else (run.held.child.pid,)
+        reap_orphans(but={*held, *run.errands.pids})
 
 
 def follow(run: Supervisor) -> None:

@@ -30,7 +30,7 @@ class LifeWatch:
     """Watches one life at a time, from `begin` to `end`, and emits events.
 
     `has_answered` is called for each good answer while the gateway starts; it returns whether
-    the answer was the gateway's own.
+    the answer was the gateway's own. `on_news` is called when it falls silent or speaks again.
     """
 
     def __init__(
@@ -39,11 +39,13 @@ class LifeWatch:
         loop: Loop,
         tell: Callable[..., None],
         has_answered: Callable[[], bool],
+        on_news: Callable[[], None],
     ) -> None:
         self._gateway = gateway
         self._loop = loop
         self._tell = tell
         self._has_answered = has_answered
+        self._on_news = on_news
         self._memory = MemoryWatch(gateway)
         self._health: HealthCheck | None = None
 
@@ -59,6 +61,7 @@ class LifeWatch:
             is_ready=service.life.ready_ms is not None,
             on_ready=self._has_answered,
             on_hang=lambda why: self._tell(Event.HUNG, why),
+            on_news=self._on_news,
         )
         self._memory.begin(service.life)
         self._set_sample(0)
@@ -111,6 +114,16 @@ class LifeWatch:
     def is_quiet(self) -> bool:
         """Say whether no job is in flight."""
         return self._memory.is_quiet()
+
+    @property
+    def silent_s(self) -> float | None:
+        """Seconds since the last good answer of this life; None before the first."""
+        return None if self._health is None else self._health.silent_s
+
+    @property
+    def answer_ms(self) -> int | None:
+        """How long the last good answer of this life took."""
+        return None if self._health is None else self._health.answer_ms
 
     def describe(self, service: Service) -> str:
         """Say in one line how the gateway is."""

@@ -117,6 +117,7 @@ def reload(run: Supervisor) -> None:
     run.manager.reloading(int(clock.monotonic_s() * 1_000_000))
     reload_settings(run.gateway, run.flags)
     run.manager.reloaded()
+    run.errands.news()
 
 
 def reload_and_reconsider(run: Supervisor) -> None:

@@ -26,8 +26,10 @@ from tailflip.supervise.fingerprints import Fingerprints
 from tailflip.supervise.housekeeping import keep_house
 from tailflip.supervise.life_watch import LifeWatch
 from tailflip.supervise.manager_notices import ManagerNotices
+from tailflip.supervise.orders import make_order
 from tailflip.supervise.post_mortem import record_decision
 from tailflip.supervise.preparation import log_admission
+from tailflip.supervise.process.errands import Errands
 from tailflip.supervise.starting import Starter
 from tailflip.supervise.states import TABLE, Action, Event, Ignored, Phase
 from tailflip.supervise.waiting import Wait
@@ -81,7 +83,11 @@ class Supervisor:
         self.manager = ManagerNotices(self.loop, self.notifier)
         self.fingerprints = Fingerprints(gateway)
         self.starter = Starter(gateway)
-        self.watch = LifeWatch(gateway, self.loop, self.handle, self._has_answered)
+        self.errands = Errands(self.loop, gateway.env, self._make_order)
+        gateway.record.on_news = self.errands.news
+        self.watch = LifeWatch(
+            gateway, self.loop, self.handle, self._has_answered, self.errands.news
+        )
         self.wait = Wait(self.fingerprints, self.loop, self.handle)
         self.files = ChangedFiles(gateway, self.loop, lambda: self.handle(Event.FILES_CHANGED))
         self.asked_to_stop = threading.Event()
@@ -111,6 +117,7 @@ class Supervisor:
             platform_calls.here.become_subreaper()
             self.manager.start()
             try:
+                self.errands.news()
                 self.handle(Event.BEGUN)
                 keep_house(self.gateway, self.loop)
                 while self.exit_code is None:
@@ -118,6 +125,7 @@ class Supervisor:
             finally:
                 self.watch.end()
                 self.files.stop()
+                self.errands.leave()
         return self.exit_code
 
     def handle(self, event: Event, *told: object) -> None:
@@ -147,6 +155,18 @@ class Supervisor:
     def _has_answered(self) -> bool:
         self.handle(Event.ANSWERED)
         return self.phase is Phase.RUNNING
+
+    def _make_order(self) -> bytes | None:
+        gateway, watch = self.gateway, self.watch
+        return make_order(
+            gateway.name,
+            gateway.config,
+            gateway.env,
+            silent_s=watch.silent_s,
+            answer_ms=watch.answer_ms,
+            # One that is not started again, or takes too long, is an alert of its own.
+            is_starting=self.phase is not Phase.RUNNING,
+        )
 
     # --- what several actions need -------------------------------------------------------
 

@@ -42,7 +42,7 @@ def test_the_defaults_are_what_was_agreed():
     assert config.ledger.keep_days == 30
     assert (config.archive.keep, config.archive.max_size) == ("90d", "5gb")
     assert config.log.level == "info"
-    assert config.alerts.choose() == AlertSettings()
+    assert config.alerts.choose(900) == AlertSettings()
     assert not config.alerts.is_on
     assert (config.heartbeat.url_file, config.heartbeat.every_s) == (None, 300)
     assert config.heartbeat.when == "well"

@@ -163,3 +163,27 @@ def test_a_destination_is_of_the_file_alone(tmp_path):
         load({"TAILFLIP_CONFIG": "/dev/null", "TAILFLIP_ALERTS_TO_PHONE_URL": "ntfy://a"})
     with pytest.raises(ConfigInvalid, match=r"--set alerts.to.phone.url: no such setting"):
         load({"TAILFLIP_CONFIG": "/dev/null"}, {"alerts.to.phone.url": "ntfy://a"})
+
+
+def test_what_is_put_on_record_of_the_file_holds_no_secret(tmp_path):
+    """The last good settings are kept in the ledger; the token stood there too."""
+    text = (
+        f"# was: ntfy://old/{SECRET}\n[alerts.to.a]\nurl = 'ntfy://host/{SECRET}'\n"
+        f'[gateways.g.alerts.to.b]\nurl = "https://host/{SECRET}\'s"\n'
+    )
+    good = load_text(tmp_path, text).text
+    assert SECRET.encode() not in good
+    assert b"ntfy://old" not in good
+    # With a mistake in the file, the last good settings count, and people are told all the same.
+    loaded = load_text(tmp_path, text + "[haal]\nx = 1\n", goes_on=True, last_good=good)
+    assert loaded.is_last_good
+    assert loaded.config.alerts.to["a"].url == f"ntfy://host/{SECRET}"
+    assert loaded.choose("g").config.alerts.to["b"].url == f"https://host/{SECRET}'s"
+    # Where nothing can be read of it, the address is nowhere.
+    loaded = load_text(tmp_path, "no toml", goes_on=True, last_good=good)
+    assert loaded.config.alerts.to == {}
+    assert SECRET not in "".join(loaded.mistakes)
+
+
+def test_a_secret_that_is_written_with_escapes_is_put_on_record_nowhere(tmp_path):
+    assert load_text(tmp_path, '[alerts.to.a]\nurl = "ntfy://host/s3\\u0063ret"\n').text is None

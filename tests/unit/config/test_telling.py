@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tailflip.config.telling import AlertsSettings, DestinationSettings
+from tailflip.config.telling import AlertsSettings, DestinationSettings, HeartbeatSettings
 from tailflip.flow.alerts import AlertSettings, Destination, Urgency
 
 PHONE = DestinationSettings(url="ntfy://a/b")
@@ -28,8 +28,9 @@ def test_what_is_set_comes_to_those_who_decide_without_an_address():
         host="attic",
         to={"phone": PHONE, "oncall": oncall},
     )
-    assert settings.choose() == AlertSettings(
+    assert settings.choose(60) == AlertSettings(
         down_after_s=60,
+        patience_s=60,
         gather_s=0,
         settle_s=5,
         remind_s=(1800, 7200),
@@ -57,7 +58,7 @@ def test_what_is_set_comes_to_those_who_decide_without_an_address():
 def test_alerts_are_on_as_soon_as_a_destination_is_named(enabled, to, is_on):
     settings = AlertsSettings(enabled=enabled, to=to)
     assert settings.is_on is is_on
-    assert bool(settings.choose().destinations) is is_on
+    assert bool(settings.choose(900).destinations) is is_on
 
 
 @pytest.mark.parametrize(
@@ -108,3 +109,12 @@ def test_what_is_no_address_is_refused(address):
     """Control characters too: an address becomes a line of a request."""
     with pytest.raises(ValidationError):
         DestinationSettings(url=address)
+
+
+def test_a_heartbeat_has_an_address_in_a_file_or_of_systemd(tmp_path):
+    assert not HeartbeatSettings().is_on({})
+    assert HeartbeatSettings(url_file=Path("/srv/url")).is_on({})
+    env = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert not HeartbeatSettings().is_on(env)
+    (tmp_path / "heartbeat").touch()
+    assert HeartbeatSettings().is_on(env)

@@ -43,6 +43,7 @@ def test_a_release_without_a_health_endpoint_has_answered_with_any_page(version,
         is_ready=False,
         on_ready=lambda: heard.append("ready") is None,
         on_hang=heard.append,
+        on_news=lambda: None,
     )
     check._judge(parse_answer(data))
     assert heard == ["ready"] * is_good

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.base.regular import NotRegular, open_to_read
-from tailflip.config.addresses import find_reader
-from tailflip.config.telling import check_address
+from tailflip.config.addresses import find_credential, find_reader
+from tailflip.config.telling import HEARTBEAT, check_address
 from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from tailflip.config.telling import DestinationSettings, HeartbeatSettings
 
@@ -52,7 +52,7 @@ def read_heartbeat(settings: HeartbeatSettings, env: Mapping[str, str]) -> Addre
     Raises:
         NoAddress: it cannot be read, or others could read it.
     """
-    return Address(_read_url("heartbeat", settings.url_file, env))
+    return Address(_read_url(HEARTBEAT, settings.url_file, env))
 
 
 def _read_url(name: str, path: Path | None, env: Mapping[str, str]) -> str:
@@ -63,13 +63,6 @@ def _read_url(name: str, path: Path | None, env: Mapping[str, str]) -> str:
     if path is None:
         raise NoAddress("no address is set")
     return _parse(path, _read(path, is_ours=True))
-
-
-def find_credential(name: str, env: Mapping[str, str]) -> Path | None:
-    """Find the file of a credential that systemd handed over; None if it did not."""
-    folder = env.get("CREDENTIALS_DIRECTORY")
-    path = Path(folder, name) if folder else None
-    return path if path is not None and path.is_file() else None
 
 
 def _read(path: Path, *, is_ours: bool = False) -> bytes:
