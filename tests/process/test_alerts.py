@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from support.errands import UUID, beat, list_errands, tell, wait_quiet
 from support.guarded_gateway import wait_until
 from support.receivers import Deaf, Web
 
@@ -22,41 +22,6 @@ HEAVY = frozenset(
     {"apprise", "prometheus_client", "jinja2", "http.server", "http.client"}
     | {"ssl", "smtplib", "asyncio", "tailflip.alerts.errand", "tailflip.alerts.turn"}
 )
-
-
-def tell(place, address="", more=""):
-    """Name a receiver in the settings, and what else is in them."""
-    path = place.root / "config.toml"
-    phone = f"[alerts.to.phone]\nurl = '{address}'\n" if address else ""
-    path.write_text(f"{phone}{more}")
-    path.chmod(0o600)
-    place.env["TAILFLIP_CONFIG"] = str(path)
-
-
-def beat(place, address, every_s, when="well"):
-    """Name where the heartbeat goes."""
-    path = place.root / "heartbeat.url"
-    path.write_text(address)
-    path.chmod(0o600)
-    return f"[heartbeat]\nurl_file = '{path}'\nevery_s = {every_s}\nwhen = '{when}'\n"
-
-
-def list_errands(place):
-    """The children that tell people of this place, and what they started."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            env, words = process.environ(), set(process.cmdline())
-            if env.get("TAILFLIP_CONFIG") == place.env["TAILFLIP_CONFIG"] and words & {
-                "_turn",
-                "_send",
-            }:
-                found.append(process)
-    return found
-
-
-def wait_quiet(place):
-    wait_until(lambda: not list_errands(place), "end of the errands", 30)
 
 
 def test_a_gateway_that_dies_for_good_is_told_once(place):
@@ -118,15 +83,14 @@ def test_nothing_is_started_where_nobody_is_to_be_told(place):
 
 
 def test_a_heartbeat_goes_out_while_all_is_well_and_says_at_once_when_it_is_not(place):
-    uuid = "01234567-89ab-cdef-0123-456789abcdef"
     with Web() as web:
-        address = f"http://127.0.0.1:{web.port}/ping/{uuid}"
+        address = f"http://127.0.0.1:{web.port}/ping/{UUID}"
         tell(place, more=beat(place, address, 60))
         guarded = place.run(settings={**QUICK, "health.misses": 1000})
         guarded.wait_ready()
 
         def said():
-            return [each.path.removeprefix(f"/ping/{uuid}") for each in web.requests]
+            return [each.path.removeprefix(f"/ping/{UUID}") for each in web.requests]
 
         wait_until(lambda: "" in said(), "good word", 40, guarded.said)
         assert set(said()) <= {"", "/log"}

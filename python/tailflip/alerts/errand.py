@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # All messages to all destinations, each with its patience; then the kernel ends us.
-_LAST_S = 600
+LAST_S = 600
 _HOUR_MS = 3_600_000
 # Another pass is at work, or the ledger cannot be used: look again soon.
 _SOON_MS = 30_000
@@ -60,7 +60,10 @@ class Seen(Value):
 
 
 class Order(Value):
-    """What an errand needs to know; it holds addresses, and is handed over on standard input."""
+    """What an errand needs to know; it holds addresses, and is handed over on standard input.
+
+    A heartbeat that is due within `slack_s` is sent now.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
@@ -68,18 +71,24 @@ class Order(Value):
     alerts: AlertsSettings = Field(default_factory=AlertsSettings)
     heartbeat: HeartbeatSettings = Field(default_factory=HeartbeatSettings)
     patience_s: float = 900.0
+    slack_s: float = 0.0
     seen: Seen
 
 
 def run(env: Mapping[str, str]) -> int:
     """Run what standard input orders, and print when the next errand is due."""
-    signal.alarm(_LAST_S)
+    signal.alarm(LAST_S)
     step_back()
     log.start("warning")
-    order = Order.model_validate_json(sys.stdin.buffer.read())
+    order = read_order(sys.stdin.buffer.read())
     history = History(Workspace(Home.locate(env), RealDisk()), order.guard)
     sys.stdout.write(json.dumps(run_errand(history, order, env)))
     return 0
+
+
+def read_order(data: bytes) -> Order:
+    """Read an order as its guard wrote it."""
+    return Order.model_validate_json(data)
 
 
 def run_errand(history: History, order: Order, env: Mapping[str, str]) -> int | None:
@@ -96,6 +105,7 @@ def run_errand(history: History, order: Order, env: Mapping[str, str]) -> int | 
                     order.heartbeat,
                     read_health(history, order.seen),
                     lambda sign: beat(order.heartbeat, sign, env),
+                    slack_s=order.slack_s,
                 )
             )
     except (TailflipError, OSError) as e:

@@ -139,8 +139,10 @@ def keep_beating(
     health: Health,
     send: Callable[[Beat], Delivery],
     chance: float | None = None,
+    *,
+    slack_s: float = 0.0,
 ) -> int:
-    """Send the heartbeat if it is due, and return when the next one is, in milliseconds.
+    """Send the heartbeat if it is due within `slack_s`; return when the next is, in milliseconds.
 
     The attempt is on record before it is made: whatever kills this process, the next one does not
     send again at once. A failure is put on record, and never raises.
@@ -149,7 +151,7 @@ def keep_beating(
     last = read_last(facts)
     beat = choose_beat(health, settings.when)
     due_ms = find_due_ms(last, beat.word, settings.every_s, now_ms)
-    if now_ms < due_ms:
+    if now_ms < due_ms - int(1000 * slack_s):
         return due_ms
     share = 1 + _JITTER * (2 * (random.random() if chance is None else chance) - 1)  # noqa: S311
     next_ms = now_ms + int(1000 * settings.every_s * share)

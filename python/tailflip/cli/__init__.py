@@ -110,14 +110,11 @@ def _run_verb(argv: list[str], stack: ExitStack) -> int:
 
         garbage.collect_from_now()
         return run_light(argv[0], argv[1:])
-    if argv[:1] == ["_send"]:
-        from tailflip.alerts.sending.child import run as send  # noqa: PLC0415 - likewise
+    if argv and argv[0].startswith("_"):
+        from tailflip.cli.hidden import HIDDEN, run_hidden  # noqa: PLC0415 - likewise
 
-        return send(os.environ)
-    if argv[:1] == ["_turn"]:
-        from tailflip.alerts.errand import run as turn  # noqa: PLC0415 - likewise
-
-        return turn(os.environ)
+        if argv[0] in HIDDEN:
+            return run_hidden(argv[0], argv[1:])
     if len(argv) == 1 and argv[0] in VERSION:
         from tailflip.stores.extension import describe  # noqa: PLC0415 - likewise
 

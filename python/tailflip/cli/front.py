@@ -171,6 +171,7 @@ def _gate(gateway: GuardedGateway, *, park: bool) -> int:
             break
         log.say(format_error(verdict.refusal))
         _note_refusal(gateway, verdict, LifeMode.GATE, os.getpid() if park else None)
+        _have_told(gateway, goes_on=park)
         if not park:
             return verdict.refusal.exit_code
         from tailflip.supervise.gate import wait_for_change, wait_for_end  # noqa: PLC0415
@@ -185,6 +186,7 @@ def _gate(gateway: GuardedGateway, *, park: bool) -> int:
     _settle(gateway)
     env = dict(gateway.env)
     env[LIFE_VARIABLE] = _begin_life(gateway, verdict, LifeMode.GATE, os.getpid())
+    _have_told(gateway, goes_on=True)
     program = gateway.command[0]
     log.flush()
     # Python ignores these two signals; a started program expects their defaults.
@@ -197,6 +199,7 @@ def _gate(gateway: GuardedGateway, *, park: bool) -> int:
         kind = NoPermission if isinstance(e, PermissionError) else ConfigInvalid
         refusal = kind(f"cannot start {program}: {e.strerror}", hint=GONE_PROGRAM)
         _note_failure(gateway, verdict, refusal, env[LIFE_VARIABLE])
+        _have_told(gateway, goes_on=False)
         raise refusal from e
 
 
@@ -216,9 +219,11 @@ def _preflight(gateway: GuardedGateway, *, as_json: bool) -> int:
         print("go")
     if refusal is not None:
         _note_refusal(gateway, verdict, LifeMode.PREFLIGHT, None)
+        _have_told(gateway, goes_on=False)
         return refusal.exit_code
     _settle(gateway)
     _begin_life(gateway, verdict, LifeMode.PREFLIGHT, None)
+    _have_told(gateway, goes_on=True)
     return 0
 
 
@@ -232,6 +237,24 @@ def _settle(gateway: GuardedGateway) -> None:
             notes=left,
             hint="make room on the disk of tailflip's own directory (`df -h`)",
         )
+
+
+def _have_told(gateway: GuardedGateway, *, goes_on: bool) -> None:
+    """Have people told what they must know, if any are to be told.
+
+    Before a start, nobody waits for that. After a refusal, a service manager would end it with us.
+    """
+    from tailflip.supervise.orders import make_order  # noqa: PLC0415 - after the judgement
+
+    order = make_order(gateway.name, gateway.config, gateway.env, is_starting=goes_on)
+    if order is None:
+        return
+    from tailflip.supervise.process.errands import (  # noqa: PLC0415 - where people are told
+        run_and_wait,
+        run_detached,
+    )
+
+    (run_detached if goes_on else run_and_wait)(gateway.env, order)
 
 
 def _look_ahead(gateway: GuardedGateway, wanted: str, *, as_json: bool) -> int:

@@ -32,6 +32,8 @@ from tailflip.stores.archive_limits import keep_limits
 from tailflip.stores.recovery import recover
 from tailflip.stores.returned import count_returned
 from tailflip.supervise.event_loop import Loop
+from tailflip.supervise.orders import describe_door, make_order
+from tailflip.supervise.process.errands import Errands
 from tailflip.supervise.quick_findings import find_quickly, tell_new
 
 if TYPE_CHECKING:
@@ -92,6 +94,10 @@ class Watch:
     _changed: dict[Store, list[str]] = field(default_factory=dict)
     _watcher: ChangeWatcher | None = None
     _watched: frozenset[Path] = frozenset()
+    _order: bytes | None = None
+
+    def __post_init__(self) -> None:
+        self._errands = Errands(self._loop, self.where.env, lambda: self._order)
 
     def run(self, most_rounds: int | None = None) -> None:
         """Watch until `stop` is called, or for a number of rounds."""
@@ -105,6 +111,7 @@ class Watch:
             self.notifier.stopping("stopping")
             if self._watcher is not None:
                 self._watcher.stop()
+            self._errands.leave()
 
     @contextmanager
     def catching_signals(self) -> Iterator[None]:
@@ -133,6 +140,7 @@ class Watch:
 
     def _do_round(self, most_rounds: int | None) -> None:
         interval_s = self._round()
+        self._errands.news()
         self.rounds += 1
         if most_rounds is not None and self.rounds >= most_rounds:
             self._end()
@@ -167,6 +175,7 @@ class Watch:
             for note in recover(Workspace(self.home, self.disk)):
                 log.warning(note)
             work = self._look(apply=True)
+            self._order = _make_order(work)
             interval_s = self.where.interval_s or work.terms.settings.interval_s
             if not work.terms.settings.enabled:
                 work = self._look(apply=False)
@@ -281,3 +290,10 @@ class Watch:
             stores=len(work.scene.stores),
             every=format_span(interval_s * 1000),
         )
+
+
+def _make_order(work: Reconciliation) -> bytes | None:
+    """Make the order of the errands until the next round; they ask the gateway themselves."""
+    scene = work.scene
+    door = describe_door(scene.config, scene.installation, scene.capabilities)
+    return make_order(work.history.guard, scene.config, scene.caller_env, door=door)

@@ -26,6 +26,35 @@ _GATHER_S = 1.0
 _AGAIN_S = 60.0
 # No timer is longer: the wall clock may be set, and a machine may have slept.
 _LOOK_S = 60.0
+_PATIENCE_S = 25.0
+
+# The shell starts the child in the background and ends: the child is then nobody's, and no zombie
+# of the program that `gate` becomes. In the background, descriptor 0 is /dev/null.
+_DETACH = 'exec 3<&0; "$@" <&3 3<&- &'
+
+
+def run_detached(env: Mapping[str, str], order: bytes) -> None:
+    """Start an errand that outlives this process, and is not its child."""
+    _run(["/bin/sh", "-c", _DETACH, "sh", *list_own("_turn")], env, order)
+
+
+def run_and_wait(env: Mapping[str, str], order: bytes) -> None:
+    """Run an errand before this process ends: a service manager ends with it what it started."""
+    _run(list_own("_turn"), env, order)
+
+
+def _run(command: list[str], env: Mapping[str, str], order: bytes) -> None:
+    with suppress(OSError, subprocess.TimeoutExpired):
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=scrub(env),
+            cwd=os.sep,
+            start_new_session=True,
+        )
+        child.communicate(order, _PATIENCE_S)
 
 
 class Errands:

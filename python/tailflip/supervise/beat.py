@@ -1,0 +1,72 @@
+"""What a timer does beside a gateway that a gate started, and that has no guard.
+
+It looks around without reading a store, has people told what waits, and sends the heartbeat, for
+which the gateway is asked.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from tailflip.alerts.background import step_back
+from tailflip.alerts.errand import LAST_S, read_order, run_errand
+from tailflip.base import clock, log
+from tailflip.base.durable import RealDisk
+from tailflip.base.errors import TailflipError
+from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
+from tailflip.ledger.history import History
+from tailflip.observe.gateway.liveness import read_gateway
+from tailflip.observe.installation import locate
+from tailflip.observe.next_start import find_next_start
+from tailflip.stores.settings import read_settings
+from tailflip.supervise.orders import describe_door, make_order
+from tailflip.supervise.quick_findings import find_quickly
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tailflip.observe.installation import Installation
+
+# A timer comes every five minutes: what is due before its next turn is due now.
+_SLACK_S = 60.0
+
+
+def beat(state_dir: Path, env: Mapping[str, str]) -> None:
+    """Look around, tell, and send the heartbeat; where nobody is to be told, do nothing.
+
+    Raises:
+        TailflipError: there is no such installation.
+    """
+    signal.alarm(LAST_S)
+    step_back()
+    log.start("warning")
+    home = Home.locate(env)
+    workspace = Workspace(home, RealDisk())
+    config = read_settings(env, workspace, state_dir=state_dir).config
+    installation = locate(env, state_dir=state_dir)
+    history = History(workspace, os.path.realpath(state_dir))
+    can = find_next_start(installation, env).release.capabilities
+    order = make_order(
+        history.guard,
+        config,
+        env,
+        slack_s=_SLACK_S,
+        door=describe_door(config, installation, can),
+    )
+    if order is not None:
+        _look_around(history, installation, env)
+        run_errand(history, read_order(order), env)
+
+
+def _look_around(history: History, installation: Installation, env: Mapping[str, str]) -> None:
+    now_ms = clock.now_ms()
+    try:
+        gateway = read_gateway(installation, env)
+        looked = find_quickly(installation, gateway, history.workspace.home.root, now_ms)
+        history.findings.note(looked.findings, now_ms, looked.codes)
+    except (TailflipError, OSError) as e:
+        log.error("could not look around", error=e)
