@@ -18,6 +18,7 @@ from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.cli.install_text import Item, format_items, print_lines, print_notes
 from tailflip.cli.options import Apply, AsJson, end_with
+from tailflip.config.telling import HEARTBEAT
 from tailflip.diagnose.causes import GONE_PROGRAM
 from tailflip.install.apply import install as apply_install
 from tailflip.install.apply import list_changes
@@ -34,6 +35,7 @@ from tailflip.install.values import Facts, Mode
 from tailflip.observe.gateway.release import find_missing_file, read_release
 from tailflip.observe.host.services import Places, find_opaque_services, find_services
 from tailflip.observe.installation import find_state_dir
+from tailflip.stores.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,7 +175,8 @@ def _plan_services(
         )
         errors += conflicts
         if not conflicts:
-            plan = plan_install(each, mode, _gather_facts(places, each), timer=timer)
+            facts = replace(_gather_facts(places, each), addresses=_find_addresses(each, home))
+            plan = plan_install(each, mode, facts, timer=timer)
             gone = find_missing_file(each.command, each.env)
             if gone is not None:
                 said = f"{gone} is not there: no start can succeed"
@@ -224,6 +227,19 @@ def _gather_facts(places: Places, service: Service | None) -> Facts:
         data_dir=user_home / ".local" / "share" / "tailflip",
         logs_dir=user_home / "Library" / "Logs",
     )
+
+
+def _find_addresses(service: Service, home: Home) -> dict[str, Path] | None:
+    """Find the files with the addresses of those who are told of a gateway; None: nobody is."""
+    workspace = Workspace(home, RealDisk())
+    config = read_settings(
+        os.environ, workspace, gateway_env=service.env, state_dir=service.state_dir
+    ).config
+    if not (config.alerts.is_on or config.heartbeat.is_on({})):
+        return None
+    named = {name: each.url_file for name, each in config.alerts.to.items()}
+    named[HEARTBEAT] = config.heartbeat.url_file
+    return {name: path for name, path in named.items() if path is not None and path.is_file()}
 
 
 def _own_path() -> str:

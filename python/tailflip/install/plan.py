@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     from tailflip.install.values import Facts, Plan
     from tailflip.observe.gateway.release import Release
     from tailflip.observe.host.service import Scope, Service
+
+_NO_TIMER = (
+    "people are told at each start alone, for a timer is not offered for launchd: put "
+    "`--mode watch` beside it"
+)
 
 
 def find_conflicts(
@@ -87,7 +93,9 @@ def find_conflicts(
 def plan_install(service: Service, mode: Mode, facts: Facts, *, timer: bool = False) -> Plan:
     """Plan the files for a service that OpenClaw, or a person, defined."""
     if service.manager == "launchd":
-        return launchd.plan(service, mode, facts)
+        made = launchd.plan(service, mode, facts)
+        is_alone = mode is Mode.GATE and facts.addresses is not None
+        return replace(made, notes=(*made.notes, _NO_TIMER)) if is_alone else made
     return systemd.plan(service, mode, facts, timer=timer)
 
 

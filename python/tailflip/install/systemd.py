@@ -20,7 +20,7 @@ from tailflip.install.values import Mode, Plan, PlannedFile
 from tailflip.observe.host.unitfile import quote_word, split_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tailflip.install.values import Facts
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 DROP_IN = "10-tailflip.conf"
 ALERT = "tailflip-alert@.service"
+_CREDENTIALS_SINCE = 247
 # Variables that choose a gateway's installation; a service of tailflip must keep them.
 _KEPT = (
     "OPENCLAW_STATE_DIR",
@@ -47,7 +48,31 @@ def plan(service: Service, mode: Mode, facts: Facts, *, timer: bool) -> Plan:
         made = wrapper.plan(service, mode, facts, next_step)
     else:
         made = _plan_units(service, mode, facts)
-    return _add_timer(made, service, facts) if timer else made
+    made = _add_timer(made, service, facts) if timer else made
+    # `run` and `watch` have people told themselves; where one is gone, its silence must be heard.
+    is_alone = mode is Mode.GATE and facts.addresses is not None
+    return _add_beat(made, service, facts) if is_alone else made
+
+
+def _add_beat(made: Plan, service: Service, facts: Facts) -> Plan:
+    folder = facts.unit_dirs[service.scope]
+    values = _values(facts, service.state_dir, service.scope)
+    values["CREDENTIALS"] = "\n".join(_list_credentials(facts))
+    name = f"tailflip-beat{service.suffix}"
+    files = [
+        _unit(facts, folder / f"{name}.{kind}", f"tailflip-beat.{kind}", values, why)
+        for kind, why in (("service", "tells people"), ("timer", "says when"))
+    ]
+    return replace(made, files=(*made.files, *files), enable=(*made.enable, f"{name}.timer"))
+
+
+def _list_credentials(facts: Facts) -> Iterator[str]:
+    """List the lines that hand addresses over; a file that goes later on must not end the unit."""
+    if facts.systemd_version < _CREDENTIALS_SINCE:
+        return
+    for name, path in (facts.addresses or {}).items():
+        yield f"LoadCredential={name}:{str(path).replace('%', '%%')}"
+        yield f"SetCredential={name}:# its file is gone"
 
 
 def _add_timer(made: Plan, service: Service, facts: Facts) -> Plan:

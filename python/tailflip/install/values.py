@@ -62,7 +62,8 @@ class Facts:
     `tailflip` is the command of tailflip: absolute, for a service has another PATH. `settings` are
     variables that the service needs to find what the shell finds. `unit_dirs` are the folders of
     units by scope, `agents_dir` that of launchd's agents, `data_dir` that of the wrapper script,
-    `logs_dir` that of agents' logs.
+    `logs_dir` that of agents' logs. `addresses` are the files with the addresses of those who are
+    told, by the names of their credentials; None where nobody is told.
     """
 
     tailflip: tuple[str, ...]
@@ -73,3 +74,4 @@ class Facts:
     agents_dir: Path
     data_dir: Path
     logs_dir: Path
+    addresses: Mapping[str, Path] | None = None

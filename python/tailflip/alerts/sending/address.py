@@ -59,7 +59,10 @@ def _read_url(name: str, path: Path | None, env: Mapping[str, str]) -> str:
     credential = find_credential(name, env)
     if credential is not None:
         # systemd keeps it from others, by modes and access lists that a mode alone does not tell.
-        return _parse(credential, _read(credential))
+        data = _read(credential)
+        # One that holds a comment alone stands for a file that is gone.
+        if _find_line(data) or path is None:
+            return _parse(credential, data)
     if path is None:
         raise NoAddress("no address is set")
     return _parse(path, _read(path, is_ours=True))
@@ -82,14 +85,17 @@ def _read(path: Path, *, is_ours: bool = False) -> bytes:
 
 
 def _parse(path: Path, data: bytes) -> str:
-    """Take the first line that is no comment."""
-    text = data.decode("ascii", "replace") if len(data) <= _MOST_BYTES else ""
-    lines = (line.strip() for line in text.splitlines())
-    line = next((line for line in lines if line and not line.startswith("#")), "")
     try:
-        return check_address(line)
+        return check_address(_find_line(data))
     except ValueError:
         raise NoAddress(f"{path} holds no address, such as ntfy://…") from None
+
+
+def _find_line(data: bytes) -> str:
+    """Find the first line that is no comment; "" where there is none."""
+    text = data.decode("ascii", "replace") if len(data) <= _MOST_BYTES else ""
+    lines = (line.strip() for line in text.splitlines())
+    return next((line for line in lines if line and not line.startswith("#")), "")
 
 
 def _check_program(path: Path) -> str:

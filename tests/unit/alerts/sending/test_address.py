@@ -47,6 +47,15 @@ def test_a_credential_of_systemd_goes_before_the_file(place, tmp_path):
     assert read_heartbeat(HeartbeatSettings(), env) == Address("json://other/s3cret")
 
 
+def test_a_credential_that_stands_for_a_file_that_is_gone_counts_as_none(place, tmp_path):
+    """`install` gives it a default: without one, systemd would not start the unit at all."""
+    (tmp_path / "phone").write_text("# its file is gone")
+    env = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert read_address("phone", DestinationSettings(url_file=place), env) == Address(URL)
+    place.unlink()
+    assert refuse(DestinationSettings(url_file=place), env).endswith("no such file or directory")
+
+
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
 def test_a_file_that_others_can_read_is_refused(place, mode):
     place.chmod(mode)
