@@ -47,6 +47,38 @@ def test_an_outage_carries_what_is_wrong_besides(scene):
     ]
 
 
+def test_what_an_outage_carried_is_over_with_it_and_told_anew_if_it_comes_back(scene):
+    scene.loop()
+    scene.find("job-storm")
+    scene.wait(10 * MINUTE)
+    scene.find()
+    scene.start()
+    scene.wait(180 * SECOND)
+    scene.note_good_life()
+    scene.wait(5 * MINUTE)
+    scene.find("job-storm")
+    scene.wait(HOUR)
+    scene.find()
+    scene.wait(HOUR)
+    assert scene.receivers.list_told() == [
+        ("opened", "claw: crash loop, and 1 more"),
+        ("recovered", "claw: over: crash loop, and 1 more"),
+        ("opened", "claw: job storm"),
+        ("recovered", "claw: over: job storm"),
+    ]
+
+
+def test_what_an_outage_carried_is_not_told_as_over_while_it_lasts(scene):
+    scene.loop()
+    scene.find("job-storm")
+    scene.wait(10 * MINUTE)
+    scene.find()
+    scene.wait(20 * MINUTE)
+    assert scene.receivers.list_kinds() == ["opened"]
+    scene.live_well()
+    assert scene.receivers.list_told()[1:] == [("recovered", "claw: over: crash loop, and 1 more")]
+
+
 def test_a_healed_death_is_no_alarm(scene):
     scene.set(digest="08:00")
     scene.wait(MINUTE)

@@ -129,6 +129,7 @@ class _Chooser:
             lambda each: hold_back(each.closed_ms or 0, (each,), self.to, self.around),
         )
         if ended and self._has_room():
+            ended += self._find_carried(ended, heard)
             was_told = any(
                 notice.delivered_ms is not None
                 for each in ended
@@ -169,13 +170,25 @@ class _Chooser:
     def _is_over(self, alert: Alert) -> bool:
         """Say whether the end of an alert is to be told: to those alone who knew of it.
 
-        Of an outage the end is told once no part of it stands.
+        Of an outage the end is told once no part of it stands, and so is the end of what it
+        carried.
         """
         if alert.is_open or self.told.knows_end(alert):
             return False
-        if alert.code in OUTAGE and any(e.is_open and e.code in OUTAGE for e in self.alerts):
+        outages = [each for each in self.alerts if each.is_open and each.code in OUTAGE]
+        if any(alert.code in OUTAGE or self.told.list_present(each) for each in outages):
             return False
         return bool(self.told.list_present(alert)) or self._slept_through(alert)
+
+    def _find_carried(self, ended: Sequence[Alert], heard: Sequence[Alert]) -> list[Alert]:
+        """Find what an outage carried and is over with it, though not for long yet."""
+        if not any(each.code in OUTAGE for each in ended):
+            return []
+        return [
+            each
+            for each in heard
+            if each.is_open and each.cleared_ms is not None and self.told.list_present(each)
+        ]
 
     def _slept_through(self, alert: Alert) -> bool:
         """Say whether an alert came and went in quiet hours: it waited, and is told."""

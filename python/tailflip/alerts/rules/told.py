@@ -33,14 +33,21 @@ class Told:
         return tuple(each for each in self._about(alert) if each.kind in _TELLING)
 
     def list_present(self, alert: Alert) -> tuple[Notice, ...]:
-        """List what told that an alert stands, since it was opened last."""
-        return tuple(each for each in self.list_tellings(alert) if each.made_ms >= alert.opened_ms)
+        """List what told that an alert stands, since it was opened last, and not taken back."""
+        ended = [each.number for each in self._about(alert) if each.kind in _ENDING]
+        last = max(ended, default=-1)
+        return tuple(
+            each
+            for each in self.list_tellings(alert)
+            if each.made_ms >= alert.opened_ms and each.number > last
+        )
 
     def knows_end(self, alert: Alert) -> bool:
-        """Say whether the end of an alert, opened as it was last, was told."""
-        return any(
+        """Say whether the end of an alert, opened as it was last, was told after all else."""
+        is_told = any(
             each.kind in _ENDING and each.made_ms >= alert.opened_ms for each in self._about(alert)
         )
+        return is_told and not self.list_present(alert)
 
     def is_news(self, alert: Alert) -> bool:
         """Say whether an alert that stands is to be told: once, and again if it is more urgent.

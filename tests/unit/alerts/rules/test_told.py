@@ -16,8 +16,9 @@ def told(*notices):
     return Told(notices)
 
 
-def notice(kind=OPENED, ago=5, urgency=Urgency.CRITICAL, alerts=(1,)):
-    return make_notice(NOW - ago, kind=kind, urgency=urgency, alerts=alerts, delivered_ms=NOW)
+def notice(kind=OPENED, ago=5, urgency=Urgency.CRITICAL, alerts=(1,), number=1):
+    known = {"kind": kind, "urgency": urgency, "alerts": alerts}
+    return make_notice(NOW - ago, number, delivered_ms=NOW, **known)
 
 
 @pytest.mark.parametrize(
@@ -64,12 +65,16 @@ def test_once_and_again(notices, times, is_news):
         ([notice()], False),
         ([notice(RECOVERED)], True),
         ([notice(WAS)], True),
+        ([notice(), notice(RECOVERED, number=2)], True),
+        ([notice(RECOVERED), notice(number=2)], False),  # it came back before it was closed
         ([notice(RECOVERED, ago=50)], False),  # that was the time before
         ([notice(RECOVERED, alerts=(2,))], False),
     ],
 )
 def test_whether_an_end_was_told(notices, knows):
-    assert told(*notices).knows_end(make_alert(1, NOW - 9)) is knows
+    alert = make_alert(1, NOW - 9, urgency=Urgency.CRITICAL)
+    assert told(*notices).knows_end(alert) is knows
+    assert told(*notices).is_news(alert) is not bool(told(*notices).list_present(alert))
 
 
 DOWN = make_alert(1, NOW - 9, code="gateway-down", urgency=Urgency.CRITICAL)
