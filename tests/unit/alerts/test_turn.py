@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -426,6 +428,21 @@ def test_a_test_message_is_sent_at_once_and_tried_once(scene):
     send_test(scene.history, scene.settings, scene.receivers.send, "phone")
     scene.wait(DAY)
     assert scene.receivers.tries == 2
+
+
+HEAVY = (
+    "typer", "rich", "psutil", "watchdog", "json5", "http", "ssl", "smtplib", "asyncio",
+    "subprocess", "apprise", "tailflip.stores", "tailflip.observe", "tailflip.supervise",
+)  # fmt: skip
+
+
+def test_a_pass_is_light():
+    """It is made every few minutes, and more often while a gateway is in trouble."""
+    code = "import sys, tailflip.alerts.turn; print(*sys.modules, sep='\\n')"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = ran.stdout.split()
+    assert "tailflip.ledger.notices" in loaded
+    assert [each for each in HEAVY if each in loaded] == []
 
 
 # --- killed between any two effects ------------------------------------------------------------

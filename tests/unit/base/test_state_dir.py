@@ -93,3 +93,14 @@ def test_a_directory_that_cannot_be_made_is_said(home):
     ):
         pass
     assert str(home.root) in refused.value.message
+
+
+def test_one_pass_at_a_time_tells_of_a_gateway_and_none_waits(home):
+    with home.tell(GUARD, RealDisk()) as first:
+        assert first
+        with home.tell(GUARD, RealDisk()) as second, home.tell("/other", RealDisk()) as other:
+            assert (second, other) == (False, True)
+        with home.supervise(GUARD, Presence.RUN, 1, RealDisk()):
+            assert home.read_supervisor(GUARD).mode == "run"
+    with home.tell(GUARD, RealDisk()) as again:
+        assert again

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from support.alert_rows import make_alert
 from support.incident_history import ACTION, record_night
 from support.stores import list_tree
 from tailflip.base import clock
@@ -26,6 +27,7 @@ def ask(tmp_path):
     history = History(Workspace(Home(tmp_path / "tailflip"), RealDisk()), str(state))
     store = state / "agents" / "main" / "sessions" / "sessions.json"
     record_night(history, store=str(store))
+    history.alerts.put([make_alert(0)])
     env = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -62,6 +64,7 @@ def ask(tmp_path):
         ("tailflip archive expire ", ACTION),
         ("tailflip incidents why ", "1"),
         ("tailflip incidents ack ", "1"),
+        ("tailflip alerts ack ", "1"),
         ("tailflip restore --job morn", "morning-sleep-report"),
         ("tailflip compact --agent ", "main"),
         ("tailflip reconcile --agent m", "main"),
