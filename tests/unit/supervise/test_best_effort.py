@@ -12,6 +12,7 @@ from tailflip.base import log
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import IoFailed
 from tailflip.base.workspace import Workspace
+from tailflip.flow.findings import Code, Finding
 from tailflip.flow.lives import Breaker, Decision
 from tailflip.ledger.history import History
 from tailflip.supervise.best_effort import BestEffortHistory
@@ -179,3 +180,34 @@ def test_a_death_on_a_full_disk_is_on_record_once_there_is_room(home, monkeypatc
     assert history.lives.read_stderr(LIFE.id) == b"last words"
     assert history.lives.count_deaths() == {incident.id: 1}
     assert history.decisions.read_breaker() == Breaker(row=1)
+
+
+def test_what_people_may_have_to_hear_of_is_news(home):
+    """What changes nothing is none, and neither are measurements: each would start a process."""
+    record = BestEffortHistory(History(Workspace(home, RealDisk()), "/guard"))
+    news = []
+    record.on_news = lambda: news.append(1)
+    finding = Finding(Code.DISK_FULL, "error", "/", "full", "")
+    steps = [
+        (lambda: record.begin_life(LIFE), 1),
+        (lambda: record.note((finding,), {Code.DISK_FULL}), 1),
+        (lambda: record.note((finding,), {Code.DISK_FULL}), 0),
+        (lambda: record.note((), {Code.DISK_FULL}), 1),
+        (lambda: record.put_fact("a", 1), 0),
+        (lambda: record.record_runs(()), 0),
+        (lambda: record.expire(30), 0),
+        (lambda: record.record_breaker(Breaker(row=1)), 1),
+        (record.read_lives, 0),
+    ]
+    for step, count in steps:
+        news.clear()
+        step()
+        assert len(news) == count
+
+
+def test_what_could_not_be_written_is_no_news(failing):
+    failing.why = "disk is full"
+    record, news = BestEffortHistory(failing), []
+    record.on_news = lambda: news.append(1)
+    record.begin_life(LIFE)
+    assert news == []

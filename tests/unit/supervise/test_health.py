@@ -47,3 +47,27 @@ def test_a_release_without_a_health_endpoint_has_answered_with_any_page(version,
     )
     check._judge(parse_answer(data))
     assert heard == ["ready"] * is_good
+
+
+def test_silence_and_its_end_are_news_once():
+    """The heartbeat says it at once, long before a silence makes a hang."""
+    news = []
+    check = HealthCheck(
+        Loop(),
+        HealthSettings(),
+        where=Probe(1),
+        find_host=lambda: None,
+        can=find_capabilities(NEW),
+        is_ready=True,
+        on_ready=lambda: True,
+        on_hang=lambda _: None,
+        on_news=lambda: news.append("news"),
+    )
+    assert (check.silent_s, check.answer_ms) == (None, None)
+    told = []
+    for data in (b"", LIVE, b"", b"", b"", b"", LIVE, LIVE):
+        check._judge(parse_answer(data))
+        told.append(len(news))
+    assert told == [0, 0, 0, 0, 1, 1, 2, 2]
+    assert check.silent_s < 5
+    assert check.answer_ms == 0
