@@ -136,9 +136,22 @@ def measure_idle(argv: Sequence[str], env: dict[str, str], folder: Path, span_s:
     return "\n".join([measure.table(["", "measured", "at most"], rows), verdict])
 
 
+def name_told(folder: Path) -> Path:
+    """Write settings that name whom to tell; nobody answers there."""
+    address = folder / "beat.url"
+    address.write_text("http://127.0.0.1:9/beat")
+    address.chmod(0o600)
+    path = folder / "config.toml"
+    path.write_text(f"[alerts.to.page]\nexec = '/bin/true'\n[heartbeat]\nurl_file = '{address}'\n")
+    return path
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument(
+        "--told", action="store_true", help="with somebody to tell, and a heartbeat that is refused"
+    )
     parser.add_argument("--out", type=Path, help="page whose section to write")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tailflip-idle-") as name:
@@ -154,6 +167,8 @@ def main() -> None:
             "TMPDIR": name,
             "OPENCLAW_STATE_DIR": str(state),
         }
+        if args.told:
+            env["TAILFLIP_CONFIG"] = str(name_told(folder))
         measure.run(measure.tailflip("gate", "--", "true"), env=env)  # and it was started before
         gateway = [sys.executable, str(FAKE), "--port", str(port)]
         table = measure_idle(gateway, env, folder, 60 * args.minutes)

@@ -11,10 +11,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from tailflip.base.openclaw_units import parse_length_ms
 from tailflip.config.addresses import find_credential
 from tailflip.config.kinds import OFF, Duration, Section, check_duration, setting, to_ms
-from tailflip.flow.alerts import AlertSettings, Destination, Urgency
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tailflip.flow.alerts import AlertSettings
 
 # A destination's name is a label of metrics and the name of a credential.
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,31}")
@@ -176,6 +177,12 @@ class AlertsSettings(Section):
         Args:
             patience_s: how long a start may take, by `health.start_patience_s`.
         """
+        from tailflip.flow.alerts import (  # noqa: PLC0415 - a guard does without
+            AlertSettings,
+            Destination,
+            Urgency,
+        )
+
         remind = () if self.remind == OFF else self.remind.split(", ")
         return AlertSettings(
             down_after_s=self.down_after_s,
