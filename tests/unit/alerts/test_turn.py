@@ -20,6 +20,7 @@ from tailflip.flow.lives import Cause
 
 ONCALL = Destination("oncall", Urgency.CRITICAL, 15 * MINUTE)
 MAIL = Destination("mail", Urgency.WARNING)
+MAIL_CRITICAL = Destination("ceo", Urgency.CRITICAL)
 
 
 def test_a_crash_loop_is_one_message_and_its_end_has_the_same_name(scene):
@@ -256,6 +257,29 @@ def test_quiet_hours_delay_and_drop_nothing(scene):
         ("opened", "claw: job stuck"),
     ]
     assert scene.receivers.got[-1][0] == BEGAN_MS + 4 * HOUR + 20 * MINUTE - BEGAN_MS % MINUTE
+
+
+def test_what_came_and_went_at_night_is_told_to_those_alone_who_would_have_heard(scene):
+    scene.set(destinations=(PHONE, ONCALL, MAIL_CRITICAL), quiet="22:00-07:00", digest="08:00")
+    scene.wait(MINUTE)
+    scene.silence = Silence(scene.now_ms, scene.now_ms + 3 * MINUTE)
+    scene.find("job-rapid")  # born in a maintenance, it is a line of the digest
+    scene.wait(5 * MINUTE)
+    scene.find("job-storm")
+    scene.wait(20 * MINUTE)
+    scene.find("job-stuck")
+    scene.wait(10 * SECOND)  # it was gone before it would have been told
+    scene.find()
+    scene.wait(6 * HOUR)
+    assert scene.receivers.list_told() == [
+        ("was", "claw: was: job storm 02:46-03:06"),
+        ("digest", "claw: daily digest"),
+    ]
+    assert scene.receivers.got[-1][2].body.splitlines() == [
+        "came and went: job stuck",
+        "came and went during maintenance: rapid job",
+    ]
+    assert scene.receivers.list_told("oncall") == scene.receivers.list_told("ceo") == []
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,20 @@ def test_an_opening():
     ]
 
 
+@pytest.mark.parametrize(
+    ("urgency", "acked_ms", "asks"),
+    [
+        (Urgency.CRITICAL, None, True),
+        (Urgency.CRITICAL, 5, False),
+        (Urgency.WARNING, None, False),
+    ],
+)
+def test_who_has_not_seen_what_is_critical_is_asked_to_say_so(urgency, acked_ms, asks):
+    alert = make_alert(1, urgency=urgency, acked_ms=acked_ms)
+    body = WRITER.write(MessageKind.OPENED, (alert,), NOW)[1]
+    assert ("Seen: tailflip alerts ack tf-claw-1" in body) is asks
+
+
 def test_an_end():
     subject, body = WRITER.write(MessageKind.WAS, (LOOP, make_alert(13, NOW)), NOW)
     assert subject == "claw: was: crash loop 02:30-02:39, and 1 more"

@@ -201,7 +201,6 @@ class _Chooser:
             and self.around.now_ms - closed_ms < _DAY_MS
             and first_ms <= cleared_ms
             and is_quiet(first_ms, quiet)
-            and is_quiet(cleared_ms, quiet)
         )
 
     def _find_first(self, alert: Alert, *, gathers: bool = True) -> int | None:
