@@ -19,7 +19,7 @@ from tailflip.alerts.reading import read_alerts, read_known, read_notices
 from tailflip.alerts.rules.choose import choose
 from tailflip.alerts.rules.failing import count_lost, list_failing
 from tailflip.alerts.rules.moments import Around
-from tailflip.alerts.rules.retry import begin_try, end_try
+from tailflip.alerts.rules.retry import begin_try, end_try, is_due
 from tailflip.alerts.rules.standing import change_alerts
 from tailflip.alerts.words import Writer, name_host, tell_lost
 from tailflip.base import clock, log
@@ -189,7 +189,7 @@ class _Pass:
                 gone = Delivery(False, "it is not in the settings any more", is_final=True)
                 self.history.notices.note(end_try(notice, gone, clock.now_ms()))
                 failed.add(notice.destination)
-            elif notice.next_ms <= clock.now_ms() and notice.destination not in failed:
+            elif is_due(notice, clock.now_ms()) and notice.destination not in failed:
                 if self._try(notice, notices):
                     delivered += 1
                 else:

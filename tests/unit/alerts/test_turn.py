@@ -11,12 +11,15 @@ from datetime import UTC, datetime
 import pytest
 
 from support.alert_scenes import BEGAN_MS, DAY, HOUR, MINUTE, PHONE, SECOND, Scene
+from support.ledger_rows import GUARD
 from support.stores import BROKEN, FULL, FaultyDisk
 from tailflip.alerts.turn import DUE_FACT, send_test, take_turn
 from tailflip.base.errors import TailflipError
 from tailflip.base.state_dir import Home
 from tailflip.flow.alerts import Delivery, Destination, MessageKind, Silence, Urgency
 from tailflip.flow.lives import Cause
+from tailflip.flow.outcomes import ActionKind
+from tailflip.ledger.actions import Action, Details, Ledger, State
 
 ONCALL = Destination("oncall", Urgency.CRITICAL, 15 * MINUTE)
 MAIL = Destination("mail", Urgency.WARNING)
@@ -280,6 +283,25 @@ def test_what_came_and_went_at_night_is_told_to_those_alone_who_would_have_heard
         "came and went during maintenance: rapid job",
     ]
     assert scene.receivers.list_told("oncall") == scene.receivers.list_told("ceo") == []
+
+
+def test_a_salvage_is_told_until_somebody_has_seen_it_and_then_no_more(scene):
+    action = Action(
+        id="A1", kind=ActionKind.SALVAGE, store=f"{GUARD}/s.json", state=State.DONE,
+        created_ms=scene.now_ms, details=Details(temps=()),
+    )  # fmt: skip
+    scene.history.workspace.create()
+    Ledger(scene.history.workspace).begin(action)
+    scene.wait(DAY)
+    scene.wait(HOUR)
+    assert scene.receivers.list_told() == [
+        ("opened", "claw: store salvaged"),
+        ("reminder", "claw: still: store salvaged"),
+    ]
+    scene.history.alerts.ack(scene.history.alerts.find("1"), scene.now_ms)
+    scene.wait(8 * DAY)
+    assert len(scene.receivers.got) == 2
+    assert [each.is_open for each in scene.history.alerts.read(0)] == [False]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tailflip.alerts.rules.quiet import is_quiet
 from tailflip.alerts.rules.remind import find_reminder
 from tailflip.alerts.rules.standing import find_settled
 from tailflip.alerts.rules.told import Told, is_inhibited, is_replaced, is_seen
-from tailflip.alerts.table import OUTAGE
+from tailflip.alerts.table import OUTAGE, SALVAGED
 from tailflip.flow.alerts import MessageKind, Urgency
 from tailflip.flow.late import dataclass
 
@@ -171,9 +171,9 @@ class _Chooser:
         """Say whether the end of an alert is to be told: to those alone who knew of it.
 
         Of an outage the end is told once no part of it stands, and so is the end of what it
-        carried.
+        carried. What ends because a person has seen it needs no such message.
         """
-        if alert.is_open or self.told.knows_end(alert):
+        if alert.is_open or self.told.knows_end(alert) or alert.code == SALVAGED:
             return False
         outages = [each for each in self.alerts if each.is_open and each.code in OUTAGE]
         if any(alert.code in OUTAGE or self.told.list_present(each) for each in outages):

@@ -48,13 +48,14 @@ def find_first(
         is_seen: whether a person took note of it.
         gathers: False where the wait for what belongs together is over.
     """
-    due_ms = alert.opened_ms
-    if gathers:
-        due_ms += int(1000 * around.settings.gather_s)
+    # A clock that was set back since must not put it off for as long.
+    opened_ms = min(alert.opened_ms, around.now_ms)
+    is_dated = opened_ms == alert.opened_ms
+    due_ms = opened_ms + int(1000 * around.settings.gather_s) * (gathers and is_dated)
     if to.after_ms:
         if is_seen:
             return None
-        due_ms = max(due_ms, alert.opened_ms + to.after_ms)
+        due_ms = max(due_ms, opened_ms + to.after_ms * is_dated)
     return hold_back(due_ms, (alert,), to, around)
 
 

@@ -23,6 +23,13 @@ def begin_try(notice: Notice, now_ms: int) -> Notice:
     return replace(notice, tries=tries, next_ms=max(due_ms, now_ms + _LEAST_MS))
 
 
+def is_due(notice: Notice, now_ms: int) -> bool:
+    """Say whether a notice is to be tried now; at once where the clock was set back since."""
+    if notice.next_ms is None:
+        return False
+    return notice.next_ms <= now_ms or notice.next_ms > now_ms + 2 * _HOUR_MS
+
+
 def end_try(tried: Notice, delivery: Delivery, now_ms: int) -> Notice:
     """Conclude from a try: delivered, given up, or to be tried again."""
     if delivery.delivered:

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from support.alert_rows import make_alert, make_notice
-from support.alert_scenes import HOUR, MINUTE, SECOND
+from support.alert_scenes import DAY, HOUR, MINUTE, SECOND
 from tailflip.alerts.rules.moments import (
     Around,
     choose_quiet,
@@ -59,6 +59,8 @@ def test_nobody_is_told_of_his_own_road():
         (MINUTE, 15 * MINUTE, False, False, 14 * MINUTE),
         (HOUR, 15 * MINUTE, False, True, -45 * MINUTE),
         (HOUR, 15 * MINUTE, True, True, None),
+        (-DAY, 0, False, True, 0),  # the clock was set back
+        (-DAY, 15 * MINUTE, False, True, 0),
     ],
 )
 def test_gather_and_escalate(opened_ago, after_ms, is_seen, gathers, due):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from support.alert_scenes import HOUR, MINUTE, SECOND
-from tailflip.alerts.rules.retry import GIVE_UP_MS, begin_try, end_try
+from tailflip.alerts.rules.retry import GIVE_UP_MS, begin_try, end_try, is_due
 from tailflip.flow.alerts import Delivery, MessageKind, Notice, Urgency
 
 NOTICE = Notice(
@@ -44,6 +46,20 @@ def test_what_follows_from_a_try(delivery, now_ms, delivered, given_up, waits):
     assert (ended.delivered_ms, ended.given_up_ms) == (delivered, given_up)
     assert (ended.next_ms is not None) is waits
     assert ended.error == delivery.error
+
+
+@pytest.mark.parametrize(
+    ("next_ms", "due"),
+    [
+        (None, False),
+        (HOUR, True),
+        (HOUR + 1, False),
+        (3 * HOUR, False),
+        (3 * HOUR + 1, True),  # the clock was set back: no try is put off for so long
+    ],
+)
+def test_what_is_due(next_ms, due):
+    assert is_due(replace(NOTICE, next_ms=next_ms), HOUR) is due
 
 
 def test_after_a_host_was_off_there_is_one_try_and_a_rest_before_the_next():
