@@ -52,7 +52,7 @@ def test_what_is_open_what_was_sent_and_what_waits(place, history):
     history.notices.write(
         [
             make_notice(now_ms - 9_000, delivered_ms=now_ms),
-            make_notice(now_ms, destination="mail", next_ms=now_ms + 60_000, error="refused"),
+            make_notice(now_ms, destination="mail", next_ms=now_ms + 259_200_000, error="refused"),
         ]
     )
     put_receiver(place.root, exit_code=0)
@@ -67,7 +67,7 @@ def test_what_is_open_what_was_sent_and_what_waits(place, history):
         "  next: tailflip incidents why 1",
         "  undo: tailflip restore 20260202T020000Z-abcdef --apply",
     ]
-    assert "waiting, next try in 60 s: refused" in out
+    assert "waiting, next try in 3 d: refused" in out
     assert "job stuck" not in out
     code, out, _ = place.run("alerts", "--json")
     answer = json.loads(out)
@@ -132,7 +132,9 @@ def test_a_test_that_does_not_arrive_says_why(place, history):
     put_receiver(place.root, exit_code=3)
     code, out, err = place.run("alerts", "test")
     assert (code, out) == (69, "")
-    assert err.startswith("error: not delivered: phone: ")
+    told, hint = err.splitlines()
+    assert told.startswith("error: not delivered: phone: ")
+    assert hint == "hint: correct its address, and try `tailflip alerts test` again"
     code, out, _ = place.run("alerts", "test", "--json")
     answer = json.loads(out)
     assert (code, answer["errors"][0]["kind"]) == (69, "unavailable")
@@ -146,6 +148,17 @@ def test_a_flush_tries_what_waits_at_once(place, history):
     assert place.run("alerts", "flush") == (0, "1 message delivered, 0 waiting\n", "")
     assert json.loads(got.read_text())["alerts"] == [f"tf-{HOST}-1"]
     assert place.run("alerts", "flush")[1] == "0 messages delivered, 0 waiting\n"
+
+
+def test_a_flush_that_reaches_nobody_says_that_it_is_kept(place, history):
+    put_receiver(place.root, exit_code=3)
+    now_ms = clock.now_ms()
+    history.notices.write([make_notice(now_ms, next_ms=now_ms)])
+    code, out, err = place.run("alerts", "flush")
+    assert (code, out) == (69, "0 messages delivered, 1 waiting\n")
+    assert err.splitlines()[1].startswith("hint: what is to be told is kept")
+    answer = json.loads(place.run("alerts", "flush", "--json")[1])
+    assert (answer["unreached"], answer["messages"][0]["tries"]) == (1, 2)
 
 
 def test_a_flush_beside_another_pass_says_so(place, history):

@@ -17,6 +17,7 @@ from tailflip.base.units import format_ago, format_count, format_counted, format
 from tailflip.base.workspace import Workspace
 from tailflip.cli.completion import offer_alerts
 from tailflip.cli.options import AsJson, Profile, StateDir, end_with
+from tailflip.flow.alerts import MessageKind
 from tailflip.ledger.history import History
 from tailflip.report.subject import find_subject
 
@@ -76,7 +77,8 @@ def list_(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJso
     settings, writer = _choose(subject)
     alerts = _read_open(subject.history)
     notices = subject.history.notices.read_last(_MOST_NOTICES)
-    about = subject.history.notices.read(min((each.first_ms for each in alerts), default=0))
+    first_ms = min((each.first_ms for each in alerts), default=clock.now_ms())
+    about = subject.history.notices.read(first_ms)
     if as_json:
         from tailflip.cli.answers.alerts import AlertsList  # noqa: PLC0415 - for --json
 
@@ -340,7 +342,7 @@ def _fail(*notices: Notice) -> Unavailable:
     """Say which destinations could not be reached, and why."""
     errors = {each.destination: each.error for each in notices if each.error}
     told = "; ".join(f"{name}: {error}" for name, error in errors.items())
-    return Unavailable(
-        f"not delivered: {told}",
-        hint="what is to be told is kept, and tried again for a day; see `tailflip alerts`",
-    )
+    is_test = all(each.kind is MessageKind.TEST for each in notices)
+    kept = "what is to be told is kept, and tried again for a day; see `tailflip alerts`"
+    again = "correct its address, and try `tailflip alerts test` again"
+    return Unavailable(f"not delivered: {told}", hint=again if is_test else kept)
