@@ -21,7 +21,7 @@ _OTHERS = ("OPENCLAW_", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", LIFE_VARIABLE)
 def step_back() -> None:
     """Let others go first: at the processor, and when the kernel looks for memory."""
     with suppress(OSError):
-        os.nice(_NICE - os.nice(0))
+        os.nice(max(0, _NICE - os.nice(0)))
     # Anybody may make it worse for himself; on macOS there is no such file.
     with suppress(OSError):
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)

@@ -109,8 +109,8 @@ tailflip. Sizes are in powers of 1024 (`512mb`, `2gb`, or bytes), lengths of tim
 
 Further variables are no settings. `TAILFLIP_CONFIG` is named above. `TAILFLIP_STATE_DIR` is where
 tailflip keeps archives and its ledger (see [what it touches](what-it-touches.md)).
-`TAILFLIP_ALERT_COMMAND` is what the alert unit runs (see [install](install.md)). By the others of that
-beginning, [a program that is run for an alert](destinations.md#a-program-of-your-own) is told of it.
+`TAILFLIP_ALERT_COMMAND` is what the alert unit runs (see [install](install.md)). By the others of
+that beginning, [a program of yours](destinations.md#a-program-of-your-own) is told of an alert.
 `TAILFLIP_TRACEBACK=1` shows where a bug is. `TAILFLIP_LIFE` is set by tailflip itself.
 """
 

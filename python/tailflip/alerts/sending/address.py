@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import field
 from typing import TYPE_CHECKING
 
+from tailflip.alerts.sending.addressee import Address
 from tailflip.base.regular import NotRegular, open_to_read
 from tailflip.config.addresses import find_credential, find_reader
 from tailflip.config.telling import HEARTBEAT, check_address
-from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,14 +22,6 @@ _WRITABLE_BY_ALL = 0o002
 
 class NoAddress(Exception):
     """There is no address that may be used; the message says why, without the address."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """One address: a URL, or the program that is run."""
-
-    url: str = field(default="", repr=False)
-    program: str = ""
 
 
 def read_address(name: str, settings: DestinationSettings, env: Mapping[str, str]) -> Address:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tailflip.alerts.background import scrub, step_back
 from tailflip.alerts.heartbeat import Beat, BeatWord
-from tailflip.alerts.sending.address import Address
+from tailflip.alerts.sending.addressee import Address
 from tailflip.alerts.sending.beat import send_beat
 from tailflip.alerts.sending.failure import Failed
 from tailflip.alerts.sending.forms import describe, send

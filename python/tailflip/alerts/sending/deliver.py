@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tailflip.alerts.heartbeat import Beat
-    from tailflip.alerts.sending.address import Address
+    from tailflip.alerts.sending.addressee import Address
     from tailflip.config.telling import DestinationSettings, HeartbeatSettings
     from tailflip.flow.alerts import Message
 

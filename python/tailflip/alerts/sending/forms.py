@@ -13,7 +13,7 @@ from tailflip.alerts.sending.urls import take_apart
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tailflip.alerts.sending.address import Address
+    from tailflip.alerts.sending.addressee import Address
     from tailflip.alerts.sending.urls import Parts
     from tailflip.flow.alerts import Message
 

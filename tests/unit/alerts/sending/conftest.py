@@ -8,7 +8,7 @@ import pytest
 
 from support.messages import MESSAGE
 from support.receivers import HAS_OPENSSL, make_certificate
-from tailflip.alerts.sending.address import Address
+from tailflip.alerts.sending.addressee import Address
 from tailflip.alerts.sending.child import obey
 from tailflip.flow.values import to_plain
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tailflip.alerts.sending.address import Address, NoAddress, read_address, read_heartbeat
+from tailflip.alerts.sending.address import NoAddress, read_address, read_heartbeat
+from tailflip.alerts.sending.addressee import Address
 from tailflip.config.telling import DestinationSettings, HeartbeatSettings
 
 URL = "ntfy://host/s3cret"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -148,3 +150,14 @@ def test_an_order_is_whole_json(tmp_path):
         subject = 'quote " backslash \\ snowman ☃'
         assert sender.send("phone", replace(MESSAGE, subject=subject)).delivered
     assert json.loads(web.requests[0].body)["subject"] == subject
+
+
+def test_the_child_does_without_what_reads_settings():
+    """It lives a second: half of that would go into classes that it never uses."""
+    script = "import sys, tailflip.cli, tailflip.alerts.sending.child; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = set(done.stdout.split())
+    assert "tailflip.alerts.sending.forms" in loaded
+    assert not loaded & {"pydantic", "sqlite3", "psutil", "typer", "smtplib", "apprise", "asyncio"}
