@@ -107,13 +107,17 @@ class HealthCheck:
                 self._on_hang(f"{asked} in a row without an answer")
 
     def _note(self, answer: Answer) -> None:
-        was_silent = self._silent >= _SILENCE
-        if self._is_good(answer):
-            self._answered_s = clock.monotonic_s()
-            self.answer_ms, self._silent = round(1000 * answer.latency_s), 0
-        else:
+        """Keep account of the silence; its end is news too if anybody can have heard of it."""
+        silent_s = self.silent_s or 0.0
+        if not self._is_good(answer):
             self._silent += 1
-        if was_silent != (self._silent >= _SILENCE):
+            if self._silent == _SILENCE:
+                self._on_news()
+            return
+        was_long = self._silent >= _SILENCE or silent_s > _SILENCE * self._settings.interval_s
+        self._answered_s = clock.monotonic_s()
+        self.answer_ms, self._silent = round(1000 * answer.latency_s), 0
+        if was_long:
             self._on_news()
 
     def _is_good(self, answer: Answer) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tailflip.base import clock
 from tailflip.config.schema import HealthSettings
 from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.observe.gateway.health import Probe, parse_answer
@@ -71,3 +72,26 @@ def test_silence_and_its_end_are_news_once():
     assert told == [0, 0, 0, 0, 1, 1, 2, 2]
     assert check.silent_s < 5
     assert check.answer_ms == 0
+
+
+def test_the_end_of_a_long_silence_is_news_also_after_few_questions(monkeypatch):
+    """Two late answers were told as a failure, and that it was over only five minutes later."""
+    now = [100.0]
+    monkeypatch.setattr(clock, "monotonic_s", lambda: now[0])
+    news = []
+    check = HealthCheck(
+        Loop(),
+        HealthSettings(),
+        where=Probe(1),
+        find_host=lambda: None,
+        can=find_capabilities(NEW),
+        is_ready=True,
+        on_ready=lambda: True,
+        on_hang=lambda _: None,
+        on_news=lambda: news.append("news"),
+    )
+    for at_s, data, count in ((0, LIVE, 0), (30, b"", 0), (45, LIVE, 0), (91, LIVE, 1)):
+        now[0] = 100.0 + at_s
+        check._judge(parse_answer(data))
+        assert len(news) == count
+    assert check.silent_s == 0

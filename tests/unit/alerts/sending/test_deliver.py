@@ -91,13 +91,13 @@ def test_a_receiver_that_never_answers_costs_the_time_that_was_set(tmp_path):
         sender = Sender(
             {"phone": DestinationSettings(url=f"json://127.0.0.1:{deaf.port}/s3cret")},
             dict(os.environ),
-            2.0,
+            5.0,
         )
         began_s = time.monotonic()
         done = sender.send("phone", MESSAGE)
         took_s = time.monotonic() - began_s
-    assert (done.delivered, done.error) == (False, "json://127.0.0.1: no end within 2 s")
-    assert took_s < 5
+    assert (done.delivered, done.error) == (False, "json://127.0.0.1: no end within 5 s")
+    assert took_s < 15
     assert deaf.callers == 1
     assert not [each for each in mine.children() if "_send" in each.cmdline()]
 
@@ -106,8 +106,8 @@ def test_a_program_that_hangs_goes_with_the_child(tmp_path):
     program = tmp_path / "hang"
     program.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
     program.chmod(0o755)
-    sender = Sender({"phone": DestinationSettings(exec=program)}, dict(os.environ), 2.0)
-    assert sender.send("phone", MESSAGE).error == "exec hang: no end within 2 s"
+    sender = Sender({"phone": DestinationSettings(exec=program)}, dict(os.environ), 5.0)
+    assert sender.send("phone", MESSAGE).error == "exec hang: no end within 5 s"
     pid = int((tmp_path / "pid").read_text())
     wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
 
@@ -160,4 +160,4 @@ def test_the_child_does_without_what_reads_settings():
     )
     loaded = set(done.stdout.split())
     assert "tailflip.alerts.sending.forms" in loaded
-    assert not loaded & {"pydantic", "sqlite3", "psutil", "typer", "smtplib", "apprise", "asyncio"}
+    assert not loaded & {"pydantic", "psutil", "typer", "smtplib", "apprise", "asyncio"}
