@@ -20,7 +20,7 @@ from tailflip.diagnose.causes import CAUSES, WAITS
 from tailflip.flow.alerts import Urgency, Words
 from tailflip.flow.findings import Code
 from tailflip.flow.late import dataclass
-from tailflip.flow.lives import BreakerState, Cause
+from tailflip.flow.lives import BreakerState
 from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.actions import HALF_DONE, State
 
@@ -227,7 +227,7 @@ def _find_hangs(known: Known, now_ms: int) -> Iterator[Condition]:
         each.ended_ms
         for each in known.lives
         if each.death is not None
-        and each.death.cause is Cause.HANG
+        and CAUSES[each.death.cause].of_silence
         and each.ended_ms is not None
         and now_ms - each.ended_ms < _DAY_MS
     ]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailflip.diagnose.causes import WANTED
+from tailflip.diagnose.causes import CAUSES, WANTED, Wish
 from tailflip.flow.late import dataclass
-from tailflip.flow.lives import Cause, LifeMode
+from tailflip.flow.lives import LifeMode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GOOD_MS = 180_000  # a life of that length, once it has answered, ends an outage
 # Nobody asks whether such a gateway answers: that it lives is all that is known.
 _UNASKED = (LifeMode.GATE, LifeMode.PREFLIGHT, LifeMode.UNSEEN)
-_STOPPED = (Cause.ASKED_STOP, Cause.PARKED)
+_STOPPED = (Wish.STOP, Wish.PARK)
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,9 @@ def _list_deaths(lives: Sequence[Life]) -> tuple[Life, ...]:
     """List the failed lives of this outage, newest first; the oldest may have lived well."""
     deaths = []
     for life in lives:
-        if life.ended_ms is None or (life.death is not None and life.death.cause in _STOPPED):
+        if life.ended_ms is None or (
+            life.death is not None and CAUSES[life.death.cause].wish in _STOPPED
+        ):
             break
         if is_failure(life):
             deaths.append(life)

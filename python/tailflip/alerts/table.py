@@ -165,7 +165,7 @@ ROWS: dict[str, Row] = {
     Code.OWNER_UNKNOWN: _notice("owner unknown", "a store is left alone: its owner is unknown"),
     Code.STORE_ON_RECORD: _notice("store on record", "a store is left alone: it is on record"),
     Code.IMPORT_WAITS: _notice("import waits", "the import of a store waits for a plugin"),
-    Code.LEFTOVERS: _notice("leftovers", "killed processes left files", has_numbers=True),
+    Code.LEFTOVERS: _notice("left files", "killed processes left files", has_numbers=True),
     Code.FOLDER_LITTER: _notice("litter", "files are of no use to the gateway", has_numbers=True),
     Code.KIND_FILLS_STORE: _notice("kind fills store", "one kind of entry fills a store", COMPACT),
     Code.DATABASE_BLOAT: _notice(

@@ -50,6 +50,7 @@ class CauseRow:
         of_tasks: a heap limit that node is given cures it.
         of_work: what the gateway worked on may have brought the end about.
         by_text: the text belongs to the signature: two texts are two kinds of death.
+        of_silence: it lived, and did not answer.
         is_explained: False where the row's words say nothing about this one death.
         is_unasked: to keep the gateway down, a person has to stop its guard.
         over_after_s: after so long, what refused the start is over; none is made before.
@@ -64,6 +65,7 @@ class CauseRow:
     of_other: bool = False
     of_tasks: bool = False
     of_work: bool = False
+    of_silence: bool = False
     by_text: bool = False
     is_explained: bool = True
     is_unasked: bool = False
@@ -266,7 +268,9 @@ CAUSES: dict[Cause, CauseRow] = {
         of_work=True,
     ),
     Cause.NATIVE_CRASH: CauseRow("native code in it crashed", _LOOK, of_work=True),
-    Cause.HANG: CauseRow("it no longer answered and was ended", _LOOK, of_work=True),
+    Cause.HANG: CauseRow(
+        "it no longer answered and was ended", _LOOK, of_work=True, of_silence=True
+    ),
     Cause.UPDATE: CauseRow("it handed over to an update", _NOTHING, wish=Wish.UPDATE),
     Cause.PARKED: CauseRow(
         "it parked itself",

@@ -126,5 +126,5 @@ def test_what_stands_and_needs_nobody_at_once():
     ]
     assert write(alerts=alerts).lines == ()
     wants_all = Destination("mail", NOTICE)
-    told = "stands: leftovers (2), runs stuck (`tailflip check`)"
+    told = "stands: left files (2), runs stuck (`tailflip check`)"
     assert write(alerts=alerts, to=wants_all).lines == (told,)
