@@ -92,6 +92,11 @@ class HealSettings(Section):
         "rows that keep the gateway from starting",
     )
     after_oom: bool = setting(True, "compact the stores after a death by lack of memory")
+    doctor: bool = setting(
+        False,
+        "run OpenClaw's own doctor where a start waits for what only that can repair; tailflip "
+        "cannot undo it",
+    )
     retention: Duration | None = setting(
         None,
         'how long finished cron runs are kept, such as "24h", or false for ever; '

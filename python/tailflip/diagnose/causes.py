@@ -48,6 +48,7 @@ class CauseRow:
         of_memory: compacting the stores may cure the cause.
         of_other: another process was there first; no start helps while that one lives.
         of_tasks: a heap limit that node is given cures it.
+        of_doctor: OpenClaw's own doctor may repair it.
         of_work: what the gateway worked on may have brought the end about.
         by_text: the text belongs to the signature: two texts are two kinds of death.
         of_silence: it lived, and did not answer.
@@ -64,6 +65,7 @@ class CauseRow:
     of_memory: bool = False
     of_other: bool = False
     of_tasks: bool = False
+    of_doctor: bool = False
     of_work: bool = False
     of_silence: bool = False
     by_text: bool = False
@@ -88,7 +90,8 @@ class Wait:
 
 DOCTOR = (
     "stop the gateway's service, run `openclaw doctor --fix` as its user, start it again; "
-    "where the service stays, the gateway is started once the databases have changed"
+    "where the service stays, the gateway is started once the databases have changed. With "
+    "heal.doctor = true, `tailflip run` does this by itself"
 )
 CONFIGURE = "correct the configuration; the gateway is started when it changes"
 SET_VARIABLE = (
@@ -114,7 +117,7 @@ NEW_NODE = (
 IMPORT_AGAIN = (
     "stop the gateway's service, run `openclaw doctor --session-sqlite import "
     "--session-sqlite-all-agents` as its user: it takes the old store into the database and moves "
-    "it away; start it again"
+    "it away; start it again. With heal.doctor = true, `tailflip run` does this by itself"
 )
 PUT_BACK_SOURCE = (
     "`tailflip check` names the file and what gives its bytes back; "
@@ -201,6 +204,7 @@ CAUSES: dict[Cause, CauseRow] = {
         DOCTOR,
         Waiting.STATE_CHANGE,
         Opens.ALWAYS,
+        of_doctor=True,
         by_text=True,
     ),
     Cause.NEWER_SCHEMA: CauseRow(

@@ -172,7 +172,8 @@ class Life(Value):
     boot, which nobody can set; None where it was another boot. `end_known` False: the gateway was
     found dead later, at `ended_ms`. `begin_known` False: nothing tells when it began, and its
     length is unknown. `cured`: a change after this death may help. `in_flight` is what it worked on
-    when it died; None: nobody could tell. `safe` is what its start left out.
+    when it died; None: nobody could tell. `safe` is what its start left out. `doctored` tells what
+    OpenClaw's own doctor did after its death.
     """
 
     id: str
@@ -201,6 +202,7 @@ class Life(Value):
     cured: bool = False
     in_flight: tuple[Work, ...] | None = None
     safe: SafeMode | None = None
+    doctored: str | None = None
 
     @property
     def uptime_s(self) -> float | None:

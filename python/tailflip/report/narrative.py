@@ -240,7 +240,9 @@ def _tell_life(life: Life, decisions: Sequence[MadeDecision]) -> _Chapter:
         if life.in_flight:
             names = ", ".join(each.words for each in life.in_flight)
             lines.append(Line(life.ended_ms, f"in flight when it died: {names}"))
-        key += [life.end_known, life.exit_code, life.signal, life.in_flight]
+        if life.doctored is not None:
+            lines.append(Line(life.ended_ms, life.doctored))
+        key += [life.doctored, life.end_known, life.exit_code, life.signal, life.in_flight]
         key += [life.death and (life.death.signature, life.death.confidence)]
     for made in decisions:
         if made.life_id == life.id:

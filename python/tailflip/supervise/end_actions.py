@@ -11,6 +11,7 @@ from tailflip.diagnose.causes import CAUSES, OF_WORK
 from tailflip.diagnose.deaths import classify
 from tailflip.flow.lives import Asked, DecisionKind
 from tailflip.supervise import post_mortem
+from tailflip.supervise.doctor_cure import have_repaired, may_be_doctored
 from tailflip.supervise.event_loop import Outcome
 from tailflip.supervise.heap_flag import give_heap
 from tailflip.supervise.life_actions import ask_to_end, begin_watch, follow
@@ -67,6 +68,14 @@ def cure(run: Supervisor, death: Death, life: Life) -> None:
     if give_heap(gateway, death):
         choose(run, death, life, cured=True)
         return
+    if may_be_doctored(gateway, breaker, death):
+        run.phase = Phase.CURING
+        run.manager.status("OpenClaw's own doctor repairs its state")
+        run.loop.work(
+            lambda: have_repaired(gateway, death, lambda: run.on_progress("doctor", 0, 0)),
+            lambda outcome: run.handle(Event.CURED, death, life, outcome),
+        )
+        return
     of_memory = bool(post_mortem.count_memory_deaths(breaker, death))
     at_work = death.cause in OF_WORK and post_mortem.may_be_killed_by_work(gateway)
     if not (at_work or (of_memory and gateway.config.heal.after_oom)):
@@ -82,9 +91,16 @@ def cure(run: Supervisor, death: Death, life: Life) -> None:
 
 
 def decide(run: Supervisor, death: Death, life: Life, outcome: Outcome) -> None:
-    """Decide after a death for which the stores were compacted."""
+    """Decide after a death for which the stores were compacted, or a doctor was run."""
     if run.asked_to_stop.is_set():
-        run.finish(0, "asked to stop while the stores were compacted")
+        run.finish(0, "asked to stop while what killed it was being cured")
+        return
+    if CAUSES[death.cause].of_doctor:
+        if outcome.error is not None:
+            log.error("the doctor could not be run", error=outcome.error)
+        told = life.model_copy(update={"doctored": outcome.value})
+        run.gateway.record.update_life(told)
+        choose(run, death, told, cured=told.doctored is not None)
         return
     admission = run.take(outcome)
     choose(run, death, life, cured=post_mortem.is_cured(run.gateway, life, admission))

@@ -7,10 +7,13 @@ measured on 2026.9.6, with 100,000 rows of `task_runs`.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from tailflip.base import log
 from tailflip.diagnose.causes import CAUSES
+from tailflip.observe.gateway.cgroup import read_limit
+from tailflip.observe.gateway.heap import HeapOwner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,9 +23,10 @@ if TYPE_CHECKING:
 
 _FACT = "heap flag"
 _OPTIONS = "NODE_OPTIONS"
-# In each spelling of node's, and as a share of the memory.
-_NAMES = ("--max-old-space-size", "--max_old_space_size", "--max-heap-size", "--max_heap_size")
+_FLAG = "--max-old-space-size"
+_NAMES = (_FLAG, "--max-heap-size")  # the first also as a share of the memory
 _YOUNG_MIB = 192  # what node 24 adds for young objects
+_SHARE = 0.75  # of a cgroup or a machine: the rest is for what is no heap of JavaScript
 
 
 def give_heap(gateway: GuardedGateway, death: Death) -> bool:
@@ -35,11 +39,11 @@ def give_heap(gateway: GuardedGateway, death: Death) -> bool:
     limit = gateway.find_heap_limit()
     if limit.bytes is None:
         return False
-    heap_mib = (limit.bytes >> 20) - _YOUNG_MIB
+    heap_mib = min((limit.bytes >> 20) - _YOUNG_MIB, _find_room_mib())
     record.put_fact(_FACT, heap_mib)
     log.warning(
         "the gateway gets its heap limit as a flag from now on: so its worker can read the tasks",
-        flag=f"{_NAMES[0]}={heap_mib}",
+        flag=f"{_FLAG}={heap_mib}",
     )
     return True
 
@@ -49,11 +53,32 @@ def add_heap(gateway: GuardedGateway, env: Mapping[str, str]) -> dict[str, str]:
     heap_mib = gateway.record.get_fact(_FACT)
     if not isinstance(heap_mib, int) or _is_given(gateway):
         return dict(env)
-    options = f"{env.get(_OPTIONS, '')} {_NAMES[0]}={heap_mib}".strip()
+    return _add(env, heap_mib)
+
+
+def choose_heap(gateway: GuardedGateway, env: Mapping[str, str]) -> dict[str, str]:
+    """Give a tool of the gateway's all the heap that the memory allows, unless a limit is given.
+
+    A doctor may need more than the gateway itself: it reads what that one no longer loads whole.
+    """
+    return dict(env) if _is_given(gateway) else _add(env, _find_room_mib())
+
+
+def _add(env: Mapping[str, str], heap_mib: int) -> dict[str, str]:
+    options = f"{env.get(_OPTIONS, '')} {_FLAG}={heap_mib}".strip()
     return {**env, _OPTIONS: options}
 
 
 def _is_given(gateway: GuardedGateway) -> bool:
-    """Say whether the command or its environment names a limit already."""
-    words = (*gateway.command, *gateway.release.env.get(_OPTIONS, "").split())
-    return any(word.startswith(_NAMES) for word in words)
+    """Say whether the command, a script in it or its environment names a limit already."""
+    release = gateway.release
+    words = (*gateway.command, *release.command)
+    owner = HeapOwner.of_ours("", release.env, release.node, words)
+    return any(word.startswith(_NAMES) for word in owner.options.split())
+
+
+def _find_room_mib() -> int:
+    """Find how much heap the machine and our cgroup have room for."""
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = read_limit(None)
+    return int(_SHARE * (whole if limit is None else min(whole, limit))) >> 20

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from support.breaker_worlds import make_seen
 from tailflip.diagnose.deaths import classify
 from tailflip.flow.lives import Cause, Clues
-from tailflip.supervise.heap_flag import add_heap, give_heap
+from tailflip.supervise import heap_flag
+from tailflip.supervise.heap_flag import add_heap, choose_heap, give_heap
 
 TASKS = make_seen(Cause.TASK_LEDGER)
 LIMIT = {"gateway.heap_limit": f"{4480 << 20}b"}
@@ -36,6 +39,22 @@ def test_a_limit_that_is_given_already_is_left_as_it_is(make_gateway, monkeypatc
     gateway.command = ("node", "--max-old-space-size=600", "openclaw.mjs")
     assert add_heap(gateway, {}) == {}
     assert not give_heap(gateway, TASKS)
+
+
+@pytest.mark.parametrize("spelt", ["--max_old_space_size=600", "--max-heap-size=600"])
+def test_a_limit_that_a_wrapper_script_gives_is_seen(make_gateway, spelt):
+    gateway = make_gateway(flags=LIMIT)
+    gateway.command = ("/usr/local/bin/start-openclaw",)
+    gateway.release = replace(gateway.release, command=("node", spelt, "openclaw.mjs"))
+    assert not give_heap(gateway, TASKS)
+
+
+def test_in_a_cgroup_the_flag_leaves_room_beside_the_heap(make_gateway, monkeypatch):
+    monkeypatch.setattr(heap_flag, "read_limit", lambda pid: 1 << 30)
+    gateway = make_gateway(flags=LIMIT)
+    assert give_heap(gateway, TASKS)
+    assert add_heap(gateway, {})["NODE_OPTIONS"] == "--max-old-space-size=768"
+    assert choose_heap(gateway, {})["NODE_OPTIONS"] == "--max-old-space-size=768"
 
 
 @pytest.mark.parametrize("was_ready", [False, True])

@@ -44,7 +44,7 @@ def build_environment(
             later); an older one is told to restart in its own process instead.
         safe: what this start leaves out.
     """
-    made = {name: value for name, value in env.items() if name not in (*_HINTS, *_OURS)}
+    made = clean(env)
     made[LIFE_VARIABLE] = life_id
     if safe is not None:
         made[VARIABLES[safe]] = "1"
@@ -54,3 +54,8 @@ def build_environment(
     else:
         made["OPENCLAW_NO_RESPAWN"] = "1"
     return made
+
+
+def clean(env: Mapping[str, str]) -> dict[str, str]:
+    """Take out what is addressed to us, and what speaks of the service that we are."""
+    return {name: value for name, value in env.items() if name not in (*_HINTS, *_OURS)}
