@@ -144,13 +144,19 @@ def test_the_same_release_has_nothing_in_the_way(place):
     assert met == {}
 
 
-def test_a_store_beside_a_database_ends_the_start(place):
-    site = Site(place, "2026.9.6")
+@pytest.mark.parametrize(
+    ("release", "is_clear", "says"),
+    [("2026.9.5", False, "no start succeeds"), ("2026.9.6", True, "merges the two")],
+)
+def test_a_store_beside_a_database_is_merged_or_ends_the_start(place, release, is_clear, says):
+    """As the real releases do."""
+    site = Site(place, release)
     site.keep_sessions_in_database()
     place.put(b"{}")
-    ahead, met = site.ask("2026.9.6")
-    assert not ahead["is_clear"]
+    ahead, met = site.ask(release)
+    assert ahead["is_clear"] is is_clear
     assert str(place.store) in met[Meets.BESIDE_DATABASE]["says"]
+    assert says in met[Meets.BESIDE_DATABASE]["says"]
 
 
 def test_a_node_that_the_release_refuses(place):

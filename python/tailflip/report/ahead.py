@@ -174,16 +174,22 @@ class _View:
             says = f"tailflip only reads the databases of {self.text}, and does not compact them"
             yield Meeting(Meets.READ_ONLY, False, says)
         beside = [store for store in self.seen.stores if store.is_beside]
+        is_refused = self.find(Fact.LEGACY_SESSIONS) == "refused"
         for store in beside:
-            says = f"{store.path} lies beside a database that has its sessions: exit 78 at a start"
-            yield Meeting(Meets.BESIDE_DATABASE, True, says, f"merge it by `{_MERGE}`")
+            says = f"{store.path} lies beside a database that has its sessions: "
+            if is_refused:
+                says += "no start succeeds"
+                yield Meeting(Meets.BESIDE_DATABASE, True, says, f"merge it by `{_MERGE}`")
+            else:
+                says += "its first start merges the two"
+                yield Meeting(Meets.BESIDE_DATABASE, False, says)
         legacy = [store for store in self.seen.stores if not store.is_beside]
         if not legacy:
             yield from self._tell_heap("loading the sessions")
             return
         total = sum(store.size_bytes for store in legacy)
         what = f"{format_counted(len(legacy), 'store')} of {format_bytes(total)}"
-        if self.find(Fact.LEGACY_SESSIONS) == "refused":
+        if is_refused:
             says = f"{self.text} does not import {what}: it ends with exit 78 until they are"
             yield Meeting(Meets.IMPORT_REFUSED, True, says, f"import them by `{_MERGE}`")
         else:

@@ -32,9 +32,9 @@ Places that name a legacy file, with its digest, size or time (read in the packa
     from 9.5 on with `artifact.identity` as above, compared before a move is published or undone.
 
 A file whose content is in a database by now counts too, on record or not: a `sessions.json` beside
-a filled agent database makes 8.1 to 9.6 end with exit 78 until `openclaw doctor --fix` has taken
-it. While the newest run of an import is not over, the import still reads the file, and making it
-smaller helps.
+a filled agent database keeps 8.1 (exit 1) and 9.5 (exit 78) from starting until the doctor has
+taken it, and 9.6 merges it at its start. While the newest run of an import is not over, the import
+still reads the file, and making it smaller helps.
 """
 
 from __future__ import annotations
