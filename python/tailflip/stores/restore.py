@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from tailflip.base.errors import TailflipError
     from tailflip.base.progress import Progress
     from tailflip.base.state_dir import Home
     from tailflip.base.workspace import Workspace
@@ -323,8 +324,17 @@ def _restore_once(
     if not outcome.added + outcome.replaced:
         return outcome
     before_bytes = source.size_bytes
-    grown = before_bytes + sum(max(0, n.bytes - before_bytes) for n in measured)
-    refuse(find_missing_room(source.real, workspace.home, new_bytes=2 * grown, removed_bytes=0))
+    if _find_no_room(workspace.home, source, measured):
+        # Each archive was measured alone: what several of them hold comes back once.
+        measured = correct(
+            workspace.home,
+            engine,
+            source,
+            found=measured,
+            actions=wanted.actions,
+            selection=wanted.selection,
+        )
+        refuse(_find_no_room(workspace.home, source, measured))
     with drafts.begin(
         workspace,
         source,
@@ -359,6 +369,14 @@ def _restore_once(
         warnings=warnings,
     )
     return replace(done, bytes_before=before_bytes, bytes_after=last.bytes, report=report)
+
+
+def _find_no_room(
+    home: Home, source: Opened, measured: Sequence[RestoreNumbers]
+) -> tuple[TailflipError, ...]:
+    """Find out whether the two drafts fit that a restore writes in turn."""
+    grown = source.size_bytes + sum(max(0, n.bytes - source.size_bytes) for n in measured)
+    return find_missing_room(source.real, home, new_bytes=2 * grown, removed_bytes=0)
 
 
 def _write(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from support.stores import GONE, HOUR_MS, NOW_MS, format_store, make_entry, run_key
 from tailflip.base.durable import RealDisk
+from tailflip.base.errors import CannotCreate
 from tailflip.base.workspace import Workspace
 from tailflip.flow.observed import Store
 from tailflip.plan.policy import Policy
-from tailflip.stores import generations
+from tailflip.stores import generations, preflight
 from tailflip.stores.restore import restore
 from tailflip.stores.transaction import compact_store
 
@@ -81,6 +84,24 @@ def test_without_room_to_find_out_each_archive_counts_alone(archive, monkeypatch
     archive(1, note="new")
     monkeypatch.setattr(generations, "open_scratch", lambda: -1)
     assert numbers(archive.put_back(apply=False)) == (6, 0, 0)
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+def test_room_is_asked_for_what_comes_back_and_not_for_each_generation(
+    archive, store_path, monkeypatch, has_room
+):
+    """A full disk refused a `restore --all` that would have fitted."""
+    for number in range(8):
+        archive(number, note="x" * 1_000_000)
+    bytes_after = archive.put_back(apply=False).bytes_after
+    slack_bytes = preflight._SLACK_BYTES + (100_000 if has_room else -100_000)
+    room = SimpleNamespace(f_frsize=1, f_bavail=2 * bytes_after + slack_bytes)
+    monkeypatch.setattr(preflight.os, "statvfs", lambda path: room)
+    if has_room:
+        assert numbers(archive.put_back(apply=True))[0] == 3
+    else:
+        with pytest.raises(CannotCreate, match="not enough room"):
+            archive.put_back(apply=True)
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])
