@@ -19,6 +19,8 @@ CREATE TABLE task_runs (
   task_id TEXT NOT NULL PRIMARY KEY, runtime TEXT NOT NULL, source_id TEXT, child_session_key TEXT,
   run_id TEXT, label TEXT, task TEXT NOT NULL, status TEXT NOT NULL, created_at INTEGER NOT NULL,
   started_at INTEGER, ended_at INTEGER, last_event_at INTEGER, error TEXT{more});
+CREATE INDEX idx_task_runs_runtime_source_ended
+  ON task_runs(runtime, source_id, ended_at, created_at, task_id);
 """
 _SCHEMAS = {
     SPLIT: """
@@ -50,6 +52,8 @@ CREATE TABLE cron_run_receipts (
   receipt_id TEXT PRIMARY KEY, store_key TEXT NOT NULL, job_id TEXT NOT NULL, status TEXT NOT NULL,
   owner_pid INTEGER NOT NULL, owner_start_time INTEGER, started_at_ms INTEGER NOT NULL,
   finished_at_ms INTEGER) STRICT;
+CREATE INDEX idx_cron_run_receipts_job_history
+  ON cron_run_receipts(store_key, job_id, started_at_ms DESC, receipt_id DESC);
 CREATE TABLE subagent_runs (
   run_id TEXT NOT NULL PRIMARY KEY, child_session_key TEXT NOT NULL, controller_session_key TEXT,
   requester_session_key TEXT NOT NULL, created_at INTEGER NOT NULL,

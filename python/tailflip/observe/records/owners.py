@@ -108,7 +108,8 @@ def read_ended_receipts(path: Path, cron_store: Path) -> Iterator[RunLine]:
 
 _RECEIPTS = (
     "SELECT receipt_id, job_id, status, started_at_ms, finished_at_ms "  # noqa: S608 - from above
-    f"FROM {RECEIPTS} WHERE store_key = ? AND receipt_id > ? ORDER BY receipt_id LIMIT ?"
+    # The plus: by an index of the store's key, all rows would be sorted anew for every page.
+    f"FROM {RECEIPTS} WHERE +store_key = ? AND receipt_id > ? ORDER BY receipt_id LIMIT ?"
 )
 
 

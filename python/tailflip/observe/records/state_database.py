@@ -210,7 +210,8 @@ _DETAILS = (
     f"substr(error, 1, {_MOST_ERROR_CHARS}), child_session_key, "
     "CASE WHEN json_valid(detail_json) THEN json_extract(detail_json, '$.kind', '$.status', "
     "'$.sessionId', '$.runAtMs', '$.durationMs') END "
-    f"FROM {TASKS} WHERE rowid > ? AND runtime = 'cron' AND source_id IS NOT NULL "
+    # An index of the runtime would be sorted anew for every page.
+    f"FROM {TASKS} NOT INDEXED WHERE rowid > ? AND runtime = 'cron' AND source_id IS NOT NULL "
     "AND detail_json IS NOT NULL ORDER BY rowid LIMIT ?"
 )
 

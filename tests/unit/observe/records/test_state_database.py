@@ -8,7 +8,8 @@ import sqlite3
 import pytest
 
 from support.state_rows import JSON_ONLY, SPLIT, StateRows
-from tailflip.observe.records import state_database
+from tailflip.observe.records import database, state_database
+from tailflip.observe.records.owners import read_ended_receipts
 from tailflip.observe.records.runlog import RunLine
 from tailflip.observe.records.state_database import (
     read_job_rows,
@@ -198,3 +199,26 @@ def test_a_table_of_the_history_that_was_copied_into_tasks_is_not_read_twice(tmp
         *(rows.store_key, T0 + 1000, T0),
     )
     assert [line.started_ms for line in read_run_rows(rows.path, store)] == [T0]
+
+
+@BOTH
+def test_no_page_is_sorted_anew(tmp_path, store, shape, monkeypatch):
+    """With an index of the gateway's own, each page of a thousand rows sorted all of them."""
+    rows = StateRows(tmp_path, shape)
+    rows.add_job("j")
+    rows.add_run("j", T0)
+    plans = []
+    fetch = database._fetch
+
+    def explain(statement, values, db):
+        plans.append([row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", values)])
+        return fetch(statement, values, db)
+
+    monkeypatch.setattr(database, "_fetch", explain)
+    assert len(list(read_run_rows(rows.path, store))) == 1
+    read_subagent_rows(rows.path)
+    if shape == JSON_ONLY:
+        rows.add_receipt("j", T0, 1, None, status="ok")
+        assert list(read_ended_receipts(rows.path, store))
+    assert len(plans) == (3 if shape == JSON_ONLY else 2)
+    assert not [step for plan in plans for step in plan if "TEMP B-TREE" in step]
