@@ -14,7 +14,7 @@ import guarded
 import pytest
 import real_gateway
 from broken_states import state_database
-from sqlite_states import MB, database_of, import_sessions, write_state
+from sqlite_states import MB, database_of, import_sessions, list_chats, write_state
 
 from tailflip.diagnose.causes import choose_step
 from tailflip.flow.lives import Cause, Waiting
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.gateway, pytest.mark.timeout(1200)]
 
 DEADLINE_S = 300
+TASKS = 100_000
+LOG_BYTES = 600 * MB
 
 
 class Fault(NamedTuple):
@@ -123,3 +125,42 @@ def test_a_start_that_cannot_succeed_is_told_and_waits(
         broken_states.put_back(kept, fault.file(state))
         running.wait_for_life(2, DEADLINE_S)
         assert running.stays_up(5), running.tell()
+
+
+def test_a_task_ledger_that_kills_each_start_is_read_with_a_heap_flag(
+    sqlite_install: Install, whole: Path, tmp_path: Path
+) -> None:
+    """The worker that reads 100,000 tasks has 512 MB, unless node is given a limit."""
+    state = tmp_path / "state"
+    shutil.copytree(whole, state, symlinks=True)
+    port = real_gateway.configure(state)
+    with real_gateway.gateway(sqlite_install, state, port=port):
+        pass  # it makes the tables
+    broken_states.write_task_runs(state, TASKS)
+    with guarded.run(sqlite_install, state, port=port) as running:
+        running.wait_for_life(2, DEADLINE_S)
+        assert running.stays_up(10), running.tell()
+        assert [death.cause for death in running.deaths()] == [Cause.TASK_LEDGER]
+        assert running.lives()[0].cured
+        assert "--max-old-space-size=" in running.worker().environ()["NODE_OPTIONS"]
+
+
+def test_a_log_that_was_never_emptied_is_named_and_keeps_no_start_down(
+    sqlite_install: Install, whole: Path, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    shutil.copytree(whole, state, symlinks=True)
+    port = real_gateway.configure(state)
+    database = database_of(state)
+    before = list_chats(database)
+    broken_states.fill_log(database, LOG_BYTES)
+    log = database.with_name(f"{database.name}-wal")
+    assert log.stat().st_size > LOG_BYTES
+    checked = real_gateway.tailflip(sqlite_install, state, "check", "--json")
+    found = {each["code"]: each for each in json.loads(checked.stdout)["findings"]}
+    assert "write-ahead log" in found["database-bloat"]["message"]
+    with guarded.run(sqlite_install, state, port=port) as running:
+        running.wait_for_life(1, DEADLINE_S)
+        assert running.stays_up(10), running.tell()
+        assert not running.deaths()
+    assert list_chats(database) == before
