@@ -60,6 +60,7 @@ ARGV = {
     "incidents list": "incidents list",
     "incidents why": "incidents why 1",
     "incidents ack": "incidents ack 1",
+    "metrics": "metrics",
     "config show": "config show",
     "config check": "config check",
     "config example": "config example",
@@ -89,7 +90,7 @@ class Scene:
         place.fill(100_000)
 
     def run(self, verb: str, argv: str | None = None) -> int:
-        words = (argv or ARGV[verb]).format(action=self.action).split()
+        words = (argv or ARGV[verb]).format(action=self.action, root=self.place.root).split()
         return self.place.run(*words)[0]
 
     def nothing(self):
@@ -273,9 +274,14 @@ WAYS = {
     ("uninstall", 74): at("installed/", BROKEN),
     ("uninstall", 77): at("installed/", DENIED),
     ("demo", 73): Scene.no_room_for_a_demo,
+    ("metrics", 74): at("tailflip.prom", BROKEN),
+    ("metrics", 77): at("tailflip.prom", DENIED),
 }
 OTHER_WORDS = {
     ("check", 65): "check /nonexistent/sessions.json",
+    ("metrics", 73): "metrics --textfile /nonexistent",
+    ("metrics", 74): "metrics --textfile {root}",
+    ("metrics", 77): "metrics --textfile {root}",
     ("release", 77): "release {action} --apply",
     ("gate", 78): "gate -- /nonexistent/node",
     ("preflight", 78): "preflight -- /nonexistent/node",

@@ -184,6 +184,7 @@ READS = {
     "archive expire": [["archive", "expire", "--older-than", "0s"]],
     "incidents list": [["incidents", "list"], ["incidents", "list", "--json"]],
     "incidents why": [["incidents", "why"], ["incidents", "why", "--stderr"]],
+    "metrics": [["metrics"]],
     "config show": [["config", "show"]],
     "config check": [["config", "check"]],
     "config example": [["config", "example"]],

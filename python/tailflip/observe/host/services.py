@@ -143,6 +143,8 @@ def _read_unit(
     path: Path, scope: Scope, folders: tuple[Path, ...], env: Mapping[str, str]
 ) -> Service | None:
     data = _read_bytes(path)
+    if not data:  # most units of a host: their drop-ins need not be looked for
+        return None
     try:
         main = parse_unit(data.decode())
         drop_ins = [
