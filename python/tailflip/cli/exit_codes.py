@@ -51,6 +51,8 @@ ALSO: dict[str, tuple[int, ...]] = {
     "gate": _OF_A_START,
     "preflight": _OF_A_START,
     "run": (75, 78),
+    "serve": (73, 75, 77, 78),
+    "page": (73, 77, 78),
     "help": (),
     "version": (),
     "schema": (),

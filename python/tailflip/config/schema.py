@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
 
 from tailflip.base.openclaw_units import parse_length_ms, parse_size_bytes
+from tailflip.config.listening import parse_address
 from tailflip.flow.values import Value
 
 if TYPE_CHECKING:
@@ -68,8 +69,15 @@ def _check_size_limit(text: str) -> str:
     return text
 
 
+def _check_address(text: str) -> str:
+    parse_address(text)
+    return text.strip()
+
+
 Duration = Annotated[str, BeforeValidator(_name_false), AfterValidator(_check_duration)]
 Size = Annotated[str, BeforeValidator(_name_bytes), AfterValidator(_check_size)]
+
+Listen = Annotated[str, AfterValidator(_check_address)]
 
 SizeLimit = Annotated[
     str,
@@ -336,6 +344,50 @@ class ArchiveSettings(Section):
         return None if self.max_size == OFF else parse_size_bytes(self.max_size)
 
 
+class ServeSettings(Section):
+    """The page and the metrics, which `tailflip serve` answers with. They change nothing."""
+
+    listen: Listen = _setting(
+        "127.0.0.1:9309",
+        "where it listens: an address of this host with its port, or unix:PATH",
+        form="an address with its port, or unix:PATH",
+    )
+    beyond_loopback: bool = _setting(
+        False,
+        "listen on an address that others can reach; whoever asks needs the token all the same",
+    )
+    start: Literal["never", "on-demand"] = _setting(
+        "never",
+        "on-demand: `run` and `watch` listen, start it at the first question, and it ends after "
+        "ten quiet minutes",
+    )
+    hosts: str = _setting(
+        "",
+        "names under which it may be asked, beside this host's own, such as "
+        '"claw.example, 10.0.0.5"; it refuses all others',
+    )
+    token_file: Path | None = _setting(
+        None,
+        "file of the token that /metrics wants; auto: serve.token in tailflip's own directory, "
+        "made when it is needed",
+        form="an absolute path",
+    )
+
+    @field_validator("beyond_loopback")
+    @classmethod
+    def _check_reach(cls, beyond: bool, info: ValidationInfo) -> bool:
+        # `listen` is absent if it was refused itself.
+        listen = info.data.get("listen")
+        if listen is not None and not beyond and not parse_address(listen).is_loopback:
+            raise ValueError(f"must be true to listen on serve.listen ({listen}), beyond this host")
+        return beyond
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """The further names, in small letters."""
+        return frozenset(each.strip().lower() for each in self.hosts.split(",") if each.strip())
+
+
 class LogSettings(Section):
     """The lines on standard error."""
 
@@ -355,6 +407,7 @@ class Config(Section):
     reconcile: ReconcileSettings = Field(default_factory=ReconcileSettings)
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     archive: ArchiveSettings = Field(default_factory=ArchiveSettings)
+    serve: ServeSettings = Field(default_factory=ServeSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
 
