@@ -114,6 +114,7 @@ def _run_verb(argv: list[str], stack: ExitStack) -> int:
         from tailflip.base.own_hashes import leave_openssl_out  # noqa: PLC0415 - before all else
 
         leave_openssl_out()
+        garbage.collect_while_importing()
         from tailflip.cli.serve import run_serve  # noqa: PLC0415 - likewise
 
         garbage.collect_from_now()

@@ -52,4 +52,7 @@ def test_an_address_is_shown_as_a_browser_takes_it():
 
 
 def test_names_are_split_and_made_small():
-    assert ServeSettings(hosts=" Claw.Example,10.0.0.5 ,").host_names == {"claw.example", "10.0.0.5"}
+    assert ServeSettings(hosts=" Claw.Example,10.0.0.5 ,").host_names == {
+        "claw.example",
+        "10.0.0.5",
+    }

@@ -106,7 +106,12 @@ def test_every_setting_can_be_set_from_every_source(tmp_path, setting):
 @pytest.mark.parametrize("setting", [s for s in list_settings() if s.optional], ids=lambda s: s.key)
 def test_auto_takes_back_what_a_weaker_source_said(tmp_path, setting):
     text = {"port": "18789", "drain_s": "60"}.get(setting.name, '"1gb"')
-    text = {"state_dir": '"/srv"', "token_file": '"/srv/t"', "retention": '"1d"', "profile": '"p"'}.get(setting.name, text)
+    text = {
+        "state_dir": '"/srv"',
+        "token_file": '"/srv/t"',
+        "retention": '"1d"',
+        "profile": '"p"',
+    }.get(setting.name, text)
     file = f"[{setting.section}]\n{setting.name} = {text}\n"
     assert value(load_text(tmp_path, file), setting.key) is not None
     assert value(load_text(tmp_path, file, {setting.variable: "auto"}), setting.key) is None

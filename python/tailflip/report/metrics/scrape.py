@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
+from tailflip.observe.host.services import keeping
 from tailflip.report.metrics.collectors import COLLECTORS, collect_build, collect_counters
 from tailflip.report.metrics.families import Sample
 from tailflip.report.metrics.text import write_metrics
@@ -33,7 +34,8 @@ def scrape(every: Sequence[Sources]) -> str:
     about: list[Sample] = []
     for name, calls in parts:
         began_s = clock.monotonic_s()
-        successes = [_try(call, samples) for call in calls]
+        with keeping():
+            successes = [_try(call, samples) for call in calls]
         labels = {"collector": name}
         took_s = clock.monotonic_s() - began_s
         about += [

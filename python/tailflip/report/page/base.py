@@ -29,19 +29,19 @@ padding:10px 14px;border-radius:6px;overflow-wrap:anywhere}
 .verdict.ok,.verdict.warn,.verdict.bad{color:inherit}
 .verdict.ok{border-left-color:var(--ok)}.verdict.warn{border-left-color:var(--warn)}
 .verdict.bad{border-left-color:var(--bad)}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:8px;margin-top:12px}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(118px,1fr));gap:8px;margin-top:12px}
 .tile{border:1px solid var(--line);background:var(--card);border-radius:6px;padding:8px 12px;
 overflow-wrap:anywhere}
-.tile .value{font-size:19px;font-weight:600}
+.tile .value{font-size:17px;font-weight:600}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:8px}
 figure{margin:0;border:1px solid var(--line);background:var(--card);border-radius:6px;
 padding:8px 12px}
 figcaption{font-size:13px;display:flex;flex-wrap:wrap;gap:0 12px}
-svg{display:block;width:100%;height:auto;margin-top:6px}
-svg text{fill:var(--soft);font:11px system-ui,sans-serif}
+svg{display:block;width:100%;height:auto}
+.foot,.top{font-size:12px;color:var(--soft);display:flex;justify-content:space-between}
 .series{fill:none;stroke:var(--mem);stroke-width:2;vector-effect:non-scaling-stroke}
 .limit{stroke:var(--limit);stroke-dasharray:5 4}.axis{stroke:var(--line)}
-.death{fill:var(--bad)}.action{fill:var(--ok)}
+.point{fill:var(--mem)}.death{fill:var(--bad)}.action{fill:var(--ok)}
 table{border-collapse:collapse;width:100%;background:var(--card);border:1px solid var(--line)}
 td,th{text-align:left;padding:6px 10px;border-top:1px solid var(--line);vertical-align:top;
 overflow-wrap:anywhere}
@@ -50,7 +50,7 @@ code{font:13px ui-monospace,monospace;background:var(--bg);padding:1px 4px;borde
 a{color:inherit}footer{margin-top:24px;font-size:13px;color:var(--soft)}
 @media (max-width:620px){table,tbody,tr,td{display:block}thead{display:none}
 td{border-top:0;padding:2px 10px}tr{border-top:1px solid var(--line);padding:6px 0}
-tr:first-child{border-top:0}.value{font-size:17px}}
+tr:first-child{border-top:0}}
 @media print{body{background:#fff}.tile,figure,table{break-inside:avoid}}
 """
 _DIGEST = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()

@@ -11,8 +11,9 @@ from tailflip.report.page.html import Html, tag
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-_WIDTH, _HEIGHT = 600, 170
-_LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 22, 20
+_WIDTH, _HEIGHT = 600, 140
+_LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 4, 4
+_HOUR_MS = 3_600_000
 MOST_POINTS = 240
 MOST_MARKS = 60
 _GAP_SHARE = 0.08  # a longer time without a measurement is no line
@@ -67,7 +68,11 @@ def draw(series: Series) -> Html:
         viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
         role="img",
     )
-    return tag("figure", tag("figcaption", *words), chart)
+    hours = round((series.ended_ms - series.began_ms) / _HOUR_MS)
+    ago = f"{hours // 24} days ago" if hours > 48 else f"{hours} h ago"  # noqa: PLR2004
+    foot = tag("p", tag("span", ago), tag("span", "now"), cls="foot")
+    highest = tag("p", format_bytes(top), cls="soft top") if series.points else None
+    return tag("figure", tag("figcaption", *words), highest, chart, foot)
 
 
 _SIGNS = {"death": "\N{BLACK CIRCLE}", "action": "\N{BLACK SQUARE}"}
@@ -94,23 +99,21 @@ def _draw_inside(series: Series, top: int) -> Iterator[Html]:
 
     base = y_of(0)
     yield tag("line", x1=_LEFT, y1=base, x2=_WIDTH - _RIGHT, y2=base, cls="axis")
-    yield tag("text", f"{format_bytes(top)}", x=_LEFT, y=_TOP - 8)
-    hours = round(span / 3_600_000)
-    ago = f"{hours // 24} days ago" if hours > 48 else f"{hours} h ago"  # noqa: PLR2004
-    yield tag("text", ago, x=_LEFT, y=_HEIGHT - 5)
-    yield tag("text", "now", x=_WIDTH - _RIGHT, y=_HEIGHT - 5, text_anchor="end")
     limit = series.limit_bytes
     if limit is not None and limit <= top:
         y = y_of(limit)
         yield tag("line", x1=_LEFT, y1=y, x2=_WIDTH - _RIGHT, y2=y, cls="limit")
-    if series.points:
+    if len(series.points) == 1:
+        ((at_ms, value),) = series.points
+        yield tag("circle", cx=x_of(at_ms), cy=y_of(value), r=4, cls="point")
+    elif series.points:
         yield tag("path", d=_trace(series, x_of, y_of, span), cls="series")
     for mark in series.marks[:MOST_MARKS]:
         x = x_of(mark.at_ms)
         if mark.kind == "death":
-            yield tag("circle", cx=x, cy=base - 6, r=5, cls="death")
+            yield tag("circle", cx=x, cy=base - 7, r=7, cls="death")
         else:
-            yield tag("rect", x=x - 5, y=base - 11, width=10, height=10, cls="action")
+            yield tag("rect", x=x - 6, y=base - 13, width=12, height=12, cls="action")
 
 
 def _trace(
@@ -122,6 +125,4 @@ def _trace(
         joined = last_ms is not None and at_ms - last_ms <= span * _GAP_SHARE
         steps.append(f"{'L' if joined else 'M'}{x_of(at_ms)} {y_of(value)}")
         last_ms = at_ms
-    if len(steps) == 1:
-        steps.append("h1")
     return "".join(steps)

@@ -29,6 +29,15 @@ _HIDDEN = re.compile(
     r"""|\b[A-Za-z0-9_-]{32,}\b""",  # what looks like a key
     re.IGNORECASE,
 )
+# Their messages are words of ours about causes and numbers; those of others name jobs and files.
+_TOLD = frozenset(
+    {
+        Code.GATEWAY_DOWN, Code.STARTS_STOPPED, Code.START_WAITS, Code.INCIDENT_OPEN,
+        Code.CRASH_LOOP, Code.RESTART_LOOP, Code.SAFE_START, Code.MEMORY_TREND,
+        Code.HEAP_FORECAST, Code.HEAP_CLOSE,
+    }
+)  # fmt: skip
+OTHER = "other"
 _UNKNOWN = "a finding of another release of tailflip"
 _AGENTS = "agents"
 
@@ -39,13 +48,20 @@ def hide(text: str) -> str:
 
 
 def tell_finding(finding: Finding) -> str:
-    """Tell what is wrong as its code does; the message may name a job or a path."""
+    """Tell what is wrong; as its code does, where the message may name a job or a path."""
+    if finding.code in _TOLD:
+        return hide(finding.message)
     return ENTRIES[Code(finding.code)].doc if _is_known(finding) else _UNKNOWN
 
 
 def tell_cure(finding: Finding) -> str:
     """Tell what to do as the code does; the finding's own hint may name a job or a path."""
     return ENTRIES[Code(finding.code)].hint if _is_known(finding) else "see `tailflip check`"
+
+
+def name_code(finding: Finding) -> str:
+    """Name the code, where it is one of ours: a text on record may be anything."""
+    return str(finding.code) if _is_known(finding) else OTHER
 
 
 def _is_known(finding: Finding) -> bool:

@@ -102,7 +102,9 @@ def _draw_verdict(view: View) -> Html:
 
 
 def _draw_tiles(view: View) -> Iterator[Html]:
-    runs = {True: ("RUNS", "ok"), False: ("DOWN", "bad"), None: ("UNKNOWN", "warn")}[view.is_alive]
+    is_well = view.state == "ok"  # where nobody guards a gateway, none need run
+    down = ("NOT RUNNING", "") if is_well else ("DOWN", "bad")
+    runs = {True: ("RUNS", "ok"), False: down, None: ("UNKNOWN", "warn")}[view.is_alive]
     more = ""
     if view.started_ms is not None:
         more = f"since {format_ago(view.started_ms, view.now_ms)}"

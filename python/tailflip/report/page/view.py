@@ -11,6 +11,7 @@ from tailflip.report.page.charts import Mark, Series, thin
 from tailflip.report.page.safe import (
     hide,
     hide_life,
+    name_code,
     tell_action,
     tell_cure,
     tell_finding,
@@ -172,7 +173,7 @@ def _list_needs(situation: Situation) -> Iterator[Need]:
     by_code: dict[tuple[str, str], list[int]] = {}
     told: dict[tuple[str, str], Finding] = {}
     for each in situation.findings:
-        key = (str(each.finding.severity), str(each.finding.code))
+        key = (str(each.finding.severity), name_code(each.finding))
         by_code.setdefault(key, []).append(each.first_ms)
         told.setdefault(key, each.finding)
     for (severity, code), since in by_code.items():
