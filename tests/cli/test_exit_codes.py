@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -61,6 +62,8 @@ ARGV = {
     "incidents why": "incidents why 1",
     "incidents ack": "incidents ack 1",
     "metrics": "metrics",
+    "page": "page",
+    "serve": "serve --listen unix:{root}/s.sock --end-after 1s",
     "config show": "config show",
     "config check": "config check",
     "config example": "config example",
@@ -192,6 +195,19 @@ class Scene:
 
         self.monkeypatch.setattr(tempfile, "mkdtemp", fail)
 
+    def bad_token(self):
+        (self.place.home / "serve.token").write_text("short")
+        (self.place.home / "serve.token").chmod(0o600)
+
+    def open_token(self):
+        (self.place.home / "serve.token").write_text("x" * 64)
+        (self.place.home / "serve.token").chmod(0o644)
+
+    def taken_socket(self):
+        made = self.stack.enter_context(socket.socket(socket.AF_UNIX))
+        made.bind(str(self.place.root / "s.sock"))
+        made.listen()
+
     def installed(self):
         self.place.run("install", "--apply")
 
@@ -274,11 +290,18 @@ WAYS = {
     ("uninstall", 74): at("installed/", BROKEN),
     ("uninstall", 77): at("installed/", DENIED),
     ("demo", 73): Scene.no_room_for_a_demo,
+    ("page", 73): Scene.bad_token,
+    ("page", 77): Scene.open_token,
+    ("serve", 75): Scene.taken_socket,
+    ("serve", 77): Scene.open_token,
     ("metrics", 74): at("tailflip.prom", BROKEN),
     ("metrics", 77): at("tailflip.prom", DENIED),
 }
 OTHER_WORDS = {
     ("check", 65): "check /nonexistent/sessions.json",
+    ("serve", 73): "serve --listen unix:/nonexistent/s.sock",
+    ("serve", 77): "serve --listen 127.0.0.1:0",
+    ("serve", 78): "serve --listen 0.0.0.0:0",
     ("metrics", 73): "metrics --textfile /nonexistent",
     ("metrics", 74): "metrics --textfile {root}",
     ("metrics", 77): "metrics --textfile {root}",

@@ -199,6 +199,8 @@ WRITES = {
     "run": (["run", "--", "sleep", "60"], "gateway started"),
     "watch": (["watch", "--rounds", "1"], None),
     "retry": (["retry"], None),
+    "serve": (["serve", "--listen", "127.0.0.1:0"], "serving the page"),
+    "page": (["page"], None),
     "incidents ack": (["incidents", "ack", "1"], None),
     "demo": (["demo", "--size-mb", "20"], None),
 }

@@ -48,8 +48,9 @@ def record_month(history: History, now_ms: int) -> None:
         history.lives.begin(life)
         incident = history.incidents.open(death, at_ms + 3 * HOUR_MS)
         work = Work(kind=WorkKind.JOB, key=CANARIES["job"])
+        command = ("node", CANARIES["token"])
         known = {"ended_ms": at_ms + 3 * HOUR_MS, "death": death, "incident": incident.id,
-                 "exit_code": 134, "in_flight": (work,), "command": ("node", CANARIES["token"])}  # fmt: skip
+                 "exit_code": 134, "in_flight": (work,), "command": command}  # fmt: skip
         history.lives.end(life.model_copy(update=known), CANARIES["content"].encode())
         if day > 1:
             history.incidents.close_all(at_ms + 4 * HOUR_MS)

@@ -52,7 +52,7 @@ ALSO: dict[str, tuple[int, ...]] = {
     "preflight": _OF_A_START,
     "run": (75, 78),
     "serve": (73, 75, 77, 78),
-    "page": (73, 77, 78),
+    "page": (73, 77),
     "help": (),
     "version": (),
     "schema": (),

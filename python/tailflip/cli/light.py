@@ -81,7 +81,7 @@ _RELEASE = Option(
 _JSON = Option("--json", None, "Write JSON to standard output.")
 _SERVE = (
     *_SHARED[:2],
-    Option("--listen", "ADDRESS", "Where to listen, such as 127.0.0.1:9309.", "serve.listen"),
+    Option("--listen", "ADDRESS", "Where to listen, such as 127.0.0.1:9309."),
     Option(
         "--fd",
         "N",

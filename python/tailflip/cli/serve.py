@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base import log
 from tailflip.base.durable import RealDisk
-from tailflip.base.errors import Usage
+from tailflip.base.errors import ConfigInvalid, Usage
 from tailflip.base.openclaw_units import parse_length_option
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
@@ -51,15 +51,13 @@ def run_serve(argv: list[str]) -> int:
     named = given.last("state_dir")
     state_dir, profile = None if named is None else Path(named), given.last("profile")
     workspace = Workspace(Home.locate(os.environ), RealDisk())
-    listen_at = given.last("listen")
-    flags = {} if listen_at is None else {"serve.listen": listen_at}
-    loaded = read_settings(os.environ, workspace, flags=flags, state_dir=state_dir, profile=profile)
+    loaded = read_settings(os.environ, workspace, state_dir=state_dir, profile=profile)
     for mistake in loaded.mistakes:
         log.warning("a setting is wrong", why=mistake)
     settings, fd = loaded.config.serve, _read_fd(given)
     quiet_s = _read_quiet_s(given, is_adopted=fd is not None)
     log.start(loaded.config.log.level)
-    address = parse_address(settings.listen)
+    address = _choose_address(given.last("listen"), settings)
     with adopt(fd) if fd is not None else listen(address, workspace.disk) as listener:
         token = None
         if listener.family != socket.AF_UNIX:
@@ -69,6 +67,25 @@ def run_serve(argv: list[str]) -> int:
         server = Server([listener], answer, HEADERS, quiet_s=quiet_s, on_idle=routes.forget)
         log.info("serving the page and metrics", at=_name(listener), link="tailflip page")
         return _serve(server)
+
+
+def _choose_address(given: str | None, settings: ServeSettings) -> Address:
+    """Choose where to listen.
+
+    Raises:
+        Usage: what was given is no address.
+        ConfigInvalid: others could reach it, and no setting says that they may.
+    """
+    try:
+        address = parse_address(settings.listen if given is None else given)
+    except ValueError as e:
+        raise Usage(f"--listen {e}, found {given}") from e
+    if not address.is_loopback and not settings.beyond_loopback:
+        raise ConfigInvalid(
+            f"others than this host could reach {given}: nothing listens",
+            hint="serve.beyond_loopback = true says that they may, with the token",
+        )
+    return address
 
 
 def _serve(server: Server) -> int:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.incident_history import make_death, make_life, record_night
+from support.several_gateways import Gateways
 from support.stores import HOUR_MS, NOW_MS
-from tailflip.base import clock
 from tailflip.base.durable import RealDisk
-from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.demo.incident import write_incident
 from tailflip.flow.lives import Cause
@@ -25,34 +23,7 @@ from tailflip.report.metrics.families import COUNTER, FAMILIES, OWN, SUMMARY
 from tailflip.report.metrics.scrape import scrape
 from tailflip.report.metrics.sources import MOST_GATEWAYS, find_sources
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 MINUTE_MS = 60_000
-
-
-class Fleet:
-    """Gateways in a temporary home, at a time that the test sets."""
-
-    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.root, self.now_ms = root, NOW_MS
-        monkeypatch.setattr(clock, "now_ms", lambda: self.now_ms)
-        monkeypatch.setenv("HOME", str(root))
-        monkeypatch.setenv("PATH", str(root))
-        monkeypatch.setenv("OPENCLAW_STATE_DIR", str(root / "openclaw"))
-        monkeypatch.setenv("TAILFLIP_STATE_DIR", str(root / "own"))
-        monkeypatch.setenv("OPENCLAW_GATEWAY_PORT", "1")
-        for name in ("OPENCLAW_CONFIG_PATH", "XDG_STATE_HOME", "NODE_OPTIONS"):
-            monkeypatch.delenv(name, raising=False)
-        self.home = Home(root / "own")
-
-    def fill(self, name: str = "openclaw") -> History:
-        write_incident(self.root / name, size_bytes=10_000, now_ms=self.now_ms)
-        guard = os.path.realpath(self.root / name)
-        return History(Workspace(self.home, RealDisk()), guard)
-
-    def scrape(self) -> dict[tuple[object, ...], float]:
-        return read(scrape(find_sources()))
 
 
 def read(text: str) -> dict[tuple[object, ...], float]:
@@ -67,7 +38,11 @@ def read(text: str) -> dict[tuple[object, ...], float]:
 
 @pytest.fixture
 def fleet(tmp_path, monkeypatch):
-    return Fleet(tmp_path, monkeypatch)
+    return Gateways(tmp_path, monkeypatch)
+
+
+def scrape_all():
+    return read(scrape(find_sources()))
 
 
 def succeeded(found, collector):
@@ -77,7 +52,7 @@ def succeeded(found, collector):
 def test_a_night_of_crashes_is_told_by_cause(fleet):
     store = fleet.root / "openclaw" / "agents" / "main" / "sessions" / "sessions.json"
     record_night(fleet.fill(), store=str(store))
-    found = fleet.scrape()
+    found = scrape_all()
     assert found["tailflip_gateway_deaths_total", ("cause", "v8-heap-oom")] == 7
     assert found["tailflip_gateway_deaths_total", ("cause", "hang")] == 0
     assert {cause for name, *((_, cause),) in (
@@ -126,7 +101,7 @@ def test_promtool_has_nothing_to_say(fleet):
 
 def test_without_a_ledger_the_rest_is_told_and_no_count_is_made_up(fleet):
     write_incident(fleet.root / "openclaw", size_bytes=10_000, now_ms=NOW_MS)
-    found = fleet.scrape()
+    found = scrape_all()
     assert succeeded(found, "counters") == 0
     assert all(succeeded(found, name) for name in COLLECTORS)
     assert not any(str(name).endswith("_total") for name, *_ in found)
@@ -140,7 +115,7 @@ def test_without_a_ledger_the_rest_is_told_and_no_count_is_made_up(fleet):
 def test_a_damaged_ledger_is_a_zero_and_the_processes_are_told_all_the_same(fleet, damage):
     record_night(fleet.fill())
     fleet.home.ledger.write_bytes(damage)
-    found = fleet.scrape()
+    found = scrape_all()
     for name in ("counters", "record", "incidents", "archives"):
         assert succeeded(found, name) == 0, name
     assert succeeded(found, "process") == succeeded(found, "filesystems") == 1
@@ -149,7 +124,7 @@ def test_a_damaged_ledger_is_a_zero_and_the_processes_are_told_all_the_same(flee
 
 
 def test_nothing_installed_and_nothing_on_record_is_told_too(fleet):
-    found = fleet.scrape()
+    found = scrape_all()
     assert succeeded(found, "build") == succeeded(found, "filesystems") == 1
     assert ("tailflip_gateway_up",) not in found
 
@@ -204,7 +179,7 @@ def test_no_counter_falls_over_a_day_in_which_rows_are_deleted(fleet):
             history.facts.put("expired-ms", None)
             history.expire(fleet.now_ms + 24 * HOUR_MS, keep_days=0.01)
         rows.append(len(history.lives.read(10_000)))
-        found = fleet.scrape()
+        found = scrape_all()
         counters = {
             key: value
             for key, value in found.items()
