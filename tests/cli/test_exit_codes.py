@@ -368,6 +368,7 @@ def test_a_bug_and_an_interruption(place, monkeypatch, verb, error, code):
         raise error("secret")
 
     where = "tailflip.cli.front.prepare_gateway" if verb in ("gate", "preflight", "run") else None
+    where = "tailflip.cli.serve.read_settings" if verb == "serve" else where
     monkeypatch.setattr(where or "typer.core.TyperCommand.invoke", fail)
     found, out, err = place.run(*ARGV[verb].split())
     assert (found, out) == (code, "")

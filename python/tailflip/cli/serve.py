@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tailflip.cli.light import Given
-    from tailflip.config.schema import ServeSettings
+    from tailflip.config.serving import ServeSettings
     from tailflip.report.page.http import Request
 
 _QUIET_S = 600.0

@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args, get_origin
 
-from tailflip.config.schema import Config, Section
+from tailflip.config.schema import Config
 from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
+
+    from tailflip.config.kinds import Section
 
 # The settings that have an option of their own where a gateway is started.
 OPTIONS = {

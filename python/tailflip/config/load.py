@@ -23,6 +23,7 @@ from tailflip.base.errors import ConfigInvalid, NoPermission
 from tailflip.base.life_variable import LIFE_VARIABLE
 from tailflip.config.catalog import OPTIONS, list_settings
 from tailflip.config.file import expand, find_path, fingerprint, parse_config, read_config
+from tailflip.config.kinds import OFF
 from tailflip.config.mistakes import (
     GATEWAYS,
     Given,
@@ -33,7 +34,6 @@ from tailflip.config.mistakes import (
     refuse,
 )
 from tailflip.config.schema import (
-    OFF,
     Config,
     GatewaySettings,
     HealSettings,

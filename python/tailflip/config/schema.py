@@ -9,138 +9,56 @@ value by itself; a file and the environment write "auto" for it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-from tailflip.base.openclaw_units import parse_length_ms, parse_size_bytes
-from tailflip.config.listening import parse_address
-from tailflip.flow.values import Value
+from tailflip.base.openclaw_units import parse_size_bytes
+from tailflip.config.kinds import (
+    OFF,
+    Duration,
+    Section,
+    Size,
+    SizeLimit,
+    setting,
+    to_ms,
+)
+from tailflip.config.serving import ServeSettings
 
 if TYPE_CHECKING:
     from pydantic import ValidationInfo
-
-OFF = "false"
-_MINUTE_MS = 60_000
-LEAST_HEAP_BYTES = 16 << 20  # a smaller number was meant in another unit
-
-
-def _name_false(value: object) -> object:
-    """Take TOML's own `false`, as OpenClaw's `cron.sessionRetention` does."""
-    return OFF if value is False else value
-
-
-def _check_duration(text: str) -> str:
-    text = text.strip().lower()
-    if text == OFF:
-        return text
-    try:
-        length_ms = parse_length_ms(text)
-    except ValueError:
-        rule = 'must be a length of time with its unit, such as "24h", or false'
-        raise ValueError(rule) from None
-    if length_ms < _MINUTE_MS:
-        raise ValueError("must be at least 1m")
-    return text
-
-
-def _name_bytes(value: object) -> object:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _check_size(text: str) -> str:
-    try:
-        size_bytes = parse_size_bytes(text)
-    except ValueError:
-        raise ValueError('must be a size, such as "2gb" or "512mb"') from None
-    if size_bytes < LEAST_HEAP_BYTES:
-        raise ValueError("must be at least 16mb")
-    return text
-
-
-def _check_size_limit(text: str) -> str:
-    text = text.strip().lower()
-    if text == OFF:
-        return text
-    try:
-        parse_size_bytes(text)
-    except ValueError:
-        raise ValueError('must be a size, such as "5gb" or "512mb", or false') from None
-    return text
-
-
-def _check_address(text: str) -> str:
-    parse_address(text)
-    return text.strip()
-
-
-Duration = Annotated[str, BeforeValidator(_name_false), AfterValidator(_check_duration)]
-Size = Annotated[str, BeforeValidator(_name_bytes), AfterValidator(_check_size)]
-
-Listen = Annotated[str, AfterValidator(_check_address)]
-
-SizeLimit = Annotated[
-    str,
-    BeforeValidator(lambda value: _name_bytes(_name_false(value))),
-    AfterValidator(_check_size_limit),
-]
-
-
-def _setting(default: Any, meaning: str, *, form: str | None = None, **bounds: Any) -> Any:
-    """Declare a setting.
-
-    Args:
-        default: the value when no source sets it.
-        meaning: one line for people, without a full stop.
-        form: what a text must be, such as "a size"; other types need none.
-        bounds: `ge`, `le` and `pattern`, as pydantic takes them.
-    """
-    extra: dict[str, Any] = {} if form is None else {"form": form}
-    return Field(default=default, description=meaning, json_schema_extra=extra, **bounds)
-
-
-class Section(Value):
-    """Base of all sections: exact types, no NaN, and defaults held to the same rules."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        validate_default=True,
-        allow_inf_nan=False,
-    )
 
 
 class GatewaySettings(Section):
     """The guarded gateway, where tailflip does not find a value by itself."""
 
-    state_dir: Path | None = _setting(
+    state_dir: Path | None = setting(
         None,
         "OpenClaw's state directory; auto: where OpenClaw itself would look",
         form="an absolute path",
     )
-    profile: str | None = _setting(
+    profile: str | None = setting(
         None,
         "OpenClaw's profile, as in its --profile; auto: as the gateway's command says",
         form="a profile name",
         pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$",
     )
-    port: int | None = _setting(
+    port: int | None = setting(
         None, "port of the gateway on loopback; auto: as the gateway finds it", ge=1, le=65_535
     )
-    drain_s: float | None = _setting(
+    drain_s: float | None = setting(
         None,
         "how long a gateway that was asked to stop may finish its work before it is killed; "
         "auto: 30 up to 2026.7, 330 from 2026.8.1 and for unknown versions",
         ge=1,
         le=3600,
     )
-    heap_limit: Size | None = _setting(
+    heap_limit: Size | None = setting(
         None,
         'heap limit, such as "2gb"; auto: that of the process, the service or the last start',
         form="a size",
     )
-    service: str | None = _setting(
+    service: str | None = setting(
         None,
         "systemd unit that starts the gateway, for `gate` and `preflight` to learn how it ended; "
         "auto: only if systemd says that it started tailflip",
@@ -158,29 +76,29 @@ class GatewaySettings(Section):
 class HealSettings(Section):
     """The changes that tailflip may make to session stores by itself. All can be undone."""
 
-    enabled: bool = _setting(True, "change stores at all; false: observe, restart and report only")
-    admission: bool = _setting(
+    enabled: bool = setting(True, "change stores at all; false: observe, restart and report only")
+    admission: bool = setting(
         True, "before a start, predict the heap it needs and compact stores that do not fit"
     )
-    margin: float = _setting(0.9, "share of the heap limit that a prediction may use", ge=0.1, le=1)
-    pressure: bool = _setting(
+    margin: float = setting(0.9, "share of the heap limit that a prediction may use", ge=0.1, le=1)
+    pressure: bool = setting(
         True,
         "go beyond hygiene where the prediction demands it: slim idle chats, shorten the "
         "retention, cap the runs",
     )
-    salvage: bool = _setting(
+    salvage: bool = setting(
         True,
         "set a damaged store aside, whole, and start on what is proven of it; of a database, the "
         "rows that keep the gateway from starting",
     )
-    after_oom: bool = _setting(True, "compact the stores after a death by lack of memory")
-    retention: Duration | None = _setting(
+    after_oom: bool = setting(True, "compact the stores after a death by lack of memory")
+    retention: Duration | None = setting(
         None,
         'how long finished cron runs are kept, such as "24h", or false for ever; '
         "auto: OpenClaw's own cron.sessionRetention",
         form="a length of time, or false",
     )
-    max_lifetime: Duration = _setting(
+    max_lifetime: Duration = setting(
         "1h",
         'a run that is "running" for longer, without a sign of life, may go; false: never',
         form="a length of time, or false",
@@ -188,46 +106,46 @@ class HealSettings(Section):
 
     def choose_retention_ms(self, own_ms: int | None) -> int | None:
         """Choose the retention set here, else `own_ms`, OpenClaw's; None keeps runs for ever."""
-        return own_ms if self.retention is None else _to_ms(self.retention)
+        return own_ms if self.retention is None else to_ms(self.retention)
 
     @property
     def max_lifetime_ms(self) -> int | None:
         """The longest life without a sign, in milliseconds; None for no limit."""
-        return _to_ms(self.max_lifetime)
+        return to_ms(self.max_lifetime)
 
 
 class RestartSettings(Section):
     """The restarts of a gateway that died."""
 
-    first_delay_s: float = _setting(1.0, "delay before the first restart", ge=0, le=3600)
-    factor: float = _setting(2.0, "by how much each further delay in a row grows", ge=1, le=10)
-    cap_s: float = _setting(300.0, "longest delay; at least first_delay_s", ge=0, le=86_400)
-    jitter: float = _setting(0.2, "share of a delay that chance may add or take away", ge=0, le=1)
-    loop_deaths: int = _setting(
+    first_delay_s: float = setting(1.0, "delay before the first restart", ge=0, le=3600)
+    factor: float = setting(2.0, "by how much each further delay in a row grows", ge=1, le=10)
+    cap_s: float = setting(300.0, "longest delay; at least first_delay_s", ge=0, le=86_400)
+    jitter: float = setting(0.2, "share of a delay that chance may add or take away", ge=0, le=1)
+    loop_deaths: int = setting(
         3, "deaths of the same kind in a row that make a crash loop", ge=1, le=100
     )
-    good_life_s: float = _setting(
+    good_life_s: float = setting(
         180.0,
         "a life this long, once it has answered, ends a row of deaths; "
         "it should cover the first cron runs",
         ge=1,
         le=86_400,
     )
-    trial_first_s: float = _setting(
+    trial_first_s: float = setting(
         300.0,
         "wait before the first trial start in a crash loop; doubles each time",
         ge=0.1,
         le=86_400,
     )
-    trial_cap_s: float = _setting(
+    trial_cap_s: float = setting(
         3600.0, "longest wait between trial starts; at least trial_first_s", ge=0.1, le=604_800
     )
-    safe_start: bool = _setting(
+    safe_start: bool = setting(
         True,
         "before a breaker gives up, start the gateway once without its cron jobs and once without "
         "its channels",
     )
-    on_hang: bool = _setting(True, "end and restart a gateway that no longer answers")
+    on_hang: bool = setting(True, "end and restart a gateway that no longer answers")
 
     @field_validator("cap_s", "trial_cap_s")
     @classmethod
@@ -243,14 +161,12 @@ class RestartSettings(Section):
 class HealthSettings(Section):
     """The health checks: how the gateway is asked whether it is well."""
 
-    interval_s: float = _setting(15.0, "time between two questions", ge=0.1, le=3600)
-    timeout_s: float = _setting(
+    interval_s: float = setting(15.0, "time between two questions", ge=0.1, le=3600)
+    timeout_s: float = setting(
         10.0, "wait for an answer; 7 s are normal in the gateway's own sweep", ge=0.1, le=300
     )
-    misses: int = _setting(
-        6, "questions in a row without an answer that make a hang", ge=1, le=1000
-    )
-    start_patience_s: float = _setting(
+    misses: int = setting(6, "questions in a row without an answer that make a hang", ge=1, le=1000)
+    start_patience_s: float = setting(
         900.0, "how long a start may take before silence counts", ge=1, le=86_400
     )
 
@@ -258,14 +174,14 @@ class HealthSettings(Section):
 class MemorySettings(Section):
     """The watch on memory, and the actions before it runs out."""
 
-    interval_s: float = _setting(15.0, "time between two measurements", ge=0.1, le=3600)
-    warn_ahead_s: float = _setting(
+    interval_s: float = setting(15.0, "time between two measurements", ge=0.1, le=3600)
+    warn_ahead_s: float = setting(
         1800.0, "warn when memory will reach its limit within this time", ge=1, le=604_800
     )
-    restart_ahead: bool = _setting(
+    restart_ahead: bool = setting(
         False, "restart the gateway at a quiet moment before its memory runs out"
     )
-    min_life_s: float = _setting(
+    min_life_s: float = setting(
         1800.0, "never restart a younger gateway because of memory", ge=1, le=604_800
     )
 
@@ -273,39 +189,39 @@ class MemorySettings(Section):
 class ReconcileSettings(Section):
     """The actions on runs that never end, beside a living gateway and before a start."""
 
-    enabled: bool = _setting(
+    enabled: bool = setting(
         True, "end runs that are proven over, and clear what a dead gateway left in its ledgers"
     )
-    interval_s: float = _setting(
+    interval_s: float = setting(
         900.0, "time between two rounds beside a living gateway", ge=1, le=86_400
     )
-    hold_deaths: int = _setting(
+    hold_deaths: int = setting(
         3,
         "deaths in a row with the same job or session in flight, after which it is held",
         ge=1,
         le=100,
     )
-    hold_jobs: bool = _setting(
+    hold_jobs: bool = setting(
         False,
         "hold such a job by disabling it, also one that runs again at each start; "
         "false: jobs in files are put off by 6 h",
     )
-    hold_sessions: bool = _setting(
+    hold_sessions: bool = setting(
         True,
         "hold such a session by ending it as the gateway itself ends one that it gave up; "
         "`tailflip release` brings it back",
     )
-    release_stuck_jobs: bool = _setting(
+    release_stuck_jobs: bool = setting(
         False,
         "release a job that is stuck while the gateway lives, by `openclaw cron disable` "
         "and enable",
     )
-    delete_online: bool = _setting(
+    delete_online: bool = setting(
         False,
         "have a living gateway of 2026.8.1 or later delete archived cron runs of dead ones, "
         "by its RPC",
     )
-    write_task_ledger: bool = _setting(
+    write_task_ledger: bool = setting(
         False, "before a start, write the true ends of lost tasks into OpenClaw's task ledger"
     )
 
@@ -313,7 +229,7 @@ class ReconcileSettings(Section):
 class LedgerSettings(Section):
     """The history that tailflip keeps."""
 
-    keep_days: int = _setting(
+    keep_days: int = setting(
         30, "how long lives, deaths, incidents and samples are kept", ge=1, le=3650
     )
 
@@ -321,12 +237,12 @@ class LedgerSettings(Section):
 class ArchiveSettings(Section):
     """The limits of the archives. `run`, `gate`, `preflight` and `watch` delete what is beyond."""
 
-    keep: Duration = _setting(
+    keep: Duration = setting(
         "90d",
         "how long an archive is kept, and an action can be undone; false: until you delete it",
         form="a length of time, or false",
     )
-    max_size: SizeLimit = _setting(
+    max_size: SizeLimit = setting(
         "5gb",
         "room that all archives together may take: the oldest go first, the newest of each store "
         "stays; false: no limit",
@@ -336,7 +252,7 @@ class ArchiveSettings(Section):
     @property
     def keep_ms(self) -> int | None:
         """The age in milliseconds from which on archives go; None for no limit."""
-        return _to_ms(self.keep)
+        return to_ms(self.keep)
 
     @property
     def max_bytes(self) -> int | None:
@@ -344,54 +260,10 @@ class ArchiveSettings(Section):
         return None if self.max_size == OFF else parse_size_bytes(self.max_size)
 
 
-class ServeSettings(Section):
-    """The page and the metrics, which `tailflip serve` answers with. They change nothing."""
-
-    listen: Listen = _setting(
-        "127.0.0.1:9309",
-        "where it listens: an address of this host with its port, or unix:PATH",
-        form="an address with its port, or unix:PATH",
-    )
-    beyond_loopback: bool = _setting(
-        False,
-        "listen on an address that others can reach; whoever asks needs the token all the same",
-    )
-    start: Literal["never", "on-demand"] = _setting(
-        "never",
-        "on-demand: `run` and `watch` listen, start it at the first question, and it ends after "
-        "ten quiet minutes",
-    )
-    hosts: str = _setting(
-        "",
-        "names under which it may be asked, beside this host's own, such as "
-        '"claw.example, 10.0.0.5"; it refuses all others',
-    )
-    token_file: Path | None = _setting(
-        None,
-        "file of the token that /metrics wants; auto: serve.token in tailflip's own directory, "
-        "made when it is needed",
-        form="an absolute path",
-    )
-
-    @field_validator("beyond_loopback")
-    @classmethod
-    def _check_reach(cls, beyond: bool, info: ValidationInfo) -> bool:
-        # `listen` is absent if it was refused itself.
-        listen = info.data.get("listen")
-        if listen is not None and not beyond and not parse_address(listen).is_loopback:
-            raise ValueError(f"must be true to listen on serve.listen ({listen}), beyond this host")
-        return beyond
-
-    @property
-    def host_names(self) -> frozenset[str]:
-        """The further names, in small letters."""
-        return frozenset(each.strip().lower() for each in self.hosts.split(",") if each.strip())
-
-
 class LogSettings(Section):
     """The lines on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = _setting(
+    level: Literal["debug", "info", "warning", "error"] = setting(
         "info", "the least important message that is written"
     )
 
@@ -409,7 +281,3 @@ class Config(Section):
     archive: ArchiveSettings = Field(default_factory=ArchiveSettings)
     serve: ServeSettings = Field(default_factory=ServeSettings)
     log: LogSettings = Field(default_factory=LogSettings)
-
-
-def _to_ms(text: str) -> int | None:
-    return None if text == OFF else parse_length_ms(text)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TailflipError, Usage
 from tailflip.base.openclaw_units import parse_size_bytes
-from tailflip.config.schema import LEAST_HEAP_BYTES
+from tailflip.config.kinds import LEAST_HEAP_BYTES
 from tailflip.flow.late import dataclass
 from tailflip.flow.outcomes import HeapLimit
 from tailflip.ledger.facts import HEAP_LIMIT_FACT

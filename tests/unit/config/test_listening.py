@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tailflip.config.listening import Address, parse_address
-from tailflip.config.schema import ServeSettings
+from tailflip.config.serving import ServeSettings
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,9 @@ def read_token(path: Path) -> bytes:
         fd = open_to_read(path)
         try:
             info = os.fstat(fd)
-            if stat.S_IMODE(info.st_mode) & 0o077 or info.st_uid not in (os.geteuid(), 0):
+            # Kubernetes gives root's secrets to the group of a pod, and to nobody else.
+            others = 0o037 if info.st_uid == 0 else 0o077
+            if stat.S_IMODE(info.st_mode) & others or info.st_uid not in (os.geteuid(), 0):
                 raise NoPermission(
                     f"others may read or change the token: {path}",
                     hint=f"chmod 600 {path}, and make it your own",
