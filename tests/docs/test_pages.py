@@ -86,7 +86,7 @@ def home(tmp_path):
     for name, text in STAND_INS.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
-    host.port = free_port()
+    (tmp_path / "port").write_text(str(free_port()))
     return host
 
 
@@ -104,7 +104,7 @@ def run(home: Host, block: Block) -> None:
         "ROOT": str(ROOT),
         **{k: v for k, v in os.environ.items() if k == "PYTHONPATH"},
     }
-    env["TAILFLIP_SERVE_LISTEN"] = f"127.0.0.1:{home.port}"  # the pages' own may be taken
+    env["TAILFLIP_SERVE_LISTEN"] = f"127.0.0.1:{(home.home.parent / 'port').read_text()}"
     text = block.text.replace("127.0.0.1:9309", env["TAILFLIP_SERVE_LISTEN"])
     lines = text.replace("\\\n", "").splitlines()
     codes = [int(code) for code in block.about.get("exit", "0").split(",")]

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
 OVERLAYS = ("entrypoint", "init", "sidecar")
 TAILFLIP = "/opt/tailflip/bin/tailflip"
-VERBS = ("run", "preflight", "watch")
+VERBS = ("run", "preflight", "watch", "serve")
 
 
 def run(name: str, *argv: object) -> subprocess.CompletedProcess[str]:

@@ -8,12 +8,12 @@ import sys
 
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
+from tailflip.base.listening import Address, parse_address
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.cli.serve import find_token_file
 from tailflip.cli.settings import read_and_tell
-from tailflip.config.listening import Address, parse_address
 from tailflip.report.page.token import make_token, sign_link
 
 _PATIENCE_S = 2.0

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 from tailflip.base import log
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import ConfigInvalid, Usage
+from tailflip.base.listening import Address, parse_address
 from tailflip.base.openclaw_units import parse_length_option
+from tailflip.base.sockets import adopt, listen
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.cli.light import read_options
-from tailflip.config.listening import Address, parse_address
 from tailflip.report.page.base import HEADERS
 from tailflip.report.page.door import Door
 from tailflip.report.page.http import Answer
-from tailflip.report.page.listening import adopt, listen
 from tailflip.report.page.routes import Routes
 from tailflip.report.page.server import Server
 from tailflip.report.page.token import make_token

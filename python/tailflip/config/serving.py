@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, field_validator
 
+from tailflip.base.listening import parse_address
 from tailflip.config.kinds import Section, setting
-from tailflip.config.listening import parse_address
 
 if TYPE_CHECKING:
     from pydantic import ValidationInfo

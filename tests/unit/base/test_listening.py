@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from tailflip.config.listening import Address, parse_address
+from tailflip.base.listening import Address, parse_address
 from tailflip.config.serving import ServeSettings
 
 

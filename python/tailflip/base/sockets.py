@@ -13,7 +13,7 @@ from tailflip.base.errors import CannotCreate, NoPermission, TryLater, Usage
 
 if TYPE_CHECKING:
     from tailflip.base.durable import Disk
-    from tailflip.config.listening import Address
+    from tailflip.base.listening import Address
 
 _BACKLOG = 128
 _PRIVATE = 0o177  # what a socket's file lacks: it is its owner's alone

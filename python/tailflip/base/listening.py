@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from tailflip.flow.late import dataclass
 
@@ -24,6 +25,11 @@ class Address:
     def is_loopback(self) -> bool:
         """Say whether nobody outside this host can reach it."""
         return bool(self.path) or self.host == "::1" or self.host.startswith("127.")
+
+    @property
+    def file(self) -> Path:
+        """The file of a unix socket."""
+        return Path(self.path)
 
     @property
     def url(self) -> str:

@@ -10,8 +10,8 @@ import pytest
 
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import CannotCreate, TailflipError, TryLater, Usage
-from tailflip.config.listening import Address
-from tailflip.report.page.listening import adopt, listen
+from tailflip.base.listening import Address
+from tailflip.base.sockets import adopt, listen
 
 DISK = RealDisk()
 
