@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import pwd
 import re
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tailflip.base.errors import TailflipError
+from tailflip.base.remembered import remembered
 from tailflip.flow.late import dataclass
 from tailflip.observe.files import read_regular
 from tailflip.observe.gateway.release import read_release
@@ -76,33 +77,14 @@ class Places:
         )
 
 
-# What was found, while a look lasts that asks again and again; None: nothing is kept.
-_kept: dict[object, list[Service]] | None = None
-
-
-@contextmanager
-def keeping() -> Iterator[None]:
-    """Read the definitions once while the block runs: a host has hundreds of units."""
-    global _kept  # noqa: PLW0603 - one look at a time
-    before = _kept
-    _kept = {} if before is None else before
-    try:
-        yield
-    finally:
-        _kept = before
-
-
 def find_services(env: Mapping[str, str], places: Places) -> list[Service]:
     """Find every service that starts a gateway; unreadable definitions are left out."""
-    if _kept is None:
-        return _find_services(env, places)
-    key = (places, tuple(sorted(env.items())))
-    if key not in _kept:
-        _kept[key] = _find_services(env, places)
-    return list(_kept[key])
+    return list(_find_services(tuple(env.items()), places))
 
 
-def _find_services(env: Mapping[str, str], places: Places) -> list[Service]:
+@remembered
+def _find_services(variables: tuple[tuple[str, str], ...], places: Places) -> list[Service]:
+    env = dict(variables)
     found: list[Service] = []
     scope: Scope
     for scope, folders in (("user", places.systemd_user), ("system", places.systemd_system)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
-from tailflip.observe.host.services import keeping
+from tailflip.base.remembered import remembering
 from tailflip.report.metrics.collectors import COLLECTORS, collect_build, collect_counters
 from tailflip.report.metrics.families import Sample
 from tailflip.report.metrics.text import write_metrics
@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 
 
 def scrape(every: Sequence[Sources]) -> str:
-    """Write the metrics of these gateways.
+    """Write the metrics of these gateways, from one look at all of them.
 
     A collector whose part cannot be read gives no sample of it, and a 0 as its success. With
     several gateways it succeeds if it does for each.
     """
+    with remembering():
+        return _scrape(every)
+
+
+def _scrape(every: Sequence[Sources]) -> str:
     parts: list[tuple[str, list[Part]]] = [
         ("build", [collect_build]),
         ("counters", [lambda: collect_counters(every)]),
@@ -34,8 +39,7 @@ def scrape(every: Sequence[Sources]) -> str:
     about: list[Sample] = []
     for name, calls in parts:
         began_s = clock.monotonic_s()
-        with keeping():
-            successes = [_try(call, samples) for call in calls]
+        successes = [_try(call, samples) for call in calls]
         labels = {"collector": name}
         took_s = clock.monotonic_s() - began_s
         about += [

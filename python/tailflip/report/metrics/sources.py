@@ -14,7 +14,6 @@ from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.ledger.history import read_guards
 from tailflip.observe.gateway.liveness import read_gateway
-from tailflip.observe.host.services import keeping
 from tailflip.observe.installation import find_state_dir, locate
 from tailflip.report.reading import look_around, read_situation
 from tailflip.report.subject import find_subject
@@ -49,9 +48,7 @@ class Sources:
     @cached_property
     def situation(self) -> Situation:
         """How the gateway fares: the value of `tailflip status`."""
-        with keeping():
-            seen = look_around(self.subject, self.now_ms)
-            return read_situation(self.subject, seen, self.now_ms)
+        return read_situation(self.subject, look_around(self.subject, self.now_ms), self.now_ms)
 
     @cached_property
     def guard(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base import clock
 from tailflip.base.errors import TailflipError
+from tailflip.base.remembered import remembering
 from tailflip.flow.late import dataclass
 from tailflip.flow.values import to_plain
 from tailflip.observe.host.space import read_space
@@ -67,7 +68,8 @@ class Routes:
         if call is None:
             return Answer.of_status(404)
         try:
-            return call(request)
+            with remembering():
+                return call(request)
         except TailflipError:
             return Answer(503, _draw_broken(), _HTML, _refreshed())
 
