@@ -53,7 +53,7 @@ class PageDoor:
 
     def __init__(self, address: Address, state_dir: str, disk: Disk) -> None:
         """Take where to listen, and the gateway that the page is about."""
-        self._address, self._state_dir, self._disk = address, state_dir, disk
+        self._address, self._state_dir, self.disk = address, state_dir, disk
         self._stopping = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
@@ -75,12 +75,12 @@ class PageDoor:
         self._thread.join(_END_S)
         if self._address.path:
             with suppress(OSError):
-                self._disk.unlink(self._address.file)
+                self.disk.unlink(self._address.file)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                listener = listen(self._address, self._disk)
+                listener = listen(self._address, self.disk)
             except TailflipError as e:
                 self._tell(e)
                 self._stopping.wait(_AGAIN_S)
