@@ -66,5 +66,6 @@ def _hide_action(archived: Archived) -> Archived:
 
 def _hide_finding(noted: NotedFinding) -> NotedFinding:
     old = noted.finding
-    told = replace(old, subject=name_code(old), message=tell_finding(old), hint="", evidence=())
+    code = name_code(old)
+    told = replace(old, code=code, subject=code, message=tell_finding(old), hint="", evidence=())
     return replace(noted, finding=told)
