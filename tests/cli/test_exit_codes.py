@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -65,6 +66,9 @@ ARGV = {
     "alerts test": "alerts test",
     "alerts ack": "alerts ack 1",
     "alerts flush": "alerts flush",
+    "metrics": "metrics",
+    "page": "page",
+    "serve": "serve --listen unix:{root}/s.sock --end-after 1s",
     "config show": "config show",
     "config check": "config check",
     "config example": "config example",
@@ -94,7 +98,7 @@ class Scene:
         place.fill(100_000)
 
     def run(self, verb: str, argv: str | None = None) -> int:
-        words = (argv or ARGV[verb]).format(action=self.action).split()
+        words = (argv or ARGV[verb]).format(action=self.action, root=self.place.root).split()
         return self.place.run(*words)[0]
 
     def nothing(self):
@@ -206,6 +210,19 @@ class Scene:
 
         self.monkeypatch.setattr(tempfile, "mkdtemp", fail)
 
+    def bad_token(self):
+        (self.place.home / "serve.token").write_text("short")
+        (self.place.home / "serve.token").chmod(0o600)
+
+    def open_token(self):
+        (self.place.home / "serve.token").write_text("x" * 64)
+        (self.place.home / "serve.token").chmod(0o644)
+
+    def taken_socket(self):
+        made = self.stack.enter_context(socket.socket(socket.AF_UNIX))
+        made.bind(str(self.place.root / "s.sock"))
+        made.listen()
+
     def installed(self):
         self.place.run("install", "--apply")
 
@@ -292,9 +309,21 @@ WAYS = {
     ("uninstall", 74): at("installed/", BROKEN),
     ("uninstall", 77): at("installed/", DENIED),
     ("demo", 73): Scene.no_room_for_a_demo,
+    ("page", 73): Scene.bad_token,
+    ("page", 77): Scene.open_token,
+    ("serve", 75): Scene.taken_socket,
+    ("serve", 77): Scene.open_token,
+    ("metrics", 74): at("tailflip.prom", BROKEN),
+    ("metrics", 77): at("tailflip.prom", DENIED),
 }
 OTHER_WORDS = {
     ("check", 65): "check /nonexistent/sessions.json",
+    ("serve", 73): "serve --listen unix:/nonexistent/s.sock",
+    ("serve", 77): "serve --listen 127.0.0.1:0",
+    ("serve", 78): "serve --listen 0.0.0.0:0",
+    ("metrics", 73): "metrics --textfile /nonexistent",
+    ("metrics", 74): "metrics --textfile {root}",
+    ("metrics", 77): "metrics --textfile {root}",
     ("release", 77): "release {action} --apply",
     ("gate", 78): "gate -- /nonexistent/node",
     ("preflight", 78): "preflight -- /nonexistent/node",
@@ -358,6 +387,7 @@ def test_a_bug_and_an_interruption(place, monkeypatch, verb, error, code):
         raise error("secret")
 
     where = "tailflip.cli.front.prepare_gateway" if verb in ("gate", "preflight", "run") else None
+    where = "tailflip.cli.serve.read_settings" if verb == "serve" else where
     monkeypatch.setattr(where or "typer.core.TyperCommand.invoke", fail)
     found, out, err = place.run(*ARGV[verb].split())
     assert (found, out) == (code, "")

@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from support.service_definitions import Host
+from support.serving import free_port
 from tailflip.base import clock
 from tailflip.cli.app import _ALL
 from tailflip.demo.incident import write_incident
@@ -35,6 +36,8 @@ PAGES = (
     "docs/uninstall.md",
     "docs/containers.md",
     "docs/upgrade-to-sqlite.md",
+    "docs/metrics.md",
+    "docs/page.md",
 )
 CONSOLE_PAGES = ("docs/keep-it-alive.md", "docs/how-it-works.md")
 # What is so before one reads the page.
@@ -84,6 +87,7 @@ def home(tmp_path):
     for name, text in STAND_INS.items():
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
+    (tmp_path / "port").write_text(str(free_port()))
     return host
 
 
@@ -101,7 +105,9 @@ def run(home: Host, block: Block) -> None:
         "ROOT": str(ROOT),
         **{k: v for k, v in os.environ.items() if k == "PYTHONPATH"},
     }
-    lines = block.text.replace("\\\n", "").splitlines()
+    env["TAILFLIP_SERVE_LISTEN"] = f"127.0.0.1:{(home.home.parent / 'port').read_text()}"
+    text = block.text.replace("127.0.0.1:9309", env["TAILFLIP_SERVE_LISTEN"])
+    lines = text.replace("\\\n", "").splitlines()
     codes = [int(code) for code in block.about.get("exit", "0").split(",")]
     assert len(codes) in (1, len(lines)), block
     place: Path | None = None

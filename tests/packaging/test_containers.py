@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
 OVERLAYS = ("entrypoint", "init", "sidecar")
 TAILFLIP = "/opt/tailflip/bin/tailflip"
-VERBS = ("run", "preflight", "watch")
+VERBS = ("run", "preflight", "watch", "serve")
 
 
 def run(name: str, *argv: object) -> subprocess.CompletedProcess[str]:
@@ -123,12 +123,12 @@ def test_every_command_in_the_files_is_one_that_we_have():
 
     text = "".join(p.read_text() for p in PACKAGING.rglob("*.yaml"))
     found = re.findall(r"\[(?:\")?" + TAILFLIP + r"(?:\")?, ([^\]]*)\]", text)
-    assert len(found) == 4
+    assert len(found) == 5
     for line in found:
         words = [word.strip().strip('"') for word in line.split(",")]
         assert words[0] in VERBS
         if words[0] in ABOUT:
-            own = words[1 : words.index("--")]
+            own = words[1 : words.index("--")] if "--" in words else words[1:]
             assert read_options(words[0], own) is not None
 
 

@@ -8,6 +8,11 @@ import gc
 _NEW_OBJECTS = 5_000
 
 
+def collect_while_importing() -> None:
+    """Collect garbage of imports too: a little slower, and a MiB less in a process that stays."""
+    gc.enable()
+
+
 def collect_from_now() -> None:
     """Collect garbage from now on, and never look again through what was imported so far.
 

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The state directory of tailflip, and the `Disk` for effects."""
+    """The state directory of tailflip, and the `Disk` for effects.
+
+    `is_read_only`: the ledger is opened so that nothing can be written, its schema neither.
+    """
 
     home: Home
     disk: Disk
+    is_read_only: bool = False
 
     def create(self) -> None:
         """Make the missing directories of the state directory.

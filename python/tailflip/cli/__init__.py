@@ -96,7 +96,7 @@ def _answer(argv: list[str], error: TailflipError) -> None:
     own = argv[: argv.index("--")] if "--" in argv else argv
     if "--json" in own:
         from tailflip.cli.answers.base import fail  # noqa: PLC0415 - for --json
-        from tailflip.cli.page import take_colour  # noqa: PLC0415 - likewise
+        from tailflip.cli.fitted import take_colour  # noqa: PLC0415 - likewise
 
         with suppress(Usage):  # a wrong `--color` is the error itself
             own, _ = take_colour(own)
@@ -115,12 +115,21 @@ def _run_verb(argv: list[str], stack: ExitStack) -> int:
 
         if argv[0] in HIDDEN:
             return run_hidden(argv[0], argv[1:])
+    if argv and argv[0] == "serve":
+        from tailflip.base.own_hashes import leave_openssl_out  # noqa: PLC0415 - before all else
+
+        leave_openssl_out()
+        garbage.collect_while_importing()
+        from tailflip.cli.serve import run_serve  # noqa: PLC0415 - likewise
+
+        garbage.collect_from_now()
+        return run_serve(argv[1:])
     if len(argv) == 1 and argv[0] in VERSION:
         from tailflip.stores.extension import describe  # noqa: PLC0415 - likewise
 
         print(describe())
         return 0
-    from tailflip.cli.page import fitted, take_colour  # noqa: PLC0415 - likewise
+    from tailflip.cli.fitted import fitted, take_colour  # noqa: PLC0415 - likewise
 
     argv, colours = take_colour(argv)
     stack.enter_context(fitted(argv, colours))

@@ -48,6 +48,8 @@ _VERBS = {
     "archive": "List, show, check or delete archives of what was removed.",
     "incidents": "What happened to the gateway, why, and how it was cured.",
     "alerts": "What people were told, and what waits; send a test.",
+    "metrics": "Print metrics for Prometheus, or write them to a file.",
+    "page": "Print a link to the page that `serve` answers with.",
     "config": "Show and check the settings.",
     "install": "Put tailflip in front of the gateway's service.",
     "uninstall": "Take away the files that `install` wrote.",
@@ -57,7 +59,9 @@ _LIGHT = {
     "gate": "Look at the stores, heal them, then become COMMAND.",
     "preflight": "The same without starting COMMAND: exit code 0 says go.",
     "run": "Start COMMAND, guard it, and start it again when it dies.",
+    "serve": "Answer with a page and metrics, to this host alone.",
 }
+_WITH_COMMAND = frozenset({"gate", "preflight", "run"})
 # They tell of tailflip itself.
 _OF_ITSELF = {
     "help": "Show the help of a verb.",
@@ -89,7 +93,7 @@ def _root(
             is_eager=True,
         ),
     ] = False,
-    # `cli.page` takes it out of the command line before, wherever it stands: this is its help.
+    # `cli.fitted` takes it out of the command line before, wherever it stands: this is its help.
     color: Annotated[
         str, typer.Option(metavar="WHEN", help="auto, always or never; with any verb.")
     ] = "auto",
@@ -157,7 +161,7 @@ def _add_light(app: typer.Typer, verb: str) -> None:
         verb,
         help=f"{ABOUT[verb]}\n\n{MORE[verb]}",
         short_help=_LIGHT[verb],
-        options_metavar="[OPTIONS] -- COMMAND [ARGUMENTS]",
+        options_metavar="[OPTIONS]" + " -- COMMAND [ARGUMENTS]" * (verb in _WITH_COMMAND),
         epilog=list_codes(verb),
     )
     add(collect)
@@ -266,6 +270,6 @@ def _explain_refusal(error: Exception, argv: list[str]) -> Usage:
     hint = f"see `tailflip {' '.join([*words, '--help'])}`"
     if possible:
         hint = f"did you mean {' or '.join(sorted(possible))}? {hint}"
-    elif words and words[0] in _LIGHT and "unexpected extra" in message:
+    elif words and words[0] in _WITH_COMMAND and "unexpected extra" in message:
         hint = f"the gateway's command goes after `--`: tailflip {words[0]} -- openclaw gateway run"
     return Usage(message, hint=hint)

@@ -14,6 +14,7 @@ ABOUT = {
     "gate": "Look at the session stores, heal what must be, then become COMMAND.",
     "preflight": "The same without COMMAND being started: exit code 0 says go.",
     "run": "Start COMMAND and guard it: watch, find out why it died, heal, start again.",
+    "serve": "Answer with a page, metrics and a state, to this host alone; changes nothing.",
 }
 MORE = {
     "gate": "For a service manager that restarts the gateway itself: put `tailflip gate --` in "
@@ -22,6 +23,8 @@ MORE = {
     "and with which heap.",
     "run": "SIGTERM and SIGINT stop both, SIGHUP reads the settings again, SIGUSR1 and SIGUSR2 "
     "restart the gateway. `tailflip status` shows how it goes.",
+    "serve": "`tailflip page` gives a link to the page. /metrics wants the token, for Prometheus; "
+    "/status.json and /incidents/N are there too, and /healthz says a word to whoever asks.",
 }
 
 
@@ -76,7 +79,19 @@ _RELEASE = Option(
     "Say what the stores will meet in this release of OpenClaw; nothing is healed or recorded.",
 )
 _JSON = Option("--json", None, "Write JSON to standard output.")
+_SERVE = (
+    *_SHARED[:2],
+    Option("--listen", "ADDRESS", "Where to listen, such as 127.0.0.1:9309."),
+    Option(
+        "--fd",
+        "N",
+        "Take the socket of this number, which listens already; without --end-after, end after "
+        "ten quiet minutes.",
+    ),
+    Option("--end-after", "TIME", "End after so long without a question, such as 10m."),
+)
 OPTIONS = {"gate": (*_SHARED, _PARK), "preflight": (*_SHARED, _RELEASE, _JSON), "run": _SHARED}
+OPTIONS["serve"] = _SERVE
 
 
 @dataclass

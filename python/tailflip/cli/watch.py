@@ -16,6 +16,7 @@ from tailflip.base.state_dir import Home, Presence
 from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
 from tailflip.config.load import load
 from tailflip.observe.installation import locate, require_state_dir
+from tailflip.supervise.page_door import page_on_demand
 from tailflip.supervise.watch import Told, Watch, Where
 
 
@@ -66,6 +67,7 @@ def watch(
     with (
         watching.catching_signals(),
         home.supervise(guard, Presence.WATCH, clock.now_ms(), disk),
+        page_on_demand(config.serve, guard, disk),
     ):
         watching.run(rounds)
 

@@ -23,6 +23,7 @@ from tailflip.config.kinds import (
     setting,
     to_ms,
 )
+from tailflip.config.serving import ServeSettings
 from tailflip.config.telling import AlertsSettings, HeartbeatSettings
 
 if TYPE_CHECKING:
@@ -286,4 +287,5 @@ class Config(Section):
     archive: ArchiveSettings = Field(default_factory=ArchiveSettings)
     alerts: AlertsSettings = Field(default_factory=AlertsSettings)
     heartbeat: HeartbeatSettings = Field(default_factory=HeartbeatSettings)
+    serve: ServeSettings = Field(default_factory=ServeSettings)
     log: LogSettings = Field(default_factory=LogSettings)

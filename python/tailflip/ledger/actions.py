@@ -22,9 +22,12 @@ from tailflip.base.errors import IoFailed
 from tailflip.flow.late import dataclass
 from tailflip.flow.outcomes import ActionKind
 from tailflip.flow.values import Value
+from tailflip.ledger.counters import Count, find_guard_of, raise_count
 from tailflip.ledger.database import Database
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from tailflip.base.workspace import Workspace
 
 
@@ -101,10 +104,23 @@ class Ledger:
                 row,
             )
 
-    def advance(self, action: Action, state: State, details: Details | None = None) -> Action:
-        """Record an action's next state, and return the action with that state."""
+    def advance(
+        self,
+        action: Action,
+        state: State,
+        details: Details | None = None,
+        *,
+        took_ms: int = 0,
+        freed_bytes: int = 0,
+    ) -> Action:
+        """Record an action's next state, and return the action with that state.
+
+        `took_ms` and `freed_bytes` are counted with an action that is done, where they are known.
+        """
         now = action.model_copy(update={"state": state, "details": details or action.details})
         with Database(self.workspace).writing() as db:
+            if state in (State.DONE, State.UNDONE):
+                _count(db, now, took_ms, freed_bytes)
             db.execute(
                 "UPDATE actions SET state = ?, details = ? WHERE id = ?",
                 (now.state, now.details.model_dump_json(), now.id),
@@ -131,6 +147,20 @@ class Ledger:
     def read_half_done(self) -> tuple[Action, ...]:
         """Read the actions that were begun and not ended."""
         return tuple(a for a in self.read_all() if a.state in HALF_DONE)
+
+
+def _count(db: sqlite3.Connection, action: Action, took_ms: int, freed_bytes: int) -> None:
+    """Count the end of an action, once."""
+    row = db.execute("SELECT state FROM actions WHERE id = ?", (action.id,)).fetchone()
+    if row is None or row[0] not in HALF_DONE:
+        return
+    guard, kind = find_guard_of(db, action.store), action.kind
+    if action.state is State.UNDONE:
+        raise_count(db, guard, Count.ACTION_FAILURES, kind)
+        return
+    raise_count(db, guard, Count.ACTIONS, kind)
+    raise_count(db, guard, Count.ACTION_MS, kind, took_ms)
+    raise_count(db, guard, Count.FREED_BYTES, kind, freed_bytes)
 
 
 def _parse(row: tuple[str, str, str, str, int, str]) -> Action:

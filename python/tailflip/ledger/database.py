@@ -147,6 +147,29 @@ CREATE INDEX notices_by_guard ON notices (guard, made_ms);
 ALTER TABLE incidents ADD COLUMN acked_by TEXT NOT NULL DEFAULT '';
 ALTER TABLE incidents ADD COLUMN note TEXT NOT NULL DEFAULT ''
 """,
+    # The counters begin with what is on record; `coalesce` of actions is `counters.find_guard_of`.
+    """
+CREATE TABLE counters (
+    guard TEXT NOT NULL,
+    name TEXT NOT NULL,
+    label TEXT NOT NULL,
+    value INTEGER NOT NULL,
+    PRIMARY KEY (guard, name, label)
+) STRICT;
+INSERT INTO counters SELECT guard, 'starts', '', count(*) FROM lives GROUP BY guard;
+INSERT INTO counters SELECT guard, 'deaths', cause, count(*) FROM (
+    SELECT guard, CASE WHEN json_valid(details) THEN json_extract(details, '$.death.cause') END
+        AS cause FROM lives
+) WHERE cause IS NOT NULL GROUP BY guard, cause;
+INSERT INTO counters SELECT guard, 'incidents', cause, count(*) FROM incidents
+    GROUP BY guard, cause;
+INSERT INTO counters SELECT owner, name, kind, count(*) FROM (
+    SELECT coalesce((SELECT guard FROM lives WHERE substr(store, 1, length(guard) + 1)
+            = guard || '/' ORDER BY length(guard) DESC LIMIT 1), '') AS owner,
+        CASE state WHEN 'undone' THEN 'action-failures' ELSE 'actions' END AS name, kind
+    FROM actions WHERE state IN ('done', 'expired', 'undone')
+) GROUP BY owner, name, kind
+""",
 )
 
 
@@ -221,6 +244,10 @@ class Database:
         Raises:
             IoFailed: the file cannot be used, or a newer tailflip wrote it.
         """
+        if self.workspace.is_read_only:
+            with self._reading() as db:
+                yield db
+            return
         path = self.workspace.home.ledger
         with naming(path):
             if not path.exists():
@@ -233,6 +260,23 @@ class Database:
                 db.execute("PRAGMA synchronous = EXTRA")
                 db.execute("PRAGMA fullfsync = ON")  # for macOS: past the drive's cache
                 _bring_up_to_date(db, self.workspace.disk)
+                yield db
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Open the file as it is, whatever its schema; SQLite refuses each write.
+
+        Raises:
+            IoFailed: there is no file, or it cannot be used.
+        """
+        path = self.workspace.home.ledger
+        with naming(path):
+            db = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro",
+                uri=True, timeout=_BUSY_S, isolation_level=None, factory=_Connection,
+            )  # fmt: skip
+            db.text_factory = _read_cell
+            with closing(db):
                 yield db
 
 

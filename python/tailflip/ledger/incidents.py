@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tailflip.base.errors import Usage
 from tailflip.flow.lives import Incident
+from tailflip.ledger.counters import Count, raise_count
 from tailflip.ledger.table import Table
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Incidents(Table):
                 f"INSERT INTO incidents ({', '.join(_COLUMNS)}) VALUES ({_MARKS})",  # noqa: S608 - our own constants
                 row,
             )
+            raise_count(db, self._guard, Count.INCIDENTS, death.cause)
             return _parse((cursor.lastrowid, *row))
 
     def close_all(self, now_ms: int) -> tuple[Incident, ...]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import IoFailed
 from tailflip.flow.lives import Life
+from tailflip.ledger.counters import count_death, count_start
 from tailflip.ledger.retention import drop_old_tails
 from tailflip.ledger.starts import put_start
 from tailflip.ledger.table import Table
@@ -41,6 +42,7 @@ class Lives(Table):
     def begin(self, life: Life, start: JudgedStart | None = None) -> None:
         """Record a life before its process is started, with the judgement of its start."""
         with self._writing() as db:
+            count_start(db, self._guard, life)
             db.execute(_NEW_LIFE, self._cells(life))
             if start is not None:
                 put_start(db, self._guard, start)
@@ -99,6 +101,10 @@ class Lives(Table):
 
     def _put(self, db: sqlite3.Connection, life: Life) -> None:
         # A missing life (the ledger was deleted meanwhile) is recorded anew.
+        row = db.execute("SELECT details FROM lives WHERE id = ?", (life.id,)).fetchone()
+        if row is None:
+            count_start(db, self._guard, life)
+        count_death(db, self._guard, life, None if row is None else row[0])
         db.execute(
             f"{_NEW_LIFE} ON CONFLICT (id) DO UPDATE SET started_ms = excluded.started_ms, "
             "ended_ms = excluded.ended_ms, incident = excluded.incident, "

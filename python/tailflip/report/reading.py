@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.diagnose.trend import find_trend
+from tailflip.flow.outcomes import ActionKind
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.gateway.process import is_alive
 from tailflip.observe.gateway.signs import find_definitions
@@ -15,7 +16,6 @@ from tailflip.observe.host.space import read_space
 from tailflip.observe.installation import measure_stores, owns
 from tailflip.observe.next_start import find_next_start, find_owners
 from tailflip.plan.forecast import LEAST_LIMIT_BYTES, forecast
-from tailflip.report.held import find_held
 from tailflip.report.installed import find_installed
 from tailflip.report.observation import observe_quickly
 from tailflip.report.status import (
@@ -32,6 +32,9 @@ from tailflip.stores.archive import list_actions
 from tailflip.stores.heap_limit import find_limit, find_told_limit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tailflip.base.state_dir import Home
     from tailflip.flow.conditions import HeldWork
     from tailflip.flow.lives import Life
     from tailflip.flow.observed import Gateway
@@ -102,7 +105,7 @@ def read_situation(subject: Subject, seen: Observation, now_ms: int) -> Situatio
         start=start,
         undecided=bool(lives) and history.decisions.is_undecided(lives[0]),
     )
-    held = find_held(home, record.actions, installation, now_ms)
+    held = _find_held(home, record.actions, installation, now_ms)
     return sum_up(look, record, seen, held)
 
 
@@ -116,7 +119,17 @@ def _find_release(installation: Installation | None, gateway: Gateway | None) ->
 def list_held(subject: Subject, now_ms: int) -> tuple[HeldWork, ...]:
     """List what tailflip keeps from running now, of one gateway."""
     home, actions = subject.history.workspace.home, _list_own_actions(subject)
-    return find_held(home, actions, subject.installation, now_ms)
+    return _find_held(home, actions, subject.installation, now_ms)
+
+
+def _find_held(
+    home: Home, actions: Sequence[Archived], installation: Installation | None, now_ms: int
+) -> tuple[HeldWork, ...]:
+    if not any(each.action.kind == ActionKind.HOLD for each in actions):
+        return ()
+    from tailflip.report.held import find_held  # noqa: PLC0415 - most gateways have nothing held
+
+    return find_held(home, actions, installation, now_ms)
 
 
 def _foresee_overflow(subject: Subject, gateway: Gateway | None) -> Forecast | None:

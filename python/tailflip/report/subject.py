@@ -37,11 +37,18 @@ class Subject:
     cure: str = ""
 
 
-def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
+def find_subject(
+    state_dir: Path | None, profile: str | None, *, is_read_only: bool = False
+) -> Subject:
     """Find the gateway by flags, else settings, else the environment, else the record.
 
     A service has its own environment. A person who asks without it means the gateway that was
     guarded last. So that gateway is taken when the state directory that we find has no record.
+
+    Args:
+        state_dir: as a person named it.
+        profile: likewise.
+        is_read_only: the ledger is not brought to the present schema either.
 
     Raises:
         Usage: a profile name that OpenClaw would refuse.
@@ -49,7 +56,7 @@ def find_subject(state_dir: Path | None, profile: str | None) -> Subject:
         IoFailed: the ledger cannot be used.
     """
     env = os.environ
-    workspace = Workspace(Home.locate(env), RealDisk())
+    workspace = Workspace(Home.locate(env), RealDisk(), is_read_only=is_read_only)
     settings = read_settings(env, workspace, state_dir=state_dir, profile=profile)
     config = settings.config
     named = state_dir is not None or profile is not None

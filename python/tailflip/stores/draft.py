@@ -121,10 +121,20 @@ def commit(
         draft.lock_held_s = held_s()
 
 
-def finish(workspace: Workspace, draft: Draft) -> tuple[int, tuple[str, ...]]:
-    """Move transcripts and end the action; return how many moved, and warnings."""
+def finish(
+    workspace: Workspace, draft: Draft, *, freed_bytes: int = 0
+) -> tuple[int, tuple[str, ...]]:
+    """Move transcripts and end the action; return how many moved, and warnings.
+
+    `freed_bytes` is by how much the store became smaller.
+    """
     moves = recovery.move_transcripts(workspace, draft.action)
-    draft.action = Ledger(workspace).advance(draft.action, State.DONE)
+    draft.action = Ledger(workspace).advance(
+        draft.action,
+        State.DONE,
+        took_ms=clock.now_ms() - draft.action.created_ms,
+        freed_bytes=freed_bytes,
+    )
     warnings = []
     if moves.failed:
         warnings.append("some transcripts could not be renamed; they are where they were")

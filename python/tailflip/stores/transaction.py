@@ -193,7 +193,9 @@ def _compact_once(
             digest=rewrite.digest,
             is_as_written=lambda fd: engine.verify(fd, on_progress) == written,
         )
-        transcripts, warnings = drafts.finish(workspace, draft)
+        transcripts, warnings = drafts.finish(
+            workspace, draft, freed_bytes=numbers.bytes - rewrite.bytes
+        )
     action = draft.action
     done = nothing.model_copy(
         update={

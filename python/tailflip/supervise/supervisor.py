@@ -113,6 +113,7 @@ class Supervisor:
         """
         with ExitStack() as stack:
             self._claim(stack)
+            self._show_page(stack)
             stack.enter_context(self.loop.catching(_SIGNALS, self._on_signal))
             platform_calls.here.become_subreaper()
             self.manager.start()
@@ -144,6 +145,15 @@ class Supervisor:
             raise
         except TailflipError as e:
             log.error("nothing can be remembered, and no store healed", error=e, hint=e.hint)
+
+    def _show_page(self, stack: ExitStack) -> None:
+        """Listen for who wants the page, where the settings say so."""
+        settings = self.gateway.config.serve
+        if settings.start != "never":
+            from tailflip.supervise.page_door import page_on_demand  # noqa: PLC0415 - most do not
+
+            name, disk = self.gateway.name, self.gateway.disk
+            stack.enter_context(page_on_demand(settings, name, disk))
 
     def _on_signal(self, number: signal.Signals) -> None:
         event = _SIGNALS[number]

@@ -70,6 +70,10 @@ def test_every_setting_can_be_set_from_every_source(tmp_path, setting):
         "gateway.profile": "work",
         "archive.keep": "30d",
         "archive.max_size": "2gb",
+        "serve.listen": "unix:/run/user/1000/tailflip.sock",
+        "serve.start": "on-demand",
+        "serve.hosts": "claw.example",
+        "serve.token_file": "/etc/tailflip/token",
         "log.level": "debug",
         "alerts.remind": "2h, 8h",
         "alerts.quiet": "22:00-07:00",
@@ -108,8 +112,15 @@ def test_every_setting_can_be_set_from_every_source(tmp_path, setting):
 @pytest.mark.parametrize("setting", [s for s in list_settings() if s.optional], ids=lambda s: s.key)
 def test_auto_takes_back_what_a_weaker_source_said(tmp_path, setting):
     text = {"port": "18789", "drain_s": "60"}.get(setting.name, '"1gb"')
-    text = {"state_dir": '"/srv"', "retention": '"1d"', "profile": '"p"'}.get(setting.name, text)
-    text = {"enabled": "false", "host": '"h"', "url_file": '"/srv/u"'}.get(setting.name, text)
+    text = {
+        "state_dir": '"/srv"',
+        "token_file": '"/srv/t"',
+        "url_file": '"/srv/u"',
+        "retention": '"1d"',
+        "profile": '"p"',
+        "enabled": "false",
+        "host": '"h"',
+    }.get(setting.name, text)
     file = f"[{setting.section}]\n{setting.name} = {text}\n"
     assert value(load_text(tmp_path, file), setting.key) is not None
     assert value(load_text(tmp_path, file, {setting.variable: "auto"}), setting.key) is None

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tailflip.base.errors import Usage
-from tailflip.cli.page import Page, colour, fitted, take_colour
+from tailflip.cli.fitted import Page, colour, fitted, take_colour
 
 
 def make_page(width=20, *, coloured=False):
