@@ -107,6 +107,16 @@ CREATE TABLE runs (
     PRIMARY KEY (guard, job, began_ms)
 ) STRICT
 """,
+    """
+CREATE TABLE maintenances (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    guard TEXT NOT NULL,
+    began_ms INTEGER NOT NULL,
+    ended_ms INTEGER,
+    details TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX maintenances_open ON maintenances (guard) WHERE ended_ms IS NULL
+""",
 )
 
 

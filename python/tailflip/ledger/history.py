@@ -20,6 +20,7 @@ from tailflip.ledger.table import Table
 if TYPE_CHECKING:
     from tailflip.base.workspace import Workspace
     from tailflip.ledger.findings import Findings
+    from tailflip.ledger.maintenances import Maintenances
 
 _EXPIRED = "expired-ms"
 
@@ -45,6 +46,13 @@ class History(Table):
         from tailflip.ledger.findings import Findings  # noqa: PLC0415
 
         return Findings(self.workspace, self.guard)
+
+    @cached_property
+    def maintenances(self) -> Maintenances:
+        """The table of maintenances; hardly any start falls into one."""
+        from tailflip.ledger.maintenances import Maintenances  # noqa: PLC0415
+
+        return Maintenances(self.workspace, self.guard)
 
     def expire(self, now_ms: int, keep_days: float) -> bool:
         """Delete rows beyond age or number, at most once a day; says whether it looked."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock, log
 from tailflip.base.errors import ConfigInvalid, TailflipError, TryLater
 from tailflip.base.life_variable import LIFE_VARIABLE
+from tailflip.base.moments import passed_ms, read_moment
 from tailflip.base.state_dir import Presence
 from tailflip.diagnose.causes import CAUSES, WAITS, WANTED, choose_step
 from tailflip.flow.late import dataclass
@@ -22,7 +23,6 @@ from tailflip.ledger.starts import JudgedStart
 from tailflip.observe.gateway.process import is_alive, start_ticks
 from tailflip.supervise.admission import Admission
 from tailflip.supervise.breaker import is_due, note_good_life, reconsider
-from tailflip.supervise.elapsed import passed_ms, read_moment
 from tailflip.supervise.preparation import prepare_start
 from tailflip.supervise.unseen_end import find_unseen_end
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
+from tailflip.base.moments import read_moment
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.flow.conditions import SafeStart
 from tailflip.flow.lives import BreakerState, Decision
 from tailflip.supervise.breaker import hold_back, note_start
-from tailflip.supervise.elapsed import read_moment
 from tailflip.supervise.life_actions import begin_watch
 from tailflip.supervise.noted import note
 from tailflip.supervise.preparation import prepare_start

@@ -6,9 +6,9 @@ import pytest
 
 from support.incident_history import make_death, make_life
 from tailflip.base import clock
+from tailflip.base.moments import read_moment
 from tailflip.flow.lives import Breaker, Cause, Decision, DecisionKind, LifeMode, Waiting
 from tailflip.supervise import resume
-from tailflip.supervise.elapsed import read_moment
 from tailflip.supervise.fingerprints import Fingerprints
 from tailflip.supervise.resume import Left, find_left
 
