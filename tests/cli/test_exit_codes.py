@@ -50,6 +50,10 @@ ARGV = {
     "reconcile": "reconcile --apply",
     "tasks": "tasks",
     "watch": "watch --rounds 1",
+    "maintenance on": "maintenance on --for 1h",
+    "maintenance off": "maintenance off",
+    "maintenance status": "maintenance status",
+    "maintenance run": "maintenance run -- /usr/bin/true",
     "retry": "retry",
     "release": "release",
     "restore": "restore {action} --apply",
@@ -236,7 +240,8 @@ OF_STORES = ("inspect", "compact", "reconcile", "restore", "preflight", "gate")
 OF_LEDGER = (
     *("status", "check", "compact", "reconcile", "tasks", "restore", "incidents list"),
     *("incidents why", "incidents ack", "archive list", "archive show", "archive verify"),
-    *("archive expire", "retry", "release"),
+    *("archive expire", "retry", "release", "maintenance on", "maintenance off"),
+    *("maintenance status", "maintenance run"),
 )
 OF_ARCHIVE = ("archive show", "archive verify")
 # How each code of each verb is provoked.
@@ -276,6 +281,8 @@ WAYS = {
 }
 OTHER_WORDS = {
     ("check", 65): "check /nonexistent/sessions.json",
+    ("maintenance run", 77): "maintenance run -- /etc/passwd",
+    ("maintenance run", 78): "maintenance run -- /nonexistent/openclaw",
     ("release", 77): "release {action} --apply",
     ("gate", 78): "gate -- /nonexistent/node",
     ("preflight", 78): "preflight -- /nonexistent/node",

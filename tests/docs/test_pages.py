@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     "README.md",
     "docs/stop-a-crash-loop.md",
+    "docs/maintenance.md",
     "docs/keep-it-alive.md",
     "docs/stuck-jobs.md",
     "docs/install.md",

@@ -42,6 +42,7 @@ _VERBS = {
     "reconcile": "Make OpenClaw's ledgers agree about runs.",
     "tasks": "How cron runs really ended.",
     "watch": "Stand beside a living gateway that others start and stop.",
+    "maintenance": "Work on the gateway while tailflip keeps its hands off.",
     "retry": "After a repair: start the gateway now, whatever it waits for.",
     "release": "Let a session or job run again that tailflip holds.",
     "restore": "Put archived entries back, byte for byte.",

@@ -27,7 +27,7 @@ MORE = {
 
 VERSION = ("-V", "--version")
 # Verbs that have verbs of their own.
-GROUPS = frozenset({"archive", "incidents", "config"})
+GROUPS = frozenset({"archive", "incidents", "config", "maintenance"})
 
 
 @dataclass(frozen=True)

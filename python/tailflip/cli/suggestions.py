@@ -24,7 +24,9 @@ _MEANT = {
     "archive expire": "expire delete rm",
     "incidents": "incident history events deaths crashes",
     "incidents why": "why log logs cause causes story reason",
-    "incidents ack": "ack acknowledge seen silence",
+    "incidents ack": "ack acknowledge seen",
+    "maintenance on": "maintain pause hands-off mute snooze silence",
+    "maintenance off": "resume unpause unmute",
     "config show": "settings configure options env",
     "config check": "validate",
     "install": "setup enable init add service",
@@ -48,6 +50,12 @@ _MEANT_IN = {
         "list": "ls all history",
         "why": "show explain tell view story cause info get",
         "ack": "acknowledge seen close resolve done",
+    },
+    "maintenance": {
+        "on": "begin start enable set extend",
+        "off": "end stop disable cancel done",
+        "status": "show list ls",
+        "run": "exec with wrap during",
     },
     "config": {
         "show": "list ls get print view dump",

@@ -247,6 +247,7 @@ class Waiting(StrEnum):
     PROGRAM_CHANGE = "program-change"
     ROOM = "room"
     OTHER_INSTANCE = "other-instance"
+    MAINTENANCE = "maintenance"
 
 
 class BreakerState(StrEnum):

@@ -6,6 +6,7 @@ import json
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tailflip.base.moments import read_moment
 from tailflip.ledger.database import Database
 from tailflip.ledger.decisions import Decisions
 from tailflip.ledger.facts import Facts, put_fact
@@ -19,6 +20,7 @@ from tailflip.ledger.table import Table
 
 if TYPE_CHECKING:
     from tailflip.base.workspace import Workspace
+    from tailflip.flow.maintenance import Maintenance
     from tailflip.ledger.findings import Findings
     from tailflip.ledger.maintenances import Maintenances
 
@@ -53,6 +55,15 @@ class History(Table):
         from tailflip.ledger.maintenances import Maintenances  # noqa: PLC0415
 
         return Maintenances(self.workspace, self.guard)
+
+    def has_maintenance(self) -> bool:
+        """Say whether a maintenance has no end on record; its time may be over all the same."""
+        where = "SELECT 1 FROM maintenances WHERE guard = ? AND ended_ms IS NULL"
+        return bool(self._read(where, (self.guard,)))
+
+    def read_maintenance(self) -> Maintenance | None:
+        """Read the maintenance that lasts; nothing is written."""
+        return self.maintenances.read_active(read_moment()) if self.has_maintenance() else None
 
     def expire(self, now_ms: int, keep_days: float) -> bool:
         """Delete rows beyond age or number, at most once a day; says whether it looked."""

@@ -42,7 +42,8 @@ class Maintenances(Table):
             reason: for whoever asks; "" keeps the one given before.
             by: who asks.
             quiet_only: keep the hands at work, and silence alerts alone.
-            command: the program that it is wrapped round.
+            command: the program that it is wrapped round; one that is given a length by hand
+                outlives the program that it was wrapped round.
         """
         left_ms = min(length_ms, MOST_MS)
         until_ms = now.at_ms + left_ms
@@ -55,6 +56,7 @@ class Maintenances(Table):
                         "reason": reason or before.reason,
                         "by": by or before.by,
                         "quiet_only": quiet_only,
+                        "command": command,
                         "until_ms": until_ms,
                         "anchor": now,
                         "left_ms": left_ms,
@@ -87,14 +89,23 @@ class Maintenances(Table):
             return None
         return found[0].model_copy(update={"until_ms": now.at_ms + left_ms})
 
-    def end(self, how: MaintenanceEnd, now: Moment) -> Maintenance | None:
-        """End the one that lasts; None if none does. One that is over ended by its time."""
+    def end(self, now: Moment, *, wrapped: Maintenance | None = None) -> Maintenance | None:
+        """End the one that lasts; None if none does. One that is over ended by its time.
+
+        Args:
+            now: this moment.
+            wrapped: its command has ended; another one than this, or one that is no longer
+                wrapped round it, goes on.
+        """
         if not self._read_where("ended_ms IS NULL", ()):
             return None
         with self._writing() as db:
             found = self._find_open(db)
             if found is None or self._settle(db, now) is not None:
                 return None
+            if wrapped is not None and (found.id != wrapped.id or found.command is None):
+                return None
+            how = MaintenanceEnd.OFF if wrapped is None else MaintenanceEnd.COMMAND
             ended = found.model_copy(update={"ended_ms": now.at_ms, "end": how})
             self._put(db, ended)
             return ended

@@ -52,8 +52,7 @@ class HealthCheck:
         self._find_host = find_host
         self._prober = self._make_prober()
         loop.at("ask", 0 if is_ready else min(_STARTING_S, settings.interval_s), self._ask)
-        if not is_ready:
-            loop.at("patience", settings.start_patience_s, self._lose_patience)
+        self.be_patient()
 
     def _make_prober(self) -> Prober:
         return Prober(
@@ -61,6 +60,11 @@ class HealthCheck:
             lambda answer: self._loop.post(lambda: self._judge(answer)),
             timeout_s=self._settings.timeout_s,
         )
+
+    def be_patient(self) -> None:
+        """Give a gateway that has not answered yet the whole patience from now on."""
+        if not self._is_ready:
+            self._loop.at("patience", self._settings.start_patience_s, self._lose_patience)
 
     def stop(self) -> None:
         """Stop asking."""

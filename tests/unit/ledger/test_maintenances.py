@@ -39,7 +39,7 @@ def test_a_maintenance_is_on_record_with_its_end(history):
 def test_no_maintenance_is_none_and_makes_no_ledger(history, home):
     table = history.maintenances
     assert table.read_active(at()) is None
-    assert table.end(MaintenanceEnd.OFF, at()) is None
+    assert table.end(at()) is None
     assert table.settle(at()) is None
     assert table.note_rest(at()) is None
     assert table.read() == ()
@@ -124,21 +124,39 @@ def test_one_that_is_over_is_closed_before_the_next_begins(history):
     )
 
 
-@pytest.mark.parametrize("how", [MaintenanceEnd.OFF, MaintenanceEnd.COMMAND])
-def test_a_person_or_a_command_ends_it_once(history, how):
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_a_person_or_a_command_ends_it_once(history, is_wrapped):
     table = history.maintenances
-    table.begin(HOUR_MS, at())
-    ended = table.end(how, at(MINUTE_MS))
+    begun = table.begin(HOUR_MS, at(), command="openclaw" if is_wrapped else None)
+    wrapped = begun if is_wrapped else None
+    ended = table.end(at(MINUTE_MS), wrapped=wrapped)
+    how = MaintenanceEnd.COMMAND if is_wrapped else MaintenanceEnd.OFF
     assert (ended.ended_ms, ended.end) == (NOW_MS + MINUTE_MS, how)
-    assert table.end(how, at(MINUTE_MS)) is None
+    assert table.end(at(MINUTE_MS), wrapped=wrapped) is None
     assert table.read_active(at(MINUTE_MS)) is None
     assert table.read() == (ended,)
+
+
+def test_a_command_ends_its_own_and_no_other(history):
+    table = history.maintenances
+    mine = table.begin(MINUTE_MS, at(), command="openclaw")
+    other = table.begin(HOUR_MS, at(MINUTE_MS), command="npm")
+    assert table.end(at(2 * MINUTE_MS), wrapped=mine) is None
+    assert table.read_active(at(2 * MINUTE_MS)).id == other.id
+
+
+def test_one_that_a_person_made_longer_outlives_its_command(history):
+    table = history.maintenances
+    wrapped = table.begin(MINUTE_MS, at(), command="openclaw")
+    assert table.begin(HOUR_MS, at()).command is None
+    assert table.end(at(1), wrapped=wrapped) is None
+    assert table.read_active(at(1)) is not None
 
 
 def test_one_whose_time_is_over_was_ended_by_its_time_whoever_looks(history):
     table = history.maintenances
     table.begin(HOUR_MS, at())
-    assert table.end(MaintenanceEnd.OFF, at(5 * HOUR_MS)) is None
+    assert table.end(at(5 * HOUR_MS)) is None
     (ended,) = table.read()
     assert (ended.ended_ms, ended.end) == (NOW_MS + HOUR_MS, MaintenanceEnd.TIME)
     assert table.settle(at(6 * HOUR_MS)) is None
@@ -160,14 +178,14 @@ def test_gateways_have_their_own(history, home):
     history.maintenances.begin(HOUR_MS, at())
     assert other.maintenances.read_active(at()) is None
     other.maintenances.begin(MINUTE_MS, at())
-    assert history.maintenances.end(MaintenanceEnd.OFF, at()) is not None
+    assert history.maintenances.end(at()) is not None
     assert other.maintenances.read_active(at()) is not None
 
 
 def test_old_ones_expire_and_one_that_lasts_stays(history, home):
     table = history.maintenances
     table.begin(HOUR_MS, at())
-    table.end(MaintenanceEnd.OFF, at(MINUTE_MS))
+    table.end(at(MINUTE_MS))
     table.begin(HOUR_MS, at(2 * MINUTE_MS))
     history.expire(NOW_MS + 100 * DAY_MS, 30)
     with closing(sqlite3.connect(home.ledger)) as db:

@@ -103,6 +103,6 @@ def fail(argv: list[str], error: TailflipError) -> None:
 def name_verb(argv: list[str]) -> str:
     """Name the verb of a command line, with its group."""
     words = list(takewhile(lambda word: not word.startswith("-"), argv[:2]))
-    if words == ["incidents"]:
-        return "incidents list"
+    if words in (["incidents"], ["maintenance"]):
+        return "incidents list" if words == ["incidents"] else "maintenance status"
     return " ".join(words if words[:1] and words[0] in GROUPS else words[:1])

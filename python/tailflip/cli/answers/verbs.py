@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from tailflip.cli.answers import gateway as of_gateway
+from tailflip.cli.answers import maintenance as of_maintenance
 from tailflip.cli.answers import services as of_services
 from tailflip.cli.answers import stores as of_stores
 from tailflip.cli.answers.base import Answer, Part, taken
@@ -31,6 +32,7 @@ class Status(Answer):
     supervisor: of_gateway.Supervisor | None = taken("look.supervisor")
     installed: of_gateway.Installed | None = taken("look.installed")
     parked_pid: int | None = taken("look.parked_pid", "A gate that waits for a change.")
+    maintenance: of_maintenance.Maintenance | None = taken("look.maintenance", "One that lasts.")
     memory: of_gateway.Memory = taken("look.memory")
     store_totals: of_gateway.StoreTotals | None = taken("look.stores")
     full_disks: tuple[Path, ...] = taken("look.full")
@@ -55,6 +57,7 @@ class Check(Answer):
 
     verb: Literal["check"] = "check"
     verdict: of_gateway.Verdict
+    maintenance: of_maintenance.Maintenance | None = Field(description="One that lasts.")
     findings: tuple[of_gateway.Finding, ...]
     not_looked_for: tuple[str, ...] = Field(description="Codes of findings.")
     gateway: of_gateway.Gateway | None
@@ -375,6 +378,7 @@ ANSWERS: dict[str, tuple[type[Answer], ...]] = {
     "compact": (Compact, CompactSeveral),
     "reconcile": (Reconcile,),
     "tasks": (Tasks,),
+    **of_maintenance.ANSWERS,
     "retry": (Retry,),
     "watch": (Watch,),
     "release": (of_gateway.Release,),
