@@ -44,6 +44,7 @@ from tailflip.stores import policies
 PAGE = Path(__file__).parents[2] / "docs" / "exit-codes.md"
 ARGV = {
     "status": "status",
+    "fleet": "fleet",
     "check": "check",
     "inspect": "inspect",
     "compact": "compact --apply",
@@ -238,7 +239,7 @@ DENIED, BROKEN, FULL = errno.EACCES, errno.EIO, errno.ENOSPC
 LOOKS = ("check", "inspect", "compact", "reconcile", "tasks", "watch")
 OF_STORES = ("inspect", "compact", "reconcile", "restore", "preflight", "gate")
 OF_LEDGER = (
-    *("status", "check", "compact", "reconcile", "tasks", "restore", "incidents list"),
+    *("status", "fleet", "check", "compact", "reconcile", "tasks", "restore", "incidents list"),
     *("incidents why", "incidents ack", "archive list", "archive show", "archive verify"),
     *("archive expire", "retry", "release", "maintenance on", "maintenance off"),
     *("maintenance status", "maintenance run"),
@@ -247,10 +248,11 @@ OF_ARCHIVE = ("archive show", "archive verify")
 # How each code of each verb is provoked.
 WAYS = {
     **{(verb, 0): Scene.nothing for verb in ARGV},
-    **{(verb, 0): Scene.healthy for verb in ("check", "status")},
+    **{(verb, 0): Scene.healthy for verb in ("check", "status", "fleet")},
     ("check", 1): Scene.nothing,
     ("check", 65): Scene.nothing,
     ("status", 1): Scene.open_incident,
+    ("fleet", 1): Scene.open_incident,
     **{(verb, 65): Scene.broken_store for verb in OF_STORES},
     **{(verb, 74): at("sessions.json", BROKEN) for verb in OF_STORES},
     **{(verb, 77): at("sessions.json", DENIED) for verb in OF_STORES},

@@ -164,6 +164,7 @@ def there(place, monkeypatch):
 # Each verb that only reads, as it is given; {kind} is the id of an action of that kind.
 READS = {
     "status": [["status"], ["status", "--json"]],
+    "fleet": [["fleet"], ["fleet", "--json"]],
     "check": [["check"], ["check", "--json"]],
     "inspect": [["inspect"], ["inspect", "{store}"], ["inspect", "--json"]],
     "compact": [["compact"], ["compact", "{store}"], ["compact", "--cap-total", "3"]],

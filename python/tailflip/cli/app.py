@@ -36,6 +36,7 @@ it out with --apply; `tailflip restore` puts it back.
 # module of its name; a group of verbs is the `app` of such a module.
 _VERBS = {
     "status": "How the guarded gateway fares, and what comes next.",
+    "fleet": "How every gateway fares, in a line each.",
     "check": "What is wrong with stores, jobs and leftover files.",
     "inspect": "What fills the session stores.",
     "compact": "Make session stores small.",

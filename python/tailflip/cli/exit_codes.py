@@ -7,7 +7,7 @@ from __future__ import annotations
 
 MEANINGS = {
     0: "done, or nothing to do",
-    1: "`check` found a problem, or `status` is grave",
+    1: "`check` found a problem, or `status` or `fleet` is grave",
     64: "bad arguments",
     65: "store or archive invalid, its bytes intact",
     69: "a service cannot be reached",
@@ -25,6 +25,7 @@ _OF_A_START = (65, 74, 75, 77, 78)
 # The others, by verb.
 ALSO: dict[str, tuple[int, ...]] = {
     "status": (1, 73, 74, 75),
+    "fleet": (1, 73, 74, 75),
     "check": (1, 65, 73, 74, 75, 78),
     "inspect": (65, 69, 73, 74, 77, 78),
     "compact": (65, 69, 73, 74, 75, 77, 78),
@@ -70,5 +71,6 @@ def list_codes(verb: str | None = None) -> str:
 def _of(code: int, verb: str | None) -> str:
     """Say what a code means; 1 is of two verbs, each with its own meaning."""
     if code == 1 and verb is not None:
-        return "a problem was found" if verb == "check" else "the gateway needs you"
+        said = {"check": "a problem was found", "fleet": "a gateway needs you"}
+        return said.get(verb, "the gateway needs you")
     return MEANINGS[code]

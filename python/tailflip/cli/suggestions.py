@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 # What people say, by what they mean.
 _MEANT = {
     "status": "state health ping top ps alive up info overview dashboard next",
+    "fleet": "gateways all hosts every",
     "check": "doctor diagnose diagnosis verify-store problems findings lint audit test scan",
     "inspect": "analyze analyse show stats du size sizes usage sessions stores report explain look",
     "compact": "repair fix heal cure clean cleanup clear shrink slim trim prune vacuum gc purge "

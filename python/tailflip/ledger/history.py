@@ -86,3 +86,14 @@ def read_guards(workspace: Workspace) -> tuple[str, ...]:
     with database.connected() as db:
         rows = db.execute("SELECT guard FROM lives GROUP BY guard ORDER BY max(seq) DESC")
         return tuple(row[0] for row in rows.fetchall())
+
+
+def list_guards(workspace: Workspace) -> tuple[str, ...]:
+    """List every gateway with a row of its own, also one that no life of is known."""
+    database = Database(workspace)
+    if not database.exists:
+        return ()
+    tables = ("lives", "findings", "facts", "maintenances")
+    every = " UNION ".join(f"SELECT guard FROM {table}" for table in tables)  # noqa: S608 - from the line above
+    with database.connected() as db:
+        return tuple(row[0] for row in db.execute(f"{every} ORDER BY 1").fetchall())

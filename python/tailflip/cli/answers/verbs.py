@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from tailflip.cli.answers import fleet as of_fleet
 from tailflip.cli.answers import gateway as of_gateway
+from tailflip.cli.answers import itself as of_itself
 from tailflip.cli.answers import maintenance as of_maintenance
 from tailflip.cli.answers import services as of_services
 from tailflip.cli.answers import stores as of_stores
@@ -301,40 +303,6 @@ class IncidentsAck(Answer):
     incidents: tuple[of_gateway.Incident, ...]
 
 
-class Setting(Part):
-    """A setting: its value, and where that is from."""
-
-    key: str
-    value: Any
-    default: Any
-    origin: str
-    unit: str
-    variable: str
-    must_be: str
-    meaning: str
-
-
-class ConfigShow(Answer):
-    """All settings."""
-
-    verb: Literal["config show"] = "config show"
-    path: Path | None
-    found: bool
-    settings: tuple[Setting, ...]
-    gateways: dict[str, tuple[Setting, ...]] = Field(
-        description="The settings that a gateway's own section sets, by its name."
-    )
-
-
-class ConfigCheck(Answer):
-    """Which settings are not left to the default."""
-
-    verb: Literal["config check"] = "config check"
-    path: Path | None
-    found: bool
-    set: tuple[str, ...]
-
-
 class Preflight(Answer):
     """Whether the gateway may start; `looked` false: tailflip could not do its work."""
 
@@ -362,17 +330,10 @@ class Retry(Answer):
     notes: tuple[str, ...]
 
 
-class Version(Answer):
-    """The version of tailflip, and what its engine can do."""
-
-    verb: Literal["version"] = "version"
-    version: str
-    engine: str
-
-
 # In the order of the help; the verbs that write lines have a model for each kind of line.
 ANSWERS: dict[str, tuple[type[Answer], ...]] = {
     "status": (Status,),
+    **of_fleet.ANSWERS,
     "check": (Check,),
     "inspect": (Inspect,),
     "compact": (Compact, CompactSeveral),
@@ -390,10 +351,8 @@ ANSWERS: dict[str, tuple[type[Answer], ...]] = {
     "incidents list": (IncidentsList,),
     "incidents why": (IncidentsWhy,),
     "incidents ack": (IncidentsAck,),
-    "config show": (ConfigShow,),
-    "config check": (ConfigCheck,),
     "install": (of_services.Install,),
     "uninstall": (of_services.Uninstall,),
     "preflight": (Preflight,),
-    "version": (Version,),
+    **of_itself.ANSWERS,
 }

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tailflip.base import platform_calls
 from tailflip.base.errors import TailflipError
+from tailflip.base.remembered import remembered
 from tailflip.flow.late import dataclass
 from tailflip.observe.installation import find_state_dir
 
@@ -148,9 +150,7 @@ def _list_pids(proc: Path) -> list[int]:
 
 def _look(proc: Path, pid: int, owner: _Owner) -> Process | None:
     folder = f"{proc}/{pid}"
-    data = _read(f"{folder}/cmdline") or b""
-    # The command line of a zombie, or of a kernel thread, is empty.
-    argv = [word for word in data.decode("utf-8", "surrogateescape").split("\0") if word]
+    argv = _read_argv(folder)
     if not argv or _is_tailflip(argv):
         return None
     serves = is_serving(argv)
@@ -174,6 +174,13 @@ def _look(proc: Path, pid: int, owner: _Owner) -> Process | None:
     return Process(pid, name, list_temp_roots(env or {}), serves, is_ours, listens, held)
 
 
+@remembered
+def _read_argv(folder: str) -> tuple[str, ...]:
+    """Read the command line of a process; that of a zombie, or of a kernel thread, is empty."""
+    data = _read(f"{folder}/cmdline") or b""
+    return tuple(word for word in data.decode("utf-8", "surrogateescape").split("\0") if word)
+
+
 def _is_tailflip(argv: Sequence[str]) -> bool:
     """Say whether a command line is tailflip's; it may hold the gateway's words."""
     names = {word.rpartition("/")[2] for word in argv[:2]}
@@ -191,21 +198,27 @@ def _read_descriptors(
     sockets: set[str] = set()
     held = None
     prefix = f"{owner.real}/"
-    try:
-        names = os.listdir(f"{folder}/fd")  # noqa: PTH208
-    except OSError:
-        return None, frozenset()
-    for name in names:
-        try:
-            path = os.readlink(f"{folder}/fd/{name}")  # noqa: PTH115
-        except OSError:
-            continue
+    for name, path in _read_links(folder):
         if wants_sockets and path.startswith("socket:["):
             sockets.add(path[8:-1])
         elif held is None and path.startswith(prefix) and _is_ledger(path[len(prefix) :]):
             flags = _read(f"{folder}/fdinfo/{name}") or b""
             held = path if _is_for_writing(flags) else None
     return held, frozenset(sockets)
+
+
+@remembered
+def _read_links(folder: str) -> tuple[tuple[str, str], ...]:
+    """Read what the descriptors of a process lead to; none where we may not look."""
+    links: list[tuple[str, str]] = []
+    try:
+        names = os.listdir(f"{folder}/fd")  # noqa: PTH208
+    except OSError:
+        return ()
+    for name in names:
+        with suppress(OSError):
+            links.append((name, os.readlink(f"{folder}/fd/{name}")))  # noqa: PTH115
+    return tuple(links)
 
 
 def _is_ledger(path: str) -> bool:
@@ -221,6 +234,7 @@ def _is_for_writing(text: bytes) -> bool:
     return bool(flags & (os.O_WRONLY | os.O_RDWR))
 
 
+@remembered
 def _read_listening(folder: str) -> frozenset[str]:
     """Read the listening sockets in a process's network namespace."""
     found = set()

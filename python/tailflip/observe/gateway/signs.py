@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.base import platform_calls
+from tailflip.base.remembered import remembered
 from tailflip.flow.late import dataclass
 from tailflip.observe.gateway.lock_owner import owner_lives, read_owner
 from tailflip.observe.gateway.processes import list_temp_roots
@@ -121,8 +122,13 @@ def find_definitions(state_dir: Path, env: Mapping[str, str]) -> Iterator[Servic
             places, systemd_user=places.systemd_user[:3], systemd_system=places.systemd_system[:1]
         )
         for service in services.find_services({**env, "HOME": home}, places):
-            if os.path.realpath(service.state_dir) == real:
+            if _find_real(service.state_dir) == real:
                 yield service
+
+
+@remembered
+def _find_real(path: Path) -> str:
+    return os.path.realpath(path)
 
 
 def _read_port(service: Service) -> int | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tailflip.base.errors import TailflipError
+from tailflip.base.remembered import remembered
 from tailflip.flow.late import dataclass
 from tailflip.observe.files import read_regular
 from tailflip.observe.gateway.release import read_release
@@ -78,6 +79,12 @@ class Places:
 
 def find_services(env: Mapping[str, str], places: Places) -> list[Service]:
     """Find every service that starts a gateway; unreadable definitions are left out."""
+    return list(_find_services(tuple(env.items()), places))
+
+
+@remembered
+def _find_services(variables: tuple[tuple[str, str], ...], places: Places) -> list[Service]:
+    env = dict(variables)
     found: list[Service] = []
     scope: Scope
     for scope, folders in (("user", places.systemd_user), ("system", places.systemd_system)):
