@@ -65,6 +65,7 @@ ARGV = {
     "incidents list": "incidents list",
     "incidents why": "incidents why 1",
     "incidents ack": "incidents ack 1",
+    "report": "report",
     "config show": "config show",
     "config check": "config check",
     "config example": "config example",
@@ -190,6 +191,10 @@ class Scene:
         )
         self.fail_at("jobs.json", DENIED, writes=True)
 
+    def denied_report(self):
+        self.action = str(self.place.root / "report.html")
+        self.fail_at("report.html", DENIED, writes=True)
+
     def no_room_for_a_demo(self):
         def fail(**_options):
             raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
@@ -242,7 +247,7 @@ OF_LEDGER = (
     *("status", "fleet", "check", "compact", "reconcile", "tasks", "restore", "incidents list"),
     *("incidents why", "incidents ack", "archive list", "archive show", "archive verify"),
     *("archive expire", "retry", "release", "maintenance on", "maintenance off"),
-    *("maintenance status", "maintenance run"),
+    *("maintenance status", "maintenance run", "report"),
 )
 OF_ARCHIVE = ("archive show", "archive verify")
 # How each code of each verb is provoked.
@@ -269,6 +274,7 @@ WAYS = {
     **{(verb, 75): Scene.guarded for verb in ("watch", "gate", "preflight", "run")},
     **{(verb, 78): Scene.broken_settings for verb in ("config show", "config check")},
     ("release", 77): Scene.held_and_denied,
+    ("report", 77): Scene.denied_report,
     ("install", 65): Scene.refused_unit,
     ("install", 69): Scene.no_manager,
     ("uninstall", 69): Scene.no_manager,
@@ -283,6 +289,8 @@ WAYS = {
 }
 OTHER_WORDS = {
     ("check", 65): "check /nonexistent/sessions.json",
+    ("report", 65): "report -o /nonexistent/report.html",
+    ("report", 77): "report -o {action}",
     ("maintenance run", 77): "maintenance run -- /etc/passwd",
     ("maintenance run", 78): "maintenance run -- /nonexistent/openclaw",
     ("release", 77): "release {action} --apply",

@@ -186,6 +186,7 @@ READS = {
     "maintenance status": [["maintenance"], ["maintenance", "status"]],
     "incidents list": [["incidents", "list"], ["incidents", "list", "--json"]],
     "incidents why": [["incidents", "why"], ["incidents", "why", "--stderr"]],
+    "report": [["report"], ["report", "--for-issue"], ["report", "--json"]],
     "config show": [["config", "show"]],
     "config check": [["config", "check"]],
     "config example": [["config", "example"]],

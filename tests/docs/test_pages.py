@@ -29,6 +29,7 @@ PAGES = (
     "README.md",
     "docs/stop-a-crash-loop.md",
     "docs/maintenance.md",
+    "docs/report.md",
     "docs/keep-it-alive.md",
     "docs/stuck-jobs.md",
     "docs/install.md",

@@ -49,6 +49,7 @@ _VERBS = {
     "restore": "Put archived entries back, byte for byte.",
     "archive": "List, show, check or delete archives of what was removed.",
     "incidents": "What happened to the gateway, why, and how it was cured.",
+    "report": "What a week was like, in a file that may be handed on.",
     "config": "Show and check the settings.",
     "install": "Put tailflip in front of the gateway's service.",
     "uninstall": "Take away the files that `install` wrote.",

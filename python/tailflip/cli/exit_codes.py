@@ -46,6 +46,7 @@ ALSO: dict[str, tuple[int, ...]] = {
     "incidents list": (73, 74, 75),
     "incidents why": (73, 74, 75),
     "incidents ack": (73, 74, 75),
+    "report": (65, 73, 74, 75, 77),
     "config show": (78,),
     "config check": (78,),
     "config example": (),

@@ -13,7 +13,7 @@ _MEANT = {
     "status": "state health ping top ps alive up info overview dashboard next",
     "fleet": "gateways all hosts every",
     "check": "doctor diagnose diagnosis verify-store problems findings lint audit test scan",
-    "inspect": "analyze analyse show stats du size sizes usage sessions stores report explain look",
+    "inspect": "analyze analyse show stats du size sizes usage sessions stores explain look",
     "compact": "repair fix heal cure clean cleanup clear shrink slim trim prune vacuum gc purge "
     "reduce salvage plan apply recover optimize",
     "reconcile": "sync settle unstick zombies markers storms stuck retention",
@@ -28,6 +28,7 @@ _MEANT = {
     "incidents ack": "ack acknowledge seen",
     "maintenance on": "maintain pause hands-off mute snooze silence",
     "maintenance off": "resume unpause unmute",
+    "report": "weekly week month summary availability html",
     "config show": "settings configure options env",
     "config check": "validate",
     "install": "setup enable init add service",
@@ -66,6 +67,7 @@ _MEANT_IN = {
 }
 
 
+_SURELY = 0.75  # less, and `repiar` means `report`
 _ALIKE = 0.65  # less, and `update` means `gate`
 
 
@@ -76,8 +78,8 @@ def suggest(word: str, names: Sequence[str], group: str = "") -> str | None:
     by_word = {each: verb for verb, words in table.items() for each in words.split()}
     meant = said if said in names else by_word.get(said)
     if meant is None:
-        near = get_close_matches(said, names, 1, _ALIKE) or get_close_matches(
-            said, by_word, 1, _ALIKE
+        near = get_close_matches(said, names, 1, _SURELY) or get_close_matches(
+            said, (*names, *by_word), 1, _ALIKE
         )
         meant = by_word.get(near[0], near[0]) if near else None
     return f"{group} {meant}".strip() if meant else None

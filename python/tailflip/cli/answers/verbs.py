@@ -11,6 +11,7 @@ from tailflip.cli.answers import fleet as of_fleet
 from tailflip.cli.answers import gateway as of_gateway
 from tailflip.cli.answers import itself as of_itself
 from tailflip.cli.answers import maintenance as of_maintenance
+from tailflip.cli.answers import report as of_report
 from tailflip.cli.answers import services as of_services
 from tailflip.cli.answers import stores as of_stores
 from tailflip.cli.answers.base import Answer, Part, taken
@@ -354,5 +355,6 @@ ANSWERS: dict[str, tuple[type[Answer], ...]] = {
     "install": (of_services.Install,),
     "uninstall": (of_services.Uninstall,),
     "preflight": (Preflight,),
+    **of_report.ANSWERS,
     **of_itself.ANSWERS,
 }

@@ -1,0 +1,1 @@
+"""The page: what a person's browser and Prometheus are shown, by a server that changes nothing."""
