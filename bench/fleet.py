@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def main() -> None:
             env.pop(name, None)
         for words in (("status",), ("fleet",), ("fleet", "--json")):
             ran = [
-                measure.run(["python", "-m", "tailflip", *words], env=env)
+                measure.run([sys.executable, "-m", "tailflip", *words], env=env)
                 for _ in range(given.rounds)
             ]
             times = [each.wall_s for each in ran]

@@ -35,6 +35,7 @@ class Member:
     """One gateway of the fleet. `verdict` None: it could not be read, for the reason `error`.
 
     `guard` names who guards it now: `run` or `watch`, or `gate` before its starts; "" for nobody.
+    `situation` is the whole of what was read, for whoever words it anew.
     """
 
     state_dir: str
@@ -52,6 +53,7 @@ class Member:
     open_incidents: int = 0
     next_step: str = ""
     maintenance: Maintenance | None = None
+    situation: Situation | None = None
 
     @property
     def is_grave(self) -> bool:
@@ -124,6 +126,7 @@ def _describe(situation: Situation, service: str | None) -> Member:
         open_incidents=len(situation.incidents),
         next_step=situation.next_step,
         maintenance=look.maintenance,
+        situation=situation,
     )
 
 

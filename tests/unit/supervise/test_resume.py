@@ -72,6 +72,16 @@ def test_a_death_that_no_decision_followed_is_decided_now(gateway):
 
 
 @pytest.mark.parametrize("kind", [DecisionKind.START, DecisionKind.WAIT])
+def test_a_rest_is_none_the_next_guard_asks_whether_a_maintenance_lasts(gateway, kind):
+    record(gateway, 5_000, death=make_death())
+    rest = Decision(
+        kind=kind, reason="r", waiting=Waiting.MAINTENANCE, at_ms=None, made=read_moment()
+    )
+    gateway.record.record_decision(rest, Breaker(), "a")
+    assert find(gateway) == Left()
+
+
+@pytest.mark.parametrize("kind", [DecisionKind.START, DecisionKind.WAIT])
 def test_a_wait_is_resumed(gateway, kind):
     record(gateway, 5_000, death=make_death())
     decision = decide(gateway, kind)
