@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tailflip.base.units import format_bytes
 from tailflip.config.catalog import list_settings
 from tailflip.diagnose.causes import CAUSES
 from tailflip.flow.late import dataclass
@@ -194,7 +195,7 @@ def _describe(subject: Subject, situation: Situation, view: View) -> list[tuple[
     from tailflip import __version__  # noqa: PLC0415 - it reads the package's metadata
 
     memory, at = situation.look.memory, subject.installation
-    limit = "unknown" if memory.limit_bytes is None else f"{memory.limit_bytes:,} B"
+    limit = "unknown" if memory.limit_bytes is None else format_bytes(memory.limit_bytes)
     source = f" ({hide(memory.limit_source)})" if memory.limit_source else ""
     era = "unknown"
     if at is not None:
