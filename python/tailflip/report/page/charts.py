@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailflip.base.units import format_bytes
+from tailflip.base.units import format_bytes, format_counted
 from tailflip.flow.late import dataclass
 from tailflip.report.page.html import Html, tag
 
@@ -63,7 +63,7 @@ def draw(series: Series) -> Html:
         words.append(tag("span", "nothing was measured in this time", cls="soft"))
     chart = tag(
         "svg",
-        tag("title", f"{series.name}, {len(series.points)} measurements"),
+        tag("title", f"{series.name}, {format_counted(len(series.points), 'measurement')}"),
         *_draw_inside(series, top),
         viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
         role="img",

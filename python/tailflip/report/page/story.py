@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base.errors import Usage
-from tailflip.flow.findings import Finding
-from tailflip.ledger.findings import NotedFinding
 from tailflip.ledger.history import History
 from tailflip.report.narrative import Line, describe_cause, tell
 from tailflip.report.page.safe import hide, hide_life, name_place, tell_finding
@@ -16,6 +14,7 @@ from tailflip.stores.archive import list_actions
 
 if TYPE_CHECKING:
     from tailflip.flow.lives import Incident
+    from tailflip.ledger.findings import NotedFinding
     from tailflip.stores.archive import Archived
 
 _MOST_LIVES = 2_000
@@ -67,5 +66,5 @@ def _hide_action(archived: Archived) -> Archived:
 
 def _hide_finding(noted: NotedFinding) -> NotedFinding:
     old = noted.finding
-    told = Finding(old.code, old.severity, old.code, tell_finding(old), "")
-    return NotedFinding(told, noted.first_ms, noted.last_ms, noted.ended_ms)
+    told = replace(old, subject=old.code, message=tell_finding(old), hint="", evidence=())
+    return replace(noted, finding=told)
