@@ -385,6 +385,20 @@ def test_what_a_person_asks_for_works_as_ever(place):
     assert len(place.store.read_bytes()) < len(before)
 
 
+def test_a_timer_reconciles_later(place):
+    """The timer of `install --timer` is nobody who works on the gateway."""
+    place.fill(50_000)
+    begin(place)
+    before = {path: path.read_bytes() for path in place.state.rglob("*") if path.is_file()}
+    done = ask(place, "reconcile", "--apply", "--by-itself")
+    assert done.returncode == 75
+    assert "nothing was reconciled" in done.stderr
+    assert {path: path.read_bytes() for path in before} == before
+    end(place)
+    assert ask(place, "reconcile", "--apply", "--by-itself").returncode == 0
+    assert {path: path.read_bytes() for path in before} != before
+
+
 def test_status_and_check_show_it(place):
     place.fill(50_000)
     begin(place, "--reason", "upgrade", "--by", "ana")
