@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo quick test test-rust test-aarch64 test-python test-gateway test-systemd test-container matrix matrix-all heaps catalogue nightly wheel wheel-aarch64 wheel-linux wheel-macos sdist picture man lint lint-workflows bench bench-memory bench-idle bench-gate soak peers fuzz fuzz-rust fuzz-python build clean
+.PHONY: demo quick test test-rust test-aarch64 test-python test-gateway test-systemd test-container matrix matrix-all heaps catalogue nightly wheel wheel-aarch64 wheel-linux wheel-macos sdist picture man lint lint-workflows bench bench-memory bench-idle bench-fleet bench-gate soak peers fuzz fuzz-rust fuzz-python build clean
 
 RUST := $(shell find rust Cargo.toml Cargo.lock -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print 2>/dev/null)
 
@@ -155,6 +155,10 @@ bench-memory: build
 
 bench-idle: build
 	$(BIN)/python bench/idle.py
+
+# Twenty gateways, each with a service, a store and a record.
+bench-fleet: build
+	$(BIN)/python bench/fleet.py
 
 bench-gate: build
 	$(BIN)/python bench/gate.py

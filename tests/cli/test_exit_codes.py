@@ -46,12 +46,17 @@ from tailflip.stores import policies
 PAGE = Path(__file__).parents[2] / "docs" / "exit-codes.md"
 ARGV = {
     "status": "status",
+    "fleet": "fleet",
     "check": "check",
     "inspect": "inspect",
     "compact": "compact --apply",
     "reconcile": "reconcile --apply",
     "tasks": "tasks",
     "watch": "watch --rounds 1",
+    "maintenance on": "maintenance on --for 1h",
+    "maintenance off": "maintenance off",
+    "maintenance status": "maintenance status",
+    "maintenance run": "maintenance run -- /usr/bin/true",
     "retry": "retry",
     "release": "release",
     "restore": "restore {action} --apply",
@@ -69,6 +74,7 @@ ARGV = {
     "metrics": "metrics",
     "page": "page",
     "serve": "serve --listen unix:{root}/s.sock --end-after 1s",
+    "report": "report",
     "config show": "config show",
     "config check": "config check",
     "config example": "config example",
@@ -204,6 +210,10 @@ class Scene:
         )
         self.fail_at("jobs.json", DENIED, writes=True)
 
+    def denied_report(self):
+        self.action = str(self.place.root / "report.html")
+        self.fail_at("report.html", DENIED, writes=True)
+
     def no_room_for_a_demo(self):
         def fail(**_options):
             raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
@@ -266,22 +276,25 @@ DENIED, BROKEN, FULL = errno.EACCES, errno.EIO, errno.ENOSPC
 LOOKS = ("check", "inspect", "compact", "reconcile", "tasks", "watch")
 OF_STORES = ("inspect", "compact", "reconcile", "restore", "preflight", "gate")
 OF_LEDGER = (
-    *("status", "check", "compact", "reconcile", "tasks", "restore", "incidents list"),
+    *("status", "fleet", "check", "compact", "reconcile", "tasks", "restore", "incidents list"),
     *("incidents why", "incidents ack", "archive list", "archive show", "archive verify"),
     *("archive expire", "retry", "release"),
     *("alerts list", "alerts test", "alerts ack", "alerts flush"),
+    *("archive expire", "retry", "release", "maintenance on", "maintenance off"),
+    *("maintenance status", "maintenance run", "report"),
 )
 OF_ARCHIVE = ("archive show", "archive verify")
 # How each code of each verb is provoked.
 WAYS = {
     **{(verb, 0): Scene.nothing for verb in ARGV},
-    **{(verb, 0): Scene.healthy for verb in ("check", "status")},
+    **{(verb, 0): Scene.healthy for verb in ("check", "status", "fleet")},
     ("check", 1): Scene.nothing,
     ("check", 65): Scene.nothing,
     ("status", 1): Scene.open_incident,
     ("alerts test", 0): Scene.destination,
     ("alerts ack", 0): Scene.open_alert,
     **{(verb, 69): Scene.unreachable for verb in ("alerts test", "alerts flush")},
+    ("fleet", 1): Scene.open_incident,
     **{(verb, 65): Scene.broken_store for verb in OF_STORES},
     **{(verb, 74): at("sessions.json", BROKEN) for verb in OF_STORES},
     **{(verb, 77): at("sessions.json", DENIED) for verb in OF_STORES},
@@ -298,6 +311,7 @@ WAYS = {
     **{(verb, 75): Scene.guarded for verb in ("watch", "gate", "preflight", "run")},
     **{(verb, 78): Scene.broken_settings for verb in ("config show", "config check")},
     ("release", 77): Scene.held_and_denied,
+    ("report", 77): Scene.denied_report,
     ("install", 65): Scene.refused_unit,
     ("install", 69): Scene.no_manager,
     ("uninstall", 69): Scene.no_manager,
@@ -324,6 +338,10 @@ OTHER_WORDS = {
     ("metrics", 73): "metrics --textfile /nonexistent",
     ("metrics", 74): "metrics --textfile {root}",
     ("metrics", 77): "metrics --textfile {root}",
+    ("report", 65): "report -o /nonexistent/report.html",
+    ("report", 77): "report -o {action}",
+    ("maintenance run", 77): "maintenance run -- /etc/passwd",
+    ("maintenance run", 78): "maintenance run -- /nonexistent/openclaw",
     ("release", 77): "release {action} --apply",
     ("gate", 78): "gate -- /nonexistent/node",
     ("preflight", 78): "preflight -- /nonexistent/node",

@@ -16,6 +16,7 @@ from tailflip.cli.suggestions import _MEANT, _MEANT_IN
 IN_GROUPS = {
     "archive": ("list", "show", "verify", "expire"),
     "incidents": ("list", "why", "ack"),
+    "maintenance": ("on", "off", "status", "run"),
     "config": ("show", "check", "example"),
 }
 WORDS = [
@@ -65,6 +66,7 @@ MEANT = [
     ("why", "incidents why"),
     ("ack", "incidents ack"),
     ("jobs", "tasks"),
+    ("pause", "maintenance on"),
     ("Status", "status"),
     ("stauts", "status"),
     ("comapct", "compact"),

@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = (
     "README.md",
     "docs/stop-a-crash-loop.md",
+    "docs/maintenance.md",
+    "docs/report.md",
     "docs/keep-it-alive.md",
     "docs/alerts.md",
     "docs/stuck-jobs.md",

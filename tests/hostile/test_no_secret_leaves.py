@@ -54,6 +54,11 @@ VERBS = (
     ("incidents", "--json"),
     ("config", "show"),
     ("config", "show", "--json"),
+    ("report",),
+    ("report", "--for-issue"),
+    ("report", "--json"),
+    ("fleet",),
+    ("fleet", "--json"),
 )
 
 

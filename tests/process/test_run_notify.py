@@ -12,6 +12,7 @@ import time
 import pytest
 
 from support.guarded_gateway import wait_until
+from tailflip.base.moments import read_moment
 
 FITS = 1_000_000
 
@@ -59,6 +60,28 @@ def manager(tmp_path):
 @pytest.fixture
 def env(tmp_path):
     return {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+
+
+def test_a_maintenance_is_what_its_status_begins_with(place, manager, env):
+    guarded = place.run(env=env)
+    guarded.wait_ready()
+    place.history.maintenances.begin(3_600_000, read_moment(), reason="new disk")
+    guarded.send(signal.SIGCONT)
+
+    def statuses():
+        return [line for line in manager.lines() if line.startswith("STATUS=")]
+
+    def tells():
+        last = statuses()[-1]
+        return last.startswith("STATUS=maintenance until ") and "(new disk); gateway pid" in last
+
+    wait_until(tells, "status of a maintenance", story=manager.tell)
+    place.history.maintenances.end(read_moment())
+    guarded.send(signal.SIGCONT)
+    wait_until(
+        lambda: statuses()[-1].startswith("STATUS=gateway pid"), "its end", story=manager.tell
+    )
+    assert guarded.stop() == 0
 
 
 def test_ready_comes_with_the_first_answer_and_not_before(place, manager, env):

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field
 
 from tailflip.alerts.background import step_back
 from tailflip.alerts.heartbeat import Health, keep_beating
+from tailflip.alerts.reading import read_silence
 from tailflip.alerts.sending.deliver import Sender, beat
 from tailflip.alerts.turn import take_turn
 from tailflip.base import clock, log
@@ -96,7 +97,8 @@ def run_errand(history: History, order: Order, env: Mapping[str, str]) -> int | 
     dues: list[int | None] = []
     try:
         sender = Sender(order.alerts.to, env)
-        turn = take_turn(history, order.alerts.choose(order.patience_s), sender.send)
+        settings = order.alerts.choose(order.patience_s)
+        turn = take_turn(history, settings, sender.send, read_silence(history))
         dues.append(clock.now_ms() + _SOON_MS if turn is None else turn.due_ms)
         if order.heartbeat.is_on(env):
             dues.append(
@@ -127,6 +129,7 @@ def read_health(history: History, seen: Seen) -> Health:
         seen.is_starting,
         tuple(each.code for each in alerts if each.is_open and each.urgency is Urgency.CRITICAL),
         sum(each.made_ms < now_ms - _HOUR_MS for each in waiting),
+        history.read_maintenance() is not None,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.alerts.conditions import Known
 from tailflip.alerts.rules.failing import list_failing
+from tailflip.flow.alerts import Silence
 from tailflip.ledger.actions import Ledger
 
 if TYPE_CHECKING:
@@ -50,3 +51,9 @@ def read_known(history: History, settings: AlertSettings, notices: Sequence[Noti
         actions=tuple(each for each in actions if each.store.startswith(below)),
         failing=list_failing(names, notices),
     )
+
+
+def read_silence(history: History) -> Silence | None:
+    """Read the maintenance that lasts, for the rules of alerts."""
+    lasts = history.read_maintenance()
+    return None if lasts is None else Silence(lasts.began_ms, lasts.until_ms)

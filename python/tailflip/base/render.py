@@ -31,7 +31,13 @@ from tailflip.base.errors import (
 )
 from tailflip.base.layout import lay_out_table
 from tailflip.base.terminal import find_width
-from tailflip.base.units import format_bytes, format_count, format_counted, format_span
+from tailflip.base.units import (
+    format_bytes,
+    format_count,
+    format_counted,
+    format_span,
+    format_time,
+)
 from tailflip.flow.late import dataclass
 from tailflip.flow.rules import ONLINE, Repair, Rule
 
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tailflip.flow.findings import Finding
+    from tailflip.flow.maintenance import Maintenance
     from tailflip.flow.numbers import JobNumbers, SurveyNumbers, Tally
     from tailflip.flow.observed import Gateway, Store
     from tailflip.flow.outcomes import Forecast, Report
@@ -249,6 +256,13 @@ def format_gateway(gateway: Gateway) -> str:
     """Say whether a gateway runs, with the evidence."""
     state = {True: "running", False: "not running", None: "perhaps running"}[gateway.alive]
     return f"{state} ({escape(gateway.evidence)})"
+
+
+def format_maintenance(maintenance: Maintenance) -> str:
+    """Say in a clause that a maintenance lasts, and until when; the caller escapes it."""
+    why = f" ({maintenance.reason})" if maintenance.reason else ""
+    what = "maintenance, alerts alone," if maintenance.quiet_only else "maintenance"
+    return f"{what} until {format_time(maintenance.until_ms)}{why}"
 
 
 def format_kinds(numbers: SurveyNumbers) -> str:

@@ -166,6 +166,7 @@ def ack(
 @app.command()
 def flush(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJson = False) -> None:
     """Look what is to be told, and try now whatever waits for a receiver."""
+    from tailflip.alerts.reading import read_silence  # noqa: PLC0415
     from tailflip.alerts.sending.deliver import Sender  # noqa: PLC0415 - this verb and `test`
     from tailflip.alerts.turn import take_turn  # noqa: PLC0415
 
@@ -176,7 +177,7 @@ def flush(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJso
     if any(each.next_ms is not None for each in history.notices.read(now_ms)):
         history.notices.hasten(now_ms)
     send = Sender(subject.config.alerts.to, os.environ).send
-    done = take_turn(history, settings, send)
+    done = take_turn(history, settings, send, read_silence(history))
     if done is None:
         raise TryLater(
             "messages are being sent by another tailflip; it looks once more when it is done",

@@ -36,12 +36,14 @@ it out with --apply; `tailflip restore` puts it back.
 # module of its name; a group of verbs is the `app` of such a module.
 _VERBS = {
     "status": "How the guarded gateway fares, and what comes next.",
+    "fleet": "How every gateway fares, in a line each.",
     "check": "What is wrong with stores, jobs and leftover files.",
     "inspect": "What fills the session stores.",
     "compact": "Make session stores small.",
     "reconcile": "Make OpenClaw's ledgers agree about runs.",
     "tasks": "How cron runs really ended.",
     "watch": "Stand beside a living gateway that others start and stop.",
+    "maintenance": "Work on the gateway while tailflip keeps its hands off.",
     "retry": "After a repair: start the gateway now, whatever it waits for.",
     "release": "Let a session or job run again that tailflip holds.",
     "restore": "Put archived entries back, byte for byte.",
@@ -50,6 +52,7 @@ _VERBS = {
     "alerts": "What people were told, and what waits; send a test.",
     "metrics": "Print metrics for Prometheus, or write them to a file.",
     "page": "Print a link to the page that `serve` answers with.",
+    "report": "What a week was like, in a file that may be handed on.",
     "config": "Show and check the settings.",
     "install": "Put tailflip in front of the gateway's service.",
     "uninstall": "Take away the files that `install` wrote.",

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tailflip.base.durable import RealDisk
-from tailflip.base.render import escape, format_finding, format_forecast, format_gateway
+from tailflip.base.render import (
+    escape,
+    format_finding,
+    format_forecast,
+    format_gateway,
+    format_maintenance,
+)
 from tailflip.base.state_dir import Home
 from tailflip.base.units import format_bytes, format_counted
 from tailflip.base.workspace import Workspace
@@ -110,6 +116,7 @@ def _describe(found: Situation, seen: Observation) -> dict[str, Any]:
     inputs = seen.inputs
     return {
         "verdict": found.verdict,
+        "maintenance": found.look.maintenance,
         "findings": [each.finding for each in found.findings],
         "not_looked_for": found.not_looked_for,
         "gateway": inputs.gateway,
@@ -128,6 +135,8 @@ def _print(found: Situation, seen: Observation) -> None:
     print(escape(format_verdict(verdict, found.look.now_ms)))
     if verdict.step:
         print(f"next: {escape(verdict.step)}")
+    if found.look.maintenance is not None:
+        print(f"note: {escape(format_maintenance(found.look.maintenance))}")
     print()
     for each in found.findings:
         print(format_finding(each.finding), end="\n\n")

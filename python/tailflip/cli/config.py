@@ -43,7 +43,7 @@ def show(file: File = None, as_json: AsJson = False) -> None:
     """Say which value every setting has, and where it is from."""
     loaded = _load(file)
     if as_json:
-        from tailflip.cli.answers.verbs import ConfigShow  # noqa: PLC0415 - for --json
+        from tailflip.cli.answers.itself import ConfigShow  # noqa: PLC0415 - for --json
 
         ConfigShow.to(
             path=loaded.path,
@@ -68,7 +68,7 @@ def check(file: File = None, as_json: AsJson = False) -> None:
     loaded = _load(file)
     changed = [key for key, origin in loaded.origins.items() if origin != DEFAULT]
     if as_json:
-        from tailflip.cli.answers.verbs import ConfigCheck  # noqa: PLC0415 - for --json
+        from tailflip.cli.answers.itself import ConfigCheck  # noqa: PLC0415 - for --json
 
         ConfigCheck.to(path=loaded.path, found=loaded.found, set=changed).say()
         return

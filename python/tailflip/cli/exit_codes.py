@@ -7,7 +7,7 @@ from __future__ import annotations
 
 MEANINGS = {
     0: "done, or nothing to do",
-    1: "`check` found a problem, or `status` is grave",
+    1: "`check` found a problem, or `status` or `fleet` is grave",
     64: "bad arguments",
     65: "store or archive invalid, its bytes intact",
     69: "a service cannot be reached",
@@ -25,12 +25,17 @@ _OF_A_START = (65, 74, 75, 77, 78)
 # The others, by verb.
 ALSO: dict[str, tuple[int, ...]] = {
     "status": (1, 73, 74, 75),
+    "fleet": (1, 73, 74, 75),
     "check": (1, 65, 73, 74, 75, 78),
     "inspect": (65, 69, 73, 74, 77, 78),
     "compact": (65, 69, 73, 74, 75, 77, 78),
     "reconcile": (65, 69, 73, 74, 75, 77, 78),
     "tasks": (73, 74, 75, 78),
     "watch": (73, 75, 78),
+    "maintenance on": (73, 74, 75),
+    "maintenance off": (73, 74, 75),
+    "maintenance status": (73, 74, 75),
+    "maintenance run": (73, 74, 75, 77, 78),
     "retry": (73, 74, 75),
     "release": (73, 74, 75, 77),
     "restore": (65, 73, 74, 75, 77),
@@ -46,6 +51,7 @@ ALSO: dict[str, tuple[int, ...]] = {
     "alerts ack": (73, 74, 75),
     "alerts flush": (69, 73, 74, 75),
     "metrics": (73, 74, 77),
+    "report": (65, 73, 74, 75, 77),
     "config show": (78,),
     "config check": (78,),
     "config example": (),
@@ -73,5 +79,6 @@ def list_codes(verb: str | None = None) -> str:
 def _of(code: int, verb: str | None) -> str:
     """Say what a code means; 1 is of two verbs, each with its own meaning."""
     if code == 1 and verb is not None:
-        return "a problem was found" if verb == "check" else "the gateway needs you"
+        said = {"check": "a problem was found", "fleet": "a gateway needs you"}
+        return said.get(verb, "the gateway needs you")
     return MEANINGS[code]

@@ -30,7 +30,7 @@ MORE = {
 
 VERSION = ("-V", "--version")
 # Verbs that have verbs of their own.
-GROUPS = frozenset({"archive", "incidents", "alerts", "config"})
+GROUPS = frozenset({"archive", "incidents", "alerts", "config", "maintenance"})
 
 
 @dataclass(frozen=True)

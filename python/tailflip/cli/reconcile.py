@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tailflip.base.durable import RealDisk
-from tailflip.base.render import escape, format_finding, format_gateway
+from tailflip.base.errors import TryLater
+from tailflip.base.render import escape, format_finding, format_gateway, format_maintenance
 from tailflip.base.state_dir import Home
 from tailflip.base.workspace import Workspace
 from tailflip.cli.options import Agent, Apply, AsJson, Profile, StateDir, end_with
@@ -55,6 +56,10 @@ def reconcile(
             show_default=False,
         ),
     ] = None,
+    by_itself: Annotated[
+        bool,
+        typer.Option("--by-itself", help="As a timer runs it: not during a maintenance."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make OpenClaw's ledgers agree about runs. Prints what would change; --apply does it.
@@ -85,6 +90,8 @@ def reconcile(
             retention=retention,
             on_progress=on_progress,
         )
+        if by_itself:
+            _respect_maintenance(work)
         result = reconcile_all(work, kinds or ())
     if as_json:
         from tailflip.cli.answers.verbs import Reconcile  # noqa: PLC0415 - for --json
@@ -101,6 +108,20 @@ def reconcile(
     else:
         _print(work, result)
     end_with(result.errors)
+
+
+def _respect_maintenance(work: Reconciliation) -> None:
+    """Keep the hands off where a person works on the gateway.
+
+    Raises:
+        TryLater: a maintenance is on.
+    """
+    on = work.history.read_maintenance()
+    if on is not None and on.is_hands_off:
+        raise TryLater(
+            f"{format_maintenance(on)}: nothing was reconciled",
+            hint="the timer tries again; `tailflip maintenance off` ends it now",
+        )
 
 
 def _print(work: Reconciliation, result: Result) -> None:

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 # What people say, by what they mean.
 _MEANT = {
     "status": "state health ping top ps alive up info overview dashboard next",
+    "fleet": "gateways all hosts every",
     "check": "doctor diagnose diagnosis verify-store problems findings lint audit test scan",
-    "inspect": "analyze analyse show stats du size sizes usage sessions stores report explain look",
+    "inspect": "analyze analyse show stats du size sizes usage sessions stores explain look",
     "compact": "repair fix heal cure clean cleanup clear shrink slim trim prune vacuum gc purge "
     "reduce salvage plan apply recover optimize",
     "reconcile": "sync settle unstick zombies markers storms stuck retention",
@@ -24,10 +25,13 @@ _MEANT = {
     "archive expire": "expire delete rm",
     "incidents": "incident history events deaths crashes",
     "incidents why": "why log logs cause causes story reason",
-    "incidents ack": "ack acknowledge seen silence",
+    "incidents ack": "ack acknowledge seen",
+    "maintenance on": "maintain pause hands-off mute snooze silence",
+    "maintenance off": "resume unpause unmute",
     "serve": "web http server ui board",
     "page": "browser url link website",
     "metrics": "prometheus prom exporter openmetrics grafana",
+    "report": "weekly week month summary availability html",
     "config show": "settings configure options env",
     "config check": "validate",
     "install": "setup enable init add service",
@@ -52,6 +56,12 @@ _MEANT_IN = {
         "why": "show explain tell view story cause info get",
         "ack": "acknowledge seen close resolve done",
     },
+    "maintenance": {
+        "on": "begin start enable set extend",
+        "off": "end stop disable cancel done",
+        "status": "show list ls",
+        "run": "exec with wrap during",
+    },
     "config": {
         "show": "list ls get print view dump",
         "check": "validate verify test lint",
@@ -60,6 +70,7 @@ _MEANT_IN = {
 }
 
 
+_SURELY = 0.75  # less, and `repiar` means `report`
 _ALIKE = 0.65  # less, and `update` means `gate`
 
 
@@ -70,8 +81,8 @@ def suggest(word: str, names: Sequence[str], group: str = "") -> str | None:
     by_word = {each: verb for verb, words in table.items() for each in words.split()}
     meant = said if said in names else by_word.get(said)
     if meant is None:
-        near = get_close_matches(said, names, 1, _ALIKE) or get_close_matches(
-            said, by_word, 1, _ALIKE
+        near = get_close_matches(said, names, 1, _SURELY) or get_close_matches(
+            said, (*names, *by_word), 1, _ALIKE
         )
         meant = by_word.get(near[0], near[0]) if near else None
     return f"{group} {meant}".strip() if meant else None

@@ -319,6 +319,9 @@ WAITS: dict[Waiting, Wait] = {
         "other gateway",
         CAUSES[Cause.OTHER_INSTANCE].next_step,
     ),
+    Waiting.MAINTENANCE: Wait(
+        "the maintenance is over", "maintenance", "`tailflip maintenance off` ends it now"
+    ),
 }
 
 # Ends of these causes are no failures: they count for no loop and open no incident.

@@ -249,6 +249,7 @@ class Waiting(StrEnum):
     PROGRAM_CHANGE = "program-change"
     ROOM = "room"
     OTHER_INSTANCE = "other-instance"
+    MAINTENANCE = "maintenance"
 
 
 class BreakerState(StrEnum):

@@ -170,6 +170,16 @@ INSERT INTO counters SELECT owner, name, kind, count(*) FROM (
     FROM actions WHERE state IN ('done', 'expired', 'undone')
 ) GROUP BY owner, name, kind
 """,
+    """
+CREATE TABLE maintenances (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    guard TEXT NOT NULL,
+    began_ms INTEGER NOT NULL,
+    ended_ms INTEGER,
+    details TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX maintenances_open ON maintenances (guard) WHERE ended_ms IS NULL
+""",
 )
 
 

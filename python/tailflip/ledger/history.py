@@ -6,6 +6,7 @@ import json
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tailflip.base.moments import read_moment
 from tailflip.ledger.database import Database
 from tailflip.ledger.decisions import Decisions
 from tailflip.ledger.facts import Facts, put_fact
@@ -19,8 +20,10 @@ from tailflip.ledger.table import Table
 
 if TYPE_CHECKING:
     from tailflip.base.workspace import Workspace
+    from tailflip.flow.maintenance import Maintenance
     from tailflip.ledger.alerts import Alerts
     from tailflip.ledger.findings import Findings
+    from tailflip.ledger.maintenances import Maintenances
     from tailflip.ledger.notices import Notices
 
 _EXPIRED = "expired-ms"
@@ -62,6 +65,22 @@ class History(Table):
 
         return Notices(self.workspace, self.guard)
 
+    @cached_property
+    def maintenances(self) -> Maintenances:
+        """The table of maintenances; hardly any start falls into one."""
+        from tailflip.ledger.maintenances import Maintenances  # noqa: PLC0415
+
+        return Maintenances(self.workspace, self.guard)
+
+    def has_maintenance(self) -> bool:
+        """Say whether a maintenance has no end on record; its time may be over all the same."""
+        where = "SELECT 1 FROM maintenances WHERE guard = ? AND ended_ms IS NULL"
+        return bool(self._read(where, (self.guard,)))
+
+    def read_maintenance(self) -> Maintenance | None:
+        """Read the maintenance that lasts; nothing is written."""
+        return self.maintenances.read_active(read_moment()) if self.has_maintenance() else None
+
     def expire(self, now_ms: int, keep_days: float) -> bool:
         """Delete rows beyond age or number, at most once a day; says whether it looked."""
         last_ms = self.facts.get(_EXPIRED)
@@ -83,3 +102,14 @@ def read_guards(workspace: Workspace) -> tuple[str, ...]:
     with database.connected() as db:
         rows = db.execute("SELECT guard FROM lives GROUP BY guard ORDER BY max(seq) DESC")
         return tuple(row[0] for row in rows.fetchall())
+
+
+def list_guards(workspace: Workspace) -> tuple[str, ...]:
+    """List every gateway with a row of its own, also one that no life of is known."""
+    database = Database(workspace)
+    if not database.exists:
+        return ()
+    tables = ("lives", "findings", "facts", "maintenances")
+    every = " UNION ".join(f"SELECT guard FROM {table}" for table in tables)  # noqa: S608 - from the line above
+    with database.connected() as db:
+        return tuple(row[0] for row in db.execute(f"{every} ORDER BY 1").fetchall())

@@ -45,6 +45,7 @@ def drop_expired(db: sqlite3.Connection, guard: str, now_ms: int, keep_days: flo
             (guard, before_ms, most),
         )
     db.execute("DELETE FROM incidents WHERE guard = ? AND closed_ms < ?", (guard, before_ms))
+    db.execute("DELETE FROM maintenances WHERE guard = ? AND ended_ms < ?", (guard, before_ms))
     db.execute("DELETE FROM findings WHERE guard = ? AND ended_ms < ?", (guard, before_ms))
     db.execute("DELETE FROM samples WHERE guard = ? AND at_ms < ?", (guard, before_ms))
     db.execute("DELETE FROM alerts WHERE guard = ? AND closed_ms < ?", (guard, before_ms))

@@ -14,6 +14,7 @@ from tailflip.report.standing import (
     find_start,
     is_held_by_other,
     is_refused,
+    is_resting,
     is_under_run,
 )
 from tailflip.report.status import RETRY
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _OF_MEMORY = (Code.MEMORY_ELSEWHERE, Code.HEAP_FORECAST)
+_END_OF_MAINTENANCE = "`tailflip maintenance off` ends it now"
 _ON_TRIAL = "one trial start is being watched; if it lives long enough, all is well again"
 _SAFE = "nothing to do; `tailflip incidents why` tells what kills it as usual"
 
@@ -39,8 +41,8 @@ def choose_next_step(look: Look, record: Record, findings: Sequence[Finding] = (
         record: what the guards wrote.
         findings: what is known to be wrong.
     """
-    if is_held_by_other(look, record):
-        return _choose_beside(look, record)
+    if is_resting(look, record) or is_held_by_other(look, record):
+        return _choose_held(look, record)
     if look.supervisor is None:
         return _choose_unguarded(look, record)
     breaker, decision = record.breaker, find_decision(record)
@@ -62,7 +64,9 @@ def choose_cure_of(findings: Sequence[Finding]) -> str:
     return "" if worst is None else worst.hint
 
 
-def _choose_beside(look: Look, record: Record) -> str:
+def _choose_held(look: Look, record: Record) -> str:
+    if is_resting(look, record):
+        return f"nothing to do: its end starts the gateway; {_END_OF_MAINTENANCE}"
     start = find_start(record)
     if start is None or is_under_run(look):
         return WAITS[Waiting.OTHER_INSTANCE].next_step

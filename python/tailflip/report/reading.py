@@ -90,6 +90,7 @@ def read_situation(subject: Subject, seen: Observation, now_ms: int) -> Situatio
         problem=subject.problem,
         cure=subject.cure,
         release=_find_release(installation, gateway),
+        maintenance=history.read_maintenance(),
         service=next((each.name for each in find_definitions(state_dir, os.environ)), None),
     )
     record = Record(

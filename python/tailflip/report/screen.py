@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tailflip.base.layout import fit
-from tailflip.base.render import escape, format_gateway
+from tailflip.base.render import escape, format_gateway, format_maintenance
 from tailflip.base.units import (
     format_ago,
     format_bytes,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tailflip.flow.lives import Life
+    from tailflip.flow.maintenance import Maintenance
     from tailflip.ledger.starts import JudgedStart
     from tailflip.report.status import Memory, Situation, Stores
     from tailflip.stores.archive import Archived
@@ -94,6 +95,8 @@ def _fit(text: str, width: int | None, most: int) -> list[str]:
 def _describe(situation: Situation) -> Iterator[tuple[str, str]]:
     look, life = situation.look, situation.life
     yield "guards", escape(look.guard)
+    if look.maintenance is not None:
+        yield "work", _describe_maintenance(look.maintenance, look.now_ms)
     version = f"OpenClaw {escape(situation.version)}" if situation.version else "version unknown"
     port = f", port {look.port}" if look.port is not None else ""
     gateway = format_gateway(look.gateway) if look.gateway is not None else "not found"
@@ -114,6 +117,12 @@ def _describe(situation: Situation) -> Iterator[tuple[str, str]]:
         when = format_moment(situation.decided_ms, look.now_ms)
         told = tell_decision(situation.decision, situation.decided_ms)
         yield "last", f"{when} {escape(told)}"
+
+
+def _describe_maintenance(on: Maintenance, now_ms: int) -> str:
+    by = f", by {escape(on.by)}" if on.by else ""
+    left = format_ago(on.until_ms, now_ms)
+    return f"{escape(format_maintenance(on))}{by}; it ends {left}"
 
 
 def _describe_touched(actions: Sequence[str] | None) -> str:

@@ -78,6 +78,8 @@ def _is_cured(counted: CountedIncident, look: Look, record: Record) -> bool:
 def find_standstill(look: Look, record: Record, step: str) -> Standstill | None:
     """Find out why a guarded gateway does not run; None if it does, or nobody guards it."""
     start = find_start(record)
+    if is_resting(look, record):
+        return _rest(look, step)
     if is_held_by_other(look, record):
         return _wait_for_other(look, record, step)
     if start is not None and is_refused(look, start):
@@ -87,6 +89,29 @@ def find_standstill(look: Look, record: Record, step: str) -> Standstill | None:
     if is_under_run(look):
         return _wait_under_run(look, record, step)
     return _find_down(look, record, step)
+
+
+def is_resting(look: Look, record: Record) -> bool:
+    """Say whether `run` starts no gateway because a person works on it."""
+    is_alive = look.gateway is not None and look.gateway.alive is True
+    lasts = is_alive or any(life.ended_ms is None for life in record.lives)
+    on = look.maintenance
+    return on is not None and on.is_hands_off and is_under_run(look) and not lasts
+
+
+def _rest(look: Look, step: str) -> Standstill:
+    on, told = look.maintenance, "no gateway is started during a maintenance"
+    if on is None:
+        return Standstill(Stand.WAITS, look.guard, told, step, ends_itself=True)
+    return Standstill(
+        Stand.WAITS,
+        look.guard,
+        f"{told}: {on.reason}" if on.reason else told,
+        step,
+        since_ms=on.began_ms,
+        until_ms=on.until_ms,
+        ends_itself=True,
+    )
 
 
 def _wait_for_other(look: Look, record: Record, step: str) -> Standstill:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tailflip.base.state_dir import Supervisor
     from tailflip.flow.lives import Breaker, Decision, Incident, Life
+    from tailflip.flow.maintenance import Maintenance
     from tailflip.flow.observed import Gateway, Sample
     from tailflip.flow.outcomes import Trend
     from tailflip.ledger.decisions import MadeDecision
@@ -89,7 +90,8 @@ class Look:
     `parked_pid` is of a living gate that refused a start and waits for a change. `full` are
     the directories, the gateway's and ours, whose disk has no room. `problem` says why the
     installation could not be looked at, `cure` what a person does about it. `release` is OpenClaw's
-    that lives or starts next, `service` a definition that starts this gateway.
+    that lives or starts next, `service` a definition that starts this gateway. `maintenance` is one
+    that lasts.
     """
 
     now_ms: int
@@ -106,6 +108,7 @@ class Look:
     cure: str = ""
     release: str | None = None
     service: str | None = None
+    maintenance: Maintenance | None = None
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tailflip.report.status import Look, Record
 
 NOTHING = "nothing to do"
-_WORDS = {
+WORDS = {
     State.OK: "OK",
     State.WAITING: "WAITING",
     State.DOWN: "DOWN",
@@ -131,7 +131,7 @@ def format_verdict(verdict: Verdict, now_ms: int, *, is_quick: bool = False) -> 
         now_ms: wall clock.
         is_quick: the stores and the history of jobs were not read, so nothing may be said of them.
     """
-    text = f"{_WORDS[verdict.state]}: {verdict.reason}"
+    text = f"{WORDS[verdict.state]}: {verdict.reason}"
     if verdict.warnings and verdict.state is State.OK:
         text += f"; {format_counted(verdict.warnings, 'warning')}"
     elif verdict.state is State.OK and not is_quick:

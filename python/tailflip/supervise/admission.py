@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 _CLAIM_PATIENCE_S = 30.0
 _SHOWN_KINDS = 3
+_IN_MAINTENANCE = (
+    "a maintenance is on, so nothing was healed: `tailflip maintenance off`, and the next start "
+    "heals it; or `tailflip compact --apply` does it now"
+)
 
 
 @dataclass
@@ -86,7 +90,8 @@ class Start:
 
     `died_of_memory` counts deaths in a row. The forecast said "fits" and was wrong, so stores
     that may have filled the heap are compacted all the same, and further each time. `is_in_doubt`:
-    nobody knows that the last start went well, so events are looked at too.
+    nobody knows that the last start went well, so events are looked at too. `hands_off`: nothing is
+    changed, and only what would destroy data is refused.
     """
 
     env: Mapping[str, str]
@@ -97,6 +102,7 @@ class Start:
     profile: str | None = None
     died_of_memory: int = 0
     is_in_doubt: bool = True
+    hands_off: bool = False
 
 
 def admit(
@@ -121,7 +127,8 @@ def admit(
         found.notes.append(f"a gateway is running ({scene.gateway.evidence}): nothing was touched")
         return found
     try:
-        _heal(_Work(start, found, _begin(scene, start, workspace, on_progress or be_quiet)))
+        work = _Work(start, found, _begin(scene, start, workspace, on_progress or be_quiet))
+        _look_only(work) if start.hands_off else _heal(work)
     except (TailflipError, OSError) as e:
         # An error of ours, not of the gateway's: faults of a store were dealt with below.
         found.notes.append(f"not looked at in full: {e}")
@@ -152,7 +159,7 @@ class _Work:
     @property
     def may_salvage(self) -> bool:
         heal = self.start.heal
-        return heal.enabled and heal.salvage
+        return heal.enabled and heal.salvage and not self.start.hands_off
 
 
 def _begin(scene: Scene, start: Start, workspace: Workspace, on_progress: Progress) -> Compaction:
@@ -192,6 +199,18 @@ def _heal(work: _Work) -> None:
         jobs = (job for each in compaction.measured.values() for job in each.numbers.jobs)
         found.claim_running = sum(job.status.get("running", 0) for job in jobs)
     _judge(work, found.after)
+
+
+def _look_only(work: _Work) -> None:
+    """Refuse a start that would destroy a store; whether it fits the heap is a person's matter."""
+    if is_unfinished(work.compaction.workspace):
+        from tailflip.stores.recovery import recover  # noqa: PLC0415 - as above
+
+        work.found.notes += recover(work.compaction.workspace)
+    work.compaction.look()
+    _make_whole(work)
+    for store, size in _list_too_long(work.compaction):
+        work.found.refuse(StoreInvalid(_describe_too_long(store, size), hint=_IN_MAINTENANCE))
 
 
 def _make_whole(work: _Work) -> None:
@@ -267,7 +286,10 @@ def _bring_back(work: _Work, store: Store, damage: Damage) -> None:
         notes.append(f"store is missing: {store.path}; {plan.doubt}")
         return
     if not work.may_salvage:
-        notes.append(f"store is missing, {plan.best.path.name} holds one: {store.path}")
+        told = f"store is missing, {plan.best.path.name} holds one: {store.path}"
+        notes.append(told)
+        if work.start.hands_off:
+            work.found.refuse(StoreInvalid(told, hint=_IN_MAINTENANCE))
         return
     work.compaction.salvage(store)
     notes.append(f"store was missing, brought back from {plan.best.path.name}")
@@ -280,8 +302,7 @@ def _judge(work: _Work, forecast: Forecast) -> None:
         work.found.refuse(
             _blame(
                 work,
-                f"the gateway cannot read a store of {format_bytes(size)} and would "
-                f"overwrite it: {store.path}",
+                _describe_too_long(store, size),
                 "nothing more may go",
                 "see `tailflip inspect`; name what may go with `tailflip compact "
                 "--drop-key KEY --apply`",
@@ -312,6 +333,11 @@ def _judge(work: _Work, forecast: Forecast) -> None:
             "false it is started all the same",
         )
     )
+
+
+def _describe_too_long(store: Store, size_bytes: int) -> str:
+    size = format_bytes(size_bytes)
+    return f"the gateway cannot read a store of {size} and would overwrite it: {store.path}"
 
 
 def _list_too_long(compaction: Compaction) -> Iterator[tuple[Store, int]]:

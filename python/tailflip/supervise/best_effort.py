@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from tailflip.flow.findings import Finding
-    from tailflip.flow.lives import Death, Decision, Incident, Life
+    from tailflip.flow.lives import Death, Decision, Incident, Life, Moment
+    from tailflip.flow.maintenance import Maintenance
     from tailflip.flow.observed import Sample
     from tailflip.ledger.actions import Action
     from tailflip.ledger.findings import NotedFinding
@@ -111,6 +112,30 @@ class BestEffortHistory:
     def is_undecided(self, life: Life) -> bool:
         """Say whether a life that ended has a verdict and no decision yet."""
         return self._read(lambda: self._history.decisions.is_undecided(life), default=False)
+
+    # --- maintenance ---------------------------------------------------------------------
+
+    def read_maintenance(self, known: Maintenance | None, now: Moment) -> Maintenance | None:
+        """Read the maintenance that lasts, and put the end of one on record that is over.
+
+        Args:
+            known: what lasted before; it counts to its end where the ledger cannot be read.
+            now: this moment.
+        """
+
+        def read() -> Maintenance | None:
+            if not self._history.has_maintenance():
+                return None
+            self._history.maintenances.settle(now)
+            return self._history.maintenances.read_active(now)
+
+        return self._read(read, known if known is not None and _lasts(known, now) else None)
+
+    def note_maintenance(self, now: Moment) -> None:
+        """Put on record what is left of the maintenance, so that no clock gives it more."""
+        self._write(lambda: self._history.maintenances.note_rest(now))
+
+    # --- starts --------------------------------------------------------------------------
 
     def record_start(self, start: JudgedStart) -> None:
         """Put the verdict on a start on record."""
@@ -250,3 +275,9 @@ class BestEffortHistory:
 
 def _do_nothing() -> None:
     """Nobody asked for news."""
+
+
+def _lasts(maintenance: Maintenance, now: Moment) -> bool:
+    from tailflip.ledger.maintenances import find_left_ms  # noqa: PLC0415 - hardly ever asked
+
+    return find_left_ms(maintenance, now) > 0

@@ -25,6 +25,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from tailflip.base.moments import passed_ms
 from tailflip.base.units import format_counted, format_span
 from tailflip.diagnose.causes import CAUSES, WAITS, Opens, Wish
 from tailflip.flow.lives import (
@@ -36,7 +37,7 @@ from tailflip.flow.lives import (
     Waiting,
 )
 from tailflip.supervise.backoff import start_delay_s, trial_delay_s
-from tailflip.supervise.elapsed import find_left_ms, passed_ms
+from tailflip.supervise.elapsed import find_left_ms
 from tailflip.supervise.safe_start import choose_safe, start_safely
 from tailflip.supervise.world import has_changed, mark_awaited
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from tailflip.base.moments import read_moment
 from tailflip.observe.host.systemd import find_unit, read_restarts
-from tailflip.supervise.elapsed import read_moment
 
 if TYPE_CHECKING:
     from tailflip.flow.lives import Decision

@@ -1,27 +1,15 @@
-"""Measures the time between two moments, however the wall clock was set meanwhile.
-
-A clock is set back and forward by people, by NTP and by a power cut on a machine without a
-hardware clock (1970). Within one boot the kernel's own count decides, across processes
-too. From one boot to the next the wall clock decides, and its time is believed where it can be
-true.
-"""
+"""Dates a life by both clocks, and measures what is left of a decided wait."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, platform_calls
-from tailflip.flow.lives import DecisionKind, Moment
+from tailflip.base.moments import passed_ms
+from tailflip.flow.lives import DecisionKind
 
 if TYPE_CHECKING:
-    from tailflip.flow.lives import Decision, Life
-
-
-def read_moment() -> Moment:
-    """Read both clocks."""
-    boot = platform_calls.here.boot_id() or f"process {os.getpid()}"
-    return Moment(at_ms=clock.now_ms(), mono_ms=clock.boot_ms(), boot=boot)
+    from tailflip.flow.lives import Decision, Life, Moment
 
 
 def read_end(life: Life) -> dict[str, int | None]:
@@ -36,15 +24,6 @@ def read_answer(life: Life) -> dict[str, int | None]:
 
 def _read_mono_ms(life: Life) -> int | None:
     return clock.boot_ms() if life.boot_id == platform_calls.here.boot_id() else None
-
-
-def passed_ms(since: Moment, now: Moment) -> int | None:
-    """Measure the time between two moments; None if the clocks ran backwards."""
-    if since.mono_ms is None or now.mono_ms is None or since.boot != now.boot:
-        passed = now.at_ms - since.at_ms
-    else:
-        passed = now.mono_ms - since.mono_ms
-    return passed if passed >= 0 else None
 
 
 def find_left_ms(decision: Decision, now: Moment, longest_ms: int) -> int | None:

@@ -15,12 +15,15 @@ from tailflip.supervise.doctor_cure import have_repaired, may_be_doctored
 from tailflip.supervise.event_loop import Outcome
 from tailflip.supervise.heap_flag import give_heap
 from tailflip.supervise.life_actions import ask_to_end, begin_watch, follow
+from tailflip.supervise.resting import rest
+from tailflip.supervise.start_actions import start_asked
 from tailflip.supervise.states import Action, Event, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tailflip.flow.lives import Death, Life
+    from tailflip.supervise.process.guarded import Service
     from tailflip.supervise.supervisor import Supervisor
 
 
@@ -58,8 +61,18 @@ def judge(run: Supervisor, outcome: Outcome) -> None:
     run.held = None
     if run.asked_to_stop.is_set():
         run.finish(post_mortem.choose_exit_code(life), "asked to stop")
+    elif run.maintenance.keeps_hands_off():
+        _rest_or_restart(run, service, life)
     else:
         cure(run, death, life)
+
+
+def _rest_or_restart(run: Supervisor, service: Service, life: Life) -> None:
+    """Leave a gateway down that ended during a maintenance, unless a person restarts it."""
+    if service.asked is Asked.RESTART_SIGNAL:
+        start_asked(run)
+    else:
+        rest(run, life)
 
 
 def cure(run: Supervisor, death: Death, life: Life) -> None:
@@ -103,6 +116,9 @@ def decide(run: Supervisor, death: Death, life: Life, outcome: Outcome) -> None:
         choose(run, death, told, cured=told.doctored is not None)
         return
     admission = run.take(outcome)
+    if run.maintenance.keeps_hands_off():
+        rest(run, life)
+        return
     choose(run, death, life, cured=post_mortem.is_cured(run.gateway, life, admission))
 
 

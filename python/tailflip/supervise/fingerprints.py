@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock
+from tailflip.base.moments import read_moment
 from tailflip.flow.late import dataclass
 from tailflip.observe.cures import (
     is_settled,
@@ -19,7 +20,6 @@ from tailflip.observe.cures import (
     measure_room,
 )
 from tailflip.observe.gateway.release import read_release
-from tailflip.supervise.elapsed import read_moment
 from tailflip.supervise.world import World
 
 if TYPE_CHECKING:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock, log
 from tailflip.base.errors import ConfigInvalid, TailflipError, TryLater
 from tailflip.base.life_variable import LIFE_VARIABLE
+from tailflip.base.moments import passed_ms, read_moment
 from tailflip.base.state_dir import Presence
+from tailflip.base.units import format_time
 from tailflip.diagnose.causes import CAUSES, WAITS, WANTED, choose_step
 from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Breaker, DecisionKind, LifeMode, Moment, Waiting
@@ -22,12 +24,12 @@ from tailflip.ledger.starts import JudgedStart
 from tailflip.observe.gateway.process import is_alive, start_ticks
 from tailflip.supervise.admission import Admission
 from tailflip.supervise.breaker import is_due, note_good_life, reconsider
-from tailflip.supervise.elapsed import passed_ms, read_moment
 from tailflip.supervise.preparation import prepare_start
 from tailflip.supervise.unseen_end import find_unseen_end
 
 if TYPE_CHECKING:
     from tailflip.flow.lives import Death, Decision, Life
+    from tailflip.flow.maintenance import Maintenance
     from tailflip.supervise.context import GuardedGateway
     from tailflip.supervise.fingerprints import Fingerprints
 
@@ -77,6 +79,9 @@ def judge_start(gateway: GuardedGateway, *, patience_s: float = HAND_OFF_S) -> V
         gateway: whose start it is.
         patience_s: how long another gateway may take to end when it hands over.
     """
+    maintenance = gateway.history.read_maintenance()
+    if maintenance is not None and maintenance.is_hands_off:
+        return _let_pass(gateway, maintenance)
     other = _await_end(gateway, patience_s)
     if other is not None:
         hint = (
@@ -103,6 +108,21 @@ def judge_start(gateway: GuardedGateway, *, patience_s: float = HAND_OFF_S) -> V
     # A service manager that starts it again after a wanted end does so when its update is done.
     held = None if death.cause in WANTED else decision
     return Verdict(admission, _find_refusal(gateway, admission, breaker, held, death), death)
+
+
+def _let_pass(gateway: GuardedGateway, maintenance: Maintenance) -> Verdict:
+    """Let a start through that a person works on, unless it would destroy data."""
+    log.warning(
+        "maintenance: nothing is healed, and no start is held back",
+        until=format_time(maintenance.until_ms),
+        by=maintenance.by or None,
+        reason=maintenance.reason or None,
+    )
+    gateway.home.create(gateway.disk)
+    _, found = _find_death(gateway)
+    admission = prepare_start(gateway, hands_off=True)
+    refusal = _explain(admission) if not admission.go else None
+    return Verdict(admission, refusal, found[0] if found is not None else None)
 
 
 def describe_start(verdict: Verdict | None, mode: LifeMode, pid: int | None) -> JudgedStart:
@@ -222,9 +242,7 @@ def _find_refusal(
 ) -> TailflipError | None:
     """Find why the start is refused; `death` was found out now, and nobody was told of it yet."""
     if not admission.go:
-        error = TailflipError(admission.reason, hint=admission.hint)
-        error.exit_code = admission.exit_code
-        return error
+        return _explain(admission)
     if decision is None or decision.kind is not DecisionKind.WAIT or decision.waiting not in _HELD:
         return None
     world = _begin_fingerprints(gateway).read_world()
@@ -235,6 +253,13 @@ def _find_refusal(
         return None
     hint = f"{_choose_hint(gateway, decision)}; `tailflip retry` makes the next start a trial"
     return _HELD[decision.waiting](f"not started: {decision.reason}", hint=hint)
+
+
+def _explain(admission: Admission) -> TailflipError:
+    """Make an error of an admission that refuses the start."""
+    error = TailflipError(admission.reason, hint=admission.hint)
+    error.exit_code = admission.exit_code
+    return error
 
 
 def _is_asked(gateway: GuardedGateway, decision: Decision, death: Death | None) -> bool:

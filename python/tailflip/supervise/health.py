@@ -61,8 +61,7 @@ class HealthCheck:
         self._find_host = find_host
         self._prober = self._make_prober()
         loop.at("ask", 0 if is_ready else min(_STARTING_S, settings.interval_s), self._ask)
-        if not is_ready:
-            loop.at("patience", settings.start_patience_s, self._lose_patience)
+        self.be_patient()
 
     def _make_prober(self) -> Prober:
         return Prober(
@@ -75,6 +74,11 @@ class HealthCheck:
     def silent_s(self) -> float | None:
         """Seconds since the last good answer; None before the first."""
         return None if self._answered_s is None else clock.monotonic_s() - self._answered_s
+
+    def be_patient(self) -> None:
+        """Give a gateway that has not answered yet the whole patience from now on."""
+        if not self._is_ready:
+            self._loop.at("patience", self._settings.start_patience_s, self._lose_patience)
 
     def stop(self) -> None:
         """Stop asking."""

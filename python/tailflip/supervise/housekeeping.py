@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
+from tailflip.base.moments import read_moment
 from tailflip.stores.archive_limits import keep_limits
 from tailflip.supervise import noted
 from tailflip.supervise.breaker import note_good_life
@@ -22,8 +23,10 @@ _EVERY_S = 6 * 3600.0
 def keep_house(gateway: GuardedGateway, loop: Loop) -> None:
     """Delete old records, archives and files of earlier lives, now and every six hours."""
     gateway.record.expire(gateway.config.ledger.keep_days)
-    for note in keep_limits(gateway.history.workspace, gateway.config.archive, clock.now_ms()):
-        log.warning(note)
+    if gateway.record.read_maintenance(None, read_moment()) is None:
+        limits = gateway.config.archive
+        for note in keep_limits(gateway.history.workspace, limits, clock.now_ms()):
+            log.warning(note)
     for fifo in gateway.home.list_fifos():
         life = gateway.record.find_life(fifo.stem)
         if life is not None and life.ended_ms is not None:

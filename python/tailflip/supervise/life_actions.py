@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _HANG_DRAIN_S = 30.0
 _LOOK_S = 1.0
+_LATER_S = 60.0
 
 
 def begin_watch(run: Supervisor) -> None:
@@ -60,12 +61,19 @@ def close_breaker(run: Supervisor) -> None:
     if life.safe is not None:
         wait_s = normal_delay_s(run.breaker, run.gateway.config.restart)
         log.info(f"the gateway lives {life.safe.words}", as_usual_in_s=round(wait_s))
-        run.loop.at("normal", wait_s, lambda: run.handle(Event.NORMAL_DUE))
+        _leave_safe_later(run, wait_s)
     look_around(run)
+
+
+def _leave_safe_later(run: Supervisor, wait_s: float) -> None:
+    run.loop.at("normal", wait_s, lambda: run.handle(Event.NORMAL_DUE))
 
 
 def leave_safe_mode(run: Supervisor) -> None:
     """Restart a gateway that was started safely as usual, once no job is in flight."""
+    if run.maintenance.keeps_hands_off():
+        _leave_safe_later(run, _LATER_S)
+        return
     run.breaker = leave_safe(run.breaker)
     run.gateway.record.record_breaker(run.breaker)
     log.info("the safe start is over: the gateway is to be started as usual")
@@ -95,6 +103,10 @@ def end_hung(run: Supervisor, why: str) -> None:
     if not run.gateway.config.restart.on_hang:
         log.error("gateway does not answer, and restart.on_hang is false", why=why)
         return
+    if run.maintenance.keeps_hands_off():
+        log.warning("gateway does not answer; it is left alone in maintenance", why=why)
+        run.watch.be_patient()
+        return
     log.error("gateway does not answer: ending it", why=why, pid=run.service.child.pid)
     ask_to_end(run, Asked.HANG, min(_HANG_DRAIN_S, run.watch.drain_s))
 
@@ -116,7 +128,8 @@ def measure_and_foresee(run: Supervisor) -> None:
     at = run.watch.measure(service)
     run.files.check()
     finding = run.watch.find_trend()
-    if finding is not None and run.watch.may_restart_ahead(service, at):
+    wants_restart = finding is not None and run.watch.may_restart_ahead(service, at)
+    if finding is not None and wants_restart and not run.maintenance.keeps_hands_off():
         log.warning("restarting before the heap is full", why=finding.message)
         ask_to_restart(run, Asked.MEMORY)
     else:
@@ -210,6 +223,9 @@ def restart(run: Supervisor, number: signal.Signals) -> None:
 
 def restart_when_quiet(run: Supervisor, until_s: float, asked: Asked) -> None:
     """Restart once the jobs in flight have ended, or their time is up."""
+    if asked is Asked.SAFE_OVER and run.maintenance.keeps_hands_off():
+        _leave_safe_later(run, _LATER_S)
+        return
     if run.watch.is_quiet() or clock.monotonic_s() >= until_s:
         ask_to_restart(run, asked)
         return

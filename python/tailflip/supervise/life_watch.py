@@ -72,6 +72,11 @@ class LifeWatch:
         self._loop.at("good", good_life_s, lambda: self._tell(Event.LIFE_IS_GOOD))
         self._loop.at("rest", RESTFUL_S, lambda: self._tell(Event.LIFE_IS_RESTFUL))
 
+    def be_patient(self) -> None:
+        """Give a gateway that has not answered yet the whole patience again."""
+        if self._health is not None:
+            self._health.be_patient()
+
     def watch_end(self, service: Service) -> None:
         """Watch for the end of a process that is not our child: it raises no signal."""
         service.watch_end(lambda: self._loop.post(lambda: self._tell(Event.CHILD_ENDED)))

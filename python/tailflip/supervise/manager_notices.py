@@ -22,6 +22,11 @@ class ManagerNotices:
         self._notifier = notifier
         self._said_ready = False
         self._stopping = False
+        self._first = ""
+
+    def show_first(self, text: str) -> None:
+        """Begin every status with this from now on."""
+        self._first = text
 
     def start(self) -> None:
         """Begin to send keep-alives."""
@@ -30,12 +35,12 @@ class ManagerNotices:
 
     def status(self, text: str) -> None:
         """Send the status in words."""
-        self._notifier.status(text)
+        self._notifier.status(self._first + text)
 
     def ready(self, text: str) -> None:
         """Report that the gateway answers."""
         self._said_ready = True
-        self._notifier.ready(text)
+        self._notifier.ready(self._first + text)
 
     def stopping(self, text: str) -> None:
         """Report that tailflip ends; ask for time until the gateway has ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
@@ -26,6 +27,7 @@ def prepare_start(
     *,
     died_of_memory: int = 0,
     on_progress: Progress | None = None,
+    hands_off: bool = False,
 ) -> Admission:
     """Look, heal, and say whether the gateway may start.
 
@@ -33,8 +35,16 @@ def prepare_start(
         gateway: whose start it is.
         died_of_memory: deaths of memory in a row up to now.
         on_progress: may raise, to stop.
+        hands_off: during a maintenance nothing is healed, and a start is refused only where it
+            would destroy data.
     """
     start = describe_start(gateway, died_of_memory)
+    if hands_off:
+        return admit(
+            replace(start, hands_off=True),
+            workspace=gateway.history.workspace,
+            on_progress=on_progress,
+        )
     found = admit(start, workspace=gateway.history.workspace, on_progress=on_progress)
     if found.go and (found.claim_running or _has_markers(gateway) or _was_at_work(gateway)):
         _reconcile(gateway, found, on_progress)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base import log
 from tailflip.flow.late import dataclass
-from tailflip.flow.lives import DecisionKind, LifeMode
+from tailflip.flow.lives import DecisionKind, LifeMode, Waiting
 from tailflip.supervise.breaker import anchor
 from tailflip.supervise.by_hand import is_by_hand
 from tailflip.supervise.elapsed import read_end
@@ -60,7 +60,9 @@ def find_left(gateway: GuardedGateway, breaker: Breaker, fingerprints: Fingerpri
 def _resume_wait(
     gateway: GuardedGateway, breaker: Breaker, standing: Decision, fingerprints: Fingerprints
 ) -> Left:
-    """Resume a wait, unless a person made or asked for this start."""
+    """Resume a wait, unless a person made or asked for this start, or a maintenance ended it."""
+    if standing.waiting is Waiting.MAINTENANCE:
+        return Left()
     if gateway.record.take_trial() or is_by_hand(gateway, standing):
         log.info("a person asked for this start: trying now", waited=standing.reason)
         return Left()

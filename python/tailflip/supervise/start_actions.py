@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
+from tailflip.base.moments import read_moment
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.flow.conditions import SafeStart
 from tailflip.flow.lives import BreakerState, Decision
 from tailflip.supervise.breaker import hold_back, note_start
-from tailflip.supervise.elapsed import read_moment
 from tailflip.supervise.life_actions import begin_watch
 from tailflip.supervise.noted import note
 from tailflip.supervise.preparation import prepare_start
 from tailflip.supervise.refusal import explain_refusal
+from tailflip.supervise.resting import rest
 from tailflip.supervise.safe_start import start_as_usual
 from tailflip.supervise.settings import reload_settings
 from tailflip.supervise.states import Action, Event, Phase
@@ -32,8 +33,9 @@ def prepare(run: Supervisor) -> None:
     run.phase = Phase.PREPARING
     run.gateway.look_at_release()
     run.manager.status("looking at the session stores")
+    hands_off = run.maintenance.keeps_hands_off()
     run.loop.work(
-        lambda: prepare_start(run.gateway, on_progress=run.on_progress),
+        lambda: prepare_start(run.gateway, on_progress=run.on_progress, hands_off=hands_off),
         lambda outcome: run.handle(Event.PREPARED, outcome),
     )
 
@@ -42,6 +44,10 @@ def start_or_wait(run: Supervisor, outcome: Outcome) -> None:
     """Start the gateway, or wait where stores, another gateway or the limit of starts forbid it."""
     if run.asked_to_stop.is_set():
         run.finish(0, "asked to stop before the gateway was started")
+        return
+    is_asked, run.is_asked = run.is_asked, False
+    if run.maintenance.keeps_hands_off() and not is_asked:
+        rest(run)
         return
     refusal = explain_refusal(run.gateway, run.take(outcome))
     if refusal is not None:
@@ -83,7 +89,9 @@ def reconsider(run: Supervisor) -> None:
     """Prepare a start if the wait is over, or `tailflip retry` ended it."""
     if run.gateway.record.take_trial():
         log.info("asked to try now", by="tailflip retry")
-        _start_asked(run)
+        start_asked(run)
+    elif run.maintenance.keeps_hands_off():
+        rest(run)
     elif run.wait.is_over(run.breaker):
         prepare(run)
 
@@ -91,14 +99,40 @@ def reconsider(run: Supervisor) -> None:
 def try_now(run: Supervisor, number: signal.Signals) -> None:
     """End the wait, because a person asked for a start."""
     log.info("asked to try now", signal=number.name)
-    _start_asked(run)
+    start_asked(run)
 
 
-def _start_asked(run: Supervisor) -> None:
+def start_asked(run: Supervisor) -> None:
     """Prepare the start that a person asked for: one as usual, whatever it waited for."""
     run.wait.stop()
+    run.is_asked = True
     run.breaker = start_as_usual(run.breaker)
     prepare(run)
+
+
+def rest_or_wait(run: Supervisor) -> None:
+    """Leave a wait for a rest, if a maintenance began: a person works on what it waits for."""
+    if run.maintenance.keeps_hands_off():
+        rest(run)
+
+
+def end_rest(run: Supervisor) -> None:
+    """Start the gateway once the maintenance is over."""
+    if not run.maintenance.keeps_hands_off():
+        log.info("the gateway is started: no maintenance holds it any more")
+        start_asked(run)
+
+
+def start_if_asked(run: Supervisor) -> None:
+    """Start the gateway during a maintenance if a person asked for that."""
+    if run.gateway.record.take_trial():
+        log.info("asked to try now", by="tailflip retry")
+        start_asked(run)
+
+
+def note_maintenance(run: Supervisor) -> None:
+    """Take note of a maintenance that began or ended, and go on."""
+    run.maintenance.look()
 
 
 def end(run: Supervisor, number: signal.Signals) -> None:
@@ -134,4 +168,8 @@ ACTIONS: Mapping[Action, Callable[..., None]] = {
     Action.STOP_AFTER_WORK: stop_after_work,
     Action.RELOAD: reload,
     Action.RELOAD_AND_RECONSIDER: reload_and_reconsider,
+    Action.NOTE_MAINTENANCE: note_maintenance,
+    Action.REST: rest_or_wait,
+    Action.END_REST: end_rest,
+    Action.START_IF_ASKED: start_if_asked,
 }

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from tailflip.base import clock
 from tailflip.base.errors import TailflipError, TryLater
+from tailflip.base.moments import read_moment
 from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Decision, DecisionKind, LifeMode, Waiting
 from tailflip.supervise.backoff import start_delay_s
-from tailflip.supervise.elapsed import read_end, read_moment
+from tailflip.supervise.elapsed import read_end
 from tailflip.supervise.new_life import hide_secrets, new_life
 from tailflip.supervise.process.guarded import Service
 

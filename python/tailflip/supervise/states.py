@@ -5,6 +5,10 @@
         │            └────────────┴──▶ stopping ──▶ judging           │
         └──▶ ended ◀───────────────────────────────────┴──────────────┘
 
+During a maintenance a gateway that has ended is neither cured nor started:
+
+    preparing | judging | curing | waiting ──▶ resting ──▶ preparing | ended
+
 `TABLE` has a cell for every pair of phase and event: an action with the phases it may lead to,
 or the reason why the event is ignored. The table is a value; `supervisor.Supervisor` runs it.
 """
@@ -31,6 +35,7 @@ class Phase(StrEnum):
     JUDGING = "judging"  # a thread finds out why the gateway ended
     CURING = "curing"  # a thread compacts the stores after a death of memory
     WAITING = "waiting"  # for a time, or for a change
+    RESTING = "resting"  # a person works on the gateway, and none lives
     ENDED = "ended"  # the supervisor has its exit code
 
 
@@ -57,6 +62,7 @@ class Event(StrEnum):
     STOP_ASKED = auto()  # SIGTERM, SIGINT or SIGQUIT [signal]
     RESTART_ASKED = auto()  # SIGUSR1 or SIGUSR2 [signal]
     RELOAD_ASKED = auto()  # SIGHUP
+    MAINTENANCE_DUE = auto()  # a maintenance may have begun or ended
 
 
 class Action(StrEnum):
@@ -90,6 +96,10 @@ class Action(StrEnum):
     TRY_NOW = auto()
     RELOAD = auto()
     RELOAD_AND_RECONSIDER = auto()
+    NOTE_MAINTENANCE = auto()
+    REST = auto()
+    END_REST = auto()
+    START_IF_ASKED = auto()
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,7 @@ class Ignored:
 Cell = Do | Ignored
 
 _P, _E, _A = Phase, Event, Action
-_NO_GATEWAY = (_P.PREPARING, _P.JUDGING, _P.CURING, _P.WAITING)
+_NO_GATEWAY = (_P.PREPARING, _P.JUDGING, _P.CURING, _P.WAITING, _P.RESTING)
 ALIVE = (_P.STARTING, _P.RUNNING, _P.STOPPING)
 
 
@@ -131,13 +141,14 @@ _ROWS: dict[Event, dict[Phase, Cell]] = {
         **_do(
             _P.PREPARING,
             action=_A.START_OR_WAIT,
-            leads_to=(_P.STARTING, _P.WAITING, _P.ENDED),
+            leads_to=(_P.STARTING, _P.WAITING, _P.RESTING, _P.ENDED),
         ),
         **_ignore(
             *ALIVE,
             _P.JUDGING,
             _P.CURING,
             _P.WAITING,
+            _P.RESTING,
             because="the look at the stores is over before this phase begins",
         ),
     },
@@ -175,6 +186,7 @@ _ROWS: dict[Event, dict[Phase, Cell]] = {
             leads_to=(
                 *(_P.STARTING, _P.RUNNING, _P.STOPPING),  # it goes on in a successor
                 *(_P.CURING, _P.WAITING, _P.ENDED),
+                *(_P.RESTING, _P.PREPARING),  # during a maintenance
             ),
         ),
         **_ignore(
@@ -182,28 +194,40 @@ _ROWS: dict[Event, dict[Phase, Cell]] = {
             *ALIVE,
             _P.CURING,
             _P.WAITING,
+            _P.RESTING,
             because="the examination is over before this phase begins",
         ),
     },
     _E.CURED: {
-        **_do(_P.CURING, action=_A.DECIDE, leads_to=(_P.WAITING, _P.ENDED)),
+        **_do(_P.CURING, action=_A.DECIDE, leads_to=(_P.WAITING, _P.RESTING, _P.ENDED)),
         **_ignore(
             _P.PREPARING,
             *ALIVE,
             _P.JUDGING,
             _P.WAITING,
+            _P.RESTING,
             because="the cure is over before this phase begins",
         ),
     },
     _E.LOOK_DUE: {
-        **_do(_P.WAITING, action=_A.RECONSIDER, leads_to=(_P.WAITING, _P.PREPARING)),
+        **_do(
+            _P.WAITING,
+            action=_A.RECONSIDER,
+            leads_to=(_P.WAITING, _P.RESTING, _P.PREPARING),
+        ),
+        **_do(_P.RESTING, action=_A.START_IF_ASKED, leads_to=(_P.RESTING, _P.PREPARING)),
         **_ignore(
             _P.PREPARING, *ALIVE, _P.JUDGING, _P.CURING, because="there is nothing to wait for"
         ),
     },
     _E.FILES_CHANGED: {
-        **_do(_P.WAITING, action=_A.RECONSIDER, leads_to=(_P.WAITING, _P.PREPARING)),
+        **_do(
+            _P.WAITING,
+            action=_A.RECONSIDER,
+            leads_to=(_P.WAITING, _P.RESTING, _P.PREPARING),
+        ),
         **_do(*ALIVE, action=_A.MEASURE_NOW),
+        **_ignore(_P.RESTING, because="a person is at work; its end is what is waited for"),
         **_ignore(
             _P.PREPARING, _P.JUDGING, _P.CURING, because="the stores are looked at anyway soon"
         ),
@@ -244,30 +268,38 @@ _ROWS: dict[Event, dict[Phase, Cell]] = {
         **_do(_P.STARTING, _P.RUNNING, action=_A.STOP, leads_to=(_P.STOPPING,)),
         **_do(_P.STOPPING, action=_A.STOP_AGAIN),
         **_do(_P.PREPARING, _P.JUDGING, _P.CURING, action=_A.STOP_AFTER_WORK),
-        **_do(_P.WAITING, action=_A.END, leads_to=(_P.ENDED,)),
+        **_do(_P.WAITING, _P.RESTING, action=_A.END, leads_to=(_P.ENDED,)),
     },
     _E.RESTART_ASKED: {
         **_do(_P.STARTING, action=_A.RESTART, leads_to=(_P.STARTING, _P.STOPPING)),
         **_do(_P.RUNNING, action=_A.RESTART, leads_to=(_P.RUNNING, _P.STOPPING)),
-        **_do(_P.WAITING, action=_A.TRY_NOW, leads_to=(_P.PREPARING,)),
+        **_do(_P.WAITING, _P.RESTING, action=_A.TRY_NOW, leads_to=(_P.PREPARING,)),
         **_ignore(_P.STOPPING, because="it ends already"),
         **_ignore(_P.PREPARING, because="it is about to start"),
         **_ignore(_P.JUDGING, _P.CURING, because="it has ended; what follows is decided soon"),
     },
     _E.RELOAD_ASKED: {
-        **_do(_P.PREPARING, *ALIVE, _P.JUDGING, _P.CURING, action=_A.RELOAD),
+        **_do(_P.PREPARING, *ALIVE, _P.JUDGING, _P.CURING, _P.RESTING, action=_A.RELOAD),
         **_do(
             _P.WAITING,
             action=_A.RELOAD_AND_RECONSIDER,
-            leads_to=(_P.WAITING, _P.PREPARING),
+            leads_to=(_P.WAITING, _P.RESTING, _P.PREPARING),
         ),
+    },
+    _E.MAINTENANCE_DUE: {
+        **_do(_P.PREPARING, *ALIVE, _P.JUDGING, _P.CURING, action=_A.NOTE_MAINTENANCE),
+        **_do(_P.WAITING, action=_A.REST, leads_to=(_P.WAITING, _P.RESTING)),
+        **_do(_P.RESTING, action=_A.END_REST, leads_to=(_P.RESTING, _P.PREPARING)),
     },
 }
 
 _RESUME = Do(
     _A.RESUME,
     frozenset(
-        {_P.PREPARING, _P.STARTING, _P.RUNNING, _P.CURING, _P.WAITING, _P.ENDED},
+        {
+            *(_P.PREPARING, _P.STARTING, _P.RUNNING, _P.CURING),
+            *(_P.WAITING, _P.RESTING, _P.ENDED),
+        },
     ),
 )
 _EARLY = Ignored("the loop turns once what was left has been taken up")

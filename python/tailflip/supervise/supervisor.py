@@ -25,6 +25,7 @@ from tailflip.supervise.event_loop import Loop
 from tailflip.supervise.fingerprints import Fingerprints
 from tailflip.supervise.housekeeping import keep_house
 from tailflip.supervise.life_watch import LifeWatch
+from tailflip.supervise.maintenance import MaintenanceWatch
 from tailflip.supervise.manager_notices import ManagerNotices
 from tailflip.supervise.orders import make_order
 from tailflip.supervise.post_mortem import record_decision
@@ -52,7 +53,7 @@ _SIGNALS = {
     signal.SIGUSR2: Event.RESTART_ASKED,
     signal.SIGHUP: Event.RELOAD_ASKED,
     signal.SIGCHLD: Event.CHILD_ENDED,
-    signal.SIGCONT: Event.LOOK_DUE,  # of `tailflip retry`; no process ends by it
+    signal.SIGCONT: Event.LOOK_DUE,  # of `retry` and `maintenance`; no process ends by it
 }
 _WITH_SIGNAL = (Event.STOP_ASKED, Event.RESTART_ASKED)
 
@@ -66,7 +67,8 @@ class Supervisor:
     """Guards one gateway until it is asked to stop.
 
     `actions` has a function for each action of the table; it takes the supervisor and the event's
-    arguments. `held` is the gateway's process while there is one.
+    arguments. `held` is the gateway's process while there is one. `is_asked`: a person asked for
+    the start that is being prepared, so that no maintenance holds it.
     """
 
     gateway: GuardedGateway
@@ -77,6 +79,7 @@ class Supervisor:
     breaker: Breaker = field(default_factory=Breaker, init=False)
     held: Service | None = field(default=None, init=False)
     exit_code: int | None = field(default=None, init=False)
+    is_asked: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         gateway, self.loop = self.gateway, Loop()
@@ -89,6 +92,9 @@ class Supervisor:
             gateway, self.loop, self.handle, self._has_answered, self.errands.news
         )
         self.wait = Wait(self.fingerprints, self.loop, self.handle)
+        self.maintenance = MaintenanceWatch(
+            gateway, self.loop, self.handle, self.manager.show_first
+        )
         self.files = ChangedFiles(gateway, self.loop, lambda: self.handle(Event.FILES_CHANGED))
         self.asked_to_stop = threading.Event()
 
@@ -157,6 +163,8 @@ class Supervisor:
 
     def _on_signal(self, number: signal.Signals) -> None:
         event = _SIGNALS[number]
+        if number is signal.SIGCONT:
+            self.handle(Event.MAINTENANCE_DUE)
         if event in _WITH_SIGNAL:
             self.handle(event, number)
         else:

@@ -6,10 +6,11 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from tailflip.base import log
+from tailflip.base.moments import read_moment
 from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Decision, DecisionKind, Waiting
 from tailflip.supervise.breaker import is_due, reconsider, wait_for
-from tailflip.supervise.elapsed import find_left_ms, read_moment
+from tailflip.supervise.elapsed import find_left_ms
 from tailflip.supervise.states import Event
 
 if TYPE_CHECKING:

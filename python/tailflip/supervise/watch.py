@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base import clock, log
 from tailflip.base.errors import TailflipError
+from tailflip.base.render import format_maintenance
 from tailflip.base.units import format_counted, format_span
 from tailflip.base.workspace import Workspace
 from tailflip.config.load import load
@@ -95,6 +96,7 @@ class Watch:
     _watcher: ChangeWatcher | None = None
     _watched: frozenset[Path] = frozenset()
     _order: bytes | None = None
+    _shown: str = ""
 
     def __post_init__(self) -> None:
         self._errands = Errands(self._loop, self.where.env, lambda: self._order)
@@ -177,12 +179,14 @@ class Watch:
             work = self._look(apply=True)
             self._order = _make_order(work)
             interval_s = self.where.interval_s or work.terms.settings.interval_s
-            if not work.terms.settings.enabled:
+            hands_off = self._look_for_maintenance(work)
+            if hands_off or not work.terms.settings.enabled:
                 work = self._look(apply=False)
             self._watch_files(work)
             self._do(work, _ROUND)
-            around = self._look_around(work) if work.terms.apply else ()
-            self._keep_limits()
+            around = self._look_around(work) if work.terms.apply or hands_off else ()
+            if not hands_off:
+                self._keep_limits()
             self._tell(Told(work, around))
         except TailflipError as e:
             log.error(e.message, hint=e.hint or "")
@@ -199,6 +203,15 @@ class Watch:
         limits = load(self.where.env).config.archive
         for note in keep_limits(Workspace(self.home, self.disk), limits, clock.now_ms()):
             log.warning(note)
+
+    def _look_for_maintenance(self, work: Reconciliation) -> bool:
+        """Say whether a person works on the gateway: then a watch only looks."""
+        found = work.history.read_maintenance()
+        shown = "" if found is None else f"{format_maintenance(found)}; "
+        if shown != self._shown:
+            self._shown = shown
+            log.warning(shown.rstrip("; ") or "the maintenance is over")
+        return found is not None and found.is_hands_off
 
     def _look_around(self, work: Reconciliation) -> tuple[Finding, ...]:
         """Make quick findings; log each once, and put it on record."""
@@ -222,7 +235,7 @@ class Watch:
             log.warning(finding.message, code=finding.code, subject=finding.subject)
         state = {True: "gateway runs", False: "no gateway", None: "gateway unknown"}
         told = format_counted(len(result.findings), "finding") if result.findings else "all is well"
-        self.notifier.ready(f"{state[work.scene.gateway.alive]}, {told}")
+        self.notifier.ready(f"{self._shown}{state[work.scene.gateway.alive]}, {told}")
 
     def _note(self, work: Reconciliation, step: Step) -> None:
         """Log the changes, and remember them for the second look."""
@@ -241,7 +254,8 @@ class Watch:
         now_s = clock.monotonic_s()
         try:
             work = self._look(apply=True)
-            if work.scene.installation.cron_store in changed and work.terms.settings.enabled:
+            may_act = work.terms.settings.enabled and not self._look_for_maintenance(work)
+            if work.scene.installation.cron_store in changed and may_act:
                 reconcile_all(work, (StepKind.TASKS,))
         except TailflipError as e:
             log.warning(e.message)

@@ -9,13 +9,15 @@ import pytest
 from support.receivers import Web
 from tailflip.alerts import errand
 from tailflip.alerts.errand import Door, Order, Seen, read_health, read_order, run_errand
+from tailflip.alerts.reading import read_silence
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import IoFailed
+from tailflip.base.moments import read_moment
 from tailflip.base.workspace import Workspace
 from tailflip.config.load import Config
 from tailflip.config.telling import AlertsSettings, DestinationSettings, HeartbeatSettings
-from tailflip.flow.alerts import Alert, Delivery, MessageKind, Notice, Urgency, Words
+from tailflip.flow.alerts import Alert, Delivery, MessageKind, Notice, Silence, Urgency, Words
 from tailflip.ledger.history import History
 from tailflip.supervise.orders import make_order
 
@@ -157,3 +159,14 @@ def test_a_message_that_is_due_goes_by_the_sender(history):
         run_errand(history, order, dict(os.environ))
     (request,) = web.requests
     assert (request.json["subject"], request.json["body"]) == ("s", "b")
+
+
+def test_a_maintenance_keeps_messages_back_and_is_told_by_the_heartbeat(history):
+    assert read_silence(history) is None
+    assert not read_health(history, FINE).in_maintenance
+    now = read_moment()
+    begun = history.maintenances.begin(HOUR_MS, now)
+    assert read_silence(history) == Silence(begun.began_ms, begun.until_ms)
+    assert read_health(history, FINE).in_maintenance
+    history.maintenances.end(now)
+    assert read_silence(history) is None

@@ -13,7 +13,8 @@ from tailflip.base.state_dir import Presence, Supervisor
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.flow.conditions import HeldWork
 from tailflip.flow.findings import Finding, Looked
-from tailflip.flow.lives import Breaker, BreakerState, Cause, Decision, Waiting
+from tailflip.flow.lives import Breaker, BreakerState, Cause, Decision, Moment, Waiting
+from tailflip.flow.maintenance import Maintenance
 from tailflip.flow.observed import Gateway
 from tailflip.flow.work import WorkKind
 from tailflip.ledger.decisions import MadeDecision
@@ -243,6 +244,61 @@ def test_a_start_that_run_refused_waits_and_says_for_what():
     told = format_verdict(found.verdict, NOW_MS)
     assert told.startswith("WAITING: it will not fit; waiting until the stores or the config")
     assert "`tailflip check` says what fills the heap" in found.next_step
+
+
+WORK = Maintenance(
+    id="1",
+    began_ms=NOW_MS - HOUR_MS,
+    until_ms=NOW_MS + HOUR_MS,
+    anchor=Moment(at_ms=NOW_MS),
+    left_ms=HOUR_MS,
+    reason="new disk",
+)
+RESTS = (
+    r"WAITING: no gateway is started during a maintenance: new disk; since .* \(1 h ago\); "
+    r"until .* \(in 1 h\) at the latest"
+)
+ENDED = replace(EMPTY, lives=(DIED,), made=made("wait", waiting=Waiting.MAINTENANCE))
+
+
+@pytest.mark.parametrize(
+    ("look", "maintenance", "record", "text"),
+    [
+        (
+            replace(LOOK, gateway=DEAD),
+            WORK,
+            ENDED,
+            RESTS,
+        ),
+        (LOOK, WORK, FINE, r"OK: the gateway runs, pid 4121.*"),
+        (
+            replace(LOOK, gateway=DEAD),
+            None,
+            ENDED,
+            r"WAITING: v8-heap-oom, 3 times; waiting until .*",
+        ),
+        (
+            replace(LOOK, gateway=DEAD),
+            WORK.model_copy(update={"quiet_only": True}),
+            ENDED,
+            r"WAITING: v8-heap-oom, 3 times.*",
+        ),
+        (DOWN, WORK, replace(EMPTY, lives=(DIED,)), r"DOWN: the gateway does not run: .*"),
+    ],
+    ids=["rests", "lives", "over", "quiet only", "nobody would start it"],
+)
+def test_run_that_rests_waits_for_the_end_of_the_maintenance(look, maintenance, record, text):
+    look = replace(look, maintenance=maintenance)
+    found = sum_up(look, record, Observation(Inputs(), Looked()))
+    assert re.fullmatch(text, format_verdict(found.verdict, NOW_MS))
+
+
+def test_the_next_step_of_a_rest_is_its_end():
+    look = replace(LOOK, gateway=DEAD, maintenance=WORK)
+    found = sum_up(look, ENDED, Observation(Inputs(), Looked()))
+    assert found.next_step == (
+        "nothing to do: its end starts the gateway; `tailflip maintenance off` ends it now"
+    )
 
 
 def test_how_to_end_a_wait_is_the_next_step():

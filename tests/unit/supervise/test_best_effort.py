@@ -13,7 +13,8 @@ from tailflip.base.durable import RealDisk
 from tailflip.base.errors import IoFailed
 from tailflip.base.workspace import Workspace
 from tailflip.flow.findings import Code, Finding
-from tailflip.flow.lives import Breaker, Decision
+from tailflip.flow.lives import Breaker, Decision, Moment
+from tailflip.flow.maintenance import Maintenance
 from tailflip.ledger.history import History
 from tailflip.supervise.best_effort import BestEffortHistory
 
@@ -31,6 +32,8 @@ METHODS = {
     "record_decision": ((None, Breaker(), None), None),
     "read_standing_decision": ((), None),
     "is_undecided": ((LIFE,), False),
+    "read_maintenance": ((None, Moment(at_ms=0)), None),
+    "note_maintenance": ((Moment(at_ms=0),), None),
     "record_start": ((None,), None),
     "end_in_incident": ((LIFE, make_death(), 0), LIFE),
     "take_trial": ((), False),
@@ -91,6 +94,23 @@ def test_a_bug_of_ours_is_not_hidden(failing, name):
     failing.error = ZeroDivisionError()
     with pytest.raises(ZeroDivisionError):
         getattr(BestEffortHistory(failing), name)(*METHODS[name][0])
+
+
+def test_a_maintenance_that_is_known_counts_to_its_end_without_a_ledger(failing):
+    """On a full disk hands that were to be kept off must not be back at work in the middle."""
+    then = Moment(at_ms=0, mono_ms=0, boot="a")
+    known = Maintenance(id="1", began_ms=0, until_ms=100, anchor=then, left_ms=100)
+    record = BestEffortHistory(failing)
+    assert record.read_maintenance(known, Moment(at_ms=99, mono_ms=99, boot="a")) == known
+    assert record.read_maintenance(known, Moment(at_ms=100, mono_ms=100, boot="a")) is None
+
+
+def test_the_end_of_a_maintenance_by_its_time_is_put_on_record(home):
+    history = History(Workspace(home, RealDisk()), "/state")
+    record = BestEffortHistory(history)
+    begun = history.maintenances.begin(100, Moment(at_ms=0, mono_ms=0, boot="a"))
+    assert record.read_maintenance(begun, Moment(at_ms=500, mono_ms=500, boot="a")) is None
+    assert [each.ended_ms for each in history.maintenances.read()] == [100]
 
 
 def test_what_was_put_on_record_is_read_again(home):

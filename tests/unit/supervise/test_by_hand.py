@@ -7,11 +7,11 @@ import os
 import pytest
 
 from tailflip.base import platform_calls
+from tailflip.base.moments import read_moment
 from tailflip.base.platform_calls import Linux
 from tailflip.flow.lives import Decision, DecisionKind, Moment, Waiting
 from tailflip.supervise import by_hand
 from tailflip.supervise.by_hand import is_by_hand
-from tailflip.supervise.elapsed import read_moment
 
 HELD = Decision(kind=DecisionKind.WAIT, reason="r", waiting=Waiting.CURE, at_ms=1)
 

@@ -6,9 +6,9 @@ import pytest
 
 from support.incident_history import make_death, make_life
 from tailflip.base import clock
+from tailflip.base.moments import read_moment
 from tailflip.flow.lives import Breaker, Cause, Decision, DecisionKind, LifeMode, Waiting
 from tailflip.supervise import resume
-from tailflip.supervise.elapsed import read_moment
 from tailflip.supervise.fingerprints import Fingerprints
 from tailflip.supervise.resume import Left, find_left
 
@@ -69,6 +69,16 @@ def test_a_death_that_no_decision_followed_is_decided_now(gateway):
     death = make_death(Cause.NATIVE_CRASH)
     life = record(gateway, 5_000, death=death)
     assert find(gateway) == Left(end=(death, life))
+
+
+@pytest.mark.parametrize("kind", [DecisionKind.START, DecisionKind.WAIT])
+def test_a_rest_is_none_the_next_guard_asks_whether_a_maintenance_lasts(gateway, kind):
+    record(gateway, 5_000, death=make_death())
+    rest = Decision(
+        kind=kind, reason="r", waiting=Waiting.MAINTENANCE, at_ms=None, made=read_moment()
+    )
+    gateway.record.record_decision(rest, Breaker(), "a")
+    assert find(gateway) == Left()
 
 
 @pytest.mark.parametrize("kind", [DecisionKind.START, DecisionKind.WAIT])

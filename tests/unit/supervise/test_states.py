@@ -11,6 +11,7 @@ import pytest
 
 from support.incident_history import make_death, make_life
 from support.simulated_guard import make_guarded, simulated
+from tailflip.base.moments import read_moment
 from tailflip.config.load import Config
 from tailflip.flow.findings import Finding
 from tailflip.flow.lives import (
@@ -91,6 +92,7 @@ class Case:
     given: dict = field(default_factory=dict)  # attributes of the process
     world: dict = field(default_factory=dict)  # attributes of the supervisor, by dotted name
     stop_asked: bool = False
+    maintenance: str = ""  # what lasts: hands off, or quiet only
     sent: tuple = ()
     effect: object = None  # asks the supervisor and the marks it left whether it is as it must be
 
@@ -104,6 +106,7 @@ def restart_signal(number):
     return {"gateway.release": mock.Mock(capabilities=able)}
 
 
+OFF, QUIET = "hands off", "quiet only"
 SOON = Decision(kind="start", reason="r", waiting=Waiting.TIME, at_ms=1, made=None)
 NOW = {"wait.is_over": lambda _breaker: True}
 LATER = {"wait.is_over": lambda _breaker: False}
@@ -130,6 +133,12 @@ def timer(name, *, is_set=True):
     return lambda run, _: run.loop.has(name) is is_set
 
 
+def resting(run, _):
+    """It rests until the maintenance is over, and that is on record; its end will be looked at."""
+    standing = run.gateway.history.decisions.read_standing()
+    return standing.waiting is Waiting.MAINTENANCE and run.loop.has("maintenance")
+
+
 def marked(name):
     return lambda _, marks: marks[name] == 1
 
@@ -146,6 +155,17 @@ CASES: dict[tuple[Phase, Event], list[Case]] = {
             world=left(service=Process(life=make_life("a", 0))),
             effect=timer("good", is_set=False),
         ),
+        Case(P.RESTING, world=left(), maintenance=OFF, effect=resting),
+        Case(P.RESTING, world=left(end=END), maintenance=OFF, effect=resting),
+        Case(P.RESTING, world=left(decision=SOON), maintenance=OFF, effect=resting),
+        Case(P.PREPARING, world=left(), maintenance=QUIET, effect=marked("prepare")),
+        Case(
+            P.PREPARING,
+            world=left() | {"gateway.record.take_trial": lambda: True},
+            maintenance=OFF,
+            effect=lambda run, _: run.is_asked,
+        ),
+        Case(P.RUNNING, world=left(service=Process()), maintenance=OFF, effect=timer("look")),
     ],
     (P.PREPARING, E.PREPARED): [
         Case(P.STARTING, (Outcome(Admission()),), effect=marked("start")),
@@ -170,6 +190,15 @@ CASES: dict[tuple[Phase, Event], list[Case]] = {
             effect=lambda run, _: run.decision == SOON,
         ),
         Case(P.ENDED, (Outcome(Admission()),), stop_asked=True),
+        Case(P.RESTING, (Outcome(Admission()),), maintenance=OFF, effect=resting),
+        Case(P.STARTING, (Outcome(Admission()),), maintenance=QUIET, effect=marked("start")),
+        Case(
+            P.STARTING,
+            (Outcome(Admission()),),
+            world={"is_asked": True},
+            maintenance=OFF,
+            effect=lambda run, marks: marks["start"] == 1 and not run.is_asked,
+        ),
     ],
     (P.STARTING, E.ANSWERED): [
         Case(P.RUNNING, given={"life": make_life("a", 0)}, effect=timer("good")),
@@ -179,6 +208,8 @@ CASES: dict[tuple[Phase, Event], list[Case]] = {
         (phase, E.HUNG): [
             Case(P.STOPPING, ("silent",), sent=(TERM,), effect=asked(Asked.HANG)),
             Case(phase, ("silent",), world={"gateway.config": PATIENT}),
+            Case(phase, ("silent",), maintenance=OFF, effect=marked("patience")),
+            Case(P.STOPPING, ("silent",), maintenance=QUIET, sent=(TERM,)),
         ]
         for phase in (P.STARTING, P.RUNNING)
     },
@@ -201,7 +232,7 @@ CASES: dict[tuple[Phase, Event], list[Case]] = {
             Case(phase, effect=marked("reap")),
             Case(phase, world=WORKS, effect=timer("reap")),
         ]
-        for phase in (P.PREPARING, P.JUDGING, P.CURING, P.WAITING)
+        for phase in (P.PREPARING, P.JUDGING, P.CURING, P.WAITING, P.RESTING)
     },
     **{
         (phase, E.EXITED): [
@@ -221,19 +252,46 @@ CASES: dict[tuple[Phase, Event], list[Case]] = {
         Case(P.CURING, (Outcome((Clues(signal=9, oom_kills=1), b"")),), effect=marked("heal")),
         Case(P.ENDED, (Outcome((Clues(signal=15), b"")),), stop_asked=True),
         Case(P.ENDED, (Outcome((Clues(exit_code=0, asked=Asked.OPERATOR), b"")),)),
+        Case(P.RESTING, (Outcome((CLUES, b"")),), maintenance=OFF, effect=resting),
+        Case(
+            P.RESTING,
+            (Outcome((Clues(signal=9, oom_kills=1), b"")),),
+            maintenance=OFF,
+            effect=lambda run, _: run.breaker == Breaker(),
+        ),
+        Case(P.WAITING, (Outcome((CLUES, b"")),), maintenance=QUIET),
+        Case(
+            P.PREPARING,
+            (Outcome((CLUES, b"")),),
+            {"asked": Asked.RESTART_SIGNAL},
+            maintenance=OFF,
+            effect=lambda run, _: run.is_asked,
+        ),
     ],
     (P.CURING, E.CURED): [
         Case(P.WAITING, (*END, Outcome(Admission()))),
         Case(P.WAITING, (*END, Outcome(error=OSError("we failed")))),
         Case(P.ENDED, (*END, Outcome(Admission())), stop_asked=True),
+        Case(P.RESTING, (*END, Outcome(Admission())), maintenance=OFF, effect=resting),
     ],
     **{
         (P.WAITING, event): [
             Case(P.PREPARING, world=NOW, effect=marked("prepare")),
             Case(P.WAITING, world=LATER),
+            Case(P.RESTING, world=NOW, maintenance=OFF, effect=resting),
+            Case(P.PREPARING, world=NOW, maintenance=QUIET),
         ]
         for event in (E.LOOK_DUE, E.FILES_CHANGED)
     },
+    (P.RESTING, E.LOOK_DUE): [
+        Case(P.RESTING, maintenance=OFF),
+        Case(
+            P.PREPARING,
+            world={"gateway.record.take_trial": lambda: True},
+            maintenance=OFF,
+            effect=lambda run, _: run.is_asked,
+        ),
+    ],
     **{(phase, E.FILES_CHANGED): [Case(phase, effect=marked("measure now"))] for phase in ALIVE},
     **{
         (phase, E.SAMPLE_DUE): [Case(phase, effect=marked("measure"))]
@@ -249,6 +307,14 @@ CASES: dict[tuple[Phase, Event], list[Case]] = {
             },
             sent=(TERM,),
             effect=asked(Asked.MEMORY, handed_off=True),
+        ),
+        Case(
+            P.RUNNING,
+            world={
+                "watch.find_trend": lambda: TREND,
+                "watch.may_restart_ahead": lambda *_: True,
+            },
+            maintenance=OFF,
         ),
     ],
     **{
@@ -288,6 +354,12 @@ CASES: dict[tuple[Phase, Event], list[Case]] = {
             world={"breaker": SAFE, **quiet(False)},
             effect=lambda run, _: (run.breaker.safe, run.breaker.probes) == (None, 1),
         ),
+        Case(
+            P.RUNNING,
+            world={"breaker": SAFE, **quiet(True)},
+            maintenance=OFF,
+            effect=lambda run, _: run.breaker == SAFE and run.loop.has("normal"),
+        ),
     ],
     (P.STOPPING, E.KILL_DUE): [Case(P.STOPPING, sent=("kill",), effect=timer("kill"))],
     **{
@@ -301,6 +373,20 @@ CASES: dict[tuple[Phase, Event], list[Case]] = {
             ),
             Case(P.STOPPING, (0.0, Asked.SAFE_OVER), world=quiet(False), sent=(TERM,)),
             Case(phase, (1e9, Asked.SAFE_OVER), world=quiet(False), effect=timer("drain")),
+            Case(
+                phase,
+                (0.0, Asked.SAFE_OVER),
+                world=quiet(True),
+                maintenance=OFF,
+                effect=timer("normal"),
+            ),
+            Case(
+                P.STOPPING,
+                (0.0, Asked.RESTART_SIGNAL),
+                world=quiet(True),
+                maintenance=OFF,
+                sent=(TERM,),
+            ),
         ]
         for phase in (P.STARTING, P.RUNNING)
     },
@@ -323,7 +409,10 @@ CASES: dict[tuple[Phase, Event], list[Case]] = {
         (phase, E.STOP_ASKED): [Case(phase, (TERM,), effect=lambda run, _: run.exit_code is None)]
         for phase in (P.PREPARING, P.JUDGING, P.CURING)
     },
-    (P.WAITING, E.STOP_ASKED): [Case(P.ENDED, (TERM,), effect=lambda run, _: run.exit_code == 0)],
+    **{
+        (phase, E.STOP_ASKED): [Case(P.ENDED, (TERM,), effect=lambda run, _: run.exit_code == 0)]
+        for phase in (P.WAITING, P.RESTING)
+    },
     **{
         (phase, E.RESTART_ASKED): [
             Case(phase, (USR1,), world=restart_signal(USR1), sent=(("worker", USR1),)),
@@ -337,14 +426,39 @@ CASES: dict[tuple[Phase, Event], list[Case]] = {
         ]
         for phase in (P.STARTING, P.RUNNING)
     },
-    (P.WAITING, E.RESTART_ASKED): [Case(P.PREPARING, (USR1,), effect=timer("retry", is_set=False))],
+    **{
+        (phase, E.RESTART_ASKED): [
+            Case(P.PREPARING, (USR1,), effect=timer("retry", is_set=False)),
+            Case(P.PREPARING, (USR1,), maintenance=OFF, effect=lambda run, _: run.is_asked),
+        ]
+        for phase in (P.WAITING, P.RESTING)
+    },
     **{
         (phase, E.RELOAD_ASKED): [Case(phase, effect=marked("reload"))]
-        for phase in (P.PREPARING, *ALIVE, P.JUDGING, P.CURING)
+        for phase in (P.PREPARING, *ALIVE, P.JUDGING, P.CURING, P.RESTING)
     },
     (P.WAITING, E.RELOAD_ASKED): [
         Case(P.WAITING, world=LATER, effect=marked("reload")),
         Case(P.PREPARING, world=NOW, effect=marked("reload")),
+        Case(P.RESTING, world=NOW, maintenance=OFF, effect=marked("reload")),
+    ],
+    **{
+        (phase, E.MAINTENANCE_DUE): [
+            Case(phase, maintenance=OFF, effect=timer("maintenance")),
+            Case(phase, maintenance=QUIET, effect=timer("maintenance")),
+            Case(phase, effect=timer("maintenance", is_set=False)),
+        ]
+        for phase in (P.PREPARING, *ALIVE, P.JUDGING, P.CURING)
+    },
+    (P.WAITING, E.MAINTENANCE_DUE): [
+        Case(P.RESTING, maintenance=OFF, effect=resting),
+        Case(P.WAITING, maintenance=QUIET, effect=timer("maintenance")),
+        Case(P.WAITING),
+    ],
+    (P.RESTING, E.MAINTENANCE_DUE): [
+        Case(P.RESTING, maintenance=OFF, effect=timer("maintenance")),
+        Case(P.PREPARING, maintenance=QUIET, effect=marked("prepare")),
+        Case(P.PREPARING, effect=lambda run, marks: run.is_asked and marks["prepare"] == 1),
     ],
 }
 # What the worker thread is given to do, by the function that it calls.
@@ -353,6 +467,12 @@ DONE = [key for key, cell in TABLE.items() if isinstance(cell, Do)]
 LEFT_ALONE = [key for key, cell in TABLE.items() if isinstance(cell, Ignored)]
 # The signals that a phase may not be left by, told with the event where it has one.
 TOLD = {E.STOP_ASKED: (TERM,), E.RESTART_ASKED: (USR1,)}
+
+
+def begin_maintenance(run, kind):
+    if kind:
+        table = run.gateway.history.maintenances
+        table.begin(60_000, read_moment(), quiet_only=kind == QUIET)
 
 
 @pytest.fixture
@@ -376,6 +496,7 @@ def make_run(monkeypatch):
             run.wait.decision = SOON if phase is P.WAITING else None
             if case.stop_asked:
                 run.asked_to_stop.set()
+            begin_maintenance(run, case.maintenance)
             for name, value in case.given.items():
                 setattr(run.held, name, value)
             for name, value in case.world.items():
@@ -398,6 +519,7 @@ def make_run(monkeypatch):
         monkeypatch.setattr(run.watch, "measure", note("measure"))
         monkeypatch.setattr(run.watch, "measure_now", note("measure now"))
         monkeypatch.setattr(run.watch, "find_trend", note("trend"))
+        monkeypatch.setattr(run.watch, "be_patient", note("patience"))
         monkeypatch.setattr(life_actions, "reap_orphans", note("reap"))
         monkeypatch.setattr(start_actions, "reload_settings", note("reload"))
         yield make

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tailflip.base import clock
+from tailflip.base.moments import read_moment
 from tailflip.flow.lives import Breaker, Decision, DecisionKind, Waiting
-from tailflip.supervise.elapsed import read_moment
 from tailflip.supervise.event_loop import Loop
 from tailflip.supervise.fingerprints import Fingerprints
 from tailflip.supervise.states import Event

@@ -105,4 +105,6 @@ def name_verb(argv: list[str]) -> str:
     words = list(takewhile(lambda word: not word.startswith("-"), argv[:2]))
     if words in (["incidents"], ["alerts"]):
         return f"{words[0]} list"
+    if words == ["maintenance"]:
+        return "maintenance status"
     return " ".join(words if words[:1] and words[0] in GROUPS else words[:1])

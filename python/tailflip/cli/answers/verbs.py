@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from tailflip.cli.answers import alerts as of_alerts
+from tailflip.cli.answers import fleet as of_fleet
 from tailflip.cli.answers import gateway as of_gateway
+from tailflip.cli.answers import itself as of_itself
+from tailflip.cli.answers import maintenance as of_maintenance
+from tailflip.cli.answers import report as of_report
 from tailflip.cli.answers import services as of_services
 from tailflip.cli.answers import stores as of_stores
 from tailflip.cli.answers.base import Answer, Part, taken
@@ -32,6 +36,7 @@ class Status(Answer):
     supervisor: of_gateway.Supervisor | None = taken("look.supervisor")
     installed: of_gateway.Installed | None = taken("look.installed")
     parked_pid: int | None = taken("look.parked_pid", "A gate that waits for a change.")
+    maintenance: of_maintenance.Maintenance | None = taken("look.maintenance", "One that lasts.")
     memory: of_gateway.Memory = taken("look.memory")
     store_totals: of_gateway.StoreTotals | None = taken("look.stores")
     full_disks: tuple[Path, ...] = taken("look.full")
@@ -56,6 +61,7 @@ class Check(Answer):
 
     verb: Literal["check"] = "check"
     verdict: of_gateway.Verdict
+    maintenance: of_maintenance.Maintenance | None = Field(description="One that lasts.")
     findings: tuple[of_gateway.Finding, ...]
     not_looked_for: tuple[str, ...] = Field(description="Codes of findings.")
     gateway: of_gateway.Gateway | None
@@ -299,40 +305,6 @@ class IncidentsAck(Answer):
     incidents: tuple[of_gateway.Incident, ...]
 
 
-class Setting(Part):
-    """A setting: its value, and where that is from."""
-
-    key: str
-    value: Any
-    default: Any
-    origin: str
-    unit: str
-    variable: str
-    must_be: str
-    meaning: str
-
-
-class ConfigShow(Answer):
-    """All settings."""
-
-    verb: Literal["config show"] = "config show"
-    path: Path | None
-    found: bool
-    settings: tuple[Setting, ...]
-    gateways: dict[str, tuple[Setting, ...]] = Field(
-        description="The settings that a gateway's own section sets, by its name."
-    )
-
-
-class ConfigCheck(Answer):
-    """Which settings are not left to the default."""
-
-    verb: Literal["config check"] = "config check"
-    path: Path | None
-    found: bool
-    set: tuple[str, ...]
-
-
 class Preflight(Answer):
     """Whether the gateway may start; `looked` false: tailflip could not do its work."""
 
@@ -360,22 +332,16 @@ class Retry(Answer):
     notes: tuple[str, ...]
 
 
-class Version(Answer):
-    """The version of tailflip, and what its engine can do."""
-
-    verb: Literal["version"] = "version"
-    version: str
-    engine: str
-
-
 # In the order of the help; the verbs that write lines have a model for each kind of line.
 ANSWERS: dict[str, tuple[type[Answer], ...]] = {
     "status": (Status,),
+    **of_fleet.ANSWERS,
     "check": (Check,),
     "inspect": (Inspect,),
     "compact": (Compact, CompactSeveral),
     "reconcile": (Reconcile,),
     "tasks": (Tasks,),
+    **of_maintenance.ANSWERS,
     "retry": (Retry,),
     "watch": (Watch,),
     "release": (of_gateway.Release,),
@@ -388,10 +354,9 @@ ANSWERS: dict[str, tuple[type[Answer], ...]] = {
     "incidents why": (IncidentsWhy,),
     "incidents ack": (IncidentsAck,),
     **of_alerts.ANSWERS,
-    "config show": (ConfigShow,),
-    "config check": (ConfigCheck,),
     "install": (of_services.Install,),
     "uninstall": (of_services.Uninstall,),
     "preflight": (Preflight,),
-    "version": (Version,),
+    **of_report.ANSWERS,
+    **of_itself.ANSWERS,
 }
