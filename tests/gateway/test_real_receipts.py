@@ -92,9 +92,16 @@ class Kept:
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
     def digest_all(self) -> dict[str, str]:
-        """Digest every file of the state directory."""
+        """Digest every file of the state directory but the agent's database.
+
+        Its dead runs are ended, and the receipt of its last check in the quarantine goes with that.
+        """
         files = sorted(path for path in self.state.rglob("*") if path.is_file())
-        return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+        return {
+            str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+            if not path.name.startswith(("openclaw-agent.sqlite", "openclaw-quarantine.sqlite"))
+        }
 
     @contextmanager
     def started(self) -> Iterator[real_gateway.Running]:

@@ -124,6 +124,11 @@ class Database:
                 raise sqlite3.OperationalError("it changed while it was copied")
         return self._db
 
+    @property
+    def is_copy(self) -> bool:
+        """Say whether what was read is a private copy: one moment, however long it is read."""
+        return self._db is not None and self._how is _How.COPY
+
     def _is_same(self) -> bool:
         """Say whether what was read is of one moment: SQLite sees to it where it has a log."""
         has_log = self._db is not None and self._how is not _How.IMMUTABLE

@@ -50,7 +50,9 @@ def read(path: Path, work: Callable[[sqlite3.Connection, Schema], _T]) -> tuple[
 
     with explaining(path), Database(path) as database:
         found = database.read(once)
-    if read_mark(path) != before:
+        is_of_one_moment = database.is_copy
+    # A private copy stands still. Whoever writes compares the mark with the file once more.
+    if not is_of_one_moment and read_mark(path) != before:
         raise StoreChanged(f"store changed while it was read: {path}")
     return found, before
 

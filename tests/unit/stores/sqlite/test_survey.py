@@ -17,6 +17,7 @@ from tailflip.observe.installation import locate
 from tailflip.plan.policy import Policy
 from tailflip.stores.proof.judge import judge_store
 from tailflip.stores.sqlite.engine import SQLITE
+from tailflip.stores.sqlite.mark import read_mark
 from tailflip.stores.sqlite.reading import read
 from tailflip.stores.sqlite.units import gather, read_units
 
@@ -187,6 +188,29 @@ def test_a_database_that_changes_while_it_is_read_is_not_believed(path):
 
     with pytest.raises(StoreChanged):
         read(path, work)
+
+
+def test_a_private_copy_is_of_one_moment_whoever_writes_meanwhile(path):
+    """A gateway that wrote all the time left `reconcile` without a look: it ended with 75."""
+
+    def count(db, _schema):
+        return db.execute(f"SELECT count(*) FROM {NODES}").fetchone()[0]
+
+    def work(db, schema):
+        before = count(db, schema)
+        change(path, lambda own: add_entry(own, "agent:main:new", make_entry("new")))
+        assert count(db, schema) == before
+        return before
+
+    with closing(connect(path)) as gateway:  # while it lives, its log is not emptied
+        gateway.execute("PRAGMA journal_mode = WAL")
+        with gateway:
+            add_entry(gateway, "agent:main:other", make_entry("other"))
+        found, mark = read(path, work)
+        assert read(path, lambda db, _: db.execute(f"SELECT count(*) FROM {NODES}").fetchone())[
+            0
+        ] == (found + 1,)
+        assert mark != read_mark(path), "a draft of what was read is refused"
 
 
 @pytest.mark.parametrize("statement", [f"DROP TABLE {NODES}", f"DROP TABLE {WINDOWS}"])
