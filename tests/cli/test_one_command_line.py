@@ -16,6 +16,7 @@ from tailflip.cli.suggestions import _MEANT, _MEANT_IN
 IN_GROUPS = {
     "archive": ("list", "show", "verify", "expire"),
     "incidents": ("list", "why", "ack"),
+    "alerts": ("list", "ack", "test", "flush"),
     "maintenance": ("on", "off", "status", "run"),
     "config": ("show", "check", "example"),
 }

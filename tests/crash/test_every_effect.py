@@ -266,6 +266,7 @@ def test_ledgers_interrupted_anywhere_agree_in_the_end(
     assert not failed, "\n".join(failed)
 
 
+@pytest.mark.timeout(900)  # 130 s on two idle cores: pairs of kills, in as many processes
 def test_recovery_killed_anywhere_is_recovered(tmp_path: Path) -> None:
     """A machine that dies again while it recovers, at every pair of effects."""
 

@@ -249,7 +249,9 @@ def test_what_the_command_says_is_its_own(place):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_passed_on_and_the_maintenance_ends(place, number):
     words = ("maintenance", "run", "--", SHELL, "-c", "echo on >&2; exec /bin/sleep 60")
+    before = signal.signal(number, signal.SIG_DFL)  # `nohup` before the tests has it ignored
     wrapped = place.start(*words)
+    signal.signal(number, before)
     wrapped.hear("on\n")
     wrapped.send(number)
     assert wrapped.wait() == 128 + number

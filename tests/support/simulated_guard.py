@@ -251,7 +251,11 @@ def simulated(script: Iterable[End], until_s: float) -> Iterator[Scripted]:
         (clock, "monotonic_s", lambda: world.sky.now_s),
         (clock, "boot_ms", world.sky.mono),
         (clock, "sleep_s", world.sky.sleep),
-        (elapsed.platform_calls, "here", mock.Mock(boot_id=lambda: "b")),
+        (
+            elapsed.platform_calls,
+            "here",
+            mock.Mock(boot_id=lambda: "b", cgroup_lines=lambda _pid: ()),
+        ),
         (Table, "_writing", writing),
         (Table, "_read", read),
         (BestEffortHistory, "read_actions", lambda _self: ()),
