@@ -76,7 +76,7 @@ def _rest_or_restart(run: Supervisor, service: Service, life: Life) -> None:
 
 
 def cure(run: Supervisor, death: Death, life: Life) -> None:
-    """Compact the stores after a death of memory, and hold what killed; then decide."""
+    """Do what may cure a death: a heap flag, a doctor, a compaction, a hold; then decide."""
     gateway, breaker = run.gateway, run.breaker
     if give_heap(gateway, death):
         choose(run, death, life, cured=True)
@@ -111,15 +111,15 @@ def decide(run: Supervisor, death: Death, life: Life, outcome: Outcome) -> None:
     if CAUSES[death.cause].of_doctor:
         if outcome.error is not None:
             log.error("the doctor could not be run", error=outcome.error)
-        told = life.model_copy(update={"doctored": outcome.value})
-        run.gateway.record.update_life(told)
-        choose(run, death, told, cured=told.doctored is not None)
-        return
-    admission = run.take(outcome)
+        life = life.model_copy(update={"doctored": outcome.value})
+        run.gateway.record.update_life(life)
+        cured = life.doctored is not None
+    else:
+        cured = post_mortem.is_cured(run.gateway, life, run.take(outcome))
     if run.maintenance.keeps_hands_off():
         rest(run, life)
-        return
-    choose(run, death, life, cured=post_mortem.is_cured(run.gateway, life, admission))
+    else:
+        choose(run, death, life, cured=cured)
 
 
 def choose(run: Supervisor, death: Death, life: Life, *, cured: bool) -> None:
