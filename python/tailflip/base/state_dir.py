@@ -148,13 +148,11 @@ class Home:
             fd = disk.open_lock(path)
         try:
             with naming(path):
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
+                if not _lock_now(fd):
                     raise TryLater(
                         f"another tailflip is at work in {self.root}; nothing was changed",
                         hint="wait for it, and try again: a store takes it seconds",
-                    ) from None
+                    )
             yield
         finally:
             os.close(fd)
@@ -208,12 +206,8 @@ class Home:
             fd = disk.open_lock(path)
         try:
             with naming(path):
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    yield False
-                    return
-            yield True
+                is_ours = _lock_now(fd)
+            yield is_ours
         finally:
             os.close(fd)
 
@@ -255,13 +249,19 @@ def _require_own(path: Path, *, may_be_link: bool) -> None:
 def _lock_soon(fd: int) -> bool:
     """Take a lock, with a few tries: `read_supervisor` holds it for a moment to test it."""
     for _ in range(_LOCK_TRIES):
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            clock.sleep_s(_LOCK_PAUSE_S)
-        else:
+        if _lock_now(fd):
             return True
+        clock.sleep_s(_LOCK_PAUSE_S)
     return False
+
+
+def _lock_now(fd: int) -> bool:
+    """Take a lock without waiting; False: another process has it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _read_supervisor(note: bytes) -> Supervisor:
