@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tailflip.alerts.outage import GOOD_MS, Outage, find_outage, is_failure
+from tailflip.alerts.outage import Outage, find_outage, is_failure
 from tailflip.alerts.table import (
     ACTION_FAILED,
     FAILING,
@@ -20,7 +20,7 @@ from tailflip.diagnose.causes import CAUSES, WAITS
 from tailflip.flow.alerts import Urgency, Words
 from tailflip.flow.findings import Code
 from tailflip.flow.late import dataclass
-from tailflip.flow.lives import BreakerState
+from tailflip.flow.lives import GOOD_LIFE_MS, BreakerState
 from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.actions import HALF_DONE, State
 
@@ -205,7 +205,7 @@ def _add_done(condition: Condition, known: Known) -> Words:
         each
         for each in known.actions
         if each.state in (State.COMMITTED, State.DONE)
-        and each.created_ms >= condition.since_ms - GOOD_MS
+        and each.created_ms >= condition.since_ms - GOOD_LIFE_MS
         and not each.took_nothing
     ]
     if not done:

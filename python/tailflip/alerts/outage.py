@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.diagnose.causes import CAUSES, WANTED, Wish
 from tailflip.flow.late import dataclass
-from tailflip.flow.lives import LifeMode
+from tailflip.flow.lives import GOOD_LIFE_MS, LifeMode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tailflip.flow.lives import Life
     from tailflip.ledger.starts import JudgedStart
 
-GOOD_MS = 180_000  # a life of that length, once it has answered, ends an outage
 # Nobody asks whether such a gateway answers: that it lives is all that is known.
 _UNASKED = (LifeMode.GATE, LifeMode.PREFLIGHT, LifeMode.UNSEEN)
 _STOPPED = (Wish.STOP, Wish.PARK)
@@ -84,7 +83,7 @@ def is_good(life: Life) -> bool:
     began_ms = life.ready_ms
     if began_ms is None and life.mode in _UNASKED:
         began_ms = life.started_ms
-    return began_ms is not None and life.ended_ms - began_ms >= GOOD_MS
+    return began_ms is not None and life.ended_ms - began_ms >= GOOD_LIFE_MS
 
 
 def _judge_refused(

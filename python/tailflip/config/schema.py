@@ -25,6 +25,7 @@ from tailflip.config.kinds import (
 )
 from tailflip.config.serving import ServeSettings
 from tailflip.config.telling import AlertsSettings, HeartbeatSettings
+from tailflip.flow.lives import GOOD_LIFE_MS
 
 if TYPE_CHECKING:
     from pydantic import ValidationInfo
@@ -131,7 +132,7 @@ class RestartSettings(Section):
         3, "deaths of the same kind in a row that make a crash loop", ge=1, le=100
     )
     good_life_s: float = setting(
-        180.0,
+        GOOD_LIFE_MS / 1000,
         "a life this long, once it has answered, ends a row of deaths; "
         "it should cover the first cron runs",
         ge=1,

@@ -8,6 +8,9 @@ from tailflip.flow.late import dataclass
 from tailflip.flow.values import Value
 from tailflip.flow.work import Work
 
+# A life so long, once it has answered, ends a row of deaths: the default of `restart.good_life_s`.
+GOOD_LIFE_MS = 180_000
+
 
 class Cause(StrEnum):
     """Why a gateway's process ended; `diagnose.causes.CAUSES` has a row for each cause."""

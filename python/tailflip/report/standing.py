@@ -12,7 +12,7 @@ from tailflip.base.units import format_counted
 from tailflip.diagnose.causes import CAUSES, WAITS, WANTED
 from tailflip.diagnose.findings.inputs import Inputs
 from tailflip.flow.conditions import RefusedStart, Stand, Standstill, UnseenIncident
-from tailflip.flow.lives import BreakerState, DecisionKind, LifeMode, Waiting
+from tailflip.flow.lives import GOOD_LIFE_MS, BreakerState, DecisionKind, LifeMode, Waiting
 from tailflip.ledger.starts import JudgedStart
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 # How `diagnose.deaths` words what a gateway blamed for its refusal.
 _BLAME = ("problem at ", "variable ")
 _AT_STARTS = (LifeMode.GATE, LifeMode.PREFLIGHT)
-_GOOD_MS = 180_000
 
 
 def list_conditions(
@@ -69,7 +68,7 @@ def _is_cured(counted: CountedIncident, look: Look, record: Record) -> bool:
     if newest is None or died is None or not died.cured or counted.deaths != 1:
         return False
     # Behind a gate nobody asks whether it answers: its age tells.
-    is_old = look.now_ms - newest.started_ms > _GOOD_MS
+    is_old = look.now_ms - newest.started_ms > GOOD_LIFE_MS
     is_up = newest.ready_ms is not None or (newest.mode in _AT_STARTS and is_old)
     is_alive = look.gateway is not None and look.gateway.alive is True
     return newest.ended_ms is None and is_up and is_alive

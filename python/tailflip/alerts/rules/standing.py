@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tailflip.alerts.outage import GOOD_MS
 from tailflip.alerts.table import OUTAGE, SALVAGED
 from tailflip.flow.alerts import Alert
+from tailflip.flow.lives import GOOD_LIFE_MS
 from tailflip.ledger.alerts import NEW
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def find_settled(alert: Alert, settings: AlertSettings) -> int | None:
         return None
     if alert.code == SALVAGED:
         return alert.cleared_ms
-    return alert.cleared_ms + (GOOD_MS if alert.code in OUTAGE else int(1000 * settings.settle_s))
+    return alert.cleared_ms + (
+        GOOD_LIFE_MS if alert.code in OUTAGE else int(1000 * settings.settle_s)
+    )
 
 
 def _meet(alert: Alert | None, condition: Condition, now_ms: int, *, during: bool) -> Alert | None:
