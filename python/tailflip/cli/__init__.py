@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 from tailflip.base import garbage, log
 from tailflip.base.durable import explain_os_error
 from tailflip.base.errors import InternalError, Interrupted, TailflipError, Terminated, Usage
+from tailflip.base.own_hashes import leave_openssl_out
 from tailflip.base.render import format_error
 from tailflip.cli.light import VERSION
 
@@ -105,6 +106,8 @@ def _answer(argv: list[str], error: TailflipError) -> None:
 
 def _run_verb(argv: list[str], stack: ExitStack) -> int:
     """Run a verb; what it prints, and an error after it, is fitted to the terminal."""
+    if not (argv and argv[0].startswith("_")):  # a child that sends speaks TLS
+        leave_openssl_out()
     if argv and argv[0] in LIGHT:
         from tailflip.cli.front import run_light  # noqa: PLC0415 - only what the verb needs
 
@@ -116,9 +119,6 @@ def _run_verb(argv: list[str], stack: ExitStack) -> int:
         if argv[0] in HIDDEN:
             return run_hidden(argv[0], argv[1:])
     if argv and argv[0] == "serve":
-        from tailflip.base.own_hashes import leave_openssl_out  # noqa: PLC0415 - before all else
-
-        leave_openssl_out()
         garbage.collect_while_importing()
         from tailflip.cli.serve import run_serve  # noqa: PLC0415 - likewise
 

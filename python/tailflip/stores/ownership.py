@@ -8,12 +8,12 @@ A file whose record cannot be read counts as on record.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import TYPE_CHECKING
 
 from tailflip.base.durable import open_regular, resolve
 from tailflip.base.errors import OnRecord
+from tailflip.base.own_hashes import begin_sha256
 from tailflip.flow.late import dataclass
 from tailflip.flow.observed import KeptFile
 from tailflip.flow.outcomes import STORE_KINDS, ActionKind
@@ -208,9 +208,9 @@ def describe_kept(claim: Claim, actions: Iterable[Action]) -> KeptFile:
 
 def read_sha256(path: Path) -> str | None:
     """Digest a file as the gateway does; None if it cannot be read."""
-    digest = hashlib.sha256()
     try:
         with open_regular(path) as fd:
+            digest = begin_sha256(os.fstat(fd).st_size)
             offset = 0
             while chunk := os.pread(fd, _CHUNK_BYTES, offset):
                 digest.update(chunk)
