@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-from tailflip.base.errors import IoFailed
+from tailflip.base.errors import IoFailed, TailflipError
 from tailflip.flow.lives import Life
 from tailflip.ledger.counters import count_death, count_start
 from tailflip.ledger.retention import drop_old_tails
@@ -71,6 +71,13 @@ class Lives(Table):
             (self._guard, incident, limit),
         )
         return tuple(self._parse(Life, row[0]) for row in rows)
+
+    def recall_last(self) -> Life | None:
+        """Read the last life; None where there is none, or the ledger cannot be read."""
+        try:
+            return next(iter(self.read(1)), None)
+        except TailflipError:
+            return None
 
     def find(self, life_id: str) -> Life | None:
         """Read one life, of this or another gateway."""

@@ -1,13 +1,14 @@
 """Finds what a gateway runs with, and what starts next: its process, and its service definition.
 
 A service definition of this state directory starts its gateway at boot and after a death; the
-`openclaw` on a person's PATH may be another one. So the definition counts where there is one, and
-the PATH where there is none.
+`openclaw` on a person's PATH may be another one. So the definition counts where there is one, then
+what we saw start, and the PATH at last.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,14 @@ from tailflip.flow.late import dataclass
 from tailflip.observe.gateway.cgroup import read_limit
 from tailflip.observe.gateway.heap import HeapOwner
 from tailflip.observe.gateway.process import read_start
-from tailflip.observe.gateway.release import Release, read_release
+from tailflip.observe.gateway.release import Release, parse_version, read_release
 from tailflip.observe.gateway.signs import find_definitions
 from tailflip.observe.installation import find_state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tailflip.flow.lives import Life
     from tailflip.flow.observed import Gateway
     from tailflip.observe.gateway.process import Start
     from tailflip.observe.host.service import Service
@@ -57,17 +59,22 @@ class Owners:
 
 
 def find_next_start(
-    installation: Installation, env: Mapping[str, str], gateway: Gateway | None = None
+    installation: Installation,
+    env: Mapping[str, str],
+    gateway: Gateway | None = None,
+    last: Life | None = None,
 ) -> NextStart:
     """Find the command that starts an installation's gateway; reads small files.
 
     If services start different releases, it is unknown which is next. Without one, the command of
-    the living gateway counts before the `openclaw` on the caller's PATH.
+    the living gateway counts, then the one with which we saw it start, by its whole path; then the
+    `openclaw` on the caller's PATH. Where there is none, the release that lived last is next.
 
     Args:
         installation: whose gateway it is.
         env: the caller's.
         gateway: the living one, if there is one.
+        last: the last life on record.
     """
     starts = [
         NextStart(service.command, service.release)
@@ -78,7 +85,29 @@ def find_next_start(
         return NextStart((), read_release((), env))
     if starts:
         return starts[0]
-    return _find_living(gateway) or NextStart(_ON_PATH, read_release(_ON_PATH, env))
+    known = _find_living(gateway) or (last and _find_last(last, env))
+    if known:
+        return known
+    on_path = read_release(_ON_PATH, env)
+    if on_path.is_found or last is None or last.version is None:
+        return NextStart(_ON_PATH, on_path)
+    return NextStart((), _recall_release(last.version, env))
+
+
+def _find_last(last: Life, env: Mapping[str, str]) -> NextStart | None:
+    """Follow the command of the last life; None where it hangs on the PATH or folder of then."""
+    release = read_release(last.command, env)
+    words = release.command
+    if not release.is_found or not (str(release.entry) in words or os.path.isabs(words[0])):  # noqa: PTH117
+        return None
+    return NextStart(last.command, release)
+
+
+def _recall_release(version: str, env: Mapping[str, str]) -> Release:
+    """Describe a release of which nothing but its version is on record."""
+    unknown = read_release((), env)
+    evidence = f"the last life on record was of {version}"
+    return replace(unknown, version=parse_version(version), text=version, evidence=evidence)
 
 
 def _find_living(gateway: Gateway | None) -> NextStart | None:

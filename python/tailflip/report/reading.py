@@ -89,7 +89,7 @@ def read_situation(subject: Subject, seen: Observation, now_ms: int) -> Situatio
         ),
         problem=subject.problem,
         cure=subject.cure,
-        release=_find_release(installation, gateway),
+        release=_find_release(subject, gateway),
         maintenance=history.read_maintenance(),
         service=next((each.name for each in find_definitions(state_dir, os.environ)), None),
     )
@@ -110,11 +110,12 @@ def read_situation(subject: Subject, seen: Observation, now_ms: int) -> Situatio
     return sum_up(look, record, seen, held)
 
 
-def _find_release(installation: Installation | None, gateway: Gateway | None) -> str | None:
+def _find_release(subject: Subject, gateway: Gateway | None) -> str | None:
     """Find the release that lives, or starts next."""
-    if installation is None:
+    if subject.installation is None:
         return None
-    return find_next_start(installation, os.environ, gateway).release.text
+    last = subject.history.lives.recall_last()
+    return find_next_start(subject.installation, os.environ, gateway, last).release.text
 
 
 def list_held(subject: Subject, now_ms: int) -> tuple[HeldWork, ...]:
@@ -142,9 +143,10 @@ def _foresee_overflow(subject: Subject, gateway: Gateway | None) -> Forecast | N
     # A database's size says little: what a gateway loads of it are its rows.
     if installation is None or any(store.is_database for store in installation.stores):
         return None
-    capabilities = find_next_start(installation, os.environ, gateway).release.capabilities
+    last = subject.history.lives.recall_last()
+    release = find_next_start(installation, os.environ, gateway, last).release
     sizes = [measure_stores(installation)]
-    told = forecast(sizes, capabilities, _find_heap_limit(subject, gateway), wide=False)
+    told = forecast(sizes, release.capabilities, _find_heap_limit(subject, gateway), wide=False)
     # Of an unknown release the hungriest is assumed: below this, some were seen to live.
     if not told.release_known and told.heap_bytes <= LEAST_LIMIT_BYTES:
         return None

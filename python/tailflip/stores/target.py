@@ -10,11 +10,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from tailflip.base import clock
-from tailflip.base.durable import explain_os_error
+from tailflip.base.durable import RealDisk, explain_os_error
 from tailflip.base.errors import CannotCreate, Usage
+from tailflip.base.state_dir import Home
+from tailflip.base.workspace import Workspace
 from tailflip.config.schema import Config
 from tailflip.flow.late import dataclass
 from tailflip.flow.observed import Store
+from tailflip.ledger.history import History
 from tailflip.observe.agents import AGENT_DATABASE, normalise_agent_id
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.installation import (
@@ -39,10 +42,10 @@ if TYPE_CHECKING:
     from tailflip.config.load import Loaded
     from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.fill import Fill
+    from tailflip.flow.lives import Life
     from tailflip.flow.numbers import Measured
     from tailflip.flow.observed import Evidence, Gateway
     from tailflip.flow.outcomes import HeapLimit
-    from tailflip.ledger.history import History
     from tailflip.observe.installation import Installation
     from tailflip.observe.next_start import NextStart
     from tailflip.plan.policy import Policy
@@ -86,7 +89,8 @@ class Scene:
     @cached_property
     def next_start(self) -> NextStart:
         """The release that will start next here, where no command names it."""
-        return find_next_start(self.installation, self.caller_env, self.gateway)
+        last = _read_last_life(self.caller_env, self.installation)
+        return find_next_start(self.installation, self.caller_env, self.gateway, last)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -238,6 +242,12 @@ def group_by_installation(paths: Sequence[Path]) -> list[list[Path]]:
             path
         )
     return list(groups.values())
+
+
+def _read_last_life(env: Mapping[str, str], installation: Installation) -> Life | None:
+    """Read the last life on record; None where there is none, or nobody can read it."""
+    workspace = Workspace(Home.locate(env), RealDisk(), is_read_only=True)
+    return History(workspace, os.path.realpath(installation.state_dir)).lives.recall_last()
 
 
 class _Found(NamedTuple):

@@ -49,7 +49,8 @@ def beat(state_dir: Path, env: Mapping[str, str]) -> None:
     config = read_settings(env, workspace, state_dir=state_dir).config
     installation = locate(env, state_dir=state_dir)
     history = History(workspace, os.path.realpath(state_dir))
-    can = find_next_start(installation, env).release.capabilities
+    last = history.lives.recall_last()
+    can = find_next_start(installation, env, last=last).release.capabilities
     order = make_order(
         history.guard,
         config,

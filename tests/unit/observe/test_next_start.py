@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from support.service_definitions import Host
+from tailflip.flow.lives import Life, LifeMode
 from tailflip.flow.observed import Gateway
 from tailflip.observe.installation import locate
 from tailflip.observe.next_start import find_gateway_env, find_next_start, find_owners
@@ -198,6 +199,34 @@ def test_a_living_gateway_that_does_not_tell_its_package_says_nothing(host, env,
     titled = start("openclaw-gateway")
     for living in (here, titled):
         assert find_next_start(installation, env, living).command == ("openclaw",)
+
+
+def test_without_a_definition_and_a_path_what_lived_last_is_next(host, env):
+    """Of a gateway that `run` had guarded `check` did not know the release, in another shell."""
+    (host.home / ".openclaw").mkdir()
+    installation = locate(env, state_dir=host.home / ".openclaw")
+    entry = host.put_package("2026.9.6")
+    link = host.home / "openclaw"
+    entry.chmod(0o755)
+    link.symlink_to(entry)
+
+    def find(*command, version="2026.8.1", **more):
+        last = Life(
+            id="1", guard="g", mode=LifeMode.RUN, started_ms=1, command=command, version=version
+        )
+        return find_next_start(installation, env | more, last=last)
+
+    for command in (("node", str(entry), "gateway"), (str(link), "gateway")):
+        assert find(*command).release.text == "2026.9.6", "read anew: it may have been updated"
+        assert find(*command).command == command
+    gone = find("openclaw", "gateway")
+    assert (gone.release.text, gone.release.version, gone.command) == ("2026.8.1", (2026, 8, 1), ())
+    assert gone.release.capabilities.is_known
+    assert find("openclaw", version=None).release.version is None
+    # The PATH of then may have led elsewhere, and the PATH of now leads somewhere.
+    assert find("openclaw", "gateway", PATH=str(host.home)).release.text == "2026.9.6"
+    host.put_unit("2026.4.14")
+    assert find(str(link), "gateway").release.text == "2026.4.14"
 
 
 def test_a_script_in_front_counts_with_the_heap_that_it_gives(host, env):
