@@ -288,12 +288,13 @@ def format_rules(rules: Sequence[Tally]) -> str:
 
 
 def format_change(
-    entries_before: int, entries_after: int, bytes_before: int, bytes_after: int
+    entries: tuple[int, int], sizes_bytes: tuple[int, int], *, is_bound: bool = False
 ) -> str:
-    """Write entries and bytes before and after in one line."""
+    """Write entries and bytes before and after in one line; `is_bound`: it may be less."""
+    most = "at most " if is_bound else ""
     return (
-        f"{format_counted(entries_before, 'entry')} -> {format_count(entries_after)}, "
-        f"{format_bytes(bytes_before)} -> {format_bytes(bytes_after)}"
+        f"{format_counted(entries[0], 'entry')} -> {format_count(entries[1])}, "
+        f"{format_bytes(sizes_bytes[0])} -> {most}{format_bytes(sizes_bytes[1])}"
     )
 
 
@@ -302,7 +303,7 @@ def format_report(report: Report) -> str:
     if not report.action_id:
         return f"{escape(report.store)}: nothing to do"
     change = format_change(
-        report.entries_before, report.entries_after, report.bytes_before, report.bytes_after
+        (report.entries_before, report.entries_after), (report.bytes_before, report.bytes_after)
     )
     times = f"in {report.took_s:.1f} s, store locked for {report.lock_held_s:.2f} s"
     lines = [f"{escape(report.store)}: {report.kind} done {times}", f"  {change}"]

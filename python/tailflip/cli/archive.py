@@ -131,7 +131,7 @@ def show(action: Action, as_json: AsJson = False) -> None:
 
 
 def _print(shown: Shown) -> None:
-    change = describe_rewrite(shown.manifest) if shown.manifest else "its manifest is damaged"
+    change = describe_rewrite(shown.rewritten) if shown.rewritten else "its manifest is damaged"
     when = format_moment(shown.action.created_ms, clock.now_ms())
     print(f"{escape(shown.action.store)}, {when}: {change}")
     for header in shown.headers:
@@ -144,7 +144,7 @@ def _answer(shown: Shown) -> None:
 
     failed = [shown.damage] if shown.damage is not None else []
     first = ArchiveShow.to(
-        action=shown.action, rewrite=shown.manifest, transcripts=shown.kept, failed=failed
+        action=shown.action, rewrite=shown.rewritten, transcripts=shown.kept, failed=failed
     )
     first.say_line()
     for header in shown.headers:

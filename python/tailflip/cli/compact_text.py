@@ -87,7 +87,9 @@ def _print_stores(job: Compaction, plan: Plan[Measured]) -> None:
         numbers = surveyed.numbers
         rules = format_rules(numbers.rules)
         change = format_change(
-            numbers.entries, numbers.entries_after, numbers.bytes, numbers.bytes_after
+            (numbers.entries, numbers.entries_after),
+            (numbers.bytes, numbers.bytes_after),
+            is_bound=numbers.is_bound,
         )
         if not rules:
             change = escape(_explain_nothing(numbers, job.evidence[store], plan.policy))

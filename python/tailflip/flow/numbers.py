@@ -59,6 +59,11 @@ class SurveyNumbers(Value):
     row_bytes: tuple[int, int] | None = None
 
     @property
+    def is_bound(self) -> bool:
+        """Say whether `bytes_after` is the most that may be left: pages are freed as a whole."""
+        return self.row_bytes is not None
+
+    @property
     def loaded_bytes(self) -> int:
         """What a gateway loads of the store."""
         return self.bytes if self.row_bytes is None else self.row_bytes[0]

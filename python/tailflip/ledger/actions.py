@@ -49,12 +49,14 @@ class Details(Value):
     """The facts that finishing or undoing an action needs.
 
     `temps` are this action's own files beside the store. `digest` is that of the new store.
-    `sources` are the actions a restore takes entries from.
+    `sources` are the actions a restore takes entries from. `left_bytes` is the size of a rewritten
+    database, which is known when its pages are freed; None for a file, whose manifest says it.
     """
 
     temps: tuple[str, ...]
     digest: str | None = None
     sources: tuple[str, ...] = ()
+    left_bytes: int | None = None
 
 
 class Action(Value):

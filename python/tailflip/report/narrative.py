@@ -160,7 +160,7 @@ def tell_decision(decision: Decision, made_ms: int | None = None) -> str:
 
 def tell_action(archived: Archived) -> str:
     """Tell an action on a store, and the command that undoes it."""
-    action, manifest = archived.action, archived.manifest
+    action, manifest = archived.action, archived.rewritten
     verb = {"compact": "compacted", "salvage": "salvaged", "restore": "restored entries to"}
     if action.kind not in verb or (manifest is not None and _describe_ends(manifest)):
         text = f"{describe_action(archived)} in {action.store}"
@@ -174,7 +174,7 @@ def tell_action(archived: Archived) -> str:
 
 def describe_action(archived: Archived) -> str:
     """Describe an action in a few words: `compact 60.1 MB -> 1.3 MB`, `reconcile: 2 …`."""
-    action, manifest = archived.action, archived.manifest
+    action, manifest = archived.action, archived.rewritten
     if action.kind in _RECONCILED:
         noun, done = _RECONCILED[action.kind]
         if action.kind == ActionKind.HOLD and is_agent_database(action.store_path):
@@ -194,7 +194,7 @@ def describe_rewrite(manifest: Manifest) -> str:
     """Describe a rewrite of a store."""
     after = manifest.rewrite
     return _describe_ends(manifest) or format_change(
-        manifest.entries_before, after.entries, manifest.bytes_before, after.bytes
+        (manifest.entries_before, after.entries), (manifest.bytes_before, after.bytes)
     )
 
 

@@ -67,6 +67,19 @@ class Archived:
     damage: str | None = None
     kept: Kept | None = None
 
+    @property
+    def rewritten(self) -> Manifest | None:
+        """The manifest with the size that was left in the end."""
+        return _complete(self.action, self.manifest)
+
+
+def _complete(action: Action, manifest: Manifest | None) -> Manifest | None:
+    left = action.details.left_bytes
+    if manifest is None or left is None:
+        return manifest
+    rewrite = manifest.rewrite.model_copy(update={"bytes": left})
+    return manifest.model_copy(update={"rewrite": rewrite})
+
 
 @dataclass(frozen=True)
 class Damaged:
@@ -89,6 +102,11 @@ class Shown:
     damage: TailflipError | None
     kept: Kept
     headers: Iterator[RecordHeader]
+
+    @property
+    def rewritten(self) -> Manifest | None:
+        """The manifest with the size that was left in the end."""
+        return _complete(self.action, self.manifest)
 
 
 @dataclass(frozen=True)

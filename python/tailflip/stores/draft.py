@@ -122,16 +122,17 @@ def commit(
 
 
 def finish(
-    workspace: Workspace, draft: Draft, *, freed_bytes: int = 0
+    workspace: Workspace, draft: Draft, *, freed_bytes: int = 0, left_bytes: int | None = None
 ) -> tuple[int, tuple[str, ...]]:
     """Move transcripts and end the action; return how many moved, and warnings.
 
-    `freed_bytes` is by how much the store became smaller.
+    `freed_bytes` is by how much the store became smaller, and `left_bytes` as in `Details`.
     """
     moves = recovery.move_transcripts(workspace, draft.action)
     draft.action = Ledger(workspace).advance(
         draft.action,
         State.DONE,
+        draft.action.details.model_copy(update={"left_bytes": left_bytes}),
         took_ms=clock.now_ms() - draft.action.created_ms,
         freed_bytes=freed_bytes,
     )

@@ -193,15 +193,20 @@ def _compact_once(
             digest=rewrite.digest,
             is_as_written=lambda fd: engine.verify(fd, on_progress) == written,
         )
+        left_bytes = None
+        if numbers.is_bound:  # a few free pages may be left in the file
+            left_bytes = min(rewrite.bytes, source.real.stat().st_size)
+        after_bytes = rewrite.bytes if left_bytes is None else left_bytes
+        freed_bytes = max(0, numbers.bytes - after_bytes)
         transcripts, warnings = drafts.finish(
-            workspace, draft, freed_bytes=numbers.bytes - rewrite.bytes
+            workspace, draft, freed_bytes=freed_bytes, left_bytes=left_bytes
         )
     action = draft.action
     done = nothing.model_copy(
         update={
             "action_id": action.id,
             "entries_after": rewrite.entries,
-            "bytes_after": rewrite.bytes,
+            "bytes_after": after_bytes,
             "rules": rewrite.rules,
             "transcripts": transcripts,
             "lock_held_s": round(draft.lock_held_s, 3),

@@ -264,7 +264,7 @@ class ArchivedAction(Part):
     created_ms: int = taken("action.created_ms")
     changed_count: int | None = taken("changed", "Jobs or tasks that it changed.")
     damage: str | None
-    rewrite: Rewrite | None = taken("manifest")
+    rewrite: Rewrite | None = taken("rewritten")
     transcripts: KeptTranscripts | None = taken("kept")
 
 
