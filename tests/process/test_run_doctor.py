@@ -11,7 +11,7 @@ import time
 import pytest
 
 from support.guarded_gateway import FAKE, is_there, wait_until
-from tailflip.flow.lives import Cause
+from tailflip.flow.lives import Cause, Waiting
 
 MIGRATE = "Gateway failed to start: Legacy exec approvals exist at /x. Run `openclaw doctor --fix`"
 OLD_STORE = "Gateway failed to start: Legacy session store requires migration before startup."
@@ -28,8 +28,10 @@ if sys.argv[1] == "doctor":
         calls.write(json.dumps(told) + "\\n")
     if DOES == "sleep":
         time.sleep(600)
-    print("Doctor complete." if DOES == "repair" else "it cannot repair this")
-    raise SystemExit(0 if DOES == "repair" else 1)
+    while DOES == "wait" and not (state / "go").exists():
+        time.sleep(0.05)
+    print("Doctor complete." if DOES != "fail" else "it cannot repair this")
+    raise SystemExit(0 if DOES != "fail" else 1)
 """
 
 
@@ -146,3 +148,23 @@ def test_after_a_kill_in_the_middle_the_next_supervisor_has_it_run_again(place):
     )
     wait_until(lambda: len(calls(place)) == 2, "second run", story=again.said)
     assert again.stop() == 0
+
+
+def test_a_maintenance_that_begins_meanwhile_keeps_the_gateway_down(place):
+    """A person who works on the machine had the gateway started under their hands."""
+    guarded = run(place, "wait", *dies(MIGRATE))
+    wait_until(lambda: calls(place), "doctor", story=guarded.said)
+    words = ("maintenance", "on", "--for", "1h")
+    assert place.start(*words, stdout=-1).process.wait() == 0
+    (place.state / "go").touch()
+    guarded.hear("maintenance: hands off")
+
+    def rests():
+        standing = place.history.decisions.read_standing()
+        return standing is not None and standing.waiting is Waiting.MAINTENANCE
+
+    wait_until(rests, "rest", story=guarded.said)
+    assert len(place.lives()) == 1
+    assert place.start("maintenance", "off", stdout=-1).process.wait() == 0
+    guarded.wait_ready(2)
+    assert guarded.stop() == 0
