@@ -168,6 +168,9 @@ ROWS: dict[str, Row] = {
     Code.LEFTOVERS: _notice("left files", "killed processes left files", has_numbers=True),
     Code.FOLDER_LITTER: _notice("litter", "files are of no use to the gateway", has_numbers=True),
     Code.KIND_FILLS_STORE: _notice("kind fills store", "one kind of entry fills a store", COMPACT),
+    Code.ENTRIES_PUSHED_OUT: _notice(
+        "entries pushed out", "a store has more entries than OpenClaw keeps", COMPACT
+    ),
     Code.DATABASE_BLOAT: _notice(
         "database bloat", "a database is mostly free pages", COMPACT, has_numbers=True
     ),

@@ -35,8 +35,9 @@ from tailflip.flow.rules import Rule
 from tailflip.ledger.history import History
 from tailflip.plan.policy import DropKind  # noqa: TC001 - typer reads it
 from tailflip.reconcile.causes import find_causes
+from tailflip.stores.aim import choose_aim, choose_policy
 from tailflip.stores.candidates import hint_to_decide
-from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
+from tailflip.stores.compaction import Compaction
 from tailflip.stores.target import group_by_installation, look
 from tailflip.stores.unfinished import is_unfinished
 
@@ -49,7 +50,8 @@ if TYPE_CHECKING:
     from tailflip.flow.numbers import Measured
     from tailflip.flow.observed import Store
     from tailflip.plan.planner import Plan
-    from tailflip.stores.compaction import Aim, Damage
+    from tailflip.stores.aim import Aim
+    from tailflip.stores.compaction import Damage
     from tailflip.stores.target import Scene
 
 _SALVAGE_HINT = "--apply sets it aside whole and salvages it; do not start the gateway before"

@@ -103,7 +103,7 @@ def _print_forecast(job: Compaction, plan: Plan[Measured]) -> None:
         print(f"before:  {format_forecast(plan.before)}")
     print(f"after:   {format_forecast(plan.after, is_second=has_work(plan))}")
     if plan.pressure:
-        print(f"beyond hygiene, because of the forecast: {', '.join(plan.pressure)}")
+        print(f"beyond hygiene: {', '.join(plan.pressure)}")
     if plan.fits:
         return
     if job.aim.ladder:

@@ -26,7 +26,8 @@ from tailflip.cli.settings import read_and_tell
 from tailflip.diagnose.findings.jobs import RAPID_INTERVAL_MS, measure_interval_ms
 from tailflip.ledger.history import History
 from tailflip.observe.records.reading import read_job_names
-from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
+from tailflip.stores.aim import choose_aim, choose_policy
+from tailflip.stores.compaction import Compaction
 from tailflip.stores.litter import observe_folders
 from tailflip.stores.target import look
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tailflip.flow.late import dataclass
 
@@ -20,6 +20,13 @@ class HeapUse:
     base_bytes: int
 
 
+class EntryCap(NamedTuple):
+    """What a gateway keeps of a store's entries: at `high_water` it deletes all but the newest."""
+
+    kept: int
+    high_water: int
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """The capabilities of one release; `is_known` is False for a release that is not known.
@@ -27,7 +34,9 @@ class Capabilities:
     `store_heap` is the heap for session stores that the release loads or imports, `database_heap`
     that for its own databases. `is_measured`: `store_heap` was measured on this very release.
     `restart_signal` restarts the gateway without another effect; None where none is known.
-    `drain_s` is how long the gateway may take to stop before it may be killed.
+    `drain_s` is how long the gateway may take to stop before it may be killed. `most_entries`: by
+    its default it keeps so many entries of a store, the newest, and deletes all others, chats too;
+    None where its default deletes none. `most_if_told` is the number where a configuration says so.
     """
 
     is_known: bool
@@ -36,6 +45,8 @@ class Capabilities:
     database_heap: HeapUse
     restart_signal: signal.Signals | None
     drain_s: float
+    most_entries: int | None
+    most_if_told: int | None
     loads_stores: bool
     has_startup_probe: bool
     lacks_health_probe: bool

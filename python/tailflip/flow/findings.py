@@ -38,6 +38,7 @@ class Code(StrEnum):
     OWNER_UNKNOWN = "owner-unknown"
     STORE_ON_RECORD = "store-on-record"
     ROTATION_TRAP = "rotation-trap"
+    ENTRIES_PUSHED_OUT = "entries-pushed-out"
     LEFTOVERS = "leftovers"
     FOLDER_LITTER = "folder-litter"
     KIND_FILLS_STORE = "kind-fills-store"

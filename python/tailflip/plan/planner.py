@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from tailflip.flow.late import dataclass
+from tailflip.flow.limits import MAX_CAP_TOTAL
 from tailflip.flow.numbers import Measured
 from tailflip.flow.values import STRING_LIMIT_CHARS
 from tailflip.plan.forecast import forecast, may_fill_heap
@@ -13,7 +14,7 @@ from tailflip.plan.policy import PRESSURE_LADDER
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tailflip.flow.capabilities import Capabilities, HeapUse
+    from tailflip.flow.capabilities import Capabilities, EntryCap, HeapUse
     from tailflip.flow.observed import Store
     from tailflip.flow.outcomes import Forecast, HeapLimit
     from tailflip.plan.policy import Policy, Pressure
@@ -27,6 +28,7 @@ class Plan(Generic[_Surveyed]):
 
     `pressure` names the steps beyond hygiene that the forecast asked for. `fits` is
     False when all steps together leave too much: protected entries alone exceed the limit.
+    `spills`: a store has so many entries that its gateway will delete some.
     """
 
     policy: Policy
@@ -35,6 +37,7 @@ class Plan(Generic[_Surveyed]):
     after: Forecast
     pressure: tuple[str, ...]
     fits: bool
+    spills: bool = False
 
 
 def plan_stores(
@@ -47,6 +50,7 @@ def plan_stores(
     others_bytes: int = 0,
     others_wide: bool = False,
     use: HeapUse | None = None,
+    entry_cap: EntryCap | None = None,
     ladder: Sequence[Pressure] = PRESSURE_LADDER,
     at_least: int = 0,
     heeds_forecast: bool = True,
@@ -62,6 +66,7 @@ def plan_stores(
         others_bytes: size of stores that the gateway loads but that are left alone.
         others_wide: one of those holds text outside Latin-1.
         use: the heap that they take, where they are databases.
+        entry_cap: what the gateway keeps of a store; it deletes the oldest beyond, chats too.
         ladder: what may be done beyond hygiene.
         at_least: number of steps to take although the forecast fits, as long as the forecast may
             be wrong: it was wrong before.
@@ -87,6 +92,9 @@ def plan_stores(
         told = predict(list_sizes_after())
         return not heeds_forecast or room_bytes is None or not may_fill_heap(told, room_bytes)
 
+    spills = entry_cap is not None and any(
+        each.numbers.entries >= entry_cap.high_water for each in surveyed.values()
+    )
     before = predict([each.numbers.loaded_bytes for each in surveyed.values()])
     taken: list[str] = []
     for step in ladder:
@@ -98,5 +106,38 @@ def plan_stores(
         policy = tighter
         taken.append(step.name)
         surveyed = {store: measure(store, policy) for store in stores}
+    if entry_cap is not None:
+        roomy = _keep_below(entry_cap, policy, measure, surveyed)
+        if roomy != policy:
+            policy = roomy
+            taken.append(
+                f"at most {policy.cap_total:,} runs in all (OpenClaw keeps the newest "
+                f"{entry_cap.kept:,} entries of a store, and deletes the others, chats too)"
+            )
+            surveyed = {store: measure(store, policy) for store in stores}
     after = predict(list_sizes_after())
-    return Plan(policy, surveyed, before, after, tuple(taken), is_enough())
+    return Plan(policy, surveyed, before, after, tuple(taken), is_enough(), spills)
+
+
+def _keep_below(
+    entry_cap: EntryCap,
+    policy: Policy,
+    measure: Callable[[Store, Policy], _Surveyed],
+    surveyed: Mapping[Store, _Surveyed],
+) -> Policy:
+    """Keep so few runs that each store has no more entries than its gateway keeps.
+
+    What protects itself counts first; where that alone is too much, one run stays.
+    """
+    one = policy.model_copy(update={"cap_total": 1})
+    runs = []
+    for store, each in surveyed.items():
+        entries = each.numbers.entries_after
+        if entries >= entry_cap.high_water:
+            least = measure(store, one).numbers.entries_after
+            if least < entries:  # else there is no run that may go
+                runs.append(max(1, entry_cap.kept - (least - 1)))
+    if not runs:
+        return policy
+    most_runs = min(*runs, policy.cap_total or MAX_CAP_TOTAL, MAX_CAP_TOTAL)
+    return policy.model_copy(update={"cap_total": most_runs})

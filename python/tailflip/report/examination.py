@@ -14,6 +14,7 @@ from tailflip.flow.fill import FilledStore
 from tailflip.flow.findings import Looked
 from tailflip.flow.late import dataclass
 from tailflip.ledger.actions import Ledger
+from tailflip.observe.entry_cap import find_entry_cap
 from tailflip.observe.gateway.gone_programs import find_gone_programs
 from tailflip.observe.gateway.release import judge
 from tailflip.observe.records.forms import DATABASE, Form, read_forms
@@ -22,8 +23,9 @@ from tailflip.reconcile.context import StepKind, begin
 from tailflip.reconcile.kinds import TOLD, reconcile_all
 from tailflip.report.ahead import tell_unlisted
 from tailflip.report.observation import Observation, recall_from
+from tailflip.stores.aim import choose_aim, choose_policy
 from tailflip.stores.archive_limits import observe_use
-from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
+from tailflip.stores.compaction import Compaction
 from tailflip.stores.litter import observe_folders
 from tailflip.stores.look import observe_all
 from tailflip.stores.ownership import describe_kept
@@ -89,9 +91,11 @@ def observe_thoroughly(
         now_ms=scene.now_ms,
         stores=surveyed,
     )
+    cap = find_entry_cap(installation, scene.capabilities)
     inputs = replace(
         quick,
         surveyed=surveyed,
+        entry_caps=() if cap is None else (cap,),
         fills=fills,
         damaged=_find_damaged(scene, surveyed, forms),
         forecast=job.forecast(wait_for_limit()),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import TailflipError
 from tailflip.flow.late import dataclass
-from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
+from tailflip.stores.aim import choose_aim, choose_policy
+from tailflip.stores.compaction import Compaction
 
 if TYPE_CHECKING:
     from tailflip.base.progress import Progress

@@ -17,7 +17,8 @@ from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Waiting
 from tailflip.flow.values import STRING_LIMIT_CHARS
 from tailflip.plan.forecast import may_fill_heap
-from tailflip.stores.compaction import Compaction, choose_aim, choose_policy
+from tailflip.stores.aim import choose_aim, choose_policy
+from tailflip.stores.compaction import Compaction
 from tailflip.stores.target import look
 from tailflip.stores.unfinished import is_unfinished
 
@@ -186,7 +187,9 @@ def _heal(work: _Work) -> None:
     may_kill = may_fill_heap(plan.before, work.start.limit.bytes)
     found.stores_may_kill = is_tight or may_kill
     again = work.start.died_of_memory > 0 and heal.after_oom and found.stores_may_kill
-    if heal.enabled and (again or is_tight or any(_list_too_long(compaction))):
+    # Before its gateway deletes what is oldest, we take out what matters least, and keep it.
+    is_needed = again or is_tight or plan.spills or any(_list_too_long(compaction))
+    if heal.enabled and is_needed:
         compaction.execute(plan)
         for store in plan.surveyed:
             if (error := compaction.errors.get(store)) is not None:

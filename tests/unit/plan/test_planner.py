@@ -3,7 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from tailflip.flow.capabilities import HeapUse
+import pytest
+
+from tailflip.flow.capabilities import EntryCap, HeapUse
 from tailflip.flow.numbers import SurveyNumbers
 from tailflip.flow.observed import Store
 from tailflip.flow.outcomes import HeapLimit
@@ -66,6 +68,56 @@ def test_protected_entries_alone_too_large_ends_the_ladder_and_says_so():
     )
     assert not plan.fits
     assert plan.policy.cap_total == 50
+
+
+KEEPS_500 = EntryCap(500, 550)
+
+
+def entries(count):
+    numbers = surveyed(MB, MB).numbers.model_copy(update={"entries_after": count})
+    return Surveyed(numbers, handle=None, policy=None, evidence=None)
+
+
+@pytest.mark.parametrize(
+    ("runs", "others", "cap", "left", "steps"),
+    [
+        (550, 10, KEEPS_500, 490, 1),  # chats first
+        (539, 10, KEEPS_500, None, 0),  # it waits until they are 550
+        (900, 10, None, None, 0),  # it deletes none
+        (50, 700, KEEPS_500, 1, 1),  # too many chats: at least no run pushes one out
+        (0, 700, KEEPS_500, None, 0),  # nothing that may go
+    ],
+)
+def test_runs_make_room_for_chats_below_what_the_gateway_keeps(runs, others, cap, left, steps):
+    """2026.4.29 keeps the newest 500 entries: runs that are newer pushed out ten chats."""
+
+    def measure(_store, policy):
+        return entries(others + min(runs, policy.cap_total or runs))
+
+    plan = plan_stores(
+        [STORE], Policy(), measure, capabilities=HUNGRY, limit=exactly(None), entry_cap=cap
+    )
+    assert plan.policy.cap_total == left
+    assert len(plan.pressure) == steps
+    assert plan.surveyed[STORE].numbers.entries_after == others + min(runs, left or runs)
+
+
+def test_of_several_stores_the_fullest_counts_and_a_tighter_word_of_a_person_stays():
+    other = Store(Path("/o/sessions.json"), "o")
+
+    def measure(store, policy):
+        own = 10 if store == STORE else 100
+        return entries(own + min(600, policy.cap_total or 600))
+
+    def cap(policy):
+        return plan_stores(
+            [STORE, other], policy, measure,
+            capabilities=HUNGRY, limit=exactly(None), entry_cap=KEEPS_500,
+        ).policy.cap_total  # fmt: skip
+
+    assert cap(Policy()) == 400
+    assert cap(Policy(cap_total=450)) == 400
+    assert cap(Policy(cap_total=300)) == 300
 
 
 def test_unknown_limit_means_hygiene():

@@ -25,7 +25,7 @@ SLOW = {
     "entry-unreadable", "entry-unproven", "entry-contradicts",
     "crash-loop", "restart-loop", "memory-elsewhere", "memory-trend", "start-refused",
     "store-invalid", "store-unreadable", "retained-source-changed", "import-waits",
-    "owner-unknown", "store-on-record", "folder-litter", "kind-fills-store",
+    "owner-unknown", "store-on-record", "folder-litter", "kind-fills-store", "entries-pushed-out",
     "entries-resurrected", "heap-forecast", "heap-close", "store-growing", "runs-stuck",
     "starts-stopped", "start-waits", "gateway-down", "incident-open", "job-held",
     "session-held", "work-kills", "safe-start",

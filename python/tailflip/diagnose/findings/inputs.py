@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
+    from tailflip.flow.capabilities import EntryCap
     from tailflip.flow.conditions import (
         DamagedDatabase,
         Disagreement,
@@ -64,7 +65,8 @@ class Inputs:
     """All that a look has seen; None where it did not look, empty where it found none.
 
     A finding needs inputs by these names. `stores` have sizes and files, `surveyed` also the
-    stores' contents. `fills` are of databases alone. `gone_programs` are of its service.
+    stores' contents. `entry_caps` has what the gateway keeps of a store, if it does not keep all.
+    `fills` are of databases alone. `gone_programs` are of its service.
     `listeners` hold the gateway's port, where no gateway was found. `spaces` are
     the file systems of the state directory and of tailflip's own. `archives` are tailflip's.
     `folders` are those of the stores. `kept` are stores that tailflip does not write; no other
@@ -76,6 +78,7 @@ class Inputs:
 
     now_ms: int | None = None
     installation: Installation | None = None
+    entry_caps: tuple[EntryCap, ...] | None = None
     gateway: Gateway | None = None
     stores: tuple[ObservedStore, ...] | None = None
     surveyed: tuple[ObservedStore, ...] | None = None

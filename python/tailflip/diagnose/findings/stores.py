@@ -15,6 +15,7 @@ from tailflip.plan.policy import DropKind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tailflip.flow.capabilities import EntryCap
     from tailflip.flow.conditions import Disagreement, ReturnedEntries
     from tailflip.flow.observed import KeptFile, Leftover, ObservedStore, TranscriptFolder
     from tailflip.observe.installation import Installation
@@ -125,6 +126,20 @@ def _find_rotation_trap(
                 f"{format_bytes(installation.rotate_bytes)}: the next write that changes nothing "
                 "makes it disappear",
             )
+
+
+def _find_pushed_out(
+    surveyed: tuple[ObservedStore, ...], entry_caps: tuple[EntryCap, ...]
+) -> Iterator[Found]:
+    for each in surveyed:
+        for cap in entry_caps:
+            if each.numbers is not None and each.numbers.entries >= cap.high_water:
+                yield Found(
+                    str(each.store.path),
+                    f"OpenClaw keeps the newest {format_counted(cap.kept, 'entry')} of a store "
+                    "and deletes the others by itself, chats too: "
+                    f"{format_count(each.numbers.entries - cap.kept)} will go",
+                )
 
 
 def _find_leftovers(
@@ -295,6 +310,16 @@ ENTRIES = (
         _find_rotation_trap,
         doc="Maintenance that is enforced makes a store above the rotation size disappear.",
         hint="run `tailflip compact --apply`, and set session.maintenance.mode to warn",
+    ),
+    Entry(
+        Code.ENTRIES_PUSHED_OUT,
+        Severity.WARNING,
+        _find_pushed_out,
+        doc="A store has more entries than OpenClaw keeps: old chats go, where runs are newer.",
+        hint=(
+            "`tailflip compact --apply` takes runs out first, and can put them back; or set "
+            "session.maintenance.maxEntries higher"
+        ),
     ),
     Entry(
         Code.LEFTOVERS,

@@ -53,6 +53,12 @@ RULES: dict[Ability, Rule] = {
     Ability.INTERRUPTED_JOBS_WAIT: Rule(Fact.INTERRUPTED_JOBS_WAIT),
     Ability.LEAVES_RUNNING_CHATS: Rule(Fact.RUNNING_CHATS_RESUMED, False),
 }
+_NUMBERS = (
+    Fact.STOP_BUDGET_S,
+    Fact.RESTART_SIGNAL,
+    Fact.MAINTENANCE_MODE,
+    Fact.MAINTENANCE_ENTRIES,
+)
 # What a gateway takes to stop is an upper limit of its own; so much more before it is killed.
 _SPARE_S = 5.0
 _LONG_DRAIN_S = 330.0
@@ -63,6 +69,9 @@ def find_capabilities(version: Version | None) -> Capabilities:
     facts = {} if version is None else _read_facts(version)
     budget = facts.get(Fact.STOP_BUDGET_S)
     restarts = facts.get(Fact.RESTART_SIGNAL)
+    most = facts.get(Fact.MAINTENANCE_ENTRIES)
+    most_if_told = most if isinstance(most, int) else None
+    deletes = facts.get(Fact.MAINTENANCE_MODE) == "enforce"
     return Capabilities(
         is_known=version is not None,
         is_measured=is_measured(version),
@@ -70,6 +79,8 @@ def find_capabilities(version: Version | None) -> Capabilities:
         database_heap=choose_database_heap(),
         restart_signal=signal.Signals[restarts] if isinstance(restarts, str) else None,
         drain_s=budget + _SPARE_S if isinstance(budget, int) else _LONG_DRAIN_S,
+        most_entries=most_if_told if deletes else None,
+        most_if_told=most_if_told,
         **{
             str(ability): rule.fact in facts and facts[rule.fact] == rule.value
             for ability, rule in RULES.items()
@@ -80,7 +91,7 @@ def find_capabilities(version: Version | None) -> Capabilities:
 def _read_facts(version: Version) -> dict[Fact, Value]:
     table = read_catalogue()
     release = table.judge(version).release
-    needed = (*(rule.fact for rule in RULES.values()), Fact.STOP_BUDGET_S, Fact.RESTART_SIGNAL)
+    needed = (*(rule.fact for rule in RULES.values()), *_NUMBERS)
     return {fact: table.find(fact, release) for fact in needed}
 
 

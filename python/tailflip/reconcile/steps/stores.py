@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from tailflip.flow.rules import ONLINE
 from tailflip.reconcile.context import Step, StepKind
-from tailflip.stores.compaction import Aim, Compaction
+from tailflip.stores.aim import Aim
+from tailflip.stores.compaction import Compaction
 from tailflip.stores.proof.judge import make_sweep_policy, make_zombie_policy
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ import pytest
 import tailflip
 from tailflip.diagnose.findings.inputs import Inputs, JobList
 from tailflip.diagnose.findings.registry import ENDED_BY_GOOD_LIFE, ENTRIES, find_all, merge, recall
+from tailflip.flow.capabilities import EntryCap
 from tailflip.flow.conditions import (
     DamagedDatabase,
     Disagreement,
@@ -121,6 +122,7 @@ HEALTHY = Inputs(
     gateway=Gateway(False, None, None, "test"),
     stores=SOUND,
     surveyed=SOUND,
+    entry_caps=(EntryCap(500, 550),),
     fills=(),
     kept=(),
     forecast=Forecast(100, 200, 22.0, "test"),
@@ -188,6 +190,7 @@ CASES = {
     "store-unreadable": store(size_bytes=None, numbers=None, error="Permission denied"),
     "heap-forecast": {"forecast": Forecast(201, 200, 22.0, "test")},
     "heap-close": {"forecast": Forecast(200, 200, 22.0, "test")},
+    "entries-pushed-out": store(numbers=numbers(entries=550)),
     "rotation-trap": here(enforces=True, rotate_bytes=999),
     "cron-store-invalid": listed(problem="not valid JSON"),
     "database-damaged": {"damaged": (DamagedDatabase("/s/state/openclaw.sqlite", "malformed"),)},

@@ -50,6 +50,22 @@ def test_an_unknown_release_promises_nothing():
     assert can.restart_signal is None
 
 
+@pytest.mark.parametrize(
+    ("version", "kept", "if_told"),
+    [
+        (None, None, None),
+        ((2026, 1, 29), None, None),
+        ((2026, 4, 14), None, 500),
+        ((2026, 4, 20), 500, 500),
+        ((2026, 8, 1), 500, 500),
+        ((2026, 9, 6), 5000, 5000),
+    ],
+)
+def test_how_many_entries_a_release_keeps_by_itself(version, kept, if_told):
+    can = find_capabilities(version)
+    assert (can.most_entries, can.most_if_told) == (kept, if_told)
+
+
 def test_each_ability_is_a_field_of_the_capabilities():
     assert set(RULES) == set(Ability)
     names = {each.name for each in fields(Capabilities)}
@@ -61,6 +77,8 @@ def test_each_ability_is_a_field_of_the_capabilities():
         "database_heap",
         "restart_signal",
         "drain_s",
+        "most_entries",
+        "most_if_told",
     }
     assert names == {str(ability) for ability in Ability} | figures
 
