@@ -18,8 +18,11 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_JOBS",
     "MAX_KEY_BYTES",
+    "MAX_MENTIONS",
+    "MAX_MENTION_BYTES",
     "MAX_NAMED",
     "MAX_ROWS",
+    "MIN_MENTION_BYTES",
     "OVERRIDES",
     "RULES",
     "STATUSES",
@@ -31,6 +34,7 @@ __all__ = [
     "Evidence",
     "Joined",
     "Ledgers",
+    "Mentions",
     "Policy",
     "RowJudge",
     "Scratch",
@@ -39,6 +43,7 @@ __all__ = [
     "StoreInvalid",
     "Survey",
     "archive_verify",
+    "compare",
     "features",
     "list_entries",
     "restore",
@@ -72,6 +77,12 @@ MAX_JOBS: Final[int]
 """Cron jobs that are told apart in one store; single flight and caps leave others alone."""
 MAX_KEY_BYTES: Final[int]
 """The longest key and session id that is looked at; an entry with a longer one is kept."""
+MAX_MENTIONS: Final[int]
+"""Names that `Mentions` takes."""
+MAX_MENTION_BYTES: Final[int]
+"""The longest name that `Mentions` takes."""
+MIN_MENTION_BYTES: Final[int]
+"""The shortest name that `Mentions` takes."""
 MAX_NAMED: Final[int]
 """Live sessions, protected keys and dropped keys that `Evidence` takes, of each."""
 MAX_ROWS: Final[int]
@@ -177,6 +188,29 @@ class Sessions:
     def __new__(cls, fd: int, scratch: Scratch, control: Control) -> Self: ...
     def has(self, session_id: str) -> bool:
         """Say whether an entry has it."""
+
+@final
+class Mentions:
+    """Which of some names occur in any byte of files and texts, in any case of letters.
+
+    An escape of JSON hides no name, however deep the texts in texts are. A name inside a longer
+    word occurs too. Memory depends on the names alone.
+    """
+
+    def __new__(cls, names: list[str]) -> Self:
+        """Raises ValueError for a name that cannot be asked for, or too many."""
+
+    def scan(self, fd: int, control: Control) -> int:
+        """Read a file whole; returns how many bytes it has."""
+
+    def begin(self) -> None:
+        """Begin another text: no name goes on from one text into the next."""
+
+    def feed(self, text: bytes) -> None:
+        """Read the next bytes of a text."""
+
+    def found(self) -> list[int]:
+        """Return the places of the names that occurred so far, as they were given."""
 
 @final
 class Evidence:
@@ -304,6 +338,12 @@ def salvage(fd_in: int, fd_out: int, control: Control) -> str:
 
 def archive_verify(fd: int, control: Control) -> str:
     """Read an archive whole; text of `flow.ArchiveNumbers`; raises `StoreInvalid`."""
+
+def compare(fd: int, fd_other: int, control: Control) -> tuple[int, str, bool]:
+    """Read a file whole: its bytes, their BLAKE3, and whether another file begins with them.
+
+    `fd_other` -1 only digests.
+    """
 
 @final
 class ArchiveReader:

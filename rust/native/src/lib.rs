@@ -5,12 +5,14 @@
 mod archives;
 mod fd;
 mod memory;
+mod mentions;
 mod names;
 mod rows;
 mod tables;
 
 use archives::{ArchiveReader, ArchiveWriter};
 use fd::Fd;
+use mentions::Mentions;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -26,7 +28,7 @@ use tailflip_store::entry::key::KeyKind;
 use tailflip_store::input::error::Error;
 use tailflip_store::input::{io, limits};
 use tailflip_store::judge::{evidence, policy};
-use tailflip_store::pass::{list_entries, restore, rewrite, salvage, survey, verify};
+use tailflip_store::pass::{compare, list_entries, restore, rewrite, salvage, survey, verify};
 use tailflip_store::write::archive;
 
 create_exception!(
@@ -287,6 +289,20 @@ fn archive_verify(py: Python<'_>, fd: RawFd, control: &Control) -> PyResult<Stri
     )
 }
 
+#[pyfunction(name = "compare")]
+fn compare_files(
+    py: Python<'_>,
+    fd: RawFd,
+    fd_other: RawFd,
+    control: &Control,
+) -> PyResult<(u64, String, bool)> {
+    let (own, other) = (Fd::new(fd), Fd::new(fd_other));
+    let other: Option<&dyn io::ReadAt> = if fd_other < 0 { None } else { Some(&other) };
+    py.detach(|| compare(&own, other, &control.0))
+        .map(|seen| (seen.bytes, seen.digest, seen.is_prefix))
+        .map_err(raise)
+}
+
 #[pyfunction(name = "restore")]
 fn restore_store(
     py: Python<'_>,
@@ -317,10 +333,10 @@ fn restore_store(
 mod _native {
     #[pymodule_export]
     use super::{
-        archive_verify, features, list_store, restore_store, rewrite_store, salvage_store,
-        survey_store, verify_store, ArchiveReader, ArchiveWriter, Cancelled, Control, Ends,
-        Evidence, Joined, Ledgers, Policy, RowJudge, Scratch, Sessions, Starts, StoreInvalid,
-        Survey,
+        archive_verify, compare_files, features, list_store, restore_store, rewrite_store,
+        salvage_store, survey_store, verify_store, ArchiveReader, ArchiveWriter, Cancelled,
+        Control, Ends, Evidence, Joined, Ledgers, Mentions, Policy, RowJudge, Scratch, Sessions,
+        Starts, StoreInvalid, Survey,
     };
 
     #[pymodule_init]

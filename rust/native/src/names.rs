@@ -35,6 +35,9 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("MAX_DEPTH", limits::MAX_DEPTH)?;
     module.add("MAX_JOBS", limits::JOBS)?;
     module.add("MAX_KEY_BYTES", limits::KEY_BYTES)?;
+    module.add("MAX_MENTIONS", limits::MENTIONS)?;
+    module.add("MAX_MENTION_BYTES", limits::MENTION_BYTES)?;
+    module.add("MIN_MENTION_BYTES", limits::MENTION_WINDOW)?;
     module.add("MAX_NAMED", limits::NAMED)?;
     module.add("MAX_ROWS", limits::ROWS)
 }

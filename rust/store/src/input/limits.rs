@@ -51,3 +51,9 @@ pub const BATCH_TEXT: usize = 64 * 1024;
 pub const BATCH_BYTES: u64 = 256 * 1024;
 /// Rows of a database that Python hands over at once.
 pub const ROWS: usize = 16 * 1024;
+/// Names that are asked for in one pass over a file.
+pub const MENTIONS: usize = 32 * 1024;
+/// Longest such name; a name in a folder has no more.
+pub const MENTION_BYTES: usize = 255;
+/// Shortest such name: a shorter one occurs in too much.
+pub const MENTION_WINDOW: usize = 8;

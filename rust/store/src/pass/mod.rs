@@ -1,7 +1,9 @@
 //! The passes over a store, each of which reads it from its first byte to its last.
 
+pub mod compare;
 pub mod ledger_join;
 pub mod list_entries;
+pub mod mentions;
 pub mod restore;
 pub mod rewrite;
 pub mod run_starts;
@@ -12,6 +14,7 @@ pub mod verify;
 
 pub(crate) mod duplicates;
 
+pub use compare::compare;
 pub use list_entries::list_entries;
 pub use restore::restore;
 pub use rewrite::rewrite;
