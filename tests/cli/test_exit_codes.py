@@ -26,6 +26,7 @@ import pytest
 
 from support.alert_rows import make_alert, make_notice, put_receiver
 from support.incident_history import make_death, record_night
+from support.leftovers import Leftovers
 from support.service_definitions import Host
 from support.verbs import list_verbs
 from tailflip import cli
@@ -50,6 +51,7 @@ ARGV = {
     "check": "check",
     "inspect": "inspect",
     "compact": "compact --apply",
+    "reclaim": "reclaim --apply",
     "reconcile": "reconcile --apply",
     "tasks": "tasks",
     "watch": "watch --rounds 1",
@@ -210,6 +212,10 @@ class Scene:
         )
         self.fail_at("jobs.json", DENIED, writes=True)
 
+    def leftovers_and_denied(self):
+        Leftovers(self.place.store).put_temporary()
+        self.fail_at("reclaimed.json", DENIED, writes=True)
+
     def denied_report(self):
         self.action = str(self.place.root / "report.html")
         self.fail_at("report.html", DENIED, writes=True)
@@ -273,10 +279,11 @@ def at(name: str, number: int, *, writes: bool = False):
 
 
 DENIED, BROKEN, FULL = errno.EACCES, errno.EIO, errno.ENOSPC
-LOOKS = ("check", "inspect", "compact", "reconcile", "tasks", "watch")
+LOOKS = ("check", "inspect", "compact", "reclaim", "reconcile", "tasks", "watch")
 OF_STORES = ("inspect", "compact", "reconcile", "restore", "preflight", "gate")
 OF_LEDGER = (
-    *("status", "fleet", "check", "compact", "reconcile", "tasks", "restore", "incidents list"),
+    *("status", "fleet", "check", "compact", "reclaim", "reconcile", "tasks", "restore"),
+    "incidents list",
     *("incidents why", "incidents ack", "archive list", "archive show", "archive verify"),
     *("archive expire", "retry", "release"),
     *("alerts list", "alerts test", "alerts ack", "alerts flush"),
@@ -302,7 +309,7 @@ WAYS = {
     **{(verb, 74): Scene.broken_ledger for verb in OF_LEDGER},
     **{(verb, 75): Scene.busy_ledger for verb in OF_LEDGER},
     **{(verb, 73): Scene.no_state_directory for verb in LOOKS},
-    **{(verb, 75): Scene.claimed for verb in ("compact", "reconcile", "restore")},
+    **{(verb, 75): Scene.claimed for verb in ("compact", "reclaim", "reconcile", "restore")},
     **{(verb, 78): Scene.broken_gateway_config for verb in LOOKS},
     **{(verb, 65): Scene.broken_archive for verb in OF_ARCHIVE},
     **{(verb, 77): at("records.zst", DENIED) for verb in OF_ARCHIVE},
@@ -310,6 +317,7 @@ WAYS = {
     **{(verb, 69): Scene.too_many_sessions for verb in ("inspect", "compact", "reconcile")},
     **{(verb, 75): Scene.guarded for verb in ("watch", "gate", "preflight", "run")},
     **{(verb, 78): Scene.broken_settings for verb in ("config show", "config check")},
+    ("reclaim", 77): Scene.leftovers_and_denied,
     ("release", 77): Scene.held_and_denied,
     ("report", 77): Scene.denied_report,
     ("install", 65): Scene.refused_unit,

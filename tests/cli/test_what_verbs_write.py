@@ -171,6 +171,7 @@ READS = {
     "check": [["check"], ["check", "--json"]],
     "inspect": [["inspect"], ["inspect", "{store}"], ["inspect", "--json"]],
     "compact": [["compact"], ["compact", "{store}"], ["compact", "--cap-total", "3"]],
+    "reclaim": [["reclaim"], ["reclaim", "--json"], ["reclaim", "--class", "debris"]],
     "reconcile": [["reconcile"], ["reconcile", "--json"], ["reconcile", "markers"]],
     "tasks": [["tasks"]],
     "release": [["release"], ["release", "--json"]],

@@ -19,6 +19,7 @@ import power
 import pytest
 import scenarios
 from parallel import WORKERS, in_parallel
+from reclaim_scenarios import RECLAIMS
 from scenarios import DONE, FAILED, Gating, Ledgers, Reconciling
 
 from support.stores import (
@@ -229,6 +230,36 @@ def test_expiry_interrupted_anywhere_is_finished_or_never_happened(
             assert known == ()
             return
     pytest.fail("no end of effects")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", RECLAIMS)
+def test_giving_room_back_interrupted_anywhere_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mode: str
+) -> None:
+    monkeypatch.setattr(clock, "now_ms", lambda: scenarios.NOW_MS)
+
+    def work(number: int, own: Path) -> list[str]:
+        scenario = RECLAIMS[name](own / "root")
+        scenario.prepare()
+        medium = power.Medium.of(scenario.root)
+        beginning = {n: f and bytes(f.data) for n, f in medium.seen.items()}
+        counting = FaultyDisk()
+        assert scenario.act(counting) == DONE
+        many = len(counting.effects)
+        assert 10 < many < LIMIT
+        for at in range(1, many + 1):
+            if at % WORKERS != number:
+                continue
+            power.put_tree(scenario.root, beginning)
+            disk = make_disk(mode, at)
+            code = run(lambda s=scenario, d=disk: s.do(d), mode)
+            assert code in (DONE, FAILED, 9), f"effect {at} of {many}: exit {code}"
+            scenario.check(went_on=mode != KILL)
+        return []
+
+    failed = in_parallel(tmp_path, work)
+    assert not failed, "\n".join(failed)[:20_000]
 
 
 @pytest.mark.parametrize("mode", MODES)

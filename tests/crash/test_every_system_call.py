@@ -20,6 +20,7 @@ import scenarios
 from database_scenarios import DATABASES
 from kernel import FAIL_FOR_GOOD, FAIL_ONCE, SHORT, TORN, Meddler
 from parallel import WORKERS, in_parallel
+from reclaim_scenarios import RECLAIMS
 from scenarios import DONE, FAILED
 
 from tailflip.base import clock
@@ -35,7 +36,7 @@ pytestmark = [
     pytest.mark.skipif(Meddler.why_not() is not None, reason=str(Meddler.why_not())),
 ]
 BUG = 70
-ALL = scenarios.ALL | DATABASES
+ALL = scenarios.ALL | DATABASES | RECLAIMS
 # What is done to the k-th system call, and to which.
 REFUSALS = {
     "disk full": (FAIL_ONCE, errno.ENOSPC, {"write", "create", "mkdir", "truncate"}),
@@ -120,7 +121,7 @@ def test_power_cut_or_kill_after_any_system_call_loses_nothing(
 
 
 # What takes minutes; at every effect of our own seam these are done in every run.
-LONG = ("reconcile", "gate", *DATABASES)
+LONG = ("reconcile", "gate", *DATABASES, *RECLAIMS)
 NIGHTLY = [pytest.mark.nightly, pytest.mark.timeout(1800)]
 
 

@@ -151,6 +151,7 @@ IMPORTS = {
         "ledger/",
         "observe/agents.py",
         "observe/records/",
+        "reclaim/references.py",  # names the error of a record that cannot be read
         "reconcile/write/rows.py",
         "reconcile/write/task_ledger.py",
         "stores/draft.py",  # names what failed
@@ -158,6 +159,7 @@ IMPORTS = {
     ),
     "tailflip._native": (
         "flow/limits.py",
+        "reclaim/references.py",
         "stores/extension.py",
         "stores/json/",
         "stores/listing.py",

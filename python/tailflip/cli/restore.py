@@ -20,11 +20,13 @@ from tailflip.cli.completion import offer_actions, offer_jobs
 from tailflip.cli.options import Apply, AsJson, OneStore, StateDir, choose_actions, end_with
 from tailflip.cli.progress import show_progress
 from tailflip.cli.settings import read_and_tell
+from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.actions import Ledger
 from tailflip.ledger.history import History
 from tailflip.observe.gateway.release import read_release
 from tailflip.observe.installation import locate
 from tailflip.observe.records.reading import read_job_names
+from tailflip.reclaim import undo as reclaimed
 from tailflip.reconcile.write import undo
 from tailflip.stores import archive
 from tailflip.stores.foresee import Foreseen, foresee
@@ -57,6 +59,13 @@ _VERBS_OF_CHANGES = (
     ("is taken back", "are taken back"),
     ("is taken back already", "are taken back already"),
     ("stays: its value is another now", "stay: their values are others now"),
+)
+
+_VERBS_OF_FILES = (
+    ("comes back", "come back"),
+    ("is replaced", "are replaced"),
+    ("is there already", "are there already"),
+    ("stays archived: its name is taken", "stay archived: their names are taken"),
 )
 
 
@@ -117,6 +126,17 @@ def restore(
         at = _look(None, state_dir, settings)
         seen = None if at is None else Foreseen(at.gateway)
         _print(outcome, action, as_json=as_json, applied=apply, seen=seen)
+        return
+    if action is not None and action.kind == ActionKind.RECLAIM:
+        if keys or job:
+            raise Usage("files come back all together: name the action alone")
+        outcome = reclaimed.undo(
+            workspace,
+            archive.find_action(workspace, action.id),
+            apply=apply,
+            now_ms=clock.now_ms(),
+        )
+        _print(outcome, action, as_json=as_json, applied=apply, seen=None)
         return
     is_wanted = choose_actions(state_dir)  # by what was said, not by where a gateway is found
     state_dir = find_place(settings, os.environ, state_dir, None)
@@ -228,8 +248,10 @@ def _find_job_ids(named: list[str], state_dir: Path | None) -> list[str]:
 def _format_outcome(
     outcome: RestoreOutcome, action: Action | None, seen: Foreseen | None, *, applied: bool
 ) -> str:
+    is_of_files = action is not None and action.kind == ActionKind.RECLAIM
     if outcome.report is not None:
-        lines = [format_report(outcome.report)]
+        back = f"{escape(outcome.store)}: put back in {outcome.report.took_s:.1f} s"
+        lines = [back if is_of_files else format_report(outcome.report)]
     else:
         lines = [f"{escape(outcome.store)}: from {', '.join(map(escape, outcome.actions))}"]
     if outcome.across and outcome.added and not applied:
@@ -239,6 +261,8 @@ def _format_outcome(
         )
     is_change = action is not None and action.kind in undo.KINDS
     noun, verbs = ("change", _VERBS_OF_CHANGES) if is_change else ("entry", _VERBS)
+    if is_of_files:
+        noun, verbs = "file", _VERBS_OF_FILES
     numbers = outcome.added, outcome.replaced, outcome.unchanged, outcome.conflicts
     lines += [
         f"  {format_counted(number, noun, *each)}"

@@ -267,6 +267,29 @@ class ArchiveSettings(Section):
         return None if self.max_size == OFF else parse_size_bytes(self.max_size)
 
 
+class ReclaimSettings(Section):
+    """What `tailflip reclaim` may take."""
+
+    history_after: Duration = setting(
+        "7d",
+        "how long an unnamed transcript must lie untouched before it is packed into an archive; "
+        "at least an hour",
+        form="a length of time",
+    )
+
+    @field_validator("history_after")
+    @classmethod
+    def _check_length(cls, value: Duration) -> Duration:
+        if to_ms(value) is None:
+            raise ValueError("must be a length of time")
+        return value
+
+    @property
+    def history_after_ms(self) -> int:
+        """The age in milliseconds."""
+        return to_ms(self.history_after) or 0
+
+
 class LogSettings(Section):
     """The lines on standard error."""
 
@@ -286,6 +309,7 @@ class Config(Section):
     reconcile: ReconcileSettings = Field(default_factory=ReconcileSettings)
     ledger: LedgerSettings = Field(default_factory=LedgerSettings)
     archive: ArchiveSettings = Field(default_factory=ArchiveSettings)
+    reclaim: ReclaimSettings = Field(default_factory=ReclaimSettings)
     alerts: AlertsSettings = Field(default_factory=AlertsSettings)
     heartbeat: HeartbeatSettings = Field(default_factory=HeartbeatSettings)
     serve: ServeSettings = Field(default_factory=ServeSettings)

@@ -238,6 +238,8 @@ def _look_at(home: Home, action: Action, manifest: Manifest | None) -> str | Non
 def _count_changes(home: Home, action: Action) -> int | None:
     if action.kind in STORE_KINDS:
         return None
+    if action.kind == ActionKind.RECLAIM:
+        return None  # its own list counts files
     if action.kind == ActionKind.RELEASE:
         return 1  # each job is released by an action of its own
     try:

@@ -3,7 +3,8 @@
 An archive is too old after `archive.keep`. Where all of them take more than `archive.max_size`, the
 oldest go until they do not; the newest of each store stays, so that the last change can be undone.
 By itself tailflip lets no archive of a store on record go: its bytes may be the only ones that a
-gateway still starts with. Nor one from before tailflip was written: a clock was wrong then.
+gateway still starts with. Nor one from before tailflip was written: a clock was wrong then. Nor one
+of `reclaim`: it may be the only place where a conversation is.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from tailflip.base.durable import resolve
 from tailflip.base.errors import TailflipError, TryLater
 from tailflip.base.units import format_bytes, format_counted
 from tailflip.flow.observed import ArchiveUse
+from tailflip.flow.outcomes import ActionKind
 from tailflip.stores.archive_weight import weigh
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def choose_beyond(
         limits: the settings.
         now_ms: wall clock.
     """
+    weighed = [each for each in weighed if _has_limits(each.action)]
     newest: dict[str, str] = {}
     for each in weighed:
         if each.bytes:
@@ -60,14 +63,16 @@ def observe_use(workspace: Workspace, limits: ArchiveSettings, now_ms: int) -> A
     beyond = [each for each in choose_beyond(weighed, limits, now_ms) if _may_go(each.action)]
     full = [each for each in weighed if each.bytes]
     total = sum(each.bytes for each in full)
+    limited = [each for each in full if _has_limits(each.action)]
+    counted = sum(each.bytes for each in limited)
     return ArchiveUse(
         path=workspace.home.archives,
         count=len(full),
         bytes=total,
         keep=limits.keep,
         max_size=limits.max_size,
-        too_old=sum(_is_too_old(each.action, limits, now_ms) for each in full),
-        is_too_large=limits.max_bytes is not None and total > limits.max_bytes,
+        too_old=sum(_is_too_old(each.action, limits, now_ms) for each in limited),
+        is_too_large=limits.max_bytes is not None and counted > limits.max_bytes,
         may_go=len(beyond),
         may_go_bytes=sum(each.bytes for each in beyond),
     )
@@ -114,6 +119,10 @@ def _describe(gone: Expiry, limits: ArchiveSettings) -> tuple[str, ...]:
 def describe_limits(limits: ArchiveSettings) -> str:
     """Describe the limits by their settings."""
     return f"archive.keep ({limits.keep}) or archive.max_size ({limits.max_size})"
+
+
+def _has_limits(action: Action) -> bool:
+    return action.kind != ActionKind.RECLAIM
 
 
 def _is_too_old(action: Action, limits: ArchiveSettings, now_ms: int) -> bool:

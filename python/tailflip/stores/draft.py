@@ -87,7 +87,7 @@ def begin(
             for fd in draft.fds:
                 os.close(fd)
     except BaseException as e:
-        outcome = _end(workspace, action)
+        outcome = end(workspace, action)
         if isinstance(e, StoreChanged) or not isinstance(e, Exception):
             raise
         raise _explain(e, source.store, outcome) from e
@@ -152,7 +152,7 @@ def finish(
     return moves.moved, tuple(warnings)
 
 
-def _end(workspace: Workspace, action: Action) -> State | None:
+def end(workspace: Workspace, action: Action) -> State | None:
     """Settle an action that failed, as the next start would; None if that fails too."""
     with suppress(OSError, sqlite3.Error, TailflipError):
         known = Ledger(workspace).find(action.id)

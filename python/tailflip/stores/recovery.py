@@ -90,7 +90,8 @@ def settle(workspace: Workspace, action: Action) -> Action:
             remove(workspace.disk, Path(temp))
         remove_archive(workspace, action)
         return ledger.advance(action, State.UNDONE)
-    move_transcripts(workspace, action)
+    if action.kind != ActionKind.RECLAIM:  # what it did not come to stays where it is
+        move_transcripts(workspace, action)
     return ledger.advance(action, State.DONE)
 
 
@@ -109,7 +110,9 @@ def move_transcripts(workspace: Workspace, action: Action) -> Moves:
     for source in action.details.sources:
         try:
             origin = Ledger(workspace).find(source)
-            if origin is None or not os.path.lexists(workspace.home.records(source)):
+            if origin is None or origin.kind == ActionKind.RECLAIM:
+                continue
+            if not os.path.lexists(workspace.home.records(source)):
                 continue
             found.append(return_transcripts(workspace, origin, action.store_path))
             if found[-1].failed:
@@ -160,7 +163,7 @@ def remove_archive(workspace: Workspace, action: Action) -> None:
     directory = workspace.home.archive(action.id)
     if directory.is_dir():
         # Delete the manifest first: without it no reader takes the directory for whole.
-        for name in ("manifest.json", "records.zst", CHANGES, BEFORE, PENDING):
+        for name in ("manifest.json", RECLAIMED, "records.zst", CHANGES, BEFORE, PENDING):
             remove(workspace.disk, directory / name)
             remove(workspace.disk, directory / f"{name}.partial")
         workspace.disk.rmdir(directory)
@@ -172,10 +175,14 @@ def remove_archive(workspace: Workspace, action: Action) -> None:
 PARTIAL = "records.zst.partial"
 # An action on the gateway's own ledgers keeps the record of changes and the file before.
 CHANGES, BEFORE = "changes.json", "before"
+# An action that gave room back keeps the list of what it took.
+RECLAIMED = "reclaimed.json"
 
 
 def _remove_our_lock(disk: Disk, action: Action) -> None:
     """Delete the locks that a killed tailflip left, unless their owner lives."""
+    if action.kind == ActionKind.RECLAIM:
+        return  # it is on a state directory, which has no lock of ours
     path = action.store_path
     with suppress(OSError, TailflipError):  # it is litter: the next taker of the lock removes it
         remove_stale(resolve(path.parent) / f"{path.name}.lock", disk, clock.now_ms())

@@ -85,7 +85,7 @@ def archive_transcripts(workspace: Workspace, action: Action) -> Moves:
 
     def plan(path: Path, *, referenced: bool) -> tuple[Path, Path] | None:
         new = folder / path.name
-        if referenced or os.path.lexists(new) or _is_in_use(path):
+        if referenced or os.path.lexists(new) or is_in_use(path):
             return None
         _make_folder(workspace.disk, folder)
         return path, new
@@ -345,7 +345,7 @@ def _is_regular(path: Path) -> bool:
         return False
 
 
-def _is_in_use(path: Path) -> bool:
+def is_in_use(path: Path) -> bool:
     """Say whether a process holds the transcript; a lock that we cannot judge counts as held."""
     try:
         owner = read_owner(path.with_name(path.name + ".lock"))

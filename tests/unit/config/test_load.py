@@ -70,6 +70,7 @@ def test_every_setting_can_be_set_from_every_source(tmp_path, setting):
         "gateway.profile": "work",
         "archive.keep": "30d",
         "archive.max_size": "2gb",
+        "reclaim.history_after": "30d",
         "serve.listen": "unix:/run/user/1000/tailflip.sock",
         "serve.start": "on-demand",
         "serve.hosts": "claw.example",

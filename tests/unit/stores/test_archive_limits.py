@@ -33,6 +33,15 @@ def choose(weighed, **limits):
     return [each.action.id for each in choose_beyond(weighed, settings, NOW_MS)]
 
 
+def test_packed_history_stays_until_a_person_deletes_it():
+    """It may be the only place where a conversation is; and it drives no other archive out."""
+    history = Weighed(action("history", age_ms=900 * DAY_MS, kind="reclaim"), 10_000)
+    small = Weighed(action("small", store="/other", age_ms=DAY_MS), 100)
+    older = Weighed(action("older", store="/other", age_ms=2 * DAY_MS), 100)
+    assert choose((small, older, history), keep="90d", max_size="200") == []
+    assert choose((small, older, history), keep="90d", max_size="100") == ["older"]
+
+
 THREE = (
     Weighed(action("new", age_ms=DAY_MS), 100),
     Weighed(action("mid", age_ms=2 * DAY_MS), 100),

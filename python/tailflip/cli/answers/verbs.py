@@ -12,6 +12,7 @@ from tailflip.cli.answers import fleet as of_fleet
 from tailflip.cli.answers import gateway as of_gateway
 from tailflip.cli.answers import itself as of_itself
 from tailflip.cli.answers import maintenance as of_maintenance
+from tailflip.cli.answers import reclaim as of_reclaim
 from tailflip.cli.answers import report as of_report
 from tailflip.cli.answers import services as of_services
 from tailflip.cli.answers import stores as of_stores
@@ -339,6 +340,7 @@ ANSWERS: dict[str, tuple[type[Answer], ...]] = {
     "check": (Check,),
     "inspect": (Inspect,),
     "compact": (Compact, CompactSeveral),
+    **of_reclaim.ANSWERS,
     "reconcile": (Reconcile,),
     "tasks": (Tasks,),
     **of_maintenance.ANSWERS,
