@@ -21,6 +21,9 @@ from support.leftovers import (
 )
 from support.stores import list_tree, make_entries
 from tailflip.base import clock, durable
+from tailflip.base.durable import RealDisk
+from tailflip.base.workspace import Workspace
+from tailflip.ledger.actions import Ledger
 from tailflip.reclaim import acting, census
 
 
@@ -114,6 +117,10 @@ def test_what_went_as_debris_is_on_record_with_its_digest(place, left):
     code, _, err = place.run("restore", action, "--apply")
     assert code == 65
     assert "nothing of that action was kept" in err
+    assert Ledger(Workspace(place.own, RealDisk())).find(action).took_nothing
+    code, _, err = place.run("archive", "show", action)
+    assert code == 64
+    assert "reclaimed.json" in err
 
 
 def test_one_changed_byte_makes_a_copy_history(place, left):

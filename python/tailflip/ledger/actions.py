@@ -51,12 +51,14 @@ class Details(Value):
     `temps` are this action's own files beside the store. `digest` is that of the new store.
     `sources` are the actions a restore takes entries from. `left_bytes` is the size of a rewritten
     database, which is known when its pages are freed; None for a file, whose manifest says it.
+    `for_good`: of what it took nothing was kept.
     """
 
     temps: tuple[str, ...]
     digest: str | None = None
     sources: tuple[str, ...] = ()
     left_bytes: int | None = None
+    for_good: bool = False
 
 
 class Action(Value):
@@ -77,7 +79,7 @@ class Action(Value):
     @property
     def took_nothing(self) -> bool:
         """Say whether the action kept nothing that could be put back."""
-        return self.kind in (ActionKind.RESTORE, ActionKind.RELEASE)
+        return self.details.for_good or self.kind in (ActionKind.RESTORE, ActionKind.RELEASE)
 
     @property
     def transcript_suffix(self) -> str:

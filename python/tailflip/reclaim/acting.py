@@ -129,7 +129,7 @@ class Hands:
             store=str(self.scene.installation.state_dir),
             state=State.INTENDED,
             created_ms=now_ms,
-            details=Details(temps=()),
+            details=Details(temps=(), for_good=kind in (Class.DEBRIS, Class.CAPTURES)),
         )
         try:
             ledger.begin(action)
@@ -147,7 +147,7 @@ class Hands:
                 raise explain_os_error(self.workspace.home.archives, e) from e
             raise
         gone.actions.append(action.id)
-        if kind in (Class.COPIES, Class.HISTORY):
+        if not action.took_nothing:
             gone.undoable.append(action.id)
         gone.files[kind] = gone.files.get(kind, 0) + files
         gone.bytes[kind] = gone.bytes.get(kind, 0) + freed

@@ -273,6 +273,9 @@ def show(workspace: Workspace, action_id: str) -> Shown:
         hint = f"`tailflip restore {action_id}` shows what undoing it would change"
         if action.took_nothing:
             hint = "it took nothing out; see `tailflip archive list` for those that did"
+        if action.kind == ActionKind.RECLAIM:
+            path = workspace.home.archive(action_id) / recovery.RECLAIMED
+            hint = f"its files are listed in {path}"
         raise Usage(
             f"no entries are archived by an action of kind {action.kind}: {action_id}", hint=hint
         )

@@ -95,7 +95,7 @@ ENTRIES = (
         Severity.ERROR,
         _find_scarce_disk,
         doc="The next save fails for want of room, and the gateway dies of it.",
-        hint="free some room; `tailflip inspect` shows what lies beside the stores",
+        hint="`tailflip reclaim` shows what OpenClaw left that may go, with proof",
     ),
     Entry(
         Code.ARCHIVES_BEYOND,

@@ -161,8 +161,6 @@ def _find_leftovers(
             str(folder),
             f"{_count(left)} of killed writers, {_size(left)}",
             tuple(str(each.path) for each in left[:_SHOWN]),
-            "they are safe to remove while the gateway is stopped and the files beside them, "
-            "without the ending, are whole",
         )
 
 
@@ -326,7 +324,7 @@ ENTRIES = (
         Severity.WARNING,
         _find_leftovers,
         doc="Killed processes left locks and half-written files that nobody removes.",
-        hint="they are safe to remove while the gateway is stopped",
+        hint="`tailflip reclaim` says of each whether it may go, and takes it with --apply",
     ),
     Entry(
         Code.FOLDER_LITTER,
@@ -334,8 +332,8 @@ ENTRIES = (
         _find_folder_litter,
         doc="Files that no entry names, and copies from before repairs, are many or large.",
         hint=(
-            "`tailflip inspect` shows the folder by kind; move what is old elsewhere while "
-            "the gateway is stopped"
+            "`tailflip inspect` shows the folder by kind, and `tailflip reclaim` what may go; it "
+            "packs transcripts, and deletes none"
         ),
     ),
     Entry(

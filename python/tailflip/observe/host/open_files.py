@@ -69,7 +69,8 @@ def read_open_files(devices: frozenset[int], marks: tuple[str, ...] = ()) -> Ope
         except FileNotFoundError:
             continue  # it ended
         except OSError:
-            if _is_of(folder, os.geteuid()):
+            # Outside of a container the first process is the machine's init, and no writer of ours.
+            if pid != 1 and _is_of(folder, os.geteuid()):
                 hidden = hidden or f"what process {pid} has open cannot be seen"
     return OpenFiles(frozenset(inodes), tuple(sorted(paths)), hidden)
 

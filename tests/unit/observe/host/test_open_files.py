@@ -90,13 +90,17 @@ def test_a_process_of_ours_that_hides_is_told(tmp_path, monkeypatch):
     (proc / "1").mkdir(parents=True)
     (proc / "1" / "cmdline").write_bytes(b"")
     (proc / "77" / "fd").mkdir(parents=True)
+    (proc / "1" / "fd").mkdir()
     monkeypatch.setattr(platform_calls, "here", platform_calls.Linux(proc))
     real = os.listdir
+    hidden = ("1/fd",)  # the machine's init is not one of ours
 
     def listdir(path):
-        if str(path).endswith("77/fd"):
+        if str(path).endswith(hidden):
             raise PermissionError(13, "denied", str(path))
         return real(path)
 
     monkeypatch.setattr(os, "listdir", listdir)
+    assert look(tmp_path).hidden is None
+    hidden = ("77/fd",)
     assert "process 77" in look(tmp_path).hidden
