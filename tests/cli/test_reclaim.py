@@ -228,6 +228,14 @@ def test_a_half_written_repair_stays_beside_a_headless_transcript(place, left):
     assert names(reclaim(place, "--apply")) == {"debris": 1}
 
 
+@pytest.mark.parametrize("text", [b"", b"{}\n", b'{"type": "session"', b"\xff\n", b"[1]\n" * 99])
+def test_what_does_not_begin_as_a_transcript_is_nobodys(place, left, text):
+    """People keep files of their own beside a store; and a damaged transcript may be healed."""
+    path = left.put("measurements-2026.jsonl", text)
+    assert names(reclaim(place, "--apply")) == {}
+    assert path.read_bytes() == text
+
+
 def test_the_newest_rotated_store_stays(place, left):
     store = left.store.read_bytes()
     for n in range(3):

@@ -110,7 +110,7 @@ class Judge:
             age_ms=self.scene.now_ms - at_ms,
             is_own=candidate.uid == os.geteuid(),
             links=candidate.links,
-            why=why or candidate.trouble or _doubt_path(candidate.path),
+            why=why or candidate.trouble or _doubt_path(candidate),
             before_start=before_start,
             before_boot=at_ms < booted_ms() - _CLOCK_SLACK_MS,
             is_gateway_dead=gateway.alive is False,
@@ -184,11 +184,14 @@ def _is_locked(candidate: Candidate) -> bool:
     return is_in_use(target)
 
 
-def _doubt_path(path: Path) -> str | None:
+def _doubt_path(candidate: Candidate) -> str | None:
+    """Say why a file may not be what its name says, or cannot be written down."""
     try:
-        str(path).encode()
+        str(candidate.path).encode()
     except UnicodeEncodeError:
         return "its path is no text"
+    if candidate.parsed.pattern.has_header and not _begins_whole(candidate.path):
+        return "it does not begin as a transcript does"
     return None
 
 

@@ -46,7 +46,8 @@ class Pattern(NamedTuple):
 
     `text` may name `of`, the file that it was to become or was copied from; `pid`, its writer;
     `id`, its session; `mark`, what a record would name it by. Without the last two that is the
-    whole name. `has_lock`: a lock, whose owner stands inside.
+    whole name. `has_lock`: a lock, whose owner stands inside. `has_header`: it must begin as a
+    transcript does, for people have files of such names too.
     """
 
     kind: Class
@@ -57,6 +58,7 @@ class Pattern(NamedTuple):
     has_lock: bool = False
     is_backup: bool = False
     needs_target: bool = True
+    has_header: bool = False
 
 
 # The first that matches counts.
@@ -131,6 +133,7 @@ IN_SESSIONS = (
         "transcript without an entry",
         rf"(?P<id>{_ID})(?:-topic-.+)?\.jsonl",
         "3.28-7.35",
+        has_header=True,
     ),
 )
 # Temporary files beside the gateway's small files; `stores.litter` knows which.
