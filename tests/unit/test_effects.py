@@ -159,10 +159,10 @@ IMPORTS = {
     ),
     "tailflip._native": (
         "flow/limits.py",
-        "reclaim/references.py",
         "stores/extension.py",
         "stores/json/",
         "stores/listing.py",
+        "stores/mentions.py",
         "stores/policies.py",
         "stores/records.py",
         "stores/sqlite/",

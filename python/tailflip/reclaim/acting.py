@@ -24,10 +24,11 @@ from tailflip.observe.host.space import read_space
 from tailflip.reclaim.census import look_again
 from tailflip.reclaim.manifest import Manifest, Taken, write_manifest
 from tailflip.reclaim.patterns import PROOFS, Class
-from tailflip.reclaim.references import can_ask, compare, find_named
+from tailflip.reclaim.references import find_named
 from tailflip.stores import draft as drafts
 from tailflip.stores import recovery
 from tailflip.stores.lock import hold
+from tailflip.stores.mentions import can_ask, compare
 from tailflip.stores.records import RecordWriter, verify_records
 
 if TYPE_CHECKING:

@@ -109,7 +109,7 @@ def list_sessions(scene: Scene) -> tuple[Place, ...]:
 def list_captures(scene: Scene) -> tuple[Place, ...]:
     """List the folders in which captures lie."""
     env = scene.env
-    roots = {"/tmp", *list_temp_roots(env), str(scene.installation.state_dir / "tmp")}  # noqa: S108
+    roots = {*(list_temp_roots(env) or ("/tmp",)), str(scene.installation.state_dir / "tmp")}  # noqa: S108
     places = [Place(root, IN_TEMPORARY) for root in sorted({resolve(Path(each)) for each in roots})]
     cache = _find_cache(env)
     if cache is not None:

@@ -16,8 +16,9 @@ from tailflip.observe.holders import NOT_KNOWN, find_holder
 from tailflip.observe.host.open_files import read_open_files
 from tailflip.reclaim.patterns import SMALL, Class
 from tailflip.reclaim.proofs import NO_PREFIX, Facts, find_reason
-from tailflip.reclaim.references import Named, can_ask, compare, find_named
+from tailflip.reclaim.references import Named, find_named
 from tailflip.stores.lock import TRANSCRIPT_STALE_MS
+from tailflip.stores.mentions import can_ask, compare
 from tailflip.stores.transcripts import is_in_use
 
 if TYPE_CHECKING:

@@ -11,12 +11,11 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from tailflip import _native
 from tailflip.base.durable import open_regular
 from tailflip.base.errors import TailflipError
 from tailflip.flow.late import dataclass
 from tailflip.observe.records.database import read_database
-from tailflip.stores.extension import run_native
+from tailflip.stores.mentions import Mentions, can_ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
     from tailflip.stores.target import Scene
 
-MOST_NAMES = _native.MAX_MENTIONS
 _OF_TEXT = ("*.json", "cron/*.json", "subagents/*.json", "agents/*/agent/*.json")
 _OF_ROWS = ("tasks/*.sqlite", "flows/*.sqlite", "state/*.sqlite")
 _MOST_CELL_BYTES = 64 << 20
@@ -43,7 +41,7 @@ class Named:
 
 
 def find_named(scene: Scene, names: Iterable[str]) -> Named:
-    """Find out which of at most `MOST_NAMES` names occur in any record of the gateway.
+    """Find out which of at most `mentions.MOST_NAMES` names occur in any record of the gateway.
 
     A name that cannot be asked for is left out: `can_ask` tells.
     """
@@ -52,7 +50,7 @@ def find_named(scene: Scene, names: Iterable[str]) -> Named:
         return Named(doubt=_IN_DATABASE)
     if scene.missing:
         return Named(doubt=f"a store is missing, which may name it: {scene.missing[0].path}")
-    mentions = _native.Mentions(asked)
+    mentions = Mentions(asked)
     for path in dict.fromkeys(_list_records(scene)):
         try:
             _ask(mentions, path)
@@ -60,18 +58,7 @@ def find_named(scene: Scene, names: Iterable[str]) -> Named:
             continue
         except (OSError, TailflipError, sqlite3.Error, ValueError) as e:
             return Named(doubt=f"a record that may name it cannot be read: {path}: {e}")
-    return Named(frozenset(asked[at] for at in mentions.found()))
-
-
-def can_ask(name: str) -> bool:
-    """Say whether a name is long and plain enough to be looked for."""
-    shortest, longest = _native.MIN_MENTION_BYTES, _native.MAX_MENTION_BYTES
-    return name.isascii() and "\\" not in name and shortest <= len(name) <= longest
-
-
-def compare(path_fd: int, other_fd: int = -1) -> tuple[int, str, bool]:
-    """Digest a file: its bytes, their BLAKE3, and whether the other file begins with them."""
-    return run_native(lambda c: _native.compare(path_fd, other_fd, c), None)
+    return Named(frozenset(mentions.found()))
 
 
 def _list_records(scene: Scene) -> Iterator[Path]:
@@ -83,19 +70,19 @@ def _list_records(scene: Scene) -> Iterator[Path]:
         yield from sorted(at.state_dir.glob(pattern))
 
 
-def _ask(mentions: _native.Mentions, path: Path) -> None:
+def _ask(mentions: Mentions, path: Path) -> None:
     if path.suffix == ".sqlite":
         read_database(path, lambda db: _ask_rows(mentions, db))
         return
     with open_regular(path) as fd:
         before = os.fstat(fd)
-        run_native(lambda c: mentions.scan(fd, c), None)
+        mentions.scan(fd)
         after = os.fstat(fd)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise ValueError("it changed while it was read")
 
 
-def _ask_rows(mentions: _native.Mentions, db: sqlite3.Connection) -> None:
+def _ask_rows(mentions: Mentions, db: sqlite3.Connection) -> None:
     """Feed every text and blob of a database; a row is in memory at a time.
 
     Raises:
@@ -115,5 +102,4 @@ def _ask_rows(mentions: _native.Mentions, db: sqlite3.Connection) -> None:
                 if isinstance(cell, bytes):
                     if len(cell) > _MOST_CELL_BYTES:
                         raise ValueError(f"table {table} has a row that is too large")
-                    mentions.begin()
-                    mentions.feed(cell)
+                    mentions.read(cell)

@@ -18,9 +18,9 @@ from tailflip.flow.outcomes import ActionKind, Report
 from tailflip.ledger.actions import Action, Details, Ledger, State
 from tailflip.reclaim.manifest import read_manifest
 from tailflip.reclaim.patterns import Class
-from tailflip.reclaim.references import compare
 from tailflip.stores import archive, recovery
 from tailflip.stores import draft as drafts
+from tailflip.stores.mentions import compare
 from tailflip.stores.records import RecordReader
 from tailflip.stores.restore import RestoreOutcome
 

@@ -7,7 +7,7 @@ import pytest
 
 from support.folders import Folders
 from support.leftovers import LIVING, ORPHAN, Leftovers
-from tailflip.reclaim.references import MOST_NAMES, can_ask, find_named
+from tailflip.reclaim.references import find_named
 from tailflip.stores.target import look
 
 
@@ -80,11 +80,3 @@ def test_a_record_that_cannot_be_read_leaves_all_in_doubt(place, break_it):
 def test_a_missing_store_leaves_all_in_doubt(place):
     (place.state / "agents" / "other" / "sessions").mkdir(parents=True)
     assert "is missing" in place.ask(ORPHAN).doubt
-
-
-def test_a_name_that_cannot_be_looked_for_is_told_apart():
-    assert not can_ask("main")
-    assert not can_ask("größerer-name")
-    assert not can_ask("n" * 256)
-    assert can_ask(LIVING)
-    assert MOST_NAMES >= 2 * 4_096  # a batch of candidates, with what each was copied from

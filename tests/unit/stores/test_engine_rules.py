@@ -16,6 +16,7 @@ CALLS_THE_EXTENSION = {
     "stores/records.py",
     "stores/json/native.py",
     "stores/listing.py",
+    "stores/mentions.py",
     "stores/policies.py",
     "stores/sqlite/survey.py",
     "stores/sqlite/units.py",
