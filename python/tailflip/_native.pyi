@@ -45,6 +45,7 @@ __all__ = [
     "rewrite",
     "salvage",
     "survey",
+    "transcript_digest",
     "transcript_measure",
     "transcript_slim",
     "transcript_unslim",
@@ -342,6 +343,12 @@ def restore(
     """Write the store with archived entries put back; text of `flow.RestoreNumbers`.
 
     `selection` is the text of `flow.Selection`. `fd_out` -1 only measures.
+    """
+
+def transcript_digest(fd: int, start: int, end: int, control: Control) -> str:
+    """Return the XXH3-128 of these bytes in hex.
+
+    Raises `StoreInvalid("changed", 0)` if the file ends before.
     """
 
 def transcript_measure(fd: int, name: str, control: Control) -> str:

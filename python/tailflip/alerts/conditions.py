@@ -49,6 +49,7 @@ _DID = {
     ActionKind.HOLD: "held what was in flight at each death",
     ActionKind.TASKS: "ended tasks of dead runs",
     ActionKind.RELEASE: "released what was held",
+    ActionKind.SLIM: "slimmed a transcript",
 }
 _NOUNS = {
     ActionKind.COMPACT: "compaction",
@@ -58,6 +59,7 @@ _NOUNS = {
     ActionKind.HOLD: "hold",
     ActionKind.TASKS: "end of tasks",
     ActionKind.RELEASE: "release",
+    ActionKind.SLIM: "slimming",
 }
 
 

@@ -10,7 +10,7 @@ from tailflip.flow.values import Value
 
 
 class ActionKind(StrEnum):
-    """The kind of an action: on session stores, or what a reconciliation changed."""
+    """The kind of an action: on stores, on a transcript, or what a reconciliation changed."""
 
     COMPACT = "compact"
     SALVAGE = "salvage"
@@ -19,9 +19,10 @@ class ActionKind(StrEnum):
     HOLD = "hold"
     TASKS = "tasks"
     RELEASE = "release"
+    SLIM = "slim"
 
 
-STORE_KINDS = (ActionKind.COMPACT, ActionKind.SALVAGE, ActionKind.RESTORE)
+STORE_KINDS = (ActionKind.COMPACT, ActionKind.SALVAGE, ActionKind.RESTORE, ActionKind.SLIM)
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,9 @@ def move_transcripts(workspace: Workspace, action: Action) -> Moves:
     for source in action.details.sources:
         try:
             origin = Ledger(workspace).find(source)
-            if origin is None or not os.path.lexists(workspace.home.records(source)):
+            if origin is None or origin.kind != ActionKind.COMPACT:
+                continue
+            if not os.path.lexists(workspace.home.records(source)):
                 continue
             found.append(return_transcripts(workspace, origin, action.store_path))
             if found[-1].failed:

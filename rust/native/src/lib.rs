@@ -29,7 +29,7 @@ use tailflip_store::input::{io, limits};
 use tailflip_store::judge::{evidence, policy};
 use tailflip_store::pass::{list_entries, restore, rewrite, salvage, survey, verify};
 use tailflip_store::write::archive;
-use transcripts::{transcript_measure, transcript_slim, transcript_unslim};
+use transcripts::{transcript_digest, transcript_measure, transcript_slim, transcript_unslim};
 
 create_exception!(
     _native,
@@ -320,9 +320,9 @@ mod _native {
     #[pymodule_export]
     use super::{
         archive_verify, features, list_store, restore_store, rewrite_store, salvage_store,
-        survey_store, transcript_measure, transcript_slim, transcript_unslim, verify_store,
-        ArchiveReader, ArchiveWriter, Cancelled, Control, Ends, Evidence, Joined, Ledgers, Policy,
-        RowJudge, Scratch, Sessions, Starts, StoreInvalid, Survey,
+        survey_store, transcript_digest, transcript_measure, transcript_slim, transcript_unslim,
+        verify_store, ArchiveReader, ArchiveWriter, Cancelled, Control, Ends, Evidence, Joined,
+        Ledgers, Policy, RowJudge, Scratch, Sessions, Starts, StoreInvalid, Survey,
     };
 
     #[pymodule_init]

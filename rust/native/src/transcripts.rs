@@ -7,7 +7,9 @@ use pyo3::prelude::*;
 use std::io::Write;
 use std::os::fd::RawFd;
 use tailflip_store::input::io::ReadAt;
-use tailflip_store::transcript::{self, slim::measure};
+use tailflip_store::transcript::slim::measure;
+use tailflip_store::transcript::unslim::digest;
+use tailflip_store::transcript::{slim, unslim};
 use tailflip_store::write::archive::Reader;
 
 /// Longest name of an archive.
@@ -52,7 +54,7 @@ pub fn transcript_slim(
     let numbers = py.detach(|| {
         let input = Fd::new(fd_in);
         let (bytes, out, archive) = (input.size()?, Fd::new(fd_out), Fd::new(fd_archive));
-        transcript::slim(&input, bytes, out, archive, name, now_ms, &control.0)
+        slim(&input, bytes, out, archive, name, now_ms, &control.0)
     });
     json(&numbers.map_err(raise)?)
 }
@@ -79,7 +81,7 @@ pub fn transcript_unslim(
         };
         let original = Fd::new(fd_original);
         let original = (fd_original >= 0).then_some((&original as &dyn ReadAt, name));
-        transcript::unslim(
+        unslim(
             &Fd::new(fd_in),
             slim_bytes,
             out,
@@ -89,4 +91,16 @@ pub fn transcript_unslim(
         )
     });
     json(&numbers.map_err(raise)?)
+}
+
+#[pyfunction]
+pub fn transcript_digest(
+    py: Python<'_>,
+    fd: RawFd,
+    start: u64,
+    end: u64,
+    control: &Control,
+) -> PyResult<String> {
+    py.detach(|| digest(&Fd::new(fd), start, end, &control.0))
+        .map_err(raise)
 }

@@ -32,6 +32,8 @@ pub struct SlimNumbers {
     pub images: u64,
     /// Texts cut.
     pub results: u64,
+    /// Bytes of the images, which compress badly.
+    pub image_bytes: u64,
     /// Old lines that do not read with certainty, and stay.
     pub unread: u64,
     /// XXH3-128 of the transcript in hex; empty if it was only measured.
@@ -192,7 +194,10 @@ impl<'scope, W: Write, A: Write> Slimmer<'scope, W, A> {
             cut += edit.end - edit.start;
             added += replacement(edit.what, &self.name).len() as u64;
             match edit.what {
-                What::Image => self.numbers.images += 1,
+                What::Image => {
+                    self.numbers.images += 1;
+                    self.numbers.image_bytes += edit.end - edit.start;
+                }
                 What::Rest(_) => self.numbers.results += 1,
             }
         }

@@ -72,6 +72,24 @@ pub fn unslim<R: Read, W: Write>(
     })
 }
 
+/// Returns the XXH3-128 of `[from, to)` in hex.
+///
+/// # Errors
+///
+/// `ErrorKind::Changed` if the input is shorter, `Io`, `Cancelled`.
+///
+/// # Memory
+///
+/// O(1): a buffer of 256 KiB.
+pub fn digest(input: &dyn ReadAt, from: u64, to: u64, control: &Control) -> Result<String> {
+    let mut digest = XxHash3_128::new();
+    read_range(input, from, to, &mut vec![0; BUFFER_BYTES], |bytes| {
+        Digest::update(&mut digest, bytes);
+        control.advance(bytes.len())
+    })?;
+    Ok(digest.to_hex())
+}
+
 struct Joiner<'a, W: Write> {
     input: &'a dyn ReadAt,
     /// How far the slimmed transcript was read.
