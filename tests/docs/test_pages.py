@@ -34,6 +34,7 @@ PAGES = (
     "docs/keep-it-alive.md",
     "docs/alerts.md",
     "docs/stuck-jobs.md",
+    "docs/slim.md",
     "docs/install.md",
     "docs/uninstall.md",
     "docs/containers.md",

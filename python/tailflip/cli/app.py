@@ -40,6 +40,7 @@ _VERBS = {
     "check": "What is wrong with stores, jobs and leftover files.",
     "inspect": "What fills the session stores.",
     "compact": "Make session stores small.",
+    "slim": "Take old images and tool results out of transcripts.",
     "reconcile": "Make OpenClaw's ledgers agree about runs.",
     "tasks": "How cron runs really ended.",
     "watch": "Stand beside a living gateway that others start and stop.",

@@ -18,6 +18,7 @@ from tailflip.base.errors import StoreInvalid, TailflipError, TryLater, Usage
 from tailflip.observe.records.runlog import list_folder
 from tailflip.observe.records.transcripts import find_folders, read_locks, read_session_ids
 from tailflip.stores.formats import find_engine
+from tailflip.stores.ownership import find_claims
 from tailflip.transcripts.opened import refuse_kind, refuse_locked
 
 if TYPE_CHECKING:
@@ -112,6 +113,16 @@ def _refuse(path: Path, installation: Installation, gateway: Gateway, now_ms: in
     refuse_kind(path)
     refuse_locked(path)
     _require_header(path)
+    stores = (*installation.stores, *installation.missing)
+    for store, claim in find_claims(stores, installation.state_dir).items():
+        # A gateway that compares what it has on record compares the transcripts too.
+        if os.path.realpath(store.path.parent) == os.path.realpath(path.parent):
+            raise claim.to_error()
+    _refuse_used(path, installation, gateway, now_ms)
+
+
+def _refuse_used(path: Path, installation: Installation, gateway: Gateway, now_ms: int) -> None:
+    """Refuse a session that somebody may be at."""
     sessions = read_session_ids(path.name.removesuffix(_ENDING))
     for store in installation.stores:
         held = read_locks(installation, store, gateway, now_ms)

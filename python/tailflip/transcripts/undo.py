@@ -57,10 +57,10 @@ class Unslimmed:
     report: Report | None = None
 
 
-def choose_slims(
+def list_slims(
     actions: Iterable[Action], is_wanted: Callable[[Action], bool] = lambda _: True
 ) -> tuple[Action, ...]:
-    """Choose the actions that slimmed a transcript and were not undone, newest first."""
+    """List the actions that slimmed a transcript and were not undone, newest first."""
     done = [a for a in actions if a.state in (State.COMMITTED, State.DONE)]
     undone = {source for a in done if a.kind == ActionKind.RESTORE for source in a.details.sources}
     return tuple(
@@ -157,7 +157,7 @@ def _explain_other(workspace: Workspace, action: Action) -> StoreInvalid:
     path = action.store_path
     later = [
         each
-        for each in choose_slims(Ledger(workspace).read_all())
+        for each in list_slims(Ledger(workspace).read_all())
         if each.store == action.store and each.id > action.id
     ]
     if later:
