@@ -16,7 +16,7 @@ import real_gateway
 from guarded import install_or_skip
 from real_gateway import TOKEN
 
-from fakes.echo_model import echo_model
+from fakes import echo_model
 from support.transcripts import dump, image, text
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def test_a_slimmed_session_answers_and_nothing_is_repaired(tmp_path: Path, versi
     state.mkdir()
     path = write_session(state)
     before, original = outline(read(path)), path.read_bytes()
-    with echo_model() as model_port:
+    with echo_model.serving() as model_port:
         port = real_gateway.configure(state, model_port)
         done = real_gateway.tailflip(install, state, "slim", "--all", "--apply", "--json")
         assert done.returncode == 0, done.stdout + done.stderr

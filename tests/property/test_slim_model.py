@@ -164,5 +164,5 @@ def test_damage_anywhere_changes_nothing_else(data: bytes, damage: list[tuple[fl
 def test_the_transcripts_tried_here_have_something_to_slim() -> None:
     """A law that holds because nothing ever happens is none."""
     slimmed = [slim_by_model(make_transcript(seed)) for seed in range(60)]
-    assert sum(bool(images) for _, images, _ in slimmed) > 20
-    assert sum(bool(results) for _, _, results in slimmed) > 10
+    assert sum(bool(images) for _, images, _ in slimmed) > 15
+    assert sum(bool(results) for _, _, results in slimmed) > 8
