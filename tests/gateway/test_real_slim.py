@@ -53,7 +53,7 @@ def write_session(state: Path) -> Path:
     """A main session of turns with a picture, a long tool result and an answer."""
     folder = state / "agents" / "main" / "sessions"
     folder.mkdir(parents=True)
-    path, now_ms = folder / f"{SESSION}.jsonl", int(time.time() * 1000) - 86_400_000
+    path, now_ms = folder / f"{SESSION}.jsonl", int(time.time() * 1000)  # a session of yesterday begins anew
     moment = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(now_ms / 1000))
     records: list[dict[str, Any]] = [
         {

@@ -150,12 +150,11 @@ impl Counts {
             self.path.take(record);
             record.parent
         };
-        self.way = match next {
-            Some(next) => Way::Next(next),
-            None => {
-                self.path.finish();
-                Way::Ended
-            }
+        self.way = if let Some(next) = next {
+            Way::Next(next)
+        } else {
+            self.path.finish();
+            Way::Ended
         };
     }
 

@@ -15,7 +15,7 @@ use crate::write::archive::{Header, Writer};
 use crate::write::output::Output;
 use serde::Serialize;
 use std::borrow::Cow;
-use std::io::{sink, Write};
+use std::io::Write;
 
 /// What a transcript is and becomes; serialises to what Python reads.
 #[derive(Debug, Default, Serialize)]
@@ -253,10 +253,4 @@ pub(super) fn replacement(what: What, name: &str) -> Cow<'static, str> {
             "\\n[tailflip: {chars} characters of an old tool result are in archive {name}]"
         )),
     }
-}
-
-/// Measures and forgets, for tests of the memory that a transcript takes.
-#[doc(hidden)]
-pub fn discard(input: &dyn ReadAt, bytes: u64, control: &Control) -> Result<SlimNumbers> {
-    slim(input, bytes, sink(), sink(), "-", 0, control)
 }
