@@ -54,7 +54,7 @@ def test_restore_all_undoes_slimmings_and_entries(place, old):
     assert place.run("slim", "--all", "--apply")[0] == 0
     code, out, _ = place.run("restore", "--all", "--apply", "--json")
     assert code == 0
-    (told,) = json.loads(out)["transcripts"]
+    (told,) = json.loads(out)["restored_transcripts"]
     assert (told["line_count"], told["path"]) == (10, str(old))
     assert old.read_bytes() == before
     assert place.run("slim", "--all", "--apply")[0] == 0
@@ -65,10 +65,10 @@ def test_restore_all_undoes_slimmings_and_entries(place, old):
 
 def test_json_tells_each_transcript(place, old):
     told = json.loads(place.run("slim", "old", "--json")[1])
-    (one,) = told["transcripts"]
+    (one,) = told["slimmed_transcripts"]
     assert (one["image_count"], one["result_count"], one["report"]) == (5, 5, None)
     assert told["applied"] is False
-    (one,) = json.loads(place.run("slim", "old", "--apply", "--json")[1])["transcripts"]
+    (one,) = json.loads(place.run("slim", "old", "--apply", "--json")[1])["slimmed_transcripts"]
     assert one["report"]["undo"].startswith("tailflip restore ")
     assert one["size_bytes_after"] == old.stat().st_size
 
@@ -76,7 +76,7 @@ def test_json_tells_each_transcript(place, old):
 def test_a_size_chooses_and_the_others_stay(place, old):
     for size, number in (("1gb", 0), ("50kb", 1)):
         out = place.run("slim", "--all", "--larger-than", size, "--json")[1]
-        assert len(json.loads(out)["transcripts"]) == number
+        assert len(json.loads(out)["slimmed_transcripts"]) == number
     assert place.run("slim", "--all", "--larger-than", "1gb")[1].startswith("no transcript")
     assert old.exists()
 

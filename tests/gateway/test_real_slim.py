@@ -53,7 +53,10 @@ def write_session(state: Path) -> Path:
     """A main session of turns with a picture, a long tool result and an answer."""
     folder = state / "agents" / "main" / "sessions"
     folder.mkdir(parents=True)
-    path, now_ms = folder / f"{SESSION}.jsonl", int(time.time() * 1000)  # a session of yesterday begins anew
+    path, now_ms = (
+        folder / f"{SESSION}.jsonl",
+        int(time.time() * 1000),
+    )  # a session of yesterday begins anew
     moment = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(now_ms / 1000))
     records: list[dict[str, Any]] = [
         {
@@ -128,7 +131,7 @@ def test_a_slimmed_session_answers_and_nothing_is_repaired(tmp_path: Path, versi
         port = real_gateway.configure(state, model_port)
         done = real_gateway.tailflip(install, state, "slim", "--all", "--apply", "--json")
         assert done.returncode == 0, done.stdout + done.stderr
-        (told,) = json.loads(done.stdout)["transcripts"]
+        (told,) = json.loads(done.stdout)["slimmed_transcripts"]
         assert (told["image_count"], told["result_count"]) == (TURNS - 3, TURNS - 3)
         assert told["size_bytes_after"] < told["size_bytes_before"] / 2
         slimmed = path.read_bytes()

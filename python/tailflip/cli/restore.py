@@ -185,7 +185,7 @@ def _print(
             **about,
             **told,
             action_ids=outcome.actions,
-            transcripts=back,
+            restored_transcripts=back,
             applied=applied,
             failed=errors,
         ).say()

@@ -135,7 +135,7 @@ def print_back(
             bytes_after=first.bytes_after,
             before=None,
             after=None,
-            transcripts=back,
+            restored_transcripts=back,
             applied=applied,
             failed=errors,
         ).say()

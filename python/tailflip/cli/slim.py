@@ -107,7 +107,7 @@ def slim(
         seen = list(_look(paths, scene, errors, on_progress, everything=everything))
         if apply:
             seen = [_slim(each, scene, workspace, errors, on_progress) for each in seen]
-    if not everything:
+    if apply and not everything:
         errors += [each.refusal for each in seen if each.refusal is not None]
     if as_json:
         _answer(seen, scene, errors, applied=apply)
@@ -195,7 +195,7 @@ def _print(seen: list[Seen], scene: Scene, *, applied: bool, everything: bool) -
         if each.numbers.unread:
             stay = format_counted(each.numbers.unread, "old line", "does", "do")
             print(f"note: {stay} not read with certainty, and stays as it is: {escape(each.path)}")
-        if each.refusal is not None and everything:
+        if each.refusal is not None and (everything or not applied):
             print(f"note: left as it is: {escape(each.why or '')}")
     for each in seen:
         if each.done is not None:
@@ -213,7 +213,7 @@ def _answer(seen: list[Seen], scene: Scene, errors: list[TailflipError], *, appl
 
     Slim.to(
         applied=applied,
-        transcripts=seen,
+        slimmed_transcripts=seen,
         gateway=scene.gateway,
         failed=errors,
     ).say()

@@ -209,7 +209,7 @@ class Slim(Answer):
 
     verb: Literal["slim"] = "slim"
     applied: bool
-    transcripts: tuple[of_stores.SlimmedTranscript, ...]
+    slimmed_transcripts: tuple[of_stores.SlimmedTranscript, ...]
     gateway: of_gateway.Gateway
 
 
@@ -229,7 +229,7 @@ class Restore(Answer):
     damaged: tuple[of_stores.Damaged, ...]
     cut: int = Field(0, description="Slimmed entries that live in a database now, and stay slim.")
     untaken: tuple[str, ...] = Field((), description="Keys that OpenClaw's import left out.")
-    transcripts: tuple[of_stores.UnslimmedTranscript, ...] = Field(
+    restored_transcripts: tuple[of_stores.UnslimmedTranscript, ...] = Field(
         (), description="Those that were slimmed."
     )
     gateway: of_gateway.Gateway | None = Field(description="None where no installation is left.")
