@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo quick test test-rust test-aarch64 test-python test-gateway test-systemd test-container matrix matrix-all heaps catalogue nightly wheel wheel-aarch64 wheel-linux wheel-macos sdist picture man lint lint-workflows bench bench-memory bench-idle bench-fleet bench-gate soak peers fuzz fuzz-rust fuzz-python build clean
+.PHONY: demo quick test test-rust test-aarch64 test-python test-gateway test-systemd test-container matrix matrix-all heaps catalogue nightly wheel wheel-aarch64 wheel-linux wheel-macos sdist picture man lint lint-workflows bench bench-memory bench-idle bench-fleet bench-gate bench-slim soak peers fuzz fuzz-rust fuzz-python build clean
 
 RUST := $(shell find rust Cargo.toml Cargo.lock -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print 2>/dev/null)
 
@@ -162,6 +162,9 @@ bench-fleet: build
 
 bench-gate: build
 	$(BIN)/python bench/gate.py
+
+bench-slim: build
+	$(BIN)/python bench/slim.py
 
 # Guards a gateway that leaks, hangs and dies every few seconds; measures ourselves meanwhile.
 SOAK_MINUTES ?= 30

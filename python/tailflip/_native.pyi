@@ -50,6 +50,10 @@ __all__ = [
     "rewrite",
     "salvage",
     "survey",
+    "transcript_digest",
+    "transcript_measure",
+    "transcript_slim",
+    "transcript_unslim",
     "verify",
 ]
 
@@ -379,4 +383,40 @@ def restore(
     """Write the store with archived entries put back; text of `flow.RestoreNumbers`.
 
     `selection` is the text of `flow.Selection`. `fd_out` -1 only measures.
+    """
+
+def transcript_digest(fd: int, start: int, end: int, control: Control) -> str:
+    """Return the XXH3-128 of these bytes in hex.
+
+    Raises `StoreInvalid("changed", 0)` if the file ends before.
+    """
+
+def transcript_measure(fd: int, name: str, control: Control) -> str:
+    """Tell what slimming a transcript would do; text of `flow.SlimNumbers` without digests.
+
+    `name` is that of the archive, as the cut texts tell it.
+    """
+
+def transcript_slim(
+    fd_in: int, fd_out: int, fd_archive: int, name: str, now_ms: int, control: Control
+) -> str:
+    """Write a transcript without old images and long old tool results; text of `flow.SlimNumbers`.
+
+    Every line that changes goes whole to `fd_archive` (zstd). Both files must be empty.
+    """
+
+def transcript_unslim(
+    fd_in: int,
+    slim_bytes: int,
+    fd_out: int,
+    fd_archive: int,
+    fd_original: int,
+    name: str,
+    control: Control,
+) -> str:
+    """Write a transcript as it was before it was slimmed; text of `flow.UnslimNumbers`.
+
+    `slim_bytes` is the size of the slimmed one as it was written; what follows is kept. `fd_out`
+    -1 only measures. With `fd_original`, each changed line is compared with it: it differs as the
+    rules say. Raises `StoreInvalid("archive", 0)` when the files do not belong together.
     """

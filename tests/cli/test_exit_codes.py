@@ -28,6 +28,7 @@ from support.alert_rows import make_alert, make_notice, put_receiver
 from support.incident_history import make_death, record_night
 from support.leftovers import Leftovers
 from support.service_definitions import Host
+from support.transcripts import dump, make_turns
 from support.verbs import list_verbs
 from tailflip import cli
 from tailflip.base import clock
@@ -52,6 +53,7 @@ ARGV = {
     "inspect": "inspect",
     "compact": "compact --apply",
     "reclaim": "reclaim --apply",
+    "slim": "slim old --apply",
     "reconcile": "reconcile --apply",
     "tasks": "tasks",
     "watch": "watch --rounds 1",
@@ -98,6 +100,8 @@ class Scene:
     def __init__(self, place, monkeypatch, stack):
         self.place, self.monkeypatch, self.stack = place, monkeypatch, stack
         place.fill(100_000)
+        self.transcript = place.store.parent / "old.jsonl"
+        self.transcript.write_bytes(dump(make_turns(6)))
         Host(place.root).put_unit()
         place.run("compact", "--apply")
         self.action = json.loads(place.run("archive", "list", "--json")[1])["actions"][0]["id"]
@@ -116,6 +120,9 @@ class Scene:
         self.place.put(b"{}")
         shutil.rmtree(self.place.state / "cron")
         shutil.rmtree(self.place.home)
+
+    def headless_transcript(self):
+        self.transcript.write_bytes(b"{" + self.transcript.read_bytes())
 
     def open_incident(self):
         self.history.incidents.open(make_death(), clock.now_ms())
@@ -279,7 +286,7 @@ def at(name: str, number: int, *, writes: bool = False):
 
 
 DENIED, BROKEN, FULL = errno.EACCES, errno.EIO, errno.ENOSPC
-LOOKS = ("check", "inspect", "compact", "reclaim", "reconcile", "tasks", "watch")
+LOOKS = ("check", "inspect", "compact", "slim", "reclaim", "reconcile", "tasks", "watch")
 OF_STORES = ("inspect", "compact", "reconcile", "restore", "preflight", "gate")
 OF_LEDGER = (
     *("status", "fleet", "check", "compact", "reclaim", "reconcile", "tasks", "restore"),
@@ -309,7 +316,12 @@ WAYS = {
     **{(verb, 74): Scene.broken_ledger for verb in OF_LEDGER},
     **{(verb, 75): Scene.busy_ledger for verb in OF_LEDGER},
     **{(verb, 73): Scene.no_state_directory for verb in LOOKS},
-    **{(verb, 75): Scene.claimed for verb in ("compact", "reclaim", "reconcile", "restore")},
+    **{
+        (verb, 75): Scene.claimed for verb in ("compact", "slim", "reclaim", "reconcile", "restore")
+    },
+    ("slim", 65): Scene.headless_transcript,
+    ("slim", 74): at("old.jsonl", BROKEN),
+    ("slim", 77): at("old.jsonl", DENIED),
     **{(verb, 78): Scene.broken_gateway_config for verb in LOOKS},
     **{(verb, 65): Scene.broken_archive for verb in OF_ARCHIVE},
     **{(verb, 77): at("records.zst", DENIED) for verb in OF_ARCHIVE},

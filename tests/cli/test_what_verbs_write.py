@@ -27,6 +27,7 @@ from support.alert_rows import make_alert, put_receiver
 from support.incident_history import record_night
 from support.service_definitions import Host
 from support.sqlite_records import TASKS_SCHEMA
+from support.transcripts import dump, make_turns
 from support.verbs import list_verbs, takes
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
@@ -73,6 +74,7 @@ class Installation:
         # Something to take back, let go, show and tell of.
         assert place.run("reconcile", "--apply")[0] == 65, "there is a damaged store"
         assert place.run("compact", "--apply")[0] == 0, "and now there is none"
+        assert place.run("slim", "--all", "--apply")[0] == 0
         assert place.run("install", "--apply")[0] == 0
         history = History(Workspace(Home(place.home), RealDisk()), os.path.realpath(self.state))
         record_night(history)
@@ -129,6 +131,7 @@ class Installation:
         torn = json.dumps(entries, indent=2)[:-40]  # it can be salvaged
         (broken / "sessions.json").write_text(torn)
         (sessions / "stuck.jsonl").write_text("{}\n")
+        (sessions / "old.jsonl").write_bytes(dump(make_turns(6)))
         (sessions / "stuck.jsonl.lock").write_text(json.dumps({"pid": DEAD, "starttime": 1}))
         litter = sessions / "sessions.json.1b4e28ba-2fa1-41d2-883f-0016d3cca427.tmp"
         lock = sessions / "sessions.json.lock"
@@ -172,6 +175,7 @@ READS = {
     "inspect": [["inspect"], ["inspect", "{store}"], ["inspect", "--json"]],
     "compact": [["compact"], ["compact", "{store}"], ["compact", "--cap-total", "3"]],
     "reclaim": [["reclaim"], ["reclaim", "--json"], ["reclaim", "--class", "debris"]],
+    "slim": [["slim", "--all"], ["slim", "old"], ["slim", "--all", "--json"]],
     "reconcile": [["reconcile"], ["reconcile", "--json"], ["reconcile", "markers"]],
     "tasks": [["tasks"]],
     "release": [["release"], ["release", "--json"]],
@@ -179,6 +183,7 @@ READS = {
         ["restore", "--all"],
         ["restore", "{compact}", "--all"],
         ["restore", "{markers}"],
+        ["restore", "{slim}"],
         ["restore", "{tasks}"],
     ],
     "install": [["install"], ["install", "--mode", "run"], ["install", "--mode", "watch"]],

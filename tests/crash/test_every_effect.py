@@ -20,7 +20,8 @@ import pytest
 import scenarios
 from parallel import WORKERS, in_parallel
 from reclaim_scenarios import RECLAIMS
-from scenarios import DONE, FAILED, Gating, Ledgers, Reconciling
+from scenarios import DONE, FAILED, Gating, Ledgers, Reconciling, Scenario
+from transcript_scenarios import Slimming, Unslimming
 
 from support.stores import (
     BROKEN,
@@ -295,6 +296,33 @@ def test_ledgers_interrupted_anywhere_agree_in_the_end(
 
     failed = in_parallel(tmp_path, work)
     assert not failed, "\n".join(failed)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", [Slimming, Unslimming], ids=lambda kind: kind.name)
+def test_transcripts_interrupted_anywhere_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Scenario], mode: str
+) -> None:
+    """Slimmed whole or not at all, and every byte comes back."""
+    monkeypatch.setattr(clock, "now_ms", lambda: scenarios.NOW_MS)
+    scenario = kind(tmp_path / "root")
+    scenario.prepare()
+    medium = power.Medium.of(scenario.root)
+    beginning = {n: f and bytes(f.data) for n, f in medium.seen.items()}
+    scenario.learn()
+    power.put_tree(scenario.root, beginning)
+    counting = FaultyDisk()
+    assert scenario.act(counting) == DONE
+    many = len(counting.effects)
+    assert 15 < many < LIMIT
+    for at in range(1, many + 2):
+        power.put_tree(scenario.root, beginning)
+        disk = make_disk(mode, at)
+        code = run(lambda d=disk: scenario.do(d), mode)
+        is_over = code == DONE and (mode == KILL or len(disk.effects) < at)
+        assert is_over or at <= many, f"effect {at} of {many}: exit {code}"
+        assert code in (DONE, FAILED, 9), f"effect {at} of {many}: exit {code}"
+        scenario.check(went_on=mode != KILL)
 
 
 @pytest.mark.timeout(900)  # 130 s on two idle cores: pairs of kills, in as many processes

@@ -22,6 +22,7 @@ from kernel import FAIL_FOR_GOOD, FAIL_ONCE, SHORT, TORN, Meddler
 from parallel import WORKERS, in_parallel
 from reclaim_scenarios import RECLAIMS
 from scenarios import DONE, FAILED
+from transcript_scenarios import TRANSCRIPTS
 
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
@@ -36,7 +37,7 @@ pytestmark = [
     pytest.mark.skipif(Meddler.why_not() is not None, reason=str(Meddler.why_not())),
 ]
 BUG = 70
-ALL = scenarios.ALL | DATABASES | RECLAIMS
+ALL = scenarios.ALL | TRANSCRIPTS | DATABASES | RECLAIMS
 # What is done to the k-th system call, and to which.
 REFUSALS = {
     "disk full": (FAIL_ONCE, errno.ENOSPC, {"write", "create", "mkdir", "truncate"}),

@@ -35,6 +35,7 @@ PAGES = (
     "docs/alerts.md",
     "docs/stuck-jobs.md",
     "docs/reclaim.md",
+    "docs/slim.md",
     "docs/install.md",
     "docs/uninstall.md",
     "docs/containers.md",

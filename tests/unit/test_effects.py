@@ -167,6 +167,7 @@ IMPORTS = {
         "stores/records.py",
         "stores/sqlite/",
         "stores/tables.py",
+        "transcripts/native.py",
     ),
 }
 

@@ -50,6 +50,7 @@ _DID = {
     ActionKind.TASKS: "ended tasks of dead runs",
     ActionKind.RELEASE: "released what was held",
     ActionKind.RECLAIM: "gave room on the disk back",
+    ActionKind.SLIM: "slimmed a transcript",
 }
 _NOUNS = {
     ActionKind.COMPACT: "compaction",
@@ -60,6 +61,7 @@ _NOUNS = {
     ActionKind.TASKS: "end of tasks",
     ActionKind.RELEASE: "release",
     ActionKind.RECLAIM: "giving back of room",
+    ActionKind.SLIM: "slimming",
 }
 
 

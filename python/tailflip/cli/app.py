@@ -41,6 +41,7 @@ _VERBS = {
     "inspect": "What fills the session stores.",
     "compact": "Make session stores small.",
     "reclaim": "Give room on the disk back, each file with its proof.",
+    "slim": "Take old images and tool results out of transcripts.",
     "reconcile": "Make OpenClaw's ledgers agree about runs.",
     "tasks": "How cron runs really ended.",
     "watch": "Stand beside a living gateway that others start and stop.",

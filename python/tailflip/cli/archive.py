@@ -182,7 +182,7 @@ def verify(
     named = actions or [
         each.action.id
         for each in kept.list_actions(workspace)
-        if each.action.kind == ActionKind.COMPACT
+        if each.action.kind in (ActionKind.COMPACT, ActionKind.SLIM)
     ]
     errors: list[TailflipError] = []
     whole: dict[str, ArchiveNumbers] = {}

@@ -19,6 +19,13 @@ from tailflip.base.workspace import Workspace
 from tailflip.cli.completion import offer_actions, offer_jobs
 from tailflip.cli.options import Apply, AsJson, OneStore, StateDir, choose_actions, end_with
 from tailflip.cli.progress import show_progress
+from tailflip.cli.restore_transcripts import (
+    choose_slims,
+    format_back,
+    has_entries,
+    print_back,
+    unslim_all,
+)
 from tailflip.cli.settings import read_and_tell
 from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.actions import Ledger
@@ -37,6 +44,7 @@ from tailflip.stores.settings import find_place
 from tailflip.stores.target import look
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tailflip.config.load import Loaded
@@ -45,6 +53,7 @@ if TYPE_CHECKING:
     from tailflip.stores.importing import Importer
     from tailflip.stores.restore import RestoreOutcome
     from tailflip.stores.target import Scene
+    from tailflip.transcripts.undo import Unslimmed
 
 _SHOWN_CONFLICTS = 10
 # What becomes of entries, or of changes: the added, the replaced, the unchanged, the conflicts.
@@ -139,6 +148,14 @@ def restore(
         _print(outcome, action, as_json=as_json, applied=apply, seen=None)
         return
     is_wanted = choose_actions(state_dir)  # by what was said, not by where a gateway is found
+    whole = everything and store is None
+    slims = choose_slims(
+        workspace, action, is_wanted, everything=whole, is_narrow=bool(keys or job)
+    )
+    back, errors = unslim_all(slims, workspace, state_dir, settings, applied=apply)
+    if slims and not has_entries(known.values(), action, is_wanted):
+        print_back(back, errors, as_json=as_json, applied=apply)
+        return
     state_dir = find_place(settings, os.environ, state_dir, None)
     scene = _look(action.store_path if action is not None else store, state_dir, settings)
     with show_progress() as on_progress:
@@ -163,7 +180,7 @@ def restore(
         if scene is not None:
             history = History(workspace, os.path.realpath(scene.installation.state_dir))
             seen = foresee(scene, history, grown_bytes, on_progress)
-    _print(outcome, action, as_json=as_json, applied=apply, seen=seen)
+    _print(outcome, action, as_json=as_json, applied=apply, seen=seen, back=back, failed=errors)
 
 
 def _print(
@@ -173,9 +190,11 @@ def _print(
     as_json: bool,
     applied: bool,
     seen: Foreseen | None,
+    back: Sequence[Unslimmed] = (),
+    failed: Sequence[TailflipError] = (),
 ) -> None:
     """Print the outcome; `seen` None: no installation is left, and nobody loads the store."""
-    errors: list[TailflipError] = [_explain(each) for each in outcome.damaged]
+    errors: list[TailflipError] = [*failed, *(_explain(each) for each in outcome.damaged)]
     errors += [_explain_untaken(outcome)] if outcome.untaken else []
     if as_json:
         from tailflip.cli.answers.verbs import Restore  # noqa: PLC0415 - for --json
@@ -183,9 +202,16 @@ def _print(
         about = {each.name: getattr(outcome, each.name) for each in fields(outcome)}
         told = dict.fromkeys(("gateway", "before", "after")) if seen is None else vars(seen)
         Restore.to(
-            **about, **told, action_ids=outcome.actions, applied=applied, failed=errors
+            **about,
+            **told,
+            action_ids=outcome.actions,
+            restored_transcripts=back,
+            applied=applied,
+            failed=errors,
         ).say()
     else:
+        for each in back:
+            print(format_back(each))
         print(_format_outcome(outcome, action, seen, applied=applied))
     end_with(errors)
 

@@ -14,7 +14,7 @@ _MEANT = {
     "fleet": "gateways all hosts every",
     "check": "doctor diagnose diagnosis verify-store problems findings lint audit test scan",
     "inspect": "analyze analyse show stats du size sizes usage sessions stores explain look",
-    "compact": "repair fix heal cure clean cleanup clear shrink slim trim prune vacuum gc purge "
+    "compact": "repair fix heal cure clean cleanup clear shrink trim prune vacuum gc purge "
     "reduce salvage plan apply recover optimize",
     "reconcile": "sync settle unstick zombies markers storms stuck retention",
     "tasks": "jobs runs cron crons task",

@@ -262,3 +262,43 @@ class RestoreNumbers(Value):
     entries: int
     digest: str
     kept_digest: str
+
+
+class SlimNumbers(Value):
+    """What a transcript is and becomes without its old images and long tool results (native).
+
+    `border` is where the last three completed turns begin: nothing from there on is touched; None
+    where nothing is old. `lines` change, by `images` replaced and `results` cut. `unread` old lines
+    do not read with certainty, and stay. A measurement has no digests.
+    """
+
+    bytes: int
+    bytes_after: int
+    border: int | None
+    lines: int
+    images: int
+    results: int
+    image_bytes: int
+    unread: int
+    digest: str
+    digest_after: str
+    archive_bytes: int
+    archive_digest: str
+
+    @property
+    def saves(self) -> bool:
+        """Say whether the transcript becomes smaller."""
+        return self.bytes_after < self.bytes
+
+
+class UnslimNumbers(Value):
+    """A transcript and its archive put together (native): the original, of `bytes` with `digest`.
+
+    `digest_after` is of the slimmed bytes that were read for it; `appended` bytes follow these.
+    """
+
+    bytes: int
+    digest: str
+    digest_after: str
+    appended: int
+    lines: int

@@ -10,7 +10,7 @@ from tailflip.flow.values import Value
 
 
 class ActionKind(StrEnum):
-    """The kind of an action: on session stores, on ledgers, or on what is left behind."""
+    """The kind of an action: on stores, transcripts, ledgers, or on what is left behind."""
 
     COMPACT = "compact"
     SALVAGE = "salvage"
@@ -20,9 +20,10 @@ class ActionKind(StrEnum):
     TASKS = "tasks"
     RELEASE = "release"
     RECLAIM = "reclaim"
+    SLIM = "slim"
 
 
-STORE_KINDS = (ActionKind.COMPACT, ActionKind.SALVAGE, ActionKind.RESTORE)
+STORE_KINDS = (ActionKind.COMPACT, ActionKind.SALVAGE, ActionKind.RESTORE, ActionKind.SLIM)
 
 
 @dataclass(frozen=True)

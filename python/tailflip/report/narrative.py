@@ -161,7 +161,12 @@ def tell_decision(decision: Decision, made_ms: int | None = None) -> str:
 def tell_action(archived: Archived) -> str:
     """Tell an action on a store, and the command that undoes it."""
     action, manifest = archived.action, archived.rewritten
-    verb = {"compact": "compacted", "salvage": "salvaged", "restore": "restored entries to"}
+    verb = {
+        "compact": "compacted",
+        "salvage": "salvaged",
+        "restore": "restored entries to",
+        "slim": "slimmed the transcript",
+    }
     if action.kind not in verb or (manifest is not None and _describe_ends(manifest)):
         text = f"{describe_action(archived)} in {action.store}"
     else:

@@ -17,7 +17,7 @@ from tailflip.flow.numbers import RewriteNumbers
 from tailflip.flow.outcomes import STORE_KINDS, ActionKind
 from tailflip.flow.values import Value
 from tailflip.ledger.actions import Action, Ledger, State
-from tailflip.stores import recovery
+from tailflip.stores import recovery, slimmed
 from tailflip.stores.archive_weight import measure
 from tailflip.stores.extension import features
 from tailflip.stores.records import read_headers, verify_records
@@ -289,16 +289,17 @@ def verify(workspace: Workspace, action_id: str) -> ArchiveNumbers:
     Raises:
         StoreInvalid: A byte is not what was written.
     """
-    action = show(workspace, action_id).action
-    manifest = read_manifest(workspace.home, action.id)
+    action = find_action(workspace, action_id)
+    if action.kind == ActionKind.SLIM:
+        slim = slimmed.read_manifest(workspace.home, action.id).numbers
+        written = slim.lines, slim.archive_bytes, slim.archive_digest
+    else:
+        action = show(workspace, action_id).action
+        rewrite = read_manifest(workspace.home, action.id).rewrite
+        written = rewrite.records, rewrite.archive_bytes, rewrite.archive_digest
     with reading_records(workspace.home, action_id) as fd:
         found = verify_records(fd)
-    written = manifest.rewrite
-    if (found.records, found.archive_bytes, found.digest) != (
-        written.records,
-        written.archive_bytes,
-        written.archive_digest,
-    ):
+    if (found.records, found.archive_bytes, found.digest) != written:
         raise ArchiveDamaged(
             f"archive is not what was written: {workspace.home.records(action_id)}", hint=_BY_HAND
         )

@@ -110,7 +110,7 @@ def move_transcripts(workspace: Workspace, action: Action) -> Moves:
     for source in action.details.sources:
         try:
             origin = Ledger(workspace).find(source)
-            if origin is None or origin.kind == ActionKind.RECLAIM:
+            if origin is None or origin.kind != ActionKind.COMPACT:
                 continue
             if not os.path.lexists(workspace.home.records(source)):
                 continue

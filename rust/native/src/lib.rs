@@ -9,6 +9,7 @@ mod mentions;
 mod names;
 mod rows;
 mod tables;
+mod transcripts;
 
 use archives::{ArchiveReader, ArchiveWriter};
 use fd::Fd;
@@ -30,6 +31,7 @@ use tailflip_store::input::{io, limits};
 use tailflip_store::judge::{evidence, policy};
 use tailflip_store::pass::{compare, list_entries, restore, rewrite, salvage, survey, verify};
 use tailflip_store::write::archive;
+use transcripts::{transcript_digest, transcript_measure, transcript_slim, transcript_unslim};
 
 create_exception!(
     _native,
@@ -334,9 +336,10 @@ mod _native {
     #[pymodule_export]
     use super::{
         archive_verify, compare_files, features, list_store, restore_store, rewrite_store,
-        salvage_store, survey_store, verify_store, ArchiveReader, ArchiveWriter, Cancelled,
-        Control, Ends, Evidence, Joined, Ledgers, Mentions, Policy, RowJudge, Scratch, Sessions,
-        Starts, StoreInvalid, Survey,
+        salvage_store, survey_store, transcript_digest, transcript_measure, transcript_slim,
+        transcript_unslim, verify_store, ArchiveReader, ArchiveWriter, Cancelled, Control, Ends,
+        Evidence, Joined, Ledgers, Mentions, Policy, RowJudge, Scratch, Sessions, Starts,
+        StoreInvalid, Survey,
     };
 
     #[pymodule_init]

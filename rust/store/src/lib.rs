@@ -27,6 +27,7 @@
 //! | [`judge`] | what becomes of an entry; never sees a byte of a file |
 //! | [`write`] | stores and archives put together from ranges and new text |
 //! | [`pass`] | what reads a store from its first byte to its last |
+//! | [`transcript`] | transcripts, line by line: what is old in them, cut out and put back |
 //!
 //! Digests are in `input`, because what is read is digested too; reading a whole input is a pass,
 //! [`pass::scan`], because it feeds the lexer, which stands on `input`.
@@ -37,4 +38,5 @@ pub mod external_sort;
 pub mod input;
 pub mod judge;
 pub mod pass;
+pub mod transcript;
 pub mod write;

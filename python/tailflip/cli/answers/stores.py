@@ -224,6 +224,30 @@ class Report(Part):
     warnings: tuple[str, ...]
 
 
+class SlimmedTranscript(Part):
+    """A transcript as it is and would be, or is now if there is a `report`."""
+
+    path: Path
+    size_bytes_before: int = taken("numbers.bytes")
+    size_bytes_after: int = taken("numbers.bytes_after")
+    image_count: int = taken("numbers.images")
+    result_count: int = taken("numbers.results")
+    unread_line_count: int = taken("numbers.unread", "Old lines that stay: they do not read.")
+    refusal: str | None = taken("why", "Why it may not be changed now.")
+    report: Report | None = taken("done")
+
+
+class UnslimmedTranscript(Part):
+    """A transcript that gets its old lines back; `appended_bytes` were written since, and stay."""
+
+    path: Path
+    action_id: str
+    line_count: int = taken("lines")
+    appended_bytes: int = taken("appended")
+    size_bytes_before: int = taken("bytes_before")
+    size_bytes_after: int = taken("bytes_after")
+
+
 class Action(Part):
     """One change, and how far it got."""
 

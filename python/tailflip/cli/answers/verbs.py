@@ -205,6 +205,15 @@ class Watch(Answer):
     notes: tuple[str, ...]
 
 
+class Slim(Answer):
+    """What would leave transcripts, or left them."""
+
+    verb: Literal["slim"] = "slim"
+    applied: bool
+    slimmed_transcripts: tuple[of_stores.SlimmedTranscript, ...]
+    gateway: of_gateway.Gateway
+
+
 class Restore(Answer):
     """What comes back, or came back. `conflicts` live again under their key, and stay."""
 
@@ -221,6 +230,9 @@ class Restore(Answer):
     damaged: tuple[of_stores.Damaged, ...]
     cut: int = Field(0, description="Slimmed entries that live in a database now, and stay slim.")
     untaken: tuple[str, ...] = Field((), description="Keys that OpenClaw's import left out.")
+    restored_transcripts: tuple[of_stores.UnslimmedTranscript, ...] = Field(
+        (), description="Those that were slimmed."
+    )
     gateway: of_gateway.Gateway | None = Field(description="None where no installation is left.")
     size_bytes_before: int = taken("bytes_before", "Of the store.")
     size_bytes_after: int = taken("bytes_after", "Of the store.")
@@ -341,6 +353,7 @@ ANSWERS: dict[str, tuple[type[Answer], ...]] = {
     "inspect": (Inspect,),
     "compact": (Compact, CompactSeveral),
     **of_reclaim.ANSWERS,
+    "slim": (Slim,),
     "reconcile": (Reconcile,),
     "tasks": (Tasks,),
     **of_maintenance.ANSWERS,

@@ -42,7 +42,7 @@ def read_locks(
             held = _read_lock(path, gateway, now_ms)
             if held.alive is False:
                 continue  # counts as no lock; dead processes may have left any number
-            for session in _session_ids(path.name[: -len(_LOCK_SUFFIX)]):
+            for session in read_session_ids(path.name[: -len(_LOCK_SUFFIX)]):
                 found.setdefault(session, held)
     return found
 
@@ -55,7 +55,7 @@ def read_left_locks(installation: Installation, store: Store, life: Life) -> fro
         for path in list_folder(folder, _LOCK_SUFFIX, []):
             owner = read_owner(path)
             if owner is not None and owner.pid in pids and owner.changed_ms >= life.started_ms:
-                found |= _session_ids(path.name[: -len(_LOCK_SUFFIX)])
+                found |= read_session_ids(path.name[: -len(_LOCK_SUFFIX)])
     return frozenset(found)
 
 
@@ -88,6 +88,6 @@ def _read_lock(path: Path, gateway: Gateway, now_ms: int) -> TranscriptLock:
     return TranscriptLock(owner.pid, lives)
 
 
-def _session_ids(stem: str) -> set[str]:
+def read_session_ids(stem: str) -> set[str]:
     """List the sessions a transcript may belong to: plain, `<id>-topic-<t>`, `<time>_<id>`."""
     return {stem, stem.partition("-topic-")[0], stem.rpartition("_")[2]}

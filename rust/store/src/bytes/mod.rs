@@ -3,6 +3,6 @@
 pub mod lex;
 pub mod simd;
 
-mod grammar;
-mod number;
-mod utf8;
+pub(crate) mod grammar;
+pub(crate) mod number;
+pub(crate) mod utf8;

@@ -82,6 +82,35 @@ pub fn check<V: Visitor>(
     feed_all(&mut lexer, Reading::Ahead, &mut pieces, control, visitor)
 }
 
+/// Shows a whole input to `take`, piece by piece, until that says no; returns the bytes shown, and
+/// the XXH3-128 of what was read in hex.
+///
+/// # Errors
+///
+/// `Io`, `Cancelled`, or what `take` says.
+///
+/// # Memory
+///
+/// As [`scan`].
+pub(crate) fn each_piece(
+    input: &dyn ReadAt,
+    control: &Control,
+    mut take: impl FnMut(&Chunk<'_>) -> Result<bool>,
+) -> Result<(u64, String)> {
+    let mut digest = XxHash3_128::new();
+    let mut pieces = Pieces::new(input, BUFFER_BYTES, |bytes: &[u8]| {
+        Digest::update(&mut digest, bytes);
+    });
+    let mut shown = 0;
+    show_all(Reading::Ahead, &mut pieces, &mut |buffer| {
+        let chunk = Chunk::of(buffer);
+        shown = chunk.end();
+        control.advance(chunk.bytes.len())?;
+        take(&chunk)
+    })?;
+    Ok((shown, digest.to_hex()))
+}
+
 fn digest<V: Visitor>(
     mut lexer: Lexer,
     buffer_bytes: usize,
@@ -158,30 +187,43 @@ fn feed_all<V: Visitor, F: FnMut(&[u8]) + Send>(
     let mut start = [0u8; 3];
     let started = read_full(pieces.input, &mut start, 0)?;
     check_start(&start[..started])?;
-    let mut take = |buffer: &Arc<PooledBuffer>| -> Result<()> {
+    show_all(reading, pieces, &mut |buffer| {
         let chunk = Chunk::of(buffer);
         lexer.feed(&chunk, visitor)?;
-        control.advance(chunk.bytes.len())
-    };
-    let mut may_spawn = reading == Reading::Ahead;
-    loop {
-        if may_spawn && pieces.at >= INLINE_BYTES {
-            if feed_ahead(pieces, &mut take)? {
-                break;
-            }
-            may_spawn = false;
-        }
-        let Some(buffer) = pieces.next()? else { break };
-        take(&buffer)?;
-    }
+        control.advance(chunk.bytes.len())?;
+        Ok(true)
+    })?;
     lexer.finish(pieces.at)?;
     Ok(pieces.at)
 }
 
-/// Feeds what is left, read ahead by a thread; false if no thread is to be had.
-fn feed_ahead<F: FnMut(&[u8]) + Send>(
+/// Shows the whole input to `take`, until that says no.
+fn show_all<F: FnMut(&[u8]) + Send>(
+    reading: Reading,
     pieces: &mut Pieces<'_, F>,
-    take: &mut impl FnMut(&Arc<PooledBuffer>) -> Result<()>,
+    take: &mut impl FnMut(&Arc<PooledBuffer>) -> Result<bool>,
+) -> Result<()> {
+    let mut may_spawn = reading == Reading::Ahead;
+    loop {
+        if may_spawn && pieces.at >= INLINE_BYTES {
+            if show_ahead(pieces, take)? {
+                return Ok(());
+            }
+            may_spawn = false;
+        }
+        let Some(buffer) = pieces.next()? else {
+            return Ok(());
+        };
+        if !take(&buffer)? {
+            return Ok(());
+        }
+    }
+}
+
+/// Shows what is left, read ahead by a thread; false if no thread is to be had.
+fn show_ahead<F: FnMut(&[u8]) + Send>(
+    pieces: &mut Pieces<'_, F>,
+    take: &mut impl FnMut(&Arc<PooledBuffer>) -> Result<bool>,
 ) -> Result<bool> {
     thread::scope(|scope| {
         // When the scan ends early it drops its end of the channel, which ends the thread.
@@ -202,7 +244,9 @@ fn feed_ahead<F: FnMut(&[u8]) + Send>(
             return Ok(false);
         }
         for buffer in full_in {
-            take(&buffer?)?;
+            if !take(&buffer?)? {
+                break;
+            }
         }
         Ok(true)
     })
