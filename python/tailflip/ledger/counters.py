@@ -31,6 +31,8 @@ class Count(StrEnum):
     ACTION_FAILURES = "action-failures"
     ACTION_MS = "action-ms"
     FREED_BYTES = "freed-bytes"
+    ALERTS_SENT = "alerts-sent"  # by destination, as below
+    ALERT_FAILURES = "alert-failures"
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,24 @@ FAMILIES = {
         ("guard_up", GAUGE, "1 while `run` or `watch` guards the gateway.", ()),
         ("gateway_up", GAUGE, "1 while the gateway's process lives; absent if unknown.", ()),
         ("gateway_ready", GAUGE, "1 once the living gateway has answered its guard.", ()),
+        (
+            "gateway_missed_answers",
+            GAUGE,
+            "Scrapes in a row that the living gateway left without any answer.",
+            (),
+        ),
+        (
+            "gateway_last_answer_timestamp_seconds",
+            GAUGE,
+            "When the living gateway last answered a scrape; absent before it did.",
+            (),
+        ),
+        (
+            "gateway_answer_seconds",
+            GAUGE,
+            "How long its answer to this scrape took; absent without one.",
+            (),
+        ),
         ("gateway_start_timestamp_seconds", GAUGE, "When the living gateway started.", ()),
         (
             "gateway_last_end_timestamp_seconds",
@@ -70,6 +88,12 @@ FAMILIES = {
             "gateway_cgroup_limit_bytes",
             GAUGE,
             "The tightest memory limit of the gateway's cgroup; absent without one.",
+            (),
+        ),
+        (
+            "gateway_forecast_heap_bytes",
+            GAUGE,
+            "Heap that its stores take by the forecast of the last survey on record.",
             (),
         ),
         (
@@ -111,6 +135,24 @@ FAMILIES = {
             "Growth of all stores together since entries were last taken out.",
             (),
         ),
+        (
+            "store_entries",
+            GAUGE,
+            "Entries of session stores at the last survey on record; absent after a change.",
+            ("agent", "kind"),
+        ),
+        (
+            "store_runs",
+            GAUGE,
+            "Entries of cron runs then, by what they say of their run.",
+            ("agent", "status"),
+        ),
+        (
+            "store_survey_timestamp_seconds",
+            GAUGE,
+            "When `gate` or `run` last surveyed the stores before a start.",
+            (),
+        ),
         ("actions_total", COUNTER, "Actions of tailflip that were done, by kind.", ("kind",)),
         (
             "action_failures_total",
@@ -140,6 +182,34 @@ FAMILIES = {
             ("which",),
         ),
         ("filesystem_size_bytes", GAUGE, "Size of those disks.", ("which",)),
+        ("alerts_sent_total", COUNTER, "Messages that were delivered.", ("destination",)),
+        (
+            "alert_failures_total",
+            COUNTER,
+            "Tries to deliver a message that failed.",
+            ("destination",),
+        ),
+        ("alerts_pending", GAUGE, "Messages that wait to be delivered.", ("destination",)),
+        (
+            "alert_last_success_timestamp_seconds",
+            GAUGE,
+            "When a message was last delivered; absent where none is on record.",
+            ("destination",),
+        ),
+        ("alerts_open", GAUGE, "Alerts that are open.", ("severity",)),
+        (
+            "heartbeat_last_success_timestamp_seconds",
+            GAUGE,
+            "When a heartbeat was last delivered; absent where none ever was.",
+            (),
+        ),
+        ("maintenance_active", GAUGE, "1 while a person works on the gateway.", ()),
+        (
+            "maintenance_end_timestamp_seconds",
+            GAUGE,
+            "When that ends by itself; absent without a maintenance.",
+            (),
+        ),
         (
             "scrape_collector_success",
             GAUGE,

@@ -17,6 +17,7 @@ from tailflip.base.workspace import Workspace
 from tailflip.demo.incident import write_incident
 from tailflip.flow.lives import Cause
 from tailflip.ledger.actions import Action, Details, Ledger, State
+from tailflip.ledger.facts import SURVEY_FACT
 from tailflip.ledger.history import History
 from tailflip.report.metrics.collectors import COLLECTORS
 from tailflip.report.metrics.families import COUNTER, FAMILIES, OWN, SUMMARY
@@ -77,6 +78,28 @@ def test_every_sample_has_the_labels_of_its_family_and_its_gateway(fleet):
             own = {"gateway"} if name not in OWN else set()
             assert set(sample.labels) == {*FAMILIES[name].labels, *own}, sample
             assert sample.labels.get("gateway") in (None, os.path.realpath(fleet.root / "openclaw"))
+
+
+def test_the_last_survey_on_record_is_told_and_no_store_is_read_for_it(fleet):
+    history = fleet.fill()
+    assert not any("survey" in str(name) for name, *_ in scrape_all() if "scrape" not in str(name))
+    stores = [
+        {
+            "agent": "main",
+            "kinds": {"cron run": 312, "chat": 4},
+            "runs": {"done": 310, "running": 2},
+        },
+        {"agent": "main", "kinds": {"chat": 1}, "runs": {}},
+        {"agent": "ops", "kinds": {"chat": 7}, "runs": {}},
+    ]
+    told = {"at_ms": NOW_MS - 5_000, "heap_bytes": 512_000_000, "stores": stores}
+    history.facts.put(SURVEY_FACT, told)
+    found = scrape_all()
+    assert found["tailflip_store_entries", ("agent", "main"), ("kind", "chat")] == 5
+    assert found["tailflip_store_entries", ("agent", "ops"), ("kind", "chat")] == 7
+    assert found["tailflip_store_runs", ("agent", "main"), ("status", "running")] == 2
+    assert found["tailflip_store_survey_timestamp_seconds",] == NOW_MS / 1000 - 5
+    assert found["tailflip_gateway_forecast_heap_bytes",] == 512_000_000
 
 
 def test_names_end_as_their_kind_and_unit_say():
