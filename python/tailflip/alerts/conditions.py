@@ -10,6 +10,7 @@ from tailflip.alerts.outage import Outage, find_outage, is_failure
 from tailflip.alerts.table import (
     ACTION_FAILED,
     FAILING,
+    GUARD_GONE,
     HANGS,
     OUTAGE,
     SALVAGED,
@@ -76,6 +77,7 @@ class Known:
         findings: those that stand.
         actions: on this gateway's stores and ledgers.
         failing: the destinations that have heard nothing for a while, and since when.
+        unguarded_ms: since when its guard is gone, which did not end as it should.
     """
 
     guard: str
@@ -86,6 +88,7 @@ class Known:
     findings: tuple[NotedFinding, ...] = ()
     actions: tuple[Action, ...] = ()
     failing: tuple[tuple[str, int], ...] = ()
+    unguarded_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -123,13 +126,15 @@ def find_conditions(known: Known, settings: AlertSettings, now_ms: int) -> Seen:
     found: dict[tuple[str, str], Condition] = {}
     for each in (
         *_find_outages(known, outage, now_ms),
+        *_find_unguarded(known, settings, now_ms),
         *_find_hangs(known, now_ms),
         *_find_actions(known, now_ms),
         *_find_failing(known, now_ms),
         *_find_findings(known, settings, outage),
     ):
         found.setdefault((each.code, each.subject), each)
-    begins = (outage.due_ms, *(since_ms + _FAILING_MS for _, since_ms in known.failing))
+    silences = (since_ms + _FAILING_MS for _, since_ms in known.failing)
+    begins = (outage.due_ms, _find_unguarded_due(known, settings), *silences)
     later = [each for each in begins if each is not None and each > now_ms]
     return Seen(tuple(found.values()), outage.up_ms, min(later, default=None))
 
@@ -193,6 +198,20 @@ def _find_down(outage: Outage, now_ms: int) -> Iterator[Condition]:
         step=find_row(Code.GATEWAY_DOWN).step,
     )
     yield Condition(Code.GATEWAY_DOWN, "", Urgency.CRITICAL, since_ms, words, opens=outage.is_told)
+
+
+def _find_unguarded_due(known: Known, settings: AlertSettings) -> int | None:
+    if known.unguarded_ms is None:
+        return None
+    return known.unguarded_ms + int(1000 * settings.down_after_s)
+
+
+def _find_unguarded(known: Known, settings: AlertSettings, now_ms: int) -> Iterator[Condition]:
+    """Tell of a guard that is gone, unless its service manager starts it again soon."""
+    due_ms = _find_unguarded_due(known, settings)
+    if known.unguarded_ms is not None and due_ms is not None:
+        made = _make(GUARD_GONE, "", known.unguarded_ms)
+        yield replace(made, opens=now_ms >= due_ms)
 
 
 def _tell_story(known: Known) -> str:
