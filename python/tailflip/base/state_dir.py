@@ -243,6 +243,10 @@ class Home:
         except (ValueError, AttributeError):
             return None
 
+    def untold(self, guard: str) -> Path:
+        """Return the file whose time says when people were told without the ledger."""
+        return self._supervisor(guard).with_suffix(".untold")
+
     def _supervisor(self, guard: str) -> Path:
         digest = hashlib.sha256(os.fsencode(guard)).hexdigest()[:16]
         return self.guards / f"{digest}.lock"

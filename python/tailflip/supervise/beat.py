@@ -91,6 +91,7 @@ def _look_around(
     now_ms = clock.now_ms()
     try:
         gateway = read_gateway(installation, env)
+        history.lives.count_down(now_ms)
         note_lost_guard(history, now_ms)
         note_gone(history, installation, gateway, config.gateway.service, env)
         looked = find_quickly(installation, gateway, history.workspace.home.root, now_ms)

@@ -112,7 +112,7 @@ FAMILIES = {
         (
             "gateway_down_seconds_total",
             COUNTER,
-            "Time from an end that nobody asked for to the next start, counted at that start.",
+            "Time from an end that nobody asked for to the next start, counted while it lasts.",
             (),
         ),
         ("breaker_state", GAUGE, f"Whether starts are allowed: {_STATES}.", ("state",)),
