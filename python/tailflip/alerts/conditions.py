@@ -22,7 +22,7 @@ from tailflip.flow.alerts import Urgency, Words
 from tailflip.flow.findings import Code
 from tailflip.flow.late import dataclass
 from tailflip.flow.lives import GOOD_LIFE_MS, BreakerState
-from tailflip.flow.outcomes import ActionKind
+from tailflip.flow.outcomes import KIND_WORDS, ActionKind
 from tailflip.ledger.actions import HALF_DONE, State
 
 if TYPE_CHECKING:
@@ -42,26 +42,6 @@ _FAILING_MS = _HOUR_MS
 _JOBS = frozenset({Code.JOB_STORM, Code.JOB_RAPID, Code.JOB_STUCK, Code.JOB_OVERDUE, Code.JOB_HELD})
 _JOB_ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _MOST_NAME = 40
-_DID = {
-    ActionKind.COMPACT: "compacted a session store",
-    ActionKind.SALVAGE: "set a damaged store aside, and kept what was legible",
-    ActionKind.RESTORE: "put back what was archived",
-    ActionKind.MARKERS: "cleared the marks of dead runs",
-    ActionKind.HOLD: "held what was in flight at each death",
-    ActionKind.TASKS: "ended tasks of dead runs",
-    ActionKind.RELEASE: "released what was held",
-    ActionKind.RECLAIM: "gave room on the disk back",
-}
-_NOUNS = {
-    ActionKind.COMPACT: "compaction",
-    ActionKind.SALVAGE: "salvage",
-    ActionKind.RESTORE: "restore",
-    ActionKind.MARKERS: "clearing of marks",
-    ActionKind.HOLD: "hold",
-    ActionKind.TASKS: "end of tasks",
-    ActionKind.RELEASE: "release",
-    ActionKind.RECLAIM: "giving back of room",
-}
 
 
 @dataclass(frozen=True)
@@ -231,13 +211,8 @@ def _add_done(condition: Condition, known: Known) -> Words:
     ]
     if not done:
         return condition.words
-    told = "; ".join(dict.fromkeys(_DID[each.kind] for each in reversed(done)))
-    return replace(condition.words, done=told, undo=_undo(done[0]))
-
-
-def _undo(action: Action) -> str:
-    verb = "release" if action.kind is ActionKind.HOLD else "restore"
-    return f"tailflip {verb} {action.id} --apply"
+    told = "; ".join(dict.fromkeys(KIND_WORDS[each.kind].did for each in reversed(done)))
+    return replace(condition.words, done=told, undo=done[0].undo or "")
 
 
 # --- what the record says else ---------------------------------------------------------------
@@ -268,13 +243,13 @@ def _find_actions(known: Known, now_ms: int) -> Iterator[Condition]:
         last.add((action.kind, action.store))
         if is_recent and is_newest and _has_failed(action, now_ms):
             made = _make(ACTION_FAILED, f"{action.kind}: {action.store}", action.created_ms)
-            what = f"a {_NOUNS[action.kind]} did not come to its end ({action.id})"
+            what = f"a {KIND_WORDS[action.kind].noun} did not come to its end ({action.id})"
             yield replace(made, words=replace(made.words, what=what))
         done = action.state in (State.COMMITTED, State.DONE)
         if is_recent and done and action.kind is ActionKind.SALVAGE:
             made = _make(SALVAGED, action.id, action.created_ms)
             words = replace(
-                made.words, step=f"tailflip archive show {action.id}", undo=_undo(action)
+                made.words, step=f"tailflip archive show {action.id}", undo=action.undo or ""
             )
             yield replace(made, words=words, is_once=True)
 

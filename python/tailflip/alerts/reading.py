@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tailflip.alerts.conditions import Known
@@ -10,6 +11,7 @@ from tailflip.alerts.rules.failing import list_failing
 from tailflip.flow.alerts import Silence
 from tailflip.flow.lives import Death
 from tailflip.ledger.actions import Ledger
+from tailflip.observe.installation import choose_owned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +44,7 @@ def read_notices(history: History, alerts: Sequence[Alert], now_ms: int) -> tupl
 def read_known(history: History, settings: AlertSettings, notices: Sequence[Notice]) -> Known:
     """Read what is known of the gateway."""
     guard = history.guard
-    below = guard + os.sep
+    is_own = choose_owned(os.environ, Path(guard))
     made = history.decisions.read_last()
     is_lost = history.workspace.home.find_lost_supervisor(guard) is not None
     names = [each.name for each in settings.destinations]
@@ -54,7 +56,7 @@ def read_known(history: History, settings: AlertSettings, notices: Sequence[Noti
         start=history.starts.read_last(),
         incidents=history.incidents.read(),
         findings=history.findings.read(),
-        actions=tuple(each for each in actions if each.store.startswith(below)),
+        actions=tuple(each for each in actions if is_own(each.store)),
         failing=list_failing(names, notices),
         unguarded_ms=history.facts.get(UNGUARDED_FACT) if is_lost else None,
     )
