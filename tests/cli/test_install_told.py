@@ -130,3 +130,15 @@ def test_the_timer_goes_when_nobody_is_told_any_more(place, host):
     configure(host, "")
     place.run("install", "--apply")
     assert not (host.units / TIMER).exists()
+
+
+@pytest.mark.parametrize("mode", ["gate", "run", "watch"])
+def test_systemd_tells_when_it_gives_a_unit_up(place, host, mode):
+    """A start limit of a person's own ends the guard, and then nobody is left to tell."""
+    host.put_unit()
+    place.run("install", "--mode", mode, "--apply")
+    texts = [path.read_text() for path in host.units.rglob("*") if path.is_file()]
+    assert sum("OnFailure=tailflip-alert@" in text for text in texts) == 1
+    (alert,) = [path for path in host.units.iterdir() if path.name.startswith("tailflip-alert@")]
+    last = [line for line in alert.read_text().splitlines() if line.startswith("ExecStart=")][-1]
+    assert last.endswith(" _beat --state-dir=%f --given-up")

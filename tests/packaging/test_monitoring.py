@@ -63,7 +63,7 @@ def test_every_rule_is_told_to_people():
         assert re.search(rf"^### {rule['alert']}$", page, re.MULTILINE), rule["alert"]
         assert rule["annotations"]["runbook"] == f"docs/metrics.md#{rule['alert'].lower()}"
         labels = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
-        assert labels <= {"gateway", "code", "kind", "which", "collector"}
+        assert labels <= {"gateway", "code", "kind", "which", "collector", "destination"}
         assert rule["labels"]["severity"] in ("critical", "warning")
 
 
@@ -128,6 +128,20 @@ FIRES = {
     "TailflipDiesAgain": (
         'tailflip_gateway_deaths_total{gateway="g",cause="hang"}', "0x10 1x5 2x5 3x5 4x30", "40m",
     ),
+    "TailflipHeapAhead": (
+        'tailflip_gateway_forecast_heap_bytes{gateway="g"}', "95x30", "20m",
+        'tailflip_gateway_heap_limit_bytes{gateway="g"}', "100x30",
+    ),
+    "TailflipHangs": (
+        'tailflip_gateway_missed_answers{gateway="g"}', "0x5 1 2 3 4 5x30", "15m",
+        'tailflip_gateway_ready{gateway="g"}', "1x60",
+    ),
+    "TailflipAlertsFail": (
+        'tailflip_alerts_pending{gateway="g",destination="phone"}', "1x90", "80m",
+    ),
+    "TailflipHeartbeatFails": (
+        'tailflip_heartbeat_last_success_timestamp_seconds{gateway="g"}', "0x60", "40m",
+    ),
     "TailflipActionFailed": (
         'tailflip_action_failures_total{gateway="g",kind="compact"}', "0x5 1x30", "20m",
     ),
@@ -135,7 +149,21 @@ FIRES = {
     "TailflipSilent": ("tailflip_something_else", "1x30", "20m"),
 }  # fmt: skip
 RESTS = {
-    "TailflipGatewayDown": ('tailflip_gateway_up{gateway="g"}', "1x5 0x1 1x30", "7m"),
+    "TailflipGatewayDown": (
+        'tailflip_gateway_up{gateway="g"}', "0x30", "20m",
+        'tailflip_maintenance_active{gateway="g"}', "1x30",
+    ),
+    "TailflipHeapAhead": (
+        'tailflip_gateway_forecast_heap_bytes{gateway="g"}', "80x30", "20m",
+        'tailflip_gateway_heap_limit_bytes{gateway="g"}', "100x30",
+    ),
+    "TailflipHangs": (
+        'tailflip_gateway_missed_answers{gateway="g"}', "5x30", "15m",
+        'tailflip_gateway_ready{gateway="g"}', "0x60",
+    ),
+    "TailflipAlertsFail": (
+        'tailflip_alerts_pending{gateway="g",destination="phone"}', "1x30 0 1x60", "80m",
+    ),
     "TailflipGuardGone": ('tailflip_guard_up{gateway="g"}', "0x30", "20m"),
     "TailflipDiesAgain": (
         'tailflip_gateway_deaths_total{gateway="g",cause="asked-stop"}', "0x5 1x5 3x5 9x30", "40m",
@@ -149,7 +177,7 @@ def test_the_rules_fire_when_they_should_and_rest_when_not(tmp_path):
     """Prometheus itself judges made-up series."""
     cases = [(each, True) for each in FIRES.items()] + [(each, False) for each in RESTS.items()]
     tests = []
-    for (alert, (series, values, at)), fires in cases:
+    for (alert, (series, values, at, *beside)), fires in cases:
         labels = dict(re.findall(r'(\w+)="([^"]*)"', series))
         rule = next(each for each in read_rules() if each["alert"] == alert)
         if alert == "TailflipDiesAgain":
@@ -163,7 +191,12 @@ def test_the_rules_fire_when_they_should_and_rest_when_not(tmp_path):
         tests.append(
             {
                 "interval": "1m",
-                "input_series": [{"series": series, "values": values}],
+                "input_series": [
+                    {"series": each, "values": those}
+                    for each, those in zip(
+                        (series, *beside[::2]), (values, *beside[1::2]), strict=True
+                    )
+                ],
                 "alert_rule_test": [
                     {"eval_time": at, "alertname": alert, "exp_alerts": alerts if fires else []}
                 ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import psutil
@@ -106,6 +107,76 @@ def test_a_timer_tells_what_a_look_around_finds(place):
         (noted,) = place.history.findings.read()
         assert noted.finding.code == "cron-store-invalid"
         assert [each.json["urgency"] for each in web.requests] == ["warning"]
+
+
+def test_a_timer_tells_of_a_gateway_that_died_and_was_not_started_again(place):
+    """Nobody is there behind a gate: once the heartbeat alone told of it."""
+    with Web() as web:
+        tell(place, f"json://127.0.0.1:{web.port}/hook", AT_ONCE)
+        guarded = place.start("gate", "--", *place.command())
+        wait_until(place.listener, "gateway that listens")
+        wait_quiet(place)
+        assert run_beat(place) == 0
+        assert web.requests == [], "it lives"
+        guarded.send(signal.SIGKILL)
+        guarded.wait()
+        assert run_beat(place) == 0
+        time.sleep(1.2)
+        assert run_beat(place) == 0
+        (told,) = [each.json for each in web.requests]
+        assert (told["kind"], told["urgency"]) == ("opened", "critical")
+        assert "gateway down" in told["subject"]
+        assert run_beat(place) == 0
+        assert len(web.requests) == 1
+        # What the next start finds is judged by that start.
+        place.start("gate", "--", *place.command())
+        wait_until(place.listener, "gateway that listens")
+        assert place.deaths() != []
+
+
+def test_a_gateway_that_was_stopped_is_no_alarm_of_the_timer(place):
+    with Web() as web:
+        tell(place, f"json://127.0.0.1:{web.port}/hook", AT_ONCE)
+        guarded = place.start("gate", "--", *place.command())
+        wait_until(place.listener, "gateway that listens")
+        wait_quiet(place)
+        guarded.send(signal.SIGTERM)
+        guarded.wait()
+        for _ in range(2):
+            assert run_beat(place) == 0
+            time.sleep(1.2)
+        assert web.requests == []
+
+
+def test_what_systemd_starts_waits_and_tells_of_a_guard_that_was_killed(place):
+    with Web() as web:
+        more = beat(place, f"http://127.0.0.1:{web.port}/ping/{UUID}", 60)
+        tell(place, f"json://127.0.0.1:{web.port}/hook", AT_ONCE + more)
+        silent = {"TAILFLIP_CONFIG": "/dev/null"}
+        guarded = place.start("watch", f"--state-dir={place.state}", env=silent)
+        guarded.hear("watching the stores")
+        guarded.send(signal.SIGKILL)
+        guarded.wait()
+        began = time.monotonic()
+        given_up = place.start("_beat", f"--state-dir={place.state}", "--given-up")
+        assert given_up.wait(60) == 0
+        assert time.monotonic() - began < 30
+        assert [each.path for each in web.requests] == ["/hook"], "no heartbeat"
+        assert "guard gone" in web.requests[0].json["subject"]
+        assert web.requests[0].json["urgency"] == "critical"
+
+
+def test_a_watch_that_ends_as_it_should_is_not_missed(place):
+    with Web() as web:
+        tell(place, f"json://127.0.0.1:{web.port}/hook", AT_ONCE)
+        guarded = place.start("watch", f"--state-dir={place.state}")
+        guarded.hear("watching the stores")
+        assert guarded.stop() == 0
+        wait_quiet(place)
+        for _ in range(2):
+            assert run_beat(place) == 0
+            time.sleep(1.1)
+        assert web.requests == []
 
 
 def test_a_timer_is_for_tailflip_alone(place):

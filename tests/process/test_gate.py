@@ -15,6 +15,7 @@ from support.heap import make_tight
 from support.stores import NOW_MS, format_store, make_entries, make_entry
 from tailflip.base import clock
 from tailflip.flow.lives import Breaker, BreakerState, Cause, Decision, Waiting
+from tailflip.ledger.facts import SURVEY_FACT
 
 STORE, FITS = 3_000_000, 1_000_000
 TIGHT = ("--heap-limit", f"{make_tight(3_000_000)}b")
@@ -90,6 +91,17 @@ def test_the_gateway_is_the_process_that_was_started_with_all_its_things(place):
     guarded.send(signal.SIGTERM)
     assert guarded.wait() == 0
     os.close(out)
+
+
+def test_what_it_counted_is_on_record_for_metrics(place):
+    place.fill(STORE)
+    assert gate(place, "--die", "0").wait() == 0
+    told = place.history.facts.get(SURVEY_FACT)
+    (store,) = told["stores"]
+    assert store["agent"] == "main"
+    assert sum(store["kinds"].values()) > 0
+    assert told["heap_bytes"] > 0
+    assert abs(told["at_ms"] - clock.now_ms()) < 60_000
 
 
 def test_no_signal_is_ignored_that_was_not_before(place):

@@ -10,9 +10,9 @@ from support.incident_history import MB, make_death, make_life
 from support.stores import HOUR_MS
 from tailflip.flow.findings import Finding
 from tailflip.flow.lives import Breaker, Cause, Decision, Waiting
-from tailflip.flow.observed import Sample
 from tailflip.flow.work import Work, WorkKind
 from tailflip.ledger.actions import Action, Details, Ledger, State
+from tailflip.ledger.database import Database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,10 +63,7 @@ def record_month(history: History, now_ms: int) -> None:
             act(history, f"20260101T0000{day:02d}Z-aaaaaa", at_ms + 3 * HOUR_MS + 500)
     last = make_life("now", now_ms - 13 * HOUR_MS, guard=guard, ready_ms=now_ms - 13 * HOUR_MS + 9)
     history.lives.begin(last)
-    for step in range(30 * 48, 0, -1):
-        at_ms = now_ms - step * HOUR_MS // 2
-        grown = 100 + (30 * 48 - step) % 96
-        history.samples.record(Sample(at_ms, (300 + grown * 3) * MB, grown * MB // 10), "now")
+    put_samples(history, now_ms)
     findings = [
         Finding("job-rapid", "warning", CANARIES["job"], f"{CANARIES['job']}: 312 runs, one every "
                 "21 s", f"openclaw cron disable {CANARIES['job']}", (CANARIES["content"],)),
@@ -75,6 +72,17 @@ def record_month(history: History, now_ms: int) -> None:
         Finding("made-up-code", "warning", CANARIES["key"], CANARIES["content"], CANARIES["url"]),
     ]  # fmt: skip
     history.findings.note(findings, now_ms - 5 * HOUR_MS, {each.code for each in findings})
+
+
+def put_samples(history: History, now_ms: int) -> None:
+    """Put a sample for every half hour on record, in one transaction: they are 1,440."""
+    rows = []
+    for step in range(30 * 48, 0, -1):
+        grown = 100 + (30 * 48 - step) % 96
+        sizes = (300 + grown * 3) * MB, grown * MB // 10
+        rows.append((history.guard, "now", now_ms - step * HOUR_MS // 2, *sizes))
+    with Database(history.workspace).writing() as db:
+        db.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?)", rows)
 
 
 def act(history: History, name: str, at_ms: int) -> None:

@@ -10,6 +10,7 @@ from tailflip.alerts.outage import Outage, find_outage, is_failure
 from tailflip.alerts.table import (
     ACTION_FAILED,
     FAILING,
+    GUARD_GONE,
     HANGS,
     OUTAGE,
     SALVAGED,
@@ -21,7 +22,7 @@ from tailflip.flow.alerts import Urgency, Words
 from tailflip.flow.findings import Code
 from tailflip.flow.late import dataclass
 from tailflip.flow.lives import GOOD_LIFE_MS, BreakerState
-from tailflip.flow.outcomes import ActionKind
+from tailflip.flow.outcomes import KIND_WORDS, ActionKind
 from tailflip.ledger.actions import HALF_DONE, State
 
 if TYPE_CHECKING:
@@ -41,28 +42,6 @@ _FAILING_MS = _HOUR_MS
 _JOBS = frozenset({Code.JOB_STORM, Code.JOB_RAPID, Code.JOB_STUCK, Code.JOB_OVERDUE, Code.JOB_HELD})
 _JOB_ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _MOST_NAME = 40
-_DID = {
-    ActionKind.COMPACT: "compacted a session store",
-    ActionKind.SALVAGE: "set a damaged store aside, and kept what was legible",
-    ActionKind.RESTORE: "put back what was archived",
-    ActionKind.MARKERS: "cleared the marks of dead runs",
-    ActionKind.HOLD: "held what was in flight at each death",
-    ActionKind.TASKS: "ended tasks of dead runs",
-    ActionKind.RELEASE: "released what was held",
-    ActionKind.RECLAIM: "gave room on the disk back",
-    ActionKind.SLIM: "slimmed a transcript",
-}
-_NOUNS = {
-    ActionKind.COMPACT: "compaction",
-    ActionKind.SALVAGE: "salvage",
-    ActionKind.RESTORE: "restore",
-    ActionKind.MARKERS: "clearing of marks",
-    ActionKind.HOLD: "hold",
-    ActionKind.TASKS: "end of tasks",
-    ActionKind.RELEASE: "release",
-    ActionKind.RECLAIM: "giving back of room",
-    ActionKind.SLIM: "slimming",
-}
 
 
 @dataclass(frozen=True)
@@ -78,6 +57,7 @@ class Known:
         findings: those that stand.
         actions: on this gateway's stores and ledgers.
         failing: the destinations that have heard nothing for a while, and since when.
+        unguarded_ms: since when its guard is gone, which did not end as it should.
     """
 
     guard: str
@@ -88,6 +68,7 @@ class Known:
     findings: tuple[NotedFinding, ...] = ()
     actions: tuple[Action, ...] = ()
     failing: tuple[tuple[str, int], ...] = ()
+    unguarded_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -125,13 +106,15 @@ def find_conditions(known: Known, settings: AlertSettings, now_ms: int) -> Seen:
     found: dict[tuple[str, str], Condition] = {}
     for each in (
         *_find_outages(known, outage, now_ms),
+        *_find_unguarded(known, settings, now_ms),
         *_find_hangs(known, now_ms),
         *_find_actions(known, now_ms),
         *_find_failing(known, now_ms),
         *_find_findings(known, settings, outage),
     ):
         found.setdefault((each.code, each.subject), each)
-    begins = (outage.due_ms, *(since_ms + _FAILING_MS for _, since_ms in known.failing))
+    silences = (since_ms + _FAILING_MS for _, since_ms in known.failing)
+    begins = (outage.due_ms, _find_unguarded_due(known, settings), *silences)
     later = [each for each in begins if each is not None and each > now_ms]
     return Seen(tuple(found.values()), outage.up_ms, min(later, default=None))
 
@@ -197,6 +180,20 @@ def _find_down(outage: Outage, now_ms: int) -> Iterator[Condition]:
     yield Condition(Code.GATEWAY_DOWN, "", Urgency.CRITICAL, since_ms, words, opens=outage.is_told)
 
 
+def _find_unguarded_due(known: Known, settings: AlertSettings) -> int | None:
+    if known.unguarded_ms is None:
+        return None
+    return known.unguarded_ms + int(1000 * settings.down_after_s)
+
+
+def _find_unguarded(known: Known, settings: AlertSettings, now_ms: int) -> Iterator[Condition]:
+    """Tell of a guard that is gone, unless its service manager starts it again soon."""
+    due_ms = _find_unguarded_due(known, settings)
+    if known.unguarded_ms is not None and due_ms is not None:
+        made = _make(GUARD_GONE, "", known.unguarded_ms)
+        yield replace(made, opens=now_ms >= due_ms)
+
+
 def _tell_story(known: Known) -> str:
     story = find_row(Code.CRASH_LOOP).step
     number = next((each.id for each in known.incidents if each.closed_ms is None), None)
@@ -214,13 +211,8 @@ def _add_done(condition: Condition, known: Known) -> Words:
     ]
     if not done:
         return condition.words
-    told = "; ".join(dict.fromkeys(_DID[each.kind] for each in reversed(done)))
-    return replace(condition.words, done=told, undo=_undo(done[0]))
-
-
-def _undo(action: Action) -> str:
-    verb = "release" if action.kind is ActionKind.HOLD else "restore"
-    return f"tailflip {verb} {action.id} --apply"
+    told = "; ".join(dict.fromkeys(KIND_WORDS[each.kind].did for each in reversed(done)))
+    return replace(condition.words, done=told, undo=done[0].undo or "")
 
 
 # --- what the record says else ---------------------------------------------------------------
@@ -251,13 +243,13 @@ def _find_actions(known: Known, now_ms: int) -> Iterator[Condition]:
         last.add((action.kind, action.store))
         if is_recent and is_newest and _has_failed(action, now_ms):
             made = _make(ACTION_FAILED, f"{action.kind}: {action.store}", action.created_ms)
-            what = f"a {_NOUNS[action.kind]} did not come to its end ({action.id})"
+            what = f"a {KIND_WORDS[action.kind].noun} did not come to its end ({action.id})"
             yield replace(made, words=replace(made.words, what=what))
         done = action.state in (State.COMMITTED, State.DONE)
         if is_recent and done and action.kind is ActionKind.SALVAGE:
             made = _make(SALVAGED, action.id, action.created_ms)
             words = replace(
-                made.words, step=f"tailflip archive show {action.id}", undo=_undo(action)
+                made.words, step=f"tailflip archive show {action.id}", undo=action.undo or ""
             )
             yield replace(made, words=words, is_once=True)
 

@@ -19,6 +19,7 @@ from tailflip.alerts.heartbeat import Health, keep_beating
 from tailflip.alerts.reading import read_silence
 from tailflip.alerts.sending.deliver import Sender, beat
 from tailflip.alerts.turn import take_turn
+from tailflip.alerts.unrecorded import tell_unrecorded
 from tailflip.base import clock, log
 from tailflip.base.durable import RealDisk
 from tailflip.base.errors import TailflipError
@@ -36,8 +37,11 @@ if TYPE_CHECKING:
 # All messages to all destinations, each with its patience; then the kernel ends us.
 LAST_S = 600
 _HOUR_MS = 3_600_000
-# Another pass is at work, or the ledger cannot be used: look again soon.
+# Another pass is at work: look again soon.
 _SOON_MS = 30_000
+# A ledger that is busy for a moment is no news: it is tried so often, and looked at again later.
+_TRIES, _PAUSE_S = 3, 20.0
+_LATER_MS = 300_000
 
 
 class Door(Value):
@@ -93,26 +97,37 @@ def read_order(data: bytes) -> Order:
 
 
 def run_errand(history: History, order: Order, env: Mapping[str, str]) -> int | None:
-    """Make one pass and send the heartbeat if it is due; return when to come again, or None."""
-    dues: list[int | None] = []
-    try:
-        sender = Sender(order.alerts.to, env)
-        settings = order.alerts.choose(order.patience_s)
-        turn = take_turn(history, settings, sender.send, read_silence(history))
-        dues.append(clock.now_ms() + _SOON_MS if turn is None else turn.due_ms)
-        if order.heartbeat.is_on(env):
-            dues.append(
-                keep_beating(
-                    history.facts,
-                    order.heartbeat,
-                    read_health(history, order.seen),
-                    lambda sign: beat(order.heartbeat, sign, env),
-                    slack_s=order.slack_s,
-                )
+    """Make one pass and send the heartbeat if it is due; return when to come again, or None.
+
+    Where the ledger cannot be used, and not after a while either, that alone is told.
+    """
+    for tries in range(_TRIES):
+        if tries:
+            clock.sleep_s(_PAUSE_S)
+        try:
+            return _run(history, order, env)
+        except (TailflipError, OSError) as e:
+            error = e
+    log.error("the ledger could not be used, and that is all that is told", error=error)
+    sender, settings = Sender(order.alerts.to, env), order.alerts.choose(order.patience_s)
+    tell_unrecorded(history.workspace, history.guard, settings, sender.send)
+    return clock.now_ms() + _LATER_MS
+
+
+def _run(history: History, order: Order, env: Mapping[str, str]) -> int | None:
+    sender, settings = Sender(order.alerts.to, env), order.alerts.choose(order.patience_s)
+    turn = take_turn(history, settings, sender.send, read_silence(history))
+    dues = [clock.now_ms() + _SOON_MS if turn is None else turn.due_ms]
+    if order.heartbeat.is_on(env):
+        dues.append(
+            keep_beating(
+                history.facts,
+                order.heartbeat,
+                read_health(history, order.seen),
+                lambda sign: beat(order.heartbeat, sign, env),
+                slack_s=order.slack_s,
             )
-    except (TailflipError, OSError) as e:
-        log.error("nobody could be told: the ledger could not be used", error=e)
-        dues.append(clock.now_ms() + _SOON_MS)
+        )
     return min((due for due in dues if due is not None), default=None)
 
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tailflip.alerts.conditions import Known
 from tailflip.alerts.rules.failing import list_failing
 from tailflip.flow.alerts import Silence
+from tailflip.flow.lives import Death
 from tailflip.ledger.actions import Ledger
+from tailflip.observe.installation import choose_owned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tailflip.flow.alerts import Alert, AlertSettings, Notice
+    from tailflip.flow.lives import Life
     from tailflip.ledger.history import History
 
+# What a timer found, for nobody else was there: how the last gateway died, and since when its guard
+# is gone.
+GONE_FACT, UNGUARDED_FACT = "gone", "unguarded-ms"
 _DAY_MS = 86_400_000
 # What was closed longer ago opens no alert again, and is told of in no digest.
 _CLOSED_MS = 8 * _DAY_MS
@@ -37,20 +44,39 @@ def read_notices(history: History, alerts: Sequence[Alert], now_ms: int) -> tupl
 def read_known(history: History, settings: AlertSettings, notices: Sequence[Notice]) -> Known:
     """Read what is known of the gateway."""
     guard = history.guard
-    below = guard + os.sep
+    is_own = choose_owned(os.environ, Path(guard))
     made = history.decisions.read_last()
+    is_lost = history.workspace.home.find_lost_supervisor(guard) is not None
     names = [each.name for each in settings.destinations]
     actions = Ledger(history.workspace).read_all()
     return Known(
         guard,
-        lives=history.lives.read(_MOST_LIVES),
+        lives=end_unseen(history.lives.read(_MOST_LIVES), history.facts.get(GONE_FACT)),
         breaker=None if made is None else history.decisions.read_breaker(),
         start=history.starts.read_last(),
         incidents=history.incidents.read(),
         findings=history.findings.read(),
-        actions=tuple(each for each in actions if each.store.startswith(below)),
+        actions=tuple(each for each in actions if is_own(each.store)),
         failing=list_failing(names, notices),
+        unguarded_ms=history.facts.get(UNGUARDED_FACT) if is_lost else None,
     )
+
+
+def end_unseen(lives: tuple[Life, ...], gone: Any) -> tuple[Life, ...]:
+    """End the newest life where a timer found its process gone; the next start judges it anew.
+
+    Args:
+        lives: newest first.
+        gone: the fact that the timer put on record; None without one.
+    """
+    if not (lives and isinstance(gone, dict)):
+        return lives
+    newest = lives[0]
+    if newest.id != gone["life"] or newest.ended_ms is not None:
+        return lives
+    death = Death.model_validate_json(gone["death"])
+    ended = newest.model_copy(update={"ended_ms": gone["ended_ms"], "death": death})
+    return (ended, *lives[1:])
 
 
 def read_silence(history: History) -> Silence | None:

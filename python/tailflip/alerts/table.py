@@ -14,7 +14,8 @@ from tailflip.flow.late import dataclass
 CHECK, STATUS, WHY = "tailflip check", "tailflip status", "tailflip incidents why"
 COMPACT, RECONCILE = "tailflip compact", "tailflip reconcile"
 # The codes that are no finding's: `conditions` concludes them from the record.
-HANGS, ACTION_FAILED, SALVAGED, FAILING = (
+GUARD_GONE, HANGS, ACTION_FAILED, SALVAGED, FAILING = (
+    "guard-gone",
     "gateway-hangs",
     "action-failed",
     "salvaged",
@@ -72,6 +73,9 @@ ROWS: dict[str, Row] = {
     ),
     Code.STARTS_STOPPED: _critical(
         "starts stopped", "after deaths in a row no start is allowed", STATUS
+    ),
+    GUARD_GONE: _critical(
+        "guard gone", "tailflip was killed, and nobody guards the gateway any more", STATUS
     ),
     Code.PROGRAM_GONE: _critical(
         "program gone", "the program that the gateway's service starts is not there"

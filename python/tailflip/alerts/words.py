@@ -70,6 +70,18 @@ class Writer:
         )
         return _cut(f"{self._who()}: test", SUBJECT_CHARS), fit_lines(lines)
 
+    def write_unrecorded(self) -> tuple[str, str]:
+        """Write subject and body of the message that the ledger cannot be used."""
+        lines = (
+            f"critical: tailflip on {self._who()} cannot use its own record.",
+            "It is damaged, or cannot be read, or its disk is full.",
+            "The gateway is not touched by that, but no store is healed.",
+            "You are told of nothing else before it is mended.",
+            "Done: nothing; nothing was changed.",
+            "Next: tailflip status",
+        )
+        return _cut(f"{self._who()}: tailflip cannot remember", SUBJECT_CHARS), fit_lines(lines)
+
     def _who(self) -> str:
         return f"{self.host} ({self.gateway})" if self.gateway else self.host
 

@@ -17,7 +17,7 @@ import fcntl
 import hashlib
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _PRIVATE = 0o700
 _MAX_NOTE_BYTES = 4096
+_ENDS = "ends_with_its_note"
 _LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.05
 
 
@@ -192,8 +193,11 @@ class Home:
                     )
                 about = {"pid": os.getpid(), "mode": mode, "started_ms": started_ms}
                 os.ftruncate(fd, 0)
-                disk.write(fd, json.dumps({"guard": guard, **about}).encode())
+                disk.write(fd, json.dumps({"guard": guard, **about, _ENDS: True}).encode())
             yield
+            # Who ends as it should takes its note along: what is left is of one that was killed.
+            with suppress(OSError):
+                os.ftruncate(fd, 0)
         finally:
             os.close(fd)
 
@@ -224,6 +228,24 @@ class Home:
         finally:
             os.close(fd)
         return None
+
+    def find_lost_supervisor(self, guard: str) -> Supervisor | None:
+        """Find the supervisor that ended without a word, and was not followed by another."""
+        try:
+            note = self._supervisor(guard).read_bytes()[:_MAX_NOTE_BYTES]
+        except OSError:
+            return None
+        if self.read_supervisor(guard) is not None:
+            return None
+        try:
+            # One of an older tailflip left its note in any case.
+            return _read_supervisor(note) if json.loads(note).get(_ENDS) else None
+        except (ValueError, AttributeError):
+            return None
+
+    def untold(self, guard: str) -> Path:
+        """Return the file whose time says when people were told without the ledger."""
+        return self._supervisor(guard).with_suffix(".untold")
 
     def _supervisor(self, guard: str) -> Path:
         digest = hashlib.sha256(os.fsencode(guard)).hexdigest()[:16]

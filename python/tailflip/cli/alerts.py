@@ -16,7 +16,7 @@ from tailflip.base.state_dir import Home
 from tailflip.base.units import format_ago, format_count, format_counted, format_moment
 from tailflip.base.workspace import Workspace
 from tailflip.cli.completion import offer_alerts
-from tailflip.cli.options import AsJson, Profile, StateDir, end_with
+from tailflip.cli.options import AsJson, Profile, StateDir, end_with, stand_for_group
 from tailflip.flow.alerts import MessageKind
 from tailflip.ledger.history import History
 from tailflip.report.subject import find_subject
@@ -56,18 +56,6 @@ Note = Annotated[
 ]
 
 
-@app.callback()
-def _root(
-    context: typer.Context,
-    *,
-    state_dir: StateDir = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
-) -> None:
-    if context.invoked_subcommand is None:
-        list_(state_dir=state_dir, profile=profile, as_json=as_json)
-
-
 @app.command("list")
 def list_(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJson = False) -> None:
     """List the open alerts, what was sent of late, and what waits; this happens by default."""
@@ -96,6 +84,9 @@ def list_(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJso
     if not settings.destinations:
         print(f"nobody is told: the settings name no destination; {_PAGE}", file=sys.stderr)
     _print_notes(subject)
+
+
+stand_for_group(app, list_)
 
 
 @app.command("test")

@@ -27,10 +27,12 @@ def run_hidden(verb: str, words: list[str]) -> int:
         from tailflip.alerts.errand import run as turn  # noqa: PLC0415 - see above
 
         return turn(os.environ)
-    name, equals, state_dir = words[0].partition("=") if len(words) == 1 else ("", "", "")
+    is_given_up = words[1:] == ["--given-up"]
+    is_whole = len(words) == 1 or is_given_up
+    name, equals, state_dir = words[0].partition("=") if is_whole else ("", "", "")
     if name != "--state-dir" or not equals or not Path(state_dir).is_absolute():
         raise Usage("`_beat` is for tailflip's own timer", hint="give `tailflip alerts flush`")
     from tailflip.supervise.beat import beat  # noqa: PLC0415 - see above
 
-    beat(Path(state_dir), os.environ)
+    beat(Path(state_dir), os.environ, is_given_up=is_given_up)
     return 0

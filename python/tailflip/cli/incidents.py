@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,9 +24,10 @@ from tailflip.base.units import (
 )
 from tailflip.base.workspace import Workspace
 from tailflip.cli.completion import offer_incidents
-from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
+from tailflip.cli.options import AsJson, Profile, StateDir, stand_for_group
 from tailflip.diagnose.causes import choose_step
 from tailflip.ledger.history import History
+from tailflip.observe.installation import choose_owned
 from tailflip.report.narrative import describe_cause, tell
 from tailflip.report.status import CountedIncident
 from tailflip.report.subject import find_subject
@@ -57,18 +59,6 @@ IncidentId = Annotated[
 ]
 
 
-@app.callback()
-def _root(
-    context: typer.Context,
-    *,
-    state_dir: StateDir = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
-) -> None:
-    if context.invoked_subcommand is None:
-        list_(state_dir=state_dir, profile=profile, as_json=as_json)
-
-
 @app.command("list")
 def list_(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJson = False) -> None:
     """List the incidents of the guarded gateway, newest first; this is what happens by default."""
@@ -90,6 +80,9 @@ def list_(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJso
         print(f"no incidents of {escape(subject.history.guard)}", file=sys.stderr)
     for note in subject.notes:
         print(f"note: {escape(note)}", file=sys.stderr)
+
+
+stand_for_group(app, list_)
 
 
 def _row(incident: Incident, deaths: int, now_ms: int) -> list[str]:
@@ -260,9 +253,8 @@ def _find_undecided(history: History) -> Life | None:
 
 
 def _list_own_actions(history: History) -> tuple[Archived, ...]:
-    below = history.guard + os.sep
-    actions = list_actions(history.workspace)
-    return tuple(each for each in actions if each.action.store.startswith(below))
+    is_own = choose_owned(os.environ, Path(history.guard))
+    return tuple(each for each in list_actions(history.workspace) if is_own(each.action.store))
 
 
 def _gather_evidence(lives: Sequence[Life]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from tailflip.base.openclaw_units import parse_length_option
 from tailflip.base.render import escape, format_maintenance
 from tailflip.base.state_dir import Presence
 from tailflip.base.units import format_ago, format_moment, format_span, format_time
-from tailflip.cli.options import AsJson, Profile, StateDir  # noqa: TC001 - typer reads them
+from tailflip.cli.options import AsJson, Profile, StateDir, stand_for_group
 from tailflip.flow.maintenance import MOST_MS, Maintenance, MaintenanceEnd
 from tailflip.report.subject import find_subject
 from tailflip.supervise.process.child import take_over
@@ -50,18 +50,6 @@ QuietOnly = Annotated[
     bool,
     typer.Option("--quiet-only", help="Silence alerts alone; tailflip heals and starts as ever."),
 ]
-
-
-@app.callback()
-def _root(
-    context: typer.Context,
-    *,
-    state_dir: StateDir = None,
-    profile: Profile = None,
-    as_json: AsJson = False,
-) -> None:
-    if context.invoked_subcommand is None:
-        status(state_dir=state_dir, profile=profile, as_json=as_json)
 
 
 @app.command()
@@ -152,6 +140,9 @@ def status(*, state_dir: StateDir = None, profile: Profile = None, as_json: AsJs
     for each in past:
         print(_describe_past(each))
     _print_notes(subject)
+
+
+stand_for_group(app, status)
 
 
 @app.command(context_settings={"allow_interspersed_args": False})

@@ -73,6 +73,21 @@ def choose_actions(state_dir: Path | None) -> Callable[[Action], bool]:
     return lambda action: is_owned(action.store)
 
 
+def stand_for_group(app: typer.Typer, verb: Callable[..., None]) -> None:
+    """Have a verb stand for its group, where the group is named alone."""
+
+    @app.callback()
+    def root(
+        context: typer.Context,
+        *,
+        state_dir: StateDir = None,
+        profile: Profile = None,
+        as_json: AsJson = False,
+    ) -> None:
+        if context.invoked_subcommand is None:
+            verb(state_dir=state_dir, profile=profile, as_json=as_json)
+
+
 def end_with(errors: list[TailflipError]) -> None:
     """Print the errors of single stores, and exit with the code of the first."""
     for error in errors:

@@ -23,6 +23,54 @@ class ActionKind(StrEnum):
     SLIM = "slim"
 
 
+@dataclass(frozen=True)
+class KindWords:
+    """How a kind of action is told.
+
+    Attributes:
+        noun: of one such action: `compaction`.
+        did: what it did, after "tailflip": `compacted a session store`.
+        is_healing: tailflip takes it by itself, and the digest counts it.
+        changed: what a reconciliation changed, and how: (`job`, `held`); None for a store's.
+    """
+
+    noun: str
+    did: str
+    is_healing: bool = True
+    changed: tuple[str, str] | None = None
+
+
+KIND_WORDS = {
+    ActionKind.COMPACT: KindWords("compaction", "compacted a session store"),
+    ActionKind.SALVAGE: KindWords(
+        "salvage", "set a damaged store aside, and kept what was legible"
+    ),
+    ActionKind.RESTORE: KindWords("restore", "put back what was archived", is_healing=False),
+    ActionKind.MARKERS: KindWords(
+        "clearing of marks", "cleared the marks of dead runs", changed=("marker", "cleared")
+    ),
+    ActionKind.HOLD: KindWords(
+        "hold", "held what was in flight at each death", changed=("job", "held")
+    ),
+    ActionKind.TASKS: KindWords(
+        "end of tasks", "ended tasks of dead runs", changed=("task", "fixed")
+    ),
+    ActionKind.RELEASE: KindWords(
+        "release", "released what was held", is_healing=False, changed=("job", "released")
+    ),
+    ActionKind.RECLAIM: KindWords(
+        "giving back of room", "gave room on the disk back", is_healing=False
+    ),
+    ActionKind.SLIM: KindWords("slimming", "slimmed a transcript"),
+}
+
+
+def tell_undo(kind: ActionKind, action_id: str) -> str:
+    """Tell the command that undoes an action: what is held is released, all else restored."""
+    verb = "release" if kind is ActionKind.HOLD else "restore"
+    return f"tailflip {verb} {action_id} --apply"
+
+
 STORE_KINDS = (ActionKind.COMPACT, ActionKind.SALVAGE, ActionKind.RESTORE, ActionKind.SLIM)
 
 

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from tailflip.base.durable import naming
 from tailflip.base.errors import IoFailed
 from tailflip.flow.late import dataclass
-from tailflip.flow.outcomes import ActionKind
+from tailflip.flow.outcomes import ActionKind, tell_undo
 from tailflip.flow.values import Value
 from tailflip.ledger.counters import Count, find_guard_of, raise_count
 from tailflip.ledger.database import Database
@@ -80,6 +80,11 @@ class Action(Value):
     def took_nothing(self) -> bool:
         """Say whether the action kept nothing that could be put back."""
         return self.details.for_good or self.kind in (ActionKind.RESTORE, ActionKind.RELEASE)
+
+    @property
+    def undo(self) -> str | None:
+        """The command that undoes it; None for an action that took nothing."""
+        return None if self.took_nothing else tell_undo(self.kind, self.id)
 
     @property
     def transcript_suffix(self) -> str:

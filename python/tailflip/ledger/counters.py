@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from tailflip.flow.lives import Life
 
 
+_LAST = "SELECT ended_ms, details FROM lives WHERE guard = ? ORDER BY seq DESC LIMIT 1"
+_DOWN_FACT = "down-counted-ms"  # up to when the time without a gateway is counted
+
+
 class Count(StrEnum):
     """The counts; the schema step that made the table has the same names."""
 
@@ -31,6 +35,8 @@ class Count(StrEnum):
     ACTION_FAILURES = "action-failures"
     ACTION_MS = "action-ms"
     FREED_BYTES = "freed-bytes"
+    ALERTS_SENT = "alerts-sent"  # by destination, as below
+    ALERT_FAILURES = "alert-failures"
 
 
 @dataclass(frozen=True)
@@ -64,13 +70,30 @@ def count_start(db: sqlite3.Connection, guard: str, life: Life) -> None:
     The time after an end that was wanted does not count, nor before a start that nobody saw.
     """
     raise_count(db, guard, Count.STARTS)
-    row = db.execute(
-        "SELECT ended_ms, details FROM lives WHERE guard = ? ORDER BY seq DESC LIMIT 1",
-        (guard,),
-    ).fetchone()
+    row = db.execute(_LAST, (guard,)).fetchone()
     if row is None or row[0] is None or not life.begin_known or _read_cause(row[1]) in WANTED:
         return
-    raise_count(db, guard, Count.DOWN_MS, by=life.started_ms - row[0])
+    _count_down(db, guard, row[0], life.started_ms)
+
+
+def count_down(db: sqlite3.Connection, guard: str, now_ms: int) -> None:
+    """Count the time up to now for which the gateway is down, if nobody wanted it to end.
+
+    What was counted is on record, so that the next start counts the rest alone.
+    """
+    row = db.execute(_LAST, (guard,)).fetchone()
+    if row is not None and row[0] is not None and _read_cause(row[1]) not in WANTED:
+        _count_down(db, guard, row[0], now_ms)
+
+
+def _count_down(db: sqlite3.Connection, guard: str, ended_ms: int, until_ms: int) -> None:
+    query = "SELECT value FROM facts WHERE guard = ? AND name = ?"
+    noted = db.execute(query, (guard, _DOWN_FACT)).fetchone()
+    from_ms = ended_ms if noted is None else max(ended_ms, int(json.loads(noted[0])))
+    if until_ms > from_ms:
+        raise_count(db, guard, Count.DOWN_MS, by=until_ms - from_ms)
+        row = (guard, _DOWN_FACT, json.dumps(until_ms))
+        db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", row)
 
 
 def count_death(db: sqlite3.Connection, guard: str, life: Life, known: str | None) -> None:

@@ -15,6 +15,9 @@ HEAP_LIMIT_FACT = "heap-limit"
 # The file of settings as it was at the last start without a mistake in it.
 SETTINGS_FACT = "settings"
 
+# What the last survey of the stores before a start found, in numbers.
+SURVEY_FACT = "survey"
+
 
 class Facts(Table):
     """The facts of one gateway."""

@@ -110,6 +110,11 @@ def list_guards(workspace: Workspace) -> tuple[str, ...]:
     if not database.exists:
         return ()
     tables = ("lives", "findings", "facts", "maintenances")
-    every = " UNION ".join(f"SELECT guard FROM {table}" for table in tables)  # noqa: S608 - from the line above
     with database.connected() as db:
+        # A ledger that is only read has the tables that the tailflip had which wrote it.
+        names = {row[0] for row in db.execute("SELECT name FROM sqlite_master").fetchall()}
+        there = [each for each in tables if each in names]
+        if not there:
+            return ()
+        every = " UNION ".join(f"SELECT guard FROM {table}" for table in there)  # noqa: S608 - from the lines above
         return tuple(row[0] for row in db.execute(f"{every} ORDER BY 1").fetchall())

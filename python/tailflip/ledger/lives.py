@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.errors import IoFailed, TailflipError
 from tailflip.flow.lives import Life
-from tailflip.ledger.counters import count_death, count_start
+from tailflip.ledger.counters import count_death, count_down, count_start
 from tailflip.ledger.retention import drop_old_tails
 from tailflip.ledger.starts import put_start
 from tailflip.ledger.table import Table
@@ -62,6 +62,11 @@ class Lives(Table):
                     (zlib.compress(stderr_tail), life.id),
                 )
                 drop_old_tails(db, self._guard)
+
+    def count_down(self, now_ms: int) -> None:
+        """Count the time for which no gateway lives, while it lasts."""
+        with self._writing() as db:
+            count_down(db, self._guard, now_ms)
 
     def read(self, limit: int = 50, *, incident: str | None = None) -> tuple[Life, ...]:
         """Read the last lives, newest first; with `incident`, those of one incident."""

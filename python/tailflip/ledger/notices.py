@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tailflip.flow.alerts import MessageKind, Notice, Urgency
+from tailflip.ledger.counters import Count, raise_count
 from tailflip.ledger.facts import put_fact
 from tailflip.ledger.table import Table
 
@@ -84,6 +85,7 @@ class Notices(Table):
     def note(self, notice: Notice) -> None:
         """Record how a notice fares; the others that wait for its receiver wait as long."""
         with self._writing() as db:
+            self._count(db, notice)
             self._put(db, notice)
             if notice.next_ms is not None:
                 db.execute(
@@ -99,6 +101,31 @@ class Notices(Table):
                 "UPDATE notices SET next_ms = ? WHERE guard = ? AND next_ms IS NOT NULL",
                 (now_ms, self._guard),
             ).rowcount
+
+    def read_deliveries(self) -> dict[str, int]:
+        """Read when each destination last had a message, as far as that is on record."""
+        query = (
+            "SELECT destination, max(delivered_ms) FROM notices "
+            "WHERE guard = ? AND delivered_ms IS NOT NULL GROUP BY destination"
+        )
+        return dict(self._read(query, (self._guard,)))
+
+    def count_waiting(self) -> dict[str, int]:
+        """Count what waits for each destination."""
+        query = (
+            "SELECT destination, count(*) FROM notices "
+            "WHERE guard = ? AND next_ms IS NOT NULL GROUP BY destination"
+        )
+        return dict(self._read(query, (self._guard,)))
+
+    def _count(self, db: sqlite3.Connection, notice: Notice) -> None:
+        """Count how a try ended; one that only begins raises the number of tries."""
+        query = "SELECT tries, delivered_ms FROM notices WHERE number = ?"
+        row = db.execute(query, (notice.number,)).fetchone()
+        if row is None or row[0] != notice.tries or row[1] is not None:
+            return
+        name = Count.ALERT_FAILURES if notice.delivered_ms is None else Count.ALERTS_SENT
+        raise_count(db, self._guard, name, notice.destination)
 
     @staticmethod
     def _put(db: sqlite3.Connection, notice: Notice) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +14,6 @@ from tailflip.flow.values import Value
 from tailflip.ledger.database import Database
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
 
     from tailflip.base.workspace import Workspace
@@ -45,11 +45,17 @@ class Table:
             yield db
 
     def _read(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        """Read rows; none where there is no ledger."""
+        """Read rows; none where there is no ledger, or an older one without that table."""
         if not self._database.exists:
             return []
         with self._database.connected() as db:
-            return db.execute(query, values).fetchall()
+            try:
+                return db.execute(query, values).fetchall()
+            except sqlite3.OperationalError as e:
+                # Only a ledger that is read alone is not brought to the present schema.
+                if self._workspace.is_read_only and "no such table" in str(e):
+                    return []
+                raise
 
     def _parse(self, kind: type[_V], text: str) -> _V:
         """Parse a value from a cell's JSON."""

@@ -15,7 +15,7 @@ from tailflip.base.units import format_bytes, format_counted, format_span, forma
 from tailflip.diagnose.causes import CAUSES, WAITS, WANTED
 from tailflip.flow.late import dataclass
 from tailflip.flow.lives import Cause, Confidence, DecisionKind, LifeMode
-from tailflip.flow.outcomes import ActionKind
+from tailflip.flow.outcomes import KIND_WORDS, ActionKind
 from tailflip.flow.rules import ONLINE, Rule
 from tailflip.observe.agents import is_agent_database
 
@@ -31,13 +31,6 @@ _TOLD_FIRST = 2
 _FOLD_FROM = 4  # a row shorter than this is told in full
 
 _UNDECIDED = "nothing was decided then: tailflip was ended in between; its next start does it"
-# What reconciliation changed, other than session stores, by the kind of action.
-_RECONCILED = {
-    ActionKind.MARKERS: ("marker", "cleared"),
-    ActionKind.HOLD: ("job", "held"),
-    ActionKind.TASKS: ("task", "fixed"),
-    ActionKind.RELEASE: ("job", "released"),
-}
 _SURE = {Confidence.PROVEN: "proven", Confidence.LIKELY: "likely", Confidence.GUESS: "a guess"}
 
 
@@ -180,8 +173,9 @@ def tell_action(archived: Archived) -> str:
 def describe_action(archived: Archived) -> str:
     """Describe an action in a few words: `compact 60.1 MB -> 1.3 MB`, `reconcile: 2 …`."""
     action, manifest = archived.action, archived.rewritten
-    if action.kind in _RECONCILED:
-        noun, done = _RECONCILED[action.kind]
+    changed = KIND_WORDS[action.kind].changed
+    if changed is not None:
+        noun, done = changed
         if action.kind == ActionKind.HOLD and is_agent_database(action.store_path):
             noun = "session"
         many = f"{noun}s" if archived.changed is None else format_counted(archived.changed, noun)
@@ -219,9 +213,7 @@ def _describe_ends(manifest: Manifest) -> str:
 
 def describe_undo(archived: Archived) -> str | None:
     """Give the command that undoes an action; empty for an action that took nothing."""
-    if archived.action.took_nothing:
-        return None
-    return f"tailflip restore {archived.action.id} --apply"
+    return archived.action.undo
 
 
 def _describe_exit(life: Life) -> str:

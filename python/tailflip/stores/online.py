@@ -112,7 +112,7 @@ def remove_online(
         archive=str(workspace.home.archive(action.id)),
         archive_bytes=archived.archive_bytes,
         took_s=drafts.measure_s(started),
-        undo=f"tailflip restore {action.id} --apply",
+        undo=action.undo,
     )
     return Removal(deleted, report, error)
 

@@ -258,7 +258,7 @@ def _salvage_once(
         update={
             "archive": str(workspace.home.quarantined(draft.action.id)),
             "archive_bytes": size_bytes,
-            "undo": f"tailflip restore {draft.action.id} --apply",
+            "undo": draft.action.undo,
         }
     )
 

@@ -219,7 +219,7 @@ def _compact_once(
         update={
             "archive": str(workspace.home.archive(action.id)),
             "archive_bytes": rewrite.archive_bytes,
-            "undo": f"tailflip restore {action.id} --apply",
+            "undo": action.undo,
         }
     )
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tailflip.base.workspace import Workspace
     from tailflip.config.schema import HealSettings
     from tailflip.flow.capabilities import Capabilities
-    from tailflip.flow.numbers import Measured
+    from tailflip.flow.numbers import Measured, SurveyNumbers
     from tailflip.flow.observed import Store
     from tailflip.flow.outcomes import Forecast, HeapLimit, Report
     from tailflip.stores.compaction import Damage
@@ -49,9 +49,10 @@ class Admission:
     """The answer: `go`, or a reason and what must change. `reports` are of actions done.
 
     `stores_may_kill` is False where the stores are too small to have filled the heap.
-    `claim_running` counts the "running" entries of stores that were not compacted. `held`
-    counts jobs and sessions that were in flight at every death and are held now. `mended` are the
-    actions that made ledgers agree.
+    `claim_running` counts the "running" entries of stores that were not compacted. `surveyed` are
+    the numbers of all stores by agent; empty where one was changed. `held` counts jobs and sessions
+    that were in flight at every death and are held now. `mended` are the actions that made ledgers
+    agree.
     """
 
     go: bool = True
@@ -65,6 +66,7 @@ class Admission:
     after: Forecast | None = None
     stores_may_kill: bool = True
     claim_running: int = 0
+    surveyed: dict[str, list[SurveyNumbers]] = field(default_factory=dict)
     held: int = 0
     mended: tuple[str, ...] = ()
 
@@ -201,6 +203,8 @@ def _heal(work: _Work) -> None:
     if not found.reports:
         jobs = (job for each in compaction.measured.values() for job in each.numbers.jobs)
         found.claim_running = sum(job.status.get("running", 0) for job in jobs)
+        for store, each in compaction.measured.items():
+            found.surveyed.setdefault(store.agent_id or "", []).append(each.numbers)
     _judge(work, found.after)
 
 

@@ -78,6 +78,11 @@ class BestEffortHistory:
         self._write(write)
         return ended
 
+    def count_down(self) -> None:
+        """Count the time for which no gateway lives, while it lasts."""
+        now_ms = clock.now_ms()
+        self._write(lambda: self._history.lives.count_down(now_ms), is_news=False)
+
     def find_life(self, life_id: str) -> Life | None:
         """Find a life by its name."""
         return self._read(lambda: self._history.lives.find(life_id), None)
@@ -270,7 +275,8 @@ class BestEffortHistory:
                 "the ledger could not be used; what is to be written is kept until it can be",
                 error=error,
             )
-        self._last_error = str(error)
+            self._last_error = str(error)
+            self.on_news()  # nothing else would have people told of it
 
 
 def _do_nothing() -> None:

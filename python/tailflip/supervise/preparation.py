@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from tailflip.base import clock, log
 from tailflip.base.errors import TailflipError
 from tailflip.diagnose.causes import WANTED
 from tailflip.flow.outcomes import ActionKind
+from tailflip.ledger.facts import SURVEY_FACT
 from tailflip.observe.records.reading import read_jobs
 from tailflip.stores.archive_limits import keep_limits
 from tailflip.supervise.admission import Start, admit
@@ -48,8 +50,25 @@ def prepare_start(
     found = admit(start, workspace=gateway.history.workspace, on_progress=on_progress)
     if found.go and (found.claim_running or _has_markers(gateway) or _was_at_work(gateway)):
         _reconcile(gateway, found, on_progress)
+    _note_survey(gateway, found)
     found.notes += keep_limits(gateway.history.workspace, gateway.config.archive, clock.now_ms())
     return found
+
+
+def _note_survey(gateway: GuardedGateway, found: Admission) -> None:
+    """Put what was counted on record: metrics are not to survey a store for each scrape."""
+    if found.after is None:
+        return
+    stores = []
+    for agent, every in found.surveyed.items():
+        kinds, runs = Counter[str](), Counter[str]()
+        for numbers in every:
+            kinds.update({tally.name: tally.entries for tally in numbers.kinds})
+            for job in numbers.jobs:
+                runs.update(job.status)
+        stores.append({"agent": agent, "kinds": dict(kinds), "runs": dict(runs)})
+    told = {"at_ms": clock.now_ms(), "heap_bytes": found.after.heap_bytes, "stores": stores}
+    gateway.record.put_fact(SURVEY_FACT, told)
 
 
 def describe_start(gateway: GuardedGateway, died_of_memory: int = 0) -> Start:

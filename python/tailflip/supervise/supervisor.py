@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from tailflip.supervise.event_loop import Outcome
     from tailflip.supervise.process.guarded import Service
 
+_COUNT_S = 300.0
 _SIGNALS = {
     signal.SIGTERM: Event.STOP_ASKED,
     signal.SIGINT: Event.STOP_ASKED,
@@ -215,6 +216,13 @@ class Supervisor:
         self.manager.status(f"waiting: {decision.reason}")
         self.files.watch()
         self.wait.begin(decision)
+        self.loop.at("down", _COUNT_S, self._count_down)
+
+    def _count_down(self) -> None:
+        """Count the time without a gateway while it lasts: a wait may last for days."""
+        if self.phase is Phase.WAITING:
+            self.gateway.record.count_down()
+            self.loop.at("down", _COUNT_S, self._count_down)
 
     def note_stop(self, number: signal.Signals) -> None:
         """Note the stop; slow work ends at its next step."""

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,15 +12,13 @@ from tailflip.base.state_dir import Home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    """In memory where there is room: no test here asks what a disk keeps."""
-    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path
-    folder = tempfile.mkdtemp(prefix="tailflip-alerts-", dir=base)
-    yield Home(Path(folder) / "state")
-    shutil.rmtree(folder)
+def home(in_memory: Path) -> Home:
+    """In memory: no test here asks what a disk keeps."""
+    return Home(in_memory / "state")
 
 
 @pytest.fixture

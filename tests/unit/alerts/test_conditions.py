@@ -10,6 +10,7 @@ from support.alert_scenes import DAY, HOUR, MINUTE, SECOND
 from support.incident_history import ACTION, GUARD, make_death, make_incident, make_life
 from support.ledger_rows import make_finding
 from tailflip.alerts.conditions import Known, find_conditions, tell_cause
+from tailflip.alerts.reading import end_unseen
 from tailflip.flow.alerts import AlertSettings, Urgency
 from tailflip.flow.lives import Breaker, BreakerState, Cause, Waiting
 from tailflip.flow.outcomes import ActionKind
@@ -68,6 +69,30 @@ def test_an_open_breaker_is_a_crash_loop(state, row, title):
     assert "v8-heap-oom, proven: its JavaScript heap was full" in loop.words.what
     assert loop.words.what.endswith("waiting until the stores or the configuration change")
     assert loop.words.step == "tailflip incidents why 7"
+
+
+@pytest.mark.parametrize(("ago_s", "opens"), [(5, False), (119, False), (120, True), (900, True)])
+def test_a_guard_that_is_gone_is_told_once_its_manager_had_time(ago_s, opens):
+    known = Known(GUARD, unguarded_ms=NOW - ago_s * SECOND)
+    gone = find(known)["guard-gone"]
+    assert (gone.urgency, gone.opens) == (Urgency.CRITICAL, opens)
+    seen = find_conditions(known, SETTINGS, NOW)
+    assert seen.due_ms == (None if opens else NOW + (120 - ago_s) * SECOND)
+
+
+def test_a_gateway_that_a_timer_found_gone_is_down_until_the_next_start():
+    """A gate leaves nobody: its gateway once died for good, and only the heartbeat said so."""
+    life = make_life("l1", NOW - DAY, mode="gate")
+    gone = {"life": "l1", "ended_ms": NOW - HOUR, "death": make_death().model_dump_json()}
+    found = find(Known(GUARD, end_unseen((life,), gone)))
+    assert found["gateway-down"].opens
+    assert found["gateway-down"].since_ms == NOW - HOUR
+    assert "v8-heap-oom, proven" in found["gateway-down"].words.what
+    assert find(Known(GUARD, end_unseen((life,), None))) == {}
+    later = make_life("l2", NOW - MINUTE, mode="gate")
+    assert "gateway-down" not in find(Known(GUARD, end_unseen((later, life), gone)))
+    judged = make_life("l1", NOW - DAY, DAY - HOUR, mode="gate", end_known=False)
+    assert end_unseen((judged,), gone) == (judged,), "the next start has judged it"
 
 
 @pytest.mark.parametrize(

@@ -132,14 +132,49 @@ def test_the_next_errand_is_due_with_the_next_heartbeat(history, address, sent, 
         assert due_ms is None
 
 
-def test_where_the_ledger_cannot_be_used_it_is_tried_again_soon(history, address, monkeypatch):
-    def fail(*_):
-        raise IoFailed("disk is full")
+@pytest.fixture
+def pauses(monkeypatch):
+    made = []
+    monkeypatch.setattr(clock, "sleep_s", made.append)
+    return made
 
-    monkeypatch.setattr(errand, "take_turn", fail)
-    order = Order(guard="/guard", heartbeat=HeartbeatSettings(url_file=address), seen=FINE)
-    due_ms = run_errand(history, order, {})
+
+def test_a_ledger_that_is_busy_for_a_moment_is_no_news(history, pauses, monkeypatch):
+    answers = iter([IoFailed("busy"), IoFailed("busy"), None])
+
+    def fail_twice(*_):
+        answer = next(answers)
+        if answer is not None:
+            raise answer
+
+    monkeypatch.setattr(errand, "take_turn", fail_twice)
+    monkeypatch.setattr(errand, "tell_unrecorded", None)
+    due_ms = run_errand(history, Order(guard="/guard", seen=FINE), {})
     assert 25_000 < due_ms - clock.now_ms() <= 30_000
+    assert pauses == [20.0, 20.0]
+
+
+@pytest.mark.parametrize(
+    "data", [b"no database at all" * 99, b"SQLite format 3\0" + b"\xff" * 4_096]
+)
+def test_of_a_ledger_that_cannot_be_used_people_are_told_once(history, pauses, data, monkeypatch):
+    """Whoever relied on messages once heard nothing any more, and did not know it."""
+    history.facts.put("any", 1)
+    history.workspace.home.ledger.write_bytes(data)
+    with Web() as web:
+        to = {"phone": DestinationSettings(url=f"json://127.0.0.1:{web.port}/x")}
+        order = Order(guard="/guard", alerts=AlertsSettings(to=to, host="claw"), seen=FINE)
+        for _ in range(3):
+            due_ms = run_errand(history, order, dict(os.environ))
+            assert 250_000 < due_ms - clock.now_ms() <= 300_000
+        (request,) = web.requests
+        assert request.json["subject"] == "claw (guard): tailflip cannot remember"
+        assert request.json["urgency"] == "critical"
+        real = clock.now_ms
+        monkeypatch.setattr(clock, "now_ms", lambda: real() + 6 * HOUR_MS)
+        run_errand(history, order, dict(os.environ))
+        assert len(web.requests) == 2
+    assert history.workspace.home.ledger.read_bytes() == data
 
 
 def test_another_pass_at_work_is_waited_for(history, monkeypatch):

@@ -12,6 +12,7 @@ import pytest
 from tailflip.alerts.table import (
     ACTION_FAILED,
     FAILING,
+    GUARD_GONE,
     HANGS,
     OF_DATA,
     OUTAGE,
@@ -25,11 +26,11 @@ from tailflip.flow.alerts import Urgency
 from tailflip.flow.findings import Code
 
 ROOT = Path(__file__).parents[3]
-OWN = {ACTION_FAILED, FAILING, HANGS, SALVAGED}
+OWN = {ACTION_FAILED, FAILING, GUARD_GONE, HANGS, SALVAGED}
 # As the table of codes has it.
 CRITICAL = {
     "gateway-down", "crash-loop", "start-refused", "store-too-big", "store-invalid",
-    "store-missing", "rotation-trap", "disk-full",
+    "store-missing", "rotation-trap", "disk-full", "guard-gone",
 }  # fmt: skip
 WARNING = {
     "gateway-hangs", "memory-trend", "heap-forecast", "heap-close", "store-growing", "job-storm",

@@ -74,6 +74,34 @@ def test_the_time_down_is_counted_when_it_is_over(history, home, death, down_ms)
     assert count(home).get((GUARD, "down-ms", "")) == down_ms
 
 
+def test_the_time_down_is_counted_while_it_lasts_and_nothing_twice(history, home):
+    """An outage of two days once showed in no metric before it was over."""
+    down = GUARD, "down-ms", ""
+    history.lives.count_down(NOW_MS)
+    live(history, "a", NOW_MS, NOW_MS + 1_000, make_death())
+    for at_ms in (4_000, 4_000, 6_000, 2_000):  # the clock is set back in between
+        history.lives.count_down(NOW_MS + at_ms)
+    assert count(home)[down] == 5_000
+    history.lives.begin(make_life("b", NOW_MS + 8_000))
+    assert count(home)[down] == 7_000
+    history.lives.count_down(NOW_MS + 90_000)
+    assert count(home)[down] == 7_000, "it lives"
+
+
+def test_a_start_that_nobody_saw_takes_nothing_of_it_back(history, home):
+    live(history, "a", NOW_MS, NOW_MS + 1_000, make_death())
+    history.lives.count_down(NOW_MS + 6_000)
+    unseen = make_life("b", NOW_MS + 9_000).model_copy(update={"begin_known": False})
+    history.lives.begin(unseen)
+    assert count(home)[GUARD, "down-ms", ""] == 5_000
+
+
+def test_no_time_is_counted_after_an_end_that_was_wanted(history, home):
+    live(history, "a", NOW_MS, NOW_MS + 1_000, ASKED)
+    history.lives.count_down(NOW_MS + 6_000)
+    assert (GUARD, "down-ms", "") not in count(home)
+
+
 def test_a_clock_that_was_set_back_lowers_nothing(history, home):
     live(history, "a", NOW_MS, NOW_MS + 9_000, make_death())
     live(history, "b", NOW_MS + 10_000, NOW_MS + 11_000, make_death())

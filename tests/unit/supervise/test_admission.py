@@ -93,6 +93,8 @@ def test_what_fits_or_cannot_be_judged_is_left_as_it_is(scene, limit_bytes):
     found = scene.admit(limit_bytes)
     assert (found.go, found.cured, found.reports, found.exit_code) == (True, False, [], 0)
     assert scene.store.read_bytes() == before
+    (numbers,) = found.surveyed["main"]
+    assert numbers.entries == len(json.loads(before))
 
 
 def test_what_does_not_fit_is_compacted_and_forecast_again(scene):
@@ -104,6 +106,7 @@ def test_what_does_not_fit_is_compacted_and_forecast_again(scene):
     assert (report.kind, report.bytes_before) == ("compact", len(before))
     assert report.bytes_after == scene.store.stat().st_size < len(before)
     assert found.after.heap_bytes < found.before.heap_bytes
+    assert found.surveyed == {}, "it was counted before it was changed"
 
 
 def test_a_healthy_start_reads_a_store_no_oftener_than_it_must(scene, monkeypatch):

@@ -49,6 +49,7 @@ METHODS = {
     "record_runs": (((),), None),
     "read_actions": ((), ()),
     "expire": ((30.0,), None),
+    "count_down": ((), None),
 }
 
 
@@ -225,9 +226,14 @@ def test_what_people_may_have_to_hear_of_is_news(home):
         assert len(news) == count
 
 
-def test_what_could_not_be_written_is_no_news(failing):
+def test_what_could_not_be_written_is_news_once(failing):
+    """Nobody else has people told that the ledger cannot be used."""
     failing.why = "disk is full"
     record, news = BestEffortHistory(failing), []
     record.on_news = lambda: news.append(1)
+    for _ in range(3):
+        record.begin_life(LIFE)
+    assert news == [1]
+    failing.why = "disk on fire"
     record.begin_life(LIFE)
-    assert news == []
+    assert news == [1, 1]

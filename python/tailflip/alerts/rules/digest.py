@@ -12,7 +12,7 @@ from tailflip.alerts.table import find_row
 from tailflip.base.units import format_counted
 from tailflip.flow.alerts import Urgency
 from tailflip.flow.late import dataclass
-from tailflip.flow.outcomes import ActionKind
+from tailflip.flow.outcomes import KIND_WORDS
 from tailflip.ledger.actions import State
 
 if TYPE_CHECKING:
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
     from tailflip.flow.alerts import Alert, Destination
 
 _MOST_TITLES = 8
-_BY_ITSELF = {
-    ActionKind.COMPACT: "compaction",
-    ActionKind.SALVAGE: "salvage",
-    ActionKind.MARKERS: "clearing of marks",
-    ActionKind.HOLD: "hold",
-    ActionKind.TASKS: "end of tasks",
-    ActionKind.SLIM: "slimming",
-}
 
 
 @dataclass(frozen=True)
@@ -103,10 +95,14 @@ def _tell_actions(known: Known, since_ms: int) -> Iterator[str]:
     kinds = Counter(
         each.kind
         for each in known.actions
-        if each.created_ms > since_ms and each.state is State.DONE and each.kind in _BY_ITSELF
+        if each.created_ms > since_ms
+        and each.state is State.DONE
+        and KIND_WORDS[each.kind].is_healing
     )
     if kinds:
-        told = ", ".join(format_counted(count, _BY_ITSELF[kind]) for kind, count in kinds.items())
+        told = ", ".join(
+            format_counted(count, KIND_WORDS[kind].noun) for kind, count in kinds.items()
+        )
         yield f"healed: {told} (`tailflip archive list`)"
 
 

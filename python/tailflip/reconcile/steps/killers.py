@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tailflip.base.errors import TailflipError
 from tailflip.diagnose.killers import list_suspects, pick
 from tailflip.flow.conditions import NamedKiller
-from tailflip.flow.outcomes import ActionKind
+from tailflip.flow.outcomes import ActionKind, tell_undo
 from tailflip.flow.work import WorkKind
 from tailflip.ledger.actions import HALF_DONE, Ledger, State
 from tailflip.observe.installation import owns
@@ -138,7 +138,7 @@ def _change(
         if work.terms.apply:
             now_ms = work.next_moment()
             action_id = apply_rows(planned, kind=ActionKind.HOLD, hands=work.hands, now_ms=now_ms)
-            step = replace(step, action_id=action_id, undo=f"tailflip release {action_id} --apply")
+            step = replace(step, action_id=action_id, undo=tell_undo(ActionKind.HOLD, action_id))
         work.result.steps.append(step)
         return ""
     return "it could not be held"

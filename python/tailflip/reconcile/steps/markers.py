@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_counted
-from tailflip.flow.outcomes import ActionKind
+from tailflip.flow.outcomes import ActionKind, tell_undo
 from tailflip.observe.records.reading import Records
 from tailflip.reconcile.context import Step, StepKind
 from tailflip.reconcile.judge.markers import plan_markers
@@ -71,6 +71,6 @@ def change_jobs(
             action_id = apply_changes(
                 changes, kind=kind, hands=work.hands, now_ms=work.next_moment()
             )
-            undo = f"tailflip restore {action_id} --apply" if action_id else None
+            undo = tell_undo(kind, action_id) if action_id else None
             step = replace(step, action_id=action_id, undo=undo)
         work.result.steps.append(step)

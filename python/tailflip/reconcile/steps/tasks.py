@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tailflip.base.units import format_counted
+from tailflip.flow.outcomes import ActionKind, tell_undo
 from tailflip.ledger.runs import Runs
 from tailflip.observe.gateway.lock_owner import make_owner, owner_lives
 from tailflip.observe.records.forms import Form
@@ -65,7 +66,7 @@ def repair_tasks(work: Reconciliation) -> None:
             action_id, _ = apply_corrections(
                 corrections, hands=work.hands, now_ms=work.next_moment()
             )
-            undo = f"tailflip restore {action_id} --apply" if action_id else None
+            undo = tell_undo(ActionKind.TASKS, action_id) if action_id else None
             step = replace(step, action_id=action_id, undo=undo)
         work.result.steps.append(step)
 

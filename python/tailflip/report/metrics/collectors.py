@@ -15,10 +15,13 @@ from tailflip.flow.lives import BreakerState, Cause, DecisionKind
 from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.counters import Count, read_counters
 from tailflip.ledger.database import Database
+from tailflip.ledger.facts import SURVEY_FACT
 from tailflip.observe.gateway.cgroup import read_limit
 from tailflip.observe.gateway.vitals import read_tree
 from tailflip.observe.host.space import read_space
+from tailflip.report.metrics.answers import ask
 from tailflip.report.metrics.families import Sample
+from tailflip.report.metrics.telling import collect_alerts, collect_maintenance, list_destinations
 from tailflip.stores.archive_weight import weigh
 
 if TYPE_CHECKING:
@@ -42,13 +45,15 @@ _COUNTED: dict[str, tuple[str, str, float, str, tuple[str, ...]]] = {
     Count.ACTIONS: ("actions_total", "", 1, "kind", _KINDS),
     Count.ACTION_FAILURES: ("action_failures_total", "", 1, "kind", _KINDS),
     Count.FREED_BYTES: ("action_freed_bytes_total", "", 1, "kind", _KINDS),
+    Count.ALERTS_SENT: ("alerts_sent_total", "", 1, "destination", ()),
+    Count.ALERT_FAILURES: ("alert_failures_total", "", 1, "destination", ()),
     Count.ACTION_MS: ("action_duration_seconds", "_sum", 1000, "kind", _KINDS),
 }
 
 
 def collect_process(at: Sources) -> Iterator[Sample]:
     """Tell whether the gateway lives, and how much memory it has; the record is not needed."""
-    make = _of(at)
+    make = at.make
     gateway = at.gateway
     supervisor = at.workspace.home.read_supervisor(at.guard)
     yield make("guard_up", supervisor is not None)
@@ -68,9 +73,24 @@ def collect_process(at: Sources) -> Iterator[Sample]:
         yield make("gateway_cgroup_limit_bytes", limit_bytes)
 
 
+def collect_answers(at: Sources) -> Iterator[Sample]:
+    """Ask a living gateway, and tell how it answered."""
+    make, gateway, installation = at.make, at.gateway, at.installation
+    if gateway is None or not gateway.alive or installation is None:
+        return
+    port = at.subject.config.gateway.port or installation.port
+    answer, is_good = ask(installation, port, gateway)
+    told = at.answers.note(at.guard, gateway, at.now_ms, answer, is_good=is_good)
+    yield make("gateway_missed_answers", told.missed)
+    if told.last_ms is not None:
+        yield make("gateway_last_answer_timestamp_seconds", told.last_ms / 1000)
+    if told.took_s is not None:
+        yield make("gateway_answer_seconds", told.took_s)
+
+
 def collect_record(at: Sources) -> Iterator[Sample]:
     """Tell what the situation says of lives, starts and limits."""
-    make, told = _of(at), at.situation
+    make, told = at.make, at.situation
     mode = told.look.supervisor.mode if told.look.supervisor is not None else ""
     stores = at.installation.stores if at.installation is not None else ()
     era = "sqlite" if any(each.is_database for each in stores) else "json"
@@ -101,7 +121,7 @@ def collect_record(at: Sources) -> Iterator[Sample]:
 
 def collect_incidents(at: Sources) -> Iterator[Sample]:
     """Count open incidents and what is wrong now."""
-    make, told = _of(at), at.situation
+    make, told = at.make, at.situation
     yield make("incidents_open", len(told.incidents))
     unseen = sum(each.incident.acked_ms is None for each in told.incidents)
     yield make("incidents_unacknowledged", unseen)
@@ -118,7 +138,7 @@ def collect_incidents(at: Sources) -> Iterator[Sample]:
 
 def collect_stores(at: Sources) -> Iterator[Sample]:
     """Measure the stores, with one stat each."""
-    make, sizes = _of(at), dict[str, int]()
+    make, sizes = at.make, dict[str, int]()
     for store in at.installation.stores if at.installation is not None else ():
         with suppress(OSError):
             name = store.agent_id or ""
@@ -133,7 +153,7 @@ def collect_stores(at: Sources) -> Iterator[Sample]:
 
 def collect_archives(at: Sources) -> Iterator[Sample]:
     """Weigh archives, and tell when actions were last taken."""
-    make = _of(at)
+    make = at.make
     weighed = weigh(at.workspace)
     yield make("archive_size_bytes", sum(each.bytes for each in weighed))
     yield make("archives", len(weighed))
@@ -147,7 +167,7 @@ def collect_archives(at: Sources) -> Iterator[Sample]:
 
 def collect_filesystems(at: Sources) -> Iterator[Sample]:
     """Measure the room on the disks that the gateway and tailflip write to."""
-    make = _of(at)
+    make = at.make
     places = {
         "state": Path(at.guard),
         "tmp": Path(tempfile.gettempdir()),
@@ -159,6 +179,24 @@ def collect_filesystems(at: Sources) -> Iterator[Sample]:
             yield make("filesystem_size_bytes", space.total_bytes, which=which)
 
 
+def collect_survey(at: Sources) -> Iterator[Sample]:
+    """Tell what the last survey before a start found; nothing is surveyed for a scrape."""
+    told = at.subject.history.facts.get(SURVEY_FACT)
+    if not isinstance(told, dict):
+        return
+    yield at.make("store_survey_timestamp_seconds", told["at_ms"] / 1000)
+    yield at.make("gateway_forecast_heap_bytes", told["heap_bytes"])
+    counted = (("store_entries", "kind", "kinds"), ("store_runs", "status", "runs"))
+    for family, label, part in counted:
+        sums: dict[tuple[str, str], int] = {}
+        for n, store in enumerate(told["stores"]):
+            agent = store["agent"] if n < _MOST_AGENTS else _OTHER
+            for name, count in store[part].items():
+                sums[agent, name] = sums.get((agent, name), 0) + count
+        for (agent, name), count in sums.items():
+            yield at.make(family, count, **{"agent": agent, label: name})
+
+
 COLLECTORS: dict[str, Collector] = {
     "process": collect_process,
     "record": collect_record,
@@ -166,6 +204,10 @@ COLLECTORS: dict[str, Collector] = {
     "stores": collect_stores,
     "archives": collect_archives,
     "filesystems": collect_filesystems,
+    "answers": collect_answers,
+    "survey": collect_survey,
+    "alerts": collect_alerts,
+    "maintenance": collect_maintenance,
 }
 
 
@@ -186,12 +228,14 @@ def collect_counters(every: Sequence[Sources]) -> Iterator[Sample]:
     if not Database(workspace).exists:
         raise IoFailed("there is no ledger")
     found: dict[str, dict[tuple[str, str], int]] = {each.guard: {} for each in every}
+    destinations = {each.guard: list_destinations(each) for each in every}
     for counter in read_counters(workspace):
         found.setdefault(counter.guard, {})[counter.name, counter.label] = counter.value
     for guard, counts in found.items():
         for name, (metric, suffix, unit, label, values) in _COUNTED.items():
-            more = [each for counted, each in counts if counted == name and each not in values]
-            for value in (*values, *more):
+            first = destinations.get(guard, ()) if label == "destination" else values
+            more = [each for counted, each in counts if counted == name and each not in first]
+            for value in (*first, *more):
                 labels = {"gateway": guard} | ({label: value} if label else {})
                 number = counts.get((name, value), 0) / unit
                 yield Sample(f"tailflip_{metric}", number, labels, suffix)
@@ -213,12 +257,3 @@ def find_version() -> str:
 
 def _is_ready(life: Life) -> bool:
     return life.ended_ms is None and life.ready_ms is not None
-
-
-def _of(at: Sources) -> Callable[..., Sample]:
-    """Give what makes samples of one gateway."""
-
-    def make(name: str, value: float, **labels: str) -> Sample:
-        return Sample(f"tailflip_{name}", float(value), {"gateway": at.guard, **labels})
-
-    return make

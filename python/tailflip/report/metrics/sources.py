@@ -15,6 +15,8 @@ from tailflip.base.workspace import Workspace
 from tailflip.ledger.history import read_guards
 from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.installation import find_state_dir, locate
+from tailflip.report.metrics.answers import Answers
+from tailflip.report.metrics.families import Sample
 from tailflip.report.reading import look_around, read_situation
 from tailflip.report.subject import find_subject
 
@@ -34,9 +36,15 @@ class Sources:
         TailflipError: the ledger, or the gateway's directory, cannot be used.
     """
 
-    def __init__(self, state_dir: Path | None = None, profile: str | None = None) -> None:
+    def __init__(
+        self,
+        state_dir: Path | None = None,
+        profile: str | None = None,
+        answers: Answers | None = None,
+    ) -> None:
         """Name the gateway as a person would; without a name it is found as `status` finds it."""
         self._named = (state_dir, profile)
+        self.answers = Answers() if answers is None else answers
         self.now_ms = clock.now_ms()
         self.workspace = Workspace(Home.locate(os.environ), RealDisk(), is_read_only=True)
 
@@ -79,15 +87,27 @@ class Sources:
             at = self.installation
             return None if at is None else read_gateway(at, os.environ)
 
+    def make(self, name: str, value: float, **labels: str) -> Sample:
+        """Make a sample of this gateway."""
+        return Sample(f"tailflip_{name}", float(value), {"gateway": self.guard, **labels})
 
-def find_sources(state_dir: Path | None = None, profile: str | None = None) -> tuple[Sources, ...]:
-    """Find the gateways to tell of: the named one, else that of `status` and others on record."""
-    first = Sources(state_dir, profile)
+
+def find_sources(
+    state_dir: Path | None = None, profile: str | None = None, answers: Answers | None = None
+) -> tuple[Sources, ...]:
+    """Find the gateways to tell of: the named one, else that of `status` and others on record.
+
+    Args:
+        state_dir: as a person names it.
+        profile: likewise.
+        answers: what is remembered from one scrape to the next.
+    """
+    first = Sources(state_dir, profile, answers)
     if state_dir is not None or profile is not None:
         return (first,)
     try:
         known = read_guards(first.workspace)
     except TailflipError:
         return (first,)
-    others = [Sources(Path(each)) for each in known if each != first.guard]
+    others = [Sources(Path(each), answers=answers) for each in known if each != first.guard]
     return (first, *others[: MOST_GATEWAYS - 1])

@@ -12,6 +12,7 @@ from tailflip.base.remembered import remembering
 from tailflip.flow.late import dataclass
 from tailflip.flow.values import to_plain
 from tailflip.observe.host.space import read_space
+from tailflip.report.metrics.answers import Answers
 from tailflip.report.metrics.scrape import scrape
 from tailflip.report.metrics.sources import find_sources
 from tailflip.report.metrics.text import CONTENT_TYPE
@@ -53,6 +54,7 @@ class Routes:
         """Name the gateway as a person would; without a name all on record are told of."""
         self._named = (state_dir, profile)
         self._last: _Look | None = None
+        self._answers = Answers()
 
     def answer(self, request: Request) -> Answer:
         """Answer a request; what cannot be read is told, and ends nothing."""
@@ -80,7 +82,7 @@ class Routes:
     def _look(self) -> Sequence[Sources]:
         now_s = clock.monotonic_s()
         if self._last is None or now_s - self._last.at_s > _KEEP_S:
-            self._last = _Look(now_s, find_sources(*self._named))
+            self._last = _Look(now_s, find_sources(*self._named, self._answers))
         return self._last.every
 
     def _choose(self, request: Request) -> tuple[Sequence[Sources], Sources]:

@@ -17,6 +17,7 @@ from tailflip.base.workspace import Workspace
 from tailflip.demo.incident import write_incident
 from tailflip.flow.lives import Cause
 from tailflip.ledger.actions import Action, Details, Ledger, State
+from tailflip.ledger.facts import SURVEY_FACT
 from tailflip.ledger.history import History
 from tailflip.report.metrics.collectors import COLLECTORS
 from tailflip.report.metrics.families import COUNTER, FAMILIES, OWN, SUMMARY
@@ -37,8 +38,8 @@ def read(text: str) -> dict[tuple[object, ...], float]:
 
 
 @pytest.fixture
-def fleet(tmp_path, monkeypatch):
-    return Gateways(tmp_path, monkeypatch)
+def fleet(in_memory, monkeypatch):
+    return Gateways(in_memory, monkeypatch)
 
 
 def scrape_all():
@@ -77,6 +78,28 @@ def test_every_sample_has_the_labels_of_its_family_and_its_gateway(fleet):
             own = {"gateway"} if name not in OWN else set()
             assert set(sample.labels) == {*FAMILIES[name].labels, *own}, sample
             assert sample.labels.get("gateway") in (None, os.path.realpath(fleet.root / "openclaw"))
+
+
+def test_the_last_survey_on_record_is_told_and_no_store_is_read_for_it(fleet):
+    history = fleet.fill()
+    assert not any("survey" in str(name) for name, *_ in scrape_all() if "scrape" not in str(name))
+    stores = [
+        {
+            "agent": "main",
+            "kinds": {"cron run": 312, "chat": 4},
+            "runs": {"done": 310, "running": 2},
+        },
+        {"agent": "main", "kinds": {"chat": 1}, "runs": {}},
+        {"agent": "ops", "kinds": {"chat": 7}, "runs": {}},
+    ]
+    told = {"at_ms": NOW_MS - 5_000, "heap_bytes": 512_000_000, "stores": stores}
+    history.facts.put(SURVEY_FACT, told)
+    found = scrape_all()
+    assert found["tailflip_store_entries", ("agent", "main"), ("kind", "chat")] == 5
+    assert found["tailflip_store_entries", ("agent", "ops"), ("kind", "chat")] == 7
+    assert found["tailflip_store_runs", ("agent", "main"), ("status", "running")] == 2
+    assert found["tailflip_store_survey_timestamp_seconds",] == NOW_MS / 1000 - 5
+    assert found["tailflip_gateway_forecast_heap_bytes",] == 512_000_000
 
 
 def test_names_end_as_their_kind_and_unit_say():
@@ -152,12 +175,12 @@ def test_with_very_many_gateways_the_first_are_looked_at_and_all_are_counted(fle
 
 
 def test_no_counter_falls_over_a_day_in_which_rows_are_deleted(fleet):
-    """A scrape every five minutes, a death every eight, and rows are kept for no time at all."""
+    """A scrape every twenty minutes, a death every forty, and rows are kept for no time at all."""
     history = fleet.fill()
     history.lives.begin(make_life("first", NOW_MS, guard=history.guard))
     last: dict[tuple[object, ...], float] = {}
     rose, rows = set(), []
-    for minute in range(0, 24 * 60, 5):
+    for minute in range(0, 24 * 60, 20):
         fleet.now_ms = NOW_MS + minute * MINUTE_MS
         if minute % 40 == 0:
             name = f"l{minute}"
@@ -191,7 +214,7 @@ def test_no_counter_falls_over_a_day_in_which_rows_are_deleted(fleet):
             if counters[key] > value:
                 rose.add(key)
         last = counters
-    assert min(rows[30:]) < 5, "rows were deleted"
+    assert min(rows[8:]) < 5, "rows were deleted"
     assert last["tailflip_gateway_deaths_total", ("cause", "hang")] == 18
     assert {name for name, *_ in rose} >= {
         "tailflip_gateway_starts_total", "tailflip_gateway_deaths_total",

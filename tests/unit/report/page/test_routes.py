@@ -26,8 +26,8 @@ MOST_BYTES = {"/": 60_000, "/metrics": 40_000, "/status.json": 60_000, "/inciden
 
 
 @pytest.fixture
-def gateways(tmp_path, monkeypatch):
-    return Gateways(tmp_path, monkeypatch)
+def gateways(in_memory, monkeypatch):
+    return Gateways(in_memory, monkeypatch)
 
 
 @pytest.fixture
