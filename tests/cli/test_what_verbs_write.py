@@ -27,6 +27,7 @@ from support.alert_rows import make_alert, put_receiver
 from support.incident_history import record_night
 from support.service_definitions import Host
 from support.sqlite_records import TASKS_SCHEMA
+from support.transcripts import make_messages
 from support.verbs import list_verbs, takes
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
@@ -130,6 +131,7 @@ class Installation:
         (broken / "sessions.json").write_text(torn)
         (sessions / "stuck.jsonl").write_text("{}\n")
         (sessions / "stuck.jsonl.lock").write_text(json.dumps({"pid": DEAD, "starttime": 1}))
+        (sessions / "headless.jsonl").write_bytes(b"\0\n" + make_messages())
         litter = sessions / "sessions.json.1b4e28ba-2fa1-41d2-883f-0016d3cca427.tmp"
         lock = sessions / "sessions.json.lock"
         litter.write_text("{}")
@@ -179,6 +181,7 @@ READS = {
         ["restore", "{compact}", "--all"],
         ["restore", "{markers}"],
         ["restore", "{tasks}"],
+        ["restore", "{headers}"],
     ],
     "install": [["install"], ["install", "--mode", "run"], ["install", "--mode", "watch"]],
     "uninstall": [["uninstall"]],

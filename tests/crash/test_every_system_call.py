@@ -21,6 +21,7 @@ from database_scenarios import DATABASES
 from kernel import FAIL_FOR_GOOD, FAIL_ONCE, SHORT, TORN, Meddler
 from parallel import WORKERS, in_parallel
 from scenarios import DONE, FAILED
+from transcript_scenarios import TRANSCRIPTS
 
 from tailflip.base import clock
 from tailflip.base.durable import RealDisk
@@ -35,7 +36,7 @@ pytestmark = [
     pytest.mark.skipif(Meddler.why_not() is not None, reason=str(Meddler.why_not())),
 ]
 BUG = 70
-ALL = scenarios.ALL | DATABASES
+ALL = scenarios.ALL | DATABASES | TRANSCRIPTS
 # What is done to the k-th system call, and to which.
 REFUSALS = {
     "disk full": (FAIL_ONCE, errno.ENOSPC, {"write", "create", "mkdir", "truncate"}),

@@ -26,7 +26,7 @@ def test_the_layers_are_drawn_as_they_are_checked():
         for line in PAGE.split("## Rooms")[1].split("| room |")[0].splitlines()
         if line.startswith("    ")
     ]
-    assert len(drawn) == len(LAYERS) <= 9
+    assert len(drawn) == len(LAYERS) <= 10
     for line, layer in zip(drawn, LAYERS, strict=True):
         assert line.split("  ")[2].strip() == layer
 

@@ -10,7 +10,7 @@ from tailflip.flow.values import Value
 
 
 class ActionKind(StrEnum):
-    """The kind of an action: on session stores, or what a reconciliation changed."""
+    """The kind of an action: on session stores, transcripts, or what a reconciliation changed."""
 
     COMPACT = "compact"
     SALVAGE = "salvage"
@@ -19,6 +19,7 @@ class ActionKind(StrEnum):
     HOLD = "hold"
     TASKS = "tasks"
     RELEASE = "release"
+    HEADERS = "headers"
 
 
 STORE_KINDS = (ActionKind.COMPACT, ActionKind.SALVAGE, ActionKind.RESTORE)

@@ -37,6 +37,7 @@ _RECONCILED = {
     ActionKind.HOLD: ("job", "held"),
     ActionKind.TASKS: ("task", "fixed"),
     ActionKind.RELEASE: ("job", "released"),
+    ActionKind.HEADERS: ("header", "written anew"),
 }
 _SURE = {Confidence.PROVEN: "proven", Confidence.LIKELY: "likely", Confidence.GUESS: "a guess"}
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from tailflip.flow.capabilities import Capabilities
     from tailflip.observe.installation import Installation
 
 # A timer comes every five minutes: what is due before its next turn is due now.
@@ -59,15 +60,18 @@ def beat(state_dir: Path, env: Mapping[str, str]) -> None:
         door=describe_door(config, installation, can),
     )
     if order is not None:
-        _look_around(history, installation, env)
+        _look_around(history, installation, env, can)
         run_errand(history, read_order(order), env)
 
 
-def _look_around(history: History, installation: Installation, env: Mapping[str, str]) -> None:
+def _look_around(
+    history: History, installation: Installation, env: Mapping[str, str], can: Capabilities
+) -> None:
     now_ms = clock.now_ms()
     try:
         gateway = read_gateway(installation, env)
-        looked = find_quickly(installation, gateway, history.workspace.home.root, now_ms)
+        root = history.workspace.home.root
+        looked = find_quickly(installation, gateway, root, now_ms, capabilities=can)
         history.findings.note(looked.findings, now_ms, looked.codes)
     except (TailflipError, OSError) as e:
         log.error("could not look around", error=e)

@@ -30,6 +30,7 @@ _BY_ITSELF = {
     ActionKind.MARKERS: "clearing of marks",
     ActionKind.HOLD: "hold",
     ActionKind.TASKS: "end of tasks",
+    ActionKind.HEADERS: "new header of a transcript",
 }
 
 

@@ -1,0 +1,1 @@
+"""Mends transcripts of sessions, each with an undo: what stands in files, before 2026.8.1."""
