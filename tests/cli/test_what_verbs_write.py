@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 
 from support.alert_rows import make_alert, put_receiver
+from support.headless import make_messages
 from support.incident_history import record_night
 from support.service_definitions import Host
 from support.sqlite_records import TASKS_SCHEMA
@@ -133,6 +134,7 @@ class Installation:
         (sessions / "stuck.jsonl").write_text("{}\n")
         (sessions / "old.jsonl").write_bytes(dump(make_turns(6)))
         (sessions / "stuck.jsonl.lock").write_text(json.dumps({"pid": DEAD, "starttime": 1}))
+        (sessions / "headless.jsonl").write_bytes(b"\0\n" + make_messages())
         litter = sessions / "sessions.json.1b4e28ba-2fa1-41d2-883f-0016d3cca427.tmp"
         lock = sessions / "sessions.json.lock"
         litter.write_text("{}")
@@ -185,6 +187,7 @@ READS = {
         ["restore", "{markers}"],
         ["restore", "{slim}"],
         ["restore", "{tasks}"],
+        ["restore", "{headers}"],
     ],
     "install": [["install"], ["install", "--mode", "run"], ["install", "--mode", "watch"]],
     "uninstall": [["uninstall"]],

@@ -18,6 +18,7 @@ import power
 import pytest
 import scenarios
 from database_scenarios import DATABASES
+from header_scenarios import HEADERS
 from kernel import FAIL_FOR_GOOD, FAIL_ONCE, SHORT, TORN, Meddler
 from parallel import WORKERS, in_parallel
 from reclaim_scenarios import RECLAIMS
@@ -37,7 +38,7 @@ pytestmark = [
     pytest.mark.skipif(Meddler.why_not() is not None, reason=str(Meddler.why_not())),
 ]
 BUG = 70
-ALL = scenarios.ALL | TRANSCRIPTS | DATABASES | RECLAIMS
+ALL = scenarios.ALL | TRANSCRIPTS | HEADERS | DATABASES | RECLAIMS
 # What is done to the k-th system call, and to which.
 REFUSALS = {
     "disk full": (FAIL_ONCE, errno.ENOSPC, {"write", "create", "mkdir", "truncate"}),

@@ -215,6 +215,7 @@ SOUGHT: dict[Fact, Sought] = {
     Fact.RUNNING_PROTECTED: _has(r"\bshouldPreserveNonArchivedMaintenanceEntry\b"),
     Fact.INTERRUPTED_JOBS_WAIT: _has(r"skipJobIds:\s*startupInterruptedJobIds\b"),
     Fact.RUNNING_CHATS_RESUMED: _has(r"\brecoverRestartAbortedMainSessions\b"),
+    Fact.HEADERS_REPAIRED: _has(r"\brecoverCorruptSessionEntries\b"),
     Fact.RUN_RECEIPTS: _has(_table("cron_run_receipts")),
     Fact.CRASH_BREAKER: _has(_table("gateway_boot_lifecycle")),
     Fact.STATE_PREFLIGHT: _has(r"command\(QpreflightQ\)\.description\(QCompare one copied"),
@@ -262,6 +263,12 @@ RAN: dict[Fact, dict[str, Value]] = {
     Fact.DROP_IN_DISOWNED: {"2026.9.6": True},
     Fact.INTERRUPTED_JOBS_WAIT: {"2026.3.28": True, "2026.4.14": False},
     Fact.RUNNING_CHATS_RESUMED: {"2026.3.28": False, "2026.4.14": False},
+    Fact.HEADERS_REPAIRED: {
+        "2026.3.28": False,
+        "2026.4.14": False,
+        "2026.5.28": False,
+        "2026.7.35": True,
+    },
 }
 
 

@@ -12,6 +12,7 @@ from tailflip.alerts.table import (
     FAILING,
     GUARD_GONE,
     HANGS,
+    MILD_AS_WARNING,
     OUTAGE,
     SALVAGED,
     find_row,
@@ -19,7 +20,7 @@ from tailflip.alerts.table import (
 from tailflip.base.units import format_counted, format_span
 from tailflip.diagnose.causes import CAUSES, WAITS
 from tailflip.flow.alerts import Urgency, Words
-from tailflip.flow.findings import Code
+from tailflip.flow.findings import Code, Severity
 from tailflip.flow.late import dataclass
 from tailflip.flow.lives import GOOD_LIFE_MS, BreakerState
 from tailflip.flow.outcomes import KIND_WORDS, ActionKind
@@ -280,7 +281,10 @@ def _find_findings(known: Known, settings: AlertSettings, outage: Outage) -> Ite
         made = _make(finding.code, subject, noted.first_ms)
         what = finding.message if row.has_numbers else row.what
         title = f"{row.title}{_name_job(noted, settings)}"
-        yield replace(made, words=replace(made.words, title=title, what=what))
+        urgency = made.urgency
+        if finding.code in MILD_AS_WARNING and finding.severity == Severity.WARNING:
+            urgency = Urgency.WARNING
+        yield replace(made, urgency=urgency, words=replace(made.words, title=title, what=what))
 
 
 def _name_job(noted: NotedFinding, settings: AlertSettings) -> str:

@@ -31,8 +31,17 @@ OUTAGE = (
 )
 # Data is being lost, or will be at the gateway's next write: no maintenance keeps them back.
 OF_DATA = frozenset(
-    {Code.STORE_TOO_BIG, Code.STORE_INVALID, Code.STORE_MISSING, Code.ROTATION_TRAP, SALVAGED}
+    {
+        Code.STORE_TOO_BIG,
+        Code.STORE_INVALID,
+        Code.STORE_MISSING,
+        Code.ROTATION_TRAP,
+        Code.TRANSCRIPT_HEADLESS,
+        SALVAGED,
+    }
 )
+# Less urgent where the finding is a warning: the release at hand loses nothing by it.
+MILD_AS_WARNING = frozenset({Code.TRANSCRIPT_HEADLESS})
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,17 @@ ROWS: dict[str, Row] = {
     Code.ENTRY_CONTRADICTS: _critical(
         "entry contradicts its row", f"an entry is of another session: {_NEXT_START}", COMPACT
     ),
+    Code.TRANSCRIPT_HEADLESS: _critical(
+        "transcript headless",
+        "the next message to a session replaces its whole conversation",
+        RECONCILE,
+        has_numbers=True,
+    ),
+    Code.TRANSCRIPT_TOO_LONG: _critical(
+        "transcript too long",
+        "Node cannot read a transcript: each message to its session fails",
+        has_numbers=True,
+    ),
     # --- on the way there --------------------------------------------------------------------
     HANGS: _warning("gateway hangs", "the gateway no longer answered, and was ended", WHY),
     Code.SAFE_START: _warning(
@@ -125,6 +145,11 @@ ROWS: dict[str, Row] = {
     ),
     Code.STORE_GROWING: _warning(
         "store grows", "a store will be too big for the heap", COMPACT, has_numbers=True
+    ),
+    Code.TRANSCRIPT_HUGE: _warning(
+        "transcript huge",
+        "the gateway stalls, or dies, at a message to a session",
+        has_numbers=True,
     ),
     Code.STORE_UNREADABLE: _warning("store unreadable", "a store could not be looked at"),
     Code.WORK_KILLS: _warning(

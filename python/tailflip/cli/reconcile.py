@@ -66,7 +66,8 @@ def reconcile(
 
     markers: "already running" marks of a dead gateway are cleared. hold: the one session or job
     that was in flight at several deaths in a row is held. tasks: tasks that OpenClaw's ledger
-    calls lost or running get their true end. These three work only while the gateway is stopped.
+    calls lost or running get their true end. headers: a transcript that has lost its first line
+    gets a new one. These four work only while the gateway is stopped.
     zombies: entries that say "running" get the end that the run log or their owner's death
     proves, those in SQLite while the gateway is stopped; those older than heal.max_lifetime
     without a sign of life go. retention: finished runs past cron.sessionRetention go. storms,

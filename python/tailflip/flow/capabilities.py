@@ -56,3 +56,14 @@ class Capabilities:
     disowns_replaced_command: bool
     lets_interrupted_jobs_wait: bool
     leaves_running_chats: bool
+    repairs_headers: bool
+
+    @property
+    def may_read_transcripts(self) -> bool:
+        """Say whether the sessions' transcripts are files, or may be: an unknown release counts."""
+        return self.loads_stores or not self.is_known
+
+    @property
+    def destroys_headless(self) -> bool:
+        """Say whether the next message may replace a transcript whose header cannot be read."""
+        return self.may_read_transcripts and not self.repairs_headers

@@ -173,6 +173,32 @@ class TranscriptFolder:
 
 
 @dataclass(frozen=True)
+class Transcript:
+    """A transcript of a session; `why` says what is wrong with its head, where something is."""
+
+    path: Path
+    size_bytes: int
+    modified_ms: int
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Transcripts:
+    """The transcripts of one folder; `largest` come first, and are some of them.
+
+    `headless` have lost their header; some of them, where they are very many. None: the heads were
+    not read.
+    """
+
+    folder: Path
+    files: int
+    bytes: int
+    largest: tuple[Transcript, ...]
+    headless: tuple[Transcript, ...] | None
+    headless_files: int = 0
+
+
+@dataclass(frozen=True)
 class ObservedStore:
     """One store on the disk, for `check`.
 

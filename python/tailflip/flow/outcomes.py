@@ -21,6 +21,7 @@ class ActionKind(StrEnum):
     RELEASE = "release"
     RECLAIM = "reclaim"
     SLIM = "slim"
+    HEADERS = "headers"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ KIND_WORDS = {
         "giving back of room", "gave room on the disk back", is_healing=False
     ),
     ActionKind.SLIM: KindWords("slimming", "slimmed a transcript"),
+    ActionKind.HEADERS: KindWords(
+        "new header of a transcript",
+        "wrote the header of a transcript anew",
+        changed=("header", "written anew"),
+    ),
 }
 
 

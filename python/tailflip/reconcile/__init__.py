@@ -4,8 +4,8 @@
 an undo. `steps` has one function for each kind, `kinds` the table of them, and `context` the
 values that they share.
 
-Order of work: cron store, then task ledger, then session stores. `Hands.require_stopped` stands
-before each write of the cron store and the task ledger, because the gateway takes no lock on
-them. Session stores are files that are written under the gateway's own lock, at any time, or
+Order of work: cron store, then task ledger, transcripts, session stores. `Hands.require_stopped`
+stands before each write of the cron store and the task ledger, because the gateway takes no lock
+on them. Session stores are files that are written under the gateway's own lock, at any time, or
 databases, of a stopped gateway.
 """

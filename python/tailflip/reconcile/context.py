@@ -63,6 +63,7 @@ class StepKind(StrEnum):
     HOLD = ActionKind.HOLD
     TASKS = ActionKind.TASKS
     RELEASE = ActionKind.RELEASE
+    HEADERS = ActionKind.HEADERS
     ZOMBIES = "zombies"
     RETENTION = "retention"
     STORMS = "storms"

@@ -1,7 +1,7 @@
 """The table of all kinds of reconciliation; each reports problems, and with `apply` mends them.
 
-The order is: cron store, task ledger, session stores; then the kinds in `TOLD`. A failure of one
-kind does not stop the others.
+The order is: cron store, task ledger, transcripts, session stores; then the kinds in `TOLD`. A
+failure of one kind does not stop the others.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from tailflip.base.errors import Usage
 from tailflip.diagnose.findings.registry import find_all
 from tailflip.reconcile.context import StepKind
 from tailflip.reconcile.steps.growth import look_at_growth
+from tailflip.reconcile.steps.headers import write_headers
 from tailflip.reconcile.steps.killers import hold_killer
 from tailflip.reconcile.steps.markers import clear_markers
 from tailflip.reconcile.steps.stores import end_zombies, sweep
@@ -29,6 +30,7 @@ KINDS: dict[StepKind, Callable[[Reconciliation], None]] = {
     StepKind.MARKERS: clear_markers,
     StepKind.HOLD: hold_killer,
     StepKind.TASKS: repair_tasks,
+    StepKind.HEADERS: write_headers,
     StepKind.ZOMBIES: end_zombies,
     StepKind.RETENTION: sweep,
     StepKind.STORMS: look_for_storms,

@@ -19,6 +19,7 @@ _ONE = {
     "sessions held": "session held",
     "markers of a dead gateway cleared": "marker of a dead gateway cleared",
     "tasks told their true end": "task told its true end",
+    "headers written anew": "header written anew",
     "stuck jobs released through openclaw": "stuck job released through openclaw",
 }
 _RULES = frozenset({*(rule.value for rule in Rule), ONLINE})

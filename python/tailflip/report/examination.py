@@ -83,6 +83,7 @@ def observe_thoroughly(
     ledger = Ledger(workspace)
     actions = ledger.read_all() if scene.kept else ()
     forms = read_forms(installation)
+    limit = wait_for_limit()
     quick = look_quickly(
         installation,
         scene.gateway,
@@ -90,6 +91,8 @@ def observe_thoroughly(
         root=workspace.home.root,
         now_ms=scene.now_ms,
         stores=surveyed,
+        capabilities=scene.capabilities,
+        heap_limit=limit,
     )
     cap = find_entry_cap(installation, scene.capabilities)
     inputs = replace(
@@ -98,7 +101,7 @@ def observe_thoroughly(
         entry_caps=() if cap is None else (cap,),
         fills=fills,
         damaged=_find_damaged(scene, surveyed, forms),
-        forecast=job.forecast(wait_for_limit()),
+        forecast=job.forecast(limit),
         kept=tuple(describe_kept(claim, actions) for claim in scene.kept.values()),
         folders=observe_folders(stores, scene.now_ms),
         gone_programs=find_gone_programs(installation, scene.env),

@@ -19,9 +19,10 @@ from tailflip.observe.records.forms import read_forms
 from tailflip.stores.quick_look import look_quickly
 
 if TYPE_CHECKING:
+    from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.findings import Looked
     from tailflip.flow.observed import Gateway
-    from tailflip.flow.outcomes import Forecast
+    from tailflip.flow.outcomes import Forecast, HeapLimit
     from tailflip.ledger.actions import Action
     from tailflip.ledger.history import History
     from tailflip.observe.installation import Installation
@@ -63,6 +64,8 @@ def observe_quickly(
     now_ms: int,
     *,
     forecast: Forecast | None = None,
+    capabilities: Capabilities | None = None,
+    heap_limit: HeapLimit | None = None,
     mistakes: tuple[str, ...] = (),
 ) -> Observation:
     """Observe sizes, times and small files, and take the other findings from the record.
@@ -73,6 +76,8 @@ def observe_quickly(
         history: the gateway's record.
         now_ms: wall clock.
         forecast: of sizes alone; None where they prove nothing.
+        capabilities: of the release that runs, else starts next; None where it was not found out.
+        heap_limit: likewise, of its heap.
         mistakes: in our own settings.
     """
     inputs = Inputs()
@@ -83,6 +88,8 @@ def observe_quickly(
             read_forms(installation),
             root=history.workspace.home.root,
             now_ms=now_ms,
+            capabilities=capabilities,
+            heap_limit=heap_limit,
         )
         inputs = replace(inputs, forecast=forecast)
     inputs = replace(inputs, mistakes=mistakes or None)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tailflip.base.state_dir import Home
+    from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.conditions import HeldWork
     from tailflip.flow.lives import Life
     from tailflip.flow.observed import Gateway
@@ -53,13 +54,20 @@ _GROWTH_MS = 7 * DAY_MS
 def look_around(subject: Subject, now_ms: int) -> Observation:
     """Observe without reading a store: findings that need a survey are taken from the record."""
     history, installation = subject.history, subject.installation
-    gateway = read_gateway(installation, os.environ) if installation is not None else None
+    if installation is None:
+        return observe_quickly(None, None, history, now_ms, mistakes=subject.mistakes)
+    gateway = read_gateway(installation, os.environ)
+    last = history.lives.recall_last()
+    capabilities = find_next_start(installation, os.environ, gateway, last).release.capabilities
+    limit = _find_heap_limit(subject, gateway)
     return observe_quickly(
         installation,
         gateway,
         history,
         now_ms,
-        forecast=_foresee_overflow(subject, gateway),
+        forecast=_foresee_overflow(installation, capabilities, limit),
+        capabilities=capabilities,
+        heap_limit=limit,
         mistakes=subject.mistakes,
     )
 
@@ -134,19 +142,17 @@ def _find_held(
     return find_held(home, actions, installation, now_ms)
 
 
-def _foresee_overflow(subject: Subject, gateway: Gateway | None) -> Forecast | None:
+def _foresee_overflow(
+    installation: Installation, capabilities: Capabilities, limit: HeapLimit
+) -> Forecast | None:
     """Predict the heap from the stores' sizes; None unless they will not fit, or hardly.
 
     Sizes alone prove no fit: a text outside Latin-1 takes twice the heap. A survey tells more.
     """
-    installation = subject.installation
     # A database's size says little: what a gateway loads of it are its rows.
-    if installation is None or any(store.is_database for store in installation.stores):
+    if any(store.is_database for store in installation.stores):
         return None
-    last = subject.history.lives.recall_last()
-    release = find_next_start(installation, os.environ, gateway, last).release
-    sizes = [measure_stores(installation)]
-    told = forecast(sizes, release.capabilities, _find_heap_limit(subject, gateway), wide=False)
+    told = forecast([measure_stores(installation)], capabilities, limit, wide=False)
     # Of an unknown release the hungriest is assumed: below this, some were seen to live.
     if not told.release_known and told.heap_bytes <= LEAST_LIMIT_BYTES:
         return None

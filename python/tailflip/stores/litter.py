@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tailflip.flow.observed import ORPHANS, REPAIR_COPIES, FileKind, Leftover, TranscriptFolder
+from tailflip.flow.observed import ORPHANS, FileKind, Leftover, TranscriptFolder
+from tailflip.observe.records.file_names import name_kind
 from tailflip.stores.transcripts import gather_needed
 
 if TYPE_CHECKING:
@@ -21,20 +22,6 @@ if TYPE_CHECKING:
     from tailflip.flow.observed import Store
 
 _OLD_MS = 3_600_000  # the entry of a younger transcript may not be written yet
-_ID = "[0-9A-Za-z][0-9A-Za-z._-]*?"
-# The first pattern that matches gives a file's kind; `id` is its session's id.
-# They are compiled when they are asked: most folders need two of them.
-_KINDS = (
-    ("store", r"sessions\.json"),
-    ("set aside by the gateway", rf"{_ID}\.jsonl\.(?:deleted|reset|bak)\..+"),
-    (REPAIR_COPIES, rf"{_ID}\.jsonl\.(?:bak-[0-9]+-[0-9]+|corrupt-.+|repair-.+)"),
-    ("copy before a compaction", rf"{_ID}\.checkpoint\.[0-9a-f-]{{36}}\.jsonl"),
-    ("trace", rf"(?P<id>{_ID})\.trajectory(?:\.jsonl|-path\.json)"),
-    ("transcript", rf"(?P<id>{_ID})(?:-topic-.+)?\.jsonl"),
-    ("lock", r".+\.lock"),
-    ("copy of the store", r"sessions\.json\..+"),
-)
-_OTHER = "other"
 _TEMPORARY = re.compile(r"(?P<name>.+?)\.(?:[0-9]+\.)?[0-9a-f-]{8,36}\.tmp")
 _LONGEST_WRITE_MS = 300_000
 
@@ -88,7 +75,7 @@ def _observe(folder: Path, stores: list[Path], now_ms: int) -> TranscriptFolder:
     counts: dict[str, list[int]] = {}
     needed = gather_needed(stores)
     for entry, size, modified_ms in _scan(folder):
-        kind, session = _name_kind(entry.name)
+        kind, session = name_kind(entry.name)
         if (
             session is not None
             and now_ms - modified_ms > _OLD_MS
@@ -101,14 +88,6 @@ def _observe(folder: Path, stores: list[Path], now_ms: int) -> TranscriptFolder:
         found[1] += size
     kinds = (FileKind(name, files, size) for name, (files, size) in counts.items())
     return TranscriptFolder(folder, tuple(sorted(kinds, key=lambda kind: (-kind.bytes, kind.name))))
-
-
-def _name_kind(name: str) -> tuple[str, str | None]:
-    for kind, pattern in _KINDS:
-        match = re.fullmatch(pattern, name)
-        if match is not None:
-            return kind, match.groupdict().get("id")
-    return _OTHER, None
 
 
 def _scan(

@@ -11,6 +11,7 @@ from tailflip.observe.host.space import read_space
 from tailflip.observe.records.cron import read_cron_store
 from tailflip.observe.records.forms import Form
 from tailflip.observe.records.reading import Records
+from tailflip.observe.records.transcript_files import survey_transcripts
 from tailflip.stores.litter import find_temporaries
 from tailflip.stores.look import observe_all
 from tailflip.stores.ownership import find_claim, find_claims
@@ -18,7 +19,9 @@ from tailflip.stores.ownership import find_claim, find_claims
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.observed import Gateway, ObservedStore
+    from tailflip.flow.outcomes import HeapLimit
     from tailflip.observe.installation import Installation
     from tailflip.observe.records.forms import Forms
 
@@ -31,6 +34,8 @@ def look_quickly(
     root: Path,
     now_ms: int,
     stores: tuple[ObservedStore, ...] | None = None,
+    capabilities: Capabilities | None = None,
+    heap_limit: HeapLimit | None = None,
 ) -> Inputs:
     """Gather the inputs of findings without reading a store.
 
@@ -42,6 +47,8 @@ def look_quickly(
         now_ms: wall clock.
         stores: observed ones, where they were looked at already; None for all that are
             ours to write.
+        capabilities: of the release that runs, else starts next; None where nobody asked.
+        heap_limit: likewise, of its heap.
     """
     if stores is None:
         listed = (*installation.stores, *installation.missing)
@@ -63,6 +70,9 @@ def look_quickly(
         temporaries=find_temporaries(
             installation.cron_store, installation.config_path, installation.state_dir, now_ms
         ),
+        transcripts=survey_transcripts(installation),
+        capabilities=capabilities,
+        heap_limit=heap_limit,
         spaces=read_space(installation.state_dir, root),
         listeners=() if holder is None else (holder,),
     )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tailflip.config.schema import Config
+    from tailflip.flow.capabilities import Capabilities
     from tailflip.observe.installation import Installation
 
 # A timer comes every five minutes: what is due before its next turn is due now.
@@ -76,7 +77,7 @@ def beat(state_dir: Path, env: Mapping[str, str], *, is_given_up: bool = False) 
         return
     until_s = clock.monotonic_s() + (_GIVEN_UP_S if is_given_up else 0.0)
     while True:
-        _look_around(history, installation, config, env)
+        _look_around(history, installation, config, env, can)
         due_ms = run_errand(history, read_order(order), env)
         left_s = until_s - clock.monotonic_s()
         wait_s = left_s + 1 if due_ms is None else (due_ms - clock.now_ms()) / 1000
@@ -86,7 +87,11 @@ def beat(state_dir: Path, env: Mapping[str, str], *, is_given_up: bool = False) 
 
 
 def _look_around(
-    history: History, installation: Installation, config: Config, env: Mapping[str, str]
+    history: History,
+    installation: Installation,
+    config: Config,
+    env: Mapping[str, str],
+    can: Capabilities,
 ) -> None:
     now_ms = clock.now_ms()
     try:
@@ -94,7 +99,8 @@ def _look_around(
         history.lives.count_down(now_ms)
         note_lost_guard(history, now_ms)
         note_gone(history, installation, gateway, config.gateway.service, env)
-        looked = find_quickly(installation, gateway, history.workspace.home.root, now_ms)
+        root = history.workspace.home.root
+        looked = find_quickly(installation, gateway, root, now_ms, capabilities=can)
         history.findings.note(looked.findings, now_ms, looked.codes)
     except (TailflipError, OSError) as e:
         log.error("could not look around", error=e)

@@ -88,7 +88,14 @@ def look_around(run: Supervisor) -> None:
         return
     pid = life.worker_pid or run.service.child.pid
     alive = Gateway(True, pid, life.started_ms, "guarded")
-    looked = find_quickly(at, alive, gateway.home.root, clock.now_ms())
+    looked = find_quickly(
+        at,
+        alive,
+        gateway.home.root,
+        clock.now_ms(),
+        capabilities=gateway.release.capabilities,
+        heap_limit=gateway.find_heap_limit(),
+    )
     tell_new(looked.findings, gateway.record.read_findings())
     gateway.record.note(looked.findings, looked.codes)
 

@@ -12,12 +12,15 @@ from tailflip.diagnose.causes import WANTED
 from tailflip.flow.outcomes import ActionKind
 from tailflip.ledger.facts import SURVEY_FACT
 from tailflip.observe.records.reading import read_jobs
+from tailflip.observe.records.transcript_files import survey_transcripts
+from tailflip.plan.transcripts import Weight, weigh
 from tailflip.stores.archive_limits import keep_limits
 from tailflip.supervise.admission import Start, admit
 
 if TYPE_CHECKING:
     from tailflip.base.progress import Progress
     from tailflip.flow.outcomes import Report
+    from tailflip.observe.installation import Installation
     from tailflip.supervise.admission import Admission
     from tailflip.supervise.context import GuardedGateway
 
@@ -41,14 +44,14 @@ def prepare_start(
             would destroy data.
     """
     start = describe_start(gateway, died_of_memory)
-    if hands_off:
-        return admit(
-            replace(start, hands_off=True),
-            workspace=gateway.history.workspace,
-            on_progress=on_progress,
-        )
+    start = replace(start, hands_off=hands_off)
     found = admit(start, workspace=gateway.history.workspace, on_progress=on_progress)
-    if found.go and (found.claim_running or _has_markers(gateway) or _was_at_work(gateway)):
+    at = gateway.locate()
+    if found.go:
+        _care_for_transcripts(gateway, at, found, start)
+    if hands_off:
+        return found
+    if found.go and (found.claim_running or _has_markers(at) or _was_at_work(gateway)):
         _reconcile(gateway, found, on_progress)
     _note_survey(gateway, found)
     found.notes += keep_limits(gateway.history.workspace, gateway.config.archive, clock.now_ms())
@@ -69,6 +72,25 @@ def _note_survey(gateway: GuardedGateway, found: Admission) -> None:
         stores.append({"agent": agent, "kinds": dict(kinds), "runs": dict(runs)})
     told = {"at_ms": clock.now_ms(), "heap_bytes": found.after.heap_bytes, "stores": stores}
     gateway.record.put_fact(SURVEY_FACT, told)
+
+
+def _care_for_transcripts(
+    gateway: GuardedGateway, at: Installation | None, found: Admission, start: Start
+) -> None:
+    """Look at transcripts; one without a header is mended, a heavy one told."""
+    can, limit_bytes = start.capabilities, start.limit.bytes
+    if at is None or not can.may_read_transcripts:
+        return
+    seen = survey_transcripts(at, reads_heads=can.destroys_headless)
+    if any(
+        folder.headless
+        or any(weigh(each.size_bytes, limit_bytes) is not Weight.LIGHT for each in folder.largest)
+        for folder in seen
+    ):
+        # Most starts find every transcript whole and light.
+        from tailflip.supervise.transcript_care import care  # noqa: PLC0415
+
+        care(gateway, at, seen, found, limit_bytes=limit_bytes, hands_off=start.hands_off)
 
 
 def describe_start(gateway: GuardedGateway, died_of_memory: int = 0) -> Start:
@@ -107,8 +129,7 @@ def log_admission(admission: Admission) -> None:
         )
 
 
-def _has_markers(gateway: GuardedGateway) -> bool:
-    installation = gateway.locate()
+def _has_markers(installation: Installation | None) -> bool:
     if installation is None:
         return False
     jobs = read_jobs(installation).jobs
@@ -144,7 +165,7 @@ def _reconcile(gateway: GuardedGateway, found: Admission, on_progress: Progress 
                 held=mended.held,
                 see="`tailflip release`",
             )
-        found.mended = mended.actions
+        found.mended = (*found.mended, *mended.actions)
     except (TailflipError, OSError) as e:
         found.notes.append(f"ledgers were not reconciled: {e}")
 

@@ -13,13 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from tailflip.flow.capabilities import Capabilities
     from tailflip.flow.findings import Finding, Looked
     from tailflip.flow.observed import Gateway
+    from tailflip.flow.outcomes import HeapLimit
     from tailflip.ledger.findings import NotedFinding
     from tailflip.observe.installation import Installation
 
 
-def find_quickly(installation: Installation, gateway: Gateway, root: Path, now_ms: int) -> Looked:
+def find_quickly(
+    installation: Installation,
+    gateway: Gateway,
+    root: Path,
+    now_ms: int,
+    *,
+    capabilities: Capabilities | None = None,
+    heap_limit: HeapLimit | None = None,
+) -> Looked:
     """Make findings without reading a store.
 
     Args:
@@ -27,9 +37,20 @@ def find_quickly(installation: Installation, gateway: Gateway, root: Path, now_m
         gateway: whether one lives there.
         root: our own state directory, whose disk may be full as well.
         now_ms: wall clock.
+        capabilities: as for `look_quickly`.
+        heap_limit: likewise.
     """
     forms = read_forms(installation)
-    return find_all(look_quickly(installation, gateway, forms, root=root, now_ms=now_ms))
+    seen = look_quickly(
+        installation,
+        gateway,
+        forms,
+        root=root,
+        now_ms=now_ms,
+        capabilities=capabilities,
+        heap_limit=heap_limit,
+    )
+    return find_all(seen)
 
 
 def tell_new(found: Iterable[Finding], standing: Iterable[NotedFinding]) -> None:

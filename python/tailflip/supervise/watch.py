@@ -217,7 +217,14 @@ class Watch:
         """Make quick findings; log each once, and put it on record."""
         scene, history = work.scene, work.history
         root = self.home.root
-        looked = find_quickly(scene.installation, scene.gateway, root, scene.now_ms)
+        looked = find_quickly(
+            scene.installation,
+            scene.gateway,
+            root,
+            scene.now_ms,
+            capabilities=scene.capabilities,
+            heap_limit=scene.find_heap_limit(history),
+        )
         tell_new(looked.findings, history.findings.read())
         history.findings.note(looked.findings, scene.now_ms, looked.codes)
         return looked.findings

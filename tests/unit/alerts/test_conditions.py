@@ -231,3 +231,11 @@ def test_every_cause_can_be_told(cause):
     told = tell_cause(make_life("l", NOW, 9, death=make_death(cause)))
     assert told.startswith(f"{cause.value}, proven: ")
     assert tell_cause(make_life("l", NOW, 9)) == "it could not be started"
+
+
+@pytest.mark.parametrize(
+    ("severity", "urgency"), [("error", Urgency.CRITICAL), ("warning", Urgency.WARNING)]
+)
+def test_a_lost_header_is_urgent_where_the_release_destroys_the_transcript(severity, urgency):
+    found = find(Known(GUARD, findings=(noted("transcript-headless", severity=severity),)))
+    assert found["transcript-headless"].urgency is urgency

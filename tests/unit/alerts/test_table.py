@@ -30,12 +30,13 @@ OWN = {ACTION_FAILED, FAILING, GUARD_GONE, HANGS, SALVAGED}
 # As the table of codes has it.
 CRITICAL = {
     "gateway-down", "crash-loop", "start-refused", "store-too-big", "store-invalid",
-    "store-missing", "rotation-trap", "disk-full", "guard-gone",
+    "store-missing", "rotation-trap", "disk-full", "guard-gone", "transcript-headless",
+    "transcript-too-long",
 }  # fmt: skip
 WARNING = {
     "gateway-hangs", "memory-trend", "heap-forecast", "heap-close", "store-growing", "job-storm",
     "job-rapid", "job-stuck", "job-overdue", "cron-store-invalid", "retention-invalid",
-    "entries-resurrected", "salvaged", "action-failed", "alerts-failing",
+    "entries-resurrected", "transcript-huge", "salvaged", "action-failed", "alerts-failing",
 }  # fmt: skip
 NOTICE = {"leftovers", "marker-orphaned", "runs-stuck"}
 

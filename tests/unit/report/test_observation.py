@@ -14,7 +14,10 @@ from tailflip.base.workspace import Workspace
 from tailflip.flow.findings import Code, Finding
 from tailflip.flow.lives import Cause, Confidence, Death
 from tailflip.flow.observed import Gateway
+from tailflip.flow.outcomes import HeapLimit
+from tailflip.flow.values import STRING_LIMIT_CHARS
 from tailflip.ledger.history import History
+from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.observe.installation import locate
 from tailflip.report.observation import observe_quickly
 
@@ -49,7 +52,12 @@ def place(tmp_path):
 def observe(place):
     state, history = place
     return observe_quickly(
-        locate({"HOME": "/nowhere"}, state_dir=state), NOBODY, history, clock.now_ms()
+        locate({"HOME": "/nowhere"}, state_dir=state),
+        NOBODY,
+        history,
+        clock.now_ms(),
+        capabilities=find_capabilities((2026, 4, 14)),
+        heap_limit=HeapLimit(1 << 30, "test"),
     )
 
 
@@ -77,6 +85,19 @@ def test_what_lies_there_is_found_without_reading_a_store(place):
     (state / "cron" / "jobs.json").write_text("no JSON")
     os.truncate(store, 600_000_000)  # a survey of it would find that it is no store
     assert codes(observe(place)) == ["store-too-big", "cron-store-invalid", "leftovers"]
+
+
+def test_transcripts_are_looked_at_without_reading_more_than_their_heads(place):
+    sessions = place[0] / "agents" / "main" / "sessions"
+    (sessions / "a.jsonl").write_bytes(b'gone\n{"type":"message","id":"1","parentId":null}\n')
+    for name, size in (("b.jsonl", STRING_LIMIT_CHARS + 1), ("c.jsonl", (1 << 30) // 5)):
+        (sessions / name).write_bytes(b'{"type":"session","id":"b"}\n')
+        os.truncate(sessions / name, size)
+    seen = observe(place)
+    assert codes(seen) == ["transcript-headless", "transcript-too-long", "transcript-huge"]
+    assert [each.subject for each in seen.looked.findings] == [
+        str(sessions), str(sessions / "b.jsonl"), str(sessions / "c.jsonl")
+    ]  # fmt: skip
 
 
 def test_what_was_looked_for_and_not_found_is_over_whatever_is_on_record(place):

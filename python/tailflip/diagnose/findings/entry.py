@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 
 class Found(NamedTuple):
-    """One thing that a rule found; without its own hint, the entry's counts."""
+    """One thing that a rule found; without its own hint or severity, the entry's counts."""
 
     subject: str
     message: str
     evidence: tuple[str, ...] = ()
     hint: str = ""
+    severity: Severity | None = None
 
 
 class Stands(StrEnum):

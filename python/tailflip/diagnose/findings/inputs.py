@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tailflip.flow.late import dataclass
 
 if TYPE_CHECKING:
-    from tailflip.flow.capabilities import EntryCap
+    from tailflip.flow.capabilities import Capabilities, EntryCap
     from tailflip.flow.conditions import (
         DamagedDatabase,
         Disagreement,
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
         Leftover,
         ObservedStore,
         TranscriptFolder,
+        Transcripts,
     )
-    from tailflip.flow.outcomes import Forecast
+    from tailflip.flow.outcomes import Forecast, HeapLimit
     from tailflip.observe.gateway.listener import Listener
     from tailflip.observe.host.space import Space
     from tailflip.observe.installation import Installation
@@ -69,8 +70,9 @@ class Inputs:
     `fills` are of databases alone. `gone_programs` are of its service.
     `listeners` hold the gateway's port, where no gateway was found. `spaces` are
     the file systems of the state directory and of tailflip's own. `archives` are tailflip's.
-    `folders` are those of the stores. `kept` are stores that tailflip does not write; no other
-    input has them.
+    `folders` are those of the stores. `transcripts` are files, with their heads read.
+    `capabilities` and `heap_limit` are of the gateway that runs, else starts next. `kept` are
+    stores that tailflip does not write; no other input has them.
     `knows_ends` False: ends of runs may stand in records that tailflip does not read.
     `unread` are the records that cannot be read, and `damaged` databases that are damaged.
     `mistakes` are those in our own settings.
@@ -91,6 +93,9 @@ class Inputs:
     damaged: tuple[DamagedDatabase, ...] | None = None
     temporaries: tuple[Leftover, ...] | None = None
     folders: tuple[TranscriptFolder, ...] | None = None
+    transcripts: tuple[Transcripts, ...] | None = None
+    capabilities: Capabilities | None = None
+    heap_limit: HeapLimit | None = None
     spaces: tuple[Space, ...] | None = None
     archives: ArchiveUse | None = None
     gone_programs: tuple[GoneProgram, ...] | None = None

@@ -13,7 +13,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailflip.diagnose.findings import databases, guard, heap, host, jobs, killers, stores
+from tailflip.diagnose.findings import (
+    databases,
+    guard,
+    heap,
+    host,
+    jobs,
+    killers,
+    stores,
+    transcripts,
+)
 from tailflip.diagnose.findings.entry import Stands
 from tailflip.flow.findings import Code, Finding, Looked, Severity
 
@@ -25,7 +34,7 @@ if TYPE_CHECKING:
 
 ENTRIES: dict[Code, Entry] = {
     entry.code: entry
-    for module in (guard, stores, databases, heap, jobs, killers, host)
+    for module in (guard, stores, databases, transcripts, heap, jobs, killers, host)
     for entry in module.ENTRIES
 }
 ENDED_BY_GOOD_LIFE = frozenset(code for code, entry in ENTRIES.items() if entry.ends_with_good_life)
@@ -43,8 +52,8 @@ def find_all(inputs: Inputs) -> Looked:
         codes.add(entry.code)
         found += [
             Finding(
-                entry.code, entry.severity, one.subject, one.message, one.hint or entry.hint,
-                one.evidence,
+                entry.code, one.severity or entry.severity, one.subject, one.message,
+                one.hint or entry.hint, one.evidence,
             )
             for one in entry.find(*values)
         ]  # fmt: skip

@@ -32,6 +32,7 @@ class Ability(StrEnum):
     DISOWNS_COMMAND = "disowns_replaced_command"
     INTERRUPTED_JOBS_WAIT = "lets_interrupted_jobs_wait"
     LEAVES_RUNNING_CHATS = "leaves_running_chats"
+    REPAIRS_HEADERS = "repairs_headers"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ RULES: dict[Ability, Rule] = {
     Ability.DISOWNS_COMMAND: Rule(Fact.DROP_IN_DISOWNED),
     Ability.INTERRUPTED_JOBS_WAIT: Rule(Fact.INTERRUPTED_JOBS_WAIT),
     Ability.LEAVES_RUNNING_CHATS: Rule(Fact.RUNNING_CHATS_RESUMED, False),
+    Ability.REPAIRS_HEADERS: Rule(Fact.HEADERS_REPAIRED),
 }
 _NUMBERS = (
     Fact.STOP_BUDGET_S,

@@ -72,6 +72,7 @@ class Fact(StrEnum):
     RUNNING_PROTECTED = "maintenance keeps what says running"
     INTERRUPTED_JOBS_WAIT = "interrupted jobs wait for their next slot"
     RUNNING_CHATS_RESUMED = "chats that say running are resumed"
+    HEADERS_REPAIRED = "a transcript without a header is repaired"
     RUN_RECEIPTS = "cron_run_receipts"
     CRASH_BREAKER = "breaker of crash loops"
     STATE_PREFLIGHT = "database preflight"

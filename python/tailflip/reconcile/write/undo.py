@@ -1,11 +1,14 @@
-"""Undoes the actions of reconciliation on the gateway's own ledgers."""
+"""Undoes the actions of reconciliation on the gateway's own ledgers and transcripts."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tailflip.observe.gateway.liveness import read_gateway
 from tailflip.observe.installation import locate
+from tailflip.reconcile.headers import headless_undo
+from tailflip.reconcile.headers.record import read_change
 from tailflip.reconcile.write import cron_store, rows, task_ledger
 from tailflip.reconcile.write.cron_store import Hands
 from tailflip.reconcile.write.holds import is_of_rows
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from tailflip.reconcile.write.record import ChangeRecord
     from tailflip.stores.restore import RestoreOutcome
 
-KINDS = cron_store.KINDS + task_ledger.KINDS
+KINDS = cron_store.KINDS + task_ledger.KINDS + headless_undo.KINDS
 
 
 def undo(
@@ -45,11 +48,36 @@ def undo(
         TryLater: The gateway runs, or may.
         StoreInvalid: The archive is damaged.
     """
+    if action.kind in headless_undo.KINDS:
+        return _undo_header(
+            action, env=env, workspace=workspace, apply=apply, now_ms=now_ms, state_dir=state_dir
+        )
     take_back, form = _choose(action)
     recorded = Path(read_record(workspace.home, action.id, form).state_dir)
     installation = locate(env, state_dir=state_dir or recorded)
     hands = Hands(installation, env, workspace)
     return take_back(action, hands=hands, apply=apply, now_ms=now_ms)
+
+
+def _undo_header(
+    action: Action,
+    *,
+    env: Mapping[str, str],
+    workspace: Workspace,
+    apply: bool,
+    now_ms: int,
+    state_dir: Path | None,
+) -> RestoreOutcome:
+    recorded = Path(read_change(workspace.home, action.id).state_dir)
+    installation = locate(env, state_dir=state_dir or recorded)
+    return headless_undo.undo_header(
+        action,
+        installation,
+        read_gateway(installation, env),
+        workspace=workspace,
+        apply=apply,
+        now_ms=now_ms,
+    )
 
 
 def _choose(action: Action) -> tuple[Callable[..., RestoreOutcome], type[ChangeRecord]]:

@@ -51,11 +51,14 @@ from tailflip.flow.observed import (
     Leftover,
     ObservedStore,
     Store,
+    Transcript,
     TranscriptFolder,
+    Transcripts,
 )
-from tailflip.flow.outcomes import Forecast, Trend
+from tailflip.flow.outcomes import Forecast, HeapLimit, Trend
 from tailflip.flow.values import STRING_LIMIT_CHARS
 from tailflip.flow.work import WorkKind
+from tailflip.observe.gateway.capabilities import find_capabilities
 from tailflip.observe.gateway.listener import Listener
 from tailflip.observe.host.space import Space
 from tailflip.observe.installation import Installation
@@ -132,6 +135,9 @@ HEALTHY = Inputs(
     damaged=(),
     temporaries=(),
     folders=(),
+    transcripts=(),
+    capabilities=find_capabilities((2026, 4, 14)),
+    heap_limit=HeapLimit(1 << 30, "test"),
     spaces=(),
     archives=ArchiveUse(Path("/a"), 3, 300, "90d", "300"),
     gone_programs=(),
@@ -183,6 +189,12 @@ LOOP = GatewayLoop("/s", Loop(Cause.V8_HEAP, "v8-heap-oom", 3, 90.0, NOW, NOW), 
 TREND = MemoryTrend("/s", Trend(1000.0, 600.0, 10**9, NOW + MINUTE_MS), MINUTE_MS)
 
 
+def transcripts(size_bytes=1, headless=0):
+    each = Transcript(Path("/s/a.jsonl"), size_bytes, NOW, "its first line is no JSON")
+    heads = (each,) * headless
+    return {"transcripts": (Transcripts(Path("/s"), 1, size_bytes, (each,), heads, headless),)}
+
+
 CASES = {
     "store-too-big": store(size_bytes=STRING_LIMIT_CHARS + 1),
     "store-invalid": store(numbers=None, error="cut off", damaged=True, backups=(BAK,)),
@@ -213,6 +225,9 @@ CASES = {
     "kind-fills-store": store(numbers=numbers(entries=399, kinds=(tally("sub-agent", 200),))),
     "jobs-twin": listed(Job("a", "x", True, does="does"), TWIN),
     "folder-litter": {"folders": (TranscriptFolder(Path("/s"), (FileKind(ORPHANS, 1000, 5),)),)},
+    "transcript-headless": transcripts(headless=1),
+    "transcript-too-long": transcripts(STRING_LIMIT_CHARS + 1),
+    "transcript-huge": transcripts((1 << 30) // 10 + 1),
     "job-storm": {"storms": (JobStorm("night", Storm(2075, NOW - 25 * MINUTE_MS, NOW), None),)},
     "ledgers-disagree": {"disagreements": (Disagreement("/s", 2, "task", ("is", "are")),)},
     "job-stuck": {"stuck": (StuckJob("j1", "night", NOW - 11 * MINUTE_MS, "why", True),)},
@@ -242,6 +257,8 @@ CASES = {
     "work-kills": {"killers": (NamedKiller("g", "job j1", 3, "nobody allowed it"),)},
 }
 ERRORS = {
+    "transcript-headless",
+    "transcript-too-long",
     "database-damaged",
     "settings-wrong",
     "work-kills",
@@ -314,6 +331,9 @@ def test_each_problem_is_found_alone(code):
         filled(log_bytes=256_000_000),
         filled(unproven_nodes=2),
         {"folders": (TranscriptFolder(Path("/s"), (FileKind(ORPHANS, 999, 99_999_999),)),)},
+        transcripts((1 << 30) // 10),
+        {**transcripts(1 << 40, headless=1), "capabilities": find_capabilities((2026, 9, 6))},
+        {**transcripts(400 << 20), "heap_limit": HeapLimit(None, "test")},
         {"folders": (TranscriptFolder(Path("/s"), (FileKind("transcript", 9999, 10**9),)),)},
     ],
 )
@@ -396,6 +416,46 @@ def test_a_large_log_is_told_beside_free_pages():
 def test_an_event_that_is_no_json_is_named():
     (found,) = find_all(dataclasses.replace(HEALTHY, **CASES["event-unreadable"])).findings
     assert found.evidence == ("no entry: session s, seq 3",)
+
+
+@pytest.mark.parametrize(
+    ("version", "severity", "words"),
+    [
+        ((2026, 3, 28), "error", "replaces the file by an empty one"),
+        ((2026, 5, 28), "error", "replaces the file by an empty one"),
+        (None, "error", "replaces the file by an empty one"),
+        ((2026, 6, 1), "warning", "the gateway copies the file"),
+        ((2026, 7, 35), "warning", "the gateway copies the file"),
+    ],
+)
+def test_a_lost_header_is_an_error_where_the_next_message_destroys_the_file(
+    version, severity, words
+):
+    """An unknown release may destroy it."""
+    given = {**transcripts(headless=1), "capabilities": find_capabilities(version)}
+    (found,) = find_all(dataclasses.replace(HEALTHY, **given)).findings
+    assert (found.code, found.severity, found.subject) == ("transcript-headless", severity, "/s")
+    assert words in found.message
+    assert found.evidence == ("/s/a.jsonl: 1 B, its first line is no JSON",)
+    assert "`tailflip reconcile headers" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "code", "words"),
+    [
+        (STRING_LIMIT_CHARS, "transcript-huge", "50 % of the heap of 1.1 GB: the gateway may die"),
+        (
+            200 << 20,
+            "transcript-huge",
+            "20 % of the heap of 1.1 GB: the gateway may answer nothing",
+        ),
+        (STRING_LIMIT_CHARS + 1, "transcript-too-long", "each message to its session fails"),
+    ],
+)
+def test_a_transcript_is_weighed_against_the_heap(size_bytes, code, words):
+    (found,) = find_all(dataclasses.replace(HEALTHY, **transcripts(size_bytes))).findings
+    assert found.code == code
+    assert words in found.message
 
 
 # --- the registry
