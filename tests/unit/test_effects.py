@@ -37,6 +37,7 @@ EFFECTS = {
     "base/outlet.py": "writes to standard error, which is no file of ours",
     "base/state_dir.py": "the note in a lock that is held, for people; a lost one costs nothing",
     "alerts/background.py": "its own place in the order in which the kernel kills",
+    "alerts/unrecorded.py": "names the way in which it opens the file whose time is its note",
     "alerts/sending/child.py": "/dev/null in the place of output, which could hold an address",
     "cli/__init__.py": "/dev/null in the place of a pipe that nobody reads",
     "__main__.py": "/dev/null in the place of standard streams that are closed",

@@ -11,10 +11,9 @@ from tailflip.alerts.rules.failing import list_failing
 from tailflip.flow.alerts import Silence
 from tailflip.flow.lives import Death
 from tailflip.ledger.actions import Ledger
-from tailflip.observe.installation import choose_owned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tailflip.flow.alerts import Alert, AlertSettings, Notice
     from tailflip.flow.lives import Life
@@ -41,14 +40,20 @@ def read_notices(history: History, alerts: Sequence[Alert], now_ms: int) -> tupl
     return history.notices.read(min(first_ms, now_ms - _NOTICES_MS))
 
 
+def _choose_owned(guard: str) -> Callable[[str], object]:
+    from tailflip.observe.installation import choose_owned  # noqa: PLC0415 - for an action alone
+
+    return choose_owned(os.environ, Path(guard))
+
+
 def read_known(history: History, settings: AlertSettings, notices: Sequence[Notice]) -> Known:
     """Read what is known of the gateway."""
     guard = history.guard
-    is_own = choose_owned(os.environ, Path(guard))
     made = history.decisions.read_last()
     is_lost = history.workspace.home.find_lost_supervisor(guard) is not None
     names = [each.name for each in settings.destinations]
     actions = Ledger(history.workspace).read_all()
+    is_own = _choose_owned(guard) if actions else str
     return Known(
         guard,
         lives=end_unseen(history.lives.read(_MOST_LIVES), history.facts.get(GONE_FACT)),

@@ -98,8 +98,8 @@ def _describe(each: Transcript) -> str:
 
 
 _LESS = (
-    "`tailflip slim --all` shows what its model never sees again and could go, with an undo; or "
-    "begin a new session with `/new`; no start is refused for a transcript"
+    "`tailflip slim --all` shows what can go, with an undo; or begin a new session with `/new`; no "
+    "start is refused for a transcript"
 )
 ENTRIES = (
     Entry(
