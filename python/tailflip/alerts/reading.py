@@ -53,7 +53,7 @@ def read_known(history: History, settings: AlertSettings, notices: Sequence[Noti
     is_lost = history.workspace.home.find_lost_supervisor(guard) is not None
     names = [each.name for each in settings.destinations]
     actions = Ledger(history.workspace).read_all()
-    is_own = _choose_owned(guard) if actions else str
+    is_own = _choose_owned(guard) if actions else None
     return Known(
         guard,
         lives=end_unseen(history.lives.read(_MOST_LIVES), history.facts.get(GONE_FACT)),
@@ -61,7 +61,7 @@ def read_known(history: History, settings: AlertSettings, notices: Sequence[Noti
         start=history.starts.read_last(),
         incidents=history.incidents.read(),
         findings=history.findings.read(),
-        actions=tuple(each for each in actions if is_own(each.store)),
+        actions=tuple(each for each in actions if is_own is not None and is_own(each.store)),
         failing=list_failing(names, notices),
         unguarded_ms=history.facts.get(UNGUARDED_FACT) if is_lost else None,
     )
