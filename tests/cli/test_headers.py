@@ -9,6 +9,7 @@ import pytest
 
 from support.headless import SESSION, make_messages
 from support.stores import list_tree
+from support.transcripts import dump, make_turns
 from tailflip.base import clock
 from tailflip.observe.records.heads import Head
 from tailflip.observe.records.transcript_files import read_head
@@ -38,9 +39,10 @@ class Site:
         data = self.path.read_bytes().partition(b"\n")[2]
         return read_head(self.path).head is Head.WHOLE and data == self.rest
 
-    def lock(self):
+    def lock(self, path=None):
         held = {"pid": os.getppid(), "createdAt": format_created(clock.now_ms())}
-        self.path.with_name(f"{self.path.name}.lock").write_text(json.dumps(held))
+        path = path or self.path
+        path.with_name(f"{path.name}.lock").write_text(json.dumps(held))
 
     def check(self):
         _, out, _ = self.place.run("check", "--json")
@@ -126,7 +128,8 @@ def test_a_start_tells_transcripts_that_are_heavy(place):
     code, told = site.preflight()
     assert code == 0
     notes = [each for each in told["notes"] if each.startswith("transcript of")]
-    assert [each.split(": ", 2)[2] for each in notes] == [
+    assert all(each.endswith("; `tailflip slim --all` shows what can go") for each in notes)
+    assert [each.split(": ", 2)[2].partition(";")[0] for each in notes] == [
         "Node cannot read it: each message to its session fails",
         "the gateway may die of the next message to its session",
         "the gateway may answer nothing for seconds at a message to its session",
@@ -170,3 +173,57 @@ def test_a_healthy_installation_has_no_such_step(place):
     site.path.unlink()
     code, out, _ = place.run("reconcile", "headers", "--json")
     assert (code, json.loads(out)["steps"]) == (0, [])
+
+
+def put_turns(site, turns, size_bytes):
+    """A transcript of so many bytes, most of them in old tool results."""
+    path = site.path.with_name("big.jsonl")
+    tool = "line of output\n" * (size_bytes // turns // 16)
+    path.write_bytes(dump(make_turns(turns, tool=tool)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("release", "name", "is_slimmed"),
+    [
+        ("2026.4.14", None, True),
+        ("2026.5.27", None, False),  # nobody has measured that release
+        ("2026.4.14", "TAILFLIP_HEAL_TRANSCRIPTS", False),
+        ("2026.4.14", "TAILFLIP_HEAL_ENABLED", False),
+        ("2026.9.6", None, False),  # it reads none
+    ],
+)
+def test_a_start_slims_a_transcript_that_would_kill_it(
+    place, monkeypatch, release, name, is_slimmed
+):
+    """A message to a session of 300 MB killed the real 2026.4.14 at 1 GB of heap, always."""
+    site = Site(place, release)
+    site.path.unlink()
+    path = put_turns(site, 8, 110_000_000)
+    before = path.read_bytes()
+    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", "480mb")
+    if name is not None:
+        monkeypatch.setenv(name, "false")
+    code, told = site.preflight()
+    assert code == 0
+    notes = [each for each in told["notes"] if each.startswith("transcript of")]
+    if not is_slimmed:
+        assert path.read_bytes() == before
+        assert all(each.endswith("`tailflip slim --all` shows what can go") for each in notes)
+        return
+    assert path.stat().st_size < 0.6 * len(before)
+    undo = notes[0].partition("; undo: ")[2]
+    assert place.run(*undo.split()[1:])[0] == 0
+    assert path.read_bytes() == before
+
+
+def test_a_deadly_transcript_whose_session_is_locked_is_told_and_left(place, monkeypatch):
+    site = Site(place)
+    site.path.unlink()
+    path = put_turns(site, 8, 110_000_000)
+    before = path.read_bytes()
+    site.lock(path)
+    monkeypatch.setenv("TAILFLIP_GATEWAY_HEAP_LIMIT", "480mb")
+    _, told = site.preflight()
+    assert path.read_bytes() == before
+    assert "the gateway may die of the next message" in " ".join(told["notes"])

@@ -93,6 +93,10 @@ class HealSettings(Section):
         "set a damaged store aside, whole, and start on what is proven of it; of a database, the "
         "rows that keep the gateway from starting",
     )
+    transcripts: bool = setting(
+        True,
+        "before a start, slim a transcript that would kill the gateway, or that Node cannot read",
+    )
     after_oom: bool = setting(True, "compact the stores after a death by lack of memory")
     doctor: bool = setting(
         False,

@@ -44,20 +44,18 @@ class Remedy(StrEnum):
 
     FINE = "fine"
     SLIM = "slim"
-    SET_ASIDE = "set aside"
     TOLD = "told"
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """What the settings, and the file itself, allow.
+    """What the file itself, and the settings, allow.
 
-    `may_write`: it is ours to write, with no living lock. `slims` and `sets_aside` are the policy.
+    `may_write`: it is ours to write, with no living lock. `slims`: the policy.
     """
 
     may_write: bool = True
     slims: bool = True
-    sets_aside: bool = False
 
 
 def weigh(size_bytes: int, limit_bytes: int | None) -> Weight:
@@ -95,4 +93,4 @@ def choose_remedy(
         slimmed = weigh(slim_bytes, limit_bytes)
         if slimmed in (Weight.LIGHT, Weight.HUGE):
             return Remedy.SLIM
-    return Remedy.SET_ASIDE if allowed.sets_aside else Remedy.TOLD
+    return Remedy.TOLD

@@ -77,7 +77,7 @@ def _note_survey(gateway: GuardedGateway, found: Admission) -> None:
 def _care_for_transcripts(
     gateway: GuardedGateway, at: Installation | None, found: Admission, start: Start
 ) -> None:
-    """Look at transcripts; one without a header is mended, a heavy one told."""
+    """Look at transcripts; one without a header is mended, a deadly one slimmed."""
     can, limit_bytes = start.capabilities, start.limit.bytes
     if at is None or not can.may_read_transcripts:
         return
@@ -90,7 +90,7 @@ def _care_for_transcripts(
         # Most starts find every transcript whole and light.
         from tailflip.supervise.transcript_care import care  # noqa: PLC0415
 
-        care(gateway, at, seen, found, limit_bytes=limit_bytes, hands_off=start.hands_off)
+        care(gateway, at, seen, found, start)
 
 
 def describe_start(gateway: GuardedGateway, died_of_memory: int = 0) -> Start:

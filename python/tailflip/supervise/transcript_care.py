@@ -1,4 +1,4 @@
-"""Cares for transcripts before a start: headers are written anew, and heavy ones are told.
+"""Cares for transcripts before a start: writes headers anew, slims the deadly, tells the heavy.
 
 No start is refused for a transcript: the other sessions do not suffer.
 """
@@ -11,15 +11,17 @@ from tailflip.base import clock
 from tailflip.base.errors import TailflipError
 from tailflip.base.units import format_bytes
 from tailflip.observe.gateway.liveness import read_gateway
-from tailflip.plan.transcripts import Weight, weigh
+from tailflip.plan.transcripts import Allowed, Remedy, Weight, choose_remedy, weigh
 from tailflip.reconcile.headers.headless import heal_header
+from tailflip.transcripts.choice import find_refusal
+from tailflip.transcripts.slim import forecast, slim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tailflip.flow.observed import Transcript, Transcripts
     from tailflip.observe.installation import Installation
-    from tailflip.supervise.admission import Admission
+    from tailflip.supervise.admission import Admission, Start
     from tailflip.supervise.context import GuardedGateway
 
 _LOST = "the next message to its session replaces it by an empty one"
@@ -29,6 +31,7 @@ _WORDS = {
     Weight.DEADLY: "the gateway may die of the next message to its session",
     Weight.HUGE: "the gateway may answer nothing for seconds at a message to its session",
 }
+_LOOK = "`tailflip slim --all` shows what can go"
 
 
 def care(
@@ -36,28 +39,68 @@ def care(
     at: Installation,
     transcripts: Iterable[Transcripts],
     found: Admission,
-    *,
-    limit_bytes: int | None,
-    hands_off: bool,
+    start: Start,
 ) -> None:
-    """Write headers anew where the settings allow it, and note the rest.
+    """Write headers anew and slim what is deadly, where the settings allow it; note the rest.
 
     Args:
         gateway: whose start it is.
         at: its installation.
         transcripts: the survey; heads were read only where the release destroys a headless one.
         found: takes the notes and the actions.
-        limit_bytes: the heap of the gateway that starts.
-        hands_off: during a maintenance nothing is written.
+        start: with the heap of the gateway that starts; with `hands_off` nothing is written.
     """
     for folder in transcripts:
         for each in folder.headless or ():
-            _write_header(gateway, at, each, found, hands_off=hands_off)
+            _write_header(gateway, at, each, found, hands_off=start.hands_off)
         for each in folder.largest:
-            words = _WORDS.get(weigh(each.size_bytes, limit_bytes))
-            if words is not None:
-                size = format_bytes(each.size_bytes)
-                found.notes.append(f"transcript of {size}: {each.path}: {words}")
+            if weigh(each.size_bytes, start.limit.bytes) is not Weight.LIGHT:
+                _lighten(gateway, at, each, found, start)
+
+
+def _lighten(
+    gateway: GuardedGateway, at: Installation, each: Transcript, found: Admission, start: Start
+) -> None:
+    """Slim a transcript that would kill the gateway, or that Node cannot read; else tell it."""
+    weight = weigh(each.size_bytes, start.limit.bytes)
+    what = f"transcript of {format_bytes(each.size_bytes)}: {each.path}: {_WORDS[weight]}"
+    try:
+        living = read_gateway(at, gateway.release.env)
+        refusal = find_refusal(each.path, at, living, clock.now_ms())
+        allowed = Allowed(may_write=refusal is None, slims=_may_slim(start, weight))
+        asks = allowed.slims and allowed.may_write and weight is not Weight.HUGE
+        remedy = choose_remedy(
+            each.size_bytes,
+            forecast(each.path).bytes_after if asks else None,
+            start.limit.bytes,
+            capabilities=start.capabilities,
+            allowed=allowed,
+        )
+        if remedy is not Remedy.SLIM:
+            found.notes.append(f"{what}; {_LOOK}" if refusal is None else f"{what}; {refusal}")
+            return
+        report = slim(
+            each.path,
+            workspace=gateway.history.workspace,
+            now_ms=clock.now_ms(),
+            state_dir=at.state_dir,
+            gateway=living,
+        ).report
+    except (TailflipError, OSError) as e:
+        found.notes.append(f"{what}; it could not be slimmed: {e}")
+        return
+    left = format_bytes(report.bytes_after)
+    found.notes.append(f"{what}; slimmed to {left}; undo: {report.undo}")
+    found.mended = (*found.mended, report.action_id)
+
+
+def _may_slim(start: Start, weight: Weight) -> bool:
+    """Say whether the settings allow it; a death foretold needs figures of this very release."""
+    heal = start.heal
+    is_sure = (
+        weight is Weight.TOO_LONG or start.capabilities.is_measured or start.died_of_memory > 0
+    )
+    return heal.enabled and heal.transcripts and is_sure and not start.hands_off
 
 
 def _write_header(

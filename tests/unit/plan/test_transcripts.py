@@ -10,8 +10,8 @@ from tailflip.plan.transcripts import Allowed, Remedy, Weight, choose_remedy, we
 MB, MIB = 1_000_000, 1 << 20
 V4, V7, V9 = (find_capabilities(each) for each in ((2026, 4, 14), (2026, 7, 35), (2026, 9, 6)))
 UNKNOWN = find_capabilities(None)
-FREE, SLIMS = Allowed(sets_aside=True), Allowed()
-NOTHING, FOREIGN = Allowed(slims=False), Allowed(may_write=False, sets_aside=True)
+SLIMS = Allowed()
+NOTHING, FOREIGN = Allowed(slims=False), Allowed(may_write=False)
 
 
 @pytest.mark.parametrize(
@@ -35,23 +35,22 @@ def test_a_transcript_is_weighed_as_real_gateways_took_it(size_bytes, limit_mib,
     ("size", "slim", "can", "allowed", "remedy"),
     [
         # light
-        (99, 1, V4, FREE, Remedy.FINE),
+        (99, 1, V4, SLIMS, Remedy.FINE),
         (99, None, V4, NOTHING, Remedy.FINE),
         # huge: it stalls, and nothing is lost
-        (200, 1, V4, FREE, Remedy.TOLD),
+        (200, 1, V4, SLIMS, Remedy.TOLD),
         (101, None, V7, NOTHING, Remedy.TOLD),
         # deadly
-        (400, 90, V4, FREE, Remedy.SLIM),
+        (400, 90, V4, SLIMS, Remedy.SLIM),
         (400, 200, V4, SLIMS, Remedy.SLIM),
         (400, 201, V4, SLIMS, Remedy.TOLD),
-        (400, 350, V4, FREE, Remedy.SET_ASIDE),
+        (400, 350, V4, SLIMS, Remedy.TOLD),
         (400, None, V4, SLIMS, Remedy.TOLD),
-        (400, None, V4, FREE, Remedy.SET_ASIDE),
         (400, 90, V4, NOTHING, Remedy.TOLD),
         (400, 90, V4, FOREIGN, Remedy.TOLD),
         (400, 90, UNKNOWN, SLIMS, Remedy.SLIM),
         # a release that keeps its sessions in databases reads none
-        (400, 90, V9, FREE, Remedy.FINE),
+        (400, 90, V9, SLIMS, Remedy.FINE),
     ],
 )
 def test_each_cell_of_the_decision(size, slim, can, allowed, remedy):
@@ -65,10 +64,9 @@ def test_each_cell_of_the_decision(size, slim, can, allowed, remedy):
     assert chosen is remedy
 
 
-def test_what_is_too_long_for_a_string_is_slimmed_or_set_aside_whatever_the_heap():
+def test_what_is_too_long_for_a_string_is_slimmed_or_told_whatever_the_heap():
     def choose(slim_bytes, allowed):
         return choose_remedy(600 * MB, slim_bytes, None, capabilities=V4, allowed=allowed)
 
     assert choose(5 * MB, SLIMS) is Remedy.SLIM
     assert choose(599 * MB, SLIMS) is Remedy.TOLD
-    assert choose(599 * MB, FREE) is Remedy.SET_ASIDE
