@@ -65,3 +65,10 @@ def test_a_configuration_that_keeps_all_is_believed(place, store):
     assert "deletes the others by itself" not in place.run("check")[1]
     assert place.run("compact", "--apply")[0] == 0
     assert len(left(store)) == 610
+
+
+def test_without_admission_a_start_takes_out_nothing_beforehand(place, store, monkeypatch):
+    program = place.put_openclaw("2026.5.28")
+    monkeypatch.setenv("TAILFLIP_HEAL_ADMISSION", "false")
+    assert place.run("preflight", "--json", "--", program, "gateway", "run")[0] == 0
+    assert len(left(store)) == 610

@@ -190,7 +190,8 @@ def _heal(work: _Work) -> None:
     found.stores_may_kill = is_tight or may_kill
     again = work.start.died_of_memory > 0 and heal.after_oom and found.stores_may_kill
     # Before its gateway deletes what is oldest, we take out what matters least, and keep it.
-    is_needed = again or is_tight or plan.spills or any(_list_too_long(compaction))
+    spills = heal.admission and plan.spills
+    is_needed = again or is_tight or spills or any(_list_too_long(compaction))
     if heal.enabled and is_needed:
         compaction.execute(plan)
         for store in plan.surveyed:
