@@ -21,6 +21,7 @@ from tailflip.config.load import load
 from tailflip.ledger.actions import Ledger
 from tailflip.ledger.history import History
 from tailflip.observe.gateway.process import start_ticks
+from tailflip.observe.host.space import read_space
 from tailflip.reconcile.judge.growth import HOUR_MS, Point, to_fact
 from tailflip.supervise.context import GuardedGateway
 from tailflip.supervise.preparation import prepare_start
@@ -245,6 +246,24 @@ def test_growth_is_foretold_from_the_ledger(cron, monkeypatch):
     assert len(history.facts.get(fact)) == 10
     cron.run("growth", "--apply")
     assert len(history.facts.get(fact)) == 10, "one an hour is enough"
+
+
+def test_a_disk_that_will_be_full_is_foretold_from_the_ledger(cron):
+    cron.place.put(b"{}")
+    home = Home(cron.place.home)
+    home.create(RealDisk())
+    history = History(Workspace(home, RealDisk()), str(cron.place.state.resolve()))
+    free_bytes = read_space(cron.place.state)[0].free_bytes
+    fact = f"room {cron.place.state}"
+    loss = free_bytes // 72  # an hour, of what will be gone in three days
+    points = [[cron.now - n * HOUR_MS, free_bytes + n * loss] for n in range(40, 0, -1)]
+    history.facts.put(fact, points)
+    answer = cron.run("growth")
+    assert codes(answer) == ["disk-ahead"]
+    assert "a day: full on 20" in answer["findings"][0]["message"]
+    assert len(history.facts.get(fact)) == 40, "dry runs write nothing"
+    cron.run("growth", "--apply")
+    assert len(history.facts.get(fact)) == 41
 
 
 # --- a job is judged by its history and its schedule, whatever was removed since

@@ -9,8 +9,10 @@ import struct
 import time
 import uuid
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import guarded
 import pytest
 import real_gateway
 from guarded import install_or_skip
@@ -26,6 +28,7 @@ pytestmark = [pytest.mark.gateway, pytest.mark.timeout(900)]
 
 MAIN, SESSION = "agent:main:main", "5d0c2a34-3c1e-4b0e-9a0e-0f5f1c1b7a11"
 TURNS = 12
+TOOL = "line of output, 12345\n" * 8_000
 USAGE = {
     **dict.fromkeys(("input", "output", "totalTokens"), 5),
     **dict.fromkeys(("cacheRead", "cacheWrite"), 0),
@@ -49,14 +52,14 @@ def make_png(side: int) -> str:
     return base64.b64encode(whole).decode()
 
 
-def write_session(state: Path) -> Path:
+def write_session(
+    state: Path, turns: int = TURNS, picture: str | None = None, tool: str = TOOL
+) -> Path:
     """A main session of turns with a picture, a long tool result and an answer."""
     folder = state / "agents" / "main" / "sessions"
     folder.mkdir(parents=True)
-    path, now_ms = (
-        folder / f"{SESSION}.jsonl",
-        int(time.time() * 1000),
-    )  # a session of yesterday begins anew
+    path = folder / f"{SESSION}.jsonl"
+    now_ms = int(time.time() * 1000)  # a session of yesterday begins anew
     moment = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(now_ms / 1000))
     records: list[dict[str, Any]] = [
         {
@@ -64,7 +67,7 @@ def write_session(state: Path) -> Path:
             "cwd": str(state.parent / "workspace"),
         }
     ]  # fmt: skip
-    picture, parent = make_png(300), None
+    parent = None
     about = {"api": "openai-completions", "provider": "fake", "model": "echo-1", "usage": USAGE}
 
     def say(role: str, content: Any, **more: Any) -> None:
@@ -82,13 +85,13 @@ def write_session(state: Path) -> Path:
         )
         parent = name
 
-    for turn in range(TURNS):
+    for turn in range(turns):
         call = f"call{turn}"
-        say("user", [text(f"look {turn}"), image(picture)])
+        seen = [] if picture is None else [image(picture)]
+        say("user", [text(f"look {turn}"), *seen])
         tool = {"type": "toolCall", "id": call, "name": "exec", "arguments": {"command": "x"}}
         say("assistant", [tool], **about, stopReason="toolUse")
-        output = [text("line of output, 12345\n" * 8_000)]
-        say("toolResult", output, toolCallId=call, toolName="exec", isError=False)
+        say("toolResult", [text(tool)], toolCallId=call, toolName="exec", isError=False)
         say("assistant", [text(f"seen {turn}")], **about, stopReason="stop")
     path.write_bytes(dump(records))
     entry = {"sessionId": SESSION, "updatedAt": now_ms, "sessionFile": str(path)}
@@ -125,7 +128,7 @@ def test_a_slimmed_session_answers_and_nothing_is_repaired(tmp_path: Path, versi
     install = install_or_skip(version)
     state = tmp_path / "state"
     state.mkdir()
-    path = write_session(state)
+    path = write_session(state, picture=make_png(300))
     before, original = outline(read(path)), path.read_bytes()
     with echo_model.serving() as model_port:
         port = real_gateway.configure(state, model_port)
@@ -156,3 +159,31 @@ def test_a_slimmed_session_answers_and_nothing_is_repaired(tmp_path: Path, versi
     assert back.returncode == 0, back.stdout + back.stderr
     assert path.read_bytes() == original + now[len(slimmed) :]
     assert TOKEN not in back.stdout
+
+
+def test_a_transcript_that_kills_each_gateway_is_slimmed_before_its_start(tmp_path: Path) -> None:
+    """300 MB of tool results at a heap of 1 GB: one message, one death, one more copy of 300 MB."""
+    install = install_or_skip("2026.4.14")
+    state = tmp_path / "state"
+    state.mkdir()
+    path = write_session(state, turns=750, tool="line of tool output, 12345 67890\n" * 12_000)
+    before, size = outline(read(path)), path.stat().st_size
+    words = {"message": "say something"}
+    with echo_model.serving() as model_port:
+        port = real_gateway.configure(state, model_port)
+        with real_gateway.gateway(install, state, port=port, heap_mib=1024) as alone:
+            assert alone.settle()
+            with suppress(AssertionError):  # it dies before it answers
+                key = str(uuid.uuid4())
+                install.call(state, port, "chat.send", sessionKey=MAIN, **words, idempotencyKey=key)
+            alone.process.wait(300)
+        with guarded.run(install, state, port=port, heap_mib=1024) as running:
+            running.wait_for(lambda: "slimmed to" in running.output(), 120, "slimming")
+            assert running.settle()
+            assert path.stat().st_size < size / 50
+            key = str(uuid.uuid4())
+            install.call(state, port, "chat.send", sessionKey=MAIN, **words, idempotencyKey=key)
+            until_answered(path, len(before))
+            assert running.is_healthy()
+    after = [each for each in outline(read(path)) if each in set(before)]
+    assert after == before

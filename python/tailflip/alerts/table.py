@@ -140,6 +140,9 @@ ROWS: dict[str, Row] = {
     Code.HEAP_FORECAST: _warning(
         "heap forecast", "the next start runs out of heap", COMPACT, has_numbers=True
     ),
+    Code.DISK_AHEAD: _warning(
+        "disk ahead", "a disk will be full within a week", "tailflip reclaim", has_numbers=True
+    ),
     Code.HEAP_CLOSE: _warning(
         "heap close", "a start comes near the limit of the heap", COMPACT, has_numbers=True
     ),

@@ -94,6 +94,20 @@ class StoreGrowth:
 
 
 @dataclass(frozen=True)
+class DwindlingRoom:
+    """A file system that will be full at the pace at which its room dwindles.
+
+    `path` lies on it. `bytes_a_day` is what goes a day, over `span_ms`; `full_ms` is the day.
+    """
+
+    path: str
+    free_bytes: int
+    bytes_a_day: float
+    span_ms: int
+    full_ms: int
+
+
+@dataclass(frozen=True)
 class ReturnedEntries:
     """The number of entries of a store that came back after tailflip changed them."""
 

@@ -70,6 +70,7 @@ class Code(StrEnum):
     WORK_KILLS = "work-kills"
     JOBS_TWIN = "jobs-twin"
     DISK_FULL = "disk-full"
+    DISK_AHEAD = "disk-ahead"
     ARCHIVES_BEYOND = "archives-beyond"
     PROGRAM_GONE = "program-gone"
     PORT_TAKEN = "port-taken"

@@ -34,7 +34,8 @@ CRITICAL = {
     "transcript-too-long",
 }  # fmt: skip
 WARNING = {
-    "gateway-hangs", "memory-trend", "heap-forecast", "heap-close", "store-growing", "job-storm",
+    "disk-ahead", "gateway-hangs", "memory-trend", "heap-forecast", "heap-close", "store-growing",
+    "job-storm",
     "job-rapid", "job-stuck", "job-overdue", "cron-store-invalid", "retention-invalid",
     "entries-resurrected", "transcript-huge", "salvaged", "action-failed", "alerts-failing",
 }  # fmt: skip

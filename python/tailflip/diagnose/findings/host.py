@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailflip.base.units import format_bytes, format_counted
+from tailflip.base.units import format_bytes, format_counted, format_span, format_time
 from tailflip.diagnose.findings.entry import Entry, Found
 from tailflip.flow.findings import Code, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tailflip.flow.conditions import DwindlingRoom
     from tailflip.flow.observed import ArchiveUse, GoneProgram
     from tailflip.observe.gateway.listener import Listener
     from tailflip.observe.host.space import Space
@@ -27,6 +28,17 @@ def _find_scarce_disk(spaces: tuple[Space, ...]) -> Iterator[Found]:
                 "are free on its file system"
             )
             yield Found(str(space.path), f"{left}: nothing can be saved there")
+
+
+def _find_dwindling(dwindling: tuple[DwindlingRoom, ...]) -> Iterator[Found]:
+    for each in dwindling:
+        yield Found(
+            each.path,
+            f"its file system has {format_bytes(each.free_bytes)} left, and loses "
+            f"{format_bytes(int(each.bytes_a_day))} a day: full on "
+            f"{format_time(each.full_ms)[:10]}",
+            (f"measured over {format_span(each.span_ms)}",),
+        )
 
 
 def _find_archives_beyond(archives: ArchiveUse) -> Iterator[Found]:
@@ -96,6 +108,14 @@ ENTRIES = (
         _find_scarce_disk,
         doc="The next save fails for want of room, and the gateway dies of it.",
         hint="`tailflip reclaim` shows what OpenClaw left that may go, with proof",
+    ),
+    Entry(
+        Code.DISK_AHEAD,
+        Severity.WARNING,
+        _find_dwindling,
+        doc="At the pace of the last days a disk will be full within a week.",
+        hint="`tailflip reclaim` shows what OpenClaw left that may go, with proof",
+        rather=Code.DISK_FULL,
     ),
     Entry(
         Code.ARCHIVES_BEYOND,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tailflip.flow.conditions import (
         DamagedDatabase,
         Disagreement,
+        DwindlingRoom,
         GatewayLoop,
         HeldWork,
         JobStorm,
@@ -105,6 +106,7 @@ class Inputs:
     stuck: tuple[StuckJob, ...] | None = None
     overdue: tuple[OverdueJob, ...] | None = None
     growth: tuple[StoreGrowth, ...] | None = None
+    dwindling: tuple[DwindlingRoom, ...] | None = None
     returned: tuple[ReturnedEntries, ...] | None = None
     crash_loops: tuple[GatewayLoop, ...] | None = None
     restart_loops: tuple[GatewayLoop, ...] | None = None

@@ -71,14 +71,14 @@ def find_growth(points: Sequence[Point]) -> Growth | None:
     jobs = []
     for job in points[-1].jobs:
         own = [(p.at_ms, *p.jobs.get(job, (0, 0))) for p in points]
-        runs = _slope([(at, count) for at, count, _ in own])
-        size = _slope([(at, bytes_) for at, _, bytes_ in own])
+        runs = slope([(at, count) for at, count, _ in own])
+        size = slope([(at, bytes_) for at, _, bytes_ in own])
         if size > 0:
             jobs.append((job, runs, size))
     jobs.sort(key=lambda job: -job[2])
     return Growth(
-        entries_a_day=_slope([(p.at_ms, p.entries) for p in points]),
-        bytes_a_day=_slope([(p.at_ms, p.bytes) for p in points]),
+        entries_a_day=slope([(p.at_ms, p.entries) for p in points]),
+        bytes_a_day=slope([(p.at_ms, p.bytes) for p in points]),
         span_ms=points[-1].at_ms - points[0].at_ms,
         jobs=tuple(jobs),
     )
@@ -140,7 +140,7 @@ def from_fact(fact: Any) -> tuple[Point, ...]:
         return ()
 
 
-def _slope(points: Sequence[tuple[int, int]]) -> float:
+def slope(points: Sequence[tuple[int, int]]) -> float:
     """Compute the median slope, in units a day."""
     slopes = [
         (b - a) / (later - at) * DAY_MS

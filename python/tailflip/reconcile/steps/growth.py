@@ -11,6 +11,7 @@ from tailflip.observe.records.reading import read_jobs
 from tailflip.plan.forecast import find_largest_size
 from tailflip.plan.policy import Policy
 from tailflip.reconcile.judge import growth
+from tailflip.reconcile.steps.room import look_at_room
 
 if TYPE_CHECKING:
     from tailflip.flow.conditions import StoreGrowth
@@ -23,7 +24,8 @@ _TOUCH_NOTHING = Policy(
 
 
 def look_at_growth(work: Reconciliation) -> None:
-    """Measure each store, and name the day on which its size will hurt."""
+    """Measure each store, and name the day on which its size will hurt; the disks too."""
+    look_at_room(work)
     scene, history = work.scene, work.history
     names = {job.job_id: job.title for job in read_jobs(scene.installation).jobs}
     growing: list[StoreGrowth] = []

@@ -18,6 +18,7 @@ from tailflip.flow.capabilities import EntryCap
 from tailflip.flow.conditions import (
     DamagedDatabase,
     Disagreement,
+    DwindlingRoom,
     GatewayLoop,
     HeldWork,
     JobStorm,
@@ -147,6 +148,7 @@ HEALTHY = Inputs(
     stuck=(),
     overdue=(),
     growth=(),
+    dwindling=(),
     returned=(),
     crash_loops=(),
     restart_loops=(),
@@ -232,6 +234,7 @@ CASES = {
     "ledgers-disagree": {"disagreements": (Disagreement("/s", 2, "task", ("is", "are")),)},
     "job-stuck": {"stuck": (StuckJob("j1", "night", NOW - 11 * MINUTE_MS, "why", True),)},
     "job-overdue": {"overdue": (OverdueJob("night", NOW - 20 * MINUTE_MS, None),)},
+    "disk-ahead": {"dwindling": (DwindlingRoom("/s", 10**9, 2e8, 86_400_000, NOW),)},
     "store-growing": {"growth": (StoreGrowth("/s", 240.0, 2.4e7, 10, (), 10**9, NOW),)},
     "entries-resurrected": {"returned": (ReturnedEntries("/s", 2),)},
     "crash-loop": {"crash_loops": (LOOP,)},
