@@ -53,7 +53,7 @@ def make_png(side: int) -> str:
 
 
 def write_session(
-    state: Path, turns: int = TURNS, picture: str | None = None, tool: str = TOOL
+    state: Path, turns: int = TURNS, picture: str | None = None, output: str = TOOL
 ) -> Path:
     """A main session of turns with a picture, a long tool result and an answer."""
     folder = state / "agents" / "main" / "sessions"
@@ -91,7 +91,7 @@ def write_session(
         say("user", [text(f"look {turn}"), *seen])
         tool = {"type": "toolCall", "id": call, "name": "exec", "arguments": {"command": "x"}}
         say("assistant", [tool], **about, stopReason="toolUse")
-        say("toolResult", [text(tool)], toolCallId=call, toolName="exec", isError=False)
+        say("toolResult", [text(output)], toolCallId=call, toolName="exec", isError=False)
         say("assistant", [text(f"seen {turn}")], **about, stopReason="stop")
     path.write_bytes(dump(records))
     entry = {"sessionId": SESSION, "updatedAt": now_ms, "sessionFile": str(path)}
@@ -166,7 +166,7 @@ def test_a_transcript_that_kills_each_gateway_is_slimmed_before_its_start(tmp_pa
     install = install_or_skip("2026.4.14")
     state = tmp_path / "state"
     state.mkdir()
-    path = write_session(state, turns=750, tool="line of tool output, 12345 67890\n" * 12_000)
+    path = write_session(state, turns=750, output="line of tool output, 12345 67890\n" * 12_000)
     before, size = outline(read(path)), path.stat().st_size
     words = {"message": "say something"}
     with echo_model.serving() as model_port:

@@ -14,19 +14,24 @@ if TYPE_CHECKING:
 class NotRegular(OSError):
     """The path is not a regular file; `kind` names what it is."""
 
-    def __init__(self, path: Path, mode: int) -> None:
+    def __init__(self, path: str | Path, mode: int) -> None:
         super().__init__(errno.EINVAL, "not a regular file", str(path))
         self.kind = describe_type(mode)
 
 
-def open_to_read(path: Path) -> int:
+def open_to_read(path: str | Path, *, follows: bool = True) -> int:
     """Open a regular file for reading; the caller closes the descriptor.
+
+    Args:
+        path: of the file.
+        follows: links are followed; else one is an error.
 
     Raises:
         NotRegular: the path is not a regular file.
         OSError: the file is missing, or may not be read.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    fd = os.open(path, flags if follows else flags | os.O_NOFOLLOW)
     mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode):
         os.close(fd)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tailflip.base import clock
 from tailflip.base.durable import explain_os_error, identify
 from tailflip.base.errors import CannotCreate, InternalError, TailflipError
+from tailflip.base.regular import NotRegular, open_to_read
 from tailflip.flow.late import dataclass
 from tailflip.flow.numbers import RecordHeader
 from tailflip.flow.outcomes import ActionKind
@@ -269,8 +270,10 @@ class _Changed(Exception):
 @contextmanager
 def _opening(each: Judged) -> Iterator[int]:
     """Open the very file that was judged; no link is followed, and a FIFO does not block."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    fd = os.open(each.candidate.path, flags)
+    try:
+        fd = open_to_read(each.candidate.path, follows=False)
+    except NotRegular as e:
+        raise _Changed("it changed meanwhile") from e
     try:
         if identify(os.fstat(fd)) != each.candidate.identity:
             raise _Changed("it changed meanwhile")
@@ -295,7 +298,7 @@ def _describe(each: Judged) -> Taken:
             fd = stack.enter_context(_opening(each))
             other = -1
             if each.prefix_of is not None:
-                other = os.open(each.prefix_of, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                other = open_to_read(each.prefix_of)
                 stack.callback(os.close, other)
             size, digest, is_prefix = compare(fd, other)
             mode = os.fstat(fd).st_mode & 0o7777

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from tailflip.base.durable import open_regular
 from tailflip.base.errors import StoreInvalid, TailflipError, TryLater, Usage
+from tailflip.base.units import format_counted
 from tailflip.observe.records.runlog import list_folder
 from tailflip.observe.records.transcripts import find_folders, read_locks, read_session_ids
 from tailflip.stores.formats import find_engine
@@ -77,7 +78,7 @@ def _find(known: Sequence[Path], name: str) -> Path:
         )
     if len(found) > 1:
         raise Usage(
-            f"{len(found)} agents have a session of that name: {name}",
+            f"{format_counted(len(found), 'agent')} have a session of that name: {name}",
             hint=f"give the path: {found[0]}",
         )
     return found[0]

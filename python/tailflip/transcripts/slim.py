@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tailflip.base import clock
 from tailflip.base.durable import naming, open_regular
 from tailflip.base.errors import InternalError
+from tailflip.base.units import format_counted
 from tailflip.flow.late import dataclass
 from tailflip.flow.outcomes import ActionKind, Report
 from tailflip.stores import draft as drafts
@@ -122,7 +123,8 @@ def _slim(
         numbers = _write(transcript, draft, workspace, on_progress)
         if (numbers.bytes_after, numbers.lines) != (found.bytes_after, found.lines):
             raise InternalError(
-                f"forecast and slimming disagree: {found.bytes_after:,} bytes expected, "
+                "forecast and slimming disagree: "
+                f"{format_counted(found.bytes_after, 'byte')} expected, "
                 f"{numbers.bytes_after:,} written: {transcript.store}"
             )
         drafts.commit(

@@ -11,6 +11,7 @@ from heapq import heappush, heappushpop
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tailflip.base.regular import open_to_read
 from tailflip.flow.observed import Transcript, Transcripts
 from tailflip.observe.records.file_names import ENDING, TRANSCRIPT, name_kind
 from tailflip.observe.records.heads import Head, Judged, judge_head
@@ -79,7 +80,7 @@ def list_transcripts(folder: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_r
 def read_head(path: str | Path) -> Judged:
     """Judge the head of one transcript; unknown where it cannot be read."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = open_to_read(path, follows=False)
     except OSError:
         return _UNKNOWN
     try:

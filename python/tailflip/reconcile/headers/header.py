@@ -14,6 +14,7 @@ from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
 from tailflip.base.errors import StoreInvalid
+from tailflip.base.regular import open_to_read
 from tailflip.flow.late import dataclass
 from tailflip.observe.agents import read_section
 from tailflip.observe.records.file_names import name_kind
@@ -115,7 +116,7 @@ def find_cwd(installation: Installation, path: Path) -> str:
         if entry.path == str(path):
             continue
         try:
-            fd = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = open_to_read(entry.path, follows=False)
         except OSError:
             continue
         try:
