@@ -103,11 +103,11 @@ def test_it_is_small_with_a_month_of_data_and_many_askers(root):
                 began = time.monotonic()
                 assert at.ask(path)[0] == 200
                 took.append(time.monotonic() - began)
-            if n == 2:
+            if n == 10:  # all that it loads when it is asked first is there
                 early = at.read_memory()["VmRSS"]
         late = at.read_memory()["VmRSS"]
     assert late < MOST_MIB
-    assert late - early < 2, "it does not grow"
+    assert late - early < 1, "it does not grow"
     assert sorted(took)[len(took) // 2] < 0.2
 
 
