@@ -65,10 +65,13 @@ class Ages(NamedTuple):
 
 
 def find_reason(kind: Class, facts: Facts, ages: Ages) -> str | None:
-    """Find the first reason to keep a candidate of a class; None if all is proven."""
-    if facts.age_ms < ages.of(kind) and not (kind is Class.CAPTURES and facts.before_boot):
-        return "it is too young"
-    return next((why for ask in ASKED[kind] if (why := ask(facts)) is not None), None)
+    """Find the first reason to keep a candidate of a class; None if all is proven.
+
+    Its age comes last: what a record names does not go when it is older either.
+    """
+    why = next((why for ask in ASKED[kind] if (why := ask(facts)) is not None), None)
+    is_young = facts.age_ms < ages.of(kind) and not (kind is Class.CAPTURES and facts.before_boot)
+    return "it is too young" if why is None and is_young else why
 
 
 def ask_owner(facts: Facts) -> str | None:
