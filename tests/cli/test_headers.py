@@ -144,7 +144,9 @@ def test_by_hand_it_is_shown_done_and_taken_back(place):
     assert "nothing was changed; add --apply to do it" in out
     assert site.path.read_bytes() == site.before
     code, out, _ = place.run("reconcile", "headers", "--apply", "--json")
-    (step,) = json.loads(out)["steps"]
+    told = json.loads(out)
+    assert told["findings"] == [], "what was mended is no finding any more"
+    (step,) = told["steps"]
     assert (code, step["kind"], step["counts"]) == (0, "headers", {"headers written anew": 1})
     assert site.is_whole
     undo = step["undo"].split()[1:]

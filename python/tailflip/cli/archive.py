@@ -71,10 +71,10 @@ def list_(state_dir: StateDir = None, as_json: AsJson = False) -> None:
         ArchiveList.to(actions=actions).say()
         return
     if actions:
-        head = ["action", "what", "when", "removed or changed", "archive", "transcripts", "store"]
+        head = ["action", "what", "when", "store", "removed or changed", "archive", "transcripts"]
         now_ms = clock.now_ms()
         rows = [_row(each, now_ms) for each in actions]
-        print(format_table(head, rows, indent="", left=3))
+        print(format_table(head, rows, indent="", left=4))
         _print_totals(workspace, actions, is_wanted, now_ms)
     else:
         of = f" of {escape(state_dir)}" if state_dir is not None else ""
@@ -112,10 +112,10 @@ def _row(each: Archived, now_ms: int) -> list[str]:
         escape(action.id),
         escape(describe_action(each)),
         format_moment(action.created_ms, now_ms),
+        escape(action.store),
         records,
         size,
         format_bytes(each.kept.bytes) if each.kept and each.kept.files else "",
-        escape(action.store),
     ]
 
 

@@ -55,6 +55,8 @@ def write_headers(work: Reconciliation) -> None:
                     undo=healed.undo,
                 )
             )
+    if work.terms.apply and result.steps:  # what was mended is no finding any more
+        result.inputs = replace(result.inputs, transcripts=survey_transcripts(scene.installation))
 
 
 @contextmanager
