@@ -40,8 +40,8 @@ OF_DATA = frozenset(
         SALVAGED,
     }
 )
-# Less urgent where the finding is a warning: the release at hand loses nothing by it.
-MILD_AS_WARNING = frozenset({Code.TRANSCRIPT_HEADLESS})
+# Less urgent where the finding is a warning: nothing is lost by it yet.
+MILD_AS_WARNING = frozenset({Code.TRANSCRIPT_HEADLESS, Code.DISK_FULL})
 
 
 @dataclass(frozen=True)

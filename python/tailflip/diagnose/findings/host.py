@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 
 def _find_scarce_disk(spaces: tuple[Space, ...]) -> Iterator[Found]:
     for space in spaces:
-        if space.is_scarce:
+        if space.is_low:
             left = (
                 f"its file system has room for {format_counted(space.free_files or 0, 'more file')}"
                 if space.lacks_files
                 else f"{format_bytes(space.free_bytes)} of {format_bytes(space.total_bytes)} "
                 "are free on its file system"
             )
-            yield Found(str(space.path), f"{left}: nothing can be saved there")
+            severity = Severity.ERROR if space.is_scarce else Severity.WARNING
+            then = "nothing can be saved there" if space.is_scarce else "saves will soon fail"
+            yield Found(str(space.path), f"{left}: {then}", severity=severity)
 
 
 def _find_dwindling(dwindling: tuple[DwindlingRoom, ...]) -> Iterator[Found]:
@@ -106,7 +108,8 @@ ENTRIES = (
         Code.DISK_FULL,
         Severity.ERROR,
         _find_scarce_disk,
-        doc="The next save fails for want of room, and the gateway dies of it.",
+        doc="The next save fails for want of room, and the gateway dies of it. Below 500 MB it is "
+        "a warning.",
         hint="`tailflip reclaim` shows what OpenClaw left that may go, with proof",
     ),
     Entry(

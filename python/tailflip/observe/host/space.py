@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _SCARCE_BYTES = 64 << 20
 _SCARCE_SHARE = 20  # of a file system smaller than this many times `_SCARCE_BYTES`
 _SCARCE_FILES = 100
+# OpenClaw's own doctor warns below this. A small file system is low below a twentieth of it.
+_LOW_BYTES = 500_000_000
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,13 @@ class Space:
         """Say whether the next save of a store, or of a database, may fail."""
         return self.lacks_files or self.free_bytes < min(
             _SCARCE_BYTES, self.total_bytes // _SCARCE_SHARE
+        )
+
+    @property
+    def is_low(self) -> bool:
+        """Say whether there is so little room that a person should make some."""
+        return self.is_scarce or self.free_bytes < min(
+            _LOW_BYTES, self.total_bytes // _SCARCE_SHARE
         )
 
     @property

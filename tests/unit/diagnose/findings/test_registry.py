@@ -318,7 +318,7 @@ def test_each_problem_is_found_alone(code):
         {"forecast": Forecast(10**12, None, 22.0, "test")},
         {"forecast": None},
         here(enforces=True, rotate_bytes=1000),
-        {"spaces": (Space(Path("/s"), 1, 64 << 20, 10**12), Space(Path("/t"), 2, 101, 2020))},
+        {"spaces": (Space(Path("/s"), 1, 500_000_000, 10**12), Space(Path("/t"), 2, 101, 2020))},
         {"listeners": (Listener(7, "node", is_gateway=None),)},
         {"listeners": (Listener(7, "node", is_gateway=True),)},
         store(numbers=numbers(running=(tally("cron run", 29),))),
@@ -565,3 +565,19 @@ def test_what_stops_a_job_is_told_with_its_id_wherever_its_runs_stand():
     [found] = find_all(dataclasses.replace(HEALTHY, **CASES["job-rapid"])).findings
     [job] = CASES["job-rapid"]["surveyed"][0].numbers.jobs
     assert f"`openclaw cron disable {job.job}` stops it" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "total_bytes", "severity"),
+    [
+        (500_000_000, 10**12, None),
+        (499_999_999, 10**12, "warning"),
+        (64 << 20, 10**12, "warning"),
+        ((64 << 20) - 1, 10**12, "error"),
+        (50_000_000, 10**9, None),  # a small one, of which a twentieth is free
+        (49_999_999, 10**9, "error"),
+    ],
+)
+def test_a_disk_is_low_before_it_is_full(free_bytes, total_bytes, severity):
+    found = find_all(Inputs(spaces=(Space(Path("/s"), 1, free_bytes, total_bytes),))).findings
+    assert [each.severity for each in found] == ([] if severity is None else [severity])
