@@ -13,10 +13,11 @@ from tailflip.flow.lives import Death
 from tailflip.ledger.actions import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from tailflip.flow.alerts import Alert, AlertSettings, Notice
     from tailflip.flow.lives import Life
+    from tailflip.ledger.actions import Action
     from tailflip.ledger.history import History
 
 # What a timer found, for nobody else was there: how the last gateway died, and since when its guard
@@ -40,10 +41,14 @@ def read_notices(history: History, alerts: Sequence[Alert], now_ms: int) -> tupl
     return history.notices.read(min(first_ms, now_ms - _NOTICES_MS))
 
 
-def _choose_owned(guard: str) -> Callable[[str], object]:
+def _choose_own(guard: str, actions: Sequence[Action]) -> tuple[Action, ...]:
+    """Choose the actions on this gateway's files."""
+    if not actions:
+        return ()
     from tailflip.observe.installation import choose_owned  # noqa: PLC0415 - for an action alone
 
-    return choose_owned(os.environ, Path(guard))
+    is_own = choose_owned(os.environ, Path(guard))
+    return tuple(each for each in actions if is_own(each.store))
 
 
 def read_known(history: History, settings: AlertSettings, notices: Sequence[Notice]) -> Known:
@@ -52,8 +57,6 @@ def read_known(history: History, settings: AlertSettings, notices: Sequence[Noti
     made = history.decisions.read_last()
     is_lost = history.workspace.home.find_lost_supervisor(guard) is not None
     names = [each.name for each in settings.destinations]
-    actions = Ledger(history.workspace).read_all()
-    is_own = _choose_owned(guard) if actions else None
     return Known(
         guard,
         lives=end_unseen(history.lives.read(_MOST_LIVES), history.facts.get(GONE_FACT)),
@@ -61,7 +64,7 @@ def read_known(history: History, settings: AlertSettings, notices: Sequence[Noti
         start=history.starts.read_last(),
         incidents=history.incidents.read(),
         findings=history.findings.read(),
-        actions=tuple(each for each in actions if is_own is not None and is_own(each.store)),
+        actions=_choose_own(guard, Ledger(history.workspace).read_all()),
         failing=list_failing(names, notices),
         unguarded_ms=history.facts.get(UNGUARDED_FACT) if is_lost else None,
     )

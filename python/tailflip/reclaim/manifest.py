@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from tailflip.base.durable import naming
-from tailflip.base.errors import StoreInvalid
 from tailflip.flow.values import Value
 from tailflip.reclaim.patterns import Class
+from tailflip.stores.notes import read_note, write_note
 from tailflip.stores.recovery import RECLAIMED
-from tailflip.stores.replace import write_file
 
 if TYPE_CHECKING:
     from tailflip.base.state_dir import Home
@@ -47,11 +43,7 @@ class Manifest(Value):
 
 def write_manifest(workspace: Workspace, manifest: Manifest) -> None:
     """Write the list, and sync it and its name."""
-    directory = workspace.home.archive(manifest.action)
-    text = manifest.model_dump_json(indent=1) + "\n"
-    write_file(workspace.disk, directory / RECLAIMED, text.encode())
-    workspace.disk.fsync_dir(directory)
-    workspace.disk.fsync_dir(directory.parent)
+    write_note(workspace, manifest.action, RECLAIMED, manifest, indent=1)
 
 
 def read_manifest(home: Home, action_id: str) -> Manifest:
@@ -60,9 +52,4 @@ def read_manifest(home: Home, action_id: str) -> Manifest:
     Raises:
         StoreInvalid: it is missing or damaged.
     """
-    path = home.archive(action_id) / RECLAIMED
-    with naming(path):
-        try:
-            return Manifest.model_validate_json(path.read_bytes())
-        except ValidationError as e:
-            raise StoreInvalid(f"the list of what was taken is damaged: {path}") from e
+    return read_note(home, action_id, RECLAIMED, Manifest, what="the list of what was taken")

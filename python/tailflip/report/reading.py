@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tailflip.flow.observed import Gateway
     from tailflip.flow.outcomes import Forecast, HeapLimit
     from tailflip.ledger.starts import JudgedStart
+    from tailflip.observe.gateway.release import Release
     from tailflip.observe.installation import Installation
     from tailflip.report.observation import Observation
     from tailflip.report.status import Situation
@@ -57,8 +58,7 @@ def look_around(subject: Subject, now_ms: int) -> Observation:
     if installation is None:
         return observe_quickly(None, None, history, now_ms, mistakes=subject.mistakes)
     gateway = read_gateway(installation, os.environ)
-    last = history.lives.recall_last()
-    capabilities = find_next_start(installation, os.environ, gateway, last).release.capabilities
+    capabilities = _find_release(subject, installation, gateway).capabilities
     limit = _find_heap_limit(subject, gateway)
     return observe_quickly(
         installation,
@@ -97,7 +97,9 @@ def read_situation(subject: Subject, seen: Observation, now_ms: int) -> Situatio
         ),
         problem=subject.problem,
         cure=subject.cure,
-        release=_find_release(subject, gateway),
+        release=(
+            None if installation is None else _find_release(subject, installation, gateway).text
+        ),
         maintenance=history.read_maintenance(),
         service=next((each.name for each in find_definitions(state_dir, os.environ)), None),
     )
@@ -118,12 +120,10 @@ def read_situation(subject: Subject, seen: Observation, now_ms: int) -> Situatio
     return sum_up(look, record, seen, held)
 
 
-def _find_release(subject: Subject, gateway: Gateway | None) -> str | None:
+def _find_release(subject: Subject, installation: Installation, gateway: Gateway | None) -> Release:
     """Find the release that lives, or starts next."""
-    if subject.installation is None:
-        return None
     last = subject.history.lives.recall_last()
-    return find_next_start(subject.installation, os.environ, gateway, last).release.text
+    return find_next_start(installation, os.environ, gateway, last).release
 
 
 def list_held(subject: Subject, now_ms: int) -> tuple[HeldWork, ...]:

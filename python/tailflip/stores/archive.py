@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from tailflip.base.durable import naming, open_regular
-from tailflip.base.errors import ArchiveDamaged, StoreInvalid, TailflipError, Usage
+from tailflip.base.errors import ArchiveDamaged, TailflipError, Usage
 from tailflip.base.units import format_counted
 from tailflip.flow.late import dataclass
 from tailflip.flow.numbers import RewriteNumbers
@@ -20,8 +20,8 @@ from tailflip.ledger.actions import Action, Ledger, State
 from tailflip.stores import recovery, slimmed
 from tailflip.stores.archive_weight import measure
 from tailflip.stores.extension import features
+from tailflip.stores.notes import BY_HAND, MANIFEST, read_note, write_note
 from tailflip.stores.records import read_headers, verify_records
-from tailflip.stores.replace import write_file
 from tailflip.stores.transcripts import measure_kept
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from tailflip.stores.transcripts import Kept
 
 KEPT = (State.COMMITTED, State.DONE)
-_BY_HAND = "nothing was changed; `zstdcat records.zst` in that folder shows what can still be read"
 
 
 class Manifest(Value):
@@ -155,11 +154,7 @@ def write_manifest(
         transcript_suffix=action.transcript_suffix,
         rewrite=rewrite,
     )
-    directory = workspace.home.archive(action.id)
-    text = manifest.model_dump_json(indent=2) + "\n"
-    write_file(workspace.disk, directory / "manifest.json", text.encode())
-    workspace.disk.fsync_dir(directory)
-    workspace.disk.fsync_dir(directory.parent)
+    write_note(workspace, action.id, MANIFEST, manifest)
 
 
 def read_manifest(home: Home, action_id: str) -> Manifest:
@@ -168,12 +163,7 @@ def read_manifest(home: Home, action_id: str) -> Manifest:
     Raises:
         StoreInvalid: It is missing or damaged.
     """
-    path = home.archive(action_id) / "manifest.json"
-    with naming(path):
-        try:
-            return Manifest.model_validate_json(path.read_bytes())
-        except ValidationError as e:
-            raise StoreInvalid(f"manifest is damaged: {path}", hint=_BY_HAND) from e
+    return read_note(home, action_id, MANIFEST, Manifest, what="manifest", hint=BY_HAND)
 
 
 def list_actions(
@@ -301,7 +291,7 @@ def verify(workspace: Workspace, action_id: str) -> ArchiveNumbers:
         found = verify_records(fd)
     if (found.records, found.archive_bytes, found.digest) != written:
         raise ArchiveDamaged(
-            f"archive is not what was written: {workspace.home.records(action_id)}", hint=_BY_HAND
+            f"archive is not what was written: {workspace.home.records(action_id)}", hint=BY_HAND
         )
     return found
 
@@ -338,7 +328,7 @@ def reading_records(home: Home, action_id: str) -> Iterator[int]:
         try:
             yield fd
         except ArchiveDamaged as e:
-            raise ArchiveDamaged(f"{e.message}: {path}", hint=_BY_HAND) from e
+            raise ArchiveDamaged(f"{e.message}: {path}", hint=BY_HAND) from e
 
 
 def expire(

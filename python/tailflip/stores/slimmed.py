@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from tailflip.base.durable import naming
-from tailflip.base.errors import StoreInvalid
 from tailflip.flow.numbers import SlimNumbers
 from tailflip.flow.values import Value
 from tailflip.stores.extension import features
-from tailflip.stores.replace import write_file
+from tailflip.stores.notes import BY_HAND, MANIFEST, read_note, write_note
 
 if TYPE_CHECKING:
     from tailflip.base.state_dir import Home
     from tailflip.base.workspace import Workspace
     from tailflip.ledger.actions import Action
-
-_BY_HAND = "nothing was changed; `zstdcat records.zst` in that folder shows what can still be read"
 
 
 class SlimManifest(Value):
@@ -43,11 +37,7 @@ def write_manifest(workspace: Workspace, action: Action, numbers: SlimNumbers) -
         engine=features(),
         numbers=numbers,
     )
-    directory = workspace.home.archive(action.id)
-    text = manifest.model_dump_json(indent=2) + "\n"
-    write_file(workspace.disk, directory / "manifest.json", text.encode())
-    workspace.disk.fsync_dir(directory)
-    workspace.disk.fsync_dir(directory.parent)
+    write_note(workspace, action.id, MANIFEST, manifest)
 
 
 def read_manifest(home: Home, action_id: str) -> SlimManifest:
@@ -56,9 +46,4 @@ def read_manifest(home: Home, action_id: str) -> SlimManifest:
     Raises:
         StoreInvalid: it is missing or damaged.
     """
-    path = home.archive(action_id) / "manifest.json"
-    with naming(path):
-        try:
-            return SlimManifest.model_validate_json(path.read_bytes())
-        except ValidationError as e:
-            raise StoreInvalid(f"manifest is damaged: {path}", hint=_BY_HAND) from e
+    return read_note(home, action_id, MANIFEST, SlimManifest, what="manifest", hint=BY_HAND)

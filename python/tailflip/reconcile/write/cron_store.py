@@ -23,6 +23,7 @@ from tailflip.reconcile.write.jsonedit import MISSING, Edit, edit_jobs, read_mem
 from tailflip.reconcile.write.record import ChangeRecord, read_record
 from tailflip.stores import draft as drafts
 from tailflip.stores import recovery
+from tailflip.stores.notes import write_note
 from tailflip.stores.preflight import find_refusals, refuse
 from tailflip.stores.replace import open_source, try_attempts, write_file
 from tailflip.stores.restore import RestoreOutcome
@@ -215,10 +216,7 @@ def _keep(workspace: Workspace, action_id: str, record: Changes, old: bytes) -> 
     disk.mkdir(folder, 0o700)
     write_file(disk, folder / recovery.BEFORE, old)
     named = record.model_copy(update={"action": action_id})
-    text = named.model_dump_json(indent=2) + "\n"
-    write_file(disk, folder / recovery.CHANGES, text.encode())
-    disk.fsync_dir(folder)
-    disk.fsync_dir(folder.parent)
+    write_note(workspace, action_id, recovery.CHANGES, named)
 
 
 def _plan_undo(

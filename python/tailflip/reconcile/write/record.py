@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import ValidationError
-
-from tailflip.base.durable import naming
-from tailflip.base.errors import StoreInvalid
 from tailflip.flow.outcomes import ActionKind
 from tailflip.flow.values import Value
 from tailflip.stores import recovery
+from tailflip.stores.notes import read_note
 
 if TYPE_CHECKING:
     from tailflip.base.state_dir import Home
@@ -31,18 +28,19 @@ class ChangeRecord(Value):
 _R = TypeVar("_R", bound=ChangeRecord)
 
 
-def read_record(home: Home, action_id: str, form: type[_R]) -> _R:
-    """Read the record of one action.
+def read_record(
+    home: Home, action_id: str, form: type[_R], *, old: str = f"`{recovery.BEFORE}` beside it"
+) -> _R:
+    """Read the record of one action; `old` says for people where the whole old file is.
 
     Raises:
         StoreInvalid: It is missing or damaged.
     """
-    path = home.archive(action_id) / recovery.CHANGES
-    with naming(path):
-        try:
-            return form.model_validate_json(path.read_bytes())
-        except ValidationError as e:
-            raise StoreInvalid(
-                f"record of changes is damaged: {path}",
-                hint=f"nothing was changed; `{recovery.BEFORE}` beside it is the whole old file",
-            ) from e
+    return read_note(
+        home,
+        action_id,
+        recovery.CHANGES,
+        form,
+        what="record of changes",
+        hint=f"nothing was changed; {old} is the whole old file",
+    )

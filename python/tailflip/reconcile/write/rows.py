@@ -28,8 +28,9 @@ from tailflip.reconcile.write.record import ChangeRecord, read_record
 from tailflip.stores import draft as drafts
 from tailflip.stores import recovery
 from tailflip.stores.formats import find_engine
+from tailflip.stores.notes import write_note
 from tailflip.stores.preflight import find_refusals, refuse
-from tailflip.stores.replace import open_source, write_file
+from tailflip.stores.replace import open_source
 from tailflip.stores.restore import RestoreOutcome
 
 if TYPE_CHECKING:
@@ -225,12 +226,8 @@ def _describe(plan: Plan, kind: ActionKind, hands: Hands, now_ms: int) -> RowCha
 
 def _keep(hands: Hands, record: RowChanges) -> None:
     """Write the record of changes, which holds all that the undo needs."""
-    disk, folder = hands.workspace.disk, hands.workspace.home.archive(record.action)
-    disk.mkdir(folder, 0o700)
-    text = record.model_dump_json(indent=2) + "\n"
-    write_file(disk, folder / recovery.CHANGES, text.encode())
-    disk.fsync_dir(folder)
-    disk.fsync_dir(folder.parent)
+    hands.workspace.disk.mkdir(hands.workspace.home.archive(record.action), 0o700)
+    write_note(hands.workspace, record.action, recovery.CHANGES, record)
 
 
 def _check(db: sqlite3.Connection, rows: Sequence[RowChange]) -> None:

@@ -22,8 +22,9 @@ from tailflip.observe.records.tasks import find_ledger
 from tailflip.reconcile.write.record import ChangeRecord, read_record
 from tailflip.stores import draft as drafts
 from tailflip.stores import recovery
+from tailflip.stores.notes import write_note
 from tailflip.stores.preflight import find_refusals, refuse
-from tailflip.stores.replace import open_source, write_file
+from tailflip.stores.replace import open_source
 from tailflip.stores.restore import RestoreOutcome
 
 if TYPE_CHECKING:
@@ -184,10 +185,7 @@ def _keep(hands: Hands, path: Path, record: TaskChanges) -> None:
         disk.fsync(fd)
     finally:
         os.close(fd)
-    text = record.model_dump_json(indent=2) + "\n"
-    write_file(disk, folder / recovery.CHANGES, text.encode())
-    disk.fsync_dir(folder)
-    disk.fsync_dir(folder.parent)
+    write_note(hands.workspace, record.action, recovery.CHANGES, record)
 
 
 def _read(db: sqlite3.Connection, task_ids: Mapping[str, Row] | Sequence[str]) -> dict[str, Row]:
